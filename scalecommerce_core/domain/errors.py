@@ -1,0 +1,181 @@
+"""Everything that can go wrong, as a tree that callers can catch at the level they care about.
+
+MarketError
+├── NotFound                 the thing does not exist, or not for this caller
+├── Refused                  the request breaks a rule; asking again will not help
+│   ├── Invalid              …because of these fields
+│   ├── NotAuthenticated     …because nobody, or nobody valid, asks
+│   │   └── TokenNotValid
+│   ├── Forbidden            …because somebody else may, but not this caller
+│   ├── IdempotencyKeyReused …because the key was used for another request
+│   └── TooManyAttempts      …for now
+├── Conflict                 the request was fine, but the world has moved
+│   ├── TransitionNotAllowed
+│   ├── StockMoved
+│   ├── PriceMoved
+│   ├── InsufficientStock
+│   ├── VersionMismatch
+│   └── IdempotencyKeyInFlight
+└── Unavailable              the store cannot answer; nothing was written that is not said to be
+    ├── TransactionAborted   …but trying again at once is likely to work
+    └── Overloaded
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+
+class MarketError(Exception):
+    """Base of all errors; `code` is a stable word for programs, `str(error)` a sentence for people."""
+
+    code: ClassVar[str] = "error"
+
+
+class NotFound(MarketError):
+    """`kind` number `key` does not exist, or is not visible to the caller."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, key: object) -> None:
+        super().__init__(f"There is no {kind} {key}.")
+        self.kind = kind
+        self.key = key
+
+
+class Refused(MarketError):
+    """The request breaks a rule of the marketplace."""
+
+    code = "refused"
+
+
+class Invalid(Refused):
+    """Fields with messages: `{"price": ["…"], "order_item[0].quantity": ["…"]}`."""
+
+    code = "invalid"
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__("; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items()))
+        self.errors: dict[str, list[str]] = {field: list(said) for field, said in errors.items()}
+
+    @classmethod
+    def field(cls, name: str, message: str) -> "Invalid":
+        return cls({name: [message]})
+
+
+class NotAuthenticated(Refused):
+    """Nobody is logged in, or the credentials are wrong."""
+
+    code = "not_authenticated"
+
+
+class TokenNotValid(NotAuthenticated):
+    """The token is malformed, expired, revoked or of the wrong kind."""
+
+    code = "token_not_valid"
+
+
+class Forbidden(Refused):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
+class IdempotencyKeyReused(Refused):
+    """The key was already used by this account for a different request."""
+
+    code = "idempotency_key_reused"
+
+
+class TooManyAttempts(Refused):
+    """`retry_after` tells how long to wait."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Conflict(MarketError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class TransitionNotAllowed(Conflict):
+    """An order in `status` does not allow `action`."""
+
+    code = "transition_not_allowed"
+
+    def __init__(self, order_id: int, status: str, action: str) -> None:
+        super().__init__(f"Order {order_id} is {status}: it cannot {action} any more.")
+        self.order_id = order_id
+        self.status = status
+        self.action = action
+
+
+class StockMoved(Conflict):
+    """Compare-and-set on stock failed: `actual` is the figure now."""
+
+    code = "stock_moved"
+
+    def __init__(self, product_id: int, expected: int, actual: int) -> None:
+        super().__init__(f"The stock of product {product_id} is {actual}, not {expected}: read it again.")
+        self.product_id = product_id
+        self.expected = expected
+        self.actual = actual
+
+
+class PriceMoved(Conflict):
+    """The promised price is not in force any more; `current` is (decimal string and currency)."""
+
+    code = "price_moved"
+
+    def __init__(self, product_id: int, current: str) -> None:
+        super().__init__(f"The price of product {product_id} is {current} now: confirm it and order again.")
+        self.product_id = product_id
+        self.current = current
+
+
+class InsufficientStock(Conflict):
+    """Less than `wanted` units can be taken: `available` are left."""
+
+    code = "insufficient_stock"
+
+    def __init__(self, product_id: int, wanted: int, available: int) -> None:
+        super().__init__(f"Product {product_id}: {wanted} wanted, {available} available.")
+        self.product_id = product_id
+        self.wanted = wanted
+        self.available = available
+
+
+class VersionMismatch(Conflict):
+    """Somebody edited the resource since the caller read it (HTTP's If-Match)."""
+
+    code = "version_mismatch"
+
+
+class IdempotencyKeyInFlight(Conflict):
+    """A twin of this request is being worked on."""
+
+    code = "idempotency_key_in_flight"
+
+
+class Unavailable(MarketError):
+    """The store, or something else that the engine needs, does not answer."""
+
+    code = "unavailable"
+    retry_after: timedelta = timedelta(seconds=2)
+
+
+class TransactionAborted(Unavailable):
+    """Deadlock, serialization failure or lock timeout: nothing was written, trying again may work."""
+
+    code = "transaction_aborted"
+
+
+class Overloaded(Unavailable):
+    """A bounded queue is full."""
+
+    code = "overloaded"

@@ -1,0 +1,112 @@
+"""Facts that aggregates record: frozen, made of plain values, saved with the aggregate they come from."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from attrs import asdict, frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+
+
+@frozen(kw_only=True)
+class Event:
+    """`topic` names the fact for consumers. The store numbers it when it is saved."""
+
+    topic: ClassVar[str]
+    at: datetime
+
+    @property
+    def audience(self) -> tuple[AccountId, ...]:
+        """The accounts whose feed shows this."""
+        return ()
+
+    def payload(self) -> dict[str, Any]:
+        """The facts beyond `topic` and `at`, as JSON types."""
+        return asdict(self, filter=lambda attribute, _value: attribute.name != "at")
+
+
+@frozen(kw_only=True)
+class ProductEvent(Event):
+    product_id: ProductId
+    seller_id: AccountId
+
+    @property
+    def audience(self) -> tuple[AccountId, ...]:
+        return (self.seller_id,)
+
+
+@frozen(kw_only=True)
+class ProductListed(ProductEvent):
+    topic = "product.listed"
+
+
+@frozen(kw_only=True)
+class ProductEdited(ProductEvent):
+    topic = "product.edited"
+
+
+@frozen(kw_only=True)
+class ProductWithdrawn(ProductEvent):
+    topic = "product.withdrawn"
+
+
+@frozen(kw_only=True)
+class PriceChanged(ProductEvent):
+    """`old` and `new` in minor units of `currency`."""
+
+    topic = "price.changed"
+    old: int
+    new: int
+    currency: str
+    cause: str
+
+
+@frozen(kw_only=True)
+class OrderEvent(Event):
+    order_id: OrderId
+    buyer_id: AccountId
+    seller_ids: tuple[AccountId, ...]
+    status: str
+
+    @property
+    def audience(self) -> tuple[AccountId, ...]:
+        return (self.buyer_id, *self.seller_ids)
+
+
+@frozen(kw_only=True)
+class OrderPlaced(OrderEvent):
+    topic = "order.placed"
+
+
+@frozen(kw_only=True)
+class OrderReserved(OrderEvent):
+    topic = "order.reserved"
+
+
+@frozen(kw_only=True)
+class OrderRejected(OrderEvent):
+    topic = "order.rejected"
+
+
+@frozen(kw_only=True)
+class OrderPaid(OrderEvent):
+    topic = "order.paid"
+
+
+@frozen(kw_only=True)
+class OrderCancelled(OrderEvent):
+    topic = "order.cancelled"
+
+
+@frozen(kw_only=True)
+class OrderExpired(OrderEvent):
+    topic = "order.expired"
+
+
+@frozen(kw_only=True)
+class OrderRefunded(OrderEvent):
+    """`amount` in minor units of `currency`: what this refund gives back."""
+
+    topic = "order.refunded"
+    amount: int
+    currency: str

@@ -1,0 +1,16 @@
+"""Names for the whole numbers and UUIDs that identify things."""
+
+from typing import NewType
+from uuid import UUID
+
+AccountId = NewType("AccountId", int)
+CategoryId = NewType("CategoryId", int)
+ProductId = NewType("ProductId", int)
+OrderId = NewType("OrderId", int)
+PolicyId = NewType("PolicyId", int)
+
+CommandId = NewType("CommandId", UUID)
+"""Made by the caller before the first attempt, so that a retry after a lost reply cannot act twice."""
+
+SessionId = NewType("SessionId", str)
+"""One log-in: the family of refresh tokens that descends from it."""

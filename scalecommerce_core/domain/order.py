@@ -1,0 +1,328 @@
+"""Orders: lines at their prices, and a state machine that is one table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, evolve, field, frozen, setters
+
+from scalecommerce_core.domain.errors import Invalid, TransitionNotAllowed
+from scalecommerce_core.domain.events import (
+    Event,
+    OrderCancelled,
+    OrderEvent,
+    OrderExpired,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderRejected,
+    OrderReserved,
+)
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.stock import Stock
+
+MAX_LINES: Final = 100
+"""Of an order that is placed; history may have more."""
+MAX_QUANTITY: Final = 2_147_483_647
+LINE_ID_SPAN: Final = 10_000
+"""Line ids are `order_id * LINE_ID_SPAN + position`: unique, and known without asking a database."""
+DECIDE_ATTEMPTS: Final = 5
+"""An order whose decision fails this often is parked for an operator."""
+
+
+class OrderStatus(StrEnum):
+    CREATED = "CREATED"
+    PENDING = "PENDING"
+    REJECTED = "REJECTED"
+    PAID = "PAID"
+    CANCELLED = "CANCELLED"
+    REFUNDED = "REFUNDED"
+
+
+class Action(StrEnum):
+    RESERVE = "be reserved"
+    REJECT = "be rejected"
+    PAY = "be paid"
+    CANCEL = "be cancelled"
+    EXPIRE = "expire"
+    REFUND = "be refunded"
+
+
+TRANSITIONS: Final[Mapping[tuple[OrderStatus, Action], OrderStatus]] = {
+    (OrderStatus.CREATED, Action.RESERVE): OrderStatus.PENDING,
+    (OrderStatus.CREATED, Action.REJECT): OrderStatus.REJECTED,
+    (OrderStatus.CREATED, Action.CANCEL): OrderStatus.CANCELLED,
+    (OrderStatus.PENDING, Action.PAY): OrderStatus.PAID,
+    (OrderStatus.PENDING, Action.CANCEL): OrderStatus.CANCELLED,
+    (OrderStatus.PENDING, Action.EXPIRE): OrderStatus.CANCELLED,
+    (OrderStatus.PAID, Action.REFUND): OrderStatus.REFUNDED,
+}
+
+
+class OrderOrigin(StrEnum):
+    """Where an order came from; imported and seeded ones raise no webhooks and no pricing signals."""
+
+    API = "api"
+    IMPORT = "import"
+    SEED = "seed"
+
+
+@frozen
+class OrderLine:
+    """`quantity` units of a product at the `price` that this order pays for each (minor units)."""
+
+    position: int
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    price: int
+    refunded: int = 0
+
+    @property
+    def amount(self) -> int:
+        return self.quantity * self.price
+
+    @property
+    def refundable(self) -> int:
+        return self.quantity - self.refunded
+
+
+@frozen
+class Shortfall:
+    """A line that could not be served: what was wanted of a product, and what was available."""
+
+    product_id: ProductId
+    wanted: int
+    available: int
+
+
+@frozen
+class RefundLine:
+    """Give back `quantity` units of a product; `price` (minor units) picks among lines of one product."""
+
+    product_id: ProductId
+    quantity: int
+    price: int | None = None
+
+
+@frozen
+class Refund:
+    """A row of the refund ledger: `quantity` units of the line at `position`, at the line's price."""
+
+    order_id: OrderId
+    position: int
+    product_id: ProductId
+    quantity: int
+    amount: int
+    restocked: bool
+    at: datetime
+    by: AccountId | None
+
+
+@define
+class Order:
+    """All lines or none. Only the methods below change `status`, along `TRANSITIONS`."""
+
+    id: OrderId = field(on_setattr=setters.frozen)
+    command_id: CommandId = field(on_setattr=setters.frozen)
+    buyer_id: AccountId = field(on_setattr=setters.frozen)
+    currency: str = field(on_setattr=setters.frozen)
+    lines: tuple[OrderLine, ...]
+    created_at: datetime = field(on_setattr=setters.frozen)
+    updated_at: datetime
+    status: OrderStatus = OrderStatus.CREATED
+    shortfalls: tuple[Shortfall, ...] = ()
+    expires_at: datetime | None = None
+    """When an unpaid reservation is given back."""
+    paid_at: datetime | None = None
+    origin: OrderOrigin = field(default=OrderOrigin.API, on_setattr=setters.frozen)
+    decide_attempts: int = 0
+    decide_after: datetime | None = None
+    """A failed decision is not tried again before; it never blocks the orders behind it."""
+    refunds: list[Refund] = field(factory=list, eq=False, repr=False)
+    """Refunds made since the order was loaded, to be appended to the ledger."""
+    events: list[Event] = field(factory=list, eq=False, repr=False)
+
+    @classmethod
+    def placed(
+        cls,
+        *,
+        id: OrderId,  # noqa: A002 - the field's name
+        command_id: CommandId,
+        buyer_id: AccountId,
+        currency: str,
+        lines: Sequence[OrderLine],
+        now: datetime,
+        origin: OrderOrigin = OrderOrigin.API,
+    ) -> "Order":
+        """A new order, undecided: it holds no stock yet."""
+        order = cls(
+            id=id, command_id=command_id, buyer_id=buyer_id, currency=currency, lines=tuple(lines),
+            created_at=now, updated_at=now, origin=origin,
+        )  # fmt: skip
+        order._record(OrderPlaced, now)
+        return order
+
+    @property
+    def total(self) -> Money:
+        return Money(sum(line.amount for line in self.lines), self.currency)
+
+    @property
+    def is_parked(self) -> bool:
+        return self.decide_attempts >= DECIDE_ATTEMPTS
+
+    def quantities(self) -> dict[ProductId, int]:
+        """Units per product, summed over lines."""
+        summed: dict[ProductId, int] = {}
+        for line in self.lines:
+            summed[line.product_id] = summed.get(line.product_id, 0) + line.quantity
+        return summed
+
+    def decide(self, stock: Mapping[ProductId, Stock], now: datetime, expires_at: datetime) -> None:
+        """Reserve all lines, or reject the order, naming each line that falls short and touching no stock."""
+        wanted = self.quantities()
+        short = tuple(
+            Shortfall(product_id, quantity, stock[product_id].available if product_id in stock else 0)
+            for product_id, quantity in wanted.items()
+            if product_id not in stock or stock[product_id].available < quantity
+        )
+        self._become(Action.REJECT if short else Action.RESERVE, now)
+        if short:
+            self.shortfalls = short
+            self._record(OrderRejected, now)
+            return
+        for product_id, quantity in wanted.items():
+            stock[product_id].reserve(quantity)
+        self.expires_at = expires_at
+        self._record(OrderReserved, now)
+
+    def pay(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+        """Turn the reservation into a sale; repeating it is harmless."""
+        if self.status is OrderStatus.PAID:
+            return
+        self._become(Action.PAY, now)
+        for product_id, quantity in self.quantities().items():
+            stock[product_id].sell(quantity, self.id, now)
+        self.paid_at = now
+        self.expires_at = None
+        self._record(OrderPaid, now)
+
+    def cancel(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+        """Give the reservation back, if there is one; repeating it is harmless."""
+        if self.status is not OrderStatus.CANCELLED:
+            self._give_up(Action.CANCEL, stock, now)
+
+    def expire(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+        """As `cancel`, for a reservation that was not paid in time."""
+        self._give_up(Action.EXPIRE, stock, now)
+
+    def refund(
+        self,
+        wanted: Sequence[RefundLine],
+        stock: Mapping[ProductId, Stock],
+        now: datetime,
+        *,
+        restock: bool,
+        by: AccountId | None = None,
+    ) -> list[Refund]:
+        """Give money for units back, at their lines' prices; the order is REFUNDED when nothing is left.
+
+        Raise `Invalid` naming the line when more is asked than was sold and not yet refunded.
+        """
+        if (self.status, Action.REFUND) not in TRANSITIONS:
+            raise TransitionNotAllowed(self.id, self.status, Action.REFUND)
+        lines = {line.position: line for line in self.lines}
+        made: list[Refund] = []
+        for index, part in enumerate(wanted):
+            left = part.quantity
+            if left < 1:
+                raise Invalid.field(f"lines[{index}].quantity", "At least 1 is wanted.")
+            for line in _matching(lines.values(), part):
+                units = min(left, line.refundable)
+                if units:
+                    left -= units
+                    lines[line.position] = evolve(line, refunded=line.refunded + units)
+                    made.append(
+                        Refund(
+                            self.id,
+                            line.position,
+                            line.product_id,
+                            units,
+                            units * line.price,
+                            restock,
+                            now,
+                            by,
+                        )
+                    )
+            if left:
+                raise Invalid.field(
+                    f"lines[{index}].quantity",
+                    f"Only {part.quantity - left} units of product {part.product_id} can be refunded.",
+                )
+        self.lines = tuple(lines.values())
+        self.refunds += made
+        if restock:
+            for refund in made:
+                stock[refund.product_id].take_back(refund.quantity, self.id, now)
+        if all(line.refundable == 0 for line in self.lines):
+            self._become(Action.REFUND, now)
+        self.updated_at = now
+        self.events.append(
+            OrderRefunded(
+                at=now,
+                order_id=self.id,
+                buyer_id=self.buyer_id,
+                seller_ids=self.seller_ids,
+                status=self.status.value,
+                amount=sum(refund.amount for refund in made),
+                currency=self.currency,
+            )
+        )
+        return made
+
+    @property
+    def seller_ids(self) -> tuple[AccountId, ...]:
+        return tuple(sorted({line.seller_id for line in self.lines}))
+
+    def decision_failed(self, now: datetime, try_after: datetime) -> None:
+        """Count a decision that raised; the order steps aside until `try_after`, or for good when parked."""
+        self.decide_attempts += 1
+        self.decide_after = try_after
+        self.updated_at = now
+
+    def _give_up(self, action: Action, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+        reserved = self.status is OrderStatus.PENDING
+        self._become(action, now)
+        if reserved:
+            for product_id, quantity in self.quantities().items():
+                stock[product_id].release(quantity)
+        self.expires_at = None
+        self._record(OrderExpired if action is Action.EXPIRE else OrderCancelled, now)
+
+    def _become(self, action: Action, now: datetime) -> None:
+        try:
+            self.status = TRANSITIONS[self.status, action]
+        except KeyError:
+            raise TransitionNotAllowed(self.id, self.status, action) from None
+        self.updated_at = now
+
+    def _record(self, kind: type[OrderEvent], now: datetime) -> None:
+        self.events.append(
+            kind(
+                at=now,
+                order_id=self.id,
+                buyer_id=self.buyer_id,
+                seller_ids=self.seller_ids,
+                status=self.status.value,
+            )
+        )
+
+
+def _matching(lines: Iterable[OrderLine], part: RefundLine) -> list[OrderLine]:
+    return [
+        line
+        for line in lines
+        if line.product_id == part.product_id and (part.price is None or line.price == part.price)
+    ]

@@ -1,0 +1,171 @@
+"""Products and the history of their prices."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field, frozen, setters
+
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, checked
+
+TICK: Final = timedelta(microseconds=1)
+
+
+class PriceCause(StrEnum):
+    """Why a price changed."""
+
+    LISTED = "listed"
+    MANUAL = "manual"
+    POLICY = "policy"
+    IMPORT = "import"
+    ROLLBACK = "rollback"
+
+
+@frozen
+class PriceChange:
+    """From `valid_from` on, until the next change, the product costs `price`."""
+
+    product_id: ProductId
+    price: Money
+    valid_from: datetime
+    cause: PriceCause
+
+
+@define
+class Product:
+    """What a seller offers. Stock is an aggregate of its own, so that buyers and editors do not wait for each other."""
+
+    id: ProductId = field(on_setattr=setters.frozen)
+    seller_id: AccountId = field(on_setattr=setters.frozen)
+    category_id: CategoryId
+    name: str
+    price: Money
+    created_at: datetime = field(on_setattr=setters.frozen)
+    updated_at: datetime
+    priced_at: datetime
+    """When the price in force began."""
+    brand: str = ""
+    description: str = ""
+    sku: str | None = None
+    """The seller's own code; unique for a seller."""
+    cost: Money | None = None
+    min_price: Money | None = None
+    max_price: Money | None = None
+    is_active: bool = True
+    withdrawn_at: datetime | None = None
+    """Set when the seller deleted it: it left the catalogue for good, orders keep their lines."""
+    version: int = 1
+    """Counts the seller's edits; the ETag is made of it."""
+    price_changes: list[PriceChange] = field(factory=list, eq=False, repr=False)
+    events: list[Event] = field(factory=list, eq=False, repr=False)
+
+    @classmethod
+    def listed(  # a product has many facts, and all have names
+        cls,
+        *,
+        id: ProductId,  # noqa: A002 - the field's name
+        seller_id: AccountId,
+        category_id: CategoryId,
+        name: str,
+        price: Money,
+        now: datetime,
+        brand: str = "",
+        description: str = "",
+        sku: str | None = None,
+        cost: Money | None = None,
+        min_price: Money | None = None,
+        max_price: Money | None = None,
+        is_active: bool = True,
+        cause: PriceCause = PriceCause.LISTED,
+    ) -> "Product":
+        """A new product, its first price in the history; raise `Invalid` naming the fields."""
+        product = cls(
+            id=id, seller_id=seller_id, category_id=category_id, name=name, price=price, created_at=now,
+            updated_at=now, priced_at=now, brand=brand, description=description, sku=sku, cost=cost,
+            min_price=min_price, max_price=max_price, is_active=is_active,
+        )  # fmt: skip
+        product._check()
+        product.price_changes.append(PriceChange(id, price, now, cause))
+        product.events.append(ProductListed(at=now, product_id=id, seller_id=seller_id))
+        return product
+
+    def edit(self, now: datetime, **changes: object) -> None:
+        """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, is_active, price.
+
+        A changed price writes the price history. Raise `Invalid` naming the fields; nothing is changed then.
+        """
+        before = {name: getattr(self, name) for name in changes}
+        price = changes.pop("price", self.price)
+        for name, value in changes.items():
+            setattr(self, name, value)
+        try:
+            self._check()
+            if not isinstance(price, Money):
+                raise Invalid.field("price", "A price is wanted.")
+            if price.currency != self.price.currency:
+                raise Invalid.field("price", f"This product is priced in {self.price.currency}.")
+        except Invalid:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
+        if price != self.price:
+            self.reprice(price, now, PriceCause.MANUAL)
+        self.version += 1
+        self.updated_at = now
+        self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
+
+    def reprice(self, price: Money, now: datetime, cause: PriceCause) -> None:
+        """Put `price` in force and into the history; no-op when it is in force already.
+
+        Intervals cannot overlap: a change begins at `now`, or one tick after the previous change if the
+        clock has not moved past it (DESIGN: price history).
+        """
+        if price == self.price:
+            return
+        old, self.price = self.price, price
+        self.priced_at = max(now, self.priced_at + TICK)
+        self.price_changes.append(PriceChange(self.id, price, self.priced_at, cause))
+        self.events.append(
+            PriceChanged(
+                at=self.priced_at,
+                product_id=self.id,
+                seller_id=self.seller_id,
+                old=old.minor,
+                new=price.minor,
+                currency=price.currency,
+                cause=cause.value,
+            )
+        )
+
+    def withdraw(self, now: datetime) -> None:
+        """Take it out of the catalogue for good; repeating it is harmless."""
+        if self.withdrawn_at is None:
+            self.withdrawn_at = now
+            self.updated_at = now
+            self.is_active = False
+            self.version += 1
+            self.events.append(ProductWithdrawn(at=now, product_id=self.id, seller_id=self.seller_id))
+
+    def _check(self) -> None:
+        checked("name", self.name, at_most=NAME_LENGTH, at_least=1)
+        checked("brand", self.brand, at_most=BRAND_LENGTH)
+        checked("description", self.description, at_most=DESCRIPTION_LENGTH)
+        if self.sku is not None:
+            checked("sku", self.sku, at_most=SKU_LENGTH, at_least=1)
+        if self.min_price is not None and self.max_price is not None and self.max_price < self.min_price:
+            raise Invalid.field("max_price", "The highest price must not be below the lowest.")
+
+
+@frozen
+class Offer:
+    """What intake needs to know of a product, read without a lock."""
+
+    product_id: ProductId
+    seller_id: AccountId
+    name: str
+    price: Money
+    is_active: bool

@@ -1,0 +1,320 @@
+"""What the services need from outside. Adapters conform by shape; nothing here is to be inherited.
+
+Every repository method is batch-shaped. Anything may raise `Unavailable` (the store does not answer) or its
+subclass `TransactionAborted` (deadlock, serialization failure, lock timeout); other errors are named beside the method.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import frozen
+
+from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.errors import Conflict
+from scalecommerce_core.domain.identifiers import (
+    AccountId,
+    CategoryId,
+    CommandId,
+    OrderId,
+    PolicyId,
+    ProductId,
+    SessionId,
+)
+from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.product import Offer, PriceChange, Product
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+
+
+class Duplicate(Conflict):
+    """A unique `field` holds this value already; raised by `add` and `save` of a repository."""
+
+    code = "duplicate"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"This {field} is taken.")
+        self.field = field
+
+
+# --- the store
+
+
+class AccountRepository(Protocol):
+    def next_ids(self, count: int) -> Sequence[AccountId]: ...
+
+    def add(self, accounts: Collection[Account]) -> None:
+        """Raise `Duplicate("email")`."""
+        ...
+
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]: ...
+
+    def save(self, accounts: Collection[Account]) -> None: ...
+
+    def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
+        """Read without a lock, by normal (lower-case) address: for log-ins and imports."""
+        ...
+
+
+class SessionRepository(Protocol):
+    def add(self, sessions: Collection[Session]) -> None: ...
+
+    def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]: ...
+
+    def save(self, sessions: Collection[Session]) -> None: ...
+
+    def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None: ...
+
+
+class CategoryRepository(Protocol):
+    def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
+        """Make categories of (name, slug); raise `Duplicate("name")`."""
+        ...
+
+    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]: ...
+
+    def all(self) -> Sequence[Category]: ...
+
+
+class ProductRepository(Protocol):
+    """`add` and `save` also append the price changes and the events that the products carry."""
+
+    def next_ids(self, count: int) -> Sequence[ProductId]: ...
+
+    def add(self, products: Collection[Product]) -> None:
+        """Raise `Duplicate("sku")`."""
+        ...
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
+        """In id order. Withdrawn ones included."""
+        ...
+
+    def save(self, products: Collection[Product]) -> None:
+        """Raise `Duplicate("sku")`."""
+        ...
+
+    def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
+        """Read without a lock, for intake; withdrawn ones are inactive."""
+        ...
+
+    def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
+        """The price changes that were in force at `since` or later and still keep their promise, oldest first.
+
+        A change that was rolled back, or replaced by a rollback, is left out.
+        """
+        ...
+
+    def append_history(self, changes: Collection[PriceChange]) -> None:
+        """Past prices of products that were just added (imports)."""
+        ...
+
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:
+        """Ids that do not exist are skipped."""
+        ...
+
+
+class StockRepository(Protocol):
+    """`add` and `save` also append the movements that the stocks carry."""
+
+    def add(self, stocks: Collection[Stock]) -> None: ...
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        """In id order."""
+        ...
+
+    def save(self, stocks: Collection[Stock]) -> None: ...
+
+
+class OrderRepository(Protocol):
+    """`add` and `save` also append the refunds and the events that the orders carry."""
+
+    def next_ids(self, count: int) -> Sequence[OrderId]: ...
+
+    def add(self, orders: Collection[Order]) -> None: ...
+
+    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+        """In id order."""
+        ...
+
+    def save(self, orders: Collection[Order]) -> None: ...
+
+    def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
+        """Read without a lock: what earlier attempts of these commands have placed."""
+        ...
+
+    def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
+        """Lock the first CREATED orders, in id order, that are neither parked nor stepped aside until later.
+
+        Empty while another transaction decides: there is one decider at a time.
+        """
+        ...
+
+    def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
+        """Lock PENDING orders whose `expires_at` has passed, skipping those that others have locked."""
+        ...
+
+
+class PolicyRepository(Protocol):
+    def next_ids(self, count: int) -> Sequence[PolicyId]: ...
+
+    def add(self, policies: Collection[PricingPolicy]) -> None: ...
+
+    def active(self) -> Sequence[PricingPolicy]:
+        """By id."""
+        ...
+
+    def signals(
+        self, policy: PricingPolicy, now: datetime, *, after: ProductId | None, limit: int
+    ) -> Sequence[Signals]:
+        """What the policy's active products show, by product id, beginning behind `after`."""
+        ...
+
+
+@frozen
+class StoredOutcome:
+    """`body` is None while the request that holds the key is in flight."""
+
+    fingerprint: bytes
+    body: bytes | None
+
+
+class IdempotencyRepository(Protocol):
+    def claim(
+        self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
+        """Take the keys (with their fingerprints) that are free, and return what is stored under the others.
+
+        Keys are taken in sorted order. A key that a transaction in flight holds is waited for, at most the
+        lock timeout. A key that has expired is free.
+        """
+        ...
+
+    def store(self, bodies: Mapping[tuple[AccountId, str], bytes]) -> None:
+        """Keep the outcomes of claimed keys."""
+        ...
+
+    def release(self, keys: Collection[tuple[AccountId, str]]) -> None:
+        """Give claimed keys back: refusals are not stored."""
+        ...
+
+    def forget(self, before: datetime, limit: int) -> int:
+        """Delete keys that were taken before; return how many."""
+        ...
+
+
+class Transaction(Protocol):
+    """Lock in this order only: idempotency keys, orders, products, stock."""
+
+    @property
+    def accounts(self) -> AccountRepository: ...
+    @property
+    def sessions(self) -> SessionRepository: ...
+    @property
+    def categories(self) -> CategoryRepository: ...
+    @property
+    def products(self) -> ProductRepository: ...
+    @property
+    def stock(self) -> StockRepository: ...
+    @property
+    def orders(self) -> OrderRepository: ...
+    @property
+    def policies(self) -> PolicyRepository: ...
+    @property
+    def idempotency(self) -> IdempotencyRepository: ...
+
+
+class Store(Protocol):
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """A clean exit commits, an exception rolls back. Aggregates are copies: a rollback leaves no trace."""
+        ...
+
+    def bulk(self) -> AbstractContextManager[Transaction]:
+        """As `begin`, for imports and seeding: `add` and `append_history` may take a faster way in for many rows."""
+        ...
+
+
+# --- around the store
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Randomness for identifiers, as a port so that a simulation can replay it."""
+
+    def command(self) -> CommandId: ...
+
+    def token(self) -> str:
+        """At least 128 random bits, URL-safe."""
+        ...
+
+
+class Passwords(Protocol):
+    def hash(self, password: str) -> str: ...
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """The same work for a missing hash, so that timing does not tell which accounts exist."""
+        ...
+
+    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
+        """What is wrong with a new password (too short, common, only digits, close to a word of `about`)."""
+        ...
+
+
+class TokenKind(StrEnum):
+    ACCESS = "access"
+    REFRESH = "refresh"
+
+
+@frozen
+class Claims:
+    """What a signed token says. `id` is its jti."""
+
+    kind: TokenKind
+    id: str
+    account_id: AccountId
+    session_id: SessionId
+    is_staff: bool
+    expires_at: datetime
+
+
+class Tokens(Protocol):
+    def issue(self, claims: Claims, now: datetime) -> str: ...
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """Raise `TokenNotValid`."""
+        ...
+
+
+class LoginLimiter(Protocol):
+    """Counts failed log-ins per key (an account's address, a client's address) in a sliding window."""
+
+    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
+        """How long until another attempt is allowed; None: now."""
+        ...
+
+    def failed(self, keys: Collection[str], now: datetime) -> None: ...
+
+    def forget(self, keys: Collection[str]) -> None: ...
+
+
+class Wakeups(Protocol):
+    """Tells background workers that there is work; never raises, never blocks. A sweep finds what a lost call left."""
+
+    def orders_placed(self) -> None: ...
+
+
+class ViewCounter(Protocol):
+    """Buffers product views off the hot path; losing some at a crash is accepted."""
+
+    def viewed(self, product_id: ProductId) -> None: ...
+
+    def drain(self) -> Mapping[ProductId, int]:
+        """Take what was counted since the last call."""
+        ...

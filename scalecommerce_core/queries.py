@@ -1,0 +1,295 @@
+"""The read side: frozen views and the queries that produce them. They load no aggregates and take no locks."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import OrderStatus, Shortfall
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.stock import MovementKind
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+Key = tuple[str | int | float | None, ...]
+"""The sort values of a row, JSON-able, its id last: where a keyset page begins."""
+
+
+@frozen
+class PageRequest:
+    """`size` rows after the row at `after`, or before the row at `before`; from the start with neither."""
+
+    size: int = 20
+    after: Key | None = None
+    before: Key | None = None
+
+
+@frozen
+class Page(Generic[Row_co]):
+    """Rows in order; `next` and `previous` are None at the ends."""
+
+    rows: tuple[Row_co, ...]
+    next: Key | None = None
+    previous: Key | None = None
+
+
+# --- accounts
+
+
+@frozen
+class AccountView:
+    id: AccountId
+    first_name: str
+    last_name: str
+    email: str
+    bio: str
+
+
+class AccountQueries(Protocol):
+    def accounts(self, page: PageRequest) -> Page[AccountView]:
+        """All active accounts, by id."""
+        ...
+
+    def account(self, account_id: AccountId) -> AccountView | None: ...
+
+
+# --- products
+
+
+@frozen
+class SellerRef:
+    id: AccountId
+    first_name: str
+    last_name: str
+    email: str
+
+
+@frozen
+class CategoryRef:
+    id: CategoryId
+    name: str
+
+
+@frozen
+class ProductView:
+    """`stock` is what can be promised. `cost`, `min_price` and `max_price` are for the owner's eyes only."""
+
+    id: ProductId
+    name: str
+    brand: str
+    price: Money
+    description: str
+    category: CategoryRef
+    seller: SellerRef
+    stock: int
+    is_active: bool
+    created_at: datetime
+    count_viewed: int
+    sku: str | None
+    cost: Money | None
+    min_price: Money | None
+    max_price: Money | None
+    version: int
+
+
+class Ordering(StrEnum):
+    """Of a product list; a minus sign means descending. Ties are broken by id."""
+
+    RELEVANCE = "relevance"
+    PRICE = "price"
+    PRICE_DESC = "-price"
+    CREATED = "created_at"
+    CREATED_DESC = "-created_at"
+    VIEWED_DESC = "-count_viewed"
+
+
+class Facet(StrEnum):
+    CATEGORY = "category"
+    BRAND = "brand"
+    PRICE = "price"
+
+
+@frozen
+class ProductFilter:
+    """All conditions hold together; several values of one condition are alternatives.
+
+    `categories` holds ids or slugs. Prices are minor units, both ends included. `created_after` is exclusive,
+    `created_before` too. Only active products of the catalogue are found.
+    """
+
+    search: str | None = None
+    categories: Collection[int | str] = ()
+    brands: Collection[str] = ()
+    seller: AccountId | None = None
+    price_min: int | None = None
+    price_max: int | None = None
+    in_stock: bool | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    ordering: Ordering = Ordering.CREATED_DESC
+
+
+@frozen
+class FacetValue:
+    """`value` is a category id, a brand, or a price bucket's lower bound (minor units, with `upper` exclusive)."""
+
+    value: int | str
+    label: str
+    count: int
+    upper: int | None = None
+
+
+@frozen
+class PriceInterval:
+    price: Money
+    valid_from: datetime
+    valid_to: datetime | None
+    cause: PriceCause
+
+
+@frozen
+class PriceHistory:
+    """Newest first. `lowest_price_30d` counts the price in force when its window opened (Directive 98/6/EC art. 6a)."""
+
+    intervals: tuple[PriceInterval, ...]
+    lowest_price_30d: Money
+
+
+@frozen
+class TopProduct:
+    id: ProductId
+    name: str
+    units_sold: int
+    revenue: int
+
+
+@frozen
+class SellerStats:
+    """A sale counts when PAID; refunds are taken off. `revenue` in minor units; conversion is orders per view."""
+
+    total_products: int
+    active_products: int
+    total_views: int
+    avg_views: float
+    revenue: int
+    currency: str
+    units_sold: int
+    orders: int
+    conversion_rate: float
+    top_products: tuple[TopProduct, ...]
+
+
+class ProductQueries(Protocol):
+    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]: ...
+
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
+        """Counts over the products that match all conditions."""
+        ...
+
+    def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
+        """Those that exist and were not withdrawn, active or not."""
+        ...
+
+    def categories(self) -> Sequence[Category]:
+        """All, by id."""
+        ...
+
+    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
+
+    def seller_stats(self, seller_id: AccountId) -> SellerStats: ...
+
+    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]: ...
+
+
+# --- orders
+
+
+@frozen
+class OrderLineView:
+    id: int
+    product: ProductId
+    name: str
+    quantity: int
+    price: int
+    refunded: int
+
+
+@frozen
+class OrderView:
+    id: OrderId
+    user: AccountId
+    lines: tuple[OrderLineView, ...]
+    total: int
+    currency: str
+    status: OrderStatus
+    shortfalls: tuple[Shortfall, ...]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+@frozen
+class SaleView:
+    """A line of somebody's order that is the seller's product, and nothing else of that order."""
+
+    id: int
+    order: OrderId
+    product: ProductId
+    name: str
+    quantity: int
+    price: int
+    refunded: int
+    currency: str
+    status: OrderStatus
+    created_at: datetime
+
+
+class OrderQueries(Protocol):
+    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+        """Newest first."""
+        ...
+
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]: ...
+
+    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+        """Newest first."""
+        ...
+
+    def oldest_undecided(self) -> datetime | None:
+        """When the oldest CREATED order that is not parked was placed: the liveness of background validation."""
+        ...
+
+
+# --- the books
+
+
+@frozen
+class StockDiscrepancy:
+    """A product whose figure differs from its source: `on_hand` from the ledger, `reserved` from open orders."""
+
+    product_id: ProductId
+    figure: str
+    stored: int
+    expected: int
+
+
+@frozen
+class MovementTotal:
+    kind: MovementKind
+    entries: int
+    units: int
+
+
+class StockQueries(Protocol):
+    def discrepancies(self, limit: int = 100) -> Sequence[StockDiscrepancy]: ...
+
+    def totals(self) -> Sequence[MovementTotal]: ...
+
+
+class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, Protocol):
+    """All of the read side; an adapter usually implements it in one class."""
