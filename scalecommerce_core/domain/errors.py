@@ -175,6 +175,12 @@ class TransactionAborted(Unavailable):
     code = "transaction_aborted"
 
 
+class ConnectionLost(Unavailable):
+    """The connection broke: the transaction may have been committed, or not."""
+
+    code = "connection_lost"
+
+
 class Overloaded(Unavailable):
     """A bounded queue is full."""
 

@@ -21,7 +21,7 @@ from scalecommerce_core.domain.events import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 
 MAX_LINES: Final = 100
 """Of an order that is placed; history may have more."""
@@ -261,6 +261,8 @@ class Order:
                     f"lines[{index}].quantity",
                     f"Only {part.quantity - left} units of product {part.product_id} can be refunded.",
                 )
+        if restock:
+            _check_room(made, stock)
         self.lines = tuple(lines.values())
         self.refunds += made
         if restock:
@@ -326,3 +328,12 @@ def _matching(lines: Iterable[OrderLine], part: RefundLine) -> list[OrderLine]:
         for line in lines
         if line.product_id == part.product_id and (part.price is None or line.price == part.price)
     ]
+
+
+def _check_room(refunds: Iterable[Refund], stock: Mapping[ProductId, Stock]) -> None:
+    units: dict[ProductId, int] = {}
+    for refund in refunds:
+        units[refund.product_id] = units.get(refund.product_id, 0) + refund.quantity
+    for product_id, quantity in units.items():
+        if quantity > stock[product_id].room:
+            raise Invalid.field("restock", f"The stock of product {product_id} would pass {MAX_STOCK}.")

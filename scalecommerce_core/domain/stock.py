@@ -53,6 +53,11 @@ class Stock:
     def available(self) -> int:
         return self.on_hand - self.reserved
 
+    @property
+    def room(self) -> int:
+        """How many units can still be taken in."""
+        return MAX_STOCK - self.on_hand
+
     def reserve(self, quantity: int) -> None:
         """Promise units to an order; raise `InsufficientStock`."""
         if quantity > self.available:
@@ -85,12 +90,16 @@ class Stock:
         """Make `available` this figure; with `expected`, only if it was that before (else `StockMoved`)."""
         if expected is not None and expected != self.available:
             raise StockMoved(self.product_id, expected, self.available)
-        if not 0 <= quantity <= MAX_STOCK:
-            raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK}.")
+        self.check_promise(quantity)
         self.adjust(quantity - self.available, now)
 
+    def check_promise(self, quantity: int) -> None:
+        """Raise `Invalid` when `available` cannot become this figure."""
+        if not 0 <= quantity <= MAX_STOCK - self.reserved:
+            raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK - self.reserved}.")
+
     def _move(self, quantity: int, kind: MovementKind, now: datetime, order_id: OrderId | None = None) -> None:
-        if self.on_hand + quantity > MAX_STOCK:
+        if quantity > self.room:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK}.")
         self.on_hand += quantity
         self.movements.append(StockMovement(self.product_id, quantity, kind, now, order_id))

@@ -1,0 +1,278 @@
+"""Accounts: signing up, logging in, the tokens in between."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import evolve, field, frozen
+
+from scalecommerce_core.domain.account import Account, Session, normal_email
+from scalecommerce_core.domain.errors import (
+    Invalid,
+    MarketError,
+    NotAuthenticated,
+    NotFound,
+    TokenNotValid,
+    TooManyAttempts,
+    TransactionAborted,
+)
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
+from scalecommerce_core.services.outcomes import retried
+
+LOGIN_REFUSED = "No active account has this e-mail address and password."
+
+
+@frozen
+class SignUp:
+    """`password` None makes an account that nobody can log in to (imported customers)."""
+
+    email: str
+    password: str | None = field(repr=False)
+    first_name: str = ""
+    last_name: str = ""
+    bio: str = ""
+    is_staff: bool = False
+
+
+@frozen
+class TokenPair:
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+
+
+@frozen
+class Identity:
+    """Who an access token speaks for."""
+
+    account_id: AccountId
+    session_id: SessionId
+    is_staff: bool
+
+
+@frozen
+class Lifetimes:
+    access: timedelta = timedelta(minutes=10)
+    refresh: timedelta = timedelta(days=14)
+
+
+class Accounts:
+    """Use cases of accounts. An access token is believed until it expires; a refresh token is checked each time."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        ids: Ids,
+        passwords: Passwords,
+        tokens: Tokens,
+        limiter: LoginLimiter,
+        lifetimes: Lifetimes = Lifetimes(),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._passwords = passwords
+        self._tokens = tokens
+        self._limiter = limiter
+        self._lifetimes = lifetimes
+
+    @retried(TransactionAborted)
+    def sign_up(self, commands: Sequence[SignUp]) -> list[Account | MarketError]:
+        """New accounts; `Invalid` names the fields that are wrong, a taken e-mail address among them."""
+        now = self._clock.now()
+        outcomes: list[Account | MarketError] = []
+        hashes = [self._checked_hash(command) for command in commands]
+        try:
+            with self._store.begin() as tx:
+                ids = iter(tx.accounts.next_ids(len(commands)))
+                emails = {email for email in (_email_or_none(c.email) for c in commands) if email is not None}
+                taken = set(tx.accounts.by_email(emails))
+                for command, hashed in zip(commands, hashes, strict=True):
+                    account_id = next(ids)
+                    if isinstance(hashed, MarketError):
+                        outcomes.append(hashed)
+                        continue
+                    email = normal_email(command.email)
+                    if email in taken:
+                        outcomes.append(_email_taken())
+                        continue
+                    taken.add(email)
+                    account = Account(account_id, email, hashed, now, is_staff=command.is_staff)
+                    account.edit(first_name=command.first_name, last_name=command.last_name, bio=command.bio)
+                    outcomes.append(account)
+                tx.accounts.add([account for account in outcomes if isinstance(account, Account)])
+        except Duplicate:
+            # Somebody signed up with the same address between our look and our write.
+            if len(commands) == 1:
+                return [_email_taken()]
+            return [outcome for command in commands for outcome in self.sign_up([command])]
+        return outcomes
+
+    def log_in(self, email: str, password: str, *, address: str = "") -> TokenPair:
+        """A new session. Raise `NotAuthenticated`, the same for all reasons, or `TooManyAttempts`.
+
+        `address` is where the request comes from; failures are counted for it and for the account.
+        """
+        now = self._clock.now()
+        name = email.strip().lower()
+        keys = [key for key, given in ((f"account:{name}", name), (f"address:{address}", address)) if given]
+        if wait := self._limiter.wait(keys, now):
+            seconds = max(1, round(wait.total_seconds()))
+            raise TooManyAttempts(f"Too many failed log-ins: try again in {seconds} s.", wait)
+        with self._store.begin() as tx:
+            account = tx.accounts.by_email([name]).get(name)
+        # Outside the transaction: hashing takes long, and no connection should wait for it.
+        right = self._passwords.verify(account.password_hash if account is not None else None, password)
+        if account is None or not right or not account.is_active:
+            self._limiter.failed(keys, now)
+            raise NotAuthenticated(LOGIN_REFUSED)
+        self._limiter.forget([f"account:{name}"])
+        session = Session(
+            SessionId(self._ids.token()), account.id, self._ids.token(), now, now + self._lifetimes.refresh
+        )
+        with self._store.begin() as tx:
+            tx.sessions.add([session])
+        return self._pair(account, session)
+
+    @retried(TransactionAborted)
+    def refresh(self, token: str) -> TokenPair:
+        """Exchange a refresh token for a new pair. An old one revokes its whole session; raise `TokenNotValid`."""
+        now = self._clock.now()
+        claims = self._tokens.read(token, now)
+        if claims.kind is not TokenKind.REFRESH:
+            raise TokenNotValid("A refresh token is wanted.")
+        with self._store.begin() as tx:
+            session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
+            account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
+            valid = session is not None and account is not None and account.is_active and session.is_open(now)
+            if valid and session is not None:
+                if session.current == claims.id:
+                    session.current = self._ids.token()
+                    session.expires_at = now + self._lifetimes.refresh
+                else:
+                    # Reuse: one of the two who hold the family stole it, so neither keeps it (RFC 9700, 4.14.2).
+                    session.revoke(now)
+                    valid = False
+                tx.sessions.save([session])
+        if not valid or session is None or account is None:
+            raise TokenNotValid("The session is over: log in again.")
+        return self._pair(account, session)
+
+    def verify(self, token: str) -> Claims:
+        """What a token of either kind says, if it is valid by itself; raise `TokenNotValid`."""
+        return self._tokens.read(token, self._clock.now())
+
+    def identify(self, access: str) -> Identity:
+        """Who calls; raise `TokenNotValid`."""
+        claims = self.verify(access)
+        if claims.kind is not TokenKind.ACCESS:
+            raise TokenNotValid("An access token is wanted.")
+        return Identity(claims.account_id, claims.session_id, claims.is_staff)
+
+    @retried(TransactionAborted)
+    def log_out(self, who: Identity) -> None:
+        """End the session: its refresh tokens are worth nothing from now on."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            sessions = tx.sessions.lock([who.session_id])
+            for session in sessions.values():
+                session.revoke(now)
+            tx.sessions.save(list(sessions.values()))
+
+    @retried(TransactionAborted)
+    def edit_profile(
+        self,
+        account_id: AccountId,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        bio: str | None = None,
+    ) -> Account:
+        with self._store.begin() as tx:
+            account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
+            account.edit(first_name=first_name, last_name=last_name, bio=bio)
+            tx.accounts.save([account])
+        return account
+
+    def change_password(self, who: Identity, old: str, new: str) -> None:
+        """Replace the password and revoke all other sessions; raise `Invalid`."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
+        if not self._passwords.verify(account.password_hash, old):
+            raise Invalid.field("old_password", "This is not your password.")
+        complaints = self._passwords.complaints(new, about=_words(account.email, account.first_name, account.last_name))
+        if complaints:
+            raise Invalid({"new_password": complaints})
+        hashed = self._passwords.hash(new)
+        with self._store.begin() as tx:
+            account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
+            tx.accounts.save([evolve(account, password_hash=hashed)])
+            tx.sessions.revoke_all(who.account_id, now, but=who.session_id)
+
+    @retried(TransactionAborted)
+    def appoint_staff(self, email: str) -> Account:
+        """Make an existing account staff; raise `NotFound`."""
+        with self._store.begin() as tx:
+            found = tx.accounts.by_email([normal_email(email)]).get(normal_email(email))
+            if found is None:
+                raise NotFound("account", email)
+            account = tx.accounts.lock([found.id])[found.id]
+            account.is_staff = True
+            tx.accounts.save([account])
+        return account
+
+    def _checked_hash(self, command: SignUp) -> str | Invalid | None:
+        errors: dict[str, list[str]] = {}
+        try:
+            normal_email(command.email)
+        except Invalid as error:
+            errors |= error.errors
+        try:
+            Account(AccountId(0), "", None, self._clock.now()).edit(
+                first_name=command.first_name, last_name=command.last_name, bio=command.bio
+            )
+        except Invalid as error:
+            errors |= error.errors
+        if command.password is not None:
+            about = _words(command.email, command.first_name, command.last_name)
+            if complaints := self._passwords.complaints(command.password, about=about):
+                errors["password"] = complaints
+        if errors:
+            return Invalid(errors)
+        return None if command.password is None else self._passwords.hash(command.password)
+
+    def _pair(self, account: Account, session: Session) -> TokenPair:
+        now = self._clock.now()
+        access = Claims(
+            kind=TokenKind.ACCESS,
+            id=self._ids.token(),
+            account_id=account.id,
+            session_id=session.id,
+            is_staff=account.is_staff,
+            expires_at=now + self._lifetimes.access,
+        )
+        refresh = evolve(access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at)
+        return TokenPair(self._tokens.issue(access, now), self._tokens.issue(refresh, now))
+
+    @staticmethod
+    def _locked(account: Account | None, account_id: AccountId) -> Account:
+        if account is None:
+            raise NotFound("account", account_id)
+        return account
+
+
+def _email_or_none(email: str) -> str | None:
+    try:
+        return normal_email(email)
+    except Invalid:
+        return None
+
+
+def _email_taken() -> Invalid:
+    return Invalid.field("email", "An account with this e-mail address exists already.")
+
+
+def _words(email: str, *names: str) -> list[str]:
+    return [email, email.partition("@")[0], *names]

@@ -1,0 +1,333 @@
+"""The catalogue: categories, products, their stock and their views."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from scalecommerce_core.domain.category import Category, slug_of
+from scalecommerce_core.domain.errors import (
+    ConnectionLost,
+    Forbidden,
+    Invalid,
+    MarketError,
+    NotFound,
+    TransactionAborted,
+    VersionMismatch,
+)
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
+from scalecommerce_core.domain.product import PriceCause, Product
+from scalecommerce_core.domain.stock import MAX_STOCK, Stock
+from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
+from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.outcomes import Replayed, retried
+
+PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
+EDITABLE: Final = frozenset(
+    {"category_id", "name", "brand", "description", "sku", "is_active", *PRICE_FIELDS}
+)  # fmt: skip
+
+
+@frozen
+class ListProduct:
+    """Offer a product; `stock` units are on hand at the start."""
+
+    owner: AccountId
+    category_id: CategoryId
+    name: str
+    price: Money
+    stock: int = 0
+    brand: str = ""
+    description: str = ""
+    sku: str | None = None
+    cost: Money | None = None
+    min_price: Money | None = None
+    max_price: Money | None = None
+    is_active: bool = True
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class EditProduct:
+    """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the units that can be promised.
+
+    With `version`, only if nobody edited the product since.
+    """
+
+    product_id: ProductId
+    editor: AccountId
+    changes: Mapping[str, Any]
+    stock: int | None = None
+    version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class WithdrawProduct:
+    product_id: ProductId
+    editor: AccountId
+    version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class AdjustStock:
+    """Either `delta` units come or go, or `available` becomes the figure that can be promised (if it is `expected`)."""
+
+    product_id: ProductId
+    editor: AccountId
+    delta: int | None = None
+    available: int | None = None
+    expected: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class Shelved:
+    """A product and its stock after a write."""
+
+    product: Product
+    stock: Stock
+
+
+@frozen
+class RecordedProduct:
+    """A product with a past: `prices` are (valid from, price), oldest first, the last one in force."""
+
+    owner: AccountId
+    category_id: CategoryId
+    name: str
+    sku: str
+    prices: Sequence[tuple[datetime, Money]]
+    opening_stock: int
+    opened_at: datetime
+
+
+class Catalog:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    @retried(TransactionAborted)
+    def list_products(self, commands: Sequence[ListProduct]) -> list[Shelved | Replayed | MarketError]:
+        """New products with their opening stock and first price in the history."""
+        now = self._clock.now()
+        try:
+            with self._store.begin() as tx:
+                return once(tx, commands, now, lambda fresh: self._list(tx, fresh, now))
+        except Duplicate as duplicate:
+            if len(commands) == 1:
+                return [_taken(duplicate)]
+            return [outcome for command in commands for outcome in self.list_products([command])]
+
+    def _list(self, tx: Transaction, commands: Sequence[ListProduct], now: datetime) -> list[Shelved | MarketError]:
+        known = tx.categories.existing({command.category_id for command in commands})
+        ids = iter(tx.products.next_ids(len(commands)))
+        outcomes: list[Shelved | MarketError] = []
+        for command in commands:
+            product_id = next(ids)
+            errors = _price_errors({name: getattr(command, name) for name in PRICE_FIELDS})
+            if command.category_id not in known:
+                errors["category_id"] = [f"There is no category {command.category_id}."]
+            if not 0 <= command.stock <= MAX_STOCK:
+                errors["stock"] = [f"Stock lies between 0 and {MAX_STOCK}."]
+            try:
+                product = Product.listed(
+                    id=product_id,
+                    seller_id=command.owner,
+                    category_id=command.category_id,
+                    name=command.name,
+                    price=command.price,
+                    now=now,
+                    brand=command.brand,
+                    description=command.description,
+                    sku=command.sku,
+                    cost=command.cost,
+                    min_price=command.min_price,
+                    max_price=command.max_price,
+                    is_active=command.is_active,
+                )
+            except Invalid as invalid:
+                errors |= invalid.errors
+                outcomes.append(Invalid(errors))
+                continue
+            if errors:
+                outcomes.append(Invalid(errors))
+            else:
+                outcomes.append(Shelved(product, Stock.opened(product_id, command.stock, now)))
+        made = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
+        tx.products.add([shelved.product for shelved in made])
+        tx.stock.add([shelved.stock for shelved in made])
+        return outcomes
+
+    @retried(TransactionAborted, ConnectionLost)
+    def edit_products(self, commands: Sequence[EditProduct]) -> list[Shelved | MarketError]:
+        """Change what a seller may change; a changed price goes into the history. Owner and staff only."""
+        now = self._clock.now()
+        for command in commands:
+            if unknown := command.changes.keys() - EDITABLE:
+                raise TypeError(f"A product has no editable {', '.join(sorted(unknown))}.")
+        try:
+            with self._store.begin() as tx:
+                products = tx.products.lock({command.product_id for command in commands})
+                stocks = tx.stock.lock(products.keys())
+                wanted = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
+                known = tx.categories.existing(wanted) if wanted else frozenset()
+                outcomes: list[Shelved | MarketError] = []
+                for command in commands:
+                    try:
+                        product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                        stock = stocks[product.id]
+                        _check_version(product, command.version)
+                        errors = _price_errors({n: command.changes.get(n) for n in PRICE_FIELDS})
+                        category = command.changes.get("category_id", product.category_id)
+                        if "category_id" in command.changes and category not in known:
+                            errors["category_id"] = [f"There is no category {category}."]
+                        if errors:
+                            raise Invalid(errors)
+                        if command.stock is not None:
+                            stock.check_promise(command.stock)
+                        if command.changes:
+                            product.edit(now, **command.changes)
+                        if command.stock is not None:
+                            stock.set_available(command.stock, now)
+                    except MarketError as error:
+                        outcomes.append(error)
+                    else:
+                        outcomes.append(Shelved(product, stock))
+                done = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
+                tx.products.save(list({s.product.id: s.product for s in done}.values()))
+                tx.stock.save(list({s.product.id: s.stock for s in done}.values()))
+                return outcomes
+        except Duplicate as duplicate:
+            if len(commands) == 1:
+                return [_taken(duplicate)]
+            return [outcome for command in commands for outcome in self.edit_products([command])]
+
+    @retried(TransactionAborted, ConnectionLost)
+    def withdraw_products(self, commands: Sequence[WithdrawProduct]) -> list[Product | MarketError]:
+        """Take products out of the catalogue for good; orders keep their lines."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            products = tx.products.lock({command.product_id for command in commands})
+            outcomes: list[Product | MarketError] = []
+            for command in commands:
+                try:
+                    product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                    _check_version(product, command.version)
+                    product.withdraw(now)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(product)
+            tx.products.save(list({p.id: p for p in outcomes if isinstance(p, Product)}.values()))
+            return outcomes
+
+    @retried(TransactionAborted)
+    def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | MarketError]:
+        """Restock by a delta or set the figure that can be promised, with compare-and-set. Owner and staff only."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            products = tx.products.lock({command.product_id for command in commands})
+            stocks = tx.stock.lock(products.keys())
+            outcomes: list[Stock | MarketError] = []
+            for command in commands:
+                try:
+                    product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                    stock = stocks[product.id]
+                    if (command.delta is None) == (command.available is None):
+                        raise Invalid.field("delta", "Give either delta or set.")
+                    if command.delta is not None:
+                        stock.adjust(command.delta, now)
+                    elif command.available is not None:
+                        stock.set_available(command.available, now, expected=command.expected)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(stock)
+            tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
+            return outcomes
+
+    @retried(TransactionAborted)
+    def add_categories(self, names: Sequence[str]) -> list[Category | MarketError]:
+        """New categories; `Invalid` when the name is taken."""
+        outcomes: list[Category | MarketError] = []
+        for name in names:
+            try:
+                slug = slug_of(name)
+                with self._store.begin() as tx:
+                    outcomes += tx.categories.add([(name.strip(), slug)])
+            except Duplicate:
+                outcomes.append(Invalid.field("name", "A category with this name exists already."))
+            except MarketError as error:
+                outcomes.append(error)
+        return outcomes
+
+    @retried(TransactionAborted)
+    def record_views(self, counts: Mapping[ProductId, int]) -> None:
+        """Add buffered views to the counters."""
+        if counts:
+            with self._store.begin() as tx:
+                tx.products.add_views(counts, self._clock.now())
+
+    @retried(TransactionAborted)
+    def record(self, products: Sequence[RecordedProduct]) -> list[Shelved]:
+        """Products with a past, for imports: their prices as they were, their opening stock as the first movement."""
+        with self._store.bulk() as tx:
+            made, past = [], []
+            for recorded, product_id in zip(products, tx.products.next_ids(len(products)), strict=True):
+                (first, price), *later = recorded.prices
+                product = Product.listed(
+                    id=product_id,
+                    seller_id=recorded.owner,
+                    category_id=recorded.category_id,
+                    name=recorded.name,
+                    price=price,
+                    now=first,
+                    sku=recorded.sku,
+                    cause=PriceCause.IMPORT,
+                )
+                for at, changed in later:
+                    product.reprice(changed, at, PriceCause.IMPORT)
+                product.events.clear()  # the past is no news
+                past += product.price_changes
+                product.price_changes.clear()
+                made.append(
+                    Shelved(product, Stock.opened(product_id, recorded.opening_stock, recorded.opened_at)),
+                )
+            tx.products.add([shelved.product for shelved in made])
+            tx.products.append_history(past)
+            tx.stock.add([shelved.stock for shelved in made])
+        return made
+
+
+def _editable(
+    products: Mapping[ProductId, Product], product_id: ProductId, editor: AccountId, *, as_staff: bool
+) -> Product:
+    product = products.get(product_id)
+    if product is None or product.withdrawn_at is not None:
+        raise NotFound("product", product_id)
+    if product.seller_id != editor and not as_staff:
+        if not product.is_active:
+            raise NotFound("product", product_id)
+        raise Forbidden("Only its seller may change this product.")
+    return product
+
+
+def _check_version(product: Product, version: int | None) -> None:
+    if version is not None and version != product.version:
+        raise VersionMismatch("The product was edited since you read it: read it again.")
+
+
+def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
+    return {
+        name: ["A price lies between 0.01 and 99999999.99."]
+        for name, price in prices.items()
+        if price is not None and not MIN_PRICE <= price.minor <= MAX_PRICE
+    }
+
+
+def _taken(duplicate: Duplicate) -> Invalid:
+    return Invalid.field(duplicate.field, f"You have another product with this {duplicate.field}.")

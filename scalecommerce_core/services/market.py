@@ -1,0 +1,24 @@
+"""The whole engine as one value: the use cases and the read side, over whatever adapters they were made with."""
+
+from attrs import frozen
+
+from scalecommerce_core.ports import Clock, Store
+from scalecommerce_core.queries import Queries
+from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.pricing import Pricing
+
+
+@frozen
+class Market:
+    """`currency` is what products are priced in when their seller names none; `store` is for bulk loads."""
+
+    accounts: Accounts
+    catalog: Catalog
+    ordering: Ordering
+    pricing: Pricing
+    queries: Queries
+    store: Store
+    clock: Clock
+    currency: str = "USD"

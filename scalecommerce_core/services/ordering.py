@@ -1,0 +1,440 @@
+"""Orders, from intake to refund. Every use case takes a batch and answers each command on its own."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from attrs import field, frozen
+
+from scalecommerce_core.domain.errors import (
+    ConnectionLost,
+    Forbidden,
+    Invalid,
+    MarketError,
+    NotFound,
+    PriceMoved,
+    TransactionAborted,
+    Unavailable,
+)
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import (
+    MAX_LINES,
+    MAX_QUANTITY,
+    Order,
+    OrderLine,
+    OrderOrigin,
+    OrderStatus,
+    RefundLine,
+)
+from scalecommerce_core.domain.product import Offer
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.outcomes import Replayed, retried
+
+logger = logging.getLogger(__name__)
+
+
+@frozen
+class WantedLine:
+    """`price` is what the buyer saw, if they want to hold the shop to it."""
+
+    product_id: ProductId
+    quantity: int
+    price: Money | None = None
+
+
+@frozen
+class PlaceOrder:
+    """`id` is made before the first attempt, so that a retry finds the order instead of making a second one."""
+
+    id: CommandId
+    owner: AccountId
+    lines: Sequence[WantedLine]
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class PayOrder:
+    order_id: OrderId
+    buyer: AccountId
+
+
+@frozen
+class CancelOrder:
+    order_id: OrderId
+    buyer: AccountId
+
+
+@frozen
+class RefundOrder:
+    """Staff may refund any line, a seller their own."""
+
+    order_id: OrderId
+    owner: AccountId
+    lines: Sequence[RefundLine]
+    restock: bool = True
+    as_staff: bool = False
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class HistoricalLine:
+    """`price` in minor units, whatever the product cost otherwise."""
+
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    price: int
+
+
+@frozen
+class HistoricalRefund:
+    at: datetime
+    lines: Sequence[RefundLine]
+
+
+@frozen
+class HistoricalOrder:
+    """A settled purchase of the past, with the refunds that followed it, oldest first."""
+
+    id: CommandId
+    buyer: AccountId
+    currency: str
+    placed_at: datetime
+    lines: Sequence[HistoricalLine]
+    refunds: Sequence[HistoricalRefund] = ()
+
+
+@frozen
+class Recorded:
+    """How many historical orders and lines were new, and how many orders had been recorded before."""
+
+    orders: int
+    lines: int
+    known: int
+
+
+@frozen
+class Decided:
+    """How many orders background validation has reserved, rejected, and put aside after an error."""
+
+    reserved: int = 0
+    rejected: int = 0
+    put_aside: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.reserved + self.rejected + self.put_aside
+
+    def __add__(self, other: "Decided") -> "Decided":
+        return Decided(self.reserved + other.reserved, self.rejected + other.rejected, self.put_aside + other.put_aside)
+
+
+@frozen
+class OrderRules:
+    """How long a price that changed is still honoured, and how long unpaid stock is held."""
+
+    price_promise: timedelta = timedelta(minutes=10)
+    reservation: timedelta = timedelta(minutes=15)
+
+
+class _OfBuyer(Protocol):
+    @property
+    def order_id(self) -> OrderId: ...
+    @property
+    def buyer(self) -> AccountId: ...
+
+
+B = TypeVar("B", bound=_OfBuyer)
+
+
+class Ordering:
+    def __init__(self, store: Store, clock: Clock, rules: OrderRules = OrderRules()) -> None:
+        self._store = store
+        self._clock = clock
+        self._rules = rules
+
+    # --- intake
+
+    @retried(TransactionAborted, ConnectionLost)
+    def place(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
+        """Take orders in: they are durable, CREATED, and hold no stock until `decide`.
+
+        `Invalid` names lines as `order_item[0].product`; `PriceMoved` refuses a price that is not promised any more.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            return once(tx, commands, now, lambda fresh: self._place(tx, fresh, now))
+
+    def _place(self, tx: Transaction, commands: Sequence[PlaceOrder], now: datetime) -> list[Order | MarketError]:
+        earlier = tx.orders.by_command([command.id for command in commands])
+        offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
+        promises = self._promises(tx, commands, offers, now)
+        drafts: list[list[OrderLine] | MarketError] = []
+        for command in commands:
+            try:
+                drafts.append(_lines(command.lines, offers, promises))
+            except MarketError as error:
+                drafts.append(error)
+        ids = iter(tx.orders.next_ids(sum(isinstance(draft, list) for draft in drafts)))
+        outcomes: list[Order | MarketError] = []
+        new = []
+        for command, draft in zip(commands, drafts, strict=True):
+            if command.id in earlier:
+                outcomes.append(earlier[command.id])
+            elif isinstance(draft, MarketError):
+                outcomes.append(draft)
+            else:
+                order = Order.placed(
+                    id=next(ids),
+                    command_id=command.id,
+                    buyer_id=command.owner,
+                    currency=offers[draft[0].product_id].price.currency,
+                    lines=draft,
+                    now=now,
+                )
+                outcomes.append(order)
+                new.append(order)
+        tx.orders.add(new)
+        return outcomes
+
+    def _promises(
+        self, tx: Transaction, commands: Sequence[PlaceOrder], offers: Mapping[ProductId, Offer], now: datetime
+    ) -> Mapping[ProductId, Collection[Money]]:
+        """Prices besides the current ones that must be honoured, looked up only where a line needs it."""
+        doubtful = {
+            line.product_id
+            for command in commands
+            for line in command.lines
+            if line.price is not None and line.product_id in offers and line.price != offers[line.product_id].price
+        }
+        if not doubtful:
+            return {}
+        changes = tx.products.prices_since(doubtful, now - self._rules.price_promise)
+        return {product_id: {change.price for change in of_product} for product_id, of_product in changes.items()}
+
+    # --- background validation
+
+    @retried(TransactionAborted, ConnectionLost)
+    def decide(self, limit: int = 500) -> Decided:
+        """Decide up to `limit` CREATED orders, first come first served: reserve all lines of an order, or reject it.
+
+        An order whose decision raises is put aside for a while, and parked after five failures; the others go on.
+        """
+        now = self._clock.now()
+        claimed: Sequence[Order] = ()
+        try:
+            with self._store.begin() as tx:
+                claimed = tx.orders.claim_undecided(limit, now)
+                if not claimed:
+                    return Decided()
+                stock = tx.stock.lock(_products_of(claimed))
+                for order in claimed:
+                    order.decide(stock, now, now + self._rules.reservation)
+                tx.orders.save(claimed)
+                taken = _products_of(order for order in claimed if order.status is OrderStatus.PENDING)
+                tx.stock.save([stock[product_id] for product_id in taken])
+        except Unavailable:
+            raise
+        except Exception:
+            # Bad data in one order must not block the others: halve until it stands alone.
+            if len(claimed) > 1:
+                half = len(claimed) // 2
+                return self.decide(half) + self.decide(len(claimed) - half)
+            if not claimed:
+                raise
+            logger.exception("order %s could not be decided", claimed[0].id)
+            self._put_aside(claimed[0].id, now)
+            return Decided(put_aside=1)
+        reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
+        return Decided(reserved=reserved, rejected=len(claimed) - reserved)
+
+    def _put_aside(self, order_id: OrderId, now: datetime) -> None:
+        with self._store.begin() as tx:
+            for order in tx.orders.lock([order_id]).values():
+                order.decision_failed(now, now + timedelta(seconds=2**order.decide_attempts))
+                tx.orders.save([order])
+
+    # --- life after the verdict
+
+    @retried(TransactionAborted, ConnectionLost)
+    def pay(self, commands: Sequence[PayOrder]) -> list[Order | MarketError]:
+        """Turn reservations into sales; paying a PAID order again is harmless."""
+        return self._act(commands, Order.pay)
+
+    @retried(TransactionAborted, ConnectionLost)
+    def cancel(self, commands: Sequence[CancelOrder]) -> list[Order | MarketError]:
+        """Give reservations back; cancelling a CANCELLED order again is harmless."""
+        return self._act(commands, Order.cancel)
+
+    def _act(
+        self, commands: Sequence[B], act: Callable[[Order, Mapping[ProductId, Stock], datetime], None]
+    ) -> list[Order | MarketError]:
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            orders = tx.orders.lock({command.order_id for command in commands})
+            stock = tx.stock.lock(_products_of(orders.values()))
+            outcomes: list[Order | MarketError] = []
+            for command in commands:
+                order = orders.get(command.order_id)
+                if order is None or order.buyer_id != command.buyer:
+                    outcomes.append(NotFound("order", command.order_id))
+                    continue
+                try:
+                    act(order, stock, now)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(order)
+            tx.orders.save(_distinct(outcomes))
+            tx.stock.save(list(stock.values()))
+            return outcomes
+
+    @retried(TransactionAborted, ConnectionLost)
+    def expire(self, limit: int = 500) -> int:
+        """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            orders = tx.orders.claim_expired(limit, now)
+            if orders:
+                stock = tx.stock.lock(_products_of(orders))
+                for order in orders:
+                    order.expire(stock, now)
+                tx.orders.save(orders)
+                tx.stock.save(list(stock.values()))
+            return len(orders)
+
+    @retried(TransactionAborted)
+    def refund(self, commands: Sequence[RefundOrder]) -> list[Order | Replayed | MarketError]:
+        """Give money back for units of PAID orders, with or without restock."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            return once(tx, commands, now, lambda fresh: self._refund(tx, fresh, now))
+
+    def _refund(self, tx: Transaction, commands: Sequence[RefundOrder], now: datetime) -> list[Order | MarketError]:
+        orders = tx.orders.lock({command.order_id for command in commands})
+        stock = tx.stock.lock(_products_of(orders.values()))
+        outcomes: list[Order | MarketError] = []
+        for command in commands:
+            try:
+                order = _refundable(orders.get(command.order_id), command)
+                order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
+            except MarketError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(order)
+        tx.orders.save(_distinct(outcomes))
+        tx.stock.save(list(stock.values()))
+        return outcomes
+
+    # --- history
+
+    @retried(TransactionAborted, ConnectionLost)
+    def record(self, history: Sequence[HistoricalOrder], origin: OrderOrigin = OrderOrigin.IMPORT) -> Recorded:
+        """Replay settled purchases of the past through the same rules, at their own times and prices.
+
+        An order that was recorded before (by command id) is left as it is. Stock must suffice: an order that
+        falls short raises `Invalid`, and nothing of the batch is recorded. No events are kept: the past is no news.
+        """
+        with self._store.bulk() as tx:
+            known = tx.orders.by_command([past.id for past in history])
+            new = [past for past in history if past.id not in known]
+            stock = tx.stock.lock({line.product_id for past in new for line in past.lines})
+            orders = []
+            for past, order_id in zip(new, tx.orders.next_ids(len(new)), strict=True):
+                order = _settled(past, order_id, stock, origin)
+                orders.append(order)
+            tx.orders.add(orders)
+            tx.stock.save(list(stock.values()))
+        return Recorded(len(orders), sum(len(order.lines) for order in orders), len(history) - len(new))
+
+
+def _lines(
+    wanted: Sequence[WantedLine],
+    offers: Mapping[ProductId, Offer],
+    promises: Mapping[ProductId, Collection[Money]],
+) -> list[OrderLine]:
+    """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`."""
+    errors: dict[str, list[str]] = {}
+    if not 1 <= len(wanted) <= MAX_LINES:
+        raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(wanted)}.")
+    quantities: dict[ProductId, int] = {}
+    prices: dict[ProductId, Money] = {}
+    moved: PriceMoved | None = None
+    currencies = {offers[line.product_id].price.currency for line in wanted if line.product_id in offers}
+    if len(currencies) > 1:
+        raise Invalid.field("order_item", f"One order has one currency, not {' and '.join(sorted(currencies))}.")
+    for index, line in enumerate(wanted):
+        offer = offers.get(line.product_id)
+        if offer is None or not offer.is_active:
+            errors[f"order_item[{index}].product"] = [f"Product {line.product_id} is not for sale."]
+            continue
+        quantity = quantities.get(line.product_id, 0) + line.quantity
+        if line.quantity < 1 or quantity > MAX_QUANTITY:
+            errors[f"order_item[{index}].quantity"] = [f"A quantity lies between 1 and {MAX_QUANTITY}."]
+            continue
+        price = offer.price
+        if line.price is not None and line.price != price:
+            if line.price not in promises.get(line.product_id, ()):
+                moved = moved or PriceMoved(line.product_id, str(price))
+            elif line.price < price:
+                price = line.price
+        quantities[line.product_id] = quantity
+        prices[line.product_id] = min(price, prices.get(line.product_id, price))
+    if errors:
+        raise Invalid(errors)
+    if moved is not None:
+        raise moved
+    return [
+        OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id].minor)
+        for position, (product_id, quantity) in enumerate(quantities.items(), 1)
+    ]
+
+
+def _settled(past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin) -> Order:
+    order = Order.placed(
+        id=order_id,
+        command_id=past.id,
+        buyer_id=past.buyer,
+        currency=past.currency,
+        lines=[
+            OrderLine(position, line.product_id, line.seller_id, line.quantity, line.price)
+            for position, line in enumerate(past.lines, 1)
+        ],
+        now=past.placed_at,
+        origin=origin,
+    )
+    order.decide(stock, past.placed_at, past.placed_at)
+    if order.status is not OrderStatus.PENDING:
+        short = ", ".join(f"product {s.product_id}: {s.wanted} of {s.available}" for s in order.shortfalls)
+        raise Invalid.field("history", f"Order {past.id} falls short of stock ({short}): open it with more.")
+    order.pay(stock, past.placed_at)
+    for refund in past.refunds:
+        order.refund(refund.lines, stock, refund.at, restock=True)
+    order.events.clear()
+    return order
+
+
+def _refundable(order: Order | None, command: RefundOrder) -> Order:
+    if order is None:
+        raise NotFound("order", command.order_id)
+    if not command.as_staff:
+        own = {line.product_id for line in order.lines if line.seller_id == command.owner}
+        if not own and order.buyer_id != command.owner:
+            raise NotFound("order", command.order_id)
+        if any(line.product_id not in own for line in command.lines):
+            raise Forbidden("Only staff, or the seller of these products, may refund them.")
+    if not command.lines:
+        raise Invalid.field("lines", "At least one line is wanted.")
+    return order
+
+
+def _products_of(orders: Iterable[Order]) -> set[ProductId]:
+    return {line.product_id for order in orders for line in order.lines}
+
+
+def _distinct(outcomes: Iterable[Order | MarketError]) -> list[Order]:
+    return list({outcome.id: outcome for outcome in outcomes if isinstance(outcome, Order)}.values())
