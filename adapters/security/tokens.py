@@ -1,0 +1,162 @@
+"""Access and refresh tokens: signed JWTs, read as RFC 8725 asks.
+
+Whoever reads a token decides how: the key named by `kid` fixes the one algorithm that may have signed it, the
+`typ` header and the `token_type` claim must agree on its kind, and every claim is required.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import jwt
+from attrs import field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from scalecommerce_core.domain.errors import TokenNotValid
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.ports import Claims, TokenKind
+
+MIN_SECRET_BYTES: Final = 32
+MIN_RSA_BITS: Final = 2048
+MAX_TOKEN_LENGTH: Final = 4096
+CLOCK_SKEW: Final = timedelta(seconds=60)
+"""How far ahead the clock of another node may be."""
+
+TYP: Final = {TokenKind.ACCESS: "at+jwt", TokenKind.REFRESH: "rt+jwt"}
+REQUIRED: Final = ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type", "staff")
+
+Algorithm = Literal["HS256", "RS256", "EdDSA"]
+
+
+@frozen
+class Key:
+    """One key, its one algorithm and the `kid` that names both; made by `secret_key` or `private_key`."""
+
+    id: str
+    algorithm: Algorithm
+    signing: bytes | RSAPrivateKey | Ed25519PrivateKey = field(repr=False)
+    verifying: bytes | RSAPublicKey | Ed25519PublicKey = field(repr=False)
+
+
+def secret_key(secret: str | bytes) -> Key:
+    """HS256 with a shared secret of at least 32 bytes."""
+    material = secret.encode() if isinstance(secret, str) else secret
+    if len(material) < MIN_SECRET_BYTES:
+        raise ValueError(f"A token secret has at least {MIN_SECRET_BYTES} bytes, this has {len(material)}.")
+    name = hmac.new(material, b"key id", hashlib.sha256).hexdigest()[:12]
+    return Key(id=name, algorithm="HS256", signing=material, verifying=material)
+
+
+def private_key(pem: str | bytes) -> Key:
+    """EdDSA or RS256, as the PEM text says."""
+    key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password=None)
+    if isinstance(key, Ed25519PrivateKey):
+        public_ed25519 = key.public_key()
+        return Key(id=_name(public_ed25519), algorithm="EdDSA", signing=key, verifying=public_ed25519)
+    if isinstance(key, RSAPrivateKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise ValueError(f"An RSA key for tokens has at least {MIN_RSA_BITS} bits, this has {key.key_size}.")
+        public_rsa = key.public_key()
+        return Key(id=_name(public_rsa), algorithm="RS256", signing=key, verifying=public_rsa)
+    raise ValueError("A key for tokens is an RSA or an Ed25519 private key.")
+
+
+def _name(key: RSAPublicKey | Ed25519PublicKey) -> str:
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()[:12]
+
+
+class JwtTokens:
+    """Signs with `current`; reads what `current` and `previous` keys have signed, so that keys can be rotated."""
+
+    def __init__(
+        self,
+        current: Key,
+        previous: Sequence[Key] = (),
+        *,
+        issuer: str = "scalecommerce",
+        audience: str = "scalecommerce",
+    ) -> None:
+        self._current = current
+        self._keys = {key.id: key for key in (*previous, current)}
+        self._issuer = issuer
+        self._audience = audience
+        # The clock is an argument here, so times are checked below instead of against the machine's clock.
+        self._jwt = jwt.PyJWT(
+            {
+                "require": list(REQUIRED),
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "strict_aud": True,
+                "enforce_minimum_key_length": True,
+            }
+        )
+
+    def issue(self, claims: Claims, now: datetime) -> str:
+        return self._jwt.encode(
+            {
+                "iss": self._issuer,
+                "aud": self._audience,
+                "sub": str(claims.account_id),
+                "sid": claims.session_id,
+                "jti": claims.id,
+                "iat": int(now.timestamp()),
+                "exp": int(claims.expires_at.timestamp()),
+                "token_type": claims.kind.value,
+                "staff": claims.is_staff,
+            },
+            self._current.signing,
+            algorithm=self._current.algorithm,
+            headers={"kid": self._current.id, "typ": TYP[claims.kind]},
+        )
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """Raise `TokenNotValid`."""
+        header, payload = self._verified(token)
+        try:
+            claims = _claims(payload)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise TokenNotValid("The token's claims are not understood.") from None
+        if header.get("typ") != TYP[claims.kind]:
+            raise TokenNotValid("The token is of another kind than it says.")
+        if claims.expires_at <= now:
+            raise TokenNotValid("The token has expired.")
+        if payload["iat"] > (now + CLOCK_SKEW).timestamp():
+            raise TokenNotValid("The token is from the future.")
+        return claims
+
+    def _verified(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Header and payload, once the signature, issuer and audience are right and all claims are there."""
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise TokenNotValid("The token is too long.")
+        try:
+            key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
+            if key is None:
+                raise TokenNotValid("The token was signed by an unknown key.")
+            complete = self._jwt.decode_complete(
+                token, key.verifying, algorithms=[key.algorithm], issuer=self._issuer, audience=self._audience
+            )
+        # ValueError: text that is not even Unicode.
+        except (jwt.PyJWTError, ValueError):
+            raise TokenNotValid("The token is malformed, or was not signed here.") from None
+        return complete["header"], complete["payload"]
+
+
+def _claims(payload: Mapping[str, Any]) -> Claims:
+    subject, session, name = payload["sub"], payload["sid"], payload["jti"]
+    if not (subject.isascii() and subject.isdigit() and isinstance(session, str) and isinstance(name, str)):
+        raise TypeError
+    if type(payload["iat"]) is not int or type(payload["exp"]) is not int or type(payload["staff"]) is not bool:
+        raise TypeError
+    return Claims(
+        kind=TokenKind(payload["token_type"]),
+        id=name,
+        account_id=AccountId(int(subject)),
+        session_id=SessionId(session),
+        is_staff=payload["staff"],
+        expires_at=datetime.fromtimestamp(payload["exp"], UTC),
+    )

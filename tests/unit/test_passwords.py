@@ -1,0 +1,103 @@
+import pytest
+
+from adapters.security.password_rules import complaints
+from adapters.security.passwords import CHEAP, Argon2Passwords, Cost
+from scalecommerce_core.ports import Passwords
+
+
+@pytest.fixture(scope="module")
+def passwords() -> Argon2Passwords:
+    return Argon2Passwords(CHEAP)
+
+
+def test_conforms_to_the_port(passwords: Argon2Passwords) -> None:
+    port: Passwords = passwords
+    assert port.complaints("short", about=[])
+
+
+def test_a_password_opens_its_own_hash_only(passwords: Argon2Passwords) -> None:
+    hashed = passwords.hash("correct horse")
+    assert passwords.verify(hashed, "correct horse")
+    assert not passwords.verify(hashed, "correct house")
+    assert hashed.startswith("$argon2id$")
+
+
+def test_the_same_password_hashes_differently_each_time(passwords: Argon2Passwords) -> None:
+    assert passwords.hash("correct horse") != passwords.hash("correct horse")
+
+
+def test_nothing_opens_a_missing_or_unreadable_hash(passwords: Argon2Passwords) -> None:
+    assert not passwords.verify(None, "nobody's password")
+    assert not passwords.verify("not a hash", "anything")
+
+
+def test_a_missing_hash_costs_one_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Argon2Passwords(CHEAP)
+    checked: list[str] = []
+
+    def matches(hashed: str, _guess: bytes) -> bool:
+        checked.append(hashed)
+        return False
+
+    monkeypatch.setattr(passwords, "_matches", matches)
+    passwords.verify(None, "x")
+    passwords.verify("a hash", "x")
+    assert len(checked) == 2
+
+
+def test_composed_and_decomposed_characters_are_the_same(passwords: Argon2Passwords) -> None:
+    assert passwords.verify(passwords.hash("caf\u00e9 au lait"), "cafe\u0301 au lait")
+
+
+def test_length_is_bounded(passwords: Argon2Passwords) -> None:
+    with pytest.raises(ValueError, match="128"):
+        passwords.hash("x" * 129)
+    longest = "x" * 128
+    assert passwords.verify(passwords.hash(longest), longest)
+    assert not passwords.verify(passwords.hash(longest), longest + "x")
+
+
+def test_lone_surrogates_are_simply_wrong(passwords: Argon2Passwords) -> None:
+    assert not passwords.verify(passwords.hash("correct horse"), "\ud800")
+
+
+def test_a_raised_cost_asks_for_new_hashes(passwords: Argon2Passwords) -> None:
+    old = passwords.hash("correct horse")
+    dearer = Argon2Passwords(Cost(iterations=2, memory_kib=16))
+    assert not passwords.needs_rehash(old)
+    assert dearer.needs_rehash(old)
+    assert dearer.verify(old, "correct horse")
+
+
+ABOUT = ("ann.lee@example.com", "Annabelle", "Leeway")
+
+
+@pytest.mark.parametrize("good", ["correct horse", "Tr0ub4dor&3x", "s3cure-enough", "пароль-длинный-1"])
+def test_good_passwords(good: str) -> None:
+    assert complaints(good, about=ABOUT) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("short1!", "At least 8"),
+        ("x" * 129, "At most 128"),
+        ("8302957164", "only digits"),
+        ("password", "too common"),
+        ("PassWord1", "too common"),
+        ("baseball", "too common"),
+        ("aaaaaaaa", "too common"),
+        ("abcabcabc", "too common"),
+        ("cdefghijk", "too common"),
+        ("poiuytrewq", "too common"),
+        ("annabelle", "too close"),
+        ("Annabell3", "too close"),
+        ("ann.lee@example", "too close"),
+    ],
+)
+def test_bad_passwords(bad: str, why: str) -> None:
+    assert any(why in message for message in complaints(bad, about=ABOUT))
+
+
+def test_all_complaints_are_reported_together() -> None:
+    assert len(complaints("1234567", about=())) == 2
