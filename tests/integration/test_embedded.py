@@ -1,0 +1,332 @@
+"""The servers that come along: start, stop, crash, neighbours, and every refusal with its reason."""
+
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from adapters.embedded import supervision
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis, find_program
+from adapters.embedded.supervision import EmbeddedServerError
+
+FAST = {"fsync": "off", "shared_buffers": "16MB"}
+
+# An engine of its own process, to be killed.
+OWNER = """
+import sys, time
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+directory, orphans = sys.argv[1:]
+if orphans == "orphans":  # as on a system without PR_SET_PDEATHSIG
+    import adapters.embedded.supervision as supervision
+    start = supervision.ServerProcess._keep
+    def keep(process):
+        process._arguments[5] = "0"
+        start(process)
+    supervision.ServerProcess._keep = keep
+with EmbeddedPostgres(directory, {"shared_buffers": "16MB"}) as postgres, EmbeddedRedis(directory) as redis:
+    print(postgres.pid, redis.pid, postgres.url.replace("+psycopg", ""), redis.url, flush=True)
+    time.sleep(600)
+"""
+
+
+class Owner:
+    """A process that runs both servers in a directory."""
+
+    def __init__(self, directory: Path, orphans: str = "") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(directory), orphans],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert self.process.stdout
+        postgres, redis_, self.postgres_url, self.redis_url = self.process.stdout.readline().split()
+        self.servers = (int(postgres), int(redis_))
+
+    def end(self, number: int = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+        self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Callable[..., Owner]]:
+    owners: list[Owner] = []
+
+    def begin(orphans: str = "") -> Owner:
+        owners.append(Owner(tmp_path, orphans))
+        return owners[-1]
+
+    yield begin
+    for owner in owners:
+        if owner.process.poll() is None:
+            owner.end()
+        for pid in owner.servers:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def runs(pid: int) -> bool:
+    """Whether that process lives; a zombie that waits for its new parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ends(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not runs(pid)
+
+
+def query(url: str, statement: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def call(url: str, *command: str | int) -> object:
+    with redis.Redis.from_url(url) as client:
+        return client.execute_command(*command)
+
+
+class TestPostgres:
+    def test_keeps_data_password_and_port_over_a_restart(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            query(postgres.url, "CREATE TABLE kept AS SELECT 7 AS number")
+            before = (postgres.url, postgres.port)
+        assert not postgres.running
+
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert (postgres.url, postgres.port) == before
+            assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
+
+    def test_brings_the_extensions_that_the_engine_uses(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            for extension in ("pg_trgm", "btree_gist", "unaccent", "pg_stat_statements"):
+                query(postgres.url, f"CREATE EXTENSION {extension}")
+
+    def test_takes_settings_and_has_safe_ones_of_its_own(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, {"work_mem": "7MB"}) as postgres:
+            assert query(postgres.url, "SHOW work_mem") == [("7MB",)]
+            assert query(postgres.url, "SHOW fsync") == [("on",)]
+            assert query(postgres.url, "SHOW max_connections") == [("100",)]
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "socket"])
+    def test_wants_the_password_on_every_way_in(self, tmp_path: Path, host: str) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            way = str(tmp_path / "postgresql" / "data") if host == "socket" else host
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(host=way, port=postgres.port, user="scalecommerce", password="guessed")
+
+    def test_keeps_its_password_private(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            password = (tmp_path / "postgresql" / "password").read_text()
+            command_line = Path(f"/proc/{postgres.pid}/cmdline").read_text()
+        assert stat.S_IMODE((tmp_path / "postgresql" / "password").stat().st_mode) == 0o600
+        assert password not in command_line
+
+    def test_takes_another_port_when_its_own_was_given_away(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            port = postgres.port
+        with socket.create_server(("127.0.0.1", port)), EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert postgres.port != port
+            assert query(postgres.url, "SELECT 1") == [(1,)]
+
+    def test_answers_by_tcp_where_the_path_is_too_long_for_a_socket(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path / ("deep" * 20), FAST) as postgres:
+            assert "@127.0.0.1:" in postgres.url
+            assert query(postgres.url, "SELECT 1") == [(1,)]
+
+    def test_lives_in_a_session_of_its_own(self, tmp_path: Path) -> None:
+        """Ctrl-C goes to everything in the terminal's session; the engine stops its servers itself, in order."""
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert os.getsid(postgres.pid) == postgres.pid != os.getsid(0)
+
+    def test_tells_when_the_server_is_gone(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert postgres.running
+            os.kill(postgres.pid, signal.SIGQUIT)
+            assert ends(postgres.pid)
+            time.sleep(0.1)
+            assert not postgres.running
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="another user runs PostgreSQL for root only")
+    def test_runs_as_a_user_of_its_own_below_a_directory_closed_to_it(self, tmp_path: Path) -> None:
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o700)
+        with EmbeddedPostgres(closed, FAST) as postgres:
+            assert pwd.getpwuid(Path(f"/proc/{postgres.pid}").stat().st_uid).pw_name == "scalecommerce"
+            assert query(postgres.url, "SELECT 1") == [(1,)]
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+    def test_starts_over_when_the_first_start_was_cut_short(self, tmp_path: Path) -> None:
+        half = tmp_path / "postgresql" / "data.new"
+        half.mkdir(parents=True)
+        (half / "PG_VERSION").write_text("18\n")
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert query(postgres.url, "SELECT 1") == [(1,)]
+        assert not half.exists()
+
+    def test_refuses_the_data_of_another_major_version(self, tmp_path: Path) -> None:
+        data = tmp_path / "postgresql" / "data"
+        with EmbeddedPostgres(tmp_path, FAST):
+            pass
+        (data / "PG_VERSION").write_text("15\n")
+        with pytest.raises(EmbeddedServerError, match=r"written by PostgreSQL 15, .* brings PostgreSQL \d+.*pg_dump"):
+            EmbeddedPostgres(tmp_path, FAST).start()
+
+    def test_refuses_data_whose_password_is_lost(self, tmp_path: Path) -> None:
+        with EmbeddedPostgres(tmp_path, FAST):
+            pass
+        (tmp_path / "postgresql" / "password").unlink()
+        with pytest.raises(EmbeddedServerError, match="password is gone"):
+            EmbeddedPostgres(tmp_path, FAST).start()
+
+    def test_says_why_it_does_not_start(self, tmp_path: Path) -> None:
+        with pytest.raises(EmbeddedServerError, match=r"unrecognized configuration parameter .*no_such_setting"):
+            EmbeddedPostgres(tmp_path, {**FAST, "no_such_setting": "1"}).start()
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:  # and is none the worse for it
+            assert postgres.running
+
+
+class TestRedis:
+    def test_keeps_data_password_and_port_over_a_restart(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path) as server:
+            call(server.url, "SET", "kept", 7)
+            before = server.url
+        assert not server.running
+
+        with EmbeddedRedis(tmp_path) as server:
+            assert server.url == before
+            assert call(server.url, "GET", "kept") == b"7"
+
+    def test_wants_the_password(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path) as server, pytest.raises(redis.AuthenticationError):
+            call(f"redis://127.0.0.1:{server.port}/0", "PING")
+
+    def test_keeps_its_password_private(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path) as server:
+            password = (tmp_path / "redis" / "password").read_text()
+            assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        for name in ("password", "redis.conf"):
+            assert stat.S_IMODE((tmp_path / "redis" / name).stat().st_mode) == 0o600
+
+    def test_takes_another_port_when_its_own_was_given_away(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path) as server:
+            port = server.port
+        with socket.create_server(("127.0.0.1", port)), EmbeddedRedis(tmp_path) as server:
+            assert server.port != port
+            assert call(server.url, "PING") is True
+
+    def test_says_what_to_do_without_a_redis_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+        monkeypatch.setattr("sys.prefix", str(tmp_path))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(EmbeddedServerError, match=r"apt install redis-server.*REDIS_URL"):
+            find_program()
+
+
+class TestBoth:
+    @pytest.fixture(params=[EmbeddedPostgres, EmbeddedRedis])
+    def server(self, request: pytest.FixtureRequest) -> Callable[[Path], supervision.EmbeddedServer]:
+        make: Callable[[Path], supervision.EmbeddedServer] = request.param
+        return make
+
+    def test_a_second_engine_on_the_directory_is_turned_away(
+        self, tmp_path: Path, server: Callable[[Path], supervision.EmbeddedServer]
+    ) -> None:
+        with server(tmp_path) as first:
+            with pytest.raises(EmbeddedServerError, match=rf"in use by another engine \(process {os.getpid()}\)"):
+                server(tmp_path).start()
+            assert first.running
+
+    def test_engines_on_two_directories_do_not_meet(
+        self, tmp_path: Path, server: Callable[[Path], supervision.EmbeddedServer]
+    ) -> None:
+        with server(tmp_path / "a") as one, server(tmp_path / "b") as other:
+            assert one.port != other.port
+            assert one.pid != other.pid
+
+    def test_an_unusable_directory_is_named(
+        self, tmp_path: Path, server: Callable[[Path], supervision.EmbeddedServer]
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(EmbeddedServerError, match=r"file.* cannot be used as a data directory: Not a directory"):
+            server(tmp_path / "file").start()
+
+    def test_an_unwritable_directory_is_named(self, server: Callable[[Path], supervision.EmbeddedServer]) -> None:
+        with pytest.raises(EmbeddedServerError, match=r"/proc/1/.* cannot be used as a data directory"):
+            server(Path("/proc/1/data")).start()  # not even root can write there
+
+
+class TestCrash:
+    def test_servers_die_with_their_engine_and_nothing_committed_is_lost(
+        self, tmp_path: Path, owner: Callable[..., Owner]
+    ) -> None:
+        engine = owner()
+        query(engine.postgres_url, "CREATE TABLE kept AS SELECT 7 AS number")
+        engine.end(signal.SIGKILL)
+        assert all(ends(pid) for pid in engine.servers)
+
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
+
+    def test_everything_killed_at_once(self, tmp_path: Path, owner: Callable[..., Owner]) -> None:
+        """As when the machine loses power, short of the disk's part in it."""
+        engine = owner("orphans")
+        query(engine.postgres_url, "CREATE TABLE kept AS SELECT 7 AS number")
+        engine.end(signal.SIGKILL)
+        for pid in engine.servers:
+            os.kill(pid, signal.SIGKILL)
+
+        with EmbeddedPostgres(tmp_path, FAST) as postgres, EmbeddedRedis(tmp_path):
+            assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
+
+    def test_servers_that_outlived_their_engine_are_stopped_first(
+        self, tmp_path: Path, owner: Callable[..., Owner]
+    ) -> None:
+        engine = owner("orphans")
+        query(engine.postgres_url, "CREATE TABLE kept AS SELECT 7 AS number")
+        call(engine.redis_url, "SET", "kept", 7)
+        engine.end(signal.SIGKILL)
+        assert not any(ends(pid, seconds=0.3) for pid in engine.servers)
+
+        with EmbeddedPostgres(tmp_path, FAST) as postgres, EmbeddedRedis(tmp_path) as server:
+            assert not any(runs(pid) for pid in engine.servers)
+            assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
+            assert call(server.url, "GET", "kept") == b"7"
+
+    def test_a_process_that_got_a_dead_servers_number_is_left_alone(
+        self, tmp_path: Path, owner: Callable[..., Owner]
+    ) -> None:
+        engine = owner()
+        engine.end(signal.SIGKILL)
+        assert all(ends(pid) for pid in engine.servers)
+
+        with subprocess.Popen(["/bin/sleep", "600"]) as stranger:
+            for name in ("postgresql/server.lock", "postgresql/owner.lock", "redis/server.lock", "redis/owner.lock"):
+                (tmp_path / name).write_text(str(stranger.pid))
+            pid_file = tmp_path / "postgresql" / "data" / "postmaster.pid"
+            pid_file.write_text(f"{stranger.pid}\n/proc/self/cwd\n1\n1\n\n\n0 0\nready\n")
+            os.chown(pid_file, pid_file.parent.stat().st_uid, pid_file.parent.stat().st_gid)
+            with EmbeddedPostgres(tmp_path, FAST) as postgres, EmbeddedRedis(tmp_path) as server:
+                assert stranger.pid not in {postgres.pid, server.pid}
+            assert stranger.poll() is None
+            stranger.kill()
