@@ -62,7 +62,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderStatus, Action], OrderStatus]] = {
 
 
 class OrderOrigin(StrEnum):
-    """Where an order came from; imported and seeded ones raise no webhooks and no pricing signals."""
+    """Where an order came from. Imported ones are the past: no events, no webhooks, no pricing signals."""
 
     API = "api"
     IMPORT = "import"

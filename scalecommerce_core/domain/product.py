@@ -51,7 +51,7 @@ class Product:
     brand: str = ""
     description: str = ""
     sku: str | None = None
-    """The seller's own code; unique for a seller."""
+    """The seller's own code; unique among what a seller has not withdrawn."""
     cost: Money | None = None
     min_price: Money | None = None
     max_price: Money | None = None

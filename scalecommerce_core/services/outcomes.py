@@ -21,11 +21,13 @@ class Replayed:
     body: bytes
 
 
-def one(outcomes: Sequence[T | MarketError]) -> T:
-    """The outcome of a batch of one; raise it if it is an error."""
+def one(outcomes: Sequence[T | Replayed | MarketError]) -> T:
+    """The outcome of a batch of one; raise it if it is an error. For commands without an idempotency key."""
     (outcome,) = outcomes
     if isinstance(outcome, MarketError):
         raise outcome
+    if isinstance(outcome, Replayed):
+        raise TypeError("A command with an idempotency key may be a replay: look at its outcome.")
     return outcome
 
 

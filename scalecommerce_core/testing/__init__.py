@@ -1,0 +1,61 @@
+"""In-memory adapters, so that whatever is built on the core can be tested without a server.
+
+    market = in_memory_market()
+
+gives the engine with all its use cases; `scalecommerce_core.testing.contracts` holds the suites that an
+adapter of your own must pass.
+"""
+
+from scalecommerce_core.ports import Clock
+from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.testing.fakes import (
+    CountedWakeups,
+    CountingIds,
+    MemoryLoginLimiter,
+    MemoryViewCounter,
+    PlainPasswords,
+    RememberedTokens,
+    SettableClock,
+)
+from scalecommerce_core.testing.memory import MemoryStore
+from scalecommerce_core.testing.memory_queries import MemoryQueries
+
+__all__ = [
+    "CountedWakeups",
+    "CountingIds",
+    "MemoryLoginLimiter",
+    "MemoryQueries",
+    "MemoryStore",
+    "MemoryViewCounter",
+    "PlainPasswords",
+    "RememberedTokens",
+    "SettableClock",
+    "in_memory_market",
+]
+
+
+def in_memory_market(clock: Clock | None = None, *, currency: str = "USD") -> Market:
+    """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01."""
+    store = MemoryStore()
+    clock = clock or SettableClock()
+    return Market(
+        accounts=Accounts(
+            store,
+            clock,
+            ids=CountingIds(),
+            passwords=PlainPasswords(),
+            tokens=RememberedTokens(),
+            limiter=MemoryLoginLimiter(),
+        ),
+        catalog=Catalog(store, clock),
+        ordering=Ordering(store, clock),
+        pricing=Pricing(store, clock),
+        queries=MemoryQueries(store, currency),
+        store=store,
+        clock=clock,
+        currency=currency,
+    )

@@ -1,0 +1,121 @@
+"""Doubles for the ports around the store: exact, deterministic, and without I/O."""
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from scalecommerce_core.domain.errors import TokenNotValid
+from scalecommerce_core.domain.identifiers import CommandId, ProductId
+from scalecommerce_core.ports import Claims
+
+
+class SettableClock:
+    """Stands still until it is told to move."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, **duration: float) -> datetime:
+        """`advance(minutes=5)`; returns the new time."""
+        self._now += timedelta(**duration)
+        return self._now
+
+
+class CountingIds:
+    """1, 2, 3, …: the same identifiers in every run."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def command(self) -> CommandId:
+        return CommandId(UUID(int=next(self._numbers)))
+
+    def token(self) -> str:
+        return f"token-{next(self._numbers)}"
+
+
+class PlainPasswords:
+    """Keeps passwords readable, which no real adapter may."""
+
+    def hash(self, password: str) -> str:
+        return f"plain:{password}"
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        return password_hash == f"plain:{password}"
+
+    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
+        said = []
+        if len(password) < 8:
+            said.append("At least 8 characters are wanted.")
+        if password in {word for word in about if word}:
+            said.append("This is too close to your e-mail address or name.")
+        return said
+
+
+class RememberedTokens:
+    """Opaque tokens, valid because this object issued them."""
+
+    def __init__(self) -> None:
+        self._issued: dict[str, Claims] = {}
+
+    def issue(self, claims: Claims, now: datetime) -> str:  # noqa: ARG002 - a real token says when it was issued
+        token = f"{claims.kind}:{claims.id}"
+        self._issued[token] = claims
+        return token
+
+    def read(self, token: str, now: datetime) -> Claims:
+        claims = self._issued.get(token)
+        if claims is None or claims.expires_at <= now:
+            raise TokenNotValid("The token is invalid or expired.")
+        return claims
+
+
+class MemoryLoginLimiter:
+    """Counts failures in a sliding window, in this process alone."""
+
+    def __init__(self, limit: int = 10, window: timedelta = timedelta(minutes=5)) -> None:
+        self._limit = limit
+        self._window = window
+        self._failures: dict[str, list[datetime]] = {}
+
+    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
+        waits = []
+        for key in keys:
+            recent = [at for at in self._failures.get(key, []) if at > now - self._window]
+            if len(recent) >= self._limit:
+                waits.append(recent[-self._limit] + self._window - now)
+        return max(waits, default=None)
+
+    def failed(self, keys: Collection[str], now: datetime) -> None:
+        for key in keys:
+            self._failures.setdefault(key, []).append(now)
+
+    def forget(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self._failures.pop(key, None)
+
+
+class CountedWakeups:
+    """Remembers how often it was called."""
+
+    def __init__(self) -> None:
+        self.placed = 0
+
+    def orders_placed(self) -> None:
+        self.placed += 1
+
+
+class MemoryViewCounter:
+    def __init__(self) -> None:
+        self._counts: dict[ProductId, int] = {}
+
+    def viewed(self, product_id: ProductId) -> None:
+        self._counts[product_id] = self._counts.get(product_id, 0) + 1
+
+    def drain(self) -> Mapping[ProductId, int]:
+        counts, self._counts = self._counts, {}
+        return counts

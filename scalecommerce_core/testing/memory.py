@@ -1,0 +1,472 @@
+"""An in-memory store: copies in, copies out, and a draft that is dropped on error, like a real one.
+
+One transaction runs at a time, so it shows no deadlock and no lock timeout; everything else behaves as the
+contract suites demand of every adapter.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from attrs import define, evolve, field, fields
+
+from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, Category, slug_of
+from scalecommerce_core.domain.events import Event
+from scalecommerce_core.domain.identifiers import (
+    AccountId,
+    CategoryId,
+    CommandId,
+    OrderId,
+    PolicyId,
+    ProductId,
+    SessionId,
+)
+from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
+from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.stock import Stock, StockMovement
+from scalecommerce_core.ports import Duplicate, StoredOutcome, Transaction
+from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+from scalecommerce_core.services.idempotency import LIFETIME
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """Committed rows, and those that the transaction in flight has written."""
+
+    def __init__(self, copy: Callable[[V], V]) -> None:
+        self._copy = copy
+        self._rows: dict[K, V] = {}
+        self._draft: dict[K, V | None] = {}
+
+    def get(self, key: K) -> V | None:
+        row = self._draft[key] if key in self._draft else self._rows.get(key)
+        return None if row is None else self._copy(row)
+
+    def some(self, keys: Iterable[K]) -> dict[K, V]:
+        return {key: row for key in keys if (row := self.get(key)) is not None}
+
+    def put(self, key: K, row: V) -> None:
+        self._draft[key] = self._copy(row)
+
+    def drop(self, key: K) -> None:
+        self._draft[key] = None
+
+    def all(self) -> Iterator[V]:
+        """Rows for reading: not copies."""
+        return (row for _, row in self.items())
+
+    def items(self) -> list[tuple[K, V]]:
+        merged = {**self._rows, **self._draft}
+        return [(key, row) for key, row in merged.items() if row is not None]
+
+    def commit(self) -> None:
+        for key, row in self._draft.items():
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+        self._draft.clear()
+
+    def rollback(self) -> None:
+        self._draft.clear()
+
+
+class Log(Generic[V]):
+    """An append-only table."""
+
+    def __init__(self) -> None:
+        self.rows: list[V] = []
+        self._draft: list[V] = []
+
+    def append(self, rows: Iterable[V]) -> None:
+        self._draft += rows
+
+    def all(self) -> Iterator[V]:
+        return itertools.chain(self.rows, self._draft)
+
+    def commit(self) -> None:
+        self.rows += self._draft
+        self._draft = []
+
+    def rollback(self) -> None:
+        self._draft = []
+
+
+@define
+class StoredKey:
+    fingerprint: bytes
+    taken_at: datetime
+    body: bytes | None = None
+
+
+def _same(row: V) -> V:
+    return row
+
+
+def _copied_product(product: Product) -> Product:
+    return evolve(product, price_changes=[], events=[])
+
+
+def _copied_stock(stock: Stock) -> Stock:
+    return evolve(stock, movements=[])
+
+
+def _copied_order(order: Order) -> Order:
+    return evolve(order, refunds=[], events=[])
+
+
+@define
+class Tables:
+    """Everything the market remembers."""
+
+    accounts: Table[AccountId, Account] = field(factory=lambda: Table(evolve))
+    sessions: Table[SessionId, Session] = field(factory=lambda: Table(evolve))
+    categories: Table[CategoryId, Category] = field(factory=lambda: Table(_same))
+    products: Table[ProductId, Product] = field(factory=lambda: Table(_copied_product))
+    views: Table[ProductId, int] = field(factory=lambda: Table(_same))
+    stock: Table[ProductId, Stock] = field(factory=lambda: Table(_copied_stock))
+    orders: Table[OrderId, Order] = field(factory=lambda: Table(_copied_order))
+    policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
+    keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
+    price_changes: Log[PriceChange] = field(factory=Log)
+    movements: Log[StockMovement] = field(factory=Log)
+    refunds: Log[Refund] = field(factory=Log)
+    events: Log[Event] = field(factory=Log)
+
+    def parts(self) -> list["Table[Any, Any] | Log[Any]"]:
+        return [getattr(self, attribute.name) for attribute in fields(Tables)]
+
+
+class MemoryStore:
+    """`ports.Store` over plain dictionaries, with the default categories installed."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self._turn = threading.Lock()
+        self._counters: dict[str, Iterator[int]] = {}
+        self._owner: int | None = None
+        with self.begin() as tx:
+            tx.categories.add([(name, slug_of(name)) for name in DEFAULT_CATEGORIES])
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        if self._owner == threading.get_ident():
+            raise RuntimeError("A transaction is open already: use cases do not call each other.")
+        with self._turn:
+            self._owner = threading.get_ident()
+            try:
+                yield MemoryTransaction(self.tables, self._next)
+            except BaseException:
+                for part in self.tables.parts():
+                    part.rollback()
+                raise
+            else:
+                for part in self.tables.parts():
+                    part.commit()
+            finally:
+                self._owner = None
+
+    bulk = begin
+
+    def _next(self, name: str, count: int) -> list[int]:
+        # As in a database, numbers that a rolled back transaction took are gone.
+        counter = self._counters.setdefault(name, itertools.count(1))
+        return list(itertools.islice(counter, count))
+
+
+class MemoryTransaction:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self.accounts = _Accounts(tables, numbers)
+        self.sessions = _Sessions(tables)
+        self.categories = _Categories(tables, numbers)
+        self.products = _Products(tables, numbers)
+        self.stock = _Stocks(tables)
+        self.orders = _Orders(tables, numbers)
+        self.policies = _Policies(tables, numbers)
+        self.idempotency = _Keys(tables)
+
+
+class _Accounts:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[AccountId]:
+        return [AccountId(number) for number in self._numbers("accounts", count)]
+
+    def add(self, accounts: Collection[Account]) -> None:
+        taken = {account.email for account in self._tables.accounts.all()}
+        for account in accounts:
+            if account.email in taken:
+                raise Duplicate("email")
+            taken.add(account.email)
+            self._tables.accounts.put(account.id, account)
+
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
+        return self._tables.accounts.some(sorted(ids))
+
+    def save(self, accounts: Collection[Account]) -> None:
+        for account in accounts:
+            self._tables.accounts.put(account.id, account)
+
+    def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
+        wanted = set(emails)
+        return {account.email: evolve(account) for account in self._tables.accounts.all() if account.email in wanted}
+
+
+class _Sessions:
+    def __init__(self, tables: Tables) -> None:
+        self._sessions = tables.sessions
+
+    def add(self, sessions: Collection[Session]) -> None:
+        for session in sessions:
+            self._sessions.put(session.id, session)
+
+    save = add
+
+    def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
+        return self._sessions.some(sorted(ids))
+
+    def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:
+        for session in [evolve(session) for session in self._sessions.all()]:
+            if session.account_id == account_id and session.id != but:
+                session.revoke(now)
+                self._sessions.put(session.id, session)
+
+
+class _Categories:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._categories = tables.categories
+        self._numbers = numbers
+
+    def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
+        taken = {category.slug for category in self._categories.all()}
+        added = []
+        for (name, slug), number in zip(names, self._numbers("categories", len(names)), strict=True):
+            if slug in taken:
+                raise Duplicate("name")
+            taken.add(slug)
+            added.append(Category(CategoryId(number), name, slug))
+            self._categories.put(added[-1].id, added[-1])
+        return added
+
+    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
+        return frozenset(self._categories.some(ids))
+
+    def all(self) -> Sequence[Category]:
+        return sorted(self._categories.all(), key=lambda category: category.id)
+
+
+class _Products:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[ProductId]:
+        return [ProductId(number) for number in self._numbers("products", count)]
+
+    def add(self, products: Collection[Product]) -> None:
+        self.save(products)
+
+    def save(self, products: Collection[Product]) -> None:
+        kept = (p for p in self._tables.products.all() if p.sku is not None and p.withdrawn_at is None)
+        skus = {(p.seller_id, p.sku): p.id for p in kept}
+        for product in products:
+            in_catalogue = product.sku is not None and product.withdrawn_at is None
+            if in_catalogue and skus.setdefault((product.seller_id, product.sku), product.id) != product.id:
+                raise Duplicate("sku")
+            self._tables.price_changes.append(product.price_changes)
+            self._tables.events.append(product.events)
+            self._tables.products.put(product.id, product)
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
+        return self._tables.products.some(sorted(ids))
+
+    def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
+        return {
+            product.id: Offer(product.id, product.seller_id, product.name, product.price, product.is_active)
+            for product in self._tables.products.some(ids).values()
+        }
+
+    def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
+        return {product_id: _in_force_since(self._history(product_id), since) for product_id in ids}
+
+    def _history(self, product_id: ProductId) -> list[PriceChange]:
+        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
+        return sorted(changes, key=lambda change: change.valid_from)
+
+    def append_history(self, changes: Collection[PriceChange]) -> None:
+        self._tables.price_changes.append(changes)
+
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:  # noqa: ARG002 - totals only
+        for product_id in self._tables.products.some(counts):
+            self._tables.views.put(product_id, (self._tables.views.get(product_id) or 0) + counts[product_id])
+
+
+def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
+    """Those in force at `since` or later; a rollback takes itself and the price it replaced out."""
+    kept: list[PriceChange] = []
+    for index, change in enumerate(changes):
+        ended = changes[index + 1].valid_from if index + 1 < len(changes) else None
+        replaced_by_rollback = index + 1 < len(changes) and changes[index + 1].cause is PriceCause.ROLLBACK
+        if (ended is None or ended > since) and not replaced_by_rollback:
+            kept.append(change)
+    return kept
+
+
+class _Stocks:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def add(self, stocks: Collection[Stock]) -> None:
+        for stock in stocks:
+            self._tables.movements.append(stock.movements)
+            self._tables.stock.put(stock.product_id, stock)
+
+    save = add
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        return self._tables.stock.some(sorted(ids))
+
+
+class _Orders:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[OrderId]:
+        return [OrderId(number) for number in self._numbers("orders", count)]
+
+    def add(self, orders: Collection[Order]) -> None:
+        for order in orders:
+            self._tables.refunds.append(order.refunds)
+            self._tables.events.append(order.events)
+            self._tables.orders.put(order.id, order)
+
+    save = add
+
+    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+        return self._tables.orders.some(sorted(ids))
+
+    def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
+        wanted = set(ids)
+        return {o.command_id: _copied_order(o) for o in self._tables.orders.all() if o.command_id in wanted}
+
+    def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
+        return self._first(
+            limit,
+            lambda order: (
+                order.status is OrderStatus.CREATED
+                and not order.is_parked
+                and (order.decide_after is None or order.decide_after <= now)
+            ),
+        )
+
+    def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
+        return self._first(
+            limit,
+            lambda order: (
+                order.status is OrderStatus.PENDING and order.expires_at is not None and order.expires_at <= now
+            ),
+        )
+
+    def _first(self, limit: int, wanted: Callable[[Order], bool]) -> list[Order]:
+        found = sorted(filter(wanted, self._tables.orders.all()), key=lambda order: order.id)
+        return [_copied_order(order) for order in found[:limit]]
+
+
+class _Policies:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[PolicyId]:
+        return [PolicyId(number) for number in self._numbers("policies", count)]
+
+    def add(self, policies: Collection[PricingPolicy]) -> None:
+        for policy in policies:
+            self._tables.policies.put(policy.id, policy)
+
+    def active(self) -> Sequence[PricingPolicy]:
+        active = [evolve(policy) for policy in self._tables.policies.all() if policy.is_active]
+        return sorted(active, key=lambda policy: policy.id)
+
+    def signals(
+        self, policy: PricingPolicy, now: datetime, *, after: ProductId | None, limit: int
+    ) -> Sequence[Signals]:
+        products = sorted(
+            (
+                product
+                for product in self._tables.products.all()
+                if product.seller_id == policy.seller_id
+                and product.is_active
+                and policy.category_id in {None, product.category_id}
+                and (after is None or product.id > after)
+            ),
+            key=lambda product: product.id,
+        )[:limit]
+        causes: dict[ProductId, PriceCause] = {}
+        for change in sorted(self._tables.price_changes.all(), key=lambda change: change.valid_from):
+            causes[change.product_id] = change.cause
+        sold: dict[ProductId, int] = {}
+        for order in self._tables.orders.all():
+            if (
+                order.paid_at is not None
+                and order.paid_at > now - policy.window
+                and order.origin is not OrderOrigin.IMPORT
+            ):
+                for line in order.lines:
+                    sold[line.product_id] = sold.get(line.product_id, 0) + line.quantity - line.refunded
+        return [
+            Signals(
+                product_id=product.id,
+                price=product.price,
+                priced_at=product.priced_at,
+                priced_manually=causes[product.id] in {PriceCause.MANUAL, PriceCause.LISTED},
+                units_sold=sold.get(product.id, 0),
+                available=stock.available if (stock := self._tables.stock.get(product.id)) is not None else 0,
+                cost=product.cost,
+                min_price=product.min_price,
+                max_price=product.max_price,
+            )
+            for product in products
+        ]
+
+
+class _Keys:
+    def __init__(self, tables: Tables) -> None:
+        self._keys = tables.keys
+
+    def claim(
+        self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
+        known = {}
+        for key, fingerprint in sorted(keys.items()):
+            stored = self._keys.get(key)
+            if stored is not None and stored.taken_at > now - LIFETIME:
+                known[key] = StoredOutcome(stored.fingerprint, stored.body)
+            else:
+                self._keys.put(key, StoredKey(fingerprint, now))
+        return known
+
+    def store(self, bodies: Mapping[tuple[AccountId, str], bytes]) -> None:
+        for key, body in bodies.items():
+            stored = self._keys.get(key)
+            if stored is not None:
+                self._keys.put(key, evolve(stored, body=body))
+
+    def release(self, keys: Collection[tuple[AccountId, str]]) -> None:
+        for key in keys:
+            self._keys.drop(key)
+
+    def forget(self, before: datetime, limit: int) -> int:
+        old = [key for key, stored in self._keys.items() if stored.taken_at < before][:limit]
+        for key in old:
+            self._keys.drop(key)
+        return len(old)

@@ -1,0 +1,450 @@
+"""The read side over the in-memory store: naive on purpose, so that it can serve as an oracle for faster ones."""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from difflib import SequenceMatcher
+from typing import Final, TypeVar
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus
+from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.stock import MovementKind, Stock
+from scalecommerce_core.queries import (
+    AccountView,
+    CategoryRef,
+    Facet,
+    FacetValue,
+    Key,
+    MovementTotal,
+    Ordering,
+    OrderLineView,
+    OrderView,
+    Page,
+    PageRequest,
+    PriceHistory,
+    PriceInterval,
+    ProductFilter,
+    ProductView,
+    SaleView,
+    SellerRef,
+    SellerStats,
+    StockDiscrepancy,
+    TopProduct,
+)
+from scalecommerce_core.testing.memory import MemoryStore
+
+T = TypeVar("T")
+OMNIBUS_WINDOW: Final = timedelta(days=30)
+SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
+TOP: Final = 10
+PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1000_00, 2500_00)
+"""Lower bounds of the price facet, in minor units."""
+WEIGHTS: Final = (1.0, 0.4, 0.1)
+"""Of a word in name, brand and description: PostgreSQL's weights for A, B and C."""
+
+
+class MemoryQueries:
+    """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
+
+    def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
+        self._tables = store.tables
+        self._currency = currency
+
+    # --- accounts
+
+    def accounts(self, page: PageRequest) -> Page[AccountView]:
+        active = [account for account in self._tables.accounts.all() if account.is_active]
+        return _paged([_account_view(account) for account in active], lambda view: (view.id,), page)
+
+    def account(self, account_id: AccountId) -> AccountView | None:
+        account = self._tables.accounts.get(account_id)
+        return None if account is None else _account_view(account)
+
+    # --- products
+
+    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
+        ranked = self._matching(wanted)
+        if wanted.ordering is Ordering.RELEVANCE:
+            return _paged(list(ranked), lambda view: (-ranked[view], -view.id), page)
+        return _paged(list(ranked), SORT_KEYS[wanted.ordering], page)
+
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
+        views = list(self._matching(wanted))
+        return {facet: FACETS[facet](views) for facet in facets}
+
+    def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
+        found = self._tables.products.some(ids).values()
+        return {product.id: self._view(product) for product in found if product.withdrawn_at is None}
+
+    def categories(self) -> Sequence[Category]:
+        return sorted(self._tables.categories.all(), key=lambda category: category.id)
+
+    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
+        product = self._tables.products.get(product_id)
+        if product is None or product.withdrawn_at is not None:
+            return None
+        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
+        changes.sort(key=lambda change: change.valid_from)
+        return _history(changes, now)
+
+    def seller_stats(self, seller_id: AccountId) -> SellerStats:
+        products = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.withdrawn_at is None]
+        views = sum(self._tables.views.get(product.id) or 0 for product in products)
+        sold: dict[ProductId, list[OrderLine]] = {}
+        orders = set()
+        currency = None
+        for order in self._tables.orders.all():
+            for line in order.lines:
+                if line.seller_id == seller_id and order.status in SOLD:
+                    sold.setdefault(line.product_id, []).append(line)
+                    orders.add(order.id)
+                    currency = currency or order.currency
+        tops = sorted(
+            (
+                TopProduct(product_id, self._name(product_id), _units(lines), _revenue(lines))
+                for product_id, lines in sold.items()
+            ),
+            key=lambda top: (-top.revenue, top.id),
+        )
+        return SellerStats(
+            total_products=len(products),
+            active_products=sum(product.is_active for product in products),
+            total_views=views,
+            avg_views=views / len(products) if products else 0.0,
+            revenue=sum(_revenue(lines) for lines in sold.values()),
+            currency=currency or (products[0].price.currency if products else self._currency),
+            units_sold=sum(_units(lines) for lines in sold.values()),
+            orders=len(orders),
+            conversion_rate=len(orders) / views if views else 0.0,
+            top_products=tuple(tops[:TOP]),
+        )
+
+    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+        wanted = set(skus)
+        return {
+            p.sku: p.id
+            for p in self._tables.products.all()
+            if p.seller_id == seller_id and p.sku is not None and p.sku in wanted and p.withdrawn_at is None
+        }
+
+    def _matching(self, wanted: ProductFilter) -> dict[ProductView, float]:
+        """Views that meet every condition, with their relevance."""
+        views = [
+            self._view(product)
+            for product in self._tables.products.all()
+            if product.is_active and product.withdrawn_at is None
+        ]
+        slugs = {category.id: category.slug for category in self._tables.categories.all()}
+        kept = [view for view in views if _meets(view, wanted, slugs[view.category.id])]
+        if wanted.search is None:
+            return dict.fromkeys(kept, 0.0)
+        ranked = {view: rank for view in kept if (rank := relevance(wanted.search, view))}
+        return ranked or {view: rank for view in kept if (rank := similarity(wanted.search, view))}
+
+    def _view(self, product: Product) -> ProductView:
+        category = self._tables.categories.get(product.category_id)
+        seller = self._tables.accounts.get(product.seller_id)
+        stock = self._tables.stock.get(product.id)
+        if category is None:
+            raise LookupError(f"product {product.id} has no category")
+        return ProductView(
+            id=product.id,
+            name=product.name,
+            brand=product.brand,
+            price=product.price,
+            description=product.description,
+            category=CategoryRef(category.id, category.name),
+            seller=SellerRef(
+                product.seller_id,
+                seller.first_name if seller is not None else "",
+                seller.last_name if seller is not None else "",
+                seller.email if seller is not None else "",
+            ),
+            stock=stock.available if stock is not None else 0,
+            is_active=product.is_active,
+            created_at=product.created_at,
+            count_viewed=self._tables.views.get(product.id) or 0,
+            sku=product.sku,
+            cost=product.cost,
+            min_price=product.min_price,
+            max_price=product.max_price,
+            version=product.version,
+        )
+
+    def _name(self, product_id: ProductId) -> str:
+        product = self._tables.products.get(product_id)
+        return "" if product is None else product.name
+
+    # --- orders
+
+    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+        views = [self._order_view(order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
+        return _paged(views, lambda view: (-view.id,), page)
+
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
+        return {order.id: self._order_view(order) for order in self._tables.orders.some(ids).values()}
+
+    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+        views = [
+            SaleView(
+                id=_line_id(order, line),
+                order=order.id,
+                product=line.product_id,
+                name=self._name(line.product_id),
+                quantity=line.quantity,
+                price=line.price,
+                refunded=line.refunded,
+                currency=order.currency,
+                status=order.status,
+                created_at=order.created_at,
+            )
+            for order in self._tables.orders.all()
+            for line in order.lines
+            if line.seller_id == seller_id
+        ]
+        return _paged(views, lambda view: (-view.id,), page)
+
+    def oldest_undecided(self) -> datetime | None:
+        waiting = (
+            order.created_at
+            for order in self._tables.orders.all()
+            if order.status is OrderStatus.CREATED and not order.is_parked
+        )
+        return min(waiting, default=None)
+
+    def _order_view(self, order: Order) -> OrderView:
+        return OrderView(
+            id=order.id,
+            user=order.buyer_id,
+            lines=tuple(
+                OrderLineView(
+                    id=_line_id(order, line),
+                    product=line.product_id,
+                    name=self._name(line.product_id),
+                    quantity=line.quantity,
+                    price=line.price,
+                    refunded=line.refunded,
+                )
+                for line in order.lines
+            ),
+            total=order.total.minor,
+            currency=order.currency,
+            status=order.status,
+            shortfalls=order.shortfalls,
+            created_at=order.created_at,
+            updated_at=order.updated_at,
+            expires_at=order.expires_at,
+        )
+
+    # --- the books
+
+    def discrepancies(self, limit: int = 100) -> Sequence[StockDiscrepancy]:
+        on_hand: dict[ProductId, int] = {}
+        for movement in self._tables.movements.all():
+            on_hand[movement.product_id] = on_hand.get(movement.product_id, 0) + movement.quantity
+        reserved: dict[ProductId, int] = {}
+        for order in self._tables.orders.all():
+            if order.status is OrderStatus.PENDING:
+                for line in order.lines:
+                    reserved[line.product_id] = reserved.get(line.product_id, 0) + line.quantity
+        found = [
+            StockDiscrepancy(stock.product_id, figure, stored, expected)
+            for stock in sorted(self._tables.stock.all(), key=lambda stock: stock.product_id)
+            for figure, stored, expected in _figures(stock, on_hand, reserved)
+            if stored != expected
+        ]
+        return found[:limit]
+
+    def totals(self) -> Sequence[MovementTotal]:
+        kinds: dict[MovementKind, list[int]] = {}
+        for movement in self._tables.movements.all():
+            kinds.setdefault(movement.kind, []).append(movement.quantity)
+        return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
+
+
+# --- pages
+
+
+def _paged(rows: Iterable[T], key_of: Callable[[T], Key], page: PageRequest) -> Page[T]:
+    """A keyset page; rows are ordered by their keys, ascending."""
+    keyed = sorted(((key_of(row), row) for row in rows), key=lambda pair: _comparable(pair[0]))
+    if page.before is not None:
+        earlier = [pair for pair in keyed if _comparable(pair[0]) < _comparable(page.before)]
+        shown = earlier[-page.size :]
+        more_before, more_after = len(earlier) > len(shown), True
+    else:
+        start = page.after
+        rest = keyed if start is None else [pair for pair in keyed if _comparable(pair[0]) > _comparable(start)]
+        shown = rest[: page.size]
+        more_before, more_after = start is not None, len(rest) > len(shown)
+    return Page(
+        rows=tuple(row for _, row in shown),
+        next=shown[-1][0] if shown and more_after else None,
+        previous=shown[0][0] if shown and more_before else None,
+    )
+
+
+def _comparable(key: Key) -> tuple[tuple[int, str | int | float], ...]:
+    return tuple((0, 0) if part is None else (1, part) for part in key)
+
+
+SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {
+    Ordering.PRICE: lambda view: (view.price.minor, view.id),
+    Ordering.PRICE_DESC: lambda view: (-view.price.minor, -view.id),
+    Ordering.CREATED: lambda view: (view.created_at.timestamp(), view.id),
+    Ordering.CREATED_DESC: lambda view: (-view.created_at.timestamp(), -view.id),
+    Ordering.VIEWED_DESC: lambda view: (-view.count_viewed, -view.id),
+}
+
+
+# --- filters and facets
+
+
+def _meets(view: ProductView, wanted: ProductFilter, slug: str) -> bool:
+    categories = {str(category) for category in wanted.categories}
+    return (
+        (not categories or str(view.category.id) in categories or slug in categories)
+        and (not wanted.brands or view.brand in wanted.brands)
+        and (wanted.seller is None or view.seller.id == wanted.seller)
+        and (wanted.price_min is None or view.price.minor >= wanted.price_min)
+        and (wanted.price_max is None or view.price.minor <= wanted.price_max)
+        and (wanted.in_stock is None or (view.stock > 0) == wanted.in_stock)
+        and (wanted.created_after is None or view.created_at > wanted.created_after)
+        and (wanted.created_before is None or view.created_at < wanted.created_before)
+    )
+
+
+def _by_category(views: Sequence[ProductView]) -> list[FacetValue]:
+    names: dict[CategoryId, str] = {view.category.id: view.category.name for view in views}
+    counted = {key: sum(view.category.id == key for view in views) for key in names}
+    return [FacetValue(key, names[key], counted[key]) for key in sorted(names, key=lambda key: (-counted[key], key))]
+
+
+def _by_brand(views: Sequence[ProductView]) -> list[FacetValue]:
+    counted: dict[str, int] = {}
+    for view in views:
+        if view.brand:
+            counted[view.brand] = counted.get(view.brand, 0) + 1
+    return [FacetValue(brand, brand, counted[brand]) for brand in sorted(counted, key=lambda b: (-counted[b], b))]
+
+
+def _by_price(views: Sequence[ProductView]) -> list[FacetValue]:
+    bounds: list[tuple[int, int | None]] = [*itertools.pairwise(PRICE_BUCKETS)]
+    bounds.append((PRICE_BUCKETS[-1], None))
+    found = []
+    for lower, upper in bounds:
+        count = sum(lower <= view.price.minor and (upper is None or view.price.minor < upper) for view in views)
+        if count:
+            label = (
+                f"{decimal_text(lower)} - {decimal_text(upper)}" if upper is not None else f"{decimal_text(lower)} +"
+            )
+            found.append(FacetValue(lower, label, count, upper))
+    return found
+
+
+FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView]], list[FacetValue]]]] = {
+    Facet.CATEGORY: _by_category,
+    Facet.BRAND: _by_brand,
+    Facet.PRICE: _by_price,
+}
+
+
+# --- full text, in miniature
+
+
+def relevance(search: str, view: ProductView) -> float:
+    """0.0 unless every word and phrase of the search stands in the product and no excluded one does."""
+    fields = [_stems(text) for text in (view.name, view.brand, view.description)]
+    everything = [stem for stems in fields for stem in stems]
+    score = 0.0
+    for excluded, phrase in _terms(search):
+        if excluded:
+            if _holds(everything, phrase):
+                return 0.0
+        elif not _holds(everything, phrase):
+            return 0.0
+        else:
+            score += sum(weight * _holds(stems, phrase) for weight, stems in zip(WEIGHTS, fields, strict=True))
+    return score
+
+
+def similarity(search: str, view: ProductView) -> float:
+    """0.0 unless each wanted word is like some word of the name or the brand: typos are forgiven."""
+    words = _stems(f"{view.name} {view.brand}")
+    wanted = [stem for excluded, phrase in _terms(search) if not excluded for stem in phrase]
+    best = [max((SequenceMatcher(None, stem, word).ratio() for word in words), default=0.0) for stem in wanted]
+    return min(best, default=0.0) if min(best, default=0.0) >= 0.7 else 0.0
+
+
+def _terms(search: str) -> list[tuple[bool, list[str]]]:
+    """(excluded, stems) per quoted phrase or word."""
+    found = []
+    for sign, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', search):
+        stems = _stems(phrase or word)
+        if stems:
+            found.append((bool(sign), stems))
+    return found
+
+
+def _stems(text: str) -> list[str]:
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(character for character in folded if not unicodedata.combining(character))
+    return [_stem(word) for word in re.findall(r"\w+", plain)]
+
+
+def _stem(word: str) -> str:
+    """A crude stemmer for English and Russian: enough to tell that plurals and cases are the same word."""
+    endings = ("ами", "ями", "ого", "ому", "ing", "ies", "ые", "ий", "ый", "ая", "ой", "ам", "ах", "ов", "ed", "es")
+    for ending in (*endings, "ы", "и", "а", "я", "у", "ю", "е", "о", "s", "e", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def _holds(stems: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(list(stems[i : i + len(phrase)]) == list(phrase) for i in range(len(stems) - len(phrase) + 1))
+
+
+# --- small parts
+
+
+def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
+    ends = [*(change.valid_from for change in changes[1:]), None]
+    intervals = [
+        PriceInterval(change.price, change.valid_from, end, change.cause)
+        for change, end in zip(changes, ends, strict=True)
+    ]
+    opened = now - OMNIBUS_WINDOW
+    recent = [interval.price for interval in intervals if interval.valid_to is None or interval.valid_to > opened]
+    return PriceHistory(tuple(reversed(intervals)), min(recent, key=lambda price: price.minor))
+
+
+def _account_view(account: Account) -> AccountView:
+    return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
+
+
+def _line_id(order: Order, line: OrderLine) -> int:
+    return order.id * LINE_ID_SPAN + line.position
+
+
+def _units(lines: Iterable[OrderLine]) -> int:
+    return sum(line.refundable for line in lines)
+
+
+def _revenue(lines: Iterable[OrderLine]) -> int:
+    return sum(line.refundable * line.price for line in lines)
+
+
+def _figures(
+    stock: Stock, on_hand: Mapping[ProductId, int], reserved: Mapping[ProductId, int]
+) -> tuple[tuple[str, int, int], tuple[str, int, int]]:
+    return (
+        ("on_hand", stock.on_hand, on_hand.get(stock.product_id, 0)),
+        ("reserved", stock.reserved, reserved.get(stock.product_id, 0)),
+    )
