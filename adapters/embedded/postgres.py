@@ -167,13 +167,13 @@ class EmbeddedPostgres(EmbeddedServer):
             )
 
     def _forget_dead_server(self) -> None:
-        """PostgreSQL refuses to start while a process has the number that its pid file names, be it a dead one that
-        nobody has reaped, or a stranger that got the number since. We hold the lock, and know better.
+        """PostgreSQL refuses to start while a process has the number that one of its pid files names, be it a dead one
+        that nobody has reaped, or a stranger that got the number since. We hold the lock, and know better.
         """
-        pid_file = self._data / "postmaster.pid"
-        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-            if not self._home.works_here(int(pid_file.read_text().split()[0])):
-                pid_file.unlink()
+        for pid_file in (self._data / "postmaster.pid", *self._data.glob(".s.PGSQL.*.lock")):
+            with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+                if not self._home.works_here(int(pid_file.read_text().split()[0])):
+                    pid_file.unlink()
 
     def _is_ready(self) -> bool:
         """As pg_ctl decides it: the eighth line of the server's own pid file."""

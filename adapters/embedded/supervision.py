@@ -83,7 +83,7 @@ class ServerDirectory:
         )
 
     def works_here(self, pid: int) -> bool:
-        """Whether that process lives, and in this directory; without /proc there is no telling, and the answer is yes."""
+        """Whether that process lives, and in this directory. Without /proc there is no telling; we say yes."""
         if not Path("/proc/self/cwd").exists():
             return True
         try:
