@@ -31,7 +31,7 @@ from scalecommerce_core.domain.order import (
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Clock, Store, Transaction
-from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed, retried
 
 logger = logging.getLogger(__name__)
@@ -306,6 +306,12 @@ class Ordering:
                 tx.orders.save(orders)
                 tx.stock.save(list(stock.values()))
             return len(orders)
+
+    @retried(TransactionAborted, ConnectionLost)
+    def forget_keys(self, limit: int = 500) -> int:
+        """Delete up to `limit` idempotency keys whose lifetime is over; return how many."""
+        with self._store.begin() as tx:
+            return tx.idempotency.forget(self._clock.now() - LIFETIME, limit)
 
     @retried(TransactionAborted)
     def refund(self, commands: Sequence[RefundOrder]) -> list[Order | Replayed | MarketError]:

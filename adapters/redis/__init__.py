@@ -1,0 +1,1 @@
+"""What the engine keeps in Redis: nothing that may not be lost."""

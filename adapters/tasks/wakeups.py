@@ -1,0 +1,53 @@
+"""Wake-ups for the background workers: coalesced, and never in a request's way."""
+
+import logging
+import threading
+from typing import Final
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
+
+from adapters.tasks.schedule import DECIDE
+
+logger = logging.getLogger(__name__)
+
+WAKEUP_KEY: Final = "scalecommerce:wakeup"
+WAKEUP_MILLISECONDS: Final = 1_000
+"""A wake-up that nobody answered by then was lost; the next order sends another."""
+
+
+class CeleryWakeups:
+    """`ports.Wakeups`: a thread sends at most one message while one is on its way, whichever process sent it."""
+
+    def __init__(self, app: Celery, redis: Redis) -> None:
+        self._app = app
+        self._redis = redis
+        self._placed = threading.Event()
+        self._stopping = False
+        self._lock = threading.Lock()
+        self._sender: threading.Thread | None = None
+
+    def orders_placed(self) -> None:
+        self._placed.set()
+        if self._sender is None:
+            with self._lock:
+                if self._sender is None:
+                    self._sender = threading.Thread(target=self._send_regularly, name="wakeups", daemon=True)
+                    self._sender.start()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._placed.set()
+        if self._sender is not None:
+            self._sender.join(timeout=5)
+
+    def _send_regularly(self) -> None:
+        while not self._stopping:
+            self._placed.wait()
+            self._placed.clear()
+            try:
+                if self._redis.set(WAKEUP_KEY, 1, nx=True, px=WAKEUP_MILLISECONDS):
+                    self._app.send_task(DECIDE, retry=False)
+            except (RedisError, OperationalError, OSError) as error:
+                logger.warning("no wake-up was sent, the sweep will find the orders: %s", error)

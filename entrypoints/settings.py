@@ -1,0 +1,143 @@
+"""Settings, from environment variables of the same names in capitals; checked when they are loaded.
+
+The table in docs/operations.md is made of this class (`scalecommerce settings` prints it), so that it cannot go stale.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import typed_settings as ts
+from attrs import Attribute, field, fields, frozen
+
+MIN_SECRET_BYTES: Final = 32
+
+
+class SettingsError(ValueError):
+    """Some settings are missing or wrong; the message names each and says what to do."""
+
+
+def _setting(default: Any, help: str, *, validator: Any = None) -> Any:  # noqa: A002 - what it is
+    return field(default=default, validator=validator, metadata={"help": help})
+
+
+def _secret(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if len(value.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(
+            f"at least {MIN_SECRET_BYTES} bytes are wanted; make some with"
+            " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+        )
+
+
+def _url(*schemes: str) -> Any:
+    def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+        if value.partition("://")[0] not in schemes:
+            raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+
+    return check
+
+
+def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    if value < 1:
+        raise ValueError("a whole number above 0 is wanted")
+
+
+def _one_of(*words: str) -> Any:
+    def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+        if value not in words:
+            raise ValueError(f"{value!r} is none of {', '.join(words)}")
+
+    return check
+
+
+def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if not re.fullmatch("[A-Z]{3}", value):
+        raise ValueError(f"{value!r} is not a currency code such as USD")
+
+
+@frozen(kw_only=True)
+class Settings:
+    database_url: str = _setting(
+        "", "PostgreSQL, as `postgresql://user:password@host/name`.", validator=_url("postgresql", "postgresql+psycopg")
+    )
+    database_pool_size: int = _setting(10, "Connections that one process keeps at most.", validator=_positive)
+    redis_url: str = _setting(
+        "", "Redis, as `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
+    )
+    jwt_secret: str = _setting(
+        "", f"Signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.", validator=_secret
+    )
+    jwt_previous_secrets: str = _setting("", "Secrets that still verify tokens, comma-separated, for rotation.")
+    jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
+    market_currency: str = _setting("USD", "ISO 4217 code that products are priced in.", validator=_currency)
+    access_token_seconds: int = _setting(600, "How long an access token is believed.", validator=_positive)
+    refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
+    price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
+    reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
+    intake_queue: int = _setting(2_000, "Orders that may wait in one process; beyond it: 503.", validator=_positive)
+    login_attempts: int = _setting(
+        10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
+    )
+    login_window_seconds: int = _setting(300, "The window of `LOGIN_ATTEMPTS`.", validator=_positive)
+    worker_concurrency: int = _setting(2, "Processes of one Celery worker.", validator=_positive)
+    log_level: str = _setting(
+        "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_one_of("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    log_format: str = _setting("json", "json or console.", validator=_one_of("json", "console"))
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.access_token_seconds)
+
+    @property
+    def refresh_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.refresh_token_seconds)
+
+    @property
+    def price_promise(self) -> timedelta:
+        return timedelta(seconds=self.price_promise_seconds)
+
+    @property
+    def reservation(self) -> timedelta:
+        return timedelta(seconds=self.reservation_seconds)
+
+    @property
+    def login_window(self) -> timedelta:
+        return timedelta(seconds=self.login_window_seconds)
+
+    @property
+    def previous_secrets(self) -> list[str]:
+        return [secret for secret in self.jwt_previous_secrets.split(",") if secret]
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings of the environment (or the mapping); raise `SettingsError` that names everything to mend."""
+    given = os.environ if environment is None else environment
+    problems = []
+    values: dict[str, Any] = {}
+    converter = ts.default_converter()
+    for attribute in fields(Settings):
+        text = given.get(attribute.name.upper())
+        try:
+            value = attribute.default if text is None else converter.structure(text, attribute.type or str)
+            if attribute.validator is not None:
+                attribute.validator(None, attribute, value)
+        except ValueError as error:
+            problems.append(_sentence(attribute.name.upper(), text, error))
+        else:
+            values[attribute.name] = value
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+def _sentence(name: str, text: str | None, error: ValueError) -> str:
+    return f"{name} is not set: {error}." if not text else f"{name}: {error}."
+
+
+def table() -> Iterator[tuple[str, str, str]]:
+    """(environment variable, default, meaning) of every setting."""
+    for attribute in fields(Settings):
+        yield attribute.name.upper(), str(attribute.default), attribute.metadata["help"]
