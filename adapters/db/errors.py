@@ -1,0 +1,70 @@
+"""What the driver raises, in the words of the ports: one context manager around all that touches the database."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from scalecommerce_core.domain.errors import ConnectionLost, MarketError, TransactionAborted, Unavailable
+from scalecommerce_core.ports import Duplicate
+
+UNIQUE: Final[Mapping[str, str]] = {
+    "accounts_email_key": "email",
+    "categories_name_key": "name",
+    "categories_slug_key": "name",
+    "orders_command_id_key": "command_id",
+    "products_seller_id_sku_key": "sku",
+}
+"""The field that a violated constraint means."""
+
+_RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_GIVE_UP: Final = (
+    errors.QueryCanceled,
+    errors.InsufficientResources,
+    errors.CannotConnectNow,
+    # A primary that became a standby.
+    errors.ReadOnlySqlTransaction,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise `TransactionAborted`, `ConnectionLost`, `Unavailable` or `Duplicate`; other errors pass as they are."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Unavailable("All database connections are in use.") from error
+    except DBAPIError as error:
+        meaning = _meaning(error.orig)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except psycopg.Error as error:
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _meaning(error: BaseException | None) -> MarketError | None:
+    match error:
+        case errors.UniqueViolation():
+            field = UNIQUE.get(error.diag.constraint_name or "")
+            return Duplicate(field) if field else None
+        case _ if isinstance(error, _RETRY):
+            return TransactionAborted("Another transaction was in the way.")
+        case _ if isinstance(error, _GIVE_UP):
+            return Unavailable("The database could not answer in time.")
+        case psycopg.errors.ConnectionTimeout():
+            return Unavailable("The database cannot be reached.")
+        case psycopg.OperationalError() if error.sqlstate is None and error.pgconn is None:
+            # It never came to a connection: nothing can have been written.
+            return Unavailable("The database cannot be reached.")
+        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
+            return ConnectionLost("The connection to the database broke.")
+        case _:
+            return None

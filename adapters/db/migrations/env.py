@@ -1,0 +1,25 @@
+"""What Alembic runs for every command; `migrate.py` gives a connection, for `alembic` itself there is DATABASE_URL."""
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+
+from adapters.db.engine import database_engine
+from adapters.db.tables import metadata
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    engine = database_engine(os.environ["DATABASE_URL"], statement_timeout=None)
+    with engine.connect() as opened:
+        _run(opened)
+    engine.dispose()

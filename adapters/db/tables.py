@@ -1,0 +1,347 @@
+"""The tables, as SQLAlchemy Core knows them; `migrations/` makes them, and a test proves that the two agree.
+
+Whatever the database can refuse, it refuses: an oversell, a line of a product that its seller does not sell, a
+reservation without a deadline. Nothing here relies on the domain being right.
+
+Three habits keep the hot paths cheap. What buyers change (stock) and what readers change (views) live in narrow
+tables beside the product's wide row. No index holds a column that is rewritten in bulk (price, stock, views), so that
+such updates stay heap-only; `fillfactor` leaves them room in the page. Partial indexes are the queues.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    ARRAY,
+    CHAR,
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+
+from scalecommerce_core.domain.account import EMAIL_LENGTH
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
+from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+# Numbers come before their rows: the core asks for ids first. No cache: an order's number says when it arrived.
+account_ids: Final = Sequence("account_ids", metadata=metadata)
+category_ids: Final = Sequence("category_ids", metadata=metadata, data_type=Integer)
+product_ids: Final = Sequence("product_ids", metadata=metadata)
+order_ids: Final = Sequence("order_ids", metadata=metadata)
+policy_ids: Final = Sequence("policy_ids", metadata=metadata)
+
+Moment: Final = TIMESTAMP(timezone=True)
+
+
+def _among(column: str, values: type[OrderStatus | OrderOrigin | PriceCause | MovementKind]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def _price(column: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} BETWEEN {MIN_PRICE} AND {MAX_PRICE}", name=f"{column}_range")
+
+
+def _currency() -> Column[str]:
+    return Column("currency", CHAR(3), CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"), nullable=False)
+
+
+# --- people
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("email", String(EMAIL_LENGTH), nullable=False, unique=True),
+    Column("password_hash", Text),
+    Column("first_name", String(NAME_LENGTH), nullable=False),
+    Column("last_name", String(NAME_LENGTH), nullable=False),
+    Column("bio", String(BIO_LENGTH), nullable=False),
+    Column("is_staff", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    CheckConstraint("email = lower(email)", name="email_lower"),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("current", String(255), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
+
+# --- the catalogue
+
+categories: Final = Table(
+    "categories",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
+    # Case folding can lengthen a name ("ß" becomes "ss"), so this has no limit of its own.
+    Column("slug", Text, nullable=False, unique=True),
+)
+
+products: Final = Table(
+    "products",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False),
+    Column("category_id", Integer, ForeignKey(categories.c.id), nullable=False),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("brand", String(BRAND_LENGTH), nullable=False),
+    Column("description", String(DESCRIPTION_LENGTH), nullable=False),
+    Column("sku", String(SKU_LENGTH)),
+    Column("price", BigInteger, nullable=False),
+    _currency(),
+    Column("cost", BigInteger),
+    Column("min_price", BigInteger),
+    Column("max_price", BigInteger),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("priced_at", Moment, nullable=False),
+    Column("withdrawn_at", Moment),
+    Column("version", Integer, nullable=False),
+    Column("document", TSVECTOR, Computed("search_document(name, brand, description)", persisted=True)),
+    _price("price"),
+    CheckConstraint("cost >= 0", name="cost_range"),
+    CheckConstraint("min_price <= max_price", name="bounds_order"),
+    CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
+    # The target of `order_lines`: a line names a product and its seller, and both must fit.
+    UniqueConstraint("id", "seller_id"),
+    # Rows grow little and change often: half of a page stays free for new versions of its rows.
+    postgresql_with={"fillfactor": "60"},
+)
+Index(
+    "products_seller_id_sku_key",
+    products.c.seller_id,
+    products.c.sku,
+    unique=True,
+    postgresql_where=text("withdrawn_at IS NULL"),
+)
+Index("products_newest_idx", products.c.created_at, products.c.id, postgresql_where=text("is_active"))
+Index(
+    "products_category_newest_idx",
+    products.c.category_id,
+    products.c.created_at,
+    products.c.id,
+    postgresql_where=text("is_active"),
+)
+Index(
+    "products_brand_newest_idx",
+    products.c.brand,
+    products.c.created_at,
+    products.c.id,
+    postgresql_where=text("is_active"),
+)
+Index("products_seller_newest_idx", products.c.seller_id, products.c.created_at, products.c.id)
+Index("products_document_idx", products.c.document, postgresql_using="gin")
+Index(
+    "products_typos_idx",
+    func.spelling(products.c.name, products.c.brand).label("spelling"),
+    postgresql_using="gin",
+    postgresql_ops={"spelling": "gin_trgm_ops"},
+)
+
+price_history: Final = Table(
+    "price_history",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), nullable=False),
+    Column("valid_from", Moment, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    _currency(),
+    Column("cause", Text, nullable=False),
+    # A price that was rolled back or corrected: history shows it, but buyers who saw it cannot insist on it.
+    Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),
+    # An interval ends where the next begins, so overlap cannot be expressed.
+    PrimaryKeyConstraint("product_id", "valid_from"),
+    _price("price"),
+    _among("cause", PriceCause),
+)
+
+# Totals; counters per hour become a table of their own beside it.
+product_views: Final = Table(
+    "product_views",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("views", BigInteger, CheckConstraint("views >= 0", name="views_range"), nullable=False),
+    Column("viewed_at", Moment, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# --- stock
+
+stock: Final = Table(
+    "stock",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    # The last line of defence: whatever the code does, an oversell is an error.
+    CheckConstraint("reserved >= 0 AND reserved <= on_hand", name="never_oversold"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# --- orders
+
+orders: Final = Table(
+    "orders",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("command_id", Uuid, nullable=False, unique=True),
+    Column("buyer_id", BigInteger, ForeignKey(accounts.c.id), nullable=False),
+    _currency(),
+    Column("status", Text, nullable=False),
+    # A list of [product, wanted, available].
+    Column("shortfalls", JSONB),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("paid_at", Moment),
+    Column("origin", Text, nullable=False),
+    Column("decide_attempts", SmallInteger, nullable=False),
+    Column("decide_after", Moment),
+    _among("status", OrderStatus),
+    _among("origin", OrderOrigin),
+    CheckConstraint("(status = 'PENDING') = (expires_at IS NOT NULL)", name="reservation_ends"),
+    CheckConstraint("(status IN ('PAID', 'REFUNDED')) = (paid_at IS NOT NULL)", name="paid_once"),
+    CheckConstraint("(status = 'REJECTED') = (shortfalls IS NOT NULL)", name="rejection_explained"),
+    CheckConstraint("decide_attempts >= 0", name="decide_attempts_range"),
+    Index("orders_buyer_id_id_idx", "buyer_id", "id"),
+    Index("orders_undecided_idx", "id", postgresql_where=text("status = 'CREATED'")),
+    Index("orders_expiring_idx", "expires_at", "id", postgresql_where=text("status = 'PENDING'")),
+)
+
+order_lines: Final = Table(
+    "order_lines",
+    metadata,
+    Column("order_id", BigInteger, ForeignKey(orders.c.id), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("seller_id", BigInteger, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("refunded", Integer, nullable=False),
+    PrimaryKeyConstraint("order_id", "position"),
+    ForeignKeyConstraint(["product_id", "seller_id"], [products.c.id, products.c.seller_id]),
+    CheckConstraint(f"position BETWEEN 0 AND {LINE_ID_SPAN - 1}", name="position_range"),
+    CheckConstraint("quantity >= 1", name="quantity_range"),
+    CheckConstraint("refunded BETWEEN 0 AND quantity", name="refunded_range"),
+    _price("price"),
+    Index("order_lines_sales_idx", "seller_id", "order_id", "position"),
+    Index("order_lines_product_id_idx", "product_id", "order_id"),
+)
+
+refunds: Final = Table(
+    "refunds",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("order_id", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("quantity", Integer, CheckConstraint("quantity >= 1", name="quantity_range"), nullable=False),
+    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    Column("restocked", Boolean, nullable=False),
+    Column("at", Moment, nullable=False),
+    # Null: nobody in particular (imported history).
+    Column("by", BigInteger, ForeignKey(accounts.c.id)),
+    ForeignKeyConstraint(["order_id", "position"], [order_lines.c.order_id, order_lines.c.position]),
+    Index("refunds_order_id_position_idx", "order_id", "position"),
+)
+
+stock_movements: Final = Table(
+    "stock_movements",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("product_id", BigInteger, ForeignKey(stock.c.product_id), nullable=False),
+    Column("quantity", Integer, CheckConstraint("quantity <> 0", name="quantity_range"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("order_id", BigInteger, ForeignKey(orders.c.id)),
+    _among("kind", MovementKind),
+    CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),
+    CheckConstraint("quantity < 0 OR kind <> 'sale'", name="sale_goes"),
+    CheckConstraint("quantity > 0 OR kind NOT IN ('opening', 'return')", name="return_comes"),
+    Index("stock_movements_product_id_idx", "product_id", "id"),
+)
+
+# --- pricing, events, keys
+
+pricing_policies: Final = Table(
+    "pricing_policies",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("category_id", Integer, ForeignKey(categories.c.id)),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("target_cover_days", Integer, nullable=False),
+    Column("window_days", Integer, nullable=False),
+    Column("max_step", Double, nullable=False),
+    Column("least_units", Integer, nullable=False),
+    CheckConstraint("target_cover_days >= 1 AND window_days >= 1 AND least_units >= 1", name="days_range"),
+    CheckConstraint("max_step BETWEEN 0 AND 0.5", name="max_step_range"),
+)
+
+# Written unnumbered; a relay gives `seq` to committed events, one after the other, so that the feed is dense.
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("seq", BigInteger, unique=True),
+    Column("topic", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("audience", ARRAY(BigInteger), nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Index("events_unnumbered_idx", "id", postgresql_where=text("seq IS NULL")),
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", BigInteger, ForeignKey(accounts.c.id), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    # Null while the request that took the key is in flight.
+    Column("body", LargeBinary),
+    Column("taken_at", Moment, nullable=False, index=True),
+    PrimaryKeyConstraint("owner", "key"),
+)
