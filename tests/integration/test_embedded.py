@@ -49,8 +49,7 @@ class Owner:
             [sys.executable, "-c", OWNER, str(directory), orphans],
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert self.process.stdout
         postgres, redis_, self.postgres_url, self.redis_url = self.process.stdout.readline().split()

@@ -1,0 +1,104 @@
+# Everything a developer runs. Needs make and Python 3.11 or newer; the rest is fetched into .cache and .venv.
+#
+#   make PYTHON=/path/to/python3.13 test    chooses the interpreter; the environment keeps it until `make clean`.
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+UV := .cache/uv/bin/uv
+
+# The caller's own environment stays out of ours.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP
+unexport UV_PYTHON UV_SYSTEM_PYTHON UV_ENV_FILE UV_NO_SYNC UV_FROZEN UV_LOCKED UV_EXTRA UV_NO_DEV
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+heading = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; options: make run ARGS="--port 9000"
+	@exec $(BIN)/scalecommerce up --demo $(ARGS)
+
+.PHONY: test
+test: lint types contracts unit integration ## Everything below up to `integration`; stops at the first failure
+	$(call heading,All of it passed)
+
+.PHONY: lint
+lint: .venv/.ready ## Style and format
+	$(call heading,ruff check)
+	@$(BIN)/ruff check
+	$(call heading,ruff format --check)
+	@$(BIN)/ruff format --check
+
+.PHONY: types
+types: .venv/.ready ## mypy, strict
+	$(call heading,mypy)
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: .venv/.ready ## Who may import whom
+	$(call heading,lint-imports)
+	@$(BIN)/lint-imports
+
+.PHONY: unit
+unit: .venv/.ready ## Tests without I/O; options: make unit ARGS="-k money"
+	$(call heading,pytest tests/unit)
+	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: integration
+integration: .venv/.ready ## Tests on real servers, which come along
+	$(call heading,pytest tests/integration)
+	@$(BIN)/pytest tests/integration $(ARGS)
+
+.PHONY: format
+format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: .venv/.ready ## List the benchmarks
+	@for file in bench/*.py; do \
+		printf '  %s %-32s %s\n' $(BIN)/python "$$file" "$$(sed -n '1s/^"""\([^"]*\).*/\1/p' "$$file")"; \
+	done
+
+.PHONY: lock
+lock: $(UV) ## Bring uv.lock up to date with pyproject.toml; options: make lock ARGS=--upgrade
+	@$(UV) lock --python "$$(cat .cache/python)" $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what this file makes; the engine's data (.scalecommerce) stays
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+
+# The environment follows the interpreter, the lock and this file; a second `make` finds it ready.
+.venv/.ready: $(UV) .cache/python pyproject.toml uv.lock Makefile
+	$(call heading,Environment for $$(cat .cache/python))
+	@$(UV) sync --quiet --frozen --all-extras --python "$$(cat .cache/python)"
+	@UV=$(UV) .ci/provide-redis
+	@touch $@
+
+# Into an environment of its own; Debian's Python has no venv without python3-venv, but may have pip.
+$(UV): .cache/python Makefile
+	$(call heading,uv $(UV_VERSION))
+	@rm -rf .cache/uv && python="$$(cat .cache/python)" && pip="pip --quiet --disable-pip-version-check install" && \
+	if "$$python" -m venv .cache/uv >/dev/null 2>&1; then .cache/uv/bin/python -m $$pip uv==$(UV_VERSION); \
+	elif "$$python" -m pip --version >/dev/null 2>&1; then "$$python" -m $$pip --target .cache/uv uv==$(UV_VERSION); \
+	else echo "$$python has neither venv nor pip (on Debian: apt install python3-venv)." >&2; exit 1; fi
+	@touch $@
+
+# Chosen once. PYTHON=... on the command line or in the environment chooses again.
+.cache/python: $(if $(PYTHON),.cache/forced)
+	@mkdir -p .cache
+	@if [ -n "$(PYTHON)" ]; then \
+		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")' && \
+		chosen=$$("$(PYTHON)" -c 'import sys; print(sys.executable)'); \
+	else \
+		chosen=$$(.ci/find-python); \
+	fi && { [ "$$(cat $@ 2>/dev/null)" = "$$chosen" ] || echo "$$chosen" > $@; }
+
+.PHONY: .cache/forced
+.cache/forced:
