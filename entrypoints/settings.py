@@ -117,11 +117,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     given = os.environ if environment is None else environment
     problems = []
     values: dict[str, Any] = {}
-    converter = ts.default_converter()
     for attribute in fields(Settings):
         text = given.get(attribute.name.upper())
         try:
-            value = attribute.default if text is None else converter.structure(text, attribute.type or str)
+            value = attribute.default if text is None else _converted(text, attribute.type)
             if attribute.validator is not None:
                 attribute.validator(None, attribute, value)
         except ValueError as error:
@@ -131,6 +130,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**values)
+
+
+def _converted(text: str, kind: type[Any] | None) -> Any:
+    try:
+        return ts.default_converter().structure(text, kind or str)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number" if kind is int else f"{text!r} is not understood") from None
 
 
 def _sentence(name: str, text: str | None, error: ValueError) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from celery import Celery
 from redis import Redis, RedisError
 
+from adapters.tasks.broker import connected
 from adapters.tasks.schedule import DECIDE, EXPIRE, FLUSH_VIEWS, FORGET_KEYS, beat_schedule
 from adapters.tasks.wakeups import WAKEUP_KEY
 from scalecommerce_core.domain.errors import Unavailable
@@ -15,7 +16,6 @@ from scalecommerce_core.services.market import Market
 
 logger = logging.getLogger(__name__)
 
-QUEUE: Final = "scalecommerce"
 BATCH: Final = 500
 BATCHES: Final = 200
 """A task ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
@@ -24,17 +24,14 @@ BATCHES: Final = 200
 def application(
     redis_url: str, market: Callable[[], Market], views: Callable[[], ViewCounter], redis: Callable[[], Redis]
 ) -> Celery:
-    """The worker's and the beat's application. The callables are asked in the process that runs a task, after a fork."""
-    app = Celery("scalecommerce", broker=redis_url)
+    """The application of worker and beat. The callables are asked in the process that runs a task, after a fork."""
+    app = connected(redis_url)
     app.conf.update(
-        task_default_queue=QUEUE,
         task_ignore_result=True,
         # A message is worth nothing by itself, so it may be lost or repeated; late acks only repeat sooner.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        # With the broker down a publisher must fail at once instead of holding a request.
-        broker_transport_options={"max_retries": 0, "socket_timeout": 5, "socket_connect_timeout": 2},
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_hijack_root_logger=False,

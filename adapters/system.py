@@ -1,0 +1,20 @@
+"""The clock and the randomness of the machine."""
+
+import secrets
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from scalecommerce_core.domain.identifiers import CommandId
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class RandomIds:
+    def command(self) -> CommandId:
+        return CommandId(uuid4())
+
+    def token(self) -> str:
+        return secrets.token_urlsafe(24)

@@ -1,0 +1,100 @@
+"""The one place that names concrete adapters: settings in, the engine out."""
+
+import hashlib
+import hmac
+from functools import cache
+
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from attrs import frozen
+from celery import Celery
+from redis import Redis
+from sqlalchemy import Engine as DatabaseEngine
+
+from adapters.db.engine import database_engine
+from adapters.redis.login_limiter import RedisLoginLimiter
+from adapters.redis.view_counter import RedisViewCounter
+from adapters.security.passwords import Argon2Passwords
+from adapters.security.tokens import JwtTokens, secret_key
+from adapters.system import RandomIds, SystemClock
+from adapters.tasks.application import application
+from adapters.tasks.broker import connected
+from adapters.tasks.wakeups import CeleryWakeups
+from entrypoints.settings import Settings
+from scalecommerce_core.services.accounts import Accounts, Lifetimes
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering, OrderRules
+from scalecommerce_core.services.pricing import Pricing
+
+
+@frozen
+class Engine:
+    """The market on its real adapters, and what has to be closed in the end."""
+
+    settings: Settings
+    market: Market
+    database: DatabaseEngine
+    redis: Redis
+    passwords: Argon2Passwords
+    views: RedisViewCounter
+    wakeups: CeleryWakeups
+    ids: RandomIds
+
+    @property
+    def cursor_key(self) -> bytes:
+        """Signs page cursors: derived, so that no second secret has to be kept and neither can be used as the other."""
+        return hmac.new(self.settings.jwt_secret.encode(), b"page cursors", hashlib.sha256).digest()
+
+    def close(self) -> None:
+        self.wakeups.close()
+        self.views.close()
+        self.redis.close()
+        self.database.dispose()
+
+
+def wire(settings: Settings) -> Engine:
+    """Build everything; nothing connects before it is used."""
+    database = database_engine(settings.database_url, pool_size=settings.database_pool_size)
+    redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
+    store, clock, ids = PostgresStore(database), SystemClock(), RandomIds()
+    passwords, views = Argon2Passwords(), RedisViewCounter(redis)
+    market = Market(
+        accounts=Accounts(
+            store,
+            clock,
+            ids=ids,
+            passwords=passwords,
+            tokens=JwtTokens(
+                secret_key(settings.jwt_secret),
+                [secret_key(secret) for secret in settings.previous_secrets],
+                issuer=settings.jwt_issuer,
+                audience=settings.jwt_issuer,
+            ),
+            limiter=RedisLoginLimiter(redis, attempts=settings.login_attempts, window=settings.login_window),
+            lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime),
+        ),
+        catalog=Catalog(store, clock),
+        ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),
+        pricing=Pricing(store, clock),
+        queries=PostgresQueries(database),
+        store=store,
+        clock=clock,
+        currency=settings.market_currency,
+    )
+    return Engine(
+        settings=settings,
+        market=market,
+        database=database,
+        redis=redis,
+        passwords=passwords,
+        views=views,
+        wakeups=CeleryWakeups(connected(settings.redis_url), redis),
+        ids=ids,
+    )
+
+
+def worker_application(settings: Settings) -> Celery:
+    """Celery's application; each process that runs a task wires an engine of its own, after the fork."""
+    engine = cache(lambda: wire(settings))
+    return application(settings.redis_url, lambda: engine().market, lambda: engine().views, lambda: engine().redis)
