@@ -1,0 +1,92 @@
+"""Real servers for these tests: their own, never the ones that DATABASE_URL or REDIS_URL name."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+
+# Nothing here has to survive a power failure.
+SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="scalecommerce-tests-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_directory: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(server_directory, SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: EmbeddedPostgres) -> str:
+    """A server for the whole session; its database is empty, and nobody's own."""
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def administrator(postgres_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> Iterator[Callable[[], str]]:
+    """Makes a migrated database per call, for suites that keep one longer than a test; returns its URL."""
+    from adapters.db.migrate import upgrade
+
+    template = "migrated"
+    numbers = itertools.count(1)
+    made: list[str] = []
+
+    def make() -> str:
+        if not made:
+            _run(administrator, "CREATE DATABASE {}", template)
+            upgrade(postgres.url_of(template))
+        name = f"test_{next(numbers)}"
+        _run(administrator, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        made.append(name)
+        return postgres.url_of(name)
+
+    yield make
+    for name in made:
+        _run(administrator, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database(make_database: Callable[[], str], administrator: psycopg.Connection) -> Iterator[str]:
+    """The URL of a migrated database with no rows in it, for this test alone."""
+    url = make_database()
+    yield url
+    name = url.partition("@")[2].partition("?")[0].rpartition("/")[2]
+    _run(administrator, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_directory: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(server_directory) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """A server for the whole session, emptied for this test."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+def _run(connection: psycopg.Connection, statement: LiteralString, *names: str) -> None:
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
