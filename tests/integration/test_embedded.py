@@ -116,10 +116,9 @@ class TestPostgres:
             assert (postgres.url, postgres.port) == before
             assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
 
-    def test_brings_the_extensions_that_the_engine_uses(self, tmp_path: Path) -> None:
-        with EmbeddedPostgres(tmp_path, FAST) as postgres:
-            for extension in ("pg_trgm", "btree_gist", "unaccent", "pg_stat_statements"):
-                query(postgres.url, f"CREATE EXTENSION {extension}")
+    def test_brings_the_extensions_that_the_engine_uses(self, database: str) -> None:
+        for extension in ("pg_trgm", "btree_gist", "unaccent", "pg_stat_statements"):
+            query(database, f"CREATE EXTENSION IF NOT EXISTS {extension}")
 
     def test_takes_settings_and_has_safe_ones_of_its_own(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, {"work_mem": "7MB"}) as postgres:
@@ -127,19 +126,20 @@ class TestPostgres:
             assert query(postgres.url, "SHOW fsync") == [("on",)]
             assert query(postgres.url, "SHOW max_connections") == [("100",)]
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "socket"])
-    def test_wants_the_password_on_every_way_in(self, tmp_path: Path, host: str) -> None:
-        with EmbeddedPostgres(tmp_path, FAST) as postgres:
-            way = str(tmp_path / "postgresql" / "data") if host == "socket" else host
-            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-                psycopg.connect(host=way, port=postgres.port, user="scalecommerce", password="guessed")
+    @pytest.mark.parametrize("way", ["127.0.0.1", "socket"])
+    def test_wants_the_password_on_every_way_in(self, postgres: EmbeddedPostgres, way: str) -> None:
+        host = str(postgres.log.parent / "data") if way == "socket" else way
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(host=host, port=postgres.port, user="scalecommerce", password="guessed")
 
-    def test_keeps_its_password_private(self, tmp_path: Path) -> None:
-        with EmbeddedPostgres(tmp_path, FAST) as postgres:
-            password = (tmp_path / "postgresql" / "password").read_text()
-            command_line = Path(f"/proc/{postgres.pid}/cmdline").read_text()
-        assert stat.S_IMODE((tmp_path / "postgresql" / "password").stat().st_mode) == 0o600
-        assert password not in command_line
+    def test_keeps_its_password_private(self, postgres: EmbeddedPostgres) -> None:
+        file = postgres.log.parent / "password"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert file.read_text() not in Path(f"/proc/{postgres.pid}/cmdline").read_text()
+
+    def test_lives_in_a_session_of_its_own(self, postgres: EmbeddedPostgres) -> None:
+        """Ctrl-C goes to everything in the terminal's session; the engine stops its servers itself, in order."""
+        assert os.getsid(postgres.pid) == postgres.pid != os.getsid(0)
 
     def test_takes_another_port_when_its_own_was_given_away(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, FAST) as postgres:
@@ -152,11 +152,6 @@ class TestPostgres:
         with EmbeddedPostgres(tmp_path / ("deep" * 20), FAST) as postgres:
             assert "@127.0.0.1:" in postgres.url
             assert query(postgres.url, "SELECT 1") == [(1,)]
-
-    def test_lives_in_a_session_of_its_own(self, tmp_path: Path) -> None:
-        """Ctrl-C goes to everything in the terminal's session; the engine stops its servers itself, in order."""
-        with EmbeddedPostgres(tmp_path, FAST) as postgres:
-            assert os.getsid(postgres.pid) == postgres.pid != os.getsid(0)
 
     def test_tells_when_the_server_is_gone(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, FAST) as postgres:
