@@ -1,0 +1,58 @@
+"""The HTTP application, from operations."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
+
+from adapters.http.auth import Authenticate
+from adapters.http.docs import docs_routes
+from adapters.http.etags import content_etag, is_current
+from adapters.http.landing import landing_routes
+from adapters.http.middleware import BodyLimit, ResponseHeaders, UnexpectedErrors
+from adapters.http.openapi import document
+from adapters.http.operations import Operation
+from adapters.http.problems import exception_handlers
+from adapters.http.routing import routes_of
+
+
+def application(
+    operations: Iterable[Operation[Any, Any]],
+    *,
+    authenticate: Authenticate,
+    version: str,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
+    listed = list(operations)
+    app = Starlette(
+        routes=[
+            *routes_of(listed, authenticate),
+            *landing_routes(version),
+            *docs_routes(),
+            *document_routes(msgspec.json.encode(document(listed, version=version))),
+        ],
+        middleware=[Middleware(ResponseHeaders), Middleware(UnexpectedErrors), Middleware(BodyLimit)],
+        exception_handlers=exception_handlers(),
+        lifespan=lifespan,
+    )
+    # A redirect to an address made from the Host header would lead wherever the client's client says.
+    app.router.redirect_slashes = False
+    return app
+
+
+def document_routes(encoded: bytes) -> list[BaseRoute]:
+    etag = content_etag(encoded)
+
+    async def openapi(request: Request) -> Response:
+        headers = {"ETag": etag, "Cache-Control": "public, no-cache"}
+        if is_current(request.headers, etag):
+            return Response(status_code=304, headers=headers)
+        return Response(encoded, headers=headers, media_type="application/json")
+
+    return [Route("/openapi.json", openapi)]

@@ -1,0 +1,92 @@
+"""Requests into Structs: JSON bodies and query strings, strictly, with all that is wrong in one answer."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from adapters.http.fields import FieldErrors, convert_struct, is_list, struct_fields
+from adapters.http.json_text import NotJson, parse
+from adapters.http.problems import Problem, invalid
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_PARAMETERS: Final = 200
+
+
+async def read_body(request: Request, wanted: type[S]) -> S:
+    """The JSON object in the request's body; raise a 415 or 400 `Problem`."""
+    _check_media_type(request.headers)
+    return decode_body(await request.body(), wanted)
+
+
+def decode_body(body: bytes, wanted: type[S]) -> S:
+    """Raise a 400 `Problem` that names every field that is wrong. Unknown fields are ignored, as v1 does."""
+    if not body.strip():
+        raise Problem(400, "A JSON object is wanted as the request's body, this is empty.", code="malformed")
+    try:
+        document = parse(body)
+    except NotJson as error:
+        raise Problem(400, str(error), code="malformed") from None
+    if not isinstance(document, dict):
+        raise Problem(400, "A JSON object is wanted as the request's body.", code="malformed")
+    found = FieldErrors()
+    result = convert_struct(document, wanted, found)
+    if found.errors or result is None:
+        raise invalid(found.errors)
+    return result
+
+
+def decode_query(query_string: bytes, wanted: type[S]) -> S:
+    """The query parameters; raise a 400 `Problem` that names each wrong one.
+
+    A parameter of a list type may be repeated, any other must not. Unknown ones are ignored.
+    """
+    found = FieldErrors()
+    values: dict[str, Any] = {}
+    for name, given in _parameters(query_string).items():
+        field = struct_fields(wanted).get(name)
+        if field is None:
+            continue
+        if is_list(field):
+            values[name] = given
+        elif len(given) > 1:
+            found.add(name, "Give this parameter once.")
+        else:
+            values[name] = given[0]
+    result = convert_struct(values, wanted, found, from_text=True)
+    if found.errors or result is None:
+        raise invalid(found.errors)
+    return result
+
+
+def _parameters(query_string: bytes) -> Mapping[str, list[str]]:
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise Problem(400, "The query string is not percent-encoded UTF-8.", code="malformed") from None
+    except ValueError:
+        raise Problem(400, f"At most {MAX_PARAMETERS} query parameters are allowed.", code="malformed") from None
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def _check_media_type(headers: Headers) -> None:
+    given = headers.get("content-type", "")
+    media_type, _, parameters = given.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
+        raise Problem(
+            415,
+            f"The body must be application/json in UTF-8, not {given[:100] or 'without a Content-Type'}.",
+            headers={"Accept": "application/json"},
+        )
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "The body must not be compressed.", headers={"Accept-Encoding": "identity"})

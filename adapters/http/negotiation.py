@@ -1,0 +1,41 @@
+"""Whether the client can read what we write."""
+
+from functools import lru_cache
+
+from starlette.datastructures import Headers
+
+from adapters.http.problems import Problem
+
+
+def check_accepts_json(headers: Headers) -> None:
+    """Raise a 406 `Problem` when the Accept header leaves no room for application/json."""
+    given = headers.getlist("accept")
+    if given and not accepts_json(", ".join(given)):
+        raise Problem(406, "Answers are application/json: the Accept header must allow it.")
+
+
+# Clients send the same few values over and over.
+@lru_cache(maxsize=256)
+def accepts_json(accept: str) -> bool:
+    """By the most specific range that matches (RFC 9110, section 12.5.1)."""
+    if not accept.strip():
+        return True
+    weights: dict[str, float] = {}
+    for media_range in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        weights[name] = max(weights.get(name, 0.0), _weight(parameters))
+    for name in ("application/json", "application/*", "*/*"):
+        if name in weights:
+            return weights[name] > 0
+    return False
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter.removeprefix("q="))
+            except ValueError:
+                # What cannot be read is no reason to refuse an answer.
+                return 1.0
+    return 1.0

@@ -1,0 +1,110 @@
+"""What one method of one path does, declared once: routes and the OpenAPI document are both made from it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from attrs import field, frozen
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.http.auth import Access
+from scalecommerce_core.domain.errors import NotAuthenticated
+from scalecommerce_core.services.accounts import Identity
+
+Body = TypeVar("Body")
+Query = TypeVar("Query")
+
+
+@frozen
+class Call(Generic[Body, Query]):
+    """One request, decoded. `body` and `query` are Structs of the types that the operation declares, else None."""
+
+    request: Request
+    identity: Identity | None
+    body: Body
+    query: Query
+    idempotency_key: str | None = None
+
+    @property
+    def who(self) -> Identity:
+        """The caller of an operation that not everybody may use."""
+        if self.identity is None:
+            raise NotAuthenticated("Log in first.")
+        return self.identity
+
+    @property
+    def id(self) -> int:
+        return int(self.request.path_params["id"])
+
+
+@frozen
+class Link:
+    """How an answer leads on, for people and for stateful tests: `parameters` are runtime expressions of OpenAPI."""
+
+    to: str
+    """The `name` of another operation."""
+    parameters: Mapping[str, str] = field(factory=lambda: {"id": "$response.body#/id"})
+
+
+@frozen
+class Header:
+    """A header of a request or an answer, for the document."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
+
+
+@frozen
+class Answer:
+    """A successful answer; `body` None: it has none."""
+
+    body: Any
+    description: str
+    headers: Sequence[Header] = ()
+    links: Sequence[Link] = ()
+
+
+@frozen(kw_only=True)
+class Operation(Generic[Body, Query]):
+    """`path` may hold `{id:id}`, a number from 1 to 2⁶³-1; anything else in its place is a 404.
+
+    `errors` are the problems beyond those that follow from the rest of the declaration: 400 and 415 from a body,
+    401 and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 503 from anything.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Callable[[Call[Body, Query]], Awaitable[Response]]
+    answers: Mapping[int, Answer]
+    tag: str
+    description: str = ""
+    body: type[Body] | None = None
+    query: type[Query] | None = None
+    access: Access = Access.PUBLIC
+    errors: Sequence[int] = ()
+    headers: Sequence[Header] = ()
+    """Of the request, beside Idempotency-Key and the conditional ones."""
+    idempotent: bool = False
+    """An Idempotency-Key makes repeating harmless."""
+    conditional: bool = False
+    """If-None-Match (GET) or If-Match (others) is heeded."""
+
+    @property
+    def has_json_answer(self) -> bool:
+        return any(answer.body is not None for answer in self.answers.values())
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer whose body is a Struct, or anything else that msgspec encodes."""
+    return Response(_ENCODER.encode(document), status, headers, "application/json")
+
+
+def no_content() -> Response:
+    return Response(status_code=204)

@@ -1,0 +1,209 @@
+"""Errors as RFC 9457 problem documents; the one table that gives core errors their HTTP status."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from http import HTTPStatus
+from math import ceil
+from typing import Annotated, Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from scalecommerce_core.domain import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+REALM: Final = 'Bearer realm="scalecommerce"'
+
+STATUS: Final[Mapping[type[errors.MarketError], int]] = {
+    errors.NotFound: 404,
+    errors.Refused: 400,
+    errors.Invalid: 400,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
+    errors.IdempotencyKeyReused: 422,
+    errors.TooManyAttempts: 429,
+    errors.Conflict: 409,
+    errors.VersionMismatch: 412,
+    errors.Unavailable: 503,
+    # Of the base class itself, and of a new branch that somebody forgot here.
+    errors.MarketError: 400,
+}
+"""The nearest ancestor decides, so new leaves of the error tree need no line."""
+
+FACTS: Final[Mapping[type[errors.MarketError], Sequence[str]]] = {
+    errors.StockMoved: ("product_id", "expected", "actual"),
+    errors.PriceMoved: ("product_id", "current"),
+    errors.InsufficientStock: ("product_id", "wanted", "available"),
+}
+"""What an error carries that a program may want: members of the problem document beside the standard ones."""
+
+
+class ProblemDocument(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
+    """What went wrong. Some errors carry further members, such as `current` (the price now)."""
+
+    title: str
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
+    detail: Annotated[str, msgspec.Meta(description="A sentence for people.")]
+    code: Annotated[str, msgspec.Meta(description="A stable word for programs.", examples=["invalid"])]
+    kind: Annotated[
+        str | msgspec.UnsetType,
+        msgspec.Meta(description="A URI reference; `about:blank` says that the status says it all."),
+    ] = msgspec.UNSET
+    errors: Annotated[
+        dict[str, list[str]] | msgspec.UnsetType,
+        msgspec.Meta(
+            description="Messages by field; `order_item[0].quantity` is the quantity of the first item.",
+            examples=[{"price": ["At most 2 decimals are allowed."]}],
+        ),
+    ] = msgspec.UNSET
+    request_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Problem(Exception):
+    """Raise it anywhere under the application to answer with this status."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        title: str | None = None,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title or HTTPStatus(status).phrase
+        self.detail = detail
+        self.code = code or HTTPStatus(status).name.lower()
+        self.errors = {field: list(said) for field, said in errors.items()} if errors else None
+        self.headers = dict(headers or {})
+        self.facts = dict(facts or {})
+
+    def response(self, request_id: str | None = None) -> Response:
+        document: dict[str, object] = {
+            **self.facts,
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.errors is not None:
+            document["errors"] = self.errors
+        if request_id is not None:
+            document["request_id"] = request_id
+        # Problems are about one moment: nobody shall keep them.
+        headers = {"Cache-Control": "no-store"} | self.headers
+        return Response(_encoded(document), self.status, headers, MEDIA_TYPE)
+
+
+def invalid(messages: Mapping[str, Sequence[str]]) -> Problem:
+    """400, naming fields."""
+    detail = "; ".join(f"{field}: {' '.join(said)}" for field, said in list(messages.items())[:5])
+    return Problem(400, detail, code=errors.Invalid.code, errors=messages)
+
+
+def problem_of(error: errors.MarketError) -> Problem:
+    """How a core error looks over HTTP."""
+    if isinstance(error, errors.Invalid):
+        return invalid(error.errors)
+    kind = type(error)
+    status = next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+    facts = {name: getattr(error, name) for name in FACTS.get(kind, ())}
+    return Problem(
+        status, str(error) or HTTPStatus(status).phrase, code=error.code, headers=_headers(error), facts=facts
+    )
+
+
+def unexpected(request_id: str) -> Problem:
+    """500: the log has the rest, under the same id."""
+    return Problem(
+        500,
+        "The server met an error that is not yours. It was logged.",
+        code="internal",
+        facts={"request_id": request_id},
+    )
+
+
+def too_large(limit: int) -> Problem:
+    return Problem(
+        413, f"A request body has at most {limit} bytes.", title="Content Too Large", code="content_too_large"
+    )
+
+
+def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
+    return Problem(
+        405, f"{method} is not among {', '.join(allowed)}.", headers={"Allow": ", ".join(allowed)}
+    )  # fmt: skip
+
+
+def _headers(error: errors.MarketError) -> dict[str, str]:
+    if isinstance(error, errors.TokenNotValid):
+        return {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
+    if isinstance(error, errors.NotAuthenticated):
+        return {"WWW-Authenticate": REALM}
+    if isinstance(error, errors.TooManyAttempts | errors.Unavailable):
+        return {"Retry-After": _seconds(error.retry_after)}
+    return {}
+
+
+def _seconds(wait: timedelta) -> str:
+    return str(max(1, ceil(wait.total_seconds())))
+
+
+def _encoded(document: Mapping[str, object]) -> bytes:
+    """Messages may quote what was sent, lone surrogates too, which no encoder takes."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_readable(document))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in value]
+    return value
+
+
+# --- Starlette's side
+
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+def exception_handlers() -> dict[Any, Handler]:
+    return {
+        Problem: _problem,
+        errors.MarketError: _market_error,
+        HTTPException: _http_exception,
+        ClientDisconnect: _disconnected,
+    }
+
+
+async def _problem(_request: Request, problem: Problem) -> Response:
+    return problem.response()
+
+
+async def _market_error(_request: Request, error: errors.MarketError) -> Response:
+    return problem_of(error).response()
+
+
+async def _http_exception(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        ending = "" if request.url.path.endswith("/") else " Paths of this API end with a slash."
+        return Problem(404, f"There is nothing at this address.{ending}").response()
+    return Problem(error.status_code, error.detail, headers=error.headers).response()
+
+
+async def _disconnected(_request: Request, _error: ClientDisconnect) -> Response:
+    """Nobody is left to read this."""
+    return Problem(400, "The client went away before its request was complete.").response()

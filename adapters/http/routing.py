@@ -1,0 +1,96 @@
+"""Operations as Starlette routes: one per path, so that it knows all methods that the path allows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from adapters.http.auth import Access, Authenticate, caller
+from adapters.http.bodies import decode_query, read_body
+from adapters.http.idempotency import idempotency_key
+from adapters.http.negotiation import check_accepts_json
+from adapters.http.operations import Call, Operation
+from adapters.http.problems import Problem, method_not_allowed
+
+MAX_ID: Final = 2**63 - 1
+
+
+class IdConvertor(Convertor[int]):
+    """Ids as PostgreSQL numbers them; Starlette's own `int` would also convert a million digits."""
+
+    regex = "[1-9][0-9]{0,18}"
+
+    def convert(self, value: str) -> int:
+        number = int(value)
+        if number > MAX_ID:
+            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+        return number
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+CONVERTOR_TYPES["id"] = IdConvertor()
+
+
+def routes_of(operations: Iterable[Operation[Any, Any]], authenticate: Authenticate) -> list[BaseRoute]:
+    paths: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in operations:
+        methods = paths.setdefault(operation.path, {})
+        if operation.method in methods:
+            raise ValueError(f"{operation.method} {operation.path} is declared twice.")
+        methods[operation.method] = operation
+    return [Route(path, PathEndpoint(methods, authenticate)) for path, methods in paths.items()]
+
+
+class PathEndpoint:
+    """ASGI application of one path."""
+
+    def __init__(self, operations: Mapping[str, Operation[Any, Any]], authenticate: Authenticate) -> None:
+        self._operations = operations
+        self._authenticate = authenticate
+        self._allowed = allowed_methods(operations)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": ", ".join(self._allowed)})(scope, receive, send)
+            return
+        operation = self._operations.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            raise method_not_allowed(method, self._allowed)
+        response = await self._answer(operation, Request(scope, receive, send))
+        await response(scope, receive, without_body(send) if method == "HEAD" else send)
+
+    async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
+        if operation.has_json_answer:
+            check_accepts_json(request.headers)
+        # Before the body is read: what strangers send is not looked at.
+        identity = caller(request.headers, operation.access, self._authenticate)
+        key = idempotency_key(request.headers) if operation.idempotent else None
+        query = None if operation.query is None else decode_query(request.scope["query_string"], operation.query)
+        body = None if operation.body is None else await read_body(request, operation.body)
+        response = await operation.handler(Call(request, identity, body, query, key))
+        if operation.access is Access.OPTIONAL:
+            response.headers.add_vary_header("Authorization")
+        return response
+
+
+def allowed_methods(methods: Iterable[str]) -> Sequence[str]:
+    return sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def without_body(send: Send) -> Send:
+    """The headers of a GET, as HEAD wants them, Content-Length included."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head

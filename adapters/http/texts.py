@@ -1,0 +1,32 @@
+"""Text in requests: bounded, without NUL, and blank only where that is allowed. The core has the last word."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from scalecommerce_core.domain.account import EMAIL_LENGTH
+from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
+
+ANY_TEXT: Final = r"^[^\x00]*$"
+_SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+NOT_BLANK: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
+"""As `str.strip` sees it, in regular expressions that JavaScript and Rust read alike."""
+
+
+def text(at_most: int, *, blank: bool = True, description: str | None = None) -> Meta:
+    """Patterns are for the document only: reading a request finds NUL in any text, with a better message."""
+    return Meta(
+        min_length=None if blank else 1,
+        max_length=at_most,
+        description=description,
+        extra_json_schema={"pattern": ANY_TEXT if blank else NOT_BLANK},
+    )
+
+
+Name = Annotated[str, text(NAME_LENGTH)]
+ProductName = Annotated[str, text(NAME_LENGTH, blank=False)]
+Brand = Annotated[str, text(BRAND_LENGTH)]
+Description = Annotated[str, text(DESCRIPTION_LENGTH)]
+Bio = Annotated[str, text(BIO_LENGTH)]
+Sku = Annotated[str, text(SKU_LENGTH, blank=False)]
+Email = Annotated[str, Meta(max_length=EMAIL_LENGTH, extra_json_schema={"format": "email"})]
