@@ -21,7 +21,7 @@ UNIQUE: Final[Mapping[str, str]] = {
 }
 """The field that a violated constraint means."""
 
-_RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 _GIVE_UP: Final = (
     errors.QueryCanceled,
     errors.InsufficientResources,
@@ -29,6 +29,10 @@ _GIVE_UP: Final = (
     # A primary that became a standby.
     errors.ReadOnlySqlTransaction,
 )
+
+
+class LockTimeout(TransactionAborted):
+    """Another transaction held a lock for longer than this one would wait."""
 
 
 @contextmanager
@@ -55,14 +59,16 @@ def _meaning(error: BaseException | None) -> MarketError | None:
         case errors.UniqueViolation():
             field = UNIQUE.get(error.diag.constraint_name or "")
             return Duplicate(field) if field else None
+        case errors.LockNotAvailable():
+            return LockTimeout("Another transaction was in the way for too long.")
         case _ if isinstance(error, _RETRY):
             return TransactionAborted("Another transaction was in the way.")
         case _ if isinstance(error, _GIVE_UP):
             return Unavailable("The database could not answer in time.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable("The database cannot be reached.")
-        case psycopg.OperationalError() if error.sqlstate is None and error.pgconn is None:
-            # It never came to a connection: nothing can have been written.
+        case psycopg.OperationalError() if error.pgconn is not None:
+            # Set only by an attempt to connect: nothing can have been written.
             return Unavailable("The database cannot be reached.")
         case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
             return ConnectionLost("The connection to the database broke.")

@@ -146,7 +146,7 @@ products: Final = Table(
     CheckConstraint("min_price <= max_price", name="bounds_order"),
     CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
     # The target of `order_lines`: a line names a product and its seller, and both must fit.
-    UniqueConstraint("id", "seller_id"),
+    UniqueConstraint("seller_id", "id"),
     # Rows grow little and change often: half of a page stays free for new versions of its rows.
     postgresql_with={"fillfactor": "60"},
 )

@@ -128,7 +128,7 @@ CREATE TABLE products (
     CONSTRAINT products_cost_range CHECK (cost >= 0),
     CONSTRAINT products_bounds_order CHECK (min_price <= max_price),
     CONSTRAINT products_withdrawn_inactive CHECK (withdrawn_at IS NULL OR NOT is_active),
-    CONSTRAINT products_id_seller_id_key UNIQUE (id, seller_id),
+    CONSTRAINT products_seller_id_id_key UNIQUE (seller_id, id),
     CONSTRAINT products_seller_id_fk FOREIGN KEY(seller_id) REFERENCES accounts (id),
     CONSTRAINT products_category_id_fk FOREIGN KEY(category_id) REFERENCES categories (id)
 ) WITH (fillfactor = 60);

@@ -1,0 +1,15 @@
+"""Events go into the database with what they tell about; a relay numbers and publishes them later."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from adapters.db.batches import Insert
+from adapters.db.sql import Sql
+from adapters.db.tables import events
+from scalecommerce_core.domain.events import Event
+
+_INSERT: Final = Insert(events, "topic", "at", "audience", "payload")
+
+
+def append_events(sql: Sql, happened: Iterable[Event]) -> None:
+    sql.insert(_INSERT, [(event.topic, event.at, event.audience, event.payload()) for event in happened])

@@ -1,0 +1,94 @@
+"""Accounts and their log-in sessions."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Text, bindparam, select, update
+
+from adapters.db.batches import Insert, Update, among, id_array, text_array
+from adapters.db.sql import Sql, numbers_of
+from adapters.db.tables import Moment, account_ids, accounts, sessions
+from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+
+_PROFILE: Final = ("email", "password_hash", "first_name", "last_name", "bio", "is_staff", "is_active")
+_COLUMNS: Final = ("id", *_PROFILE, "created_at")
+_SELECTED: Final = select(*(accounts.c[name] for name in _COLUMNS))
+
+_NUMBERS: Final = numbers_of(account_ids)
+_INSERT: Final = Insert(accounts, *_COLUMNS)
+_UPDATE: Final = Update(accounts, ["id"], *_PROFILE)
+_LOCK: Final = _SELECTED.where(among(accounts.c.id)).order_by(accounts.c.id).with_for_update(key_share=True)
+_BY_EMAIL: Final = _SELECTED.where(among(accounts.c.email, "emails"))
+
+
+class Accounts:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def next_ids(self, count: int) -> Sequence[AccountId]:
+        return [AccountId(number) for number in self._sql.numbers(_NUMBERS, count)]
+
+    def add(self, new: Collection[Account]) -> None:
+        self._sql.insert(_INSERT, [_row(account) for account in new])
+
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
+        found = map(_account, self._sql.rows(_LOCK, {"ids": id_array(ids)}))
+        return {account.id: account for account in found}
+
+    def save(self, changed: Collection[Account]) -> None:
+        self._sql.update(_UPDATE, [_row(account)[:-1] for account in changed])
+
+    def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
+        found = map(_account, self._sql.rows(_BY_EMAIL, {"emails": text_array(emails)}))
+        return {account.email: account for account in found}
+
+
+def _row(account: Account) -> tuple[Any, ...]:
+    return tuple(getattr(account, name) for name in _COLUMNS)
+
+
+def _account(row: Sequence[Any]) -> Account:
+    return Account(**dict(zip(_COLUMNS, row, strict=True)))
+
+
+_SESSION: Final = ("id", "account_id", "current", "created_at", "expires_at", "revoked_at")
+_INSERT_SESSION: Final = Insert(sessions, *_SESSION)
+_UPDATE_SESSION: Final = Update(sessions, ["id"], "current", "expires_at", "revoked_at")
+_LOCK_SESSIONS: Final = (
+    select(*(sessions.c[name] for name in _SESSION))
+    .where(among(sessions.c.id))
+    .order_by(sessions.c.id)
+    .with_for_update(key_share=True)
+)
+_REVOKE_ALL: Final = (
+    update(sessions)
+    .where(
+        sessions.c.account_id == bindparam("account"),
+        sessions.c.revoked_at.is_(None),
+        sessions.c.id.is_distinct_from(bindparam("kept", type_=Text)),
+    )
+    .values(revoked_at=bindparam("now", type_=Moment))
+)
+
+
+class Sessions:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def add(self, new: Collection[Session]) -> None:
+        self._sql.insert(_INSERT_SESSION, [tuple(getattr(session, name) for name in _SESSION) for session in new])
+
+    def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
+        rows = self._sql.rows(_LOCK_SESSIONS, {"ids": text_array(ids)})
+        return {row[0]: Session(**dict(zip(_SESSION, row, strict=True))) for row in rows}
+
+    def save(self, changed: Collection[Session]) -> None:
+        self._sql.update(
+            _UPDATE_SESSION,
+            [(session.id, session.current, session.expires_at, session.revoked_at) for session in changed],
+        )
+
+    def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:
+        self._sql.run(_REVOKE_ALL, {"account": account_id, "kept": but, "now": now})

@@ -1,0 +1,164 @@
+"""Orders with their lines, refunds and events; the database's partial indexes are the queues of background work."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, func, or_, select
+
+from adapters.db.batches import Insert, Row, Update, among, id_array, text_array
+from adapters.db.outbox import append_events
+from adapters.db.sql import Sql, numbers_of
+from adapters.db.tables import Moment, order_ids, order_lines, orders, refunds
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from scalecommerce_core.domain.order import (
+    DECIDE_ATTEMPTS,
+    Order,
+    OrderLine,
+    OrderOrigin,
+    OrderStatus,
+    Shortfall,
+)
+
+DECIDER: Final = 7_265_002
+"""Of pg_try_advisory_xact_lock: whoever holds it decides."""
+
+_STATE: Final = (
+    "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
+)  # fmt: skip
+_COLUMNS: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin", *_STATE)
+_LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded")
+
+_NUMBERS: Final = numbers_of(order_ids)
+_INSERT: Final = Insert(orders, *_COLUMNS)
+_INSERT_LINES: Final = Insert(order_lines, *_LINE)
+_INSERT_REFUNDS: Final = Insert(refunds, "order_id", "position", "quantity", "amount", "restocked", "at", "by")
+_UPDATE: Final = Update(orders, ["id"], *_STATE)
+_UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
+
+_SELECTED: Final = select(*(orders.c[name] for name in _COLUMNS))
+_LINES: Final = (
+    select(*(order_lines.c[name] for name in _LINE))
+    .where(among(order_lines.c.order_id))
+    .order_by(order_lines.c.order_id, order_lines.c.position)
+)
+_LOCK: Final = _SELECTED.where(among(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
+_BY_COMMAND: Final = _SELECTED.where(among(orders.c.command_id))
+_TURN: Final = select(func.pg_try_advisory_xact_lock(DECIDER))
+_UNDECIDED: Final = (
+    _SELECTED.where(
+        orders.c.status == OrderStatus.CREATED.value,
+        orders.c.decide_attempts < DECIDE_ATTEMPTS,
+        or_(orders.c.decide_after.is_(None), orders.c.decide_after <= bindparam("now", type_=Moment)),
+    )
+    .order_by(orders.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(key_share=True)
+)
+_EXPIRED: Final = (
+    _SELECTED.where(orders.c.status == OrderStatus.PENDING.value, orders.c.expires_at <= bindparam("now", type_=Moment))
+    .order_by(orders.c.expires_at, orders.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(key_share=True, skip_locked=True)
+)
+
+
+class Orders:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def next_ids(self, count: int) -> Sequence[OrderId]:
+        return [OrderId(number) for number in self._sql.numbers(_NUMBERS, count)]
+
+    def add(self, new: Collection[Order]) -> None:
+        self._sql.insert(
+            _INSERT,
+            [(o.id, o.command_id, o.buyer_id, o.currency, o.created_at, o.origin, *_state(o)) for o in new],
+        )
+        self._sql.insert(
+            _INSERT_LINES,
+            [
+                (order.id, line.position, line.product_id, line.seller_id, line.quantity, line.price, line.refunded)
+                for order in new
+                for line in order.lines
+            ],
+        )
+        self._append(new)
+
+    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+        return {order.id: order for order in self._orders(_LOCK, {"ids": id_array(ids)})}
+
+    def save(self, changed: Collection[Order]) -> None:
+        self._sql.update(_UPDATE, [(order.id, *_state(order)) for order in changed])
+        self._sql.update(
+            _UPDATE_LINES,
+            [(order.id, line.position, line.refunded) for order in changed if order.refunds for line in order.lines],
+        )
+        self._append(changed)
+
+    def _append(self, written: Collection[Order]) -> None:
+        self._sql.insert(
+            _INSERT_REFUNDS,
+            [
+                (r.order_id, r.position, r.quantity, r.amount, r.restocked, r.at, r.by)
+                for order in written
+                for r in order.refunds
+            ],
+        )
+        append_events(self._sql, (event for order in written for event in order.events))
+
+    def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
+        return {order.command_id: order for order in self._orders(_BY_COMMAND, {"ids": text_array(ids)})}
+
+    def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
+        # A statement of its own: the next one must see what the last decider has committed.
+        ((mine,),) = self._sql.rows(_TURN)
+        return self._orders(_UNDECIDED, {"limit": limit, "now": now}) if mine else ()
+
+    def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
+        return self._orders(_EXPIRED, {"limit": limit, "now": now})
+
+    def _orders(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[Order]:
+        rows = self._sql.rows(statement, parameters)
+        if not rows:
+            return ()
+        lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
+        for order_id, *line in self._sql.rows(_LINES, {"ids": id_array(lines)}):
+            lines[order_id].append(OrderLine(*line))
+        return [_order(row, tuple(lines[row[0]])) for row in rows]
+
+
+def _state(order: Order) -> Row:
+    shortfalls = [[s.product_id, s.wanted, s.available] for s in order.shortfalls]
+    return (
+        order.status,
+        shortfalls or None,
+        order.updated_at,
+        order.expires_at,
+        order.paid_at,
+        order.decide_attempts,
+        order.decide_after,
+    )
+
+
+def _order(row: Sequence[Any], lines: tuple[OrderLine, ...]) -> Order:
+    (
+        id_, command_id, buyer_id, currency, created_at, origin, status, shortfalls, updated_at, expires_at, paid_at,
+        decide_attempts, decide_after,
+    ) = row  # fmt: skip
+    return Order(
+        id=OrderId(id_),
+        command_id=CommandId(command_id),
+        buyer_id=AccountId(buyer_id),
+        currency=currency,
+        lines=lines,
+        created_at=created_at,
+        updated_at=updated_at,
+        status=OrderStatus(status),
+        shortfalls=tuple(Shortfall(*shortfall) for shortfall in shortfalls or ()),
+        expires_at=expires_at,
+        paid_at=paid_at,
+        origin=OrderOrigin(origin),
+        decide_attempts=decide_attempts,
+        decide_after=decide_after,
+    )

@@ -1,0 +1,233 @@
+"""Products, the history of their prices and their views, and the categories they stand in."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select, text
+
+from adapters.db.batches import Insert, Row, Update, among, id_array, int_array
+from adapters.db.outbox import append_events
+from adapters.db.sql import Sql, numbers_of
+from adapters.db.tables import Moment, categories, category_ids, price_history, product_ids, products
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+
+# --- categories
+
+_NEW_CATEGORY_IDS: Final = numbers_of(category_ids)
+_INSERT_CATEGORIES: Final = Insert(categories, "id", "name", "slug")
+_EXISTING: Final = select(categories.c.id).where(among(categories.c.id))
+_ALL_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
+
+
+class Categories:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
+        ids = self._sql.numbers(_NEW_CATEGORY_IDS, len(names))
+        made = [Category(CategoryId(number), name, slug) for number, (name, slug) in zip(ids, names, strict=True)]
+        self._sql.insert(_INSERT_CATEGORIES, [(category.id, category.name, category.slug) for category in made])
+        return made
+
+    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
+        return frozenset(id_ for (id_,) in self._sql.rows(_EXISTING, {"ids": id_array(ids)}))
+
+    def all(self) -> Sequence[Category]:
+        return [Category(*row) for row in self._sql.rows(_ALL_CATEGORIES)]
+
+
+# --- products
+
+_DETAILS: Final = (
+    "category_id", "name", "brand", "description", "sku", "cost", "min_price", "max_price", "is_active",
+    "updated_at", "withdrawn_at", "version",
+)  # fmt: skip
+_PRICE: Final = ("price", "currency", "priced_at")
+_COLUMNS: Final = ("id", "seller_id", "created_at", *_PRICE, *_DETAILS)
+
+_NUMBERS: Final = numbers_of(product_ids)
+_INSERT: Final = Insert(products, *_COLUMNS)
+_UPDATE: Final = Update(products, ["id"], *_PRICE, *_DETAILS)
+_UPDATE_PRICE: Final = Update(products, ["id"], *_PRICE)
+_LOCK: Final = (
+    select(*(products.c[name] for name in _COLUMNS))
+    .where(among(products.c.id))
+    .order_by(products.c.id)
+    .with_for_update(key_share=True)
+)
+_OFFERS: Final = select(
+    products.c.id, products.c.seller_id, products.c.name, products.c.price, products.c.currency, products.c.is_active
+).where(among(products.c.id))
+
+_INSERT_HISTORY: Final = Insert(price_history, "product_id", "valid_from", "price", "currency", "cause")
+# Nobody may insist on a price that a rollback took back.
+_WITHDRAW_PROMISES: Final = text(
+    """
+    UPDATE price_history SET is_withdrawn = true
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[])) AS rollback(product_id, at)
+    WHERE price_history.product_id = rollback.product_id
+      AND price_history.valid_from = (
+        SELECT max(before.valid_from) FROM price_history AS before
+        WHERE before.product_id = rollback.product_id AND before.valid_from < rollback.at
+      )
+    """
+)
+_PRICES_SINCE: Final = (
+    select(
+        price_history.c.product_id,
+        price_history.c.price,
+        price_history.c.currency,
+        price_history.c.valid_from,
+        price_history.c.cause,
+    )
+    .where(
+        among(price_history.c.product_id),
+        text(
+            """
+            price_history.valid_from >= coalesce(
+                (SELECT max(opening.valid_from) FROM price_history AS opening
+                 WHERE opening.product_id = price_history.product_id AND opening.valid_from <= :since),
+                '-infinity')
+            """
+        ).bindparams(bindparam("since", type_=Moment)),
+        ~price_history.c.is_withdrawn,
+    )
+    .order_by(price_history.c.product_id, price_history.c.valid_from)
+)
+_ADD_VIEWS: Final = text(
+    """
+    INSERT INTO product_views (product_id, views, viewed_at)
+    SELECT products.id, given.views, :at
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:counts AS bigint[])) AS given(id, views) JOIN products USING (id)
+    ORDER BY products.id
+    ON CONFLICT (product_id) DO UPDATE
+    SET views = product_views.views + excluded.views, viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
+    """
+).bindparams(bindparam("at", type_=Moment))
+
+
+class Products:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        # What was loaded, so that a save writes what changed: a new price must not touch the text, whose search
+        # document would be made anew, and a row whose indexed columns stay is updated within its page.
+        self._loaded: dict[ProductId, tuple[Row, Row]] = {}
+
+    def next_ids(self, count: int) -> Sequence[ProductId]:
+        return [ProductId(number) for number in self._sql.numbers(_NUMBERS, count)]
+
+    def add(self, new: Collection[Product]) -> None:
+        rows = [
+            (product.id, product.seller_id, product.created_at, *_price(product), *_details(product)) for product in new
+        ]
+        self._sql.insert(_INSERT, rows)
+        self._append(new)
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
+        found = {}
+        for row in self._sql.rows(_LOCK, {"ids": id_array(ids)}):
+            product = found[row[0]] = _product(row)
+            self._loaded[product.id] = _price(product), _details(product)
+        return found
+
+    def save(self, changed: Collection[Product]) -> None:
+        edited, repriced = [], []
+        for product in changed:
+            price, details = _price(product), _details(product)
+            if (loaded := self._loaded.get(product.id)) is None or loaded[1] != details:
+                edited.append((product.id, *price, *details))
+            elif loaded[0] != price:
+                repriced.append((product.id, *price))
+            self._loaded[product.id] = price, details
+        self._sql.update(_UPDATE, edited)
+        self._sql.update(_UPDATE_PRICE, repriced)
+        self._append(changed)
+
+    def _append(self, written: Collection[Product]) -> None:
+        self.append_history([change for product in written for change in product.price_changes])
+        append_events(self._sql, (event for product in written for event in product.events))
+
+    def append_history(self, changes: Collection[PriceChange]) -> None:
+        rows = [(c.product_id, c.valid_from, c.price.minor, c.price.currency, c.cause) for c in changes]
+        self._sql.insert(_INSERT_HISTORY, rows)
+        self._withdraw_promises(change for change in changes if change.cause is PriceCause.ROLLBACK)
+
+    def _withdraw_promises(self, rollbacks: Iterable[PriceChange]) -> None:
+        if moments := [(change.product_id, change.valid_from.isoformat()) for change in rollbacks]:
+            ids, times = zip(*moments, strict=True)
+            self._sql.run(_WITHDRAW_PROMISES, {"ids": id_array(ids), "moments": f"{{{','.join(times)}}}"})
+
+    def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
+        rows = self._sql.rows(_OFFERS, {"ids": id_array(ids)})
+        return {
+            id_: Offer(id_, seller_id, name, Money(price, currency), is_active)
+            for id_, seller_id, name, price, currency, is_active in rows
+        }
+
+    def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
+        found: dict[ProductId, list[PriceChange]] = {product_id: [] for product_id in ids}
+        rows = self._sql.rows(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
+        for product_id, price, currency, valid_from, cause in rows:
+            change = PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause))
+            found[product_id].append(change)
+        return found
+
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:
+        if counts:
+            ids, views = int_array(counts.keys()), int_array(counts.values())
+            self._sql.run(_ADD_VIEWS, {"ids": ids, "counts": views, "at": at})
+
+
+def _price(product: Product) -> Row:
+    return product.price.minor, product.price.currency, product.priced_at
+
+
+def _details(product: Product) -> Row:
+    return (
+        product.category_id,
+        product.name,
+        product.brand,
+        product.description,
+        product.sku,
+        _minor(product.cost),
+        _minor(product.min_price),
+        _minor(product.max_price),
+        product.is_active,
+        product.updated_at,
+        product.withdrawn_at,
+        product.version,
+    )
+
+
+def _minor(money: Money | None) -> int | None:
+    return None if money is None else money.minor
+
+
+def _product(row: Sequence[Any]) -> Product:
+    (
+        id_, seller_id, created_at, price, currency, priced_at, category_id, name, brand, description, sku, cost,
+        min_price, max_price, is_active, updated_at, withdrawn_at, version,
+    ) = row  # fmt: skip
+    return Product(
+        id=ProductId(id_),
+        seller_id=AccountId(seller_id),
+        category_id=CategoryId(category_id),
+        name=name,
+        price=Money(price, currency),
+        created_at=created_at,
+        updated_at=updated_at,
+        priced_at=priced_at,
+        brand=brand,
+        description=description,
+        sku=sku,
+        cost=None if cost is None else Money(cost, currency),
+        min_price=None if min_price is None else Money(min_price, currency),
+        max_price=None if max_price is None else Money(max_price, currency),
+        is_active=is_active,
+        withdrawn_at=withdrawn_at,
+        version=version,
+    )

@@ -1,0 +1,50 @@
+"""Stock and its ledger."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from sqlalchemy import select
+
+from adapters.db.batches import Insert, Update, among, id_array
+from adapters.db.sql import Sql
+from adapters.db.tables import stock, stock_movements
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.stock import Stock
+
+_INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
+_INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "at", "order_id")
+_UPDATE: Final = Update(stock, ["product_id"], "on_hand", "reserved")
+_LOCK: Final = (
+    select(stock.c.product_id, stock.c.on_hand, stock.c.reserved)
+    .where(among(stock.c.product_id))
+    .order_by(stock.c.product_id)
+    .with_for_update(key_share=True)
+)
+
+
+class Stocks:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self._loaded: dict[ProductId, tuple[int, int]] = {}
+
+    def add(self, new: Collection[Stock]) -> None:
+        self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
+        self._append_movements(new)
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        found = {}
+        for product_id, on_hand, reserved in self._sql.rows(_LOCK, {"ids": id_array(ids)}):
+            found[product_id] = Stock(product_id, on_hand, reserved)
+            self._loaded[product_id] = on_hand, reserved
+        return found
+
+    def save(self, changed: Collection[Stock]) -> None:
+        # Use cases save all that they locked; rows that stayed as they were need no new version.
+        moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
+        self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
+        self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
+        self._append_movements(changed)
+
+    def _append_movements(self, written: Collection[Stock]) -> None:
+        rows = [(m.product_id, m.quantity, m.kind, m.at, m.order_id) for s in written for m in s.movements]
+        self._sql.insert(_INSERT_MOVEMENTS, rows)

@@ -1,0 +1,59 @@
+"""`ports.Store` on PostgreSQL: every load locks its rows in order, every save is one statement per table."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Engine
+
+from adapters.db.errors import translated
+from adapters.db.repositories.accounts import Accounts, Sessions
+from adapters.db.repositories.idempotency import IdempotencyKeys
+from adapters.db.repositories.orders import Orders
+from adapters.db.repositories.policies import Policies
+from adapters.db.repositories.products import Categories, Products
+from adapters.db.repositories.stock import Stocks
+from adapters.db.sql import Sql
+from scalecommerce_core.ports import Transaction
+
+BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
+"""An import waits for buyers rather than fail."""
+
+
+class PostgresStore:
+    """`lock_timeout` bounds how long a transaction waits for others that hold a row."""
+
+    def __init__(self, engine: Engine, *, lock_timeout: timedelta = timedelta(seconds=5)) -> None:
+        self._engine = engine
+        self._lock_timeout = f"SET LOCAL lock_timeout = {_milliseconds(lock_timeout)}"
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        with translated(), self._engine.begin() as connection:
+            connection.exec_driver_sql(self._lock_timeout)
+            yield PostgresTransaction(Sql(connection))
+
+    @contextmanager
+    def bulk(self) -> Iterator[Transaction]:
+        with translated(), self._engine.begin() as connection:
+            connection.exec_driver_sql(
+                f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
+            )
+            yield PostgresTransaction(Sql(connection, copies=True))
+
+
+class PostgresTransaction:
+    def __init__(self, sql: Sql) -> None:
+        self.accounts = Accounts(sql)
+        self.sessions = Sessions(sql)
+        self.categories = Categories(sql)
+        self.products = Products(sql)
+        self.stock = Stocks(sql)
+        self.orders = Orders(sql)
+        self.policies = Policies(sql)
+        self.idempotency = IdempotencyKeys(sql)
+
+
+def _milliseconds(timeout: timedelta) -> int:
+    return round(timeout.total_seconds() * 1000)
