@@ -1,6 +1,6 @@
 """Money as a whole number of minor units (cents) and a currency, so that sums are exact and fast."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final, Self
 
 from attrs import field, frozen
@@ -11,6 +11,10 @@ MINOR_DIGITS: Final = 2
 MIN_PRICE: Final = 1
 MAX_PRICE: Final = 9_999_999_999
 """Bounds of a price in minor units: 0.01 to 99,999,999.99."""
+
+
+_EXACT: Final = Context(prec=40, traps=[Inexact])
+"""A context of our own: the caller's may round."""
 
 
 class NotMoney(ValueError):
@@ -36,7 +40,7 @@ class Money:
 
     @property
     def amount(self) -> Decimal:
-        return Decimal(self.minor).scaleb(-MINOR_DIGITS)
+        return Decimal(decimal_text(self.minor))
 
     def _same(self, other: "Money") -> int:
         if other.currency != self.currency:
@@ -77,11 +81,13 @@ def minor_units(amount: Decimal | str | int) -> int:
         raise NotMoney(f"{amount!r} is not a decimal number such as 9.99.") from None
     if not value.is_finite() or abs(value.adjusted()) > 15:
         raise NotMoney("A finite amount of ordinary size is wanted.")
-    scaled = value.scaleb(MINOR_DIGITS)
-    whole = int(scaled)
-    if scaled != whole:
+    try:
+        scaled = value.scaleb(MINOR_DIGITS, _EXACT)
+    except Inexact:
+        scaled = None
+    if scaled is None or scaled != int(scaled):
         raise NotMoney("At most 2 decimals are allowed.")
-    return whole
+    return int(scaled)
 
 
 def price_units(amount: Decimal | str | int) -> int:
