@@ -8,7 +8,7 @@ from attrs import define, field, setters
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, checked
+from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, text_errors
 
 EMAIL_LENGTH: Final = 254
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -40,13 +40,18 @@ class Account:
     is_active: bool = True
 
     def edit(self, *, first_name: str | None = None, last_name: str | None = None, bio: str | None = None) -> None:
-        """Change the profile; None leaves a field as it is."""
-        if first_name is not None:
-            self.first_name = checked("first_name", first_name, at_most=NAME_LENGTH)
-        if last_name is not None:
-            self.last_name = checked("last_name", last_name, at_most=NAME_LENGTH)
-        if bio is not None:
-            self.bio = checked("bio", bio, at_most=BIO_LENGTH)
+        """Change the profile; None leaves a field as it is.
+
+        Raise `Invalid` naming the fields; nothing is changed then.
+        """
+        wanted = {"first_name": first_name, "last_name": last_name, "bio": bio}
+        given = {name: text for name, text in wanted.items() if text is not None}
+        longest = {"bio": BIO_LENGTH}
+        errors = {name: text_errors(text, at_most=longest.get(name, NAME_LENGTH)) for name, text in given.items()}
+        if any(errors.values()):
+            raise Invalid({name: said for name, said in errors.items() if said})
+        for name, text in given.items():
+            setattr(self, name, text)
 
 
 @define

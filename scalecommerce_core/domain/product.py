@@ -10,7 +10,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, checked
+from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, text_errors
 
 TICK: Final = timedelta(microseconds=1)
 
@@ -151,13 +151,20 @@ class Product:
             self.events.append(ProductWithdrawn(at=now, product_id=self.id, seller_id=self.seller_id))
 
     def _check(self) -> None:
-        checked("name", self.name, at_most=NAME_LENGTH, at_least=1)
-        checked("brand", self.brand, at_most=BRAND_LENGTH)
-        checked("description", self.description, at_most=DESCRIPTION_LENGTH)
-        if self.sku is not None:
-            checked("sku", self.sku, at_most=SKU_LENGTH, at_least=1)
-        if self.min_price is not None and self.max_price is not None and self.max_price < self.min_price:
-            raise Invalid.field("max_price", "The highest price must not be below the lowest.")
+        errors = {
+            "name": text_errors(self.name, at_most=NAME_LENGTH, at_least=1),
+            "brand": text_errors(self.brand, at_most=BRAND_LENGTH),
+            "description": text_errors(self.description, at_most=DESCRIPTION_LENGTH),
+            "sku": [] if self.sku is None else text_errors(self.sku, at_most=SKU_LENGTH, at_least=1),
+        }
+        bounds = {"cost": self.cost, "min_price": self.min_price, "max_price": self.max_price}
+        foreign = {n for n, bound in bounds.items() if bound is not None and bound.currency != self.price.currency}
+        errors |= {name: [f"This product is priced in {self.price.currency}."] for name in foreign}
+        low, high = self.min_price, self.max_price
+        if not foreign and low is not None and high is not None and high < low:
+            errors["max_price"] = ["The highest price must not be below the lowest."]
+        if any(errors.values()):
+            raise Invalid({name: said for name, said in errors.items() if said})
 
 
 @frozen
