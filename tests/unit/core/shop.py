@@ -1,0 +1,101 @@
+"""A market in memory with people in it, and short names for what the tests do all the time."""
+
+from typing import Any
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.domain.product import Product
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import EditProduct, ListProduct
+from scalecommerce_core.services.ordering import PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.testing import CountingIds, MemoryStore, SettableClock, in_memory_market
+from scalecommerce_core.testing.memory import Tables
+
+PASSWORD = "a long password"
+CATEGORY = CategoryId(1)
+
+
+def usd(amount: str) -> Money:
+    return Money.of(amount, "USD")
+
+
+def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> WantedLine:
+    return WantedLine(product_id, quantity, None if price is None else usd(price))
+
+
+class Shop:
+    """Time stands still unless a test moves `clock`."""
+
+    def __init__(self) -> None:
+        self.clock = SettableClock()
+        self.ids = CountingIds()
+        self.market = in_memory_market(self.clock)
+        self.accounts = self.market.accounts
+        self.catalog = self.market.catalog
+        self.ordering = self.market.ordering
+        self.pricing = self.market.pricing
+        self.queries = self.market.queries
+
+    @property
+    def store(self) -> MemoryStore:
+        assert isinstance(self.market.store, MemoryStore)
+        return self.market.store
+
+    @property
+    def tables(self) -> Tables:
+        """What is committed, for tests that look behind the read side."""
+        return self.store.tables
+
+    # --- people and products
+
+    def person(self, name: str) -> Account:
+        return one(self.accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD, first_name=name)]))
+
+    def list(self, seller: Account, price: str = "10.00", stock: int = 10, **more: Any) -> ProductId:
+        command = ListProduct(seller.id, CATEGORY, more.pop("name", "Tea pot"), usd(price), stock, **more)
+        return one(self.catalog.list_products([command])).product.id
+
+    def edit(self, product_id: ProductId, **changes: Any) -> Product:
+        """As its seller."""
+        seller = self.product(product_id).seller_id
+        return one(self.catalog.edit_products([EditProduct(product_id, seller, changes)])).product
+
+    # --- orders
+
+    def command(self, buyer: Account, *lines: WantedLine) -> PlaceOrder:
+        return PlaceOrder(self.ids.command(), buyer.id, lines)
+
+    def place(self, buyer: Account, *lines: WantedLine) -> Order:
+        return one(self.ordering.place([self.command(buyer, *lines)]))
+
+    def reserve(self, buyer: Account, *lines: WantedLine) -> Order:
+        order = self.place(buyer, *lines)
+        self.ordering.decide()
+        return self.order(order.id)
+
+    def buy(self, buyer: Account, *lines: WantedLine) -> Order:
+        return one(self.ordering.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
+
+    def refund(self, order: Order, by: AccountId, *lines: RefundLine, **more: Any) -> Order:
+        return one(self.ordering.refund([RefundOrder(order.id, by, lines, **more)]))
+
+    # --- what is stored
+
+    def product(self, product_id: ProductId) -> Product:
+        product = self.tables.products.get(product_id)
+        assert product is not None
+        return product
+
+    def stock(self, product_id: ProductId) -> Stock:
+        stock = self.tables.stock.get(product_id)
+        assert stock is not None
+        return stock
+
+    def order(self, order_id: OrderId) -> Order:
+        order = self.tables.orders.get(order_id)
+        assert order is not None
+        return order
