@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
-from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MovementKind
@@ -98,7 +98,10 @@ class ProductView:
 
 
 class Ordering(StrEnum):
-    """Of a product list; a minus sign means descending. Ties are broken by id."""
+    """Of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
+
+    Relevance is descending, the newest first among equals; without a search it is the newest first.
+    """
 
     RELEVANCE = "relevance"
     PRICE = "price"
@@ -109,17 +112,30 @@ class Ordering(StrEnum):
 
 
 class Facet(StrEnum):
+    """Categories and brands come most frequent first, prices in their order."""
+
     CATEGORY = "category"
     BRAND = "brand"
     PRICE = "price"
+
+
+PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1_000_00, 2_500_00)
+"""Lower bounds of the price facet's buckets, in minor units; the last has no upper bound. Empty ones are left out."""
+
+
+def bucket_label(lower: int, upper: int | None) -> str:
+    """`"10.00 - 25.00"`, `"2500.00 +"`: how a price bucket is shown."""
+    return f"{decimal_text(lower)} +" if upper is None else f"{decimal_text(lower)} - {decimal_text(upper)}"
 
 
 @frozen
 class ProductFilter:
     """All conditions hold together; several values of one condition are alternatives.
 
-    `categories` holds ids or slugs. Prices are minor units, both ends included. `created_after` is exclusive,
-    `created_before` too. Only active products of the catalogue are found.
+    `search` holds words in English or Russian, all of which must occur in any form, "phrases", and -excluded ones;
+    when nothing in the catalogue has the words, those that are spelt alike count. `categories` holds ids or slugs.
+    Prices are minor units, both ends included. `created_after` is exclusive, `created_before` too. Only active
+    products of the catalogue are found.
     """
 
     search: str | None = None
@@ -154,7 +170,7 @@ class PriceInterval:
 
 @frozen
 class PriceHistory:
-    """Newest first. `lowest_price_30d` counts the price in force when its window opened (Directive 98/6/EC art. 6a)."""
+    """Newest first, with the prior price of `domain.price_history`."""
 
     intervals: tuple[PriceInterval, ...]
     lowest_price_30d: Money

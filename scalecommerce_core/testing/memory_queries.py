@@ -4,18 +4,19 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Final, TypeVar
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
-from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus
+from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.queries import (
+    PRICE_BUCKETS,
     AccountView,
     CategoryRef,
     Facet,
@@ -36,15 +37,13 @@ from scalecommerce_core.queries import (
     SellerStats,
     StockDiscrepancy,
     TopProduct,
+    bucket_label,
 )
 from scalecommerce_core.testing.memory import MemoryStore
 
 T = TypeVar("T")
-OMNIBUS_WINDOW: Final = timedelta(days=30)
 SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 TOP: Final = 10
-PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1000_00, 2500_00)
-"""Lower bounds of the price facet, in minor units."""
 WEIGHTS: Final = (1.0, 0.4, 0.1)
 """Of a word in name, brand and description: PostgreSQL's weights for A, B and C."""
 
@@ -70,6 +69,8 @@ class MemoryQueries:
 
     def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
         ranked = self._matching(wanted)
+        if wanted.ordering is Ordering.RELEVANCE and wanted.search is None:
+            return _paged(list(ranked), SORT_KEYS[Ordering.CREATED_DESC], page)
         if wanted.ordering is Ordering.RELEVANCE:
             return _paged(list(ranked), lambda view: (-ranked[view], -view.id), page)
         return _paged(list(ranked), SORT_KEYS[wanted.ordering], page)
@@ -140,12 +141,13 @@ class MemoryQueries:
             for product in self._tables.products.all()
             if product.is_active and product.withdrawn_at is None
         ]
+        ranked = dict.fromkeys(views, 0.0)
+        if wanted.search is not None:
+            ranked = {view: rank for view in views if (rank := relevance(wanted.search, view))}
+            # Spelling is doubted only where the whole catalogue does not know the words, whatever the other filters.
+            ranked = ranked or {view: rank for view in views if (rank := similarity(wanted.search, view))}
         slugs = {category.id: category.slug for category in self._tables.categories.all()}
-        kept = [view for view in views if _meets(view, wanted, slugs[view.category.id])]
-        if wanted.search is None:
-            return dict.fromkeys(kept, 0.0)
-        ranked = {view: rank for view in kept if (rank := relevance(wanted.search, view))}
-        return ranked or {view: rank for view in kept if (rank := similarity(wanted.search, view))}
+        return {view: rank for view, rank in ranked.items() if _meets(view, wanted, slugs[view.category.id])}
 
     def _view(self, product: Product) -> ProductView:
         category = self._tables.categories.get(product.category_id)
@@ -341,10 +343,7 @@ def _by_price(views: Sequence[ProductView]) -> list[FacetValue]:
     for lower, upper in bounds:
         count = sum(lower <= view.price.minor and (upper is None or view.price.minor < upper) for view in views)
         if count:
-            label = (
-                f"{decimal_text(lower)} - {decimal_text(upper)}" if upper is not None else f"{decimal_text(lower)} +"
-            )
-            found.append(FacetValue(lower, label, count, upper))
+            found.append(FacetValue(lower, bucket_label(lower, upper), count, upper))
     return found
 
 
@@ -420,9 +419,7 @@ def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
         PriceInterval(change.price, change.valid_from, end, change.cause)
         for change, end in zip(changes, ends, strict=True)
     ]
-    opened = now - OMNIBUS_WINDOW
-    recent = [interval.price for interval in intervals if interval.valid_to is None or interval.valid_to > opened]
-    return PriceHistory(tuple(reversed(intervals)), min(recent, key=lambda price: price.minor))
+    return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now))
 
 
 def _account_view(account: Account) -> AccountView:
