@@ -46,24 +46,27 @@ class ServerDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(mode)
-            self._owner = _open_lock(self.path / "owner.lock")
+            owner = _open_lock(self.path / "owner.lock")
         except OSError as error:
             raise EmbeddedServerError(
                 f"{self.path} cannot be used as a data directory: {error.strerror}. "
                 "Choose another one, or make it writable for the user that runs the engine."
             ) from error
-        if not _try_lock(self._owner):
+        if not _try_lock(owner):
             holder = _read_number(self.path / "owner.lock")
-            os.close(self._owner)
+            os.close(owner)
             raise EmbeddedServerError(
                 f"{self.path.parent} is in use by another engine (process {holder or 'unknown'}). "
                 "Stop that one first, or choose another data directory."
             )
-        os.ftruncate(self._owner, 0)
-        os.pwrite(self._owner, str(os.getpid()).encode(), 0)
+        os.ftruncate(owner, 0)
+        os.pwrite(owner, str(os.getpid()).encode(), 0)
+        self._owner: int | None = owner
 
     def release(self) -> None:
-        os.close(self._owner)
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def lock_server(self, stop_signals: Sequence[tuple[int, float]]) -> int:
         """The server's lock, held; stops what a killed engine left running, with each signal in its time (seconds)."""
@@ -261,6 +264,7 @@ class EmbeddedServer(ABC):
             raise
 
     def stop(self) -> None:
+        """May be called again."""
         try:
             self._process.stop(self.stop_signals)
         finally:

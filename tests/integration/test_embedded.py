@@ -211,6 +211,10 @@ class TestRedis:
             assert server.url == before
             assert call(server.url, "GET", "kept") == b"7"
 
+    def test_can_be_stopped_twice(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path) as server:
+            server.stop()
+
     def test_wants_the_password(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server, pytest.raises(redis.AuthenticationError):
             call(f"redis://127.0.0.1:{server.port}/0", "PING")
