@@ -1,5 +1,7 @@
 """The Celery worker and the beat as processes; SIGTERM lets the task in hand finish."""
 
+import socket
+
 from entrypoints import logs
 from entrypoints.settings import Settings
 from entrypoints.wiring import worker_application
@@ -10,7 +12,7 @@ def run_worker(settings: Settings) -> None:
     logs.configure(settings, "worker")
     app = worker_application(settings)
     worker = app.Worker(
-        hostname="scalecommerce@%h",
+        hostname=f"scalecommerce@{socket.gethostname()}",
         concurrency=settings.worker_concurrency,
         loglevel=settings.log_level,
         # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
