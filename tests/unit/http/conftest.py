@@ -3,8 +3,10 @@
 from typing import Annotated, Any
 
 import msgspec
+import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.testclient import TestClient
 
 from adapters.http.amounts import Price
 from adapters.http.application import application
@@ -167,3 +169,14 @@ class Shop:
 
 def shop_application() -> Starlette:
     return application(Shop().operations(), authenticate=authenticate, version="1.0")
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(shop_application())
+
+
+@pytest.fixture
+def ann(client: TestClient) -> TestClient:
+    client.headers["Authorization"] = "Bearer ann"
+    return client

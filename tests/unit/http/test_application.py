@@ -1,0 +1,210 @@
+"""The foundations together, over a toy application."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+GOOD = {"name": "A thing", "price": "9.99"}
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    document: dict[str, Any] = response.json()
+    assert document["status"] == status
+    assert document.keys() >= {"type", "title", "status", "detail", "code"}
+    return document
+
+
+def test_made_and_read(ann: TestClient) -> None:
+    made = ann.post("/things/", json=GOOD)
+    assert made.status_code == 201
+    assert made.headers["cache-control"] == "private, no-store"
+    read = ann.get(made.headers["location"])
+    assert read.json() == {"id": 1, "name": "A thing", "price": "9.99"}
+    assert read.headers["etag"] == '"v1"'
+    assert read.headers["vary"] == "Authorization"
+
+
+def test_400_names_fields(ann: TestClient) -> None:
+    document = problem(ann.post("/things/", json={"price": 0, "parts": [{"quantity": 0}]}), 400)
+    assert list(document["errors"]) == ["name", "price", "parts[0].quantity"]
+    assert document["code"] == "invalid"
+
+
+def test_400_quotes_even_what_cannot_be_written(ann: TestClient) -> None:
+    body = b'{"\\ud800": 1, "\\ud800": 2}'
+    problem(ann.post("/things/", content=body, headers={"Content-Type": "application/json"}), 400)
+
+
+def test_401_comes_before_any_look_at_the_body(client: TestClient) -> None:
+    response = client.post("/things/", content=b"{", headers={"Content-Type": "text/plain"})
+    assert problem(response, 401)["code"] == "not_authenticated"
+    assert response.headers["www-authenticate"] == 'Bearer realm="scalecommerce"'
+
+
+@pytest.mark.parametrize("header", ["Bearer nobody", "Bearer", "Bearer ", "Basic YTpi", "nonsense", ""])
+@pytest.mark.parametrize("path", ["/staff/", "/things/1/"])
+def test_401_for_a_bad_token_also_where_none_is_needed(client: TestClient, header: str, path: str) -> None:
+    response = client.get(path, headers={"Authorization": header})
+    assert problem(response, 401)["code"] == "token_not_valid"
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+def test_the_scheme_is_read_in_any_case(client: TestClient) -> None:
+    assert client.get("/staff/", headers={"Authorization": "bEARER  staff"}).json() == {"staff": 2}
+
+
+def test_a_token_is_not_looked_at_where_it_does_not_matter(client: TestClient) -> None:
+    assert client.get("/things/", headers={"Authorization": "Bearer nobody"}).status_code == 200
+
+
+def test_403(ann: TestClient) -> None:
+    assert problem(ann.get("/staff/"), 403)["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("path", ["/nothing/", "/things/1/", f"/things/{2**63}/", "/things/0/", "/things/01/"])
+def test_404(client: TestClient, path: str) -> None:
+    problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize("noise", ["x", "-1", "1.5", "%00", "9" * 5000, "%D9%A3", "%ff"])
+def test_404_for_an_id_that_is_none(client: TestClient, noise: str) -> None:
+    problem(client.get(f"/things/{noise}/"), 404)
+
+
+def test_404_hints_at_a_missing_slash(client: TestClient) -> None:
+    assert "slash" in problem(client.get("/things"), 404)["detail"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "NONSENSE"])
+def test_405_says_what_is_allowed(client: TestClient, method: str) -> None:
+    response = client.request(method, "/things/")
+    problem(response, 405)
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
+def test_405_on_pages(client: TestClient, path: str) -> None:
+    response = client.post(path)
+    problem(response, 405)
+    assert "GET" in response.headers["allow"]
+
+
+def test_options_and_head(client: TestClient) -> None:
+    options = client.options("/things/1/")
+    assert (options.status_code, options.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS")
+    head = client.head("/things/")
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json;q=0, */*", "application/*;q=0", "image/*, text/*"])
+def test_406(client: TestClient, accept: str) -> None:
+    problem(client.get("/things/", headers={"Accept": accept}), 406)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "application/*", "text/html, application/json;q=0.1", "text/html,*/*;q=0.8", "", "APPLICATION/JSON"],
+)
+def test_accepted(client: TestClient, accept: str) -> None:
+    assert client.get("/things/", headers={"Accept": accept}).status_code == 200
+
+
+def test_412_and_conditions(ann: TestClient) -> None:
+    ann.post("/things/", json=GOOD)
+    assert ann.get("/things/1/", headers={"If-None-Match": '"v0", W/"v1"'}).status_code == 304
+    assert ann.get("/things/1/", headers={"If-None-Match": "*"}).status_code == 304
+    assert ann.get("/things/1/", headers={"If-None-Match": "noise"}).status_code == 200
+    for stale in ('"v2"', '"other"', 'W/"v1"'):
+        problem(ann.delete("/things/1/", headers={"If-Match": stale}), 412)
+    for noise in ("v1", '"v1', '"v1", "v2"', ""):
+        assert "If-Match" in problem(ann.delete("/things/1/", headers={"If-Match": noise}), 400)["errors"]
+    assert ann.delete("/things/1/", headers={"If-Match": '"v1"'}).status_code == 204
+
+
+def test_413_by_declaration(ann: TestClient) -> None:
+    problem(ann.post("/things/", json={"name": "x" * 1024 * 1024}), 413)
+
+
+def test_413_while_streaming(ann: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" " * 100_000
+
+    problem(ann.post("/things/", content=chunks(), headers={"Content-Type": "application/json"}), 413)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {},
+    ],
+)
+def test_415(ann: TestClient, headers: dict[str, str]) -> None:
+    problem(ann.post("/things/", content=b"{}", headers=headers), 415)
+
+
+def test_content_type_may_name_utf_8(ann: TestClient) -> None:
+    headers = {"Content-Type": 'Application/JSON; charset="UTF-8"'}
+    assert ann.post("/things/", content=b'{"name": "a", "price": 1}', headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "two words", "k" * 256, "\x7f"])
+def test_an_idempotency_key_that_is_none(ann: TestClient, key: str) -> None:
+    document = problem(ann.post("/things/", json=GOOD, headers={"Idempotency-Key": key}), 400)
+    assert list(document["errors"]) == ["Idempotency-Key"]
+
+
+def test_500_says_nothing_but_where_to_look(client: TestClient) -> None:
+    with capture_logs() as logged:
+        response = client.get("/crash/", headers={"X-Request-ID": "request-77"})
+    document = problem(response, 500)
+    assert "secret" not in response.text
+    assert document["request_id"] == response.headers["x-request-id"] == "request-77"
+    assert [(entry["request_id"], entry["path"], entry["exc_info"]) for entry in logged] == [
+        ("request-77", "/crash/", True)
+    ]
+
+
+def test_request_ids(client: TestClient) -> None:
+    assert len(client.get("/things/").headers["x-request-id"]) == 16
+    assert client.get("/things/", headers={"X-Request-ID": "bad id\t!"}).headers["x-request-id"] != "bad id\t!"
+
+
+def test_security_headers_everywhere(client: TestClient) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/things/", "/nothing/"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def test_pages_link_on_and_keep_parameters(ann: TestClient) -> None:
+    for _ in range(3):
+        ann.post("/things/", json=GOOD)
+    first = ann.get("/things/?brand=A&brand=B&page_size=2").json()
+    assert [row["id"] for row in first["results"]] == [1, 2]
+    assert first["previous"] is None
+    assert first["next"].startswith("http://testserver/things/?brand=A&brand=B&page_size=2&cursor=")
+    second = ann.get(first["next"]).json()
+    assert [row["id"] for row in second["results"]] == [3]
+    assert second["next"] is None
+
+
+def test_a_cursor_is_good_for_its_list_only(ann: TestClient) -> None:
+    for _ in range(3):
+        ann.post("/things/", json=GOOD)
+    link = ann.get("/things/?brand=A&page_size=2").json()["next"]
+    assert ann.get(link.replace("page_size=2", "page_size=1")).status_code == 200
+    for wrong in (link.replace("brand=A", "brand=B"), link[:-1] + ("A" if link[-1] != "A" else "B"), link + "x"):
+        assert list(problem(ann.get(wrong), 400)["errors"]) == ["cursor"]
+    assert list(problem(ann.get("/things/?cursor=" + "A" * 5000), 400)["errors"]) == ["cursor"]

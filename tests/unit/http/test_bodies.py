@@ -1,0 +1,238 @@
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.http.amounts import Amount, Price
+from adapters.http.bodies import decode_body, decode_query
+from adapters.http.problems import Problem
+from scalecommerce_core.domain.errors import Invalid
+
+
+class Item(msgspec.Struct):
+    product: Annotated[int, msgspec.Meta(ge=1)]
+    quantity: Annotated[int, msgspec.Meta(ge=1)]
+    price: Price | msgspec.UnsetType = msgspec.UNSET
+
+
+class Order(msgspec.Struct):
+    order_item: Annotated[list[Item], msgspec.Meta(min_length=1, max_length=3)]
+    note: Annotated[str, msgspec.Meta(max_length=5)] | msgspec.UnsetType = msgspec.UNSET
+    tags: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    gift: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gift and self.note is msgspec.UNSET:
+            raise Invalid.field("note", "A gift wants a note.")
+
+
+class Search(msgspec.Struct):
+    brand: list[str] = msgspec.field(default_factory=list)
+    category: list[int] = msgspec.field(default_factory=list)
+    price_min: Amount | None = None
+    in_stock: bool | None = None
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+
+
+def refused(body: bytes) -> Problem:
+    with pytest.raises(Problem) as caught:
+        decode_body(body, Order)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def errors_of(body: bytes) -> dict[str, list[str]]:
+    errors = refused(body).errors
+    assert errors is not None
+    return errors
+
+
+def test_a_good_body() -> None:
+    body = b'{"order_item": [{"product": 1, "quantity": 2.0, "price": 6.21}], "note": "hello", "is_staff": true}'
+    assert decode_body(body, Order) == Order([Item(1, 2, Price("6.21"))], "hello")
+
+
+def test_what_may_be_left_out_may_be_null_only_where_it_says_so() -> None:
+    assert decode_body(b'{"order_item": [{"product": 1, "quantity": 2}], "tags": null}', Order).tags is None
+    assert errors_of(b'{"order_item": [{"product": 1, "quantity": 2}], "note": null}') == {
+        "note": ["This must be text, not null."]
+    }
+
+
+def test_every_wrong_field_is_named() -> None:
+    body = b"""{"order_item": [{"product": 0, "quantity": "2", "price": 6.215}, 5, {"product": 1}],
+                "note": "abcdefg", "gift": 1, "tags": ["a", 1]}"""
+    assert errors_of(body) == {
+        "order_item[0].product": ["This must be at least 1."],
+        "order_item[0].quantity": ["This must be a whole number, not text."],
+        "order_item[0].price": ["At most 2 decimals are allowed."],
+        "order_item[1]": ["This must be an object, not a whole number."],
+        "order_item[2].quantity": ["This field is required."],
+        "note": ["At most 5 characters are allowed."],
+        "gift": ["This must be true or false, not a whole number."],
+        "tags[1]": ["This must be text, not a whole number."],
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{}", "This field is required."),
+        (b'{"order_item": []}', "At least 1 is wanted."),
+        (b'{"order_item": [1, 2, 3, 4]}', "At most 3 are allowed, these are 4."),
+        (b'{"order_item": {}}', "This must be a list, not an object."),
+        (b'{"order_item": 1e400}', "This number is out of range."),
+    ],
+)
+def test_lists(body: bytes, message: str) -> None:
+    assert errors_of(body) == {"order_item": [message]}
+
+
+def test_a_combination_may_be_refused() -> None:
+    assert errors_of(b'{"order_item": [{"product": 1, "quantity": 2}], "gift": true}') == {
+        "note": ["A gift wants a note."]
+    }
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 5000, "9223372036854775808", "1e99999999", "1.5", "0"])
+def test_numbers_out_of_range(number: str) -> None:
+    assert list(errors_of(f'{{"order_item": [{{"product": {number}, "quantity": 1}}]}}'.encode())) == [
+        "order_item[0].product"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "empty"),
+        (b"  ", "empty"),
+        (b"{", "not JSON"),
+        (b"[]", "JSON object"),
+        (b"null", "JSON object"),
+        (b'"text"', "JSON object"),
+        (b"{'a': 1}", "not JSON"),
+        (b'{"a": 1,}', "not JSON"),
+        (b'{"a": 01}', "not JSON"),
+        (b'{"a": "\x01"}', "not JSON"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "-Infinity"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b'{"a": 1e9999999999999999999}', "absurd size"),
+        (b'\xff{"a": 1}', "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"[" * 100_000, "nested"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "nested"),
+    ],
+)
+def test_what_is_no_json_object(body: bytes, why: str) -> None:
+    problem = refused(body)
+    assert why in problem.detail
+    assert problem.code == "malformed"
+
+
+@pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udfff x"])
+def test_text_that_no_database_stores(escape: str) -> None:
+    assert list(errors_of(f'{{"order_item": [{{"product": 1, "quantity": 2}}], "note": "{escape}"}}'.encode())) == [
+        "note"
+    ]
+
+
+def test_the_number_of_reported_fields_is_bounded() -> None:
+    class Many(msgspec.Struct):
+        numbers: list[int]
+
+    with pytest.raises(Problem) as caught:
+        decode_body(b'{"numbers": [' + b'"x",' * 10_000 + b'"x"]}', Many)
+    assert caught.value.errors is not None
+    assert len(caught.value.errors) == 100
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["product", "quantity", "price", "x"]), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["order_item", "note", "tags", "gift"]), JSON))
+def test_any_document_is_read_or_refused_with_reasons(document: dict[str, Any]) -> None:
+    try:
+        decode_body(msgspec.json.encode(document), Order)
+    except Problem as problem:
+        assert problem.errors  # noqa: PT017 - both ends are fine, this one has to say why
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_quietly(body: bytes) -> None:
+    with pytest.raises(Problem):
+        decode_body(body, Order)
+
+
+# --- amounts
+
+
+@pytest.mark.parametrize(
+    ("given_amount", "read"),
+    [("6.21", "6.21"), ("6.2", "6.20"), ("6", "6.00"), (6, "6.00"), (Decimal("6.210"), "6.21"), ("99999999.99",) * 2],
+)
+def test_prices(given_amount: object, read: str) -> None:
+    assert str(Price.read(given_amount)) == read
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *["0", "0.00", 0, -1, "-1", "+1", "1e2", "NaN", "Infinity", "", " 1", "1 ", "1.", ".5", "007", "1,5", "٣"],
+        *["9" * 50, "6.215", "6.210", Decimal("0.001"), Decimal("NaN"), Decimal("1e400"), Decimal(100_000_000)],
+        *[True, None, 1.5, []],
+    ],
+)
+def test_no_prices(bad: object) -> None:
+    with pytest.raises(ValueError, match=r"\."):
+        Price.read(bad)
+
+
+def test_an_amount_may_be_nothing() -> None:
+    assert Amount.read("0") == 0
+
+
+# --- query strings
+
+
+def test_a_query() -> None:
+    found = decode_query(b"brand=A&brand=B%20C&category=5&price_min=0.5&in_stock=true&unknown=%00&page_size=5", Search)
+    assert found == Search(["A", "B C"], [5], Amount("0.50"), in_stock=True, page_size=5)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (b"page_size=0", "page_size"),
+        (b"page_size=101", "page_size"),
+        (b"page_size=x", "page_size"),
+        (b"page_size=", "page_size"),
+        (b"page_size=" + b"9" * 5000, "page_size"),
+        (b"page_size=5&page_size=5", "page_size"),
+        (b"category=books", "category"),
+        (b"category=99999999999999999999", "category"),
+        (b"price_min=NaN", "price_min"),
+        (b"price_min=1e3", "price_min"),
+        (b"in_stock=maybe", "in_stock"),
+        (b"brand=%00", "brand"),
+    ],
+)
+def test_a_wrong_parameter_is_named(query: bytes, field: str) -> None:
+    with pytest.raises(Problem) as caught:
+        decode_query(query, Search)
+    assert caught.value.status == 400
+    assert list(caught.value.errors or {}) == [field]
+
+
+@pytest.mark.parametrize("query", [b"brand=%ff", b"brand=\xff", b"&".join([b"a=1"] * 300)])
+def test_a_query_string_that_is_none(query: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        decode_query(query, Search)
+    assert caught.value.status == 400

@@ -1,0 +1,124 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+from starlette.testclient import TestClient
+
+from adapters.http.amounts import Price
+from adapters.http.openapi import document
+from adapters.http.operations import Answer, Link, Operation
+
+
+@pytest.fixture
+def described(client: TestClient) -> Any:
+    return client.get("/openapi.json").json()
+
+
+def test_every_operation_is_described(described: Any) -> None:
+    assert described["openapi"] == "3.1.0"
+    assert {path: sorted(methods) for path, methods in described["paths"].items()} == {
+        "/things/": ["get", "post"],
+        "/things/{id}/": ["delete", "get"],
+        "/crash/": ["get"],
+        "/staff/": ["get"],
+    }
+
+
+def test_answers_follow_from_the_declaration(described: Any) -> None:
+    paths = described["paths"]
+    assert sorted(paths["/things/"]["post"]["responses"]) == [
+        "201", "400", "401", "406", "409", "413", "415", "422", "503",
+    ]  # fmt: skip
+    assert sorted(paths["/things/{id}/"]["delete"]["responses"]) == ["204", "400", "401", "404", "412", "503"]
+    assert sorted(paths["/staff/"]["get"]["responses"]) == ["200", "401", "403", "406", "503"]
+
+
+def test_headers_links_and_security(described: Any) -> None:
+    made = described["paths"]["/things/"]["post"]
+    assert sorted(made["responses"]["201"]["headers"]) == ["ETag", "Location"]
+    assert made["responses"]["201"]["links"]["show_thing"] == {
+        "operationId": "show_thing",
+        "parameters": {"id": "$response.body#/id"},
+    }
+    assert made["security"] == [{"bearer": []}]
+    assert described["paths"]["/things/{id}/"]["get"]["security"] == [{}, {"bearer": []}]
+    assert [each["name"] for each in made["parameters"]] == ["Idempotency-Key"]
+    assert list(made["responses"]["401"]["headers"]) == ["WWW-Authenticate"]
+
+
+def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
+    parameters = {each["name"]: each for each in described["paths"]["/things/"]["get"]["parameters"]}
+    assert parameters["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert parameters["brand"]["schema"]["type"] == "array"
+    assert parameters["price_min"]["schema"]["type"] == "string"
+    assert "Things" not in described["components"]["schemas"]
+
+
+def test_all_references_lead_somewhere(described: Any) -> None:
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
+    assert names <= set(described["components"]["schemas"])
+    for schema in described["components"]["schemas"].values():
+        Draft202012Validator(schema | {"components": described["components"]})
+
+
+@pytest.mark.parametrize("value", ["0.01", "1", "99999999.99", "10.5", 5, 6.21])
+def test_the_schema_of_a_price_takes_what_the_code_takes(value: object) -> None:
+    Price.read(str(value))
+    assert Draft202012Validator(Price.schema).is_valid(value)
+
+
+@pytest.mark.parametrize("value", ["0", "0.00", "0.001", "01", "-1", "1e3", "100000000", 0, -5, 100_000_000])
+def test_the_schema_of_a_price_refuses_what_the_code_refuses(value: object) -> None:
+    with pytest.raises(ValueError, match=r"\."):
+        Price.read(value)
+    assert not Draft202012Validator(Price.schema).is_valid(value)
+
+
+def operation(name: str, to: str) -> Operation[Any, Any]:
+    async def nothing(_call: Any) -> Any: ...
+
+    answer = Answer(None, "Nothing.", links=[Link(to)])
+    return Operation(
+        method="GET", path=f"/{name}/", name=name, summary="", tag="", handler=nothing, answers={204: answer}
+    )
+
+
+def test_mistakes_in_declarations_are_found_at_start() -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        document([operation("a", "b")], version="1")
+    with pytest.raises(ValueError, match="are named a"):
+        document([operation("a", "a"), operation("a", "a")], version="1")
+
+
+def test_the_browser_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert not [source for source in sources if "//" in source]
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    for source in sources:
+        if source.startswith("docs/"):
+            asset = client.get(f"/{source}")
+            assert asset.status_code == 200
+            assert asset.headers["content-encoding"] == "gzip"
+            assert len(asset.content) > 100
+            assert client.get(f"/{source}", headers={"If-None-Match": asset.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "%2e%2e", "..%2f__init__.py"])
+def test_the_browser_serves_its_own_files_only(client: TestClient, name: str) -> None:
+    assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_the_document_is_cacheable(client: TestClient) -> None:
+    etag = client.get("/openapi.json").headers["etag"]
+    assert client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_the_landing_page_links_on(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
+        assert f'href="{link}"' in page.text
