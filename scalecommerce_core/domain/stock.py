@@ -60,12 +60,14 @@ class Stock:
 
     def reserve(self, quantity: int) -> None:
         """Promise units to an order; raise `InsufficientStock`."""
+        _check_units(quantity)
         if quantity > self.available:
             raise InsufficientStock(self.product_id, quantity, self.available)
         self.reserved += quantity
 
     def release(self, quantity: int) -> None:
         """Give a reservation back."""
+        _check_units(quantity)
         if quantity > self.reserved:
             raise InsufficientStock(self.product_id, quantity, self.reserved)
         self.reserved -= quantity
@@ -77,6 +79,7 @@ class Stock:
 
     def take_back(self, quantity: int, order_id: OrderId, now: datetime) -> None:
         """Restock units of a refunded line."""
+        _check_units(quantity)
         self._move(quantity, MovementKind.RETURN, now, order_id)
 
     def adjust(self, delta: int, now: datetime) -> None:
@@ -103,3 +106,9 @@ class Stock:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK}.")
         self.on_hand += quantity
         self.movements.append(StockMovement(self.product_id, quantity, kind, now, order_id))
+
+
+def _check_units(quantity: int) -> None:
+    # Negative units would turn a reservation into stock that nobody brought; callers have checked what users sent.
+    if quantity < 1:
+        raise ValueError(f"at least one unit is moved, not {quantity}")
