@@ -28,7 +28,7 @@ IDEMPOTENCY_KEY: Final = Header(
 IF_MATCH: Final = Header(
     "If-Match",
     "Act only on this edition: the ETag of an earlier answer.",
-    {"type": "string", "pattern": '^"[!#-~]*"$'},
+    {"type": "string", "pattern": '^"[!#-~]*"$', "examples": ['"v1"']},
 )
 IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 when the ETag is still this one.")
 RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1})
