@@ -1,0 +1,152 @@
+"""One line of the file: a sale, a return, or a reason why it is neither."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
+from scalecommerce_core.domain.order import MAX_QUANTITY
+from scalecommerce_core.domain.text import SKU_LENGTH, text_errors
+
+# Guest sales share one account; the file names no customer for them.
+GUEST: Final = ""
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_CUSTOMER: Final = re.compile(r"([0-9]{1,18})(?:\.0*)?")
+
+
+class Refusal(StrEnum):
+    """Why a line is not recorded. The value is the report's wording."""
+
+    ZERO_PRICE = "price of zero"
+    NEGATIVE_PRICE = "negative price (an adjustment, not a sale)"
+    SUB_CENT = "price with a fraction of a cent"
+    NEGATIVE_QUANTITY = "negative quantity without a cancellation (stock write-off)"
+    ZERO_QUANTITY = "quantity of zero"
+    CANCELLATION_OF_NOTHING = "cancellation with a positive quantity"
+    OUT_OF_BOUNDS = "quantity or price out of bounds"
+    MISSING_FIELD = "a field is missing"
+    UNREADABLE = "a field is unreadable"
+    OTHER_CUSTOMER = "another customer than the rest of its invoice"
+    INVOICE_TOO_LONG = "invoice with too many lines"
+    NO_CUSTOMER = "return without a customer"
+    NO_PURCHASE = "return without a covering purchase"
+
+
+class Line(NamedTuple):
+    """`quantity` is positive for returns too; `price` in minor units; `number` is the line's place in the file."""
+
+    number: int
+    invoice: str
+    code: str
+    description: str
+    quantity: int
+    at: datetime
+    price: int
+    customer: str
+    country: str
+    is_return: bool
+
+
+class Refused(NamedTuple):
+    number: int
+    why: Refusal
+    code: str = ""
+
+
+def read_lines(rows: Iterable[tuple[int, list[str]]]) -> Iterator[Line | Refused]:
+    """Every row becomes exactly one `Line` or `Refused`, in order."""
+    for number, row in rows:
+        yield _read(number, row)
+
+
+def _read(number: int, row: list[str]) -> Line | Refused:
+    try:
+        invoice, code, description, quantity_text, at_text, price_text, customer_text, country = row
+    except ValueError:
+        return Refused(number, Refusal.MISSING_FIELD if len(row) < 8 else Refusal.UNREADABLE)
+    invoice, code = invoice.strip(), code.strip()
+    if not (invoice and code and quantity_text and at_text and price_text):
+        return Refused(number, Refusal.MISSING_FIELD, code)
+    at, price, customer = _moment(at_text.strip()), _price(price_text.strip()), _customer(customer_text.strip())
+    quantity = _quantity(quantity_text.strip())
+    if at is None or customer is None or quantity is None or _unfit(code) or _unfit(invoice):
+        return Refused(number, Refusal.UNREADABLE, code)
+    if isinstance(price, Refusal):
+        return Refused(number, price, code)
+    is_return = invoice[0] in "Cc"
+    if why := _refusal(quantity, price, is_return=is_return):
+        return Refused(number, why, code)
+    return Line(
+        number, invoice, code, description.strip(), abs(quantity), at, price, customer, country.strip(), is_return
+    )  # fmt: skip
+
+
+def _refusal(quantity: int, price: int, *, is_return: bool) -> Refusal | None:
+    if price < 0:
+        return Refusal.NEGATIVE_PRICE
+    if quantity == 0:
+        return Refusal.ZERO_QUANTITY
+    if quantity < 0 and not is_return:
+        return Refusal.NEGATIVE_QUANTITY
+    if price == 0:
+        return Refusal.ZERO_PRICE
+    if quantity > 0 and is_return:
+        return Refusal.CANCELLATION_OF_NOTHING
+    if abs(quantity) > MAX_QUANTITY or price > MAX_PRICE:
+        return Refusal.OUT_OF_BOUNDS
+    return None
+
+
+# A year of invoices has few distinct values in these columns: each is looked at once.
+
+
+@lru_cache(maxsize=100_000)
+def _unfit(identifier: str) -> bool:
+    return bool(text_errors(identifier, at_most=SKU_LENGTH))
+
+
+@lru_cache(maxsize=100_000)
+def _quantity(text: str) -> int | None:
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+@lru_cache(maxsize=100_000)
+def _price(text: str) -> int | Refusal:
+    """Minor units, or what is wrong with it."""
+    if not _DECIMAL.fullmatch(text):
+        return Refusal.UNREADABLE
+    try:
+        return minor_units(text)
+    except NotMoney:
+        return Refusal.SUB_CENT
+
+
+@lru_cache(maxsize=100_000)
+def _moment(text: str) -> datetime | None:
+    """The file names no time zone: its times are kept as they are written, as UTC."""
+    for parse in (datetime.fromisoformat, _american):
+        try:
+            at = parse(text)
+        except ValueError:
+            continue
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return None
+
+
+def _american(text: str) -> datetime:
+    """As some copies of the data set write it: 12/1/2010 8:26."""
+    return datetime.strptime(text, "%m/%d/%Y %H:%M").replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=100_000)
+def _customer(text: str) -> str | None:
+    """`17850.0` (a number in its first life) is customer 17850; None when it is neither a number nor blank."""
+    if not text:
+        return GUEST
+    matched = _CUSTOMER.fullmatch(text)
+    return matched[1] if matched else None

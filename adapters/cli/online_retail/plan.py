@@ -1,0 +1,174 @@
+"""What to record of a file, decided before anything is written: pure, and the same for the same file."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import define, field, frozen
+
+from adapters.cli.online_retail.categories import category_of
+from adapters.cli.online_retail.lines import GUEST, Line, Refusal, Refused
+from adapters.cli.online_retail.prices import daily_modes, price_history
+from adapters.cli.online_retail.returns import Matched, Purchase, match_returns
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import LINE_ID_SPAN
+from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.text import NAME_LENGTH, text_errors
+
+CURRENCY: Final = "GBP"
+LONGEST_INVOICE: Final = LINE_ID_SPAN - 1
+
+
+class CannotPlan(Exception):
+    """The file is well-formed, but its figures do not fit any stock; the message says which."""
+
+
+@frozen
+class PlannedProduct:
+    """A stock code that was sold: its prices as they were, and the stock that its sales needed to begin with."""
+
+    code: str
+    name: str
+    category: str
+    prices: Sequence[tuple[datetime, Money]]
+    opening_stock: int
+
+
+@frozen
+class Plan:
+    """`purchases` are in the order of their times; `refused` holds the line numbers of each reason."""
+
+    lines_read: int
+    codes_read: int
+    products: Sequence[PlannedProduct]
+    customers: Sequence[str]
+    purchases: Sequence[Purchase]
+    returns: Sequence[Matched]
+    refused: Mapping[Refusal, Sequence[int]]
+    countries: int
+    off_list_lines: int
+    """Lines that paid another price than the day's."""
+
+    @property
+    def lines(self) -> int:
+        return sum(len(purchase.lines) for purchase in self.purchases)
+
+    @property
+    def revenue(self) -> int:
+        return sum(line.quantity * line.price for purchase in self.purchases for line in purchase.lines)
+
+
+def plan_of(lines: Iterable[Line | Refused]) -> Plan:
+    """Raise `CannotPlan` when a product's opening stock would pass what stock can be."""
+    sorted_out = _SortedOut()
+    for line in lines:
+        sorted_out.take(line)
+    purchases = sorted(sorted_out.purchases.values(), key=lambda purchase: (purchase.placed_at, purchase.invoice))
+    returns = match_returns(purchases, sorted_out.returns)
+    for purchase in purchases:
+        purchase.returned.sort(key=lambda returned: (returned.line.at, returned.line.number))
+    for matched in returns:
+        if matched.why_not is not None and not matched.units:
+            sorted_out.refuse(matched.line.number, matched.why_not)
+
+    modes = daily_modes(
+        (line.code, purchase.placed_at.date(), line.price) for purchase in purchases for line in purchase.lines
+    )
+    opening = opening_stock(purchases)
+    return Plan(
+        lines_read=sorted_out.lines_read,
+        codes_read=len(sorted_out.codes),
+        products=[
+            PlannedProduct(
+                code, name, category_of(code, name), price_history(modes[code], CURRENCY), opening[code]
+            )
+            for code, name in _names(purchases).items()
+        ],
+        customers=sorted({purchase.customer for purchase in purchases} - {GUEST}),
+        purchases=purchases,
+        returns=returns,
+        refused={why: sorted(sorted_out.refused[why]) for why in Refusal if why in sorted_out.refused},
+        countries=len({line.country for purchase in purchases for line in purchase.lines}),
+        off_list_lines=sum(
+            line.price != modes[line.code][purchase.placed_at.date()]
+            for purchase in purchases
+            for line in purchase.lines
+        ),
+    )  # fmt: skip
+
+
+@define
+class _SortedOut:
+    lines_read: int = 0
+    codes: set[str] = field(factory=set)
+    purchases: dict[str, Purchase] = field(factory=dict)
+    returns: list[Line] = field(factory=list)
+    refused: defaultdict[Refusal, list[int]] = field(factory=lambda: defaultdict(list))
+
+    def take(self, line: Line | Refused) -> None:
+        self.lines_read += 1
+        if line.code:
+            self.codes.add(line.code)
+        if isinstance(line, Refused):
+            self.refuse(line.number, line.why)
+            return
+        if line.is_return:
+            self.returns.append(line)
+            return
+        purchase = self.purchases.get(line.invoice)
+        if purchase is None:
+            purchase = self.purchases[line.invoice] = Purchase(line.invoice, line.customer, line.at)
+        if purchase.customer != line.customer:
+            self.refuse(line.number, Refusal.OTHER_CUSTOMER)
+        elif len(purchase.lines) == LONGEST_INVOICE:
+            self.refuse(line.number, Refusal.INVOICE_TOO_LONG)
+        else:
+            purchase.lines.append(line)
+            # Some invoices were written over two minutes: they begin with the first.
+            purchase.placed_at = min(purchase.placed_at, line.at)
+
+    def refuse(self, number: int, why: Refusal) -> None:
+        self.refused[why].append(number)
+
+
+def opening_stock(purchases: Sequence[Purchase]) -> dict[str, int]:
+    """Per code the largest deficit that its sales, less what came back in time, would have run into.
+
+    `purchases` are in the order of their times. Recording gives a purchase's returns back together with it, that
+    is earlier than they were, so the stock that suffices for the calendar suffices for recording too.
+    """
+    moves = [
+        (purchase.placed_at, 0, line.code, line.quantity) for purchase in purchases for line in purchase.lines
+    ] + [
+        (returned.line.at, 1, returned.code, -returned.quantity)
+        for purchase in purchases
+        for returned in purchase.returned
+    ]  # fmt: skip
+    moves.sort()
+    missing: Counter[str] = Counter()
+    most: dict[str, int] = {}
+    for _at, _sales_first, code, units in moves:
+        missing[code] += units
+        if missing[code] > most.get(code, 0):
+            most[code] = missing[code]
+    for code, units in most.items():
+        if units > MAX_STOCK:
+            raise CannotPlan(f"Stock code {code} sells {units} units: more than stock can be ({MAX_STOCK}).")
+    return most
+
+
+def _names(purchases: Iterable[Purchase]) -> dict[str, str]:
+    """The description that most of a code's lines have, the first of several such; the code itself without any."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for purchase in purchases:
+        for line in purchase.lines:
+            counted[line.code][line.description] += 1
+    return {code: _name(code, descriptions) for code, descriptions in sorted(counted.items())}
+
+
+def _name(code: str, descriptions: Counter[str]) -> str:
+    for description, _lines in descriptions.most_common():
+        if not text_errors(description[:NAME_LENGTH], at_most=NAME_LENGTH, at_least=1):
+            return description[:NAME_LENGTH]
+    return code

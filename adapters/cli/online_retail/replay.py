@@ -1,0 +1,190 @@
+"""Recording a plan through the engine: each batch is a transaction, found again by the next run."""
+
+import contextlib
+import gc
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+from adapters.cli.online_retail.lines import GUEST, read_lines
+from adapters.cli.online_retail.plan import CURRENCY, Plan, PlannedProduct, plan_of
+from adapters.cli.online_retail.report import Outcome, Report, report_of
+from adapters.cli.online_retail.returns import Purchase
+from adapters.cli.online_retail.source import rows_of
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, ProductId
+from scalecommerce_core.domain.order import RefundLine
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import RecordedProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import HistoricalLine, HistoricalOrder, HistoricalRefund
+from scalecommerce_core.services.progress import Progress, silent
+
+DOMAIN: Final = "online-retail.example"
+SELLER_EMAIL: Final = f"shop@{DOMAIN}"
+BATCH: Final = 1_000
+"""Accounts and products of a transaction."""
+BATCH_LINES: Final = 10_000
+"""Order lines of a transaction."""
+
+T = TypeVar("T")
+
+
+class OtherHistory(Exception):
+    """The engine already holds products of the shop that were made for another file."""
+
+
+def import_online_retail(market: Market, path: Path, progress: Progress = silent) -> Report:
+    """Replay the file at `path`. A second run changes nothing, a run after an interrupted one goes on.
+
+    Raise `BadFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
+    """
+    began = time.perf_counter()
+    with uncollected():
+        with rows_of(path) as rows:
+            plan = plan_of(read_lines(_counted(rows, progress)))
+        outcome = replay(market, plan, progress)
+    return report_of(plan, outcome, time.perf_counter() - began)
+
+
+def replay(market: Market, plan: Plan, progress: Progress = silent) -> Outcome:
+    """Record what of the plan is not yet recorded."""
+    accounts, new_accounts = _accounts(market, plan.customers, progress)
+    seller = accounts[SELLER_EMAIL]
+    products, new_products = _products(market, seller, plan.products, progress)
+    orders = lines = known = 0
+    for batch in _by_lines(plan.purchases):
+        history = [_historical(purchase, seller, accounts, products) for purchase in batch]
+        try:
+            recorded = market.ordering.record(history)
+        except Invalid as error:
+            raise OtherHistory(
+                f"The shop {SELLER_EMAIL} holds products whose stock does not cover this file's sales: they were"
+                f" imported from another file, or sold since. ({error})"
+            ) from error
+        orders, lines, known = orders + recorded.orders, lines + recorded.lines, known + recorded.known
+        progress("orders", orders + known, len(plan.purchases))
+    return Outcome(
+        seller_id=seller,
+        new_accounts=new_accounts,
+        new_products=new_products,
+        new_orders=orders,
+        new_lines=lines,
+        known_orders=known,
+    )
+
+
+def email_of(customer: str) -> str:
+    return f"customer-{customer}@{DOMAIN}" if customer != GUEST else f"guest@{DOMAIN}"
+
+
+def command_of(invoice: str) -> CommandId:
+    """The same for the same invoice in every run: this is how a run finds what an earlier one recorded."""
+    return CommandId(uuid5(_INVOICES, invoice))
+
+
+_INVOICES: Final[UUID] = uuid5(NAMESPACE_DNS, SELLER_EMAIL)
+
+
+def _accounts(market: Market, customers: Sequence[str], progress: Progress) -> tuple[dict[str, AccountId], int]:
+    """Ids by e-mail address of the shop, its guests and its customers; how many of them are new."""
+    wanted = [
+        SignUp(SELLER_EMAIL, None, first_name="Online", last_name="Retail", bio="Replayed from UCI Online Retail."),
+        SignUp(email_of(GUEST), None, first_name="Guest"),
+        *(SignUp(email_of(customer), None, first_name="Customer", last_name=customer) for customer in customers),
+    ]
+    with market.store.begin() as tx:
+        ids = {email: account.id for email, account in tx.accounts.by_email([w.email for w in wanted]).items()}
+    missing = [sign_up for sign_up in wanted if sign_up.email not in ids]
+    for batch in _batches(missing, BATCH):
+        for made in market.accounts.sign_up(batch):
+            if isinstance(made, Exception):
+                raise made
+            ids[made.email] = made.id
+        progress("accounts", len(ids), len(wanted))
+    return ids, len(missing)
+
+
+def _products(
+    market: Market, seller: AccountId, planned: Sequence[PlannedProduct], progress: Progress
+) -> tuple[dict[str, ProductId], int]:
+    """Ids by stock code, and how many of the products are new."""
+    categories = {category.name: category.id for category in market.queries.categories()}
+    ids = dict(market.queries.by_sku(seller, [product.code for product in planned]))
+    missing = [product for product in planned if product.code not in ids]
+    for batch in _batches(missing, BATCH):
+        made = market.catalog.record(
+            [
+                RecordedProduct(
+                    owner=seller,
+                    category_id=categories[product.category],
+                    name=product.name,
+                    sku=product.code,
+                    prices=product.prices,
+                    opening_stock=product.opening_stock,
+                    opened_at=product.prices[0][0],
+                )
+                for product in batch
+            ]
+        )
+        ids.update((product.code, shelved.product.id) for product, shelved in zip(batch, made, strict=True))
+        progress("products", len(ids), len(planned))
+    return ids, len(missing)
+
+
+def _historical(
+    purchase: Purchase, seller: AccountId, accounts: Mapping[str, AccountId], products: Mapping[str, ProductId]
+) -> HistoricalOrder:
+    return HistoricalOrder(
+        id=command_of(purchase.invoice),
+        buyer=accounts[email_of(purchase.customer)],
+        currency=CURRENCY,
+        placed_at=purchase.placed_at,
+        lines=[HistoricalLine(products[line.code], seller, line.quantity, line.price) for line in purchase.lines],
+        refunds=[
+            HistoricalRefund(
+                returned.line.at, [RefundLine(products[returned.code], returned.quantity, returned.price)]
+            )
+            for returned in purchase.returned
+        ],
+    )  # fmt: skip
+
+
+def _by_lines(purchases: Iterable[Purchase]) -> Iterator[list[Purchase]]:
+    batch: list[Purchase] = []
+    lines = 0
+    for purchase in purchases:
+        if batch and lines + len(purchase.lines) > BATCH_LINES:
+            yield batch
+            batch, lines = [], 0
+        batch.append(purchase)
+        lines += len(purchase.lines)
+    if batch:
+        yield batch
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _counted(rows: Iterable[tuple[int, list[str]]], progress: Progress) -> Iterator[tuple[int, list[str]]]:
+    done = 0
+    for done, row in enumerate(rows, 1):
+        if done % 10_000 == 0:
+            progress("lines read", done, None)
+        yield row
+    progress("lines read", done, done)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """A plan is half a million objects that live to its end: looking for cycles among them took a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
