@@ -1,0 +1,306 @@
+"""The catalogue: search, facets, details, price history and a seller's figures."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, text, union_all
+
+from adapters.db.batches import among, id_array, text_array
+from adapters.db.reads.matching import ALIKE, Match, by_spelling, by_text, sorted_by
+from adapters.db.reads.pages import key_of, page_of
+from adapters.db.reads.reader import Reader, Rows
+from adapters.db.tables import accounts, categories, price_history, product_views, products, stock
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.price_history import lowest_price_30d
+from scalecommerce_core.domain.product import PriceCause, PriceChange
+from scalecommerce_core.queries import (
+    PRICE_BUCKETS,
+    CategoryRef,
+    Facet,
+    FacetValue,
+    Key,
+    Page,
+    PageRequest,
+    PriceHistory,
+    PriceInterval,
+    ProductFilter,
+    ProductView,
+    SellerRef,
+    SellerStats,
+    TopProduct,
+    bucket_label,
+)
+
+FACET_CAP: Final = 10_000
+"""Facets count at most this many products: exact below, a sample above."""
+TOP_PRODUCTS: Final = 10
+SPELLED: Final = "~"
+"""The first part of a key of a page that was found by spelling: the pages around it are found so too."""
+
+T = TypeVar("T")
+
+_VIEW: Final = (
+    products.c.id,
+    products.c.name,
+    products.c.brand,
+    products.c.price,
+    products.c.currency,
+    products.c.description,
+    categories.c.id,
+    categories.c.name,
+    accounts.c.id,
+    accounts.c.first_name,
+    accounts.c.last_name,
+    accounts.c.email,
+    func.coalesce(stock.c.on_hand - stock.c.reserved, 0),
+    products.c.is_active,
+    products.c.created_at,
+    func.coalesce(product_views.c.views, 0),
+    products.c.sku,
+    products.c.cost,
+    products.c.min_price,
+    products.c.max_price,
+    products.c.version,
+)
+_SHOWN: Final = (
+    products.join(categories, categories.c.id == products.c.category_id)
+    .join(accounts, accounts.c.id == products.c.seller_id)
+    .outerjoin(stock, stock.c.product_id == products.c.id)
+    .outerjoin(product_views, product_views.c.product_id == products.c.id)
+)
+_BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(among(products.c.id), products.c.withdrawn_at.is_(None))
+_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
+_HISTORY: Final = (
+    select(price_history.c.price, price_history.c.currency, price_history.c.valid_from, price_history.c.cause)
+    .join(products, products.c.id == price_history.c.product_id)
+    .where(among(price_history.c.product_id), products.c.withdrawn_at.is_(None))
+    .order_by(price_history.c.valid_from)
+)
+_BY_SKU: Final = select(products.c.sku, products.c.id).where(
+    products.c.seller_id == bindparam("seller", type_=BigInteger),
+    among(products.c.sku, "skus"),
+    products.c.withdrawn_at.is_(None),
+)
+# What was sold counts whether the product is still there or not; what is listed and viewed is what is there.
+_STATS: Final = text(
+    """
+    WITH sold AS MATERIALIZED (
+        SELECT order_lines.product_id, order_lines.order_id, orders.currency,
+               order_lines.quantity - order_lines.refunded AS units,
+               (order_lines.quantity - order_lines.refunded) * order_lines.price AS revenue
+        FROM order_lines JOIN orders ON orders.id = order_lines.order_id
+        WHERE order_lines.seller_id = :seller AND orders.status IN ('PAID', 'REFUNDED')
+    ), shelf AS (
+        SELECT count(*) AS products, count(*) FILTER (WHERE products.is_active) AS active,
+               coalesce(sum(product_views.views), 0) AS views, max(products.currency) AS currency
+        FROM products LEFT JOIN product_views ON product_views.product_id = products.id
+        WHERE products.seller_id = :seller AND products.withdrawn_at IS NULL
+    ), sales AS (
+        SELECT coalesce(sum(units), 0) AS units, coalesce(sum(revenue), 0) AS revenue,
+               count(DISTINCT order_id) AS orders,
+               (SELECT currency FROM sold ORDER BY order_id LIMIT 1) AS currency
+        FROM sold
+    ), top AS (
+        SELECT product_id, sum(units) AS units, sum(revenue) AS revenue
+        FROM sold GROUP BY product_id ORDER BY revenue DESC, product_id LIMIT :top
+    )
+    SELECT shelf.products, shelf.active, shelf.views, sales.revenue, coalesce(sales.currency, shelf.currency),
+           sales.units, sales.orders, top.product_id, products.name, top.units, top.revenue
+    FROM shelf CROSS JOIN sales LEFT JOIN top ON true LEFT JOIN products ON products.id = top.product_id
+    ORDER BY top.revenue DESC, top.product_id
+    """
+).bindparams(bindparam("seller", type_=BigInteger))
+
+
+class ProductReads:
+    def __init__(self, reader: Reader, currency: str) -> None:
+        self._reader = reader
+        self._currency = currency
+
+    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
+        begins = page.before if page.before is not None else page.after
+        if not (begins and begins[0] == SPELLED):
+            found = self._page(by_text(wanted), wanted, page, self._reader.rows)
+            if found.rows or begins is not None:
+                return found
+        elif page.after is not None:
+            page = PageRequest(page.size, after=page.after[1:])
+        elif page.before is not None:
+            page = PageRequest(page.size, before=page.before[1:])
+        match = by_spelling(wanted)
+        if match is None:
+            return Page(())
+        return self._page(match, wanted, page, self._reader_of_alike, SPELLED)
+
+    def _page(
+        self,
+        match: Match,
+        wanted: ProductFilter,
+        request: PageRequest,
+        run: Callable[[Select[*tuple[Any, ...]], Mapping[str, object]], Rows],
+        *mark: str,
+    ) -> Page[ProductView]:
+        keyset = sorted_by(wanted.ordering, match, ranked=wanted.search is not None)
+        sort, id_ = keyset.columns
+        # First the ids of the page out of what the conditions need, then everything that is shown of these few.
+        chosen = keyset.page(match.ids(sort.label("sort"), id_.label("chosen_id")), request)
+        page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+        forwards = keyset.descending is (request.before is not None)
+        statement = (
+            select(*_VIEW, page.c.sort)
+            .select_from(_SHOWN.join(page, page.c.chosen_id == products.c.id))
+            .order_by(*(c.asc() if forwards else c.desc() for c in (page.c.sort, page.c.chosen_id)))
+        )
+        fetched = run(statement, keyset.parameters(request))
+
+        def key(row: Sequence[Any]) -> Key:
+            return key_of((*mark, row[-1], row[0]))
+
+        return page_of(fetched, request, lambda row: _view(row[:-1]), key)
+
+    def _reader_of_alike(self, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, object]) -> Rows:
+        return self._reader.rows_with(ALIKE, statement, parameters)
+
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
+        if not facets:
+            return {}
+        counted = self._reader.rows(_facets(by_text(wanted), facets))
+        if not counted and (match := by_spelling(wanted)) is not None:
+            counted = self._reader.rows_with(ALIKE, _facets(match, facets))
+        return {facet: _FACETS[facet][1](row[1:] for row in counted if row[0] == facet) for facet in facets}
+
+    def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
+        views = map(_view, self._reader.rows(_BY_ID, {"ids": id_array(ids)}))
+        return {view.id: view for view in views}
+
+    def categories(self) -> Sequence[Category]:
+        return [Category(*row) for row in self._reader.rows(_CATEGORIES)]
+
+    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
+        changes = [
+            PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause))
+            for price, currency, valid_from, cause in self._reader.rows(_HISTORY, {"ids": id_array([product_id])})
+        ]
+        if not changes:
+            return None
+        intervals = [
+            PriceInterval(change.price, change.valid_from, following.valid_from if following else None, change.cause)
+            for change, following in pairwise([*changes, None])
+            if change is not None
+        ]
+        return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now))
+
+    def seller_stats(self, seller_id: AccountId) -> SellerStats:
+        rows = self._reader.rows(_STATS, {"seller": seller_id, "top": TOP_PRODUCTS})
+        listed, active, views, revenue, currency, units, orders, *_ = rows[0]
+        return SellerStats(
+            total_products=listed,
+            active_products=active,
+            total_views=int(views),
+            avg_views=int(views) / listed if listed else 0.0,
+            revenue=int(revenue),
+            currency=currency or self._currency,
+            units_sold=int(units),
+            orders=orders,
+            conversion_rate=orders / int(views) if views else 0.0,
+            top_products=tuple(
+                TopProduct(id_, name, int(sold), int(earned)) for *_, id_, name, sold, earned in rows if id_ is not None
+            ),
+        )
+
+    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+        rows = self._reader.rows(_BY_SKU, {"seller": seller_id, "skus": text_array(skus)})
+        return {sku: ProductId(id_) for sku, id_ in rows}
+
+
+def _view(row: Sequence[Any]) -> ProductView:
+    (
+        id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
+        available, is_active, created_at, views, sku, cost, min_price, max_price, version,
+    ) = row  # fmt: skip
+    return ProductView(
+        id=id_,
+        name=name,
+        brand=brand,
+        price=Money(price, currency),
+        description=description,
+        category=CategoryRef(category_id, category),
+        seller=SellerRef(seller_id, first_name, last_name, email),
+        stock=available,
+        is_active=is_active,
+        created_at=created_at,
+        count_viewed=views,
+        sku=sku,
+        cost=None if cost is None else Money(cost, currency),
+        min_price=None if min_price is None else Money(min_price, currency),
+        max_price=None if max_price is None else Money(max_price, currency),
+        version=version,
+    )
+
+
+# --- facets: rows of (facet, id or bound, text, count)
+
+
+def _facets(match: Match, facets: Collection[Facet]) -> Select[Any]:
+    matching = match.ids(products.c.category_id, products.c.brand, products.c.price).limit(FACET_CAP)
+    counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
+    parts = [_FACETS[facet][0](counted) for facet in dict.fromkeys(facets)]
+    return select(union_all(*parts).subquery())
+
+
+def _count_categories(matching: Any) -> Select[Any]:
+    return (
+        select(
+            literal(Facet.CATEGORY.value, Text).label("facet"),
+            cast(categories.c.id, BigInteger).label("number"),
+            categories.c.name.label("label"),
+            func.count().label("count"),
+        )
+        .select_from(matching.join(categories, categories.c.id == matching.c.category_id))
+        .group_by(categories.c.id)
+    )
+
+
+def _count_brands(matching: Any) -> Select[Any]:
+    return (
+        select(literal(Facet.BRAND.value, Text), cast(literal(0), BigInteger), matching.c.brand, func.count())
+        .where(matching.c.brand != "")
+        .group_by(matching.c.brand)
+    )
+
+
+def _count_prices(matching: Any) -> Select[Any]:
+    bounds = cast(literal(list(PRICE_BUCKETS), ARRAY(BigInteger)), ARRAY(BigInteger))
+    bucket = func.width_bucket(matching.c.price, bounds, type_=Integer).label("bucket")
+    inner = select(bucket, func.count().label("count")).select_from(matching).group_by(bucket).subquery()
+    return select(literal(Facet.PRICE.value, Text), cast(inner.c.bucket, BigInteger), literal("", Text), inner.c.count)
+
+
+def _categories(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+    return [FacetValue(CategoryId(id_), name, count) for id_, name, count in sorted(rows, key=lambda r: (-r[2], r[0]))]
+
+
+def _brands(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+    return [FacetValue(brand, brand, count) for _, brand, count in sorted(rows, key=lambda row: (-row[2], row[1]))]
+
+
+def _prices(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+    bounds: list[int | None] = [*PRICE_BUCKETS, None]
+    found = []
+    for bucket, _, count in sorted(rows, key=lambda row: row[0]):
+        lower, upper = PRICE_BUCKETS[bucket - 1], bounds[bucket]
+        found.append(FacetValue(lower, bucket_label(lower, upper), count, upper))
+    return found
+
+
+_FACETS: Final[
+    Mapping[Facet, tuple[Callable[[Any], Select[Any]], Callable[[Iterable[Sequence[Any]]], Sequence[FacetValue]]]]
+] = {
+    Facet.CATEGORY: (_count_categories, _categories),
+    Facet.BRAND: (_count_brands, _brands),
+    Facet.PRICE: (_count_prices, _prices),
+}
