@@ -6,6 +6,7 @@ dearer, one that would lie longer gets cheaper, by the constant-elasticity deman
 bounded by one step. It reacts to demand and makes no claim to maximise profit.
 """
 
+import math
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -121,14 +122,16 @@ class PricingPolicy:
             return stay(Reason.FEW_SALES, f"Only {seen.units_sold} sold in {self.window_days} days.")
         cover = seen.available * self.window_days / seen.units_sold
         factor = (cover / self.target_cover_days) ** (1 / ELASTICITY)
-        factor = min(max(factor, 1 - self.max_step), 1 + self.max_step)
         reason = Reason.COVER_SHORT if factor > 1 else Reason.COVER_LONG
-        wanted = round(seen.price.minor * factor)
+        # Rounded inwards: a cent more on 11 cents would be a step of 9 %.
+        lowest = math.ceil(seen.price.minor * (1 - self.max_step))
+        highest = math.floor(seen.price.minor * (1 + self.max_step))
+        wanted = min(max(round(seen.price.minor * factor), lowest), highest)
         floor, ceiling = self._bounds(seen)
         if wanted < floor:
-            wanted, reason = min(floor, round(seen.price.minor * (1 + self.max_step))), Reason.FLOOR
+            wanted, reason = min(floor, highest), Reason.FLOOR
         elif wanted > ceiling:
-            wanted, reason = max(ceiling, round(seen.price.minor * (1 - self.max_step))), Reason.CEILING
+            wanted, reason = max(ceiling, lowest), Reason.CEILING
         wanted = min(max(wanted, MIN_PRICE), MAX_PRICE)
         if abs(wanted - seen.price.minor) < DEAD_BAND * seen.price.minor:
             return stay(Reason.DEAD_BAND, "The move would be smaller than 2 %.")
