@@ -115,13 +115,14 @@ class Accounts:
         `address` is where the request comes from; failures are counted for it and for the account.
         """
         now = self._clock.now()
-        name = email.strip().lower()
+        # What is no address is not looked up: neither the store nor the limiter should have to digest it.
+        name = _email_or_none(email)
         keys = [key for key, given in ((f"account:{name}", name), (f"address:{address}", address)) if given]
         if wait := self._limiter.wait(keys, now):
             seconds = max(1, round(wait.total_seconds()))
             raise TooManyAttempts(f"Too many failed log-ins: try again in {seconds} s.", wait)
         with self._store.begin() as tx:
-            account = tx.accounts.by_email([name]).get(name)
+            account = None if name is None else tx.accounts.by_email([name]).get(name)
         # Outside the transaction: hashing takes long, and no connection should wait for it.
         right = self._passwords.verify(account.password_hash if account is not None else None, password)
         if account is None or not right or not account.is_active:
