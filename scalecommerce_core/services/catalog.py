@@ -250,20 +250,22 @@ class Catalog:
             tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
             return outcomes
 
-    @retried(TransactionAborted)
     def add_categories(self, names: Sequence[str]) -> list[Category | MarketError]:
         """New categories; `Invalid` when the name is taken."""
-        outcomes: list[Category | MarketError] = []
-        for name in names:
-            try:
-                slug = slug_of(name)
-                with self._store.begin() as tx:
-                    outcomes += tx.categories.add([(name.strip(), slug)])
-            except Duplicate:
-                outcomes.append(Invalid.field("name", "A category with this name exists already."))
-            except MarketError as error:
-                outcomes.append(error)
-        return outcomes
+        return [self._add_category(name) for name in names]
+
+    @retried(TransactionAborted)
+    def _add_category(self, name: str) -> Category | MarketError:
+        # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
+        try:
+            slug = slug_of(name)
+            with self._store.begin() as tx:
+                (category,) = tx.categories.add([(name.strip(), slug)])
+        except Duplicate:
+            return Invalid.field("name", "A category with this name exists already.")
+        except Invalid as error:
+            return error
+        return category
 
     @retried(TransactionAborted)
     def record_views(self, counts: Mapping[ProductId, int]) -> None:
