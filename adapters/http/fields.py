@@ -155,15 +155,31 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
             return None
         value = _as_json_number(value)
     try:
-        result = msgspec.convert(value, wanted.annotation, strict=not from_text, dec_hook=_custom)
+        # Read leniently, the text "2020" would be a time: so many seconds after 1970.
+        lenient = from_text and not _is_among(wanted.info, msgspec.inspect.DateTimeType)
+        result = msgspec.convert(value, wanted.annotation, strict=not lenient, dec_hook=_custom)
     except msgspec.ValidationError as error:
         message, inner = _explained(error)
+        if enum := _is_among(wanted.info, msgspec.inspect.EnumType):
+            message = f"This must be one of {', '.join(str(member.value) for member in enum.cls)}."
         found.add(path + inner, message)
         return None
     if isinstance(result, int) and not -(2**63) <= result < 2**63:
         found.add(path, OUT_OF_RANGE)
         return None
     return result
+
+
+K = TypeVar("K", bound=msgspec.inspect.Type)
+
+
+def _is_among(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
+    """The type itself, or the member of a union, that is of this kind."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _is_among(info.type, kind)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return next((found for member in info.types if (found := _is_among(member, kind)) is not None), None)
+    return info if isinstance(info, kind) else None
 
 
 def _as_json_number(value: Decimal) -> int | float:

@@ -1,10 +1,14 @@
-"""The Idempotency-Key header."""
+"""The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header)."""
 
-from typing import Final
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
 
 from starlette.datastructures import Headers
 
+from adapters.http.operations import Call
 from adapters.http.problems import invalid
+from scalecommerce_core.services.idempotency import IdempotencyKey
 
 HEADER: Final = "Idempotency-Key"
 MAX_LENGTH: Final = 255
@@ -18,3 +22,12 @@ def idempotency_key(headers: Headers) -> str | None:
     if len(given) > 1 or not 1 <= len(given[0]) <= MAX_LENGTH or not all("!" <= each <= "~" for each in given[0]):
         raise invalid({HEADER: [f"1 to {MAX_LENGTH} visible ASCII characters without spaces are wanted."]})
     return given[0]
+
+
+async def keyed(call: Call[Any, Any], render: Callable[[Any], bytes]) -> IdempotencyKey | None:
+    """The request's key for its command; `render` makes the body of the answer from the outcome."""
+    if call.idempotency_key is None:
+        return None
+    request = call.request
+    asked = b"\0".join((request.method.encode(), request.url.path.encode(), await request.body()))
+    return IdempotencyKey(call.idempotency_key, hashlib.sha256(asked).digest(), render)

@@ -24,9 +24,9 @@ class Category:
 
 
 def slug_of(name: str) -> str:
-    """`"Home appliances"` -> `"home-appliances"`; raise `Invalid` when nothing is left of the name."""
+    """`"Pet supplies"` -> `"pet-supplies"`; raise `Invalid` when nothing is left of the name."""
     checked("name", name, at_most=NAME_LENGTH, at_least=1)
-    slug = re.sub(r"[^\w]+|_+", "-", name.strip().casefold()).strip("-")
+    slug = re.sub(r"\W+", "-", name.strip().casefold()).strip("-_")
     if not slug:
         raise Invalid.field("name", "A name needs at least one letter or digit.")
     return slug

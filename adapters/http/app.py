@@ -1,0 +1,28 @@
+"""The whole HTTP API over a backend."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from adapters.http import categories, health, orders, products, search, users
+from adapters.http.application import application
+from adapters.http.backend import Backend
+
+
+def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] = lambda: None) -> Starlette:
+    """The ASGI application; at its end it answers who still waits, then calls `on_close`."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await backend.close()
+        on_close()
+
+    resources = (users, search, products, categories, orders, health)
+    return application(
+        [operation for resource in resources for operation in resource.operations(backend)],
+        authenticate=backend.market.accounts.identify,
+        version=version,
+        lifespan=lifespan,
+    )

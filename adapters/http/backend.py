@@ -1,0 +1,107 @@
+"""What handlers work with: the engine, its batchers and threads for what cannot be batched."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from attrs import frozen
+
+from adapters.http.batching import Batcher
+from adapters.http.cursors import Cursors
+from adapters.http.pages import Pages
+from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.product import Product
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import Ids, ViewCounter, Wakeups
+from scalecommerce_core.queries import OrderView, ProductView
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder
+from scalecommerce_core.services.outcomes import Replayed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Id = TypeVar("Id", bound=int)
+
+READERS = 8
+"""Threads for lists and searches: as many statements of one process run at once."""
+HASHERS = 2
+"""Threads for passwords: hashing is meant to be slow, and must not keep readers waiting."""
+
+
+@frozen
+class Readiness:
+    """`oldest_undecided` is in seconds; None: no order waits for its verdict."""
+
+    redis: bool
+    oldest_undecided: float | None
+
+
+class Backend:
+    """One per process. `ready` raises `Unavailable` when the database does not answer."""
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        wakeups: Wakeups,
+        views: ViewCounter,
+        ids: Ids,
+        cursor_key: bytes,
+        ready: Callable[[], Readiness],
+        intake_queue: int = 2000,
+    ) -> None:
+        self.market = market
+        self.wakeups = wakeups
+        self.views = views
+        self.ids = ids
+        self.ready = ready
+        self.pages = Pages(Cursors(cursor_key))
+        queries, catalog, ordering = market.queries, market.catalog, market.ordering
+        self.place: Batcher[PlaceOrder, Order | Replayed] = Batcher(
+            ordering.place, queue_size=intake_queue, name="place"
+        )
+        self.pay: Batcher[PayOrder, Order] = Batcher(ordering.pay, name="pay")
+        self.cancel: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
+        self.refund: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
+        self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")
+        self.edit_product: Batcher[EditProduct, Shelved] = Batcher(catalog.edit_products, name="edit")
+        self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(catalog.withdraw_products, name="withdraw")
+        self.adjust_stock: Batcher[AdjustStock, Stock] = Batcher(catalog.adjust_stock, name="stock")
+        self.product: Batcher[ProductId, ProductView] = Batcher(_each(queries.products, "product"), name="product")
+        self.order: Batcher[OrderId, OrderView] = Batcher(_each(queries.orders, "order"), name="order")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._hashers = ThreadPoolExecutor(HASHERS, thread_name_prefix="hasher")
+
+    async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a query, or a use case that is rare, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: query(*args, **kwargs))
+
+    async def hash(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a use case that hashes passwords in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, lambda: use_case(*args, **kwargs))
+
+    async def close(self) -> None:
+        """Answer who waits, and end the threads."""
+        batchers = (
+            self.place, self.pay, self.cancel, self.refund, self.list_product, self.edit_product,
+            self.withdraw_product, self.adjust_stock, self.product, self.order,
+        )  # fmt: skip
+        await asyncio.gather(*(batcher.drain() for batcher in batchers))
+        self._readers.shutdown(wait=False)
+        self._hashers.shutdown(wait=False)
+
+
+def _each(
+    query: Callable[[Sequence[Id]], Mapping[Id, T]], kind: str
+) -> Callable[[Sequence[Id]], list[T | MarketError]]:
+    """A query by ids as a batch: concurrent readers of single things share one statement."""
+
+    def batch(ids: Sequence[Id]) -> list[T | MarketError]:
+        found = query(ids)
+        return [found[each] if each in found else NotFound(kind, each) for each in ids]
+
+    return batch

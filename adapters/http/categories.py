@@ -1,0 +1,64 @@
+"""`products/api/v1/categories/`."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.auth import Access
+from adapters.http.backend import Backend
+from adapters.http.operations import Answer, Call, Operation, json_answer
+from adapters.http.product_documents import CategoryDocument, shown_category
+from adapters.http.products import ROOT as PRODUCTS
+from adapters.http.products import TAG
+from adapters.http.texts import ProductName
+from scalecommerce_core.services.outcomes import one
+
+ROOT: Final = PRODUCTS + "categories/"
+
+
+class NewCategory(msgspec.Struct):
+    name: ProductName
+
+
+class CategoryList(msgspec.Struct):
+    """Always one page."""
+
+    next: None
+    previous: None
+    results: list[CategoryDocument]
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+
+    async def list_categories(_call: Call[None, None]) -> Response:
+        categories = await backend.read(market.queries.categories)
+        return json_answer(CategoryList(None, None, [shown_category(category) for category in categories]))
+
+    async def add_category(call: Call[NewCategory, None]) -> Response:
+        category = one(await backend.read(market.catalog.add_categories, [call.body.name]))
+        return json_answer(shown_category(category), 201)
+
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listCategories",
+            summary="All categories",
+            handler=list_categories,
+            answers={200: Answer(CategoryList, "By id.")},
+            tag=TAG,
+        ),
+        Operation(
+            method="POST",
+            path=ROOT,
+            name="addCategory",
+            summary="Add a category",
+            handler=add_category,
+            answers={201: Answer(CategoryDocument, "The category.")},
+            tag=TAG,
+            body=NewCategory,
+            access=Access.STAFF,
+        ),
+    ]

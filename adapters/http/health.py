@@ -1,0 +1,61 @@
+"""`/healthz` and `/readyz`, for load balancers and people."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.backend import Backend
+from adapters.http.operations import Answer, Call, Operation, json_answer
+
+TAG: Final = "Operations"
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+class Health(msgspec.Struct):
+    status: Literal["ok"]
+
+
+class Ready(msgspec.Struct):
+    """`degraded`: Redis is away; orders are taken in all the same. The age is that of the oldest undecided order."""
+
+    status: Literal["ok", "degraded"]
+    postgresql: Literal["ok"]
+    redis: Literal["ok", "away"]
+    oldest_undecided_seconds: float | None
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    async def healthz(_call: Call[None, None]) -> Response:
+        return json_answer(Health("ok"), headers=NO_STORE)
+
+    async def readyz(_call: Call[None, None]) -> Response:
+        seen = await backend.read(backend.ready)
+        ready = Ready(
+            status="ok" if seen.redis else "degraded",
+            postgresql="ok",
+            redis="ok" if seen.redis else "away",
+            oldest_undecided_seconds=seen.oldest_undecided,
+        )
+        return json_answer(ready, headers=NO_STORE)
+
+    return [
+        Operation(
+            method="GET",
+            path="/healthz",
+            name="isAlive",
+            summary="The process answers",
+            handler=healthz,
+            answers={200: Answer(Health, "It does.")},
+            tag=TAG,
+        ),
+        Operation(
+            method="GET",
+            path="/readyz",
+            name="isReady",
+            summary="PostgreSQL answers; 503 while it does not",
+            handler=readyz,
+            answers={200: Answer(Ready, "It does; Redis may be away.")},
+            tag=TAG,
+        ),
+    ]

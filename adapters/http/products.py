@@ -1,0 +1,303 @@
+"""`products/api/v1/`: the catalogue."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.amounts import Amount, Price
+from adapters.http.auth import Access
+from adapters.http.backend import Backend
+from adapters.http.etags import expected_version, is_current, version_etag
+from adapters.http.idempotency import keyed
+from adapters.http.openapi import ETAG, LOCATION
+from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.product_documents import (
+    CategoryRefDocument,
+    PriceHistoryDocument,
+    Product,
+    SellerStatsDocument,
+    owned,
+    shown,
+    shown_history,
+    shown_listed,
+    shown_stats,
+)
+from adapters.http.texts import Brand, Description, ProductName, Sku
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.queries import ProductView
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
+from scalecommerce_core.services.outcomes import Replayed
+
+ROOT: Final = "/products/api/v1/"
+ONE: Final = ROOT + "{id:id}/"
+TAG: Final = "Products"
+
+Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK)]
+Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
+Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
+
+
+class NewProduct(msgspec.Struct):
+    name: ProductName
+    category_id: Category
+    price: Price
+    stock: Units = 0
+    brand: Brand = ""
+    description: Description = ""
+    sku: Sku | None = None
+    cost: Amount | None = None
+    min_price: Price | None = None
+    max_price: Price | None = None
+    is_active: bool = True
+
+
+class OptionalFields(msgspec.Struct, kw_only=True):
+    """What is not given stays as it is."""
+
+    stock: Units | UnsetType = UNSET
+    brand: Brand | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    sku: Sku | UnsetType | None = UNSET
+    cost: Amount | UnsetType | None = UNSET
+    min_price: Price | UnsetType | None = UNSET
+    max_price: Price | UnsetType | None = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class ProductPut(OptionalFields, kw_only=True):
+    name: ProductName
+    category_id: Category
+    price: Price
+
+
+class ProductPatch(OptionalFields, kw_only=True):
+    name: ProductName | UnsetType = UNSET
+    category_id: Category | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+
+
+class StockBody(msgspec.Struct):
+    """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
+
+    delta: Delta | None = None
+    set: Units | None = None
+    expected: Units | None = None
+
+
+class StockDocument(msgspec.Struct):
+    """`stock` can be promised: it is on hand and not reserved."""
+
+    product: int
+    stock: int
+    on_hand: int
+    reserved: int
+
+
+AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+
+    async def visible(call: Call[Any, Any]) -> ProductView:
+        """The product, if the caller may see it: an inactive one is there for its owner and for staff only."""
+        view = await backend.product.submit(ProductId(call.id))
+        if not view.is_active and not owned(view, call.identity):
+            raise NotFound("product", call.id)
+        return view
+
+    async def list_product(call: Call[NewProduct, None]) -> Response:
+        body = call.body
+        # Read beforehand: what a repetition of this request is answered is made inside of the transaction.
+        names = {category.id: category.name for category in await backend.read(market.queries.categories)}
+        seller = await backend.read(market.queries.account, call.who.account_id)
+        category = CategoryRefDocument(body.category_id, names.get(CategoryId(body.category_id), ""))
+
+        def render(shelved: Shelved) -> bytes:
+            return msgspec.json.encode(shown_listed(shelved, category, seller))
+
+        command = ListProduct(
+            owner=call.who.account_id,
+            category_id=CategoryId(body.category_id),
+            name=body.name,
+            price=Money.of(body.price, market.currency),
+            stock=body.stock,
+            brand=body.brand,
+            description=body.description,
+            sku=body.sku,
+            cost=_money(body.cost, market.currency),
+            min_price=_money(body.min_price, market.currency),
+            max_price=_money(body.max_price, market.currency),
+            is_active=body.is_active,
+            idempotency=await keyed(call, render),
+        )
+        outcome = await backend.list_product.submit(command)
+        if isinstance(outcome, Replayed):
+            content, number = outcome.body, msgspec.json.decode(outcome.body, type=Product).id
+        else:
+            content, number = render(outcome), outcome.product.id
+        return Response(content, 201, {"Location": f"{ROOT}{number}/", "ETag": version_etag(1)}, "application/json")
+
+    async def read_product(call: Call[None, None]) -> Response:
+        view = await visible(call)
+        if call.request.method == "GET":
+            backend.views.viewed(view.id)
+        etag = version_etag(view.version)
+        if is_current(call.request.headers, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        return json_answer(shown(view, call.identity), headers={"ETag": etag, "Cache-Control": "no-cache"})
+
+    async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
+        given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
+        currency = market.currency
+        if given.keys() & set(AMOUNTS):
+            currency = (await backend.product.submit(ProductId(call.id))).price.currency
+        stock = given.pop("stock", None)
+        changes = {name: _money(value, currency) if name in AMOUNTS else value for name, value in given.items()}
+        command = EditProduct(
+            ProductId(call.id),
+            call.who.account_id,
+            changes,
+            stock=stock,
+            version=expected_version(call.request.headers),
+            as_staff=call.who.is_staff,
+        )
+        shelved: Shelved = await backend.edit_product.submit(command)
+        view = await backend.product.submit(shelved.product.id)
+        return json_answer(shown(view, call.who), headers={"ETag": version_etag(view.version)})
+
+    async def withdraw_product(call: Call[None, None]) -> Response:
+        version = expected_version(call.request.headers)
+        command = WithdrawProduct(ProductId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
+        await backend.withdraw_product.submit(command)
+        return no_content()
+
+    async def adjust_stock(call: Call[StockBody, None]) -> Response:
+        body = call.body
+        command = AdjustStock(
+            ProductId(call.id), call.who.account_id, body.delta, body.set, body.expected, as_staff=call.who.is_staff
+        )
+        stock = await backend.adjust_stock.submit(command)
+        return json_answer(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
+
+    async def price_history(call: Call[None, None]) -> Response:
+        view = await visible(call)
+        history = await backend.read(market.queries.price_history, view.id, market.clock.now())
+        if history is None:
+            raise NotFound("product", call.id)
+        return json_answer(shown_history(view.id, history))
+
+    async def seller_stats(call: Call[None, None]) -> Response:
+        return json_answer(shown_stats(await backend.read(market.queries.seller_stats, call.who.account_id)))
+
+    leads_on = [
+        Link("readProduct"),
+        Link("patchProduct"),
+        Link("withdrawProduct"),
+        Link("adjustStock"),
+        Link("readPriceHistory"),
+    ]
+    return [
+        Operation(
+            method="POST",
+            path=ROOT,
+            name="listProduct",
+            summary="Offer a product",
+            handler=list_product,
+            answers={201: Answer(Product, "The product.", [LOCATION, ETAG], leads_on)},
+            tag=TAG,
+            body=NewProduct,
+            access=Access.ACCOUNT,
+            idempotent=True,
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            name="readProduct",
+            summary="One product; counts a view",
+            handler=read_product,
+            answers={200: Answer(Product, "The product.", [ETAG]), 304: Answer(None, "It is unchanged.", [ETAG])},
+            tag=TAG,
+            access=Access.OPTIONAL,
+            conditional=True,
+        ),
+        Operation(
+            method="PUT",
+            path=ONE,
+            name="putProduct",
+            summary="Edit a product",
+            handler=edit_product,
+            answers={200: Answer(Product, "The product.", [ETAG])},
+            tag=TAG,
+            body=ProductPut,
+            access=Access.ACCOUNT,
+            conditional=True,
+            errors=(403,),
+        ),
+        Operation(
+            method="PATCH",
+            path=ONE,
+            name="patchProduct",
+            summary="Edit some fields of a product",
+            handler=edit_product,
+            answers={200: Answer(Product, "The product.", [ETAG])},
+            tag=TAG,
+            body=ProductPatch,
+            access=Access.ACCOUNT,
+            conditional=True,
+            errors=(403,),
+        ),
+        Operation(
+            method="DELETE",
+            path=ONE,
+            name="withdrawProduct",
+            summary="Take a product out of the catalogue; orders keep their lines",
+            handler=withdraw_product,
+            answers={204: Answer(None, "It is gone.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            conditional=True,
+            errors=(403,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}stock/",
+            name="adjustStock",
+            summary="Restock by a delta, or set the figure that can be promised",
+            handler=adjust_stock,
+            answers={200: Answer(StockDocument, "The stock.")},
+            tag=TAG,
+            body=StockBody,
+            access=Access.ACCOUNT,
+            errors=(403, 409),
+        ),
+        Operation(
+            method="GET",
+            path=f"{ONE}price-history/",
+            name="readPriceHistory",
+            summary="What it cost, and its lowest price in 30 days",
+            handler=price_history,
+            answers={200: Answer(PriceHistoryDocument, "Newest first.")},
+            tag=TAG,
+            access=Access.OPTIONAL,
+        ),
+        Operation(
+            method="GET",
+            path=f"{ROOT}seller-stats/",
+            name="readSellerStats",
+            summary="Figures of the caller's own products",
+            handler=seller_stats,
+            answers={200: Answer(SellerStatsDocument, "A sale counts when PAID.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+    ]
+
+
+def _money(amount: Amount | None, currency: str) -> Money | None:
+    return None if amount is None else Money.of(amount, currency)

@@ -1,0 +1,129 @@
+"""`GET products/api/v1/`: search, filters, facets, order and pages of the catalogue."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.amounts import Amount
+from adapters.http.auth import Access
+from adapters.http.backend import Backend
+from adapters.http.operations import Answer, Call, Operation, json_answer
+from adapters.http.pages import PageQuery
+from adapters.http.problems import invalid
+from adapters.http.product_documents import Product, shown
+from adapters.http.products import ROOT, TAG
+from adapters.http.texts import ANY_TEXT
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.money import decimal_text, minor_units
+from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH
+from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
+
+MAX_SEARCH: Final = 200
+MAX_CHOICES: Final = 50
+
+Words = Annotated[str, msgspec.Meta(max_length=MAX_SEARCH, extra_json_schema={"pattern": ANY_TEXT})]
+CategoryChoice = Annotated[str, msgspec.Meta(max_length=NAME_LENGTH, description="Id or slug.")]
+SellerChoice = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of an account.")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Choices = msgspec.Meta(max_length=MAX_CHOICES)
+BrandChoice = Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH)]
+
+
+class SearchQuery(PageQuery, kw_only=True, frozen=True):
+    search: Annotated[
+        Words | None,
+        msgspec.Meta(description='Words in name, brand or description; `"a phrase"`, `-not`; typos are forgiven.'),
+    ] = None
+    category: Annotated[list[CategoryChoice], Choices] = msgspec.field(default_factory=list)
+    brand: Annotated[list[BrandChoice], Choices] = msgspec.field(default_factory=list)
+    seller: SellerChoice | None = None
+    price_min: Amount | None = None
+    price_max: Amount | None = None
+    in_stock: bool | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    ordering: Annotated[
+        Ordering | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
+    ] = None
+    facets: Annotated[list[Facet], msgspec.Meta(max_length=len(Facet))] = msgspec.field(default_factory=list)
+
+
+class FacetDocument(msgspec.Struct):
+    """`value` goes into the filter of the facet's name; of prices, `price_min` and `price_max` do."""
+
+    label: str
+    count: int
+    value: str | UnsetType = UNSET
+    price_min: str | UnsetType = UNSET
+    price_max: str | UnsetType | None = UNSET
+
+
+class ProductPage(msgspec.Struct):
+    next: str | None
+    previous: str | None
+    results: list[Product]
+    facets: dict[Facet, list[FacetDocument]] | UnsetType = UNSET
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    queries = backend.market.queries
+
+    async def search(call: Call[None, SearchQuery]) -> Response:
+        query = call.query
+        if query.category:
+            await _check_categories(query.category)
+        wanted = _filter(query)
+        page = await backend.read(queries.search, wanted, backend.pages.request(call.request, query))
+        listed = backend.pages.answer(call.request, query, page, shown)
+        answer = ProductPage(listed.next, listed.previous, listed.results)
+        if query.facets:
+            found = await backend.read(queries.facets, wanted, query.facets)
+            answer.facets = {facet: [_facet(facet, value) for value in values] for facet, values in found.items()}
+        return json_answer(answer)
+
+    async def _check_categories(choices: list[str]) -> None:
+        known = {name for each in await backend.read(queries.categories) for name in (str(each.id), each.slug)}
+        if unknown := [choice for choice in choices if choice not in known]:
+            raise invalid({"category": [f"There is no category {unknown[0]!r}."]})
+
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="searchProducts",
+            summary="The catalogue: active products, filtered",
+            handler=search,
+            answers={200: Answer(ProductPage, "A page of products.")},
+            tag=TAG,
+            query=SearchQuery,
+            access=Access.PUBLIC,
+        )
+    ]
+
+
+def _filter(query: SearchQuery) -> ProductFilter:
+    search = query.search if query.search is not None and query.search.strip() else None
+    ordering = query.ordering or (Ordering.CREATED_DESC if search is None else Ordering.RELEVANCE)
+    return ProductFilter(
+        search=search,
+        categories=tuple(query.category),
+        brands=tuple(query.brand),
+        seller=None if query.seller is None else AccountId(query.seller),
+        price_min=None if query.price_min is None else minor_units(query.price_min),
+        price_max=None if query.price_max is None else minor_units(query.price_max),
+        in_stock=query.in_stock,
+        created_after=query.created_after,
+        created_before=query.created_before,
+        ordering=ordering,
+    )
+
+
+def _facet(facet: Facet, found: FacetValue) -> FacetDocument:
+    if facet is not Facet.PRICE:
+        return FacetDocument(found.label, found.count, value=str(found.value))
+    # Filters include both ends, buckets exclude the upper one.
+    highest = None if found.upper is None else decimal_text(found.upper - 1)
+    return FacetDocument(found.label, found.count, price_min=decimal_text(int(found.value)), price_max=highest)

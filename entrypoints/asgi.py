@@ -1,0 +1,46 @@
+"""The ASGI application of one API process, as a factory for the server's workers."""
+
+from datetime import datetime
+from importlib.metadata import version
+
+from redis import RedisError
+from starlette.applications import Starlette
+
+from adapters.http.app import create_app
+from adapters.http.backend import Backend, Readiness
+from entrypoints import logs, settings
+from entrypoints.wiring import Engine, wire
+
+
+def create() -> Starlette:
+    """Read the environment, wire the engine, build the application."""
+    chosen = settings.load()
+    logs.configure(chosen, "api")
+    engine = wire(chosen)
+    backend = Backend(
+        engine.market,
+        wakeups=engine.wakeups,
+        views=engine.views,
+        ids=engine.ids,
+        cursor_key=engine.cursor_key,
+        ready=lambda: _readiness(engine),
+        intake_queue=chosen.intake_queue,
+    )
+    return create_app(backend, version=version("scalecommerce"), on_close=engine.close)
+
+
+def _readiness(engine: Engine) -> Readiness:
+    # Raises `Unavailable` when PostgreSQL does not answer.
+    oldest = engine.market.queries.oldest_undecided()
+    return Readiness(_answers(engine), None if oldest is None else _age(engine, oldest))
+
+
+def _answers(engine: Engine) -> bool:
+    try:
+        return bool(engine.redis.ping())
+    except RedisError:
+        return False
+
+
+def _age(engine: Engine, moment: datetime) -> float:
+    return max(0.0, (engine.market.clock.now() - moment).total_seconds())
