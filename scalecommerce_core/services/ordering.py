@@ -18,7 +18,7 @@ from scalecommerce_core.domain.errors import (
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
-from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
 from scalecommerce_core.domain.order import (
     MAX_LINES,
     MAX_QUANTITY,
@@ -170,7 +170,7 @@ class Ordering:
             return once(tx, commands, now, lambda fresh: self._place(tx, fresh, now))
 
     def _place(self, tx: Transaction, commands: Sequence[PlaceOrder], now: datetime) -> list[Order | MarketError]:
-        earlier = tx.orders.by_command([command.id for command in commands])
+        earlier = dict(tx.orders.by_command([command.id for command in commands]))
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         promises = self._promises(tx, commands, offers, now)
         drafts: list[list[OrderLine] | MarketError] = []
@@ -198,6 +198,8 @@ class Ordering:
                 )
                 outcomes.append(order)
                 new.append(order)
+                # Its twin in this batch, if it has one, finds it.
+                earlier[command.id] = order
         tx.orders.add(new)
         return outcomes
 
@@ -401,6 +403,8 @@ def _lines(
 
 
 def _settled(past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin) -> Order:
+    if not past.lines or any(line.quantity < 1 or not MIN_PRICE <= line.price <= MAX_PRICE for line in past.lines):
+        raise Invalid.field("history", f"Order {past.id} needs lines of at least one unit at a price of 0.01 or more.")
     order = Order.placed(
         id=order_id,
         command_id=past.id,
