@@ -25,17 +25,19 @@ def with_repository(tx: Transaction, repository: str, **methods: object) -> Tran
 
 
 class TamperedStore:
-    """`before` is called ahead of each transaction, `tamper` makes what use cases get to see of it."""
+    """`before` is called ahead of each transaction, `after` behind its commit; use cases see what `tamper` makes of it."""
 
     def __init__(
         self,
         inner: Store,
         *,
         before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
         tamper: Callable[[Transaction], Transaction] = lambda tx: tx,
     ) -> None:
         self._inner = inner
         self._before = before
+        self._after = after
         self._tamper = tamper
 
     @contextmanager
@@ -43,6 +45,7 @@ class TamperedStore:
         self._before()
         with self._inner.begin() as tx:
             yield self._tamper(tx)
+        self._after()
 
     bulk = begin
 
