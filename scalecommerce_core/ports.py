@@ -232,7 +232,10 @@ class Store(Protocol):
         ...
 
     def bulk(self) -> AbstractContextManager[Transaction]:
-        """As `begin`, for imports and seeding: `add` and `append_history` may take a faster way in for many rows."""
+        """As `begin`, for imports and seeding: writes may take a faster way in for many rows.
+
+        They may be done while the caller goes on, so their errors may come late: out of a later call or of the exit.
+        """
         ...
 
 

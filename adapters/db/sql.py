@@ -1,6 +1,7 @@
 """The connection of one transaction, with the driver's errors translated."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 import psycopg
@@ -8,7 +9,8 @@ from sqlalchemy import BigInteger, Connection, Executable, Select, bindparam, fu
 from sqlalchemy import Row as FetchedRow
 from sqlalchemy import Sequence as Numbers
 
-from adapters.db.batches import Insert, Row, Update
+from adapters.db.batches import Batch, Insert, Row, Update
+from adapters.db.behind import WriteBehind
 from adapters.db.errors import translated
 
 COPY_FROM: Final = 200
@@ -16,47 +18,65 @@ COPY_FROM: Final = 200
 
 
 class Sql:
-    """`copies`: whether many new rows may go in by COPY."""
+    """With `behind`, many new rows go in by COPY, and writes while the caller goes on; reads wait for them."""
 
-    def __init__(self, connection: Connection, *, copies: bool = False) -> None:
+    def __init__(self, connection: Connection, behind: WriteBehind | None = None) -> None:
         self._connection = connection
-        self._copies = copies
+        self._behind = behind
 
     def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> Sequence[FetchedRow[*tuple[Any, ...]]]:
+        self._settle()
         with translated():
             return self._connection.execute(statement, parameters).all()
 
     def run(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> int:
         """Return how many rows were written."""
+        self._settle()
         with translated():
             return self._connection.execute(statement, parameters).rowcount
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        with translated():
-            if self._copies and len(rows) >= COPY_FROM:
-                driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
-                with driver.cursor() as cursor, cursor.copy(insert.copy.encode()) as copy:
-                    copy.write(insert.lines(rows))
-            else:
-                self._connection.exec_driver_sql(insert.statement, insert.arrays(rows))
+        if self._behind is None:
+            self._run_batch(insert.statement, insert, rows)
+        elif len(rows) < COPY_FROM:
+            self._behind.later(partial(self._run_batch, insert.statement, insert, rows))
+        else:
+            self._behind.later(partial(self._copy, insert, rows))
 
     def update(self, update: Update, rows: Sequence[Row]) -> None:
-        if rows:
-            with translated():
-                self._connection.exec_driver_sql(update.statement, update.arrays(rows))
+        if not rows:
+            return
+        if self._behind is None:
+            self._run_batch(update.statement, update, rows)
+        else:
+            self._behind.later(partial(self._run_batch, update.statement, update, rows))
+
+    def _run_batch(self, statement: str, batch: Batch, rows: Sequence[Row]) -> None:
+        with translated():
+            self._connection.exec_driver_sql(statement, batch.arrays(rows))
+
+    def _copy(self, insert: Insert, rows: Sequence[Row]) -> None:
+        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
+        with translated(), driver.cursor() as cursor, cursor.copy(insert.copy.encode()) as copy:
+            copy.write(insert.lines(rows))
 
     def returning(self, statement: str, parameters: Mapping[str, object]) -> Sequence[FetchedRow[*tuple[Any, ...]]]:
         """Run a statement of `batches` that was extended to answer with rows."""
+        self._settle()
         with translated():
             return self._connection.exec_driver_sql(statement, dict(parameters)).all()
 
     def numbers(self, statement: Select[int], count: int) -> Sequence[int]:
         """`count` new numbers of a sequence, in order."""
         return [number for (number,) in self.rows(statement, {"count": count})] if count else []
+
+    def _settle(self) -> None:
+        if self._behind is not None:
+            self._behind.settle()
 
 
 def numbers_of(sequence: Numbers) -> Select[int]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from adapters.db.behind import write_behind
 from adapters.db.errors import translated
 from adapters.db.repositories.accounts import Accounts, Sessions
 from adapters.db.repositories.idempotency import IdempotencyKeys
@@ -40,7 +41,9 @@ class PostgresStore:
             connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
             )
-            yield PostgresTransaction(Sql(connection, copies=True))
+            # Inside the transaction's block, so that every write is done before the commit.
+            with write_behind() as behind:
+                yield PostgresTransaction(Sql(connection, behind))
 
 
 class PostgresTransaction:

@@ -35,6 +35,7 @@ from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, on
 from scalecommerce_core.services.outcomes import Replayed, retried
 
 logger = logging.getLogger(__name__)
+RECORDED_AT_ONCE = 200
 
 
 @frozen
@@ -351,13 +352,13 @@ class Ordering:
             known = tx.orders.by_command([past.id for past in history])
             new = [past for past in history if past.id not in known]
             stock = tx.stock.lock({line.product_id for past in new for line in past.lines})
-            orders = []
-            for past, order_id in zip(new, tx.orders.next_ids(len(new)), strict=True):
-                order = _settled(past, order_id, stock, origin)
-                orders.append(order)
-            tx.orders.add(orders)
+            ids = iter(tx.orders.next_ids(len(new)))
+            # In parts, so that a store may write one while the next is made.
+            for start in range(0, len(new), RECORDED_AT_ONCE):
+                orders = [_settled(past, next(ids), stock, origin) for past in new[start : start + RECORDED_AT_ONCE]]
+                tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
-        return Recorded(len(orders), sum(len(order.lines) for order in orders), len(history) - len(new))
+        return Recorded(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
 
 
 def _lines(

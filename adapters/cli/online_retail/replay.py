@@ -26,7 +26,7 @@ DOMAIN: Final = "online-retail.example"
 SELLER_EMAIL: Final = f"shop@{DOMAIN}"
 BATCH: Final = 1_000
 """Accounts and products of a transaction."""
-BATCH_LINES: Final = 10_000
+BATCH_LINES: Final = 30_000
 """Order lines of a transaction."""
 
 T = TypeVar("T")
