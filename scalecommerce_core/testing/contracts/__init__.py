@@ -1,0 +1,52 @@
+"""Suites that every store and every read side must pass: subclass them beside your adapter, and give the fixtures.
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def store(self) -> Store:
+            return MyStore(...)  # empty but for the default categories
+
+    class TestMyQueries(QueriesContract):  # and `queries`, which see what `store` wrote
+
+They need pytest, and speak to the adapter through the ports alone.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "accounts", "catalogue", "figures", "idempotency", "lists", "orders", "policies", "search", "stage",
+            "stock", "transactions",
+        )
+    )
+)  # fmt: skip
+
+from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
+from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
+from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
+from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
+from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
+from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
+from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
+from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
+from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
+from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
+
+__all__ = ["QueriesContract", "StoreContract"]
+
+
+class StoreContract(
+    TransactionsContract,
+    AccountsContract,
+    CatalogueContract,
+    StockContract,
+    OrdersContract,
+    PoliciesContract,
+    IdempotencyContract,
+):
+    """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
+
+
+class QueriesContract(ListsContract, SearchContract, FiguresContract):
+    """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""

@@ -1,0 +1,201 @@
+"""Lists of people, orders and sales, and the pages that all lists come in."""
+
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
+from scalecommerce_core.ports import Store
+from scalecommerce_core.queries import (
+    AccountView,
+    Key,
+    OrderLineView,
+    OrderView,
+    Page,
+    PageRequest,
+    Queries,
+    SaleView,
+)
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
+
+T = TypeVar("T")
+
+
+def through_json(key: Key) -> Key:
+    """What becomes of a key on its way through a link."""
+    return tuple(json.loads(json.dumps(key)))
+
+
+def forwards(fetch: Callable[[PageRequest], Page[T]], size: int) -> list[Page[T]]:
+    """All pages from the first."""
+    pages = [fetch(PageRequest(size))]
+    while (key := pages[-1].next) is not None:
+        pages.append(fetch(PageRequest(size, after=through_json(key))))
+        assert len(pages) < 1000, "the pages have no end"
+    return pages
+
+
+def backwards(fetch: Callable[[PageRequest], Page[T]], last: Page[T], size: int) -> list[Page[T]]:
+    """The pages before `last`, in the order of the list."""
+    pages = [last]
+    while (key := pages[0].previous) is not None:
+        pages.insert(0, fetch(PageRequest(size, before=through_json(key))))
+        assert len(pages) < 1000, "the pages have no beginning"
+    return pages[:-1]
+
+
+def rows(pages: list[Page[T]]) -> list[T]:
+    return [row for page in pages for row in page.rows]
+
+
+class ListsContract:
+    # --- people
+
+    def test_people_are_listed_by_id(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        kara = stage.account("kara@example.com", first_name="Kara", last_name="Sexton", bio="Tea.")
+        stage.account("left@example.com", is_active=False)
+        others = [stage.account() for _ in range(5)]
+        listed = rows(forwards(queries.accounts, 3))
+        assert [view.id for view in listed] == [kara, *others]
+        assert listed[0] == AccountView(kara, "Kara", "Sexton", "kara@example.com", "Tea.")
+        assert queries.account(kara) == listed[0]
+        assert queries.account(AccountId(10**30)) is None
+
+    # --- orders
+
+    def test_a_buyer_sees_their_own_orders_newest_first(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, other = stage.account(), stage.account()
+        cup, pot = stage.product(price=3_00, name="Cup"), stage.product(price=7_00, name="Pot")
+        mine: list[OrderId] = []
+        for quantity in range(1, 8):
+            mine.insert(0, stage.order(buyer, {pot: quantity, cup: 1}, at=NOW + quantity * SECOND))
+            stage.order(other, {cup: 1})
+        listed = rows(forwards(lambda page: queries.of_buyer(buyer, page), 3))
+        assert [order.id for order in listed] == mine
+        assert listed[0] == OrderView(
+            id=mine[0],
+            user=buyer,
+            lines=(
+                OrderLineView(mine[0] * 10_000 + 1, pot, "Pot", 7, 7_00, 0),
+                OrderLineView(mine[0] * 10_000 + 2, cup, "Cup", 1, 3_00, 0),
+            ),
+            total=52_00,
+            currency="USD",
+            status=OrderStatus.CREATED,
+            shortfalls=(),
+            created_at=NOW + 7 * SECOND,
+            updated_at=NOW + 7 * SECOND,
+            expires_at=None,
+        )
+        assert queries.of_buyer(stage.account(), PageRequest()) == Page(())
+
+    def test_orders_show_how_they_stand(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=5, price=10)
+        pending = stage.order(buyer, {product: 2}, OrderStatus.PENDING)
+        rejected = stage.order(buyer, {product: 9}, OrderStatus.REJECTED)
+        refunded = stage.order(buyer, {product: 3}, OrderStatus.PAID)
+        stage.refund(refunded, [RefundLine(product, 1)])
+        found = queries.orders([pending, rejected, refunded, OrderId(10**30)])
+        assert found.keys() == {pending, rejected, refunded}
+        assert found[pending].expires_at == NOW + DAY
+        assert found[rejected].shortfalls == (Shortfall(product, 9, 3),)
+        assert [line.refunded for line in found[refunded].lines] == [1]
+        assert [found[id_].total for id_ in (pending, rejected, refunded)] == [20, 90, 30]
+        assert queries.orders([]) == {}
+
+    def test_a_line_keeps_its_price_and_a_withdrawn_product_its_name(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(price=10, name="Cup")
+        order_id = stage.order(buyer, {product: 1})
+        stage.reprice(product, 99, NOW + DAY)
+        stage.withdraw(product)
+        (line,) = queries.orders([order_id])[order_id].lines
+        assert (line.price, line.name) == (10, "Cup")
+
+    # --- sales
+
+    def test_a_seller_sees_their_lines_and_nothing_else(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, other, buyer = stage.account(), stage.account(), stage.account()
+        cup, pot = stage.product(seller, price=3, name="Cup"), stage.product(seller)
+        foreign = stage.product(other)
+        first = stage.order(buyer, {foreign: 1, cup: 2, pot: 1}, OrderStatus.PAID)
+        second = stage.order(buyer, {pot: 4, foreign: 1}, at=NOW + DAY)
+        stage.order(buyer, {foreign: 1})
+        stage.refund(first, [RefundLine(cup, 1)])
+        listed = rows(forwards(lambda page: queries.sales(seller, page), 2))
+        assert [(sale.order, sale.product) for sale in listed] == [(second, pot), (first, pot), (first, cup)]
+        assert listed[-1] == SaleView(
+            id=first * 10_000 + 2,
+            order=first,
+            product=cup,
+            name="Cup",
+            quantity=2,
+            price=3,
+            refunded=1,
+            currency="USD",
+            status=OrderStatus.PAID,
+            created_at=NOW,
+        )
+
+    # --- pages
+
+    def test_pages_cover_the_list_in_both_directions(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        orders = [stage.order(buyer, {product: 1}) for _ in range(7)][::-1]
+
+        def fetch(page: PageRequest) -> Page[OrderView]:
+            return queries.of_buyer(buyer, page)
+
+        for size in (1, 2, 3, 6, 7, 8):
+            pages = forwards(fetch, size)
+            assert [order.id for order in rows(pages)] == orders
+            assert len(pages) == -(-7 // size)
+            assert pages[0].previous is None
+            assert rows(backwards(fetch, pages[-1], size)) == rows(pages[:-1])
+
+    def test_pages_stand_still_while_rows_come_in_front(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        orders = [stage.order(buyer, {product: 1}) for _ in range(6)][::-1]
+        first = queries.of_buyer(buyer, PageRequest(2))
+        late = stage.order(buyer, {product: 1})
+        assert first.next is not None
+        second = queries.of_buyer(buyer, PageRequest(2, after=first.next))
+        assert [order.id for order in second.rows] == orders[2:4]
+        assert second.previous is not None
+        back = queries.of_buyer(buyer, PageRequest(2, before=second.previous))
+        assert [order.id for order in back.rows] == orders[:2]
+        assert back.previous is not None
+        newest = queries.of_buyer(buyer, PageRequest(2, before=back.previous))
+        assert [order.id for order in newest.rows] == [late]
+        assert newest.previous is None
+
+    # --- liveness
+
+    def test_the_oldest_undecided_order_is_known(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        assert queries.oldest_undecided() is None
+        parked = stage.order(buyer, {product: 1}, at=NOW)
+        decided = stage.order(buyer, {product: 1}, at=NOW + SECOND)
+        stage.order(buyer, {product: 1}, at=NOW + 2 * SECOND)
+        stage.order(buyer, {product: 1}, at=NOW + 3 * SECOND)
+        assert queries.oldest_undecided() == NOW
+        with store.begin() as tx:
+            order = tx.orders.lock([parked])[parked]
+            for _ in range(DECIDE_ATTEMPTS):
+                order.decision_failed(NOW, NOW)
+            tx.orders.save([order])
+        assert queries.oldest_undecided() == NOW + SECOND
+        stage.decide([decided])
+        assert queries.oldest_undecided() == NOW + 2 * SECOND
+
+    def test_unknown_products_are_not_found(self, queries: Queries) -> None:
+        assert queries.products([ProductId(10**30), ProductId(-1)]) == {}
+        assert queries.products([]) == {}

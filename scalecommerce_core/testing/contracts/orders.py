@@ -1,0 +1,173 @@
+"""Orders: state, lines, refunds, and the queues of background work."""
+
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+from scalecommerce_core.domain.identifiers import CommandId, OrderId
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderOrigin, OrderStatus, RefundLine, Shortfall
+from scalecommerce_core.ports import Store
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed
+from scalecommerce_core.testing.contracts.transactions import together
+
+
+class OrdersContract:
+    def test_orders_come_back_as_they_went_in(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, first, second = stage.account(), stage.product(price=7), stage.product(price=9)
+        with store.begin() as tx:
+            ids = tx.orders.next_ids(2)
+            orders = {
+                ids[0]: placed(tx, ids[0], buyer, {second: 2, first: 1}),
+                ids[1]: placed(tx, ids[1], buyer, {first: 5}, at=NOW - DAY, origin=OrderOrigin.SEED),
+            }
+            tx.orders.add(list(orders.values()))
+        with store.begin() as tx:
+            assert tx.orders.lock([*ids[::-1], OrderId(10**30)]) == orders
+            assert list(tx.orders.lock(ids[::-1])) == list(ids)
+            assert tx.orders.lock([]) == {}
+
+    def test_every_state_is_saved(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=50)
+        for status in (OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.REFUNDED):
+            order_id = stage.order(buyer, {product: 3}, status)
+            with store.begin() as tx:
+                order = tx.orders.lock([order_id])[order_id]
+            assert order.status is status
+            assert order.expires_at == (NOW + DAY if status is OrderStatus.PENDING else None)
+            paid = status in {OrderStatus.PAID, OrderStatus.REFUNDED}
+            assert order.paid_at == (NOW if paid else None)
+        with store.begin() as tx:
+            stock = tx.stock.lock([product])[product]
+        assert (stock.on_hand, stock.reserved) == (47, 3)
+
+    def test_a_rejection_names_its_lines(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, plenty, few = stage.account(), stage.product(stock=9), stage.product(stock=1)
+        order_id = stage.order(buyer, {plenty: 2, few: 3}, OrderStatus.REJECTED)
+        with store.begin() as tx:
+            order, stock = locked(tx, order_id)
+        assert order.status is OrderStatus.REJECTED
+        assert order.shortfalls == (Shortfall(few, 3, 1),)
+        assert [s.reserved for s in stock.values()] == [0, 0]
+
+    def test_refunds_are_kept_per_line(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, seller = stage.account(), stage.account()
+        first, second = stage.product(seller, stock=9), stage.product(seller, stock=9)
+        order_id = stage.order(buyer, {first: 3, second: 2}, OrderStatus.PAID)
+        stage.refund(order_id, [RefundLine(first, 1)], by=seller)
+        stage.refund(order_id, [RefundLine(first, 1), RefundLine(second, 2)])
+        with store.begin() as tx:
+            order, stock = locked(tx, order_id)
+        assert [line.refunded for line in order.lines] == [2, 2]
+        assert order.status is OrderStatus.PAID
+        assert (stock[first].on_hand, stock[second].on_hand) == (8, 9)
+
+    def test_orders_are_found_by_command(self, store: Store) -> None:
+        stage = Stage(store)
+        order_id = stage.order(stage.account(), {stage.product(): 1})
+        with store.begin() as tx:
+            order = tx.orders.lock([order_id])[order_id]
+            found = tx.orders.by_command([order.command_id, CommandId(uuid4())])
+            assert found == {order.command_id: order}
+            assert tx.orders.by_command([]) == {}
+
+    def test_bulk_adds_orders_with_their_refunds(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=5000)
+        with store.bulk() as tx:
+            stock = tx.stock.lock([product])
+            orders = {}
+            for order_id in tx.orders.next_ids(400):
+                order = placed(tx, order_id, buyer, {product: 2}, origin=OrderOrigin.IMPORT)
+                order.decide(stock, NOW, NOW)
+                order.pay(stock, NOW)
+                order.refund([RefundLine(product, 1)], stock, NOW, restock=True)
+                orders[order_id] = order
+            tx.orders.add(list(orders.values()))
+            tx.stock.save(list(stock.values()))
+        with store.begin() as tx:
+            assert tx.orders.lock(orders) == orders
+            assert tx.stock.lock([product])[product].on_hand == 4600
+
+    # --- background validation
+
+    def test_undecided_orders_are_claimed_in_their_order(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        first, decided, second, third = (stage.order(buyer, {product: 1}) for _ in range(4))
+        stage.decide([decided])
+        with store.begin() as tx:
+            claimed = tx.orders.claim_undecided(2, NOW)
+            assert [order.id for order in claimed] == [first, second]
+            assert claimed[0].lines[0].product_id == product
+        with store.begin() as tx:
+            assert [order.id for order in tx.orders.claim_undecided(10, NOW)] == [first, second, third]
+
+    def test_an_order_that_failed_steps_aside_and_is_parked_in_the_end(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        bad, good = stage.order(buyer, {product: 1}), stage.order(buyer, {product: 1})
+
+        def claimed(seconds: int) -> list[OrderId]:
+            with store.begin() as tx:
+                return [order.id for order in tx.orders.claim_undecided(10, NOW + seconds * SECOND)]
+
+        for attempt in range(1, DECIDE_ATTEMPTS + 1):
+            with store.begin() as tx:
+                order = tx.orders.lock([bad])[bad]
+                order.decision_failed(NOW, NOW + attempt * SECOND)
+                tx.orders.save([order])
+            assert claimed(attempt - 1) == [good]
+            assert claimed(attempt) == ([bad, good] if attempt < DECIDE_ATTEMPTS else [good])
+
+    def test_there_is_one_decider_at_a_time(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=10)
+        ids = [stage.order(buyer, {product: 1}) for _ in range(6)]
+        claims: list[list[OrderId]] = []
+        claimed = threading.Event()
+        tried = threading.Event()
+
+        def decide(*, first: bool) -> None:
+            if not first:
+                assert claimed.wait(10)
+            with store.begin() as tx:
+                orders = tx.orders.claim_undecided(3, NOW)
+                if first:
+                    claimed.set()
+                    # A store whose transactions run one after the other lets the second in only after this one.
+                    tried.wait(0.5)
+                else:
+                    tried.set()
+                claims.append([order.id for order in orders])
+                stock = tx.stock.lock([product])
+                for order in orders:
+                    order.decide(stock, NOW, NOW + DAY)
+                tx.orders.save(orders)
+                tx.stock.save(list(stock.values()))
+
+        together(lambda: decide(first=True), lambda: decide(first=False))
+        assert sorted(order_id for claim in claims for order_id in claim) in (ids[:3], ids)
+
+    # --- expiry
+
+    def test_expired_reservations_are_claimed(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        undecided = stage.order(buyer, {product: 1})
+        soon, paid, late = (stage.order(buyer, {product: 1}) for _ in range(3))
+        stage.decide([soon, paid], lasting=timedelta(minutes=15))
+        stage.decide([late], lasting=timedelta(minutes=30))
+        stage.pay(paid)
+
+        def claimed(minutes: int) -> list[OrderId]:
+            with store.begin() as tx:
+                return [order.id for order in tx.orders.claim_expired(10, NOW + timedelta(minutes=minutes))]
+
+        assert claimed(14) == []
+        assert claimed(15) == [soon]
+        assert claimed(31) == [soon, late]
+        assert undecided not in claimed(1000)

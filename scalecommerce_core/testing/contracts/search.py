@@ -1,0 +1,310 @@
+"""The catalogue as a buyer searches it: words, filters, orderings, facets."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.category import Category, slug_of
+from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.ports import Store
+from scalecommerce_core.queries import (
+    CategoryRef,
+    Facet,
+    FacetValue,
+    Ordering,
+    PageRequest,
+    ProductFilter,
+    ProductView,
+    Queries,
+    SellerRef,
+)
+from scalecommerce_core.testing.contracts.lists import backwards, forwards, rows
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
+
+
+def found(queries: Queries, search: str | None = None, **conditions: Any) -> set[ProductId]:
+    wanted = ProductFilter(search=search, **conditions)
+    return {view.id for view in rows(forwards(lambda page: queries.search(wanted, page), 50))}
+
+
+class SearchContract:
+    # --- what is shown
+
+    def test_a_product_is_shown_with_all_that_belongs_to_it(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account("kara@example.com", first_name="Kara", last_name="Sexton")
+        product = stage.product(
+            seller,
+            price=6_21,
+            stock=90,
+            name="Article",
+            brand="Leave",
+            description="Fine.",
+            category_id=CategoryId(9),
+            sku="A-1",
+            cost=usd(3_00),
+            min_price=usd(4_00),
+            max_price=usd(8_00),
+        )
+        stage.order(stage.account(), {product: 3}, OrderStatus.PENDING)
+        stage.view({product: 2, ProductId(product + 1000): 5})
+        stage.view({product: 5}, NOW - DAY)
+        stage.view({})
+        view = ProductView(
+            id=product,
+            name="Article",
+            brand="Leave",
+            price=usd(6_21),
+            description="Fine.",
+            category=CategoryRef(CategoryId(9), "beauty_health"),
+            seller=SellerRef(seller, "Kara", "Sexton", "kara@example.com"),
+            stock=87,
+            is_active=True,
+            created_at=NOW,
+            count_viewed=7,
+            sku="A-1",
+            cost=usd(3_00),
+            min_price=usd(4_00),
+            max_price=usd(8_00),
+            version=1,
+        )
+        assert queries.products([product]) == {product: view}
+        assert queries.search(ProductFilter(), PageRequest()).rows == (view,)
+
+    def test_only_active_products_are_found_but_inactive_ones_can_be_looked_at(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        active, asleep, gone = stage.product(), stage.product(is_active=False), stage.product()
+        stage.withdraw(gone)
+        assert found(queries) == {active}
+        assert found(queries, "tea") == {active}
+        assert queries.products([active, asleep, gone]).keys() == {active, asleep}
+
+    def test_categories_come_by_id(self, queries: Queries) -> None:
+        categories = queries.categories()
+        assert len(categories) == 20
+        assert categories[4] == Category(CategoryId(5), "home_appliances", slug_of("home_appliances"))
+
+    def test_skus_lead_to_products(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        product, gone = stage.product(seller, sku="A"), stage.product(seller, sku="B")
+        stage.product(sku="A")
+        stage.withdraw(gone)
+        assert queries.by_sku(seller, ["A", "B", "C" * 1000]) == {"A": product}
+        assert queries.by_sku(seller, []) == {}
+
+    # --- words
+
+    def test_words_are_found_in_any_form_in_both_languages(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        shoes = stage.product(name="Running shoe", description="For runners.")
+        phone = stage.product(name="Смартфоны беспроводные")
+        assert found(queries, "shoes") == {shoes}
+        assert found(queries, "SHOE runner") == {shoes}
+        assert found(queries, "смартфон") == {phone}
+        assert found(queries, "БЕСПРОВОДНОЙ смартфон") == {phone}
+
+    def test_words_are_found_in_name_brand_and_description(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product = stage.product(name="Kettle", brand="Boilers", description="Made of copper.")
+        stage.product(name="Spoon", brand="Boilers", description="Made of steel.")
+        assert found(queries, "kettle copper boilers") == {product}
+
+    def test_accents_and_case_are_folded(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        cafe, hedgehog = stage.product(name="CAFÉ crème"), stage.product(name="Ёжик")
+        assert found(queries, "cafe creme") == {cafe}
+        assert found(queries, "Café Crème") == {cafe}
+        assert found(queries, "ежик") == {hedgehog}
+
+    def test_phrases_stand_together_and_exclusions_are_absent(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        green = stage.product(name="Green tea pot")
+        pot = stage.product(name="Pot for green herbal tea")
+        assert found(queries, "green tea") == {green, pot}
+        assert found(queries, '"green tea"') == {green}
+        assert found(queries, "tea -herbal") == {green}
+        assert found(queries, 'pot -"green tea"') == {pot}
+
+    def test_relevance_ranks_name_over_brand_over_description(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        in_text = stage.product(name="Spoon", description="Goes with a samovar.")
+        in_name = stage.product(name="Samovar")
+        in_brand = stage.product(name="Cup", brand="Samovar")
+        wanted = ProductFilter(search="samovar", ordering=Ordering.RELEVANCE)
+        assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [in_name, in_brand, in_text]
+
+    def test_typos_are_forgiven_where_nothing_else_is_found(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        phones = stage.product(name="Wireless headphones", brand="Sonex")
+        stage.product(name="Garden chair")
+        assert found(queries, "hedphones") == {phones}
+        assert found(queries, "wirelss headphons") == {phones}
+        assert found(queries, "Sonexx") == {phones}
+        assert found(queries, "zzzzqqq") == set()
+
+    def test_words_that_exist_are_not_taken_for_typos(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        stage.product(name="Tablet", price=5_00)
+        table = stage.product(name="Table", price=50_00)
+        assert found(queries, "table") == {table}
+        assert found(queries, "table", price_max=10_00) == set()
+
+    @pytest.mark.parametrize("search", ["", "   ", "-", '"', '""', "&|!:*()<>\\'", "the", "-tea", "a" * 5000, "%_"])
+    def test_no_search_text_breaks_anything(self, store: Store, queries: Queries, search: str) -> None:
+        Stage(store).product()
+        assert len(queries.search(ProductFilter(search=search), PageRequest()).rows) <= 1
+        queries.facets(ProductFilter(search=search), list(Facet))
+
+    # --- filters
+
+    def test_filters_hold_together(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        facts: dict[str, Any] = {"price": 50, "stock": 1, "brand": "Acme", "category_id": CategoryId(5)}
+        right = stage.product(seller, **facts)
+        for wrong in (
+            {"price": 49},
+            {"price": 61},
+            {"stock": 0},
+            {"brand": "acme"},
+            {"category_id": CategoryId(6)},
+            {"at": NOW - 2 * DAY},
+            {"at": NOW + 2 * DAY},
+        ):
+            stage.product(seller, **{**facts, **wrong})
+        stage.product(stage.account(), **facts)
+        assert found(
+            queries,
+            "tea",
+            price_min=50,
+            price_max=60,
+            in_stock=True,
+            brands=["Acme"],
+            categories=[5],
+            seller=seller,
+            created_after=NOW - DAY,
+            created_before=NOW + DAY,
+        ) == {right}
+
+    def test_values_of_one_filter_are_alternatives(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        first, second, third = (
+            stage.product(category_id=CategoryId(id_), brand=brand) for id_, brand in ((4, "A"), (5, "B"), (6, "C"))
+        )
+        assert found(queries, categories=[4, slug_of("home_appliances")]) == {first, second}
+        assert found(queries, categories=[slug_of("home_appliances")]) == {second}
+        assert found(queries, categories=[6]) == {third}
+        assert found(queries, categories=["no such", 10**30]) == set()
+        assert found(queries, categories=["no such"]) == set()
+        assert found(queries, brands=["A", "C"]) == {first, third}
+        assert found(queries, brands=["B"]) == {second}
+
+    def test_bounds_of_prices_are_included_and_those_of_times_are_not(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        low, high = stage.product(price=10, at=NOW), stage.product(price=20, at=NOW + DAY)
+        assert found(queries, price_min=10, price_max=20) == {low, high}
+        assert found(queries, price_min=11, price_max=10**40) == {high}
+        assert found(queries, created_after=NOW) == {high}
+        assert found(queries, created_before=NOW + DAY) == {low}
+
+    def test_stock_that_is_promised_is_not_in_stock(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        sold_out, there = stage.product(stock=2), stage.product(stock=3)
+        stage.order(stage.account(), {sold_out: 2, there: 2}, OrderStatus.PENDING)
+        assert found(queries, in_stock=True) == {there}
+        assert found(queries, in_stock=False) == {sold_out}
+
+    # --- orderings and pages
+
+    def test_every_ordering_pages_in_both_directions(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        made = [
+            stage.product(seller, price=price, at=NOW + seconds * SECOND, name=f"Tea pot {'tea ' * words}")
+            for price, seconds, words in (
+                (30, 1, 1), (10, 2, 0), (20, 2, 0), (20, 1, 2), (20, 5, 0), (10, 0, 1), (30, 7, 2),
+            )
+        ]  # fmt: skip
+        stage.view({made[2]: 5, made[4]: 5, made[0]: 9})
+        expected: dict[Ordering, Sequence[int]] = {
+            Ordering.PRICE: [1, 5, 2, 3, 4, 0, 6],
+            Ordering.PRICE_DESC: [6, 0, 4, 3, 2, 5, 1],
+            Ordering.CREATED: [5, 0, 3, 1, 2, 4, 6],
+            Ordering.CREATED_DESC: [6, 4, 2, 1, 3, 0, 5],
+            Ordering.VIEWED_DESC: [0, 4, 2, 6, 5, 3, 1],
+        }
+        for ordering, indexes in expected.items():
+            self._pages(queries, ProductFilter(ordering=ordering), [made[index] for index in indexes])
+        newest = [made[index] for index in expected[Ordering.CREATED_DESC]]
+        self._pages(queries, ProductFilter(ordering=Ordering.RELEVANCE), newest)
+        for search in ("tea", "pott"):
+            wanted = ProductFilter(search=search, ordering=Ordering.RELEVANCE)
+            ranked = [view.id for view in queries.search(wanted, PageRequest(50)).rows]
+            assert len(ranked) == 7
+            self._pages(queries, wanted, ranked)
+            self._pages(
+                queries,
+                evolve(wanted, ordering=Ordering.PRICE),
+                [made[index] for index in expected[Ordering.PRICE]],
+            )
+
+    def _pages(self, queries: Queries, wanted: ProductFilter, expected: Sequence[int]) -> None:
+        for size in (1, 2, 3, 50):
+            pages = forwards(lambda page: queries.search(wanted, page), size)
+            assert [view.id for view in rows(pages)] == expected
+            before = backwards(lambda page: queries.search(wanted, page), pages[-1], size)
+            assert rows(before) == rows(pages[:-1])
+
+    def test_a_page_follows_a_product_that_is_gone(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        made = [stage.product(at=NOW - index * SECOND) for index in range(5)]
+        first = queries.search(ProductFilter(), PageRequest(2))
+        stage.withdraw(made[1])
+        second = queries.search(ProductFilter(), PageRequest(2, after=first.next))
+        assert [view.id for view in second.rows] == made[2:4]
+
+    def test_moments_in_keys_are_exact(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        made = [stage.product(at=NOW + timedelta(microseconds=index)) for index in range(4)]
+        pages = forwards(lambda page: queries.search(ProductFilter(ordering=Ordering.CREATED), page), 1)
+        assert [view.id for view in rows(pages)] == made
+
+    # --- facets
+
+    def test_facets_count_what_matches(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        for price, brand, category in (
+            (9_99, "B", 4), (10_00, "B", 4), (24_99, "A", 5), (25_00, "", 6), (2_500_00, "A", 5), (9_999_00, "C", 4),
+        ):  # fmt: skip
+            stage.product(price=price, brand=brand, category_id=CategoryId(category))
+        stage.product(name="Spoon", brand="A")
+        facets = queries.facets(ProductFilter(search="tea"), list(Facet))
+        assert list(facets[Facet.CATEGORY]) == [
+            FacetValue(4, "accessories", 3),
+            FacetValue(5, "home_appliances", 2),
+            FacetValue(6, "furniture", 1),
+        ]
+        assert list(facets[Facet.BRAND]) == [FacetValue("A", "A", 2), FacetValue("B", "B", 2), FacetValue("C", "C", 1)]
+        assert list(facets[Facet.PRICE]) == [
+            FacetValue(0, "0.00 - 10.00", 1, 10_00),
+            FacetValue(10_00, "10.00 - 25.00", 2, 25_00),
+            FacetValue(25_00, "25.00 - 50.00", 1, 50_00),
+            FacetValue(2_500_00, "2500.00 +", 2, None),
+        ]
+
+    def test_facets_obey_filters_and_forgive_typos_as_the_list_does(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        stage.product(name="Headphones", brand="A", price=5)
+        stage.product(name="Headphones", brand="B", price=50)
+        for search in ("headphones", "hedphones"):
+            wanted = ProductFilter(search=search, price_max=10)
+            assert queries.facets(wanted, [Facet.BRAND]) == {Facet.BRAND: [FacetValue("A", "A", 1)]}
+        assert queries.facets(ProductFilter(search="zzzz"), [Facet.PRICE]) == {Facet.PRICE: []}
+        assert queries.facets(ProductFilter(), []) == {}

@@ -1,0 +1,164 @@
+"""Commits, rollbacks, copies, and what happens when two transactions want the same rows."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.product import Product
+from scalecommerce_core.ports import Store
+from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
+
+PATIENCE = 20.0
+"""Seconds after which threads that still wait are taken for stuck."""
+
+
+class ChangedMyMind(Exception):
+    """Breaks off a transaction."""
+
+
+def together(*jobs: Callable[[], None]) -> None:
+    """Run the jobs in threads; raise what the first failing one raised."""
+    failures: list[BaseException] = []
+
+    def guarded(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=[job], daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "a transaction is stuck"
+    if failures:
+        raise failures[0]
+
+
+class TransactionsContract:
+    def test_an_exception_undoes_everything_the_transaction_wrote(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=5)
+
+        def fail() -> None:
+            with store.begin() as tx:
+                stock = tx.stock.lock([product])
+                stock[product].adjust(3, NOW)
+                tx.stock.save(list(stock.values()))
+                products = tx.products.lock([product])
+                products[product].edit(NOW, name="Kettle")
+                tx.products.save(list(products.values()))
+                raise ChangedMyMind
+
+        with pytest.raises(ChangedMyMind):
+            fail()
+        with store.begin() as tx:
+            assert tx.stock.lock([product])[product].on_hand == 5
+            assert tx.products.lock([product])[product].name == "Tea pot"
+
+    def test_aggregates_are_copies(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=5)
+        with store.begin() as tx:
+            loaded = tx.products.lock([product])[product]
+            loaded.name = "Never saved"
+            tx.stock.lock([product])[product].reserve(2)
+        with store.begin() as tx:
+            assert tx.products.lock([product])[product].name == "Tea pot"
+            assert tx.stock.lock([product])[product].reserved == 0
+
+    def test_a_transaction_sees_its_own_writes(self, store: Store) -> None:
+        product = Stage(store).product()
+        with store.begin() as tx:
+            found = tx.products.lock([product])[product]
+            found.edit(NOW, name="Kettle", price=usd(77))
+            tx.products.save([found])
+            assert tx.products.offers([product])[product].price == usd(77)
+            assert tx.products.lock([product])[product].name == "Kettle"
+
+    def test_loaded_aggregates_carry_nothing_to_append(self, store: Store) -> None:
+        product = Stage(store).product()
+        with store.begin() as tx:
+            loaded, stock = tx.products.lock([product])[product], tx.stock.lock([product])[product]
+            assert (loaded.price_changes, loaded.events, stock.movements) == ([], [], [])
+
+    def test_numbers_are_new_and_rise(self, store: Store) -> None:
+        with store.begin() as tx:
+            first = tx.orders.next_ids(3)
+            assert tx.orders.next_ids(0) == []
+        with store.begin() as tx:
+            assert sorted([*first, *tx.orders.next_ids(2)]) == [*first, first[-1] + 1, first[-1] + 2]
+
+    def test_bulk_writes_what_begin_writes(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        with store.bulk() as tx:
+            ids = tx.products.next_ids(500)
+            tx.products.add(
+                [_product(id_, seller, f'{id_} "quoted", {{braced}}\\n\ttabbed\nwrapped ← ü 🫖') for id_ in ids]
+            )
+        with store.begin() as tx:
+            found = tx.products.lock(ids)
+            assert list(found) == list(ids)
+            assert found[ids[0]].name == f'{ids[0]} "quoted", {{braced}}\\n\ttabbed\nwrapped ← ü 🫖'
+            assert found[ids[0]].sku is None
+
+    def test_a_bulk_transaction_that_fails_leaves_nothing(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        made: list[ProductId] = []
+
+        def fail() -> None:
+            with store.bulk() as tx:
+                made.extend(tx.products.next_ids(300))
+                tx.products.add([_product(id_, seller) for id_ in made])
+                raise ChangedMyMind
+
+        with pytest.raises(ChangedMyMind):
+            fail()
+        with store.begin() as tx:
+            assert tx.products.lock(made) == {}
+
+    def test_a_row_is_one_transactions_at_a_time(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=1)
+        sold: list[str] = []
+
+        def buy(name: str) -> None:
+            with store.begin() as tx:
+                stock = tx.stock.lock([product])[product]
+                if stock.available:
+                    stock.reserve(1)
+                    tx.stock.save([stock])
+                    sold.append(name)
+
+        together(*[partial(buy, name) for name in "abcdefgh"])
+        assert len(sold) == 1
+        with store.begin() as tx:
+            assert tx.stock.lock([product])[product].available == 0
+
+    def test_rows_asked_for_in_opposite_orders_do_not_deadlock(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        ids = [stage.product(seller, stock=0) for _ in range(8)]
+
+        def restock(order: Sequence[ProductId]) -> None:
+            for _ in range(15):
+                with store.begin() as tx:
+                    stock = tx.stock.lock(order)
+                    assert list(stock) == sorted(order)
+                    for product in order:
+                        stock[product].adjust(1, NOW)
+                    tx.stock.save([stock[product] for product in order])
+
+        together(lambda: restock(ids), lambda: restock(ids[::-1]), lambda: restock(ids[4:] + ids[:4]))
+        with store.begin() as tx:
+            assert {stock.on_hand for stock in tx.stock.lock(ids).values()} == {45}
+
+
+def _product(id_: ProductId, seller: AccountId, name: str = "Cup") -> Product:
+    return Product.listed(id=id_, seller_id=seller, category_id=CATEGORY, name=name, price=usd(5), now=NOW)

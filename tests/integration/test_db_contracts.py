@@ -1,0 +1,42 @@
+"""The contract suites on PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from adapters.db.tables import categories, metadata
+from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
+from scalecommerce_core.ports import Store
+from scalecommerce_core.queries import Queries
+from scalecommerce_core.testing.contracts import QueriesContract, StoreContract
+
+
+@pytest.fixture(scope="module")
+def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
+    """One database for all of these tests: a new one for each would take most of the time."""
+    engine = database_engine(make_database())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            default = categories.c.id <= len(DEFAULT_CATEGORIES)
+            connection.execute(table.delete().where(~default) if table is categories else table.delete())
+    return PostgresStore(engine)
+
+
+class TestPostgresStore(StoreContract):
+    pass
+
+
+class TestPostgresQueries(QueriesContract):
+    @pytest.fixture
+    def queries(self, engine: Engine) -> Queries:
+        return PostgresQueries(engine)
