@@ -13,6 +13,7 @@ from scalecommerce_core.domain.text import SKU_LENGTH, text_errors
 
 # Guest sales share one account; the file names no customer for them.
 GUEST: Final = ""
+FIELDS: Final = 8
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?")
@@ -65,25 +66,25 @@ def read_lines(rows: Iterable[tuple[int, list[str]]]) -> Iterator[Line | Refused
 
 
 def _read(number: int, row: list[str]) -> Line | Refused:
-    try:
-        invoice, code, description, quantity_text, at_text, price_text, customer_text, country = row
-    except ValueError:
-        return Refused(number, Refusal.MISSING_FIELD if len(row) < 8 else Refusal.UNREADABLE)
-    invoice, code = invoice.strip(), code.strip()
-    if not (invoice and code and quantity_text and at_text and price_text):
-        return Refused(number, Refusal.MISSING_FIELD, code)
-    at, price, customer = _moment(at_text.strip()), _price(price_text.strip()), _customer(customer_text.strip())
-    quantity = _quantity(quantity_text.strip())
-    if at is None or customer is None or quantity is None or _unfit(code) or _unfit(invoice):
-        return Refused(number, Refusal.UNREADABLE, code)
-    if isinstance(price, Refusal):
-        return Refused(number, price, code)
+    if len(row) != FIELDS:
+        return Refused(number, Refusal.MISSING_FIELD if len(row) < FIELDS else Refusal.UNREADABLE)
+    invoice, code = _identifier(row[0]), _identifier(row[1])
+    quantity, at, price, customer = _quantity(row[3]), _moment(row[4]), _price(row[5]), _customer(row[6])
+    if isinstance(code, Refusal):
+        return Refused(number, code)
+    if (
+        isinstance(invoice, Refusal)
+        or isinstance(quantity, Refusal)
+        or isinstance(at, Refusal)
+        or isinstance(price, Refusal)
+        or isinstance(customer, Refusal)
+    ):
+        wrong = (value for value in (invoice, quantity, at, price, customer) if isinstance(value, Refusal))
+        return Refused(number, next(wrong), code)
     is_return = invoice[0] in "Cc"
     if why := _refusal(quantity, price, is_return=is_return):
         return Refused(number, why, code)
-    return Line(
-        number, invoice, code, description.strip(), abs(quantity), at, price, customer, country.strip(), is_return
-    )  # fmt: skip
+    return Line(number, invoice, code, row[2].strip(), abs(quantity), at, price, customer, row[7].strip(), is_return)
 
 
 def _refusal(quantity: int, price: int, *, is_return: bool) -> Refusal | None:
@@ -106,18 +107,27 @@ def _refusal(quantity: int, price: int, *, is_return: bool) -> Refusal | None:
 
 
 @lru_cache(maxsize=100_000)
-def _unfit(identifier: str) -> bool:
-    return bool(text_errors(identifier, at_most=SKU_LENGTH))
+def _identifier(text: str) -> str | Refusal:
+    text = text.strip()
+    if not text:
+        return Refusal.MISSING_FIELD
+    return Refusal.UNREADABLE if text_errors(text, at_most=SKU_LENGTH) else text
 
 
 @lru_cache(maxsize=100_000)
-def _quantity(text: str) -> int | None:
-    return int(text) if _WHOLE.fullmatch(text) else None
+def _quantity(text: str) -> int | Refusal:
+    text = text.strip()
+    if not text:
+        return Refusal.MISSING_FIELD
+    return int(text) if _WHOLE.fullmatch(text) else Refusal.UNREADABLE
 
 
 @lru_cache(maxsize=100_000)
 def _price(text: str) -> int | Refusal:
-    """Minor units, or what is wrong with it."""
+    """Minor units."""
+    text = text.strip()
+    if not text:
+        return Refusal.MISSING_FIELD
     if not _DECIMAL.fullmatch(text):
         return Refusal.UNREADABLE
     try:
@@ -127,15 +137,18 @@ def _price(text: str) -> int | Refusal:
 
 
 @lru_cache(maxsize=100_000)
-def _moment(text: str) -> datetime | None:
+def _moment(text: str) -> datetime | Refusal:
     """The file names no time zone: its times are kept as they are written, as UTC."""
+    text = text.strip()
+    if not text:
+        return Refusal.MISSING_FIELD
     for parse in (datetime.fromisoformat, _american):
         try:
             at = parse(text)
         except ValueError:
             continue
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    return None
+    return Refusal.UNREADABLE
 
 
 def _american(text: str) -> datetime:
@@ -144,9 +157,10 @@ def _american(text: str) -> datetime:
 
 
 @lru_cache(maxsize=100_000)
-def _customer(text: str) -> str | None:
-    """`17850.0` (a number in its first life) is customer 17850; None when it is neither a number nor blank."""
+def _customer(text: str) -> str | Refusal:
+    """`17850.0` (a number in its first life) is customer 17850; a blank is a guest."""
+    text = text.strip()
     if not text:
         return GUEST
     matched = _CUSTOMER.fullmatch(text)
-    return matched[1] if matched else None
+    return matched[1] if matched else Refusal.UNREADABLE

@@ -59,11 +59,11 @@ class Plan:
         return sum(line.quantity * line.price for purchase in self.purchases for line in purchase.lines)
 
 
-def plan_of(lines: Iterable[Line | Refused]) -> Plan:
+def plan_of(read_lines: Iterable[Line | Refused]) -> Plan:
     """Raise `CannotPlan` when a product's opening stock would pass what stock can be."""
     sorted_out = _SortedOut()
-    for line in lines:
-        sorted_out.take(line)
+    for read in read_lines:
+        sorted_out.take(read)
     purchases = sorted(sorted_out.purchases.values(), key=lambda purchase: (purchase.placed_at, purchase.invoice))
     returns = match_returns(purchases, sorted_out.returns)
     for purchase in purchases:
@@ -72,9 +72,8 @@ def plan_of(lines: Iterable[Line | Refused]) -> Plan:
         if matched.why_not is not None and not matched.units:
             sorted_out.refuse(matched.line.number, matched.why_not)
 
-    modes = daily_modes(
-        (line.code, purchase.placed_at.date(), line.price) for purchase in purchases for line in purchase.lines
-    )
+    dated = [(purchase.placed_at.date(), purchase.lines) for purchase in purchases]
+    modes = daily_modes((line.code, day, line.price) for day, lines in dated for line in lines)
     opening = opening_stock(purchases)
     return Plan(
         lines_read=sorted_out.lines_read,
@@ -90,11 +89,7 @@ def plan_of(lines: Iterable[Line | Refused]) -> Plan:
         returns=returns,
         refused={why: sorted(sorted_out.refused[why]) for why in Refusal if why in sorted_out.refused},
         countries=len({line.country for purchase in purchases for line in purchase.lines}),
-        off_list_lines=sum(
-            line.price != modes[line.code][purchase.placed_at.date()]
-            for purchase in purchases
-            for line in purchase.lines
-        ),
+        off_list_lines=sum(line.price != modes[line.code][day] for day, lines in dated for line in lines),
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ def daily_modes(sales: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, 
     A tie goes to the price of the day before, if it is among the tied (a price moves only when more lines say so),
     else to the lowest.
     """
-    counted: defaultdict[str, defaultdict[date, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
-    for code, day, price in sales:
-        counted[code][day][price] += 1
+    counted: defaultdict[str, defaultdict[date, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
+    for (code, day, price), lines in Counter(sales).items():
+        counted[code][day][price] = lines
     modes: dict[str, dict[date, int]] = {}
     for code, days in counted.items():
         in_force: int | None = None
