@@ -350,7 +350,7 @@ class Ordering:
         """
         with self._store.bulk() as tx:
             known = tx.orders.by_command([past.id for past in history])
-            new = [past for past in history if past.id not in known]
+            new = list({past.id: past for past in history if past.id not in known}.values())
             stock = tx.stock.lock({line.product_id for past in new for line in past.lines})
             ids = iter(tx.orders.next_ids(len(new)))
             # In parts, so that a store may write one while the next is made.
