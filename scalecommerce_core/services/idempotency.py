@@ -50,31 +50,38 @@ def once(
 
     Refusals are not stored: their keys are free again. Two commands of one batch with the same key are one.
     """
-    first: dict[tuple[AccountId, str], C] = {}
-    for command in commands:
+    # By position: the same command may stand in a batch twice.
+    first: dict[tuple[AccountId, str], int] = {}
+    for position, command in enumerate(commands):
         if command.idempotency is not None:
-            first.setdefault((command.owner, command.idempotency.key), command)
-    known = tx.idempotency.claim({key: _fingerprint(command) for key, command in first.items()}, now) if first else {}
-    fresh = [c for c in commands if c.idempotency is None or ((k := _key(c)) not in known and first[k] is c)]
-    done = dict(zip(map(id, fresh), work(fresh), strict=True))
+            first.setdefault(_key(command), position)
+    claims = {key: _fingerprint(commands[position]) for key, position in first.items()}
+    known = tx.idempotency.claim(claims, now) if claims else {}
+    fresh = [
+        position
+        for position, command in enumerate(commands)
+        if command.idempotency is None or ((key := _key(command)) not in known and first[key] == position)
+    ]
+    done = dict(zip(fresh, work([commands[position] for position in fresh]), strict=True))
 
     bodies: dict[tuple[AccountId, str], bytes] = {}
-    for key, command in first.items():
-        if key not in known and command.idempotency is not None:
-            outcome = done[id(command)]
+    for key, position in first.items():
+        idempotency = commands[position].idempotency
+        if key not in known and idempotency is not None:
+            outcome = done[position]
             if not isinstance(outcome, MarketError):
-                bodies[key] = command.idempotency.render(outcome)
+                bodies[key] = idempotency.render(outcome)
     if bodies:
         tx.idempotency.store(bodies)
     if refused := first.keys() - known.keys() - bodies.keys():
         tx.idempotency.release(refused)
 
-    def outcome_of(command: C) -> T | Replayed | MarketError:
-        if id(command) in done:
-            return done[id(command)]
+    def outcome_of(position: int, command: C) -> T | Replayed | MarketError:
+        if position in done:
+            return done[position]
         key = _key(command)
         earlier = known.get(key)
-        fingerprint = earlier.fingerprint if earlier is not None else _fingerprint(first[key])
+        fingerprint = earlier.fingerprint if earlier is not None else claims[key]
         body = earlier.body if earlier is not None else bodies.get(key)
         if fingerprint != _fingerprint(command):
             return IdempotencyKeyReused(
@@ -82,12 +89,12 @@ def once(
             )
         if body is not None:
             return Replayed(body)
-        twin = done.get(id(first[key]))
+        twin = done.get(first[key])
         if isinstance(twin, MarketError):
             return twin
         return IdempotencyKeyInFlight("The same request is being worked on: ask again in a moment.")
 
-    return [outcome_of(command) for command in commands]
+    return [outcome_of(position, command) for position, command in enumerate(commands)]
 
 
 def _key(command: Keyed) -> tuple[AccountId, str]:

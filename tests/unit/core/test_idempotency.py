@@ -88,6 +88,14 @@ def test_twins_in_one_batch_are_one(speaker: Speaker) -> None:
     assert speaker.said == ["a", "c"]
 
 
+def test_a_command_that_stands_in_a_batch_twice_is_its_own_twin(speaker: Speaker) -> None:
+    command = say("a", "k")
+    assert speaker.say(command, command) == ["A", Replayed(b"A")]
+    without_key = say("b")
+    assert speaker.say(without_key, without_key) == ["B", "B"]
+    assert speaker.said == ["a", "b", "b"]
+
+
 def test_a_refusal_frees_the_key(speaker: Speaker) -> None:
     (refused,) = speaker.say(say("no", "k"))
     assert isinstance(refused, NotFound)
