@@ -25,7 +25,7 @@ def with_repository(tx: Transaction, repository: str, **methods: object) -> Tran
 
 
 class TamperedStore:
-    """`before` is called ahead of each transaction, `after` behind its commit; use cases see what `tamper` makes of it."""
+    """Calls `before` ahead of each transaction, `after` behind its commit; use cases see what `tamper` makes of it."""
 
     def __init__(
         self,
