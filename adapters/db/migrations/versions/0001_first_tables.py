@@ -248,7 +248,6 @@ CREATE TABLE stock_movements (
     CONSTRAINT stock_movements_product_id_fk FOREIGN KEY(product_id) REFERENCES stock (product_id),
     CONSTRAINT stock_movements_order_id_fk FOREIGN KEY(order_id) REFERENCES orders (id)
 );
-CREATE INDEX stock_movements_product_id_idx ON stock_movements (product_id, id);
 
 CREATE TABLE pricing_policies (
     id BIGINT NOT NULL,
