@@ -6,12 +6,12 @@ from hypothesis import HealthCheck, settings
 
 # Deadlines measure the machine, and a slow machine is no bug.
 settings.register_profile(
-    "default", derandomize=True, max_examples=15, stateful_step_count=20, deadline=None, database=None
+    "default", derandomize=True, max_examples=15, stateful_step_count=40, deadline=None, database=None
 )
 settings.register_profile(
     "deep",
     max_examples=2_000,
-    stateful_step_count=80,
+    stateful_step_count=100,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
