@@ -1,6 +1,6 @@
 """The read side: frozen views and the queries that produce them. They load no aggregates and take no locks."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Generic, Protocol, TypeVar
@@ -307,5 +307,18 @@ class StockQueries(Protocol):
     def totals(self) -> Sequence[MovementTotal]: ...
 
 
-class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, Protocol):
+# --- everything
+
+
+class ExportQueries(Protocol):
+    """All rows of a kind, by id, in constant memory. What is written meanwhile may be seen, or not."""
+
+    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+        """Those that were not withdrawn, active or not; of one seller, if given."""
+        ...
+
+    def every_order(self) -> Iterator[OrderView]: ...
+
+
+class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, ExportQueries, Protocol):
     """All of the read side; an adapter usually implements it in one class."""

@@ -4,13 +4,12 @@ from sqlalchemy import Engine
 
 from adapters.db.reads.accounts import AccountReads
 from adapters.db.reads.books import StockReads
-from adapters.db.reads.orders import OrderReads
-from adapters.db.reads.products import ProductReads
+from adapters.db.reads.exports import ExportReads
 from adapters.db.reads.reader import Reader
 
 
-class PostgresQueries(AccountReads, ProductReads, OrderReads, StockReads):
+class PostgresQueries(AccountReads, ExportReads, StockReads):
     """`currency` is that of statistics without a product or a sale."""
 
     def __init__(self, engine: Engine, *, currency: str = "USD") -> None:
-        ProductReads.__init__(self, Reader(engine), currency)
+        ExportReads.__init__(self, Reader(engine), currency)

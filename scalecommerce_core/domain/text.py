@@ -1,5 +1,7 @@
 """What a text field may hold."""
 
+import re
+
 from scalecommerce_core.domain.errors import Invalid
 
 NAME_LENGTH = 100
@@ -7,6 +9,7 @@ BRAND_LENGTH = 100
 DESCRIPTION_LENGTH = 10_000
 BIO_LENGTH = 1_000
 SKU_LENGTH = 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
@@ -18,7 +21,7 @@ def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
         said.append("This must not be blank." if at_least == 1 else f"At least {at_least} characters are wanted.")
     if "\x00" in value:
         said.append("NUL characters are not allowed.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _SURROGATE.search(value):
         said.append("Lone surrogates are not text.")
     return said
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Final, TypeVar
@@ -243,6 +243,17 @@ class MemoryQueries:
             updated_at=order.updated_at,
             expires_at=order.expires_at,
         )
+
+    # --- everything
+
+    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+        for product in sorted(self._tables.products.all(), key=lambda product: product.id):
+            if product.withdrawn_at is None and seller in {None, product.seller_id}:
+                yield self._view(product)
+
+    def every_order(self) -> Iterator[OrderView]:
+        for order in sorted(self._tables.orders.all(), key=lambda order: order.id):
+            yield self._order_view(order)
 
     # --- the books
 

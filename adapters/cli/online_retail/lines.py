@@ -145,7 +145,7 @@ def _moment(text: str) -> datetime | Refusal:
     for parse in (datetime.fromisoformat, _american):
         try:
             at = parse(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return Refusal.UNREADABLE
