@@ -63,6 +63,8 @@ def database_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout.total_seconds(),
+        # Errors are logged; what people wrote, and hashes of their passwords, are not.
+        hide_parameters=True,
         # Under load the same few connections are used again and again; the others may go idle.
         pool_use_lifo=True,
     )

@@ -25,9 +25,7 @@ PATIENCE: Final = timedelta(minutes=10)
 def upgrade(url: str) -> None:
     """Run the migrations that are missing; a no-op when none are. Raise `Unavailable`."""
     with _connected(url) as connection, _turn(connection):
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        run_to(connection, "head")
         connection.commit()
 
 
@@ -40,6 +38,13 @@ def current(url: str) -> str | None:
 def is_current(url: str) -> bool:
     """Whether `upgrade` would have nothing to do. Raise `Unavailable`."""
     return current(url) == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def run_to(connection: Connection, revision: str) -> None:
+    """Up to "head", the newest, or another revision; down to "base", before the first."""
+    config = _config()
+    config.attributes["connection"] = connection
+    (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
 def _config() -> Config:

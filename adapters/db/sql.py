@@ -1,5 +1,6 @@
 """The connection of one transaction, with the driver's errors translated."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
@@ -23,6 +24,8 @@ class Sql:
     def __init__(self, connection: Connection, behind: WriteBehind | None = None) -> None:
         self._connection = connection
         self._behind = behind
+        self.copied: Counter[str] = Counter()
+        """Rows that went in by COPY, by table."""
 
     def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
@@ -63,6 +66,7 @@ class Sql:
         driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
         with translated(), driver.cursor() as cursor, cursor.copy(insert.copy.encode()) as copy:
             copy.write(insert.lines(rows))
+        self.copied[insert.table] += len(rows)
 
     def returning(self, statement: str, parameters: Mapping[str, object]) -> Sequence[FetchedRow[*tuple[Any, ...]]]:
         """Run a statement of `batches` that was extended to answer with rows."""

@@ -1,11 +1,11 @@
 """`ports.Store` on PostgreSQL: every load locks its rows in order, every save is one statement per table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from adapters.db.behind import write_behind
 from adapters.db.errors import translated
@@ -20,6 +20,11 @@ from scalecommerce_core.ports import Transaction
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
 """An import waits for buyers rather than fail."""
+GROWN: Final = 0.2
+"""The statistics of a table are made anew when this part of it came in at once, as autovacuum would do later."""
+_ROWS_KNOWN: Final = text(
+    "SELECT relname, greatest(reltuples, 0) FROM pg_class WHERE oid = ANY (CAST(:tables AS regclass[]))"
+)
 
 
 class PostgresStore:
@@ -43,7 +48,19 @@ class PostgresStore:
             )
             # Inside the transaction's block, so that every write is done before the commit.
             with write_behind() as behind:
-                yield PostgresTransaction(Sql(connection, behind))
+                sql = Sql(connection, behind)
+                yield PostgresTransaction(sql)
+        self._analyze(sql.copied)
+
+    def _analyze(self, copied: Mapping[str, int]) -> None:
+        """Let the planner know of tables that have grown much: autovacuum would tell it a minute later, and until
+        then every query would be planned for the few rows that there were.
+        """
+        with translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table, rows in connection.execute(_ROWS_KNOWN, {"tables": list(copied)}).all():
+                if copied[table] > GROWN * rows:
+                    # Whoever has it locked (autovacuum, a migration) will see to it.
+                    connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {table}")
 
 
 class PostgresTransaction:

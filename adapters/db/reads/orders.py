@@ -8,13 +8,12 @@ from attrs import frozen
 from sqlalchemy import BigInteger, Select, bindparam, func, select
 
 from adapters.db.batches import among, id_array
-from adapters.db.reads.pages import BIGINT, Keyset, page_of, three, which
+from adapters.db.reads.pages import Keyset, page_of, three, values_of, which
 from adapters.db.reads.reader import Reader, Rows
 from adapters.db.tables import order_lines, orders, products
-from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
-from scalecommerce_core.queries import OrderLineView, OrderView, Page, PageRequest, SaleView
+from scalecommerce_core.queries import Key, OrderLineView, OrderView, Page, PageRequest, SaleView
 
 # --- orders
 
@@ -175,11 +174,9 @@ def _by_position(page: PageRequest) -> PageRequest:
     return PageRequest(page.size, _split(page.after), _split(page.before))
 
 
-def _split(key: Sequence[object] | None) -> tuple[int, int] | None:
-    match key:
-        case None:
-            return None
-        case [int(line_id)] if line_id in BIGINT:
-            return divmod(line_id, LINE_ID_SPAN)
-        case _:
-            raise Invalid.field("cursor", "This cursor does not belong to this list.")
+def _split(key: Key | None) -> Key | None:
+    if key is None:
+        return None
+    (line_id,) = values_of(key, [int])
+    order_id, position = divmod(line_id, LINE_ID_SPAN)
+    return order_id, position

@@ -45,16 +45,20 @@ class Keyset:
         values: dict[str, object] = {"limit": request.size + 1}
         key = request.before if request.before is not None else request.after
         if key is not None:
-            if len(key) != len(self.columns):
-                raise _foreign_key()
-            for index, (part, kind) in enumerate(zip(key, self.kinds, strict=True)):
-                values[f"key_{index}"] = _value(part, kind)
+            values |= {f"key_{index}": value for index, value in enumerate(values_of(key, self.kinds))}
         return values
 
 
 def key_of(values: Sequence[Any]) -> Key:
     """Sort values as JSON scalars."""
     return tuple(value.isoformat() if isinstance(value, datetime) else value for value in values)
+
+
+def values_of(key: Key, kinds: Sequence[type]) -> list[Any]:
+    """Sort values out of a key; raise `Invalid` if they are not of these kinds."""
+    if len(key) != len(kinds):
+        raise _foreign_key()
+    return [_value(part, kind) for part, kind in zip(key, kinds, strict=True)]
 
 
 def _value(part: object, kind: type) -> object:

@@ -1,7 +1,7 @@
 """Runs the statements of the read side: one at a time, in autocommit, so that no transaction is held open."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Engine, Executable, Row, text
 
@@ -12,31 +12,41 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
 class Reader:
+    """Reads again, once, when the connection turns out to be broken: after a restart of the database the pool learns
+    only by use, and reading twice is harmless.
+    """
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def rows(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Rows:
-        """Read again, once, when the connection turns out to be broken: after a restart of the database the pool
-        learns only by use, and reading twice is harmless.
-        """
-        try:
-            return self._read(statement, parameters)
-        except ConnectionLost:
-            return self._read(statement, parameters)
 
-    def _read(self, statement: Executable, parameters: Mapping[str, object] | None) -> Rows:
-        with translated(), self._autocommit.connect() as connection:
-            return connection.execute(statement, parameters).all()
+        def read() -> Rows:
+            with translated(), self._autocommit.connect() as connection:
+                return connection.execute(statement, parameters).all()
+
+        return _twice(read)
 
     def rows_with(
         self, settings: Mapping[str, str], statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> Rows:
         """As `rows`, under other settings of the server, for this statement only."""
-        with translated(), self._engine.begin() as connection:
-            for name, value in settings.items():
-                connection.execute(_SET, {"name": name, "value": value})
-            return connection.execute(statement, parameters).all()
+
+        def read() -> Rows:
+            with translated(), self._engine.begin() as connection:
+                for name, value in settings.items():
+                    connection.execute(_SET, {"name": name, "value": value})
+                return connection.execute(statement, parameters).all()
+
+        return _twice(read)
 
 
-_SET = text("SELECT set_config(:name, :value, true)")
+def _twice(read: Callable[[], Rows]) -> Rows:
+    try:
+        return read()
+    except ConnectionLost:
+        return read()
+
+
+_SET: Final = text("SELECT set_config(:name, :value, true)")

@@ -1,0 +1,256 @@
+"""Several transactions at once: who waits for whom, for how long, and what the database itself refuses."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, PayOrder, PlaceOrder, WantedLine
+from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
+
+IMPATIENT = timedelta(milliseconds=100)
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresStore:
+    return PostgresStore(engine)
+
+
+@pytest.fixture
+def impatient(engine: Engine) -> PostgresStore:
+    return PostgresStore(engine, lock_timeout=IMPATIENT)
+
+
+def in_another_thread(work: Callable[[], object]) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result(timeout=20)
+
+
+def deadlocks(engine: Engine) -> int:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()"))
+        found: int = connection.scalar(
+            text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        )
+        return found
+
+
+# --- the database's own rules
+
+
+IMPOSSIBLE = (
+    "UPDATE stock SET reserved = on_hand + 1",
+    "UPDATE stock SET reserved = -1",
+    "UPDATE products SET price = 0",
+    "UPDATE products SET withdrawn_at = now()",
+    "UPDATE orders SET status = 'PAID'",
+    "UPDATE orders SET status = 'PENDING'",
+    "UPDATE orders SET status = 'LOST'",
+    "UPDATE order_lines SET refunded = quantity + 1",
+    "UPDATE order_lines SET seller_id = (SELECT buyer_id FROM orders)",
+    "UPDATE order_lines SET quantity = 0",
+    "UPDATE accounts SET email = upper(email)",
+    "INSERT INTO price_history SELECT * FROM price_history",
+    "INSERT INTO stock_movements (product_id, quantity, kind, at) SELECT product_id, 1, 'sale', now() FROM stock",
+    "DELETE FROM products",
+    "DELETE FROM orders",
+)
+
+
+def test_the_database_refuses_the_impossible(engine: Engine, store: PostgresStore, subtests: pytest.Subtests) -> None:
+    stage = Stage(store)
+    stage.order(stage.account(), {stage.product(stock=2): 1})
+    for statement in IMPOSSIBLE:
+        with subtests.test(statement), pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.execute(text(statement))
+
+
+def test_an_oversell_that_the_code_would_let_pass_is_an_error(store: PostgresStore) -> None:
+    product = Stage(store).product(stock=1)
+    with store.begin() as tx:
+        stock = tx.stock.lock([product])[product]
+    stock.reserved = 2
+    with pytest.raises(IntegrityError, match="stock_never_oversold"), store.begin() as tx:
+        tx.stock.save([stock])
+
+
+# --- waiting
+
+
+def test_a_row_that_stays_locked_aborts_whoever_waits(store: PostgresStore, impatient: PostgresStore) -> None:
+    product = Stage(store).product()
+
+    def wait() -> None:
+        with pytest.raises(TransactionAborted), impatient.begin() as other:
+            other.stock.lock([product])
+
+    with store.begin() as tx:
+        tx.stock.lock([product])
+        in_another_thread(wait)
+
+
+def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
+    store: PostgresStore, impatient: PostgresStore
+) -> None:
+    stage = Stage(store)
+    buyer, product = stage.account(), stage.product()
+
+    def buy() -> None:
+        with impatient.begin() as other:
+            (id_,) = other.orders.next_ids(1)
+            other.orders.add([placed(other, id_, buyer, {product: 1})])
+            other.stock.lock([product])
+            other.products.add_views({product: 1}, NOW)
+
+    with store.begin() as tx:
+        found = tx.products.lock([product])[product]
+        found.edit(NOW, name="Kettle")
+        tx.products.save([found])
+        in_another_thread(buy)
+
+
+def test_a_key_in_flight_is_waited_for_and_then_reported(store: PostgresStore, impatient: PostgresStore) -> None:
+    owner = Stage(store).account()
+
+    def twin() -> None:
+        with pytest.raises(IdempotencyKeyInFlight), impatient.begin() as other:
+            other.idempotency.claim({(owner, "k"): b"print"}, NOW)
+
+    with store.begin() as tx:
+        tx.idempotency.claim({(owner, "k"): b"print"}, NOW)
+        in_another_thread(twin)
+
+
+def test_a_second_decider_leaves_at_once(store: PostgresStore, impatient: PostgresStore) -> None:
+    stage = Stage(store)
+    order_id = stage.order(stage.account(), {stage.product(): 1})
+
+    def second() -> None:
+        with impatient.begin() as other:
+            assert other.orders.claim_undecided(10, NOW) == ()
+
+    with store.begin() as tx:
+        assert [order.id for order in tx.orders.claim_undecided(10, NOW)] == [order_id]
+        in_another_thread(second)
+    with store.begin() as tx:
+        assert len(tx.orders.claim_undecided(10, NOW)) == 1
+
+
+def test_expiry_passes_over_orders_that_others_hold(store: PostgresStore, impatient: PostgresStore) -> None:
+    stage = Stage(store)
+    buyer, product = stage.account(), stage.product()
+    held, free = (stage.order(buyer, {product: 1}, OrderStatus.PENDING) for _ in range(2))
+
+    def expire() -> None:
+        with impatient.begin() as other:
+            claimed = other.orders.claim_expired(10, NOW + timedelta(days=9))
+            assert [order.id for order in claimed] == [free]
+
+    with store.begin() as tx:
+        tx.orders.lock([held])
+        in_another_thread(expire)
+
+
+def test_a_decided_order_is_not_claimed_by_one_that_waited(store: PostgresStore) -> None:
+    """A cancellation that commits while the decider waits for the row must not be decided over."""
+    stage = Stage(store)
+    order_id = stage.order(stage.account(), {stage.product(): 1})
+    claims: list[list[OrderId]] = []
+
+    def decide() -> None:
+        with store.begin() as other:
+            claims.append([order.id for order in other.orders.claim_undecided(10, NOW)])
+
+    with ThreadPoolExecutor(1) as thread:
+        with store.begin() as tx:
+            order = tx.orders.lock([order_id])[order_id]
+            waiting = thread.submit(decide)
+            order.cancel({}, NOW)
+            tx.orders.save([order])
+        waiting.result(timeout=20)
+    assert claims == [[]]
+
+
+# --- everything at once
+
+
+def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: PostgresStore) -> None:
+    stage = Stage(store)
+    seller = stage.account()
+    buyers = [stage.account() for _ in range(4)]
+    products = [stage.product(seller, stock=60) for _ in range(6)]
+    ordering = Ordering(store, SettableClock(NOW))
+    stop = threading.Event()
+
+    def buy(seed: int) -> None:
+        choice = random.Random(seed)
+        mine: list[OrderId] = []
+        for _ in range(25):
+            commands = [_basket(choice, buyers[seed], products) for _ in range(choice.randint(1, 4))]
+            mine += [placed.id for placed in ordering.place(commands) if isinstance(placed, Order)]
+            picked = choice.sample(mine, 3) if len(mine) > 3 else mine
+            ordering.pay([PayOrder(order_id, buyers[seed]) for order_id in picked[:2]])
+            ordering.cancel([CancelOrder(order_id, buyers[seed]) for order_id in picked[2:]])
+
+    def decide() -> None:
+        while not stop.is_set():
+            ordering.decide(20)
+
+    with ThreadPoolExecutor(6) as threads:
+        deciders = [threads.submit(decide) for _ in range(2)]
+        try:
+            for buying in [threads.submit(buy, seed) for seed in range(4)]:
+                buying.result(timeout=60)
+        finally:
+            stop.set()
+        for deciding in deciders:
+            deciding.result(timeout=60)
+    while ordering.decide().total:
+        pass
+    assert PostgresQueries(engine).discrepancies() == []
+    with store.begin() as tx:
+        stock = tx.stock.lock(products)
+    assert all(0 <= one.reserved <= one.on_hand <= 60 for one in stock.values())
+    assert deadlocks(engine) == 0
+
+
+def _basket(choice: random.Random, buyer: AccountId, products: list[ProductId]) -> PlaceOrder:
+    wanted = choice.sample(products, choice.randint(1, 4))
+    lines = [WantedLine(product, choice.randint(1, 3)) for product in wanted]
+    return PlaceOrder(CommandId(uuid4()), buyer, lines)
+
+
+def test_one_product_and_many_buyers_sell_it_once(store: PostgresStore) -> None:
+    stage = Stage(store)
+    product = stage.product(stock=7)
+    buyer = stage.account()
+    ordering = Ordering(store, SettableClock(NOW))
+    orders = [ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, 1)])]) for _ in range(20)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: ordering.decide(3), range(30)))
+    while ordering.decide(50).total:
+        pass
+    with store.begin() as tx:
+        found = tx.orders.lock([order.id for (order,) in orders if isinstance(order, Order)])
+    statuses = [order.status for order in found.values()]
+    assert statuses == [OrderStatus.PENDING] * 7 + [OrderStatus.REJECTED] * 13

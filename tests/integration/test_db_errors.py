@@ -1,0 +1,224 @@
+"""What goes wrong between us and the database, in the words of the ports; and how it goes on afterwards."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from itertools import product
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from adapters.db.engine import database_engine
+from adapters.db.errors import translated
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.errors import ConnectionLost, Invalid, TransactionAborted, Unavailable
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.product import Product
+from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.queries import Key, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.services import ordering
+from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing.contracts.stage import NOW, Stage
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresStore:
+    return PostgresStore(engine)
+
+
+@pytest.fixture
+def cut(database: str, administrator: psycopg.Connection) -> Callable[[], None]:
+    """Cuts all connections to the test's database, as a restart does."""
+    name = database.partition("?")[0].rpartition("/")[2]
+
+    def cut() -> None:
+        administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+    return cut
+
+
+# --- translation
+
+
+def test_a_deadlock_aborts_one_transaction_and_spares_the_other(store: PostgresStore) -> None:
+    stage = Stage(store)
+    first, second = stage.product(), stage.product()
+    both = threading.Barrier(2)
+
+    def lock(one: ProductId, other: ProductId) -> str:
+        try:
+            with store.begin() as tx:
+                tx.stock.lock([one])
+                both.wait(10)
+                tx.stock.lock([other])  # one after the other, in no common order: the mistake itself
+        except TransactionAborted:
+            return "aborted"
+        return "done"
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(lock, [first, second], [second, first])) == ["aborted", "done"]
+
+
+def test_a_serialization_failure_is_an_aborted_transaction(engine: Engine, store: PostgresStore) -> None:
+    Stage(store).product()
+    change = text("UPDATE stock SET on_hand = on_hand + 1")
+    with engine.execution_options(isolation_level="REPEATABLE READ").connect() as late:
+        late.execute(text("SELECT FROM stock"))
+        with engine.begin() as early:
+            early.execute(change)
+        with pytest.raises(TransactionAborted), translated():
+            late.execute(change)
+
+
+def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
+    engine = database_engine(database, statement_timeout=timedelta(milliseconds=50))
+    with pytest.raises(Unavailable, match="in time"), translated(), engine.connect() as connection:
+        connection.execute(text("SELECT pg_sleep(5)"))
+    engine.dispose()
+
+
+def test_a_pool_that_is_used_up_is_unavailable(database: str) -> None:
+    engine = database_engine(database, pool_size=1, max_overflow=0, pool_timeout=timedelta(milliseconds=50))
+    store = PostgresStore(engine)
+    with store.begin(), pytest.raises(Unavailable, match="in use"), store.begin():
+        pass
+    engine.dispose()
+
+
+def test_a_server_that_is_away_is_unavailable() -> None:
+    engine = database_engine("postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(Unavailable) as away, PostgresStore(engine).begin():
+        pass
+    assert not isinstance(away.value, ConnectionLost)
+    with pytest.raises(Unavailable):
+        PostgresQueries(engine).categories()
+    engine.dispose()
+
+
+def test_unique_fields_have_names_and_other_mistakes_are_our_own(engine: Engine, store: PostgresStore) -> None:
+    stage = Stage(store)
+    buyer, product = stage.account("kara@example.com"), stage.product()
+    order_id = stage.order(buyer, {product: 1})
+    with store.begin() as tx:
+        order = tx.orders.lock([order_id])[order_id]
+        (other_id,) = tx.orders.next_ids(1)
+    twin = Order(other_id, order.command_id, buyer, "USD", order.lines, NOW, NOW)
+    with pytest.raises(Duplicate) as duplicate, store.begin() as tx:
+        tx.orders.add([twin])
+    assert duplicate.value.field == "command_id"
+    nobodys = Product.listed(
+        id=ProductId(10**9),
+        seller_id=AccountId(10**9),
+        category_id=CategoryId(1),
+        name="Cup",
+        price=Money(1, "USD"),
+        now=NOW,
+    )
+    with pytest.raises(IntegrityError, match="products_seller_id_fk"), store.begin() as tx:
+        tx.products.add([nobodys])
+    with pytest.raises(ProgrammingError), translated(), engine.connect() as connection:
+        connection.execute(text("SELECT nonsense"))
+
+
+def test_errors_of_the_database_do_not_show_what_people_wrote(store: PostgresStore) -> None:
+    stage = Stage(store)
+    stage.account("kara@example.com")
+    with pytest.raises(Duplicate) as duplicate:
+        stage.account("kara@example.com", bio="a secret")
+    assert "a secret" not in str(duplicate.value.__cause__)
+
+
+# --- lost connections
+
+
+def test_a_connection_that_breaks_is_reported_and_replaced(store: PostgresStore, cut: Callable[[], None]) -> None:
+    product = Stage(store).product(stock=5)
+
+    def lose() -> None:
+        with store.begin() as tx:
+            cut()
+            tx.stock.lock([product])
+
+    with pytest.raises(ConnectionLost):
+        lose()
+    with store.begin() as tx:
+        assert tx.stock.lock([product])[product].on_hand == 5
+
+
+def test_reads_survive_a_restart_of_the_database(engine: Engine, cut: Callable[[], None]) -> None:
+    queries = PostgresQueries(engine)
+    assert len(queries.categories()) == 20
+    cut()
+    assert len(queries.categories()) == 20
+    search = ProductFilter(search="zzzz")
+    queries.search(search, PageRequest())
+    cut()
+    assert queries.search(search, PageRequest()).rows == ()
+
+
+def test_a_lost_commit_reply_does_not_place_an_order_twice(
+    engine: Engine, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(store)
+    buyer, product = stage.account(), stage.product()
+    intake = ordering.Ordering(store, SettableClock(NOW))
+    commit = engine.dialect.do_commit
+    lost: list[str] = []
+
+    def commit_and_lose(connection: object) -> None:
+        commit(connection)  # type: ignore[arg-type]  # whatever SQLAlchemy gives
+        if not lost:
+            lost.append("reply")
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(engine.dialect, "do_commit", commit_and_lose)
+    command = ordering.PlaceOrder(CommandId(uuid4()), buyer, [ordering.WantedLine(product, 1)])
+    (placed,) = intake.place([command])
+    assert lost == ["reply"]
+    assert isinstance(placed, Order)
+    queries = PostgresQueries(engine)
+    assert [order.id for order in queries.of_buyer(buyer, PageRequest()).rows] == [placed.id]
+
+
+# --- keys of pages that we did not make
+
+
+Fetch = Callable[[PageRequest], object]
+FOREIGN_TO_NUMBERS: list[Key] = [(), ("1",), (None,), (1, 2), (True,), (10**30,)]
+FOREIGN_TO_PRODUCTS: list[Key] = [
+    (), (1,), (1, 2, 3), ("x", 1), ("2026-03-01", 1), (None, None), (True, 1), (1.5, 1), (1, 10**30), ("~",),
+]  # fmt: skip
+
+
+def test_a_key_of_another_list_is_refused(engine: Engine) -> None:
+    queries = PostgresQueries(engine)
+    someone = AccountId(1)
+    numbered: list[Fetch] = [
+        queries.accounts,
+        partial(queries.of_buyer, someone),
+        partial(queries.sales, someone),
+    ]
+    searches: list[Fetch] = [
+        partial(queries.search, ProductFilter(search="tea", ordering=ordering)) for ordering in Ordering
+    ]
+    cases: list[tuple[Fetch, Key]] = [*product(numbered, FOREIGN_TO_NUMBERS), *product(searches, FOREIGN_TO_PRODUCTS)]
+    for fetch, key in cases:
+        for page in (PageRequest(after=key), PageRequest(before=key)):
+            with pytest.raises(Invalid) as refused:
+                fetch(page)
+            assert refused.value.errors.keys() == {"cursor"}

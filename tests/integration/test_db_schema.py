@@ -1,0 +1,142 @@
+"""Migrations: they make the tables that the code knows, once, whoever starts first."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy import Connection, Engine, text
+
+from adapters.db import migrate
+from adapters.db.engine import database_engine, database_url
+from adapters.db.tables import metadata
+from scalecommerce_core.domain.errors import Unavailable
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_database(postgres_url: str, administrator: psycopg.Connection) -> Iterator[str]:
+    name = "never_migrated"
+    administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield database_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+# What Alembic does not compare: CHECK constraints, storage options, generated columns, indexes to the letter.
+DETAILS = """
+SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = CAST(:schema AS regnamespace) AND contype <> 'n'
+UNION ALL
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relnamespace = CAST(:schema AS regnamespace)
+UNION ALL
+SELECT oid::regclass::text, coalesce(array_to_string(reloptions, ','), '') FROM pg_class
+WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind = 'r'
+UNION ALL
+SELECT attrelid::regclass || '.' || attname,
+    concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attgenerated, attidentity, pg_get_expr(adbin, adrelid))
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind = 'r' AND attnum > 0
+"""
+
+
+def _details(connection: Connection, schema: str) -> dict[str, str]:
+    connection.execute(text(f"SET LOCAL search_path = {schema}, public"))
+    rows = connection.execute(text(DETAILS), {"schema": schema}).all()
+    return {
+        name: definition.replace(f"{schema}.", "")
+        for name, definition in rows
+        if not name.startswith("alembic_version")
+    }
+
+
+def test_they_agree_in_every_constraint_and_option(engine: Engine) -> None:
+    with engine.connect() as connection:
+        migrated = _details(connection, "public")
+        connection.execute(text("CREATE SCHEMA model"))
+        connection.execute(text("SET LOCAL search_path = model, public"))
+        metadata.create_all(connection, checkfirst=False)
+        assert _details(connection, "model") == migrated
+        assert "stock stock_never_oversold" in migrated
+
+
+def test_any_number_of_processes_may_migrate_at_once(empty_database: str) -> None:
+    assert migrate.current(empty_database) is None
+    assert not migrate.is_current(empty_database)
+    failures: list[BaseException] = []
+
+    def upgrade() -> None:
+        try:
+            migrate.upgrade(empty_database)
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            failures.append(error)
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert migrate.is_current(empty_database)
+    migrate.upgrade(empty_database)
+    with psycopg.connect(empty_database.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT count(*) FROM categories").fetchone() == (20,)
+
+
+def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty_database: str) -> None:
+    migrate.upgrade(empty_database)
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.run_to(connection, "base")
+        left = connection.scalar(
+            text("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')")
+        )
+        assert left == 1  # Alembic's own table
+    engine.dispose()
+    assert not migrate.is_current(empty_database)
+    migrate.upgrade(empty_database)
+    assert migrate.is_current(empty_database)
+
+
+def test_a_database_that_is_away_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        migrate.current("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+@pytest.mark.parametrize("url", ["", "no url", "mysql://root@localhost/shop", "sqlite:///shop.db"])
+def test_only_postgresql_will_do(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://"):
+        database_engine(url)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_sessions_have_their_limits_and_speak_utc(database: str, scheme: str) -> None:
+    url = database_url(database).set(drivername=scheme).render_as_string(hide_password=False)
+    engine = database_engine(url, application_name="a test")
+    with engine.connect() as connection:
+        shown = {
+            name: connection.scalar(text(f"SHOW {name}"))
+            for name in ("timezone", "statement_timeout", "lock_timeout", "application_name")
+        }
+    engine.dispose()
+    assert shown == {
+        "timezone": "UTC",
+        "statement_timeout": "30s",
+        "lock_timeout": "5s",
+        "application_name": "a test",
+    }

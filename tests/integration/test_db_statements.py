@@ -1,0 +1,277 @@
+"""What reaches the server: as many statements for a hundred rows as for one, and indexes for whatever is hot."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import frozen
+from sqlalchemy import Engine, event, text
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order, OrderLine, OrderStatus
+from scalecommerce_core.domain.product import Product
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import Transaction
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+PEOPLE, PRODUCTS, ORDERS = 400, 20_000, 20_000
+WORDS = (
+    "tea", "pot", "kettle", "copper", "steel", "garden", "chair", "wireless", "lamp", "cable", "desk", "running",
+    "shoe", "winter", "jacket", "leather", "bag", "чайник", "лампа", "стул", "беспроводные", "наушники", "ботинки",
+)  # fmt: skip
+
+
+@frozen
+class Shop:
+    """Twenty thousand products and orders, spread evenly; some orders are still CREATED or PENDING."""
+
+    engine: Engine
+    people: list[AccountId]
+    products: list[ProductId]
+    orders: list[OrderId]
+
+    @property
+    def store(self) -> PostgresStore:
+        return PostgresStore(self.engine)
+
+    @property
+    def queries(self) -> PostgresQueries:
+        return PostgresQueries(self.engine)
+
+
+@pytest.fixture(scope="module")
+def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
+    engine = database_engine(make_database())
+    store = PostgresStore(engine)
+    with store.bulk() as tx:
+        people = list(tx.accounts.next_ids(PEOPLE))
+        tx.accounts.add([Account(id_, f"person-{id_}@example.com", None, NOW) for id_ in people])
+        products = list(tx.products.next_ids(PRODUCTS))
+        tx.products.add([_product(id_, people) for id_ in products])
+        tx.stock.add([Stock.opened(id_, 100, NOW) for id_ in products])
+        orders = list(tx.orders.next_ids(ORDERS))
+        tx.orders.add([_order(id_, people, products) for id_ in orders])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    yield Shop(engine, people, products, orders)
+    engine.dispose()
+
+
+def _product(id_: ProductId, people: list[AccountId]) -> Product:
+    words = [WORDS[id_ * step % len(WORDS)] for step in (1, 3, 7)]
+    product = Product.listed(
+        id=id_,
+        seller_id=people[id_ % 40],
+        category_id=CategoryId(id_ % 20 + 1),
+        name=f"{' '.join(words)} {id_:06}",
+        price=Money(100 + id_ % 5_000, "USD"),
+        now=NOW + id_ * SECOND,
+        brand=f"Brand {id_ % 200}",
+        description=" ".join(WORDS[id_ * step % len(WORDS)] for step in range(2, 12)),
+        sku=f"SKU-{id_}",
+    )
+    product.events.clear()
+    return product
+
+
+def _order(
+    id_: OrderId, people: list[AccountId], products: list[ProductId], status: OrderStatus | None = None
+) -> Order:
+    lines = []
+    for position in range(3):
+        product = products[(id_ * 7 + position * 131) % len(products)]
+        lines.append(OrderLine(position, product, people[product % 40], 1, 500))
+    open_status = {0: OrderStatus.CREATED, 1: OrderStatus.PENDING}
+    status = status or open_status.get(id_ % 100, OrderStatus.PAID)
+    return Order(
+        id=id_,
+        command_id=CommandId(uuid4()),
+        buyer_id=people[id_ % len(people)],
+        currency="USD",
+        lines=tuple(lines),
+        created_at=NOW + id_ * SECOND,
+        updated_at=NOW,
+        status=status,
+        expires_at=NOW + id_ * SECOND if status is OrderStatus.PENDING else None,
+        paid_at=NOW + id_ * SECOND if status is OrderStatus.PAID else None,
+    )
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that run meanwhile, with their parameters."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+# --- constant statement counts
+
+Read = Callable[[Shop, int], Any]
+READS: dict[str, tuple[int, Read]] = {
+    "accounts": (1, lambda s, n: s.queries.accounts(PageRequest(n)).rows),
+    "orders of a buyer": (1, lambda s, n: s.queries.of_buyer(s.people[0], PageRequest(n)).rows),
+    "orders": (1, lambda s, n: s.queries.orders(s.orders[:n])),
+    "sales": (1, lambda s, n: s.queries.sales(s.people[0], PageRequest(n)).rows),
+    "newest products": (1, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
+    "search by words": (1, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
+    "search by spelling": (3, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
+    "products": (1, lambda s, n: s.queries.products(s.products[:n])),
+    "codes": (1, lambda s, n: s.queries.by_sku(s.people[0], [f"SKU-{40 * k}" for k in range(1, n + 1)])),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(shop: Shop, name: str) -> None:
+    expected, read = READS[name]
+    for size in (1, 50, 100):
+        with recorded(shop.engine) as statements:
+            found = read(shop, size)
+        assert 1 <= len(found) <= size
+        assert len(found) in {size, 50}  # a buyer has fifty orders
+        assert len(statements) == expected
+
+
+def test_facets_and_statistics_take_one_statement(shop: Shop) -> None:
+    with recorded(shop.engine) as statements:
+        shop.queries.facets(ProductFilter(search="kettle"), list(Facet))
+        shop.queries.seller_stats(shop.people[0])
+        shop.queries.price_history(shop.products[0], NOW)
+    assert len(statements) == 3
+
+
+class _Undone(Exception):
+    pass
+
+
+def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
+    counts = set()
+    for size in (1, 100):
+
+        def place_and_decide(tx: Transaction, size: int = size) -> None:
+            ids = tx.orders.next_ids(size)
+            tx.orders.add([_order(id_, shop.people, shop.products, OrderStatus.CREATED) for id_ in ids])
+            orders = tx.orders.lock(ids)
+            stock = tx.stock.lock({line.product_id for order in orders.values() for line in order.lines})
+            for order in orders.values():
+                order.decide(stock, NOW, NOW)
+            tx.orders.save(list(orders.values()))
+            tx.stock.save(list(stock.values()))
+            raise _Undone
+
+        with recorded(shop.engine) as statements, pytest.raises(_Undone), shop.store.begin() as tx:
+            place_and_decide(tx)
+        counts.add(len(statements))
+    assert counts == {10}
+
+
+# --- plans
+
+LAST = PRODUCTS // 2
+FIRST = PageRequest()
+
+
+def _search(wanted: ProductFilter, page: PageRequest = FIRST) -> Callable[[Shop], object]:
+    return lambda shop: shop.queries.search(wanted, page)
+
+
+def _in_transaction(work: Callable[[Transaction, Shop], object]) -> Callable[[Shop], object]:
+    def run(shop: Shop) -> None:
+        with shop.store.begin() as tx:
+            work(tx, shop)
+
+    return run
+
+
+def _signals(tx: Transaction, shop: Shop) -> None:
+    policy = PricingPolicy(tx.policies.next_ids(1)[0], shop.people[3], "keep cover", NOW)
+    tx.policies.signals(policy, NOW, after=shop.products[LAST], limit=20)
+
+
+DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))
+HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
+    "newest products": (_search(ProductFilter()), {"products_newest_idx"}),
+    "a page deep down": (_search(ProductFilter(), DEEP), {"products_newest_idx"}),
+    "oldest products": (_search(ProductFilter(ordering=Ordering.CREATED)), {"products_newest_idx"}),
+    "products of a category": (_search(ProductFilter(categories=["sports"])), {"products_category_newest_idx"}),
+    "products of a brand": (_search(ProductFilter(brands=["Brand 7"])), {"products_brand_newest_idx"}),
+    "rare words": (_search(ProductFilter(search="004711", ordering=Ordering.RELEVANCE)), {"products_document_idx"}),
+    "misspelt words": (_search(ProductFilter(search="004712x")), {"products_typos_idx"}),
+    "details": (lambda shop: shop.queries.products(shop.products[:20]), {"products_pk", "stock_pk"}),
+    "codes": (lambda shop: shop.queries.by_sku(shop.people[1], ["SKU-1", "SKU-41"]), {"products_seller_id_sku_key"}),
+    "price history": (lambda shop: shop.queries.price_history(shop.products[9], NOW), {"price_history_pk"}),
+    "orders of a buyer": (
+        lambda shop: shop.queries.of_buyer(shop.people[7], PageRequest()),
+        {"orders_buyer_id_id_idx", "order_lines_pk"},
+    ),
+    "an order": (lambda shop: shop.queries.orders(shop.orders[:1]), {"orders_pk", "order_lines_pk"}),
+    "sales": (lambda shop: shop.queries.sales(shop.people[7], PageRequest()), {"order_lines_sales_idx"}),
+    "liveness": (lambda shop: shop.queries.oldest_undecided(), {"orders_undecided_idx"}),
+    "offers": (_in_transaction(lambda tx, shop: tx.products.offers(shop.products[:20])), {"products_pk"}),
+    "stock": (_in_transaction(lambda tx, shop: tx.stock.lock(shop.products[:20])), {"stock_pk"}),
+    "promises": (
+        _in_transaction(lambda tx, shop: tx.products.prices_since(shop.products[:20], NOW)),
+        {"price_history_pk"},
+    ),
+    "deciding": (
+        _in_transaction(lambda tx, _: tx.orders.claim_undecided(20, NOW)),
+        {"orders_undecided_idx", "order_lines_pk"},
+    ),
+    "expiring": (
+        _in_transaction(lambda tx, _: tx.orders.claim_expired(20, NOW + 1000 * SECOND)),
+        {"orders_expiring_idx", "order_lines_pk"},
+    ),
+    "commands": (
+        _in_transaction(lambda tx, _: tx.orders.by_command([CommandId(uuid4()) for _ in range(20)])),
+        {"orders_command_id_key"},
+    ),
+    "log-in": (_in_transaction(lambda tx, _: tx.accounts.by_email(["person-7@example.com"])), {"accounts_email_key"}),
+    "signals": (_in_transaction(_signals), {"order_lines_product_id_idx", "price_history_pk", "stock_pk"}),
+}
+BIG = {"products", "orders", "order_lines", "stock", "price_history", "accounts"}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
+    work, indexes = HOT[name]
+    with recorded(shop.engine) as statements:
+        work(shop)
+    used: set[str] = set()
+    scanned: set[str] = set()
+    for statement, parameters in statements:
+        if not statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            continue
+        with shop.engine.connect() as connection:
+            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
+        for node in _nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]):
+            used.add(node.get("Index Name", ""))
+            if node["Node Type"] == "Seq Scan":
+                scanned.add(node["Relation Name"])
+    assert indexes <= used
+    # Four hundred people fit on a few pages: reading them all is the better plan.
+    assert not scanned & BIG - {"accounts"}
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
