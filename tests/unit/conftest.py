@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 # Deadlines measure the machine, and a slow machine is no bug.
 settings.register_profile(
-    "default", derandomize=True, max_examples=15, stateful_step_count=40, deadline=None, database=None
+    "default", derandomize=True, max_examples=15, stateful_step_count=30, deadline=None, database=None
 )
 settings.register_profile(
     "deep",
