@@ -206,7 +206,7 @@ class IdempotencyRepository(Protocol):
 
 
 class Transaction(Protocol):
-    """Lock in this order only: idempotency keys, orders, products, stock."""
+    """Lock in this order only: idempotency keys, accounts, sessions, orders, products, stock."""
 
     @property
     def accounts(self) -> AccountRepository: ...

@@ -144,8 +144,9 @@ class Accounts:
         if claims.kind is not TokenKind.REFRESH:
             raise TokenNotValid("A refresh token is wanted.")
         with self._store.begin() as tx:
-            session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
+            # Accounts before sessions, as everywhere: two orders of locking would deadlock.
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
+            session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
             valid = session is not None and account is not None and account.is_active and session.is_open(now)
             if valid and session is not None:
                 if session.current == claims.id:

@@ -83,7 +83,7 @@ class Pricing:
                 decided.update(signals.product_id for signals in fresh)
                 now = self._clock.now()
                 wanted = [move for signals in fresh if (move := policy.decide(signals, now)).moves]
-                moves += wanted if dry_run else self._write(wanted)
+                moves += wanted if dry_run or not wanted else self._write(wanted)
                 looked_at += len(fresh)
                 progress(len(fresh))
         return RepricingRun(looked_at, tuple(moves), dry_run)
