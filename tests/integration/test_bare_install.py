@@ -63,6 +63,12 @@ def succeed(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def from_cache_or_registry(*command: str | Path, cwd: Path) -> None:
+    """What uv's cache holds need not be asked for again, so that this passes without a network too."""
+    if run(*command, "--offline", cwd=cwd).returncode:
+        succeed(*command, cwd=cwd)
+
+
 def uv() -> str | None:
     """The one that `make` brought, or the machine's."""
     ours = ROOT / ".cache/uv/bin/uv"
@@ -76,12 +82,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = directory / "venv/bin/python"
     if (program := uv()) is not None:
         succeed(program, "venv", "--quiet", "--python", sys.executable, "venv", cwd=directory)
-        # Refreshed: uv takes the project for unchanged while its pyproject.toml is.
-        refresh = ("--refresh-package", "scalecommerce")
-        install = (program, "pip", "install", "--quiet", *refresh, "--python", str(python))
-        # Offline first: what the cache holds need not be asked for again.
-        if run(*install, "--offline", ROOT, cwd=directory).returncode:
-            succeed(*install, ROOT, cwd=directory)
+        # Built first: uv would take the checkout for what it installed last time while pyproject.toml is the same.
+        from_cache_or_registry(program, "build", "--quiet", "--wheel", "--out-dir", "dist", ROOT, cwd=directory)
+        (wheel,) = (directory / "dist").glob("*.whl")
+        from_cache_or_registry(program, "pip", "install", "--quiet", "--python", python, wheel, cwd=directory)
     else:
         succeed(sys.executable, "-m", "venv", "venv", cwd=directory)
         succeed(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", ROOT, cwd=directory)
