@@ -30,7 +30,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
+from scalecommerce_core.services.catalog import EditProduct, ListProduct, Shelved, WithdrawProduct
 from scalecommerce_core.services.outcomes import Replayed
 
 ROOT: Final = "/products/api/v1/"
@@ -38,7 +38,6 @@ ONE: Final = ROOT + "{id:id}/"
 TAG: Final = "Products"
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK)]
-Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
 
 
@@ -79,23 +78,6 @@ class ProductPatch(OptionalFields, kw_only=True):
     name: ProductName | UnsetType = UNSET
     category_id: Category | UnsetType = UNSET
     price: Price | UnsetType = UNSET
-
-
-class StockBody(msgspec.Struct):
-    """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
-
-    delta: Delta | None = None
-    set: Units | None = None
-    expected: Units | None = None
-
-
-class StockDocument(msgspec.Struct):
-    """`stock` can be promised: it is on hand and not reserved."""
-
-    product: int
-    stock: int
-    on_hand: int
-    reserved: int
 
 
 AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
@@ -177,14 +159,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         await backend.withdraw_product.submit(command)
         return no_content()
 
-    async def adjust_stock(call: Call[StockBody, None]) -> Response:
-        body = call.body
-        command = AdjustStock(
-            ProductId(call.id), call.who.account_id, body.delta, body.set, body.expected, as_staff=call.who.is_staff
-        )
-        stock = await backend.adjust_stock.submit(command)
-        return json_answer(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
-
     async def price_history(call: Call[None, None]) -> Response:
         view = await visible(call)
         history = await backend.read(market.queries.price_history, view.id, market.clock.now())
@@ -263,18 +237,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             access=Access.ACCOUNT,
             conditional=True,
             errors=(403,),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}stock/",
-            name="adjustStock",
-            summary="Restock by a delta, or set the figure that can be promised",
-            handler=adjust_stock,
-            answers={200: Answer(StockDocument, "The stock.")},
-            tag=TAG,
-            body=StockBody,
-            access=Access.ACCOUNT,
-            errors=(403, 409),
         ),
         Operation(
             method="GET",

@@ -1,5 +1,6 @@
-"""A toy application on the foundations: one list, one thing that can be made, read, edited and deleted."""
+"""A toy application on the foundations (`client`, `ann`), and the real one in memory with people who call it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +22,7 @@ from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMis
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.queries import Page
 from scalecommerce_core.services.accounts import Identity
+from tests.unit.http.marketplace import Marketplace, Person, Visitor, marketplace
 
 TOKENS = {"ann": Identity(AccountId(1), SessionId("s1"), is_staff=False)}
 TOKENS["staff"] = Identity(AccountId(2), SessionId("s2"), is_staff=True)
@@ -180,3 +182,35 @@ def client() -> TestClient:
 def ann(client: TestClient) -> TestClient:
     client.headers["Authorization"] = "Bearer ann"
     return client
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Marketplace]:
+    """Shared by the tests of a module, which bring people and products of their own."""
+    with marketplace() as made:
+        yield made
+
+
+@pytest.fixture
+def seller(place: Marketplace) -> Person:
+    return place.person(first_name="Sam", last_name="Seller")
+
+
+@pytest.fixture
+def buyer(place: Marketplace) -> Person:
+    return place.person(first_name="Bea")
+
+
+@pytest.fixture
+def stranger(place: Marketplace) -> Person:
+    return place.person()
+
+
+@pytest.fixture
+def staff(place: Marketplace) -> Person:
+    return place.person(is_staff=True)
+
+
+@pytest.fixture
+def anybody(place: Marketplace) -> Visitor:
+    return place.anybody

@@ -1,0 +1,70 @@
+"""`products/api/v1/{id}/stock/`: what a seller says about the units they have."""
+
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.auth import Access
+from adapters.http.backend import Backend
+from adapters.http.operations import Answer, Call, Operation, json_answer
+from adapters.http.products import ONE, TAG, Units
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.services.catalog import AdjustStock
+
+Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
+
+
+class StockBody(msgspec.Struct):
+    """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
+
+    delta: Delta | None = None
+    set: Units | None = None
+    expected: Units | None = None
+
+    def __post_init__(self) -> None:
+        if (self.delta is None) == (self.set is None):
+            raise Invalid.field("delta", "Give either delta or set.")
+        if self.expected is not None and self.set is None:
+            raise Invalid.field("expected", "This goes with set: a delta is right whatever the figure is.")
+
+
+class StockDocument(msgspec.Struct):
+    """`stock` can be promised: it is on hand and not reserved."""
+
+    product: int
+    stock: int
+    on_hand: int
+    reserved: int
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    async def adjust_stock(call: Call[StockBody, None]) -> Response:
+        body = call.body
+        command = AdjustStock(
+            ProductId(call.id), call.who.account_id, body.delta, body.set, body.expected, as_staff=call.who.is_staff
+        )
+        try:
+            stock = await backend.adjust_stock.submit(command)
+        except Invalid as error:
+            # Of a bound that was passed the core says `stock`, which is no field of this body.
+            given = "delta" if body.set is None else "set"
+            raise Invalid({given if name == "stock" else name: said for name, said in error.errors.items()}) from None
+        return json_answer(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
+
+    return [
+        Operation(
+            method="POST",
+            path=f"{ONE}stock/",
+            name="adjustStock",
+            summary="Restock by a delta, or set the figure that can be promised",
+            handler=adjust_stock,
+            answers={200: Answer(StockDocument, "The stock.")},
+            tag=TAG,
+            body=StockBody,
+            access=Access.ACCOUNT,
+            errors=(403, 409),
+        ),
+    ]

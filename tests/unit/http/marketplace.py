@@ -1,0 +1,174 @@
+"""The whole API over in-memory adapters, with people who call it."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, evolve, field
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from adapters.http.app import create_app
+from adapters.http.backend import Backend, Readiness
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.ports import Store, Wakeups
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter, SettableClock, in_memory_market
+
+USERS = "/users/api/v1/"
+PRODUCTS = "/products/api/v1/"
+ORDERS = "/orders/api/v1/"
+PASSWORD = "a long password"
+
+
+def problem(response: Response, status: int, *fields: str) -> Any:
+    """The problem document of an answer, which names exactly these fields."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["detail"]
+    assert tuple(document.get("errors", {})) == fields, response.text
+    return document
+
+
+def answer(response: Response, status: int = 200) -> Any:
+    """The JSON of an answer."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+@define
+class Visitor:
+    """Somebody who sends requests: with `token`, as that account."""
+
+    client: TestClient
+    token: str | None = None
+
+    def send(self, method: str, path: str, **more: Any) -> Response:
+        headers = dict(more.pop("headers", None) or {})
+        if self.token is not None:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        return self.client.request(method, path, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> Response:
+        return self.send("GET", path, **more)
+
+    def post(self, path: str, json: Any = None, **more: Any) -> Response:
+        return self.send("POST", path, **more) if json is None else self.send("POST", path, json=json, **more)
+
+    def put(self, path: str, json: Any, **more: Any) -> Response:
+        return self.send("PUT", path, json=json, **more)
+
+    def patch(self, path: str, json: Any, **more: Any) -> Response:
+        return self.send("PATCH", path, json=json, **more)
+
+    def delete(self, path: str, **more: Any) -> Response:
+        return self.send("DELETE", path, **more)
+
+
+@define(kw_only=True)
+class Person(Visitor):
+    """Somebody with an account, and short names for what they do all the time."""
+
+    id: int
+    email: str
+    refresh: str
+    token: str
+
+    def list(self, **fields: Any) -> Any:
+        return answer(self.post(PRODUCTS, {"name": "Tea pot", "category_id": 1, "price": "10.00"} | fields), 201)
+
+    def place(self, *items: tuple[int, int]) -> Any:
+        """An order of (product, quantity) pairs, CREATED."""
+        wanted = {"order_item": [{"product": product, "quantity": quantity} for product, quantity in items]}
+        return answer(self.post(ORDERS, wanted), 202)
+
+    def act(self, order: Any, action: str, body: Any = None) -> Response:
+        return self.post(f"{ORDERS}{order['id']}/{action}/", body)
+
+    def see(self, order: Any) -> Any:
+        return answer(self.get(f"{ORDERS}{order['id']}/"))
+
+
+@define
+class Marketplace:
+    """Time stands still unless a test moves `clock`."""
+
+    market: Market
+    clock: SettableClock
+    views: MemoryViewCounter
+    client: TestClient
+    _names: Iterator[int] = field(factory=lambda: itertools.count(1))
+
+    @property
+    def anybody(self) -> Visitor:
+        return Visitor(self.client)
+
+    def account(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Account:
+        email = email or f"person-{next(self._names)}@example.com"
+        return one(self.market.accounts.sign_up([SignUp(email, PASSWORD, is_staff=is_staff, **profile)]))
+
+    def person(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Person:
+        account = self.account(email, is_staff=is_staff, **profile)
+        pair = self.market.accounts.log_in(account.email, PASSWORD)
+        return Person(self.client, id=account.id, email=account.email, refresh=pair.refresh, token=pair.access)
+
+    def reserve(self, buyer: Person, *items: tuple[int, int]) -> Any:
+        """An order that the background has decided."""
+        order = buyer.place(*items)
+        self.market.ordering.decide()
+        return buyer.see(order)
+
+    def sell(self, buyer: Person, *items: tuple[int, int]) -> Any:
+        """An order that is PAID."""
+        return answer(buyer.act(self.reserve(buyer, *items), "pay"))
+
+    def flush_views(self) -> None:
+        self.market.catalog.record_views(self.views.drain())
+
+
+class DecideAtOnce:
+    """Wake-ups that do what they ask for, so that nobody has to wait for a worker."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def orders_placed(self) -> None:
+        self._market.ordering.decide()
+
+
+def all_is_well() -> Readiness:
+    return Readiness(redis=True, oldest_undecided=None)
+
+
+@contextmanager
+def marketplace(
+    *,
+    readiness: Callable[[], Readiness] = all_is_well,
+    wakeups: Callable[[Market], Wakeups] = lambda _market: CountedWakeups(),
+    store: Callable[[Store], Store] = lambda store: store,
+    intake_queue: int = 2000,
+) -> Iterator[Marketplace]:
+    """A market of its own; `store` may put something between the catalogue and ordering and their store."""
+    clock, views = SettableClock(), MemoryViewCounter()
+    market = in_memory_market(clock)
+    between = store(market.store)
+    market = evolve(market, catalog=Catalog(between, clock), ordering=Ordering(between, clock))
+    backend = Backend(
+        market,
+        wakeups=wakeups(market),
+        views=views,
+        ids=CountingIds(),
+        cursor_key=b"k" * 32,
+        ready=readiness,
+        intake_queue=intake_queue,
+    )
+    with TestClient(create_app(backend, version="1.0"), raise_server_exceptions=False) as client:
+        yield Marketplace(market, clock, views, client)
