@@ -143,6 +143,11 @@ def _sentence(name: str, text: str | None, error: ValueError) -> str:
     return f"{name} is not set: {error}." if not text else f"{name}: {error}."
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that `load` makes these settings of."""
+    return {attribute.name.upper(): str(getattr(settings, attribute.name)) for attribute in fields(Settings)}
+
+
 def table() -> Iterator[tuple[str, str, str]]:
     """(environment variable, default, meaning) of every setting."""
     for attribute in fields(Settings):

@@ -1,0 +1,141 @@
+"""The processes of `up`: started in sessions of their own, watched, started again, drained."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from entrypoints.failures import CannotRun
+
+QUICK_SECONDS: Final = 60.0
+QUICK_DEATHS: Final = 5
+"""So many deaths in so many seconds are no accident: starting again would only fill the disk with logs."""
+LONGEST_PAUSE: Final = 8.0
+_LOG_LIMIT: Final = 16 * 1024 * 1024
+
+
+class Child:
+    """One process, in a session of its own: the terminal's Ctrl-C reaches `up` alone, which then drains in order.
+
+    Its processes inherit a lock. Who finds it held, while no other engine owns the directory, has found what a killed
+    engine left behind.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, log: Path, lock: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._arguments = [sys.executable, "-P", "-m", "entrypoints.child", str(os.getpid()), name, *arguments]
+        self._environment = dict(environment)
+        self._lock_path = lock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deaths: list[float] = []
+        self._start_at = 0.0
+
+    def start(self) -> None:
+        """From the main thread only: Linux takes the end of the thread that starts a process for its parent's death."""
+        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        lock = self._free_lock()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._arguments,
+                env=self._environment,
+                pass_fds=[lock],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(self._process.pid).encode(), 0)
+        os.close(lock)
+
+    def mend(self) -> str | None:
+        """Start the process again if it has ended, after a pause that grows; returns what there is to tell about it.
+
+        Raise `CannotRun` when it ends again and again.
+        """
+        now = time.monotonic()
+        if self._process is not None:
+            if (status := self._process.poll()) is None:
+                return None
+            # Its own children may be alive, and would go on beside the next ones.
+            self._kill_group()
+            self._process = None
+            self._deaths = [at for at in self._deaths if at > now - QUICK_SECONDS] + [now]
+            if len(self._deaths) >= QUICK_DEATHS:
+                raise CannotRun(
+                    f"The {self.name} has ended {QUICK_DEATHS} times within {QUICK_SECONDS:.0f} s"
+                    f" (last with {_meaning(status)}). The end of its log ({self.log}):\n{self.last_words()}"
+                )
+            pause = min(LONGEST_PAUSE, 0.25 * 2 ** (len(self._deaths) - 1))
+            self._start_at = now + pause
+            return f"The {self.name} has ended with {_meaning(status)}: starting it again. Its log: {self.log}"
+        if now >= self._start_at:
+            self.start()
+        return None
+
+    def drain(self, seconds: float) -> None:
+        """Let it finish what it does, for so long at most."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """At once, with all that it has started."""
+        if self._process is not None:
+            self._kill_group()
+            self._process.wait()
+            self._process = None
+
+    def last_words(self, lines: int = 8) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _kill_group(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _free_lock(self) -> int:
+        """The lock, held; what an engine that was killed has left running is stopped first."""
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # It heard of its engine's death and is draining. Whoever waits for a start will not wait long for that.
+        for number, patience in ((0, 3.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+            if _try_lock(lock, 0.0):
+                return lock
+            leftover = int(os.pread(lock, 32, 0) or b"0")
+            if leftover and number:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(leftover, number)
+            if _try_lock(lock, patience):
+                return lock
+        os.close(lock)
+        raise CannotRun(f"The {self.name} of an earlier run does not stop; end it by hand, then start again.")
+
+
+def _try_lock(lock: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _meaning(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -1,0 +1,54 @@
+"""The HTTP API as a process: Granian, which drains on SIGTERM."""
+
+import logging
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import Server
+
+from entrypoints import logs
+from entrypoints.listening import reserved
+from entrypoints.settings import Settings
+
+DRAIN_SECONDS: Final = 20
+"""How long requests in flight may take to end after SIGTERM; orchestrators usually kill after 30."""
+
+# Its records go where all others go, in the same format.
+_LOGGERS: Final = {
+    "handlers": {},
+    "loggers": {
+        "_granian": {"handlers": [], "propagate": True},
+        "granian.access": {"handlers": [], "propagate": False},
+    },
+}
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Take the port, or raise `CannotRun`; then serve until a signal ends it."""
+    with reserved(host, port) as address:
+        serve_on(settings, address.host, address.port, workers)
+
+
+def serve_on(settings: Settings, host: str, port: int, workers: int) -> None:
+    """As `serve`, on a port that the caller or its parent has reserved."""
+    server = Server(
+        "entrypoints.asgi:create",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=host,
+        port=port,
+        workers=workers,
+        loop=Loops.asyncio,
+        http=HTTPModes.auto,
+        websockets=False,
+        log_level=LogLevels(settings.log_level.lower()),
+        log_dictconfig=_LOGGERS,
+        log_access=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_SECONDS,
+    )
+    # After the server's own configuration of logging, which it applies when it is made.
+    logs.configure(settings, "api")
+    logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
+    server.serve()

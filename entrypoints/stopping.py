@@ -1,0 +1,34 @@
+"""Ending `up` on Ctrl-C, SIGTERM or a closed terminal: in order at the first, at once at the second."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """Somebody asked `up` to end; raised in the main thread, once."""
+
+
+@contextmanager
+def stop_signals(hurry: Callable[[], None]) -> Iterator[None]:
+    """Raise `Stopped` at the first signal; call `hurry` at every later one."""
+    heard = False
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        if heard:
+            hurry()
+        else:
+            heard = True
+            raise Stopped
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup wants it to live on
+        numbers.append(signal.SIGHUP)
+    before = [(number, signal.signal(number, hear)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

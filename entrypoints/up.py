@@ -1,0 +1,170 @@
+"""The whole engine on one machine: servers, migrations, API, worker and beat, until somebody stops it."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+from rich.console import Console
+
+from adapters.db.migrate import upgrade
+from adapters.embedded.postgres import EmbeddedPostgres
+from entrypoints import announcement, settings
+from entrypoints.children import Child
+from entrypoints.data_directory import DataDirectory, EngineNote
+from entrypoints.demo import Demo, prepared_demo
+from entrypoints.failures import CannotRun
+from entrypoints.listening import reserved
+from entrypoints.log_errors import LogErrors
+from entrypoints.readiness import WorkerProbe, api_answers
+from entrypoints.servers import Servers, restart, started
+from entrypoints.settings import Settings
+from entrypoints.stopping import Stopped, stop_signals
+
+READY_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 0.1
+DRAIN_SECONDS: Final = 25.0
+MOST_RESTARTS: Final = 5
+DEMO_TOKEN_SECONDS: Final = 86_400
+"""A demo's token is there to be pasted, not only in the next ten minutes."""
+
+
+@frozen
+class Up:
+    """What to run, and where."""
+
+    host: str
+    port: int
+    data: Path
+    demo: bool
+
+
+def up(wanted: Up) -> None:
+    """Run until a signal; raise `CannotRun`, `SettingsError`, `EmbeddedServerError` or `MarketError`."""
+    children: list[Child] = []
+
+    def hurry() -> None:
+        for child in children:
+            child.kill()
+
+    with suppress(Stopped), stop_signals(hurry), ExitStack() as stack:
+        _Engine(wanted, stack, children).run()
+
+
+class _Engine:
+    def __init__(self, wanted: Up, stack: ExitStack, children: list[Child]) -> None:
+        self._wanted = wanted
+        self._stack = stack
+        self._children = children
+        self._data = DataDirectory(wanted.data)
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(highlight=False, soft_wrap=True, stderr=True)
+        self._restarts = 0
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        # Whatever can be wrong at once is found before anything is started.
+        self._stack.enter_context(self._data.owned())
+        self._address = self._stack.enter_context(reserved(self._wanted.host, self._wanted.port))
+        with self._err.status("Starting PostgreSQL and Redis …") as status:
+            servers = started(
+                self._stack,
+                self._data.path,
+                database_url=os.environ.get("DATABASE_URL"),
+                redis_url=os.environ.get("REDIS_URL"),
+            )
+            given = self._environment(servers)
+            chosen = settings.load({**os.environ, **given})
+            status.update("Bringing the database up to date …")
+            upgrade(servers.database_url)
+            status.update("Starting API, worker and beat …")
+            self._start_children(given)
+            self._data.publish(self._note(servers, chosen))
+            demo = self._prepare_demo(chosen, status.update) if self._wanted.demo else None
+            self._wait_until_ready(servers)
+        self._announce(time.monotonic() - begun, demo)
+        while True:
+            self._look_after(servers)
+            time.sleep(LOOK_SECONDS)
+
+    def _environment(self, servers: Servers) -> dict[str, str]:
+        given = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        given["JWT_SECRET"] = os.environ.get("JWT_SECRET") or self._data.secret()
+        if self._wanted.demo:
+            given["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
+        return given
+
+    def _start_children(self, given: dict[str, str]) -> None:
+        address = (self._address.host, str(self._address.port))
+        for name, arguments in (("api", address), ("worker", ()), ("beat", ())):
+            log = self._data.log(name)
+            self._children.append(
+                Child(name, arguments, log=log, lock=log.with_suffix(".lock"), environment={**os.environ, **given})
+            )
+        self._errors = LogErrors([child.log for child in self._children])
+        self._stack.callback(self._drain)
+        for child in self._children:
+            child.start()
+
+    def _note(self, servers: Servers, chosen: Settings) -> EngineNote:
+        return EngineNote(
+            url=self._address.url,
+            embedded=any(isinstance(server, EmbeddedPostgres) for server in servers.embedded),
+            settings=settings.environment_of(chosen),
+        )
+
+    def _prepare_demo(self, chosen: Settings, status: Callable[[str], None]) -> Demo | None:
+        def progress(step: str, done: int, total: int | None) -> None:
+            status(f"Making a demo market: {step} {done:,}{f' of {total:,}' if total else ''} …")
+
+        return prepared_demo(chosen, progress)
+
+    def _wait_until_ready(self, servers: Servers) -> None:
+        probe = WorkerProbe(servers.redis_url)
+        self._stack.callback(probe.close)
+        deadline = time.monotonic() + READY_SECONDS
+        while not (api_answers(self._address.reachable, self._address.port) and probe.answers()):
+            self._look_after(servers)
+            if time.monotonic() > deadline:
+                raise CannotRun(
+                    f"API and worker did not answer within {READY_SECONDS:.0f} s; their logs are in {self._data.path}/logs."
+                )
+            time.sleep(LOOK_SECONDS / 2)
+
+    def _look_after(self, servers: Servers) -> None:
+        """Start again what has ended, and show the errors of all."""
+        for server in servers.ended():
+            self._restarts += 1
+            if self._restarts > MOST_RESTARTS:
+                raise CannotRun(f"{server.name} has ended {self._restarts} times. Its log: {server.log}")
+            self._tell(f"{server.name} has ended: starting it again. Its log: {server.log}")
+            restart(server)
+        for child in self._children:
+            if told := child.mend():
+                self._tell(told)
+        for sentence in self._errors.new():
+            self._tell(sentence)
+
+    def _drain(self) -> None:
+        """The API first, so that nobody is promised what the others do not do any more today."""
+        with self._err.status("Stopping: what is in hand is finished; Ctrl-C again ends at once …"):
+            for child in self._children:
+                child.drain(DRAIN_SECONDS)
+
+    def _tell(self, sentence: str) -> None:
+        self._err.print(sentence, style="yellow", markup=False)
+
+    def _announce(self, seconds: float, demo: Demo | None) -> None:
+        self._say(announcement.ready(self._address.url, self._data.path, seconds))
+        if demo is not None:
+            self._say(announcement.how_to_play(demo, self._address.url))
+            if not self._address.is_local:
+                self._tell(announcement.exposed(self._wanted.host))
+        elif self._wanted.demo:
+            self._tell(announcement.NOT_EMPTY)
+
+    def _say(self, text: str) -> None:
+        self._out.print(text, markup=False)
