@@ -1,0 +1,64 @@
+"""The command `scalecommerce`: all of its commands, one module per group."""
+
+from importlib.metadata import version as version_of
+from typing import Annotated
+
+import typer
+
+from adapters.cli import (
+    administration,
+    exporting,
+    importing,
+    repricing,
+    running,
+    seeding,
+    stock,
+)
+from adapters.cli.failures import Commands
+
+HERE = "Run it"
+DATA = "Data"
+CARE = "Care"
+
+app = typer.Typer(
+    cls=Commands,
+    name="scalecommerce",
+    no_args_is_help=True,
+    # Rich's tracebacks would print local variables, secrets among them.
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    epilog="Exit codes: 0 done; 1 the work found or met a problem; 2 wrong usage; 3 a server cannot be reached;"
+    " 130 interrupted.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scalecommerce {version_of('scalecommerce')}")
+        raise typer.Exit
+
+
+@app.callback()
+def scalecommerce(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A marketplace engine: sellers list, buyers order under load, prices follow demand.
+
+    Begin with `scalecommerce up --demo`.
+    """
+
+
+app.command(rich_help_panel=HERE)(running.up)
+app.command(rich_help_panel=HERE)(running.serve)
+app.command(rich_help_panel=HERE)(running.worker)
+app.command(rich_help_panel=HERE)(running.beat)
+app.command(rich_help_panel=DATA)(seeding.seed)
+app.add_typer(importing.app, name="import", rich_help_panel=DATA)
+app.add_typer(exporting.app, name="export", rich_help_panel=DATA)
+app.command(rich_help_panel=CARE)(administration.migrate)
+app.command(rich_help_panel=CARE)(administration.settings)
+app.command(rich_help_panel=CARE)(administration.createsuperuser)
+app.command(rich_help_panel=CARE)(repricing.reprice)
+app.add_typer(stock.app, name="stock", rich_help_panel=CARE)

@@ -1,0 +1,87 @@
+"""How commands end: the exit codes, and the one place that turns errors into a sentence."""
+
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+import typer
+from attrs import frozen
+from rich.console import Console
+from typer.core import TyperGroup
+
+from scalecommerce_core.domain.errors import Invalid, MarketError, Unavailable
+
+
+class ExitCode(IntEnum):
+    """What scripts can trust."""
+
+    OK = 0
+    PROBLEM = 1
+    """The work found or met a problem."""
+    USAGE = 2
+    NOT_REACHABLE = 3
+    """A server that is needed does not answer, or none was named."""
+    INTERRUPTED = 130
+
+
+@frozen
+class Failure:
+    sentence: str
+    code: ExitCode = ExitCode.PROBLEM
+
+
+class CommandFailed(Exception):
+    """A command cannot do its work; the message says why, and what to do about it."""
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.PROBLEM) -> None:
+        super().__init__(sentence)
+        self.failure = Failure(sentence, code)
+
+
+class Interrupted(Exception):
+    """Ctrl-C in long work; the message says what was kept."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands: whatever they raise ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            _end(Failure("Interrupted.", ExitCode.INTERRUPTED))
+        except Interrupted as error:
+            _end(Failure(f"Interrupted. {error}", ExitCode.INTERRUPTED))
+        except BrokenPipeError:
+            # Whoever read our output has seen enough, as `| head` does. Python would complain again at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.PROBLEM) from None
+        except Exception as error:
+            failure = _explained(error) or ctx.obj.explain(error)
+            if failure is None:
+                raise
+            _end(failure)
+
+
+def _explained(error: Exception) -> Failure | None:
+    match error:
+        case CommandFailed():
+            return error.failure
+        case Invalid():
+            return Failure("\n".join(f"{field}: {' '.join(said)}" for field, said in error.errors.items()))
+        case Unavailable():
+            return Failure(str(error), ExitCode.NOT_REACHABLE)
+        case MarketError():
+            return Failure(str(error))
+        case OSError(filename=str() as name, strerror=str() as reason):
+            return Failure(f"{name}: {reason}.")
+        case _:
+            return None
+
+
+def _end(failure: Failure) -> None:
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in failure.sentence.splitlines():
+        screen.print(line, style="red" if failure.code is not ExitCode.INTERRUPTED else "yellow", markup=False)
+    raise typer.Exit(failure.code)

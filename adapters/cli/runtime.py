@@ -1,0 +1,68 @@
+"""What the commands need from the processes they run in; `entrypoints` brings it as the context object."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from attrs import frozen
+
+from adapters.cli.failures import Failure
+from scalecommerce_core.ports import Passwords
+from scalecommerce_core.services.market import Market
+
+
+@frozen
+class OpenMarket:
+    """The engine on the database that a command works on."""
+
+    market: Market
+    passwords: Passwords
+    place: str
+    """Where the database is, for people; without its password."""
+    embedded: bool
+    """Whether it belongs to `scalecommerce up`, on this machine."""
+
+
+@frozen
+class Setting:
+    variable: str
+    default: str
+    meaning: str
+
+
+class Runtime(Protocol):
+    """`data` names the directory of a running engine; None: the environment's database, else the usual directory."""
+
+    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
+        """Run the whole engine until a signal."""
+        ...
+
+    def serve(self, *, host: str, port: int, workers: int) -> None:
+        """Serve HTTP until a signal."""
+        ...
+
+    def work(self) -> None:
+        """Run background tasks until a signal."""
+        ...
+
+    def beat(self) -> None:
+        """Send scheduled messages until a signal."""
+        ...
+
+    def migrate(self, data: Path | None) -> str:
+        """Bring the database up to date; returns its revision."""
+        ...
+
+    def settings(self) -> Iterable[Setting]: ...
+
+    def open(self, data: Path | None) -> AbstractContextManager[OpenMarket]:
+        """Connect to a database with the tables of this release."""
+        ...
+
+    def explain(self, error: Exception) -> Failure | None:
+        """What went wrong behind this protocol; None: that should not happen."""
+        ...
+
+
+DEFAULT_DATA = Path(".scalecommerce")

@@ -1,0 +1,72 @@
+"""What commands show: results on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from adapters.cli.failures import Interrupted
+from scalecommerce_core.services.progress import Progress as Told
+
+
+def output() -> Console:
+    """Made for each use, so that whoever redirects standard output gets it."""
+    return Console(highlight=False)
+
+
+def notes() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+@contextmanager
+def long_work(kept: str, *, quiet: bool = False) -> Iterator[Told]:
+    """Yield what the work tells its progress to; on Ctrl-C, `kept` says what stays done.
+
+    Bars are for people: there are none when `quiet` or when standard error is no terminal.
+    """
+    console = notes()
+    try:
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        ) as bars:
+            yield _Steps(bars)
+    except KeyboardInterrupt as error:
+        raise Interrupted(kept) from error
+
+
+class _Steps:
+    """One bar per step, in the order in which they are first heard of."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, step: str, done: int, total: int | None) -> None:
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=total)
+        self._bars.update(self._tasks[step], completed=done, total=total)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`{"users": 10, "products": 0}` -> `"10 users"`; nothing at all -> `"nothing"`."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing"
+
+
+def interactive() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()

@@ -1,0 +1,128 @@
+"""`seed`: filling a database with believable data."""
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from attrs import asdict
+from rich.table import Table
+
+from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.runtime import OpenMarket, Runtime
+from adapters.cli.screen import interactive, long_work, notes, output, print_json
+from adapters.cli.vocabulary import vocabulary
+from scalecommerce_core.services.progress import Progress
+from scalecommerce_core.services.seeding import PASSWORD, Seeded, Seeding
+
+KEPT = (
+    "Whole batches were written and stay; what they hold is consistent. Another --rng-seed adds more,"
+    " or goes on with the steps that are missing: `seed products`, `seed orders`."
+)
+
+
+class Step(StrEnum):
+    ALL = "all"
+    USERS = "users"
+    CATEGORIES = "categories"
+    PRODUCTS = "products"
+    ORDERS = "orders"
+
+
+def seed(
+    ctx: typer.Context,
+    step: Annotated[
+        Step, typer.Argument(help="One step on its own; each needs what the ones before it make.")
+    ] = Step.ALL,
+    users: Annotated[int, typer.Option(min=0, help="How many users, all with the password `admin`.")] = 10,
+    products: Annotated[
+        int, typer.Option(min=0, help="How many products, with stock, price history and policies.")
+    ] = 500,
+    orders: Annotated[
+        int, typer.Option(min=0, help="How many orders, with 1 to 10 lines each, in all states.")
+    ] = 5_000,
+    rng_seed: Annotated[
+        int,
+        typer.Option(
+            "--rng-seed", metavar="N", min=0, help="The same number gives the same data; another one adds more."
+        ),
+    ] = 42,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.", show_default=False)] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill the database with users, categories, products and orders that look like a running shop's.
+
+    Stock, totals and price history are consistent, and open orders do not expire for a week. On a database that
+    does not belong to `scalecommerce up` it asks first, since everybody can log in as a seeded user.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        if not opened.embedded and not yes:
+            _ask(opened.place)
+        begun = time.perf_counter()
+        with long_work(KEPT, quiet=as_json) as progress:
+            wanted = {Step.USERS: users, Step.PRODUCTS: products, Step.ORDERS: orders}
+            made = _made(opened, step, wanted, rng_seed, progress)
+        seconds = time.perf_counter() - begun
+    if as_json:
+        rate = round(made.rows / seconds)
+        print_json({**asdict(made), "rows": made.rows, "seconds": round(seconds, 3), "rows_per_second": rate})
+    else:
+        _print(made, seconds)
+
+
+def _ask(place: str) -> None:
+    if not interactive():
+        raise CommandFailed(
+            f"This would add made-up users, whose password everybody knows, to {place}. Say --yes if that is wanted.",
+            ExitCode.USAGE,
+        )
+    notes().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.", markup=False)
+    if not typer.confirm("Go on?", err=True):
+        raise CommandFailed("Nothing was changed.")
+
+
+def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> Seeded:
+    market = opened.market
+    seeding = Seeding(
+        market.store,
+        market.queries,
+        market.clock,
+        opened.passwords,
+        vocabulary=vocabulary(rng_seed),
+        currency=market.currency,
+    )
+    match step:
+        case Step.ALL:
+            return seeding.everything(
+                users=counts[Step.USERS],
+                products=counts[Step.PRODUCTS],
+                orders=counts[Step.ORDERS],
+                rng_seed=rng_seed,
+                progress=progress,
+            )
+        case Step.CATEGORIES:
+            return seeding.categories()
+        case Step.USERS:
+            return seeding.users(counts[step], rng_seed=rng_seed, progress=progress)
+        case Step.PRODUCTS:
+            return seeding.products(counts[step], rng_seed=rng_seed, progress=progress)
+        case Step.ORDERS:
+            return seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
+
+
+def _print(made: Seeded, seconds: float) -> None:
+    table = Table("made", "count", show_edge=False)
+    table.columns[1].justify = "right"
+    for name, count in asdict(made, filter=lambda attribute, _: attribute.name != "orders_by_status").items():
+        if count:
+            table.add_row(name.replace("_", " "), f"{count:,}")
+    for status, count in made.orders_by_status.items():
+        table.add_row(f"  orders {status}", f"{count:,}")
+    output().print(table)
+    output().print(f"{made.rows:,} rows in {seconds:.1f} s, {made.rows / seconds:,.0f} rows/s.")
+    if made.users:
+        output().print(f"Everybody among them logs in with the password {PASSWORD}.")

@@ -1,0 +1,29 @@
+"""The command `scalecommerce`."""
+
+import sys
+from importlib.util import find_spec
+from typing import Final
+
+NEEDED: Final = (
+    "alembic", "argon2", "celery", "faker", "granian", "jwt", "msgspec", "psycopg", "redis", "rich", "sqlalchemy",
+    "starlette", "structlog", "typed_settings", "typer", "zxcvbn",
+)  # fmt: skip
+"""What the server extra brings, by the names that are imported."""
+
+
+def main() -> None:
+    """Run the command line; where only the library is installed, say what is missing."""
+    if missing := [module for module in NEEDED if find_spec(module) is None]:
+        sys.stderr.write(
+            "The command line needs more than the library: pip install 'scalecommerce[server]'"
+            f" (missing: {', '.join(missing)}).\n"
+        )
+        sys.exit(2)
+    from adapters.cli.app import app
+    from entrypoints.runtime import Processes
+
+    app(obj=Processes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What the commands need, on the real adapters: `adapters.cli.runtime.Runtime`.
+
+Imports stand in the methods, so that a command loads what it needs and `--help` answers at once.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from adapters.cli.failures import CommandFailed, ExitCode, Failure
+from adapters.cli.runtime import DEFAULT_DATA, OpenMarket, Setting
+from adapters.embedded.supervision import EmbeddedServerError
+from entrypoints import settings
+from entrypoints.data_directory import DataDirectory
+from entrypoints.failures import CannotRun, NotReachable
+from entrypoints.settings import Settings, SettingsError
+
+
+class Processes:
+    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
+        from entrypoints.up import Up, up
+
+        up(Up(host, port, data, demo))
+
+    def serve(self, *, host: str, port: int, workers: int) -> None:
+        chosen = settings.load()
+        from entrypoints.serve import serve
+
+        serve(chosen, host, port, workers)
+
+    def work(self) -> None:
+        chosen = settings.load()
+        from entrypoints.worker import run_worker
+
+        run_worker(chosen)
+
+    def beat(self) -> None:
+        chosen = settings.load()
+        from entrypoints.worker import run_beat
+
+        run_beat(chosen)
+
+    def migrate(self, data: Path | None) -> str:
+        from adapters.db.migrate import current, upgrade
+
+        url = _found(data).settings.database_url
+        upgrade(url)
+        return current(url) or ""
+
+    def settings(self) -> Iterable[Setting]:
+        return [Setting(variable, default, meaning) for variable, default, meaning in settings.table()]
+
+    @contextmanager
+    def open(self, data: Path | None) -> Iterator[OpenMarket]:
+        from adapters.db.migrate import is_current
+        from entrypoints.wiring import wire
+
+        found = _found(data)
+        if not is_current(found.settings.database_url):
+            raise CommandFailed(
+                "The database does not have the tables of this release: run `scalecommerce migrate` first."
+            )
+        engine = wire(found.settings)
+        try:
+            yield OpenMarket(engine.market, engine.passwords, found.place, found.embedded)
+        finally:
+            engine.close()
+
+    def explain(self, error: Exception) -> Failure | None:
+        match error:
+            case NotReachable():
+                return Failure(str(error), ExitCode.NOT_REACHABLE)
+            case CannotRun() | EmbeddedServerError():
+                return Failure(str(error))
+            case SettingsError():
+                return Failure(f"{error}\n`scalecommerce settings` lists what can be set.", ExitCode.USAGE)
+            case _:
+                return None
+
+
+@frozen
+class _Found:
+    """The database that a command works on."""
+
+    settings: Settings
+    place: str
+    embedded: bool
+
+
+def _found(data: Path | None) -> _Found:
+    """The engine in the directory that was named, else the environment's, else the one in the usual directory."""
+    if data is None and os.environ.get("DATABASE_URL"):
+        return _of_environment()
+    directory = DataDirectory(data or DEFAULT_DATA)
+    note = directory.running_engine()
+    if note is None:
+        raise NotReachable(
+            f"No engine runs in {directory.path}: start `scalecommerce up`"
+            f"{f' --data {data}' if data else ' here'}, or set DATABASE_URL."
+        )
+    return _Found(
+        settings.load({**os.environ, **note.settings}), f"the engine in {directory.path}", embedded=note.embedded
+    )
+
+
+def _of_environment() -> _Found:
+    """Commands work on the database alone, so what else a server process has to be told may be missing here."""
+    unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
+    chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
+    parts = urlsplit(chosen.database_url)
+    return _Found(
+        chosen, f"the database {parts.path.lstrip('/')} on {parts.hostname or 'this machine'}", embedded=False
+    )
