@@ -34,9 +34,9 @@ class Step(IntEnum):
     ORDERS = 3
 
 
-def generator(rng_seed: int, step: Step, batch: int) -> np.random.Generator:
+def generator(rng_seed: int, step: Step, *batch: int) -> np.random.Generator:
     """Independent of all others, so that steps can be made on their own and batches keep what they draw."""
-    return np.random.default_rng([rng_seed, step, batch])
+    return np.random.default_rng([rng_seed, step, *batch])
 
 
 def base_of(now: datetime) -> datetime:

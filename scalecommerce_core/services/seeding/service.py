@@ -14,6 +14,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.services.progress import Progress, silent
 from scalecommerce_core.services.seeding.goods import Shelf, goods, sku_of
+from scalecommerce_core.services.seeding.parallel import side_by_side
 from scalecommerce_core.services.seeding.people import is_seeded, people
 from scalecommerce_core.services.seeding.purchases import DAYS, Crowd, Prices, Shop, Wanted, Ware, moments, purchases
 from scalecommerce_core.services.seeding.randomness import Source, Step, base_of, command_ids, generator
@@ -34,6 +35,8 @@ CONVERSION: Final = (0.02, 0.07)
 """Orders per view."""
 
 T = TypeVar("T")
+Portion = Sequence[tuple[Sequence[Ware], Sequence[Wanted]]]
+"""Orders of one transaction, by the wares that they are for."""
 
 
 class Seeding:
@@ -110,18 +113,25 @@ class Seeding:
         shelf = Shelf(categories, _sellers(users), self._currency)
         if any(self._queries.by_sku(seller, [sku_of(rng_seed, 1)]) for seller in shelf.sellers):
             raise AlreadySeeded("products", rng_seed)
-        made = Seeded()
-        for start in range(0, count, BATCH):
-            with self._store.bulk() as tx:
-                products, stocks = goods(tx.products.next_ids(min(BATCH, count - start)), start, source, shelf)
-                changes = sum(len(product.price_changes) for product in products)
-                tx.products.add(products)
-                tx.stock.add(stocks)
-            made += Seeded(
+        with self._store.begin() as tx:
+            ids = tx.products.next_ids(count)
+        batches = [(ids[start : start + BATCH], start) for start in range(0, count, BATCH)]
+
+        def write(batch: tuple[Sequence[ProductId], int]) -> Seeded:
+            products, stocks = goods(*batch, source, shelf)
+            made = Seeded(
                 products=len(products),
-                price_changes=changes,
+                price_changes=sum(len(product.price_changes) for product in products),
                 stock_movements=sum(len(stock.movements) for stock in stocks),
             )
+            with self._store.bulk() as tx:
+                tx.products.add(products)
+                tx.stock.add(stocks)
+            return made
+
+        made = Seeded()
+        for written in side_by_side(write, batches):
+            made += written
             progress("products", made.products, count)
         return made + self._policies(shelf.sellers)
 
@@ -142,16 +152,16 @@ class Seeding:
             ids = tx.orders.next_ids(count)
         wanted = list(map(Wanted, ids, command_ids(rng_seed, 0, count), moments(count, rng_seed, source.base)))
         made = Seeded()
-        for number, portion in enumerate(_portions(wanted, wares, source)):
-            made += self._write_orders(portion, crowd, source, number)
-            progress("orders", made.orders, count)
+        for turn, portions in enumerate(_turns(wanted, wares, source)):
+            numbered = [(portion, [turn, number]) for number, portion in enumerate(portions)]
+            for written in side_by_side(lambda job: self._write_orders(*job, crowd, source), numbered):
+                made += written
+                progress("orders", made.orders, count)
         return made
 
-    def _write_orders(
-        self, portion: Sequence[tuple[Sequence[Ware], Sequence[Wanted]]], crowd: Crowd, source: Source, number: int
-    ) -> Seeded:
+    def _write_orders(self, portion: Portion, numbers: Sequence[int], crowd: Crowd, source: Source) -> Seeded:
         ids = {ware.product_id for wares, _ in portion for ware in wares}
-        rng = generator(source.rng_seed, Step.ORDERS, 2 + number)
+        rng = generator(source.rng_seed, Step.ORDERS, 2, *numbers)
         with self._store.bulk() as tx:
             stock = tx.stock.lock(ids)
             history = tx.products.prices_since(ids, source.base - timedelta(days=DAYS))
@@ -215,27 +225,31 @@ def _sellers(users: Sequence[AccountId]) -> Sequence[AccountId]:
     return users[: max(1, round(len(users) * SELLER_SHARE))]
 
 
-def _portions(
-    wanted: Sequence[Wanted], wares: Sequence[Ware], source: Source
-) -> Iterator[list[tuple[Sequence[Ware], Sequence[Wanted]]]]:
-    """What each transaction makes: orders, in the order of their times, for groups that share no ware."""
+def _turns(wanted: Sequence[Wanted], wares: Sequence[Ware], source: Source) -> Iterator[list[Portion]]:
+    """What each transaction makes: orders, in the order of their times, for groups of wares.
+
+    Portions of one turn share no ware; a ware's later orders come in a later turn.
+    """
     rng = generator(source.rng_seed, Step.ORDERS, 1)
     groups = max(
         -(-len(wares) // MOST_GROUP), min(-(-len(wanted) // GROUP_ORDERS), max(1, len(wares) // LEAST_GROUP))
     )  # fmt: skip
-    shuffled = rng.permutation(len(wares)).tolist()
-    shelves = [[wares[place] for place in shuffled[group::groups]] for group in range(groups)]
+    # Neighbours together: they share pages on disk, so that a transaction touches few.
+    bounds = [len(wares) * group // groups for group in range(groups + 1)]
+    shelves = [wares[begin:end] for begin, end in itertools.pairwise(bounds)]
     queues: list[list[Wanted]] = [[] for _ in range(groups)]
     for group, order in zip(rng.integers(0, groups, len(wanted)).tolist(), wanted, strict=True):
         queues[group].append(order)
-    # Groups differ in size by chance: only a queue that is far too long is made in several transactions.
+    # Groups differ in size by chance: only a queue that is far too long takes several turns.
     most = 2 * GROUP_ORDERS
     for start in itertools.count(step=most):
         busy = [group for group in range(groups) if len(queues[group]) > start]
         if not busy:
             return
-        for several in _batches(busy, GROUPS_AT_ONCE):
-            yield [(shelves[group], queues[group][start : start + most]) for group in several]
+        yield [
+            [(shelves[group], queues[group][start : start + most]) for group in several]
+            for several in _batches(busy, GROUPS_AT_ONCE)
+        ]
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
