@@ -115,6 +115,9 @@ def problem_of(error: errors.MarketError) -> Problem:
     kind = type(error)
     status = next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
     facts = {name: getattr(error, name) for name in FACTS.get(kind, ())}
+    if isinstance(error, errors.PriceMoved):
+        # As everywhere in the API: a decimal string, and the currency beside it.
+        facts["current"], _, facts["currency"] = error.current.partition(" ")
     return Problem(
         status, str(error) or HTTPStatus(status).phrase, code=error.code, headers=_headers(error), facts=facts
     )
