@@ -199,3 +199,17 @@ class ListsContract:
     def test_unknown_products_are_not_found(self, queries: Queries) -> None:
         assert queries.products([ProductId(10**30), ProductId(-1)]) == {}
         assert queries.products([]) == {}
+
+    # --- everything
+
+    def test_every_product_and_order_can_be_read_by_id(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        mine, asleep, gone = stage.product(seller), stage.product(seller, is_active=False), stage.product(seller)
+        foreign = stage.product()
+        stage.withdraw(gone)
+        orders = [stage.order(buyer, {mine: 1, foreign: 2}) for _ in range(3)]
+        assert [view.id for view in queries.every_product()] == [mine, asleep, foreign]
+        assert [view.id for view in queries.every_product(seller)] == [mine, asleep]
+        assert list(queries.every_product(seller)) == list(queries.products([mine, asleep]).values())
+        assert list(queries.every_order()) == [queries.orders(orders)[order_id] for order_id in orders]
