@@ -147,7 +147,7 @@ products: Final = Table(
     CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
     # The target of `order_lines`: a line names a product and its seller, and both must fit.
     UniqueConstraint("seller_id", "id"),
-    # Rows grow little and change often: half of a page stays free for new versions of its rows.
+    # Prices change often: two fifths of a page stay free for new versions of its rows.
     postgresql_with={"fillfactor": "60"},
 )
 Index(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Integer, Select, Text, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, Text, cast, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from adapters.db.reads.pages import BIGINT, Keyset
@@ -28,8 +28,8 @@ class Match:
     conditions: Sequence[ColumnElement[bool]]
     rank: ColumnElement[int]
 
-    def ids(self, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-        return select(*columns).where(*self.conditions)
+    def select(self, *columns: ColumnElement[Any], source: FromClause = products) -> Select[*tuple[Any, ...]]:
+        return select(*columns).select_from(source).where(*self.conditions)
 
 
 def by_text(wanted: ProductFilter) -> Match:
@@ -70,7 +70,7 @@ def by_spelling(wanted: ProductFilter) -> Match | None:
 
 
 def sorted_by(ordering: Ordering, match: Match, *, ranked: bool) -> Keyset:
-    """The sort columns of an ordering; they stand in the statement under these expressions."""
+    """The sort columns of an ordering."""
     ways: Mapping[Ordering, tuple[ColumnElement[Any], bool]] = {
         Ordering.RELEVANCE: (match.rank, True) if ranked else (products.c.created_at, True),
         Ordering.PRICE: (products.c.price, False),
@@ -83,9 +83,14 @@ def sorted_by(ordering: Ordering, match: Match, *, ranked: bool) -> Keyset:
     return Keyset((column, products.c.id), descending=descending)
 
 
-_VIEWS: Final = func.coalesce(
-    select(product_views.c.views).where(product_views.c.product_id == products.c.id).scalar_subquery(), 0
-)
+def source_of(ordering: Ordering) -> FromClause:
+    """Where the sort columns of an ordering stand."""
+    if ordering is Ordering.VIEWED_DESC:
+        return products.outerjoin(product_views, product_views.c.product_id == products.c.id)
+    return products
+
+
+_VIEWS: Final = func.coalesce(product_views.c.views, 0)
 
 
 def _text_query(search: str) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, text, union_all
 
 from adapters.db.batches import among, id_array, text_array
-from adapters.db.reads.matching import ALIKE, Match, by_spelling, by_text, sorted_by
+from adapters.db.reads.matching import ALIKE, Match, by_spelling, by_text, sorted_by, source_of
 from adapters.db.reads.pages import key_of, page_of
 from adapters.db.reads.reader import Reader, Rows
 from adapters.db.tables import accounts, categories, price_history, product_views, products, stock
@@ -147,7 +147,8 @@ class ProductReads:
         keyset = sorted_by(wanted.ordering, match, ranked=wanted.search is not None)
         sort, id_ = keyset.columns
         # First the ids of the page out of what the conditions need, then everything that is shown of these few.
-        chosen = keyset.page(match.ids(sort.label("sort"), id_.label("chosen_id")), request)
+        columns = sort.label("sort"), id_.label("chosen_id")
+        chosen = keyset.page(match.select(*columns, source=source_of(wanted.ordering)), request)
         page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
         forwards = keyset.descending is (request.before is not None)
         statement = (
@@ -246,7 +247,7 @@ def _view(row: Sequence[Any]) -> ProductView:
 
 
 def _facets(match: Match, facets: Collection[Facet]) -> Select[Any]:
-    matching = match.ids(products.c.category_id, products.c.brand, products.c.price).limit(FACET_CAP)
+    matching = match.select(products.c.category_id, products.c.brand, products.c.price).limit(FACET_CAP)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     parts = [_FACETS[facet][0](counted) for facet in dict.fromkeys(facets)]
     return select(union_all(*parts).subquery())
