@@ -1,5 +1,87 @@
 """`export`: the catalogue and the orders as files."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Protocol, TypeAlias
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Write data out.")
+from adapters.cli.options import DataOption
+from adapters.cli.product_files import ExportFormat, export_orders, export_products
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import long_work, notes
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.progress import Progress
+
+NOTHING_KEPT = "No file was written."
+
+app = typer.Typer(no_args_is_help=True, help="Write data out to files.")
+
+FormatOption: TypeAlias = Annotated[
+    ExportFormat, typer.Option("--format", help="CSV with a header, or JSON lines: one object per line.")
+]
+OutputOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        dir_okay=False,
+        help="Write here instead of to standard output; the file appears when it is complete.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def products(
+    ctx: typer.Context,
+    written_as: FormatOption = ExportFormat.CSV,
+    file: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write all products that were not withdrawn, active or not, with their owners' figures (cost and bounds)."""
+    _export(ctx.obj, export_products, written_as, file, data)
+
+
+@app.command()
+def orders(
+    ctx: typer.Context,
+    written_as: FormatOption = ExportFormat.CSV,
+    file: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write all orders: one CSV line per order line, or one JSON object per order with its lines in it."""
+    _export(ctx.obj, export_orders, written_as, file, data)
+
+
+class Export(Protocol):
+    def __call__(self, market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int: ...
+
+
+def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Path | None, data: Path | None) -> None:
+    with (
+        runtime.open(data) as opened,
+        _destination(file) as destination,
+        # Bars between the lines of a file that is shown on the terminal would spoil both.
+        long_work(NOTHING_KEPT if file else "", quiet=file is None and sys.stdout.isatty()) as progress,
+    ):
+        count = export(opened.market, destination, written_as, progress=progress)
+    if file is not None:
+        notes().print(f"{count:,} written to {file}.", markup=False)
+
+
+@contextmanager
+def _destination(file: Path | None) -> Iterator[IO[str]]:
+    if file is None:
+        yield sys.stdout
+        sys.stdout.flush()  # here, where a closed pipe is understood
+        return
+    draft = file.with_name(f".{file.name}.part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as text:
+            yield text
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)

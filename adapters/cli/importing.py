@@ -1,18 +1,28 @@
-"""`import`: real input."""
+"""`import`: data from files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from adapters.cli.failures import ExitCode
-from adapters.cli.online_retail.replay import import_online_retail
+from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.online_retail.plan import CannotPlan
+from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
 from adapters.cli.online_retail.report import rendered
+from adapters.cli.online_retail.source import BadFile
 from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
+from scalecommerce_core.domain.account import normal_email
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.services.market import Market
 
 RESUMES = "Whole batches were recorded and stay; the same command goes on with the rest."
+SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Bring data in from files.")
 
@@ -32,10 +42,75 @@ def online_retail(
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, long_work(RESUMES, quiet=as_json) as progress:
-        report = import_online_retail(opened.market, file, progress)
+        try:
+            report = import_online_retail(opened.market, file, progress)
+        except (BadFile, CannotPlan, OtherHistory) as error:
+            raise CommandFailed(str(error)) from error
     if as_json:
         print_json(report.as_json())
     else:
         output().print(rendered(report))
     if not report.reconciles:
         raise typer.Exit(ExitCode.PROBLEM)
+
+
+@app.command()
+def products(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file whose first line names the columns.")],
+    *,
+    seller: Annotated[str, typer.Option("--seller", metavar="EMAIL", help="Whose products these are.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, but write nothing.", show_default=False)
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a seller's products from a CSV file, or edit them: sku decides which it is.
+
+    Columns: sku; for new products name, category and price; and stock, brand, description, cost, min_price,
+    max_price, is_active, currency. A blank field leaves what it was. What `export products` writes can be edited
+    and imported again. Lines with errors are listed, and the others written; exits with 1 if there were any.
+    """
+    runtime: Runtime = ctx.obj
+    with (
+        runtime.open(data) as opened,
+        file.open(encoding="utf-8", newline="") as text,
+        long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress,
+    ):
+        owner = _account(opened.market, seller)
+        try:
+            imported = import_products(opened.market, text, owner, dry_run=dry_run, progress=progress)
+        except BadProductFile as error:
+            raise CommandFailed(f"{file}: {error}") from error
+    if as_json:
+        print_json(imported.as_json())
+    else:
+        _print(imported)
+    if imported.errors:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _account(market: Market, email: str) -> AccountId:
+    address = normal_email(email)
+    with market.store.begin() as tx:
+        found = tx.accounts.by_email([address]).get(address)
+    if found is None:
+        raise NotFound("account", address)
+    return found.id
+
+
+def _print(imported: ImportedProducts) -> None:
+    if imported.errors:
+        table = Table("line", "sku", "error")
+        table.columns[0].justify = "right"
+        for error in imported.errors[:SHOWN]:
+            table.add_row(str(error.line), escape(error.sku), escape(error.message))
+        output().print(table)
+        if len(imported.errors) > SHOWN:
+            output().print(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")
+    would = " would be" if imported.dry_run else ""
+    output().print(
+        f"{imported.lines:,} lines: {imported.created:,} products{would} new, {imported.updated:,}{would} edited,"
+        f" {len(imported.errors):,} lines with errors."
+    )

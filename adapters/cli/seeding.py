@@ -36,6 +36,7 @@ def seed(
     step: Annotated[
         Step, typer.Argument(help="One step on its own; each needs what the ones before it make.")
     ] = Step.ALL,
+    *,
     users: Annotated[int, typer.Option(min=0, help="How many users, all with the password `admin`.")] = 10,
     products: Annotated[
         int, typer.Option(min=0, help="How many products, with stock, price history and policies.")
