@@ -1,8 +1,23 @@
 """What `up` says when it is ready."""
 
 from pathlib import Path
+from typing import Final
 
-from entrypoints.demo import Demo
+from attrs import frozen
+
+NOT_EMPTY: Final = "The database holds data of its own, so no demo market was made in it."
+
+
+@frozen
+class Demo:
+    """Whom to log in as, and a product to order. `token` is the buyer's; all three log in with `password`."""
+
+    buyer: str
+    seller: str
+    staff: str
+    password: str
+    token: str
+    product: int
 
 
 def ready(url: str, data: Path, seconds: float) -> str:
@@ -26,9 +41,6 @@ curl -s {url}/orders/api/v1/ \\
   -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Prefer: wait=5' \\
   -d '{{"order_item": [{{"product": {demo.product}, "quantity": 1}}]}}'
 """
-
-
-NOT_EMPTY = "The database holds data of its own, so no demo market was made in it."
 
 
 def exposed(host: str) -> str:

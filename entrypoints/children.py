@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,25 +19,28 @@ QUICK_SECONDS: Final = 60.0
 QUICK_DEATHS: Final = 5
 """So many deaths in so many seconds are no accident: starting again would only fill the disk with logs."""
 LONGEST_PAUSE: Final = 8.0
+READY: Final = b"ready"
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 
 
 class Child:
     """One process, in a session of its own: the terminal's Ctrl-C reaches `up` alone, which then drains in order.
 
+    It may be started before its settings are known: it loads its code, which takes longest, and waits for them. They
+    come over a socket, where nobody can look as they can into an environment; back comes a word when it is ready.
+
     Its processes inherit a lock. Who finds it held, while no other engine owns the directory, has found what a killed
     engine left behind.
     """
 
-    def __init__(
-        self, name: str, arguments: Sequence[str], *, log: Path, lock: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
         self._arguments = [sys.executable, "-P", "-m", "entrypoints.child", str(os.getpid()), name, *arguments]
-        self._environment = dict(environment)
-        self._lock_path = lock
+        self._lock_path = log.with_suffix(".lock")
+        self._settings: Mapping[str, str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
         self._deaths: list[float] = []
         self._start_at = 0.0
 
@@ -44,19 +49,33 @@ class Child:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         lock = self._free_lock()
-        with self.log.open("ab") as log:
+        self._channel, theirs = socket.socketpair()
+        self._channel.setblocking(False)
+        with self.log.open("ab") as log, theirs:
             self._process = subprocess.Popen(
-                self._arguments,
-                env=self._environment,
-                pass_fds=[lock],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                self._arguments, pass_fds=[lock], stdin=theirs.fileno(), stdout=log, stderr=log, start_new_session=True
             )
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(self._process.pid).encode(), 0)
         os.close(lock)
+        if self._settings is not None:
+            self._send(self._settings)
+
+    def begin(self, settings: Mapping[str, str]) -> None:
+        """Let it work, with these environment variables, now and whenever it is started again."""
+        self._settings = dict(settings)
+        if self._process is not None:
+            self._send(self._settings)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said so since it was started."""
+        if self._channel is None:
+            return False
+        try:
+            return self._channel.recv(16, socket.MSG_PEEK).startswith(READY)
+        except OSError:
+            return False
 
     def mend(self) -> str | None:
         """Start the process again if it has ended, after a pause that grows; returns what there is to tell about it.
@@ -68,8 +87,7 @@ class Child:
             if (status := self._process.poll()) is None:
                 return None
             # Its own children may be alive, and would go on beside the next ones.
-            self._kill_group()
-            self._process = None
+            self.kill()
             self._deaths = [at for at in self._deaths if at > now - QUICK_SECONDS] + [now]
             if len(self._deaths) >= QUICK_DEATHS:
                 raise CannotRun(
@@ -98,9 +116,18 @@ class Child:
             self._kill_group()
             self._process.wait()
             self._process = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def last_words(self, lines: int = 8) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _send(self, settings: Mapping[str, str]) -> None:
+        # If it has ended already, `mend` will tell.
+        with contextlib.suppress(OSError):
+            if self._channel is not None:
+                self._channel.sendall(json.dumps(settings).encode() + b"\n")
 
     def _kill_group(self) -> None:
         if self._process is not None:

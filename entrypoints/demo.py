@@ -1,14 +1,12 @@
-"""A small market to look around in: `up --demo`."""
+"""Making a small market to look around in: `up --demo`."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
-
+from entrypoints.announcement import Demo
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.errors import NotAuthenticated, TooManyAttempts
-from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import AccountView, PageRequest, ProductFilter, ProductView
 from scalecommerce_core.services.progress import Progress
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeding
@@ -18,18 +16,6 @@ RNG_SEED: Final = 1
 USERS: Final = 10
 PRODUCTS: Final = 500
 ORDERS: Final = 2_000
-
-
-@frozen
-class Demo:
-    """`token` is the buyer's; all three log in with `password`."""
-
-    buyer: str
-    seller: str
-    staff: str
-    password: str
-    token: str
-    product: ProductId
 
 
 def prepared_demo(settings: Settings, progress: Progress) -> Demo | None:

@@ -41,7 +41,7 @@ class Processes:
 
     def beat(self) -> None:
         chosen = settings.load()
-        from entrypoints.worker import run_beat
+        from entrypoints.beat import run_beat
 
         run_beat(chosen)
 

@@ -1,25 +1,26 @@
 """The whole engine on one machine: servers, migrations, API, worker and beat, until somebody stops it."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 from rich.console import Console
 
-from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from entrypoints import announcement, settings
+from entrypoints.announcement import Demo
 from entrypoints.children import Child
 from entrypoints.data_directory import DataDirectory, EngineNote
-from entrypoints.demo import Demo, prepared_demo
 from entrypoints.failures import CannotRun
 from entrypoints.listening import reserved
 from entrypoints.log_errors import LogErrors
-from entrypoints.readiness import WorkerProbe, api_answers
+from entrypoints.readiness import api_answers
 from entrypoints.servers import Servers, restart, started
 from entrypoints.settings import Settings
 from entrypoints.stopping import Stopped, stop_signals
@@ -70,18 +71,14 @@ class _Engine:
         self._stack.enter_context(self._data.owned())
         self._address = self._stack.enter_context(reserved(self._wanted.host, self._wanted.port))
         with self._err.status("Starting PostgreSQL and Redis …") as status:
-            servers = started(
-                self._stack,
-                self._data.path,
-                database_url=os.environ.get("DATABASE_URL"),
-                redis_url=os.environ.get("REDIS_URL"),
-            )
-            given = self._environment(servers)
+            servers = self._start_servers_and_children()
+            given = self._settings(servers)
             chosen = settings.load({**os.environ, **given})
             status.update("Bringing the database up to date …")
-            upgrade(servers.database_url)
+            _upgrade(servers.database_url)
             status.update("Starting API, worker and beat …")
-            self._start_children(given)
+            for child in self._children:
+                child.begin(given)
             self._data.publish(self._note(servers, chosen))
             demo = self._prepare_demo(chosen, status.update) if self._wanted.demo else None
             self._wait_until_ready(servers)
@@ -90,24 +87,32 @@ class _Engine:
             self._look_after(servers)
             time.sleep(LOOK_SECONDS)
 
-    def _environment(self, servers: Servers) -> dict[str, str]:
+    def _start_servers_and_children(self) -> Servers:
+        """Each waits, mostly: the servers for disks, the children for servers; so they are started together."""
+        servers = self._stack.enter_context(ExitStack())
+        # Behind the servers on the stack: the children end while these still answer.
+        self._stack.callback(self._drain)
+        for name, arguments in (("api", [self._address.host, str(self._address.port)]), ("worker", []), ("beat", [])):
+            child = Child(name, arguments, self._data.log(name))
+            self._children.append(child)
+            child.start()
+        self._errors = LogErrors([child.log for child in self._children])
+        for module in ("adapters.db.migrate", *(["entrypoints.demo"] if self._wanted.demo else [])):
+            threading.Thread(target=import_module, args=[module], daemon=True).start()
+        return started(
+            servers,
+            self._data.path,
+            database_url=os.environ.get("DATABASE_URL"),
+            redis_url=os.environ.get("REDIS_URL"),
+        )
+
+    def _settings(self, servers: Servers) -> dict[str, str]:
+        """What the children get in addition to our environment."""
         given = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
         given["JWT_SECRET"] = os.environ.get("JWT_SECRET") or self._data.secret()
         if self._wanted.demo:
             given["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
         return given
-
-    def _start_children(self, given: dict[str, str]) -> None:
-        address = (self._address.host, str(self._address.port))
-        for name, arguments in (("api", address), ("worker", ()), ("beat", ())):
-            log = self._data.log(name)
-            self._children.append(
-                Child(name, arguments, log=log, lock=log.with_suffix(".lock"), environment={**os.environ, **given})
-            )
-        self._errors = LogErrors([child.log for child in self._children])
-        self._stack.callback(self._drain)
-        for child in self._children:
-            child.start()
 
     def _note(self, servers: Servers, chosen: Settings) -> EngineNote:
         return EngineNote(
@@ -120,19 +125,24 @@ class _Engine:
         def progress(step: str, done: int, total: int | None) -> None:
             status(f"Making a demo market: {step} {done:,}{f' of {total:,}' if total else ''} …")
 
+        from entrypoints.demo import prepared_demo
+
         return prepared_demo(chosen, progress)
 
     def _wait_until_ready(self, servers: Servers) -> None:
-        probe = WorkerProbe(servers.redis_url)
-        self._stack.callback(probe.close)
         deadline = time.monotonic() + READY_SECONDS
-        while not (api_answers(self._address.reachable, self._address.port) and probe.answers()):
+        while not (self._worker_is_ready and api_answers(self._address.reachable, self._address.port)):
             self._look_after(servers)
             if time.monotonic() > deadline:
                 raise CannotRun(
-                    f"API and worker did not answer within {READY_SECONDS:.0f} s; their logs are in {self._data.path}/logs."
+                    f"API and worker did not answer within {READY_SECONDS:.0f} s."
+                    f" Their logs are in {self._data.path}/logs."
                 )
             time.sleep(LOOK_SECONDS / 2)
+
+    @property
+    def _worker_is_ready(self) -> bool:
+        return all(child.is_ready for child in self._children if child.name == "worker")
 
     def _look_after(self, servers: Servers) -> None:
         """Start again what has ended, and show the errors of all."""
@@ -168,3 +178,9 @@ class _Engine:
 
     def _say(self, text: str) -> None:
         self._out.print(text, markup=False)
+
+
+def _upgrade(database_url: str) -> None:
+    from adapters.db.migrate import upgrade
+
+    upgrade(database_url)

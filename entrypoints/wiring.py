@@ -4,14 +4,14 @@ import hashlib
 import hmac
 from functools import cache
 
-from adapters.db.queries import PostgresQueries
-from adapters.db.store import PostgresStore
 from attrs import frozen
 from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine as DatabaseEngine
 
 from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords

@@ -1,14 +1,22 @@
-"""The Celery worker and the beat as processes; SIGTERM lets the task in hand finish."""
+"""The Celery worker as a process; SIGTERM lets the task in hand finish."""
 
 import socket
+from collections.abc import Callable
+
+from celery.signals import worker_ready
 
 from entrypoints import logs
 from entrypoints.settings import Settings
 from entrypoints.wiring import worker_application
 
 
-def run_worker(settings: Settings) -> None:
-    """Work until a signal ends it."""
+def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Work until a signal ends it; `on_ready` is called when the first task can come."""
+
+    def tell(**_sent: object) -> None:
+        on_ready()
+
+    worker_ready.connect(tell, weak=False)
     logs.configure(settings, "worker")
     app = worker_application(settings)
     worker = app.Worker(
@@ -20,11 +28,3 @@ def run_worker(settings: Settings) -> None:
         without_mingle=True,
     )
     worker.start()
-
-
-def run_beat(settings: Settings) -> None:
-    """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
-    logs.configure(settings, "beat")
-    app = worker_application(settings)
-    # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
-    app.Beat(scheduler="celery.beat:Scheduler", loglevel=settings.log_level, quiet=True).run()

@@ -1,0 +1,19 @@
+"""The beat as a process: it sends the scheduled messages, and needs nothing of the engine for that."""
+
+from typing import NoReturn
+
+from adapters.tasks.application import application
+from entrypoints import logs
+from entrypoints.settings import Settings
+
+
+def run_beat(settings: Settings) -> None:
+    """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
+    logs.configure(settings, "beat")
+    app = application(settings.redis_url, _runs_no_tasks, _runs_no_tasks, _runs_no_tasks)
+    # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
+    app.Beat(scheduler="celery.beat:Scheduler", loglevel=settings.log_level, quiet=True).run()
+
+
+def _runs_no_tasks() -> NoReturn:
+    raise RuntimeError("the beat runs no tasks")
