@@ -77,7 +77,7 @@ def wire(settings: Settings) -> Engine:
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),
         pricing=Pricing(store, clock),
-        queries=PostgresQueries(database),
+        queries=PostgresQueries(database, currency=settings.market_currency),
         store=store,
         clock=clock,
         currency=settings.market_currency,

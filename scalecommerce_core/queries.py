@@ -273,7 +273,7 @@ class OrderQueries(Protocol):
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]: ...
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
-        """Newest first."""
+        """Lines of others' orders, newest first."""
         ...
 
     def oldest_undecided(self) -> datetime | None:

@@ -208,7 +208,7 @@ class MemoryQueries:
             )
             for order in self._tables.orders.all()
             for line in order.lines
-            if line.seller_id == seller_id
+            if line.seller_id == seller_id != order.buyer_id
         ]
         return _paged(views, lambda view: (-view.id,), page)
 

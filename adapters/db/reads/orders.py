@@ -83,7 +83,11 @@ _SALES: Final = three(
         .select_from(order_lines)
         .join(orders, orders.c.id == order_lines.c.order_id)
         .join(products, products.c.id == order_lines.c.product_id)
-        .where(order_lines.c.seller_id == bindparam("seller", type_=BigInteger)),
+        .where(
+            order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
+            # What sellers bought of themselves is among their own orders.
+            orders.c.buyer_id != order_lines.c.seller_id,
+        ),
         request,
     )
 )

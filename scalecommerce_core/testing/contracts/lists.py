@@ -126,6 +126,7 @@ class ListsContract:
         first = stage.order(buyer, {foreign: 1, cup: 2, pot: 1}, OrderStatus.PAID)
         second = stage.order(buyer, {pot: 4, foreign: 1}, at=NOW + DAY)
         stage.order(buyer, {foreign: 1})
+        stage.order(seller, {cup: 1})  # their own order, not a sale to others
         stage.refund(first, [RefundLine(cup, 1)])
         listed = rows(forwards(lambda page: queries.sales(seller, page), 2))
         assert [(sale.order, sale.product) for sale in listed] == [(second, pot), (first, pot), (first, cup)]
