@@ -149,7 +149,7 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
     if isinstance(value, str) and (problem := _text_problem(value)):
         found.add(path, problem)
         return None
-    if isinstance(value, Decimal) and not isinstance(wanted.info, msgspec.inspect.CustomType):
+    if isinstance(value, Decimal) and not _is_among(wanted.info, msgspec.inspect.CustomType):
         if abs(value.adjusted()) > MAX_MAGNITUDE:
             found.add(path, OUT_OF_RANGE)
             return None

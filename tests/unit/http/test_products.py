@@ -60,6 +60,11 @@ def test_a_price_may_be_text_or_number(seller: Person, price: object) -> None:
     assert seller.list(price=price)["price"] == "999.00"
 
 
+def test_amounts_that_may_be_missing_may_be_numbers_too(seller: Person) -> None:
+    made = seller.list(cost=4.25, min_price=0.1, max_price=20)
+    assert (made["cost"], made["min_price"], made["max_price"]) == ("4.25", "0.10", "20.00")
+
+
 @pytest.mark.parametrize("price", ["0.01", "99999999.99"])
 def test_the_ends_of_what_a_price_may_be(seller: Person, price: str) -> None:
     assert seller.list(price=price)["price"] == price
