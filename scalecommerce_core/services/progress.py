@@ -6,7 +6,7 @@ from typing import Protocol
 class Progress(Protocol):
     """`done` of `total` units of `step` are finished; `total` is None while nobody knows."""
 
-    def __call__(self, step: str, done: int, total: int | None) -> None: ...
+    def __call__(self, step: str, done: int, total: int | None, /) -> None: ...
 
 
 def silent(step: str, done: int, total: int | None) -> None:

@@ -145,9 +145,9 @@ def _moment(text: str) -> datetime | Refusal:
     for parse in (datetime.fromisoformat, _american):
         try:
             at = parse(text)
+            return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
         except (ValueError, OverflowError):
             continue
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return Refusal.UNREADABLE
 
 

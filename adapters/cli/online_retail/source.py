@@ -30,7 +30,8 @@ def rows_of(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
             compressed = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
             content = gzip.GzipFile(fileobj=raw) if compressed else raw
-            yield read_rows(io.TextIOWrapper(content, "utf-8-sig", newline=""), str(path))
+            with io.TextIOWrapper(content, "utf-8-sig", newline="") as text:
+                yield read_rows(text, str(path))
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
 

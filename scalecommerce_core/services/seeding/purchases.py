@@ -69,8 +69,7 @@ class Crowd:
     outsiders: Sequence[AccountId]
 
 
-@frozen
-class Wanted:
+class Wanted(NamedTuple):
     """One order's fixed facts."""
 
     id: OrderId

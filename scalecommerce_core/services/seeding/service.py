@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -130,9 +131,10 @@ class Seeding:
             return made
 
         made = Seeded()
-        for written in side_by_side(write, batches):
-            made += written
-            progress("products", made.products, count)
+        with closing(side_by_side(write, batches)) as results:
+            for written in results:
+                made += written
+                progress("products", made.products, count)
         return made + self._policies(shelf.sellers)
 
     def orders(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
@@ -154,9 +156,10 @@ class Seeding:
         made = Seeded()
         for turn, portions in enumerate(_turns(wanted, wares, source)):
             numbered = [(portion, [turn, number]) for number, portion in enumerate(portions)]
-            for written in side_by_side(lambda job: self._write_orders(*job, crowd, source), numbered):
-                made += written
-                progress("orders", made.orders, count)
+            with closing(side_by_side(lambda job: self._write_orders(*job, crowd, source), numbered)) as results:
+                for written in results:
+                    made += written
+                    progress("orders", made.orders, count)
         return made
 
     def _write_orders(self, portion: Portion, numbers: Sequence[int], crowd: Crowd, source: Source) -> Seeded:

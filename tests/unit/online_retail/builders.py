@@ -1,0 +1,33 @@
+"""Files and purchases of a few lines."""
+
+from datetime import UTC, datetime
+
+from adapters.cli.online_retail.lines import Line, Refused, read_lines
+from adapters.cli.online_retail.plan import Plan, plan_of
+
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+
+def row(
+    invoice: str = "536365",
+    code: str = "85123A",
+    quantity: int | str = 6,
+    price: str = "2.55",
+    *,
+    at: str = "2010-12-01 08:26:00",
+    customer: str = "17850.0",
+    description: str = "WHITE HANGING HEART",
+) -> list[str]:
+    return [invoice, code, description, str(quantity), at, price, customer, "United Kingdom"]
+
+
+def read(*rows: list[str]) -> list[Line | Refused]:
+    return list(read_lines(enumerate(rows, 2)))
+
+
+def planned(*rows: list[str]) -> Plan:
+    return plan_of(read(*rows))
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
