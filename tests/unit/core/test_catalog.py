@@ -89,6 +89,11 @@ def test_a_listing_names_each_wrong_field_and_fails_alone(
     assert list(shop.queries.products([ProductId(n) for n in range(1, 5)])) == [made.product.id]
 
 
+def test_a_listing_may_go_to_the_bounds(shop: Shop, seller: Account) -> None:
+    dear = shop.list(seller, "99999999.99", MAX_STOCK, min_price=usd("0.01"), max_price=usd("99999999.99"))
+    assert shop.stock(dear).available == MAX_STOCK
+
+
 def test_a_listing_with_a_key_happens_once(shop: Shop, seller: Account) -> None:
     key = IdempotencyKey("k", b"print", lambda shelved: str(shelved.product.id).encode())
     command = ListProduct(seller.id, CATEGORY, "Tea", usd("1.00"), idempotency=key)

@@ -95,9 +95,12 @@ def test_an_order_that_cannot_be_decided_lets_the_others_pass(
 ) -> None:
     for _ in range(7):
         shop.place(buyer, line(tea))
+    for _ in range(2):
+        shop.place(buyer, line(tea, 99))
     with caplog.at_level(logging.CRITICAL):
         decided = with_poisoned_orders(shop, *bad).decide()
-    assert decided == Decided(reserved=7 - len(bad), put_aside=len(bad))
+    assert decided == Decided(reserved=7 - len(bad), rejected=2, put_aside=len(bad))
+    assert decided.total == 9
     assert {order.id for order in shop.tables.orders.all() if order.status is CREATED} == bad
     assert shop.stock(tea).reserved == 7 - len(bad)
     assert shop.queries.discrepancies() == []

@@ -273,6 +273,14 @@ def test_a_restock_that_does_not_fit_gives_nothing() -> None:
     assert status(made) is OrderStatus.REFUNDED
 
 
+def test_a_restock_may_fill_the_shelf() -> None:
+    stock = shelves()
+    made = paid(stock, (TEA, 2, 100))
+    stock[TEA].adjust(stock[TEA].room - 2, NOW)
+    made.refund([RefundLine(TEA, 2)], stock, NOW, restock=True)
+    assert stock[TEA].room == 0
+
+
 LINES = st.lists(
     st.tuples(st.sampled_from([TEA, CUP]), st.integers(1, 4), st.sampled_from([50, 100])), min_size=1, max_size=4
 )

@@ -175,6 +175,7 @@ def test_a_promise_expires_ten_minutes_after_the_change(shop: Shop, buyer: Accou
     with pytest.raises(PriceMoved) as caught:
         shop.place(buyer, line(tea, price="10.00"))
     assert (caught.value.product_id, caught.value.current) == (tea, "12.00 USD")
+    assert "is 12.00 USD now" in str(caught.value)
     assert list(shop.tables.orders.all()) == []
 
 

@@ -90,6 +90,7 @@ def test_setting_a_figure_that_moved_says_what_it_is_now() -> None:
     with pytest.raises(StockMoved) as caught:
         stock.set_available(10, NOW, expected=5)
     assert (caught.value.expected, caught.value.actual) == (5, 3)
+    assert str(caught.value) == "The stock of product 1 is 3, not 5: read it again."
     stock.set_available(10, NOW, expected=3)
     assert (stock.on_hand, stock.available) == (12, 10)
 
