@@ -115,7 +115,6 @@ def test_a_market_in_memory_works(bare: Path) -> None:
     assert len(tests) > 0
 
 
-@pytest.mark.skipif(not (ROOT / "entrypoints/cli.py").exists(), reason="there is no command line yet")
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["up"]])
 def test_a_command_says_which_extra_it_needs(bare: Path, arguments: list[str]) -> None:
     done = run(bare / "venv/bin/scalecommerce", *arguments, cwd=bare)
