@@ -1,0 +1,40 @@
+"""The engine over a real database, with doubles for all that is not the database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.ports import Clock
+from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens, SettableClock
+
+
+@contextmanager
+def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
+    database, clock = database_engine(url), clock or SettableClock()
+    store = PostgresStore(database)
+    try:
+        yield Market(
+            accounts=Accounts(
+                store,
+                clock,
+                ids=CountingIds(),
+                passwords=PlainPasswords(),
+                tokens=RememberedTokens(),
+                limiter=MemoryLoginLimiter(),
+            ),
+            catalog=Catalog(store, clock),
+            ordering=Ordering(store, clock),
+            pricing=Pricing(store, clock),
+            queries=PostgresQueries(database),
+            store=store,
+            clock=clock,
+        )
+    finally:
+        database.dispose()

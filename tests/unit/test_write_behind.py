@@ -1,0 +1,64 @@
+"""Writing behind: in order, bounded, and no error is lost."""
+
+import threading
+from functools import partial
+
+import pytest
+
+from adapters.db.behind import DEPTH, write_behind
+
+
+def test_writes_happen_in_order_and_are_done_at_the_exit() -> None:
+    done: list[int] = []
+    with write_behind() as writes:
+        for number in range(3 * DEPTH):
+            writes.later(partial(done.append, number))
+    assert done == list(range(3 * DEPTH))
+
+
+def test_settling_waits() -> None:
+    done: list[bool] = []
+    gate = threading.Event()
+    with write_behind() as writes:
+        writes.later(lambda: done.append(gate.wait(5)))
+        gate.set()
+        writes.settle()
+        assert done == [True]
+
+
+def refuse() -> None:
+    raise LookupError("refused")
+
+
+def test_an_error_comes_out_at_the_latest_at_the_exit() -> None:
+    with pytest.raises(LookupError), write_behind() as writes:
+        writes.later(refuse)
+
+
+def test_an_error_comes_out_of_a_later_call() -> None:
+    with write_behind() as writes:
+        writes.later(refuse)
+        with pytest.raises(LookupError):
+            writes.settle()
+
+
+def test_when_the_caller_fails_what_waits_is_dropped_and_what_runs_comes_to_its_end() -> None:
+    begun, gate = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def slow() -> None:
+        begun.set()
+        gate.wait(5)
+        done.append("slow")
+
+    def fail() -> None:
+        with write_behind() as writes:
+            writes.later(slow)
+            writes.later(lambda: done.append("dropped"))
+            begun.wait(5)
+            threading.Timer(0.02, gate.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert done == ["slow"]
