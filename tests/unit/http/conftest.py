@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
+from httpx2 import Client
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.testclient import TestClient
 
 from adapters.http.amounts import Price
 from adapters.http.application import application
@@ -22,6 +22,7 @@ from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMis
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.queries import Page
 from scalecommerce_core.services.accounts import Identity
+from tests.unit.http.in_process import calling
 from tests.unit.http.marketplace import Marketplace, Person, Visitor, marketplace
 
 TOKENS = {"ann": Identity(AccountId(1), SessionId("s1"), is_staff=False)}
@@ -174,12 +175,13 @@ def shop_application() -> Starlette:
 
 
 @pytest.fixture
-def client() -> TestClient:
-    return TestClient(shop_application())
+def client() -> Iterator[Client]:
+    with calling(shop_application()) as made:
+        yield made
 
 
 @pytest.fixture
-def ann(client: TestClient) -> TestClient:
+def ann(client: Client) -> Client:
     client.headers["Authorization"] = "Bearer ann"
     return client
 

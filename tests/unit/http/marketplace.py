@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
-from httpx2 import Response
-from starlette.testclient import TestClient
+from httpx2 import Client, Response
 
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
@@ -18,6 +17,7 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter, SettableClock, in_memory_market
+from tests.unit.http.in_process import calling
 
 USERS = "/users/api/v1/"
 PRODUCTS = "/products/api/v1/"
@@ -47,7 +47,7 @@ def answer(response: Response, status: int = 200) -> Any:
 class Visitor:
     """Somebody who sends requests: with `token`, as that account."""
 
-    client: TestClient
+    client: Client
     token: str | None = None
 
     def send(self, method: str, path: str, **more: Any) -> Response:
@@ -107,7 +107,7 @@ class Marketplace:
     market: Market
     clock: SettableClock
     views: MemoryViewCounter
-    client: TestClient
+    client: Client
     _names: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     @property
@@ -171,5 +171,5 @@ def marketplace(
         ready=readiness,
         intake_queue=intake_queue,
     )
-    with TestClient(create_app(backend, version="1.0"), raise_server_exceptions=False) as client:
+    with calling(create_app(backend, version="1.0")) as client:
         yield Marketplace(market, clock, views, client)

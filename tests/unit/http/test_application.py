@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
+from httpx2 import Client
 from structlog.testing import capture_logs
 
 GOOD = {"name": "A thing", "price": "9.99"}
@@ -20,7 +20,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
     return document
 
 
-def test_made_and_read(ann: TestClient) -> None:
+def test_made_and_read(ann: Client) -> None:
     made = ann.post("/things/", json=GOOD)
     assert made.status_code == 201
     assert made.headers["cache-control"] == "private, no-store"
@@ -30,18 +30,18 @@ def test_made_and_read(ann: TestClient) -> None:
     assert read.headers["vary"] == "Authorization"
 
 
-def test_400_names_fields(ann: TestClient) -> None:
+def test_400_names_fields(ann: Client) -> None:
     document = problem(ann.post("/things/", json={"price": 0, "parts": [{"quantity": 0}]}), 400)
     assert list(document["errors"]) == ["name", "price", "parts[0].quantity"]
     assert document["code"] == "invalid"
 
 
-def test_400_quotes_even_what_cannot_be_written(ann: TestClient) -> None:
+def test_400_quotes_even_what_cannot_be_written(ann: Client) -> None:
     body = b'{"\\ud800": 1, "\\ud800": 2}'
     problem(ann.post("/things/", content=body, headers={"Content-Type": "application/json"}), 400)
 
 
-def test_401_comes_before_any_look_at_the_body(client: TestClient) -> None:
+def test_401_comes_before_any_look_at_the_body(client: Client) -> None:
     response = client.post("/things/", content=b"{", headers={"Content-Type": "text/plain"})
     assert problem(response, 401)["code"] == "not_authenticated"
     assert response.headers["www-authenticate"] == 'Bearer realm="scalecommerce"'
@@ -49,53 +49,53 @@ def test_401_comes_before_any_look_at_the_body(client: TestClient) -> None:
 
 @pytest.mark.parametrize("header", ["Bearer nobody", "Bearer", "Bearer ", "Basic YTpi", "nonsense", ""])
 @pytest.mark.parametrize("path", ["/staff/", "/things/1/"])
-def test_401_for_a_bad_token_also_where_none_is_needed(client: TestClient, header: str, path: str) -> None:
+def test_401_for_a_bad_token_also_where_none_is_needed(client: Client, header: str, path: str) -> None:
     response = client.get(path, headers={"Authorization": header})
     assert problem(response, 401)["code"] == "token_not_valid"
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
-def test_the_scheme_is_read_in_any_case(client: TestClient) -> None:
+def test_the_scheme_is_read_in_any_case(client: Client) -> None:
     assert client.get("/staff/", headers={"Authorization": "bEARER  staff"}).json() == {"staff": 2}
 
 
-def test_a_token_is_not_looked_at_where_it_does_not_matter(client: TestClient) -> None:
+def test_a_token_is_not_looked_at_where_it_does_not_matter(client: Client) -> None:
     assert client.get("/things/", headers={"Authorization": "Bearer nobody"}).status_code == 200
 
 
-def test_403(ann: TestClient) -> None:
+def test_403(ann: Client) -> None:
     assert problem(ann.get("/staff/"), 403)["code"] == "forbidden"
 
 
 @pytest.mark.parametrize("path", ["/nothing/", "/things/1/", f"/things/{2**63}/", "/things/0/", "/things/01/"])
-def test_404(client: TestClient, path: str) -> None:
+def test_404(client: Client, path: str) -> None:
     problem(client.get(path), 404)
 
 
 @pytest.mark.parametrize("noise", ["x", "-1", "1.5", "%00", "9" * 5000, "%D9%A3", "%ff"])
-def test_404_for_an_id_that_is_none(client: TestClient, noise: str) -> None:
+def test_404_for_an_id_that_is_none(client: Client, noise: str) -> None:
     problem(client.get(f"/things/{noise}/"), 404)
 
 
-def test_404_hints_at_a_missing_slash(client: TestClient) -> None:
+def test_404_hints_at_a_missing_slash(client: Client) -> None:
     assert "slash" in problem(client.get("/things"), 404)["detail"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "NONSENSE"])
-def test_405_says_what_is_allowed(client: TestClient, method: str) -> None:
+def test_405_says_what_is_allowed(client: Client, method: str) -> None:
     response = client.request(method, "/things/")
     problem(response, 405)
     assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
-def test_405_on_pages(client: TestClient, path: str) -> None:
+def test_405_on_pages(client: Client, path: str) -> None:
     response = client.post(path)
     problem(response, 405)
     assert "GET" in response.headers["allow"]
 
 
-def test_options_and_head(client: TestClient) -> None:
+def test_options_and_head(client: Client) -> None:
     options = client.options("/things/1/")
     assert (options.status_code, options.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS")
     head = client.head("/things/")
@@ -104,7 +104,7 @@ def test_options_and_head(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0, */*", "application/*;q=0", "image/*, text/*"])
-def test_406(client: TestClient, accept: str) -> None:
+def test_406(client: Client, accept: str) -> None:
     problem(client.get("/things/", headers={"Accept": accept}), 406)
 
 
@@ -112,11 +112,11 @@ def test_406(client: TestClient, accept: str) -> None:
     "accept",
     ["*/*", "application/*", "text/html, application/json;q=0.1", "text/html,*/*;q=0.8", "", "APPLICATION/JSON"],
 )
-def test_accepted(client: TestClient, accept: str) -> None:
+def test_accepted(client: Client, accept: str) -> None:
     assert client.get("/things/", headers={"Accept": accept}).status_code == 200
 
 
-def test_412_and_conditions(ann: TestClient) -> None:
+def test_412_and_conditions(ann: Client) -> None:
     ann.post("/things/", json=GOOD)
     assert ann.get("/things/1/", headers={"If-None-Match": '"v0", W/"v1"'}).status_code == 304
     assert ann.get("/things/1/", headers={"If-None-Match": "*"}).status_code == 304
@@ -128,11 +128,11 @@ def test_412_and_conditions(ann: TestClient) -> None:
     assert ann.delete("/things/1/", headers={"If-Match": '"v1"'}).status_code == 204
 
 
-def test_413_by_declaration(ann: TestClient) -> None:
+def test_413_by_declaration(ann: Client) -> None:
     problem(ann.post("/things/", json={"name": "x" * 1024 * 1024}), 413)
 
 
-def test_413_while_streaming(ann: TestClient) -> None:
+def test_413_while_streaming(ann: Client) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(20):
             yield b" " * 100_000
@@ -150,22 +150,22 @@ def test_413_while_streaming(ann: TestClient) -> None:
         {},
     ],
 )
-def test_415(ann: TestClient, headers: dict[str, str]) -> None:
+def test_415(ann: Client, headers: dict[str, str]) -> None:
     problem(ann.post("/things/", content=b"{}", headers=headers), 415)
 
 
-def test_content_type_may_name_utf_8(ann: TestClient) -> None:
+def test_content_type_may_name_utf_8(ann: Client) -> None:
     headers = {"Content-Type": 'Application/JSON; charset="UTF-8"'}
     assert ann.post("/things/", content=b'{"name": "a", "price": 1}', headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", "two words", "k" * 256, "\x7f"])
-def test_an_idempotency_key_that_is_none(ann: TestClient, key: str) -> None:
+def test_an_idempotency_key_that_is_none(ann: Client, key: str) -> None:
     document = problem(ann.post("/things/", json=GOOD, headers={"Idempotency-Key": key}), 400)
     assert list(document["errors"]) == ["Idempotency-Key"]
 
 
-def test_500_says_nothing_but_where_to_look(client: TestClient) -> None:
+def test_500_says_nothing_but_where_to_look(client: Client) -> None:
     with capture_logs() as logged:
         response = client.get("/crash/", headers={"X-Request-ID": "request-77"})
     document = problem(response, 500)
@@ -176,19 +176,19 @@ def test_500_says_nothing_but_where_to_look(client: TestClient) -> None:
     ]
 
 
-def test_request_ids(client: TestClient) -> None:
+def test_request_ids(client: Client) -> None:
     assert len(client.get("/things/").headers["x-request-id"]) == 16
     assert client.get("/things/", headers={"X-Request-ID": "bad id\t!"}).headers["x-request-id"] != "bad id\t!"
 
 
-def test_security_headers_everywhere(client: TestClient) -> None:
+def test_security_headers_everywhere(client: Client) -> None:
     for path in ("/", "/docs", "/openapi.json", "/things/", "/nothing/"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
-def test_pages_link_on_and_keep_parameters(ann: TestClient) -> None:
+def test_pages_link_on_and_keep_parameters(ann: Client) -> None:
     for _ in range(3):
         ann.post("/things/", json=GOOD)
     first = ann.get("/things/?brand=A&brand=B&page_size=2").json()
@@ -200,7 +200,7 @@ def test_pages_link_on_and_keep_parameters(ann: TestClient) -> None:
     assert second["next"] is None
 
 
-def test_a_cursor_is_good_for_its_list_only(ann: TestClient) -> None:
+def test_a_cursor_is_good_for_its_list_only(ann: Client) -> None:
     for _ in range(3):
         ann.post("/things/", json=GOOD)
     link = ann.get("/things/?brand=A&page_size=2").json()["next"]

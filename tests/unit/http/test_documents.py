@@ -3,8 +3,8 @@ import re
 from typing import Any
 
 import pytest
+from httpx2 import Client
 from jsonschema_rs import Draft202012Validator
-from starlette.testclient import TestClient
 
 from adapters.http.amounts import Price
 from adapters.http.openapi import document
@@ -12,7 +12,7 @@ from adapters.http.operations import Answer, Link, Operation
 
 
 @pytest.fixture
-def described(client: TestClient) -> Any:
+def described(client: Client) -> Any:
     return client.get("/openapi.json").json()
 
 
@@ -92,7 +92,7 @@ def test_mistakes_in_declarations_are_found_at_start() -> None:
         document([operation("a", "a"), operation("a", "a")], version="1")
 
 
-def test_the_browser_loads_nothing_from_elsewhere(client: TestClient) -> None:
+def test_the_browser_loads_nothing_from_elsewhere(client: Client) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -108,16 +108,16 @@ def test_the_browser_loads_nothing_from_elsewhere(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "%2e%2e", "..%2f__init__.py"])
-def test_the_browser_serves_its_own_files_only(client: TestClient, name: str) -> None:
+def test_the_browser_serves_its_own_files_only(client: Client, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
 
 
-def test_the_document_is_cacheable(client: TestClient) -> None:
+def test_the_document_is_cacheable(client: Client) -> None:
     etag = client.get("/openapi.json").headers["etag"]
     assert client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_the_landing_page_links_on(client: TestClient) -> None:
+def test_the_landing_page_links_on(client: Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
