@@ -185,3 +185,10 @@ class Overloaded(Unavailable):
     """A bounded queue is full."""
 
     code = "overloaded"
+
+
+class BooksDoNotBalance(Exception):
+    """More units were to be given back or sold than are reserved: the figures were wrong before.
+
+    No `MarketError`, because no caller can mend it: the transaction fails as a whole, and `stock verify` tells where.
+    """

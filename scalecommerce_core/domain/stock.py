@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import InsufficientStock, Invalid, StockMoved
+from scalecommerce_core.domain.errors import BooksDoNotBalance, InsufficientStock, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 
 MAX_STOCK: Final = 2_147_483_647
@@ -66,10 +66,10 @@ class Stock:
         self.reserved += quantity
 
     def release(self, quantity: int) -> None:
-        """Give a reservation back."""
+        """Give a reservation back; raise `BooksDoNotBalance` when there was none."""
         _check_units(quantity)
         if quantity > self.reserved:
-            raise InsufficientStock(self.product_id, quantity, self.reserved)
+            raise BooksDoNotBalance(f"Product {self.product_id}: {quantity} of {self.reserved} reserved units.")
         self.reserved -= quantity
 
     def sell(self, quantity: int, order_id: OrderId, now: datetime) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecommerce_core.domain.errors import InsufficientStock, Invalid, MarketError, StockMoved
+from scalecommerce_core.domain.errors import BooksDoNotBalance, InsufficientStock, Invalid, MarketError, StockMoved
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind, Stock
 
@@ -32,7 +32,7 @@ def test_no_operation_breaks_the_books(opening: int, steps: list[tuple[str, int]
         before = (stock.on_hand, stock.reserved, len(stock.movements))
         try:
             OPERATIONS[name](stock, quantity)
-        except MarketError:
+        except (MarketError, BooksDoNotBalance):
             assert (stock.on_hand, stock.reserved, len(stock.movements)) == before
         assert 0 <= stock.reserved <= stock.on_hand <= MAX_STOCK
         assert stock.on_hand == sum(movement.quantity for movement in stock.movements)
@@ -72,9 +72,8 @@ def test_only_what_is_there_can_be_promised_released_or_sold() -> None:
         stock.reserve(4)
     assert (reserving.value.product_id, reserving.value.wanted, reserving.value.available) == (TEA, 4, 3)
     for act in (stock.release, lambda units: stock.sell(units, ORDER, NOW)):
-        with pytest.raises(InsufficientStock) as caught:
+        with pytest.raises(BooksDoNotBalance, match="3 of 2 reserved"):
             act(3)
-        assert caught.value.available == 2
 
 
 def test_reserved_units_cannot_be_taken_away() -> None:
