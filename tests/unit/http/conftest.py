@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from httpx2 import Client
-from starlette.applications import Starlette
 from starlette.responses import Response
 
 from adapters.http.amounts import Price
@@ -61,6 +60,10 @@ class Shop:
         self.things: dict[int, Thing] = {}
         self.next_id = 1
         self.pages = Pages(Cursors(b"k" * 32))
+
+    def empty(self) -> None:
+        self.things.clear()
+        self.next_id = 1
 
     async def list_things(self, call: Call[None, Things]) -> Response:
         wanted = self.pages.request(call.request, call.query)
@@ -170,14 +173,21 @@ class Shop:
         ]
 
 
-def shop_application() -> Starlette:
-    return application(Shop().operations(), authenticate=authenticate, version="1.0")
+@pytest.fixture(scope="module")
+def open_shop() -> Iterator[tuple[Shop, Client]]:
+    """Made once per module: it describes itself when it is made, which takes longer than most tests."""
+    shop = Shop()
+    with calling(application(shop.operations(), authenticate=authenticate, version="1.0")) as made:
+        yield shop, made
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    with calling(shop_application()) as made:
-        yield made
+def client(open_shop: tuple[Shop, Client]) -> Client:
+    """An empty shop."""
+    shop, client = open_shop
+    shop.empty()
+    client.headers.pop("Authorization", None)
+    return client
 
 
 @pytest.fixture
