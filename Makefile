@@ -62,8 +62,9 @@ format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
 
 .PHONY: bench
 bench: .venv/.ready ## List the benchmarks
-	@for file in bench/*.py; do \
-		printf '  %s %-32s %s\n' $(BIN)/python "$$file" "$$(sed -n '1s/^"""\([^"]*\).*/\1/p' "$$file")"; \
+	@for file in bench/[a-z]*.py; do \
+		printf '  %s -m bench.%-20s %s\n' $(BIN)/python "$$(basename "$$file" .py)" \
+			"$$(sed -n '1s/^"""\([^"]*\).*/\1/p' "$$file")"; \
 	done
 
 .PHONY: lock
