@@ -1,7 +1,5 @@
 """Recording a plan through the engine: each batch is a transaction, found again by the next run."""
 
-import contextlib
-import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CommandId, ProductI
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import RecordedProduct
+from scalecommerce_core.services.garbage import uncollected
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import HistoricalLine, HistoricalOrder, HistoricalRefund
 from scalecommerce_core.services.progress import Progress, silent
@@ -176,15 +175,3 @@ def _counted(rows: Iterable[tuple[int, list[str]]], progress: Progress) -> Itera
             progress("lines read", done, None)
         yield row
     progress("lines read", done, done)
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """A plan is half a million objects that live to its end: looking for cycles among them took a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

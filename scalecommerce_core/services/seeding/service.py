@@ -13,6 +13,7 @@ from scalecommerce_core.domain.order import Order
 from scalecommerce_core.ports import Clock, Passwords, Store
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
+from scalecommerce_core.services.garbage import uncollected
 from scalecommerce_core.services.progress import Progress, silent
 from scalecommerce_core.services.seeding.goods import Shelf, goods, sku_of
 from scalecommerce_core.services.seeding.parallel import side_by_side
@@ -101,6 +102,7 @@ class Seeding:
             progress("users", made.users, count)
         return made
 
+    @uncollected()
     def products(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
         """`count` products of the first of the seeded users, with stock, price histories and a policy per seller.
 
@@ -137,6 +139,7 @@ class Seeding:
                 progress("products", made.products, count)
         return made + self._policies(shelf.sellers)
 
+    @uncollected()
     def orders(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
         """`count` orders of seeded users for seeded products, over the last days, in states of all kinds.
 
