@@ -1,4 +1,4 @@
-"""`import`: data from files."""
+"""`import`: data from files. What is heavy (numpy) is imported by who needs it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.online_retail.plan import CannotPlan
-from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
-from adapters.cli.online_retail.report import rendered
-from adapters.cli.online_retail.source import BadFile
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
 from adapters.cli.runtime import Runtime
@@ -40,6 +36,11 @@ def online_retail(
     what became of every line. A second run changes nothing, a run after an interrupted one goes on with it. Exits
     with 1 if the lines do not add up.
     """
+    from adapters.cli.online_retail.plan import CannotPlan
+    from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
+    from adapters.cli.online_retail.report import rendered
+    from adapters.cli.online_retail.source import BadFile
+
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, long_work(RESUMES, quiet=as_json) as progress:
         try:

@@ -1,9 +1,9 @@
-"""`seed`: filling a database with believable data."""
+"""`seed`: filling a database with believable data. What is heavy (numpy, Faker) is imported by who needs it."""
 
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from attrs import asdict
@@ -13,9 +13,10 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import OpenMarket, Runtime
 from adapters.cli.screen import interactive, long_work, notes, output, print_json
-from adapters.cli.vocabulary import vocabulary
 from scalecommerce_core.services.progress import Progress
-from scalecommerce_core.services.seeding import PASSWORD, Seeded, Seeding
+
+if TYPE_CHECKING:
+    from scalecommerce_core.services.seeding import Seeded
 
 KEPT = (
     "Whole batches were written and stay; what they hold is consistent. Another --rng-seed adds more,"
@@ -86,7 +87,10 @@ def _ask(place: str) -> None:
         raise CommandFailed("Nothing was changed.")
 
 
-def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> Seeded:
+def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> "Seeded":
+    from adapters.cli.vocabulary import vocabulary
+    from scalecommerce_core.services.seeding import Seeding
+
     market = opened.market
     seeding = Seeding(
         market.store,
@@ -115,7 +119,9 @@ def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: 
             return seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
 
 
-def _print(made: Seeded, seconds: float) -> None:
+def _print(made: "Seeded", seconds: float) -> None:
+    from scalecommerce_core.services.seeding import PASSWORD
+
     table = Table("made", "count", show_edge=False)
     table.columns[1].justify = "right"
     for name, count in asdict(made, filter=lambda attribute, _: attribute.name != "orders_by_status").items():

@@ -1,0 +1,111 @@
+"""The command line over an engine in memory, without a process, a file or a terminal."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from adapters.cli import administration, seeding
+from adapters.cli.app import app
+from adapters.cli.failures import ExitCode, Failure
+from adapters.cli.runtime import OpenMarket, Setting
+from scalecommerce_core.services.seeding import PLAIN
+from scalecommerce_core.testing import PlainPasswords, SettableClock, in_memory_market
+
+
+class ServerAway(Exception):
+    """Something that only the processes behind the commands can explain."""
+
+
+class MemoryRuntime:
+    """`adapters.cli.runtime.Runtime`; remembers what it was told to run."""
+
+    def __init__(self) -> None:
+        self.clock = SettableClock()
+        self.market = in_memory_market(self.clock)
+        self.embedded = True
+        self.fails_with: BaseException | None = None
+        self.ran: list[tuple[str, dict[str, Any]]] = []
+        self.opened: list[Path | None] = []
+
+    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
+        self._run("up", host=host, port=port, data=data, demo=demo)
+
+    def serve(self, *, host: str, port: int, workers: int) -> None:
+        self._run("serve", host=host, port=port, workers=workers)
+
+    def work(self) -> None:
+        self._run("worker")
+
+    def beat(self) -> None:
+        self._run("beat")
+
+    def migrate(self, data: Path | None) -> str:
+        self._run("migrate", data=data)
+        return "0042"
+
+    def settings(self) -> Iterable[Setting]:
+        return [Setting("DATABASE_URL", "", "Where."), Setting("LOG_LEVEL", "INFO", "How much.")]
+
+    @contextmanager
+    def open(self, data: Path | None) -> Iterator[OpenMarket]:
+        self.opened.append(data)
+        if self.fails_with is not None:
+            raise self.fails_with
+        yield OpenMarket(self.market, PlainPasswords(), "the database shop on db.example", self.embedded)
+
+    def explain(self, error: Exception) -> Failure | None:
+        return Failure(f"Away: {error}", ExitCode.NOT_REACHABLE) if isinstance(error, ServerAway) else None
+
+    def _run(self, what: str, **options: Any) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        self.ran.append((what, options))
+
+
+class Cli:
+    """`cli("stock", "verify")`: exit code, standard output and error as a terminal of 120 columns shows them."""
+
+    def __init__(self, runtime: MemoryRuntime) -> None:
+        self.runtime = runtime
+
+    def __call__(self, *arguments: str, stdin: str = "") -> "Ended":
+        result = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"}).invoke(
+            app, arguments, input=stdin, obj=self.runtime, prog_name="scalecommerce"
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+class Ended:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self) -> str:
+        return f"exit {self.code}\n{self.out}\n--- standard error\n{self.err}"
+
+
+@pytest.fixture
+def runtime() -> MemoryRuntime:
+    return MemoryRuntime()
+
+
+@pytest.fixture
+def cli(runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setattr("adapters.cli.vocabulary.vocabulary", lambda _rng_seed: PLAIN)  # Faker takes its time
+    return Cli(runtime)
+
+
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it to have somebody at the terminal, who answers questions."""
+
+    def sit_down() -> None:
+        for module in (administration, seeding):
+            monkeypatch.setattr(module, "interactive", lambda: True)
+
+    return sit_down

@@ -1,0 +1,81 @@
+"""`migrate`, `settings`, `createsuperuser`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.outcomes import one
+from tests.unit.cli.conftest import Cli, MemoryRuntime
+
+EMAIL = "ada@example.com"
+GOOD = "a long password"
+
+
+def account(runtime: MemoryRuntime) -> Account:
+    with runtime.market.store.begin() as tx:
+        return tx.accounts.by_email([EMAIL])[EMAIL]
+
+
+def test_migrate_names_the_revision(cli: Cli, runtime: MemoryRuntime) -> None:
+    assert cli("migrate").out == "The database is up to date (revision 0042).\n"
+    assert json.loads(cli("migrate", "--json", "--data", "here").out) == {"revision": "0042"}
+    assert [options["data"] for _, options in runtime.ran] == [None, Path("here")]
+
+
+def test_settings_are_listed_for_people_programs_and_the_documentation(cli: Cli) -> None:
+    assert "LOG_LEVEL     INFO     How much." in cli("settings").out
+    assert json.loads(cli("settings", "--json").out)[1] == {
+        "variable": "LOG_LEVEL", "default": "INFO", "meaning": "How much.",
+    }  # fmt: skip
+    assert cli("settings", "--markdown").out.splitlines() == [
+        "| variable | default | meaning |",
+        "|---|---|---|",
+        "| `DATABASE_URL` |  | Where. |",
+        "| `LOG_LEVEL` | `INFO` | How much. |",
+    ]
+
+
+def test_a_script_makes_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
+    ended = cli("createsuperuser", "--email", "Ada@Example.com", "--password-stdin", "--json", stdin=f"{GOOD}\n")
+    assert json.loads(ended.out) == {"id": 1, "email": EMAIL, "is_staff": True}
+    assert account(runtime).is_staff
+    assert runtime.market.accounts.log_in(EMAIL, GOOD).access
+
+
+def test_somebody_is_asked_for_address_and_password(
+    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
+) -> None:
+    somebody()
+    ended = cli("createsuperuser", stdin=f"{EMAIL}\n{GOOD}\n{GOOD}\n")
+    assert ended.code == 0
+    assert ended.out.endswith(f"{EMAIL} (account 1) is staff.\n")
+    assert GOOD not in ended.err
+    assert account(runtime).is_staff
+
+
+def test_a_script_cannot_be_asked(cli: Cli) -> None:
+    ended = cli("createsuperuser", "--email", EMAIL)
+    assert (ended.code, ended.err) == (2, "Nobody can be asked here: give --email and --password-stdin.\n")
+
+
+def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
+    short = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="short\n")
+    assert (short.code, short.err) == (1, "password: At least 8 characters are wanted.\n")
+    odd = cli("createsuperuser", "--email", "ada", "--password-stdin", stdin=f"{GOOD}\n")
+    assert (odd.code, odd.err) == (1, "email: Enter an e-mail address such as name@example.com.\n")
+
+
+def test_an_account_that_exists_can_be_made_staff(
+    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
+) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
+    assert scripted.code == 1
+    assert "has an account already" in scripted.err
+    somebody()
+    assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
+    assert not account(runtime).is_staff
+    assert cli("createsuperuser", "--email", EMAIL, stdin="y\n").code == 0
+    assert account(runtime).is_staff

@@ -1,0 +1,89 @@
+"""`stock verify` and `reprice`: what they print, and how they end."""
+
+import json
+from typing import Any, cast
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.queries import Queries, StockDiscrepancy
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.ordering import PayOrder, PlaceOrder, WantedLine
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.testing import CountingIds
+from tests.unit.cli.conftest import Cli, MemoryRuntime
+from tests.unit.core.tampering import Instead
+
+
+@pytest.fixture
+def shop(runtime: MemoryRuntime) -> ProductId:
+    """A product that sells out sooner than its policy wants it to."""
+    market = runtime.market
+    seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
+    category = market.queries.categories()[0].id
+    listed = one(market.catalog.list_products([ListProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20)]))
+    market.pricing.adopt([AdoptPolicy(seller.id, "A month of stock")])
+    runtime.clock.advance(days=28)
+    placed = one(
+        market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])])
+    )
+    market.ordering.decide()
+    one(market.ordering.pay([PayOrder(placed.id, buyer.id)]))
+    return listed.product.id
+
+
+@pytest.mark.usefixtures("shop")
+def test_clean_books_show_the_ledger(cli: Cli) -> None:
+    ended = cli("stock", "verify")
+    assert ended.code == 0
+    assert "Clean: on hand equals the ledger" in ended.out
+    document = json.loads(cli("stock", "verify", "--json").out)
+    assert document["clean"] is True
+    assert {total["kind"]: total["units"] for total in document["movements"]} == {"opening": 20, "sale": -12}
+
+
+def test_differences_are_a_table_and_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+    found = [StockDiscrepancy(ProductId(7), "on_hand", 5_000, 4_998)]
+    queries = Instead(runtime.market.queries, discrepancies=lambda _limit: found)
+    runtime.market = evolve(runtime.market, queries=cast(Queries, queries))
+    ended = cli("stock", "verify")
+    assert ended.code == 1
+    assert "1 figures differ" in ended.out
+    assert "│       7 │ on_hand │  5,000 │    4,998 │         +2 │" in ended.out
+    document = cli("stock", "verify", "--json")
+    assert document.code == 1
+    assert json.loads(document.out)["discrepancies"] == [
+        {"product_id": 7, "figure": "on_hand", "stored": 5_000, "expected": 4_998}
+    ]
+
+
+def price(runtime: MemoryRuntime, product: ProductId) -> Any:
+    return str(runtime.market.queries.products([product])[product].price)
+
+
+def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    ended = cli("reprice", "--dry-run")
+    assert ended.code == 0
+    assert "10.00 USD │ 10.50 USD │  +5.0% │ cover_short: 12 sold in 28 days" in ended.out
+    assert "1 of 1 prices under a policy would move." in ended.out
+    assert price(runtime, shop) == "10.00 USD"
+
+
+def test_prices_move_and_say_why(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    document = json.loads(cli("reprice", "--json").out)
+    assert document["moves"] == [
+        {
+            "product": shop,
+            "old": "10.00",
+            "new": "10.50",
+            "currency": "USD",
+            "reason": "cover_short",
+            "sentence": "12 sold in 28 days: the stock lasts 19 days, 30 are wanted.",
+        }
+    ]
+    assert price(runtime, shop) == "10.50 USD"
+    assert cli("reprice").out == "0 of 1 prices under a policy moved.\n"

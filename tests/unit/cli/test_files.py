@@ -1,0 +1,106 @@
+"""`import` and `export` over files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from adapters.cli import online_retail
+from adapters.cli.importing import RESUMES
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.outcomes import one
+from tests.unit.cli.conftest import Cli, MemoryRuntime
+
+SELLER = "seller@example.com"
+CSV = "sku,name,category,price,stock\nA,Tea pot,toys,19.90,3\nB,[red]Cup[/],toys,4.50,7\n"
+SAMPLE = Path(online_retail.__file__).with_name("sample.csv")
+
+
+@pytest.fixture
+def runtime() -> MemoryRuntime:
+    runtime = MemoryRuntime()
+    one(runtime.market.accounts.sign_up([SignUp(SELLER, "a long password")]))
+    return runtime
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "products.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path) -> None:
+    ended = cli("import", "products", str(file), "--seller", SELLER.upper())
+    assert ended.code == 0
+    assert ended.out == "2 lines: 2 products new, 0 edited, 0 lines with errors.\n"
+    rows = list(csv.DictReader(cli("export", "products").out.splitlines()))
+    assert [(row["sku"], row["name"], row["price"], row["stock"]) for row in rows] == [
+        ("A", "Tea pot", "19.90", "3"),
+        ("B", "[red]Cup[/]", "4.50", "7"),
+    ]
+    copy = tmp_path / "copy.csv"
+    assert cli("export", "products", "--output", str(copy)).err == f"2 written to {copy}.\n"
+    again = cli("import", "products", str(copy), "--seller", SELLER, "--json")
+    assert json.loads(again.out)["updated"] == 2
+
+
+def test_a_dry_run_writes_nothing(cli: Cli, file: Path) -> None:
+    ended = cli("import", "products", str(file), "--seller", SELLER, "--dry-run")
+    assert "2 products would be new" in ended.out
+    assert cli("export", "products", "--format", "jsonl").out == ""
+
+
+def test_lines_with_errors_are_listed(cli: Cli, file: Path) -> None:
+    file.write_text(CSV + "C,No price,toys,,1\n" + "[bold],Odd,nowhere,1.00,1\n")
+    ended = cli("import", "products", str(file), "--seller", SELLER)
+    assert ended.code == 1
+    assert "A new product needs price." in ended.out
+    assert "[bold]" in ended.out
+    assert "2 products new, 0 edited, 2 lines with errors" in ended.out
+
+
+def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) -> None:
+    gone = cli("import", "products", str(tmp_path / "gone.csv"), "--seller", SELLER)
+    assert (gone.code, gone.err) == (1, f"{tmp_path / 'gone.csv'}: No such file or directory.\n")
+    nobody = cli("import", "products", str(file), "--seller", "nobody@example.com")
+    assert (nobody.code, nobody.err) == (1, "There is no account nobody@example.com.\n")
+    file.write_text("name,price\n")
+    headless = cli("import", "products", str(file), "--seller", SELLER)
+    assert headless.code == 1
+    assert headless.err.startswith(f"{file}: The first line names the columns")
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = cli("export", "orders", "--output", str(tmp_path / "file" / "orders.csv"))
+    assert ended.code == 1
+    assert "Not a directory" in ended.err
+
+
+def test_the_sample_of_the_real_shop_comes_in_and_its_orders_go_out(cli: Cli, runtime: MemoryRuntime) -> None:
+    ended = cli("import", "online-retail", str(SAMPLE), "--json")
+    report = json.loads(ended.out)
+    assert (ended.code, report["reconciles"]) == (0, True)
+    assert runtime.market.queries.discrepancies() == []
+    orders = [json.loads(line) for line in cli("export", "orders", "--format", "jsonl").out.splitlines()]
+    assert len(orders) == report["orders"]
+    lines = list(csv.DictReader(cli("export", "orders").out.splitlines()))
+    assert len(lines) == sum(len(order["lines"]) for order in orders)
+    assert "Reconciles" in cli("import", "online-retail", str(SAMPLE)).out
+
+
+def test_a_file_of_something_else_is_no_online_retail(cli: Cli, file: Path) -> None:
+    ended = cli("import", "online-retail", str(file))
+    assert (ended.code, ended.out) == (1, "")
+    assert "is no Online Retail file" in ended.err
+
+
+def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adapters.cli.online_retail.replay.import_online_retail", interrupted)
+    ended = cli("import", "online-retail", str(SAMPLE))
+    assert (ended.code, ended.err) == (130, f"Interrupted. {RESUMES}\n")
