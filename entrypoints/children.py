@@ -101,19 +101,28 @@ class Child:
             self.start()
         return None
 
-    def drain(self, seconds: float) -> None:
-        """Let it finish what it does, for so long at most."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        self.kill()
+    def finish(self) -> None:
+        """Ask it to finish what it does, and end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def drained(self, seconds: float) -> None:
+        """Wait for its end, for so long at most."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+            self.kill()
+
+    def end_at_once(self) -> None:
+        """For a signal handler: it only sends a signal, so it can interrupt whatever else is done here."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """At once, with all that it has started."""
+        self.end_at_once()
         if self._process is not None:
-            self._kill_group()
             self._process.wait()
             self._process = None
         if self._channel is not None:
@@ -128,11 +137,6 @@ class Child:
         with contextlib.suppress(OSError):
             if self._channel is not None:
                 self._channel.sendall(json.dumps(settings).encode() + b"\n")
-
-    def _kill_group(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _free_lock(self) -> int:
         """The lock, held; what an engine that was killed has left running is stopped first."""

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,15 +39,33 @@ class Address:
 
 @contextmanager
 def reserved(host: str, port: int) -> Iterator[Address]:
-    """Hold the port (any free one for 0), so that only servers of this user that share ports can listen on it.
+    """See that nobody listens on the port (any free one for 0), and keep it for a server of ours.
 
-    The server binds each of its listeners with SO_REUSEPORT, so two engines on one port would silently halve each
-    other's requests. A socket that was bound without the option notices every other listener, and keeps them off
-    even while the API is being restarted; given the option afterwards, it lets our own server in.
+    The server binds its listeners with SO_REUSEPORT, so two engines on one port would silently halve each other's
+    requests. The socket that is held here was bound without that option, so it has noticed every listener; it gets
+    the option afterwards, to let our own server in.
     """
     with _bound(host, port) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        yield Address(host, holder.getsockname()[1])
+        address = Address(host, holder.getsockname()[1])
+        with _claimed(address):
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            yield address
+
+
+@contextmanager
+def _claimed(address: Address) -> Iterator[None]:
+    """Keep a second engine off while this one does not listen yet: a name that is free again when the process ends."""
+    with socket.socket(socket.AF_UNIX) as claim:
+        if sys.platform == "linux":  # which alone has sockets with names outside the file system
+            try:
+                claim.bind(f"\0scalecommerce listens on {address.host} {address.port}")
+            except OSError as error:
+                raise _taken(address.host, address.port) from error
+        yield
+
+
+def _taken(host: str, port: int) -> CannotRun:
+    return CannotRun(f"Port {port} of {host} is taken by another program. Stop it, or choose another port with --port.")
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -67,8 +86,6 @@ def _bound(host: str, port: int) -> socket.socket:
         if isinstance(error, PermissionError):
             raise CannotRun(f"Port {port} is for privileged users only: choose one above 1023 with --port.") from error
         if error.errno == errno.EADDRINUSE:
-            raise CannotRun(
-                f"Port {port} of {host} is taken by another program. Stop it, or choose another port with --port."
-            ) from error
+            raise _taken(host, port) from error
         raise CannotRun(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
     return holder

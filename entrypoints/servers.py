@@ -4,7 +4,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from attrs import field, frozen
-from redis import Redis, RedisError
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
@@ -50,6 +49,8 @@ def restart(server: EmbeddedPostgres | EmbeddedRedis) -> None:
 
 def _check(redis_url: str) -> None:
     """The engine takes orders without Redis, but a start is the time to notice a wrong URL."""
+    from redis import Redis, RedisError
+
     try:
         with Redis.from_url(redis_url, socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()

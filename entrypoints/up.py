@@ -49,7 +49,7 @@ def up(wanted: Up) -> None:
 
     def hurry() -> None:
         for child in children:
-            child.kill()
+            child.end_at_once()
 
     with suppress(Stopped), stop_signals(hurry), ExitStack() as stack:
         _Engine(wanted, stack, children).run()
@@ -161,8 +161,11 @@ class _Engine:
     def _drain(self) -> None:
         """The API first, so that nobody is promised what the others do not do any more today."""
         with self._err.status("Stopping: what is in hand is finished; Ctrl-C again ends at once …"):
-            for child in self._children:
-                child.drain(DRAIN_SECONDS)
+            for together in (self._children[:1], self._children[1:]):
+                for child in together:
+                    child.finish()
+                for child in together:
+                    child.drained(DRAIN_SECONDS)
 
     def _tell(self, sentence: str) -> None:
         self._err.print(sentence, style="yellow", markup=False)

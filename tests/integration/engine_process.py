@@ -1,0 +1,141 @@
+"""`scalecommerce up` as a user runs it: a process of its own, watched from outside."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 120.0  # seconds; for machines that do much else
+TOGETHER = [sys.executable, "-P", "-m", "entrypoints.cli"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what would lead commands elsewhere."""
+    kept = {name: text for name, text in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "JWT_SECRET"}}
+    return {**kept, "WORKER_CONCURRENCY": "1", "COLUMNS": "200", **more}
+
+
+def run(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
+    """One command, to its end."""
+    return subprocess.run(
+        [*TOGETHER, *arguments],
+        cwd=cwd,
+        env=environment(**more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def eventually(look: Callable[[], T | None], what: str) -> T:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class EngineProcess:
+    """A running `up`; its output goes to files, so that no pipe can fill up."""
+
+    def __init__(self, directory: Path, *options: str, **more: str) -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        self.data = directory / ".scalecommerce"
+        self._out, self._err = directory / "out.txt", directory / "err.txt"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [*TOGETHER, "up", "--port", "0", *options],
+                cwd=directory,
+                env=environment(**more),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def url(self) -> str:
+        """Waits until it is ready."""
+
+        def look() -> str | None:
+            assert self.process.poll() is None, self.err
+            found = re.search(r"Ready after \S+ s: (http://\S+)/ ", self.out)
+            return found and found[1]
+
+        return eventually(look, f"the line that says it is ready; {self.out} {self.err}")
+
+    def request(self, path: str, *, token: str = "", body: object = None, **headers: str) -> tuple[int, Any]:
+        sent = {name.replace("_", "-"): text for name, text in headers.items()}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        request = urllib.request.Request(  # noqa: S310 - the URL is our own
+            self.url + path, None if body is None else json.dumps(body).encode(), sent
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def token(self, email: str) -> str:
+        """Of a seeded account."""
+        status, pair = self.request("/users/api/v1/token/", body={"email": email, "password": "admin"})
+        assert status == 200, pair
+        return str(pair["access"])
+
+    def child(self, name: str) -> int:
+        """The process id of the API, the worker or the beat; also that of its process group."""
+        return int((self.data / "logs" / f"{name}.lock").read_text())
+
+    def processes(self) -> dict[int, str]:
+        """Everything it has started and that lives, however far down: they share its data directory or its owner."""
+        marks = (str(self.data).encode(), f"entrypoints.child\0{self.process.pid}\0".encode())
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != self.process.pid:
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                    where = os.fsencode((entry / "cwd").readlink())
+                except OSError:  # it has ended by now
+                    continue
+                if command and (any(mark in command for mark in marks) or where.startswith(marks[0])):
+                    found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """For the end of a test, however it went."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            finally:
+                self.process.kill()

@@ -1,0 +1,59 @@
+"""What commands find of an engine that runs, and what they do not believe."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from entrypoints.data_directory import DataDirectory, EngineNote
+from entrypoints.failures import CannotRun
+
+NOTE = EngineNote("http://127.0.0.1:8000", embedded=True, settings={"DATABASE_URL": "postgresql://u:p@h/n"})
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_running_engine_is_found(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path / "a" / "b")
+    with data.owned():
+        assert data.running_engine() is None  # it is still starting
+        data.publish(NOTE)
+        assert DataDirectory(tmp_path / "a" / "b").running_engine() == NOTE
+        assert mode(data.path / "engine.json") == 0o600
+    assert data.running_engine() is None
+    assert not (data.path / "engine.json").exists()
+
+
+def test_what_a_killed_engine_left_is_not_believed(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    with data.owned():
+        pass
+    data.publish(NOTE)
+    assert data.running_engine() is None
+    with data.owned():
+        assert data.running_engine() is None
+
+
+def test_a_directory_without_an_engine(tmp_path: Path) -> None:
+    assert DataDirectory(tmp_path / "never").running_engine() is None
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrypoints.data_directory._PATIENCE", 0.0)
+    with (
+        DataDirectory(tmp_path).owned(),
+        pytest.raises(CannotRun, match="Another engine runs in"),
+        DataDirectory(tmp_path).owned(),
+    ):
+        pass
+
+
+def test_the_secret_is_made_once(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    secret = data.secret()
+    assert len(secret) >= 32
+    assert data.secret() == secret
+    assert mode(tmp_path / "jwt-secret") == 0o600
