@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from attrs import define, field, frozen
@@ -157,7 +158,8 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
     try:
         # Read leniently, the text "2020" would be a time: so many seconds after 1970.
         lenient = from_text and not _is_among(wanted.info, msgspec.inspect.DateTimeType)
-        result = msgspec.convert(value, wanted.annotation, strict=not lenient, dec_hook=_custom)
+        annotation = _present(wanted.annotation) if from_text else wanted.annotation
+        result = msgspec.convert(value, annotation, strict=not lenient, dec_hook=_custom)
     except msgspec.ValidationError as error:
         message, inner = _explained(error)
         if enum := _is_among(wanted.info, msgspec.inspect.EnumType):
@@ -168,6 +170,17 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
         found.add(path, OUT_OF_RANGE)
         return None
     return result
+
+
+@cache
+def _present(annotation: Any) -> Any:
+    """`X` of `X | None`: a parameter that is given is not null, even if its text is `null`."""
+    if get_origin(annotation) is Annotated:
+        return Annotated[_present(annotation.__origin__), *annotation.__metadata__]
+    options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
+    if NoneType not in options:
+        return annotation
+    return Union[tuple(option for option in options if option is not NoneType)]  # noqa: UP007 - made of a tuple
 
 
 K = TypeVar("K", bound=msgspec.inspect.Type)

@@ -128,6 +128,8 @@ class _Schemas:
         for component in self._components.values():
             if component.get("required") == []:
                 del component["required"]
+        for wanted in requests:
+            self._inline(wanted).update(getattr(wanted, "schema", {}))
         # Query parameters are listed one by one; their Structs are of no interest.
         for each in operations:
             if each.query is not None:

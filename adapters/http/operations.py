@@ -70,6 +70,7 @@ class Answer:
 class Operation(Generic[Body, Query]):
     """`path` may hold `{id:id}`, a number from 1 to 2⁶³-1; anything else in its place is a 404.
 
+    The Struct of a body may say more of itself in a class variable `schema`, such as which fields go together.
     `errors` are the problems beyond those that follow from the rest of the declaration: 400 and 415 from a body,
     401 and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 503 from anything.
     """

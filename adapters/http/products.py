@@ -49,7 +49,7 @@ class NewProduct(msgspec.Struct):
     brand: Brand = ""
     description: Description = ""
     sku: Sku | None = None
-    cost: Amount | None = None
+    cost: Price | None = None
     min_price: Price | None = None
     max_price: Price | None = None
     is_active: bool = True
@@ -62,7 +62,7 @@ class OptionalFields(msgspec.Struct, kw_only=True):
     brand: Brand | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     sku: Sku | UnsetType | None = UNSET
-    cost: Amount | UnsetType | None = UNSET
+    cost: Price | UnsetType | None = UNSET
     min_price: Price | UnsetType | None = UNSET
     max_price: Price | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET

@@ -1,8 +1,9 @@
 """`products/api/v1/{id}/stock/`: what a seller says about the units they have."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from adapters.http.auth import Access
@@ -20,14 +21,18 @@ Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
 class StockBody(msgspec.Struct):
     """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
 
-    delta: Delta | None = None
-    set: Units | None = None
-    expected: Units | None = None
+    schema: ClassVar[dict[str, Any]] = {
+        "oneOf": [{"required": ["delta"]}, {"required": ["set"]}],
+        "dependentRequired": {"expected": ["set"]},
+    }
+    delta: Delta | UnsetType = UNSET
+    set: Units | UnsetType = UNSET
+    expected: Units | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        if (self.delta is None) == (self.set is None):
+        if (self.delta is UNSET) == (self.set is UNSET):
             raise Invalid.field("delta", "Give either delta or set.")
-        if self.expected is not None and self.set is None:
+        if self.expected is not UNSET and self.set is UNSET:
             raise Invalid.field("expected", "This goes with set: a delta is right whatever the figure is.")
 
 
@@ -44,13 +49,18 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
     async def adjust_stock(call: Call[StockBody, None]) -> Response:
         body = call.body
         command = AdjustStock(
-            ProductId(call.id), call.who.account_id, body.delta, body.set, body.expected, as_staff=call.who.is_staff
+            ProductId(call.id),
+            call.who.account_id,
+            delta=_given(body.delta),
+            available=_given(body.set),
+            expected=_given(body.expected),
+            as_staff=call.who.is_staff,
         )
         try:
             stock = await backend.adjust_stock.submit(command)
         except Invalid as error:
             # Of a bound that was passed the core says `stock`, which is no field of this body.
-            given = "delta" if body.set is None else "set"
+            given = "delta" if body.set is UNSET else "set"
             raise Invalid({given if name == "stock" else name: said for name, said in error.errors.items()}) from None
         return json_answer(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
 
@@ -68,3 +78,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             errors=(403, 409),
         ),
     ]
+
+
+def _given(figure: int | UnsetType) -> int | None:
+    return None if figure is UNSET else figure

@@ -12,6 +12,7 @@ PUBLIC = {
 OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
 """The example that the published contract gives."""
+BAD_PRICES = ["0", "0.00", 0, -1, "-1.00", "0.001", 0.001, 100000000, "100000000", "NaN", "Infinity", "1e999", ""]
 
 
 def path_of(product: Any, more: str = "") -> str:
@@ -60,6 +61,12 @@ def test_a_price_may_be_text_or_number(seller: Person, price: object) -> None:
     assert seller.list(price=price)["price"] == "999.00"
 
 
+@pytest.mark.parametrize("field", ["cost", "min_price", "max_price"])
+def test_the_owners_amounts_are_prices_too(seller: Person, field: str) -> None:
+    for price in BAD_PRICES:
+        problem(seller.post(PRODUCTS, V1 | {field: price}), 400, field)
+
+
 def test_amounts_that_may_be_missing_may_be_numbers_too(seller: Person) -> None:
     made = seller.list(cost=4.25, min_price=0.1, max_price=20)
     assert (made["cost"], made["min_price"], made["max_price"]) == ("4.25", "0.10", "20.00")
@@ -68,9 +75,6 @@ def test_amounts_that_may_be_missing_may_be_numbers_too(seller: Person) -> None:
 @pytest.mark.parametrize("price", ["0.01", "99999999.99"])
 def test_the_ends_of_what_a_price_may_be(seller: Person, price: str) -> None:
     assert seller.list(price=price)["price"] == price
-
-
-BAD_PRICES = ["0", "0.00", 0, -1, "-1.00", "0.001", 0.001, 100000000, "100000000", "NaN", "Infinity", "1e999", ""]
 
 
 @pytest.mark.parametrize("price", [*BAD_PRICES, "٣", "1,5", " 1", True, [], {}, None])

@@ -134,6 +134,13 @@ def test_by_time_both_ends_excluded(search: Search) -> None:
         search.refuse("created_before", wrong)
 
 
+@pytest.mark.parametrize(
+    "name", ["seller", "price_min", "price_max", "in_stock", "created_after", "created_before", "ordering"]
+)
+def test_null_is_no_value(search: Search, name: str) -> None:
+    search.refuse(name, "null")
+
+
 def test_filters_narrow_each_other(search: Search) -> None:
     assert search.names(search="shoes", brand="Stride", in_stock="true", price_max="60") == ["Red running shoes"]
 
