@@ -1,18 +1,28 @@
 """The beat as a process: it sends the scheduled messages, and needs nothing of the engine for that."""
 
+import logging
 from typing import NoReturn
+
+from celery.signals import beat_init
 
 from adapters.tasks.application import application
 from entrypoints import logs
 from entrypoints.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
     logs.configure(settings, "beat")
     app = application(settings.redis_url, _runs_no_tasks, _runs_no_tasks, _runs_no_tasks)
+    beat_init.connect(_say_so)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
     app.Beat(scheduler="celery.beat:Scheduler", loglevel=settings.log_level, quiet=True).run()
+
+
+def _say_so(**_sent: object) -> None:
+    logger.info("the beat sends messages")
 
 
 def _runs_no_tasks() -> NoReturn:
