@@ -21,10 +21,7 @@ class Demo:
 
 
 def ready(url: str, data: Path, seconds: float) -> str:
-    return (
-        f"Ready after {seconds:.1f} s: {url}/ (the API to browse: {url}/docs; data and logs: {data})."
-        " Ctrl-C stops everything."
-    )
+    return f"Ready after {seconds:.1f} s: {url}/ (API to browse: {url}/docs; data: {data}). Ctrl-C stops everything."
 
 
 def how_to_play(demo: Demo, url: str) -> str:

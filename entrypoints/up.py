@@ -32,6 +32,13 @@ MOST_RESTARTS: Final = 5
 DEMO_TOKEN_SECONDS: Final = 86_400
 """A demo's token is there to be pasted, not only in the next ten minutes."""
 
+_UNKNOWN_YET: Final = {
+    "DATABASE_URL": "postgresql://embedded",
+    "REDIS_URL": "redis://embedded",
+    "JWT_SECRET": "*" * settings.MIN_SECRET_BYTES,
+}
+"""In place of the settings that this engine makes for itself, so that all others can be checked."""
+
 
 @frozen
 class Up:
@@ -68,6 +75,7 @@ class _Engine:
     def run(self) -> None:
         begun = time.monotonic()
         # Whatever can be wrong at once is found before anything is started.
+        settings.load({**_UNKNOWN_YET, **{name: text for name, text in os.environ.items() if text}})
         self._stack.enter_context(self._data.owned())
         self._address = self._stack.enter_context(reserved(self._wanted.host, self._wanted.port))
         with self._err.status("Starting PostgreSQL and Redis …") as status:
@@ -171,7 +179,7 @@ class _Engine:
         self._err.print(sentence, style="yellow", markup=False)
 
     def _announce(self, seconds: float, demo: Demo | None) -> None:
-        self._say(announcement.ready(self._address.url, self._data.path, seconds))
+        self._say(announcement.ready(self._address.url, self._wanted.data, seconds))
         if demo is not None:
             self._say(announcement.how_to_play(demo, self._address.url))
             if not self._address.is_local:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from scalecommerce_core.services.seeding import Seeded
 
 KEPT = (
-    "Whole batches were written and stay; what they hold is consistent. Another --rng-seed adds more,"
-    " or goes on with the steps that are missing: `seed products`, `seed orders`."
+    "Whole batches were written and stay; what they hold is consistent. Steps that had not begun can be run on their"
+    " own (`seed products`, `seed orders`), and another --rng-seed adds more."
 )
 
 

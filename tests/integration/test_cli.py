@@ -105,6 +105,13 @@ def test_settings_are_checked_at_the_start(tmp_path: Path, command: str) -> None
     assert [problem.split()[0] for problem in problems] == ["REDIS_URL", "JWT_SECRET:", "`scalecommerce"]
 
 
+def test_up_checks_the_settings_that_it_does_not_make_itself(tmp_path: Path) -> None:
+    done = run("up", "--port", "0", cwd=tmp_path, MARKET_CURRENCY="dollars", INTAKE_QUEUE="0")
+    assert done.returncode == 2
+    assert [problem.split()[0] for problem in done.stderr.splitlines()[:2]] == ["MARKET_CURRENCY:", "INTAKE_QUEUE:"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_in_long_work_keeps_whole_batches(tmp_path: Path, begin: Any, shop: dict[str, str]) -> None:
     seeding = begin("seed", "--users", "50", "--products", "2000", "--orders", "300000", "--yes", **shop)
     with psycopg.connect(shop["DATABASE_URL"].replace("+psycopg", ""), autocommit=True) as connection:

@@ -70,7 +70,7 @@ def test_it_says_in_one_line_that_it_is_ready(demo: EngineProcess) -> None:
     lines = [line for line in demo.out.splitlines() if demo.url in line and "Ready" in line]
     assert len(lines) == 1
     assert f"{demo.url}/docs" in lines[0]
-    assert str(demo.data) in lines[0]
+    assert demo.data.name in lines[0]
     assert demo.err == ""
 
 
