@@ -1,0 +1,96 @@
+"""Makes requests that fit the schema fit the market too: ids that exist, names that are free.
+
+Requests that are meant to be wrong are left as they are.
+"""
+
+import os
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import schemathesis
+from schemathesis import Case, GenerationMode, HookContext
+from schemathesis.generation.meta import TestPhase
+
+PRODUCTS: Final = [int(number) for number in os.environ.get("FUZZ_PRODUCTS", "").split(",") if number]
+"""On sale all the time, with plenty of stock; their ids are too large to be guessed."""
+CATEGORIES: Final = 20
+MANY: Final = 10**6
+FEW: Final = 1_000
+ORDERS: Final = 30
+"""So many orders there will soon be."""
+NOWHERE: Final = 10**15
+TIFINAGH: Final = [chr(number) for number in range(0x2D30, 0x2D66)]
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str, Any]) -> None:
+    # Found in a list, they would be withdrawn.
+    if case.method in {"PUT", "PATCH", "DELETE"} and case.path_parameters.get("id") in PRODUCTS:
+        case.path_parameters["id"] = NOWHERE
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    # A cursor is signed, and good for its list only.
+    case.query.pop("cursor", None)
+    if case.query.get("category"):
+        case.query["category"] = ["5", "shoes"]
+    # Editions are numbered, so hardly any tag is one that we gave out.
+    if case.headers.get("If-Match") not in {None, '"v1"'}:
+        del case.headers["If-Match"]
+    # Keys that are easily generated are soon used up; some may stay, to come with another request.
+    if "Idempotency-Key" in case.headers and random.random() < 0.8:
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
+    # Links lead to orders that exist; random numbers hardly ever do.
+    if case.meta.phase.name is TestPhase.FUZZING and case.path.startswith("/orders/") and "id" in case.path_parameters:
+        case.path_parameters["id"] = int(case.path_parameters["id"]) % ORDERS + 1
+    name = case.operation.definition.raw["operationId"]
+    if isinstance(case.body, dict) and name in ADAPTED:
+        ADAPTED[name](case.body)
+
+
+def _sign_up(body: dict[str, Any]) -> None:
+    body["email"] = f"{uuid.uuid4().hex[:12]}@example.com"
+    # Neither common nor like an address or a name, whatever that is.
+    body["password"] = "".join(random.choices(TIFINAGH, k=16))
+
+
+def _product(body: dict[str, Any]) -> None:
+    if "category_id" in body:
+        body["category_id"] = int(body["category_id"]) % CATEGORIES + 1
+    if body.get("sku") is not None:
+        body["sku"] = uuid.uuid4().hex
+    # What is reserved leaves less room than the bound.
+    if "stock" in body:
+        body["stock"] = min(body["stock"], MANY)
+    bounds = [body[name] for name in ("min_price", "max_price") if body.get(name) is not None]
+    if bounds:
+        body["min_price"], body["max_price"] = min(bounds, key=_amount), max(bounds, key=_amount)
+
+
+def _order(body: dict[str, Any]) -> None:
+    for item in body["order_item"]:
+        item["product"] = PRODUCTS[int(item["product"]) % len(PRODUCTS)]
+        # The same product twice is summed, and the stock has to last.
+        item["quantity"] = min(item["quantity"], FEW)
+        if item.get("price") is not None:
+            item["price"] = "9.00"
+
+
+def _category(body: dict[str, Any]) -> None:
+    body["name"] = f"{uuid.uuid4()} {body['name']}"[:100]
+
+
+def _amount(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
+    "signUp": _sign_up,
+    "listProduct": _product,
+    "putProduct": _product,
+    "patchProduct": _product,
+    "placeOrder": _order,
+    "addCategory": _category,
+}

@@ -1,0 +1,131 @@
+"""A deployment as an operator runs it: `serve`, `worker` and `beat` as processes, on servers that are given."""
+
+import re
+import secrets
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import httpx2
+
+from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually
+
+PASSWORD = "correct horse battery"
+
+
+class Command:
+    """One of them, with its output in a file."""
+
+    def __init__(self, log: Path, arguments: list[str], settings: dict[str, str]) -> None:
+        self._log = log
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                [*TOGETHER, *arguments],
+                env=environment(**settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def says(self, pattern: str) -> "re.Match[str]":
+        """Waits for a line that matches."""
+
+        def look() -> "re.Match[str] | None":
+            text = self._log.read_text()
+            assert self.process.poll() is None, text
+            return re.search(pattern, text)
+
+        return eventually(look, f"{pattern} in {self._log.name}")
+
+    def end(self) -> int:
+        """Its exit status after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+
+
+class Deployment:
+    """`url` is where its API answers; all of its processes share one secret and end together."""
+
+    def __init__(self, directory: Path, database_url: str, redis_url: str, **more: str) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._settings = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "JWT_SECRET": secrets.token_urlsafe(48),
+            **more,
+        }
+        self.commands: dict[str, Command] = {}
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            for name in ("serve", "worker", "beat"):
+                self.start(name)
+            self.url = self.address()
+            self.commands["worker"].says(r"ready\.")
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def start(self, name: str) -> Command:
+        arguments = [name, "--port", "0"] if name == "serve" else [name]
+        self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings)
+        return self.commands[name]
+
+    def address(self) -> str:
+        """Of the API, once it answers."""
+        said = self.commands["serve"].says(r"listens on (?P<host>\S+) port (?P<port>\d+)")
+        url = f"http://{said['host']}:{said['port']}"
+
+        def answers() -> bool:
+            try:
+                return httpx2.get(f"{url}/healthz").is_success
+            except httpx2.TransportError:
+                return False
+
+        eventually(answers, "the API's first answer")
+        return url
+
+    def end(self) -> None:
+        for command in self.commands.values():
+            command.process.terminate()
+        for command in self.commands.values():
+            command.end()
+
+
+def person(url: str, name: str, **profile: str) -> httpx2.Client:
+    """A client that is logged in as a new account."""
+    client = httpx2.Client(base_url=url, timeout=30)
+    email = f"{name}-{secrets.token_hex(4)}@example.com"
+    body = {"email": email, "password": PASSWORD, **profile}
+    made = client.post("/users/api/v1/sign-up/", json=body)
+    assert made.status_code == 201, made.text
+    log_in(client, email)
+    return client
+
+
+def log_in(client: httpx2.Client, email: str) -> None:
+    pair = client.post("/users/api/v1/token/", json={"email": email, "password": PASSWORD})
+    assert pair.status_code == 200, pair.text
+    client.headers["Authorization"] = f"Bearer {pair.json()['access']}"
+
+
+def becomes(client: httpx2.Client, path: str, meets: Callable[[dict[str, object]], bool]) -> dict[str, object]:
+    """The resource, as soon as it is as wanted."""
+
+    def look() -> dict[str, object] | None:
+        document: dict[str, object] = client.get(path).json()
+        return document if meets(document) else None
+
+    return eventually(look, f"a change of {path}")
