@@ -1,3 +1,4 @@
+import time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -131,6 +132,14 @@ def test_what_is_no_json_object(body: bytes, why: str) -> None:
     problem = refused(body)
     assert why in problem.detail
     assert problem.code == "malformed"
+
+
+def test_a_name_that_appears_twice_is_found_among_very_many() -> None:
+    names = ",".join(f'"{number}": 0' for number in range(100_000))
+    began = time.process_time()
+    assert "'99999' appears twice" in refused(f'{{{names}, "99999": 1}}'.encode()).detail
+    # Minutes, when each name is compared with all the others.
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udfff x"])
