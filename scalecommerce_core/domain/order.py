@@ -25,7 +25,8 @@ from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 
 MAX_LINES: Final = 100
 """Of an order that is placed; history may have more."""
-MAX_QUANTITY: Final = 2_147_483_647
+MAX_QUANTITY: Final = 900_000_000
+"""Of one line: times the highest price it still fits into 8 bytes, as refunds and statistics need it."""
 LINE_ID_SPAN: Final = 10_000
 """Line ids are `order_id * LINE_ID_SPAN + position`: unique, and known without asking a database."""
 DECIDE_ATTEMPTS: Final = 5

@@ -404,8 +404,12 @@ def _lines(
 
 
 def _settled(past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin) -> Order:
-    if not past.lines or any(line.quantity < 1 or not MIN_PRICE <= line.price <= MAX_PRICE for line in past.lines):
-        raise Invalid.field("history", f"Order {past.id} needs lines of at least one unit at a price of 0.01 or more.")
+    if not past.lines or not all(
+        1 <= line.quantity <= MAX_QUANTITY and MIN_PRICE <= line.price <= MAX_PRICE for line in past.lines
+    ):
+        raise Invalid.field(
+            "history", f"Order {past.id} needs lines of 1 to {MAX_QUANTITY} units at a price of 0.01 or more."
+        )
     order = Order.placed(
         id=order_id,
         command_id=past.id,

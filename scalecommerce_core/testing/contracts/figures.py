@@ -1,9 +1,10 @@
 """Figures: price history, a seller's statistics, and the books."""
 
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
-from scalecommerce_core.domain.order import OrderStatus, RefundLine
+from scalecommerce_core.domain.money import MAX_PRICE
+from scalecommerce_core.domain.order import MAX_QUANTITY, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
     MovementTotal,
@@ -96,6 +97,17 @@ class FiguresContract:
                 TopProduct(gone, "Gone", 1, 1_00),
             ),
         )
+
+    def test_the_largest_sales_are_added_and_refunded(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        yacht = stage.product(seller, price=MAX_PRICE, stock=MAX_STOCK)
+        stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.REFUNDED)
+        for _ in range(2):
+            stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.PAID)
+        stats = queries.seller_stats(seller)
+        assert (stats.units_sold, stats.revenue) == (2 * MAX_QUANTITY, 2 * MAX_QUANTITY * MAX_PRICE)
+        assert stats.top_products == (TopProduct(yacht, "Tea pot", 2 * MAX_QUANTITY, stats.revenue),)
 
     def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
         stats = queries.seller_stats(Stage(store).account())

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.testing import MemoryStore
 from tests.unit.http.marketplace import (
     ORDERS,
@@ -129,7 +130,7 @@ def test_an_order_has_at_most_100_lines(seller: Person, buyer: Person) -> None:
 
 def test_a_sum_may_be_too_much(seller: Person, buyer: Person) -> None:
     made = seller.list()
-    body = wanted((made["id"], 2**31 - 1), (made["id"], 1))
+    body = wanted((made["id"], MAX_QUANTITY), (made["id"], 1))
     problem(buyer.post(ORDERS, body), 400, "order_item[1].quantity")
 
 

@@ -142,7 +142,7 @@ def test_opening_stock_is_the_largest_deficit() -> None:
 
 def test_stock_has_its_bounds() -> None:
     with pytest.raises(CannotPlan, match="85123A sells 3000000000 units"):
-        planned(buy("1", 1_500_000_000, 1), buy("2", 1_500_000_000, 2))
+        planned(*(buy(str(day), 750_000_000, day) for day in range(1, 5)))
 
 
 # --- nothing is lost
