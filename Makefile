@@ -55,6 +55,10 @@ integration: .venv/.ready ## Tests on real servers, which come along
 	$(call heading,pytest tests/integration)
 	@$(BIN)/pytest tests/integration $(ARGS)
 
+.PHONY: fuzz
+fuzz: .venv/.ready ## Thousands of generated requests against real servers; options: make fuzz ARGS="--seconds 600"
+	@$(BIN)/python -m tests.fuzz.campaign $(ARGS)
+
 .PHONY: format
 format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
 	@$(BIN)/ruff check --fix

@@ -9,7 +9,13 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from scalecommerce_core.domain.errors import ConnectionLost, MarketError, TransactionAborted, Unavailable
+from scalecommerce_core.domain.errors import (
+    ConnectionLost,
+    MarketError,
+    NotAuthenticated,
+    TransactionAborted,
+    Unavailable,
+)
 from scalecommerce_core.ports import Duplicate
 
 UNIQUE: Final[Mapping[str, str]] = {
@@ -20,6 +26,11 @@ UNIQUE: Final[Mapping[str, str]] = {
     "products_seller_id_sku_key": "sku",
 }
 """The field that a violated constraint means."""
+
+OWNERS: Final = frozenset(
+    {"idempotency_keys_owner_fk", "orders_buyer_id_fk", "products_seller_id_fk", "sessions_account_id_fk"}
+)
+"""Constraints that fail when the caller is gone: a token outlives its account if the database is put back."""
 
 _RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 _GIVE_UP: Final = (
@@ -37,7 +48,7 @@ class LockTimeout(TransactionAborted):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `TransactionAborted`, `ConnectionLost`, `Unavailable` or `Duplicate`; other errors pass as they are."""
+    """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -59,6 +70,8 @@ def _meaning(error: BaseException | None) -> MarketError | None:
         case errors.UniqueViolation():
             field = UNIQUE.get(error.diag.constraint_name or "")
             return Duplicate(field) if field else None
+        case errors.ForeignKeyViolation() if error.diag.constraint_name in OWNERS:
+            return NotAuthenticated("This account does not exist any more.")
         case errors.LockNotAvailable():
             return LockTimeout("Another transaction was in the way for too long.")
         case _ if isinstance(error, _RETRY):

@@ -21,15 +21,13 @@ from attrs import frozen
 from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
-from tests.integration.deployment import Deployment, log_in, person
+from tests.integration.deployment import Deployment, log_in
 from tests.integration.real_market import real_market
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 UNGUESSABLE: Final = 10**12
 """Where the ids of products begin that every order may want: no generated request edits or withdraws them."""
-LASTING: Final = {"ACCESS_TOKEN_SECONDS": "36000"}
-"""Settings under which one token lasts for a whole campaign."""
 
 
 @frozen
@@ -56,21 +54,23 @@ class Result:
         return self.finished and not self.failures and not self.errors
 
 
-def prepare(url: str, database_url: str) -> Target:
-    staff = person(url, "staff", first_name="Fay", last_name="Zhang")
+def prepare(deployment: Deployment) -> Target:
+    database_url = deployment.database_url
+    staff = deployment.person("staff", first_name="Fay", last_name="Zhang")
     email = str(staff.get("/users/api/v1/me/").json()["email"])
     with real_market(database_url) as market:
         market.accounts.appoint_staff(email)
     log_in(staff, email)
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
-        _renumber(connection, UNGUESSABLE)
+        before = connection.execute("SELECT last_value, is_called FROM product_ids").fetchone() or (1, False)
+        _renumber(connection, UNGUESSABLE, is_called=False)
         products = [_listed(staff, f"Tea pot {number}") for number in range(3)]
-        _renumber(connection, 1)
-    return Target(url, staff.headers["Authorization"].removeprefix("Bearer "), products)
+        _renumber(connection, *before)
+    return Target(deployment.url, staff.headers["Authorization"].removeprefix("Bearer "), products)
 
 
-def _renumber(connection: psycopg.Connection, start: int) -> None:
-    connection.execute("SELECT setval('product_ids', %s, false)", [start])
+def _renumber(connection: psycopg.Connection, number: int, is_called: bool) -> None:
+    connection.execute("SELECT setval('product_ids', %s, %s)", [number, is_called])
 
 
 def _listed(seller: httpx2.Client, name: str) -> int:
@@ -114,8 +114,8 @@ def main() -> int:
         directory = Path(name)
         with EmbeddedPostgres(directory) as postgres, EmbeddedRedis(directory) as redis:
             upgrade(postgres.url)
-            with Deployment(directory / "deployment", postgres.url, redis.url, **LASTING) as deployment:
-                target = prepare(deployment.url, postgres.url)
+            with Deployment(directory / "deployment", postgres.url, redis.url) as deployment:
+                target = prepare(deployment)
                 limits = ("--max-time", str(chosen.seconds), "--max-examples", str(chosen.examples))
                 result = attack(target, directory, *limits, patience=chosen.seconds + 120)
     sys.stdout.write(result.text)

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
+from tests.integration.deployment import Deployment
 
 # Nothing here has to survive a power failure.
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
@@ -78,6 +79,15 @@ def database(make_database: Callable[[], str], administrator: psycopg.Connection
 def redis_server(server_directory: Path) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(server_directory) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def deployment(server_directory: Path, make_database: Callable[[], str]) -> Iterator[Deployment]:
+    """API, worker and beat on servers of their own: other tests empty theirs."""
+    directory = server_directory / "deployment"
+    directory.mkdir()
+    with EmbeddedRedis(directory) as redis_server, Deployment(directory, make_database(), redis_server.url) as running:
+        yield running
 
 
 @pytest.fixture

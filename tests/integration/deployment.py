@@ -54,21 +54,25 @@ class Deployment:
 
     def __init__(self, directory: Path, database_url: str, redis_url: str, **more: str) -> None:
         self._directory = directory
+        self.database_url = database_url
         directory.mkdir(parents=True, exist_ok=True)
         self._settings = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "JWT_SECRET": secrets.token_urlsafe(48),
+            # One token lasts for a whole suite.
+            "ACCESS_TOKEN_SECONDS": "36000",
             **more,
         }
         self.commands: dict[str, Command] = {}
         self.url = ""
+        self._clients: list[httpx2.Client] = []
 
     def __enter__(self) -> Self:
         try:
             for name in ("serve", "worker", "beat"):
                 self.start(name)
-            self.url = self.address()
+            self.find()
             self.commands["worker"].says(r"ready\.")
         except BaseException:
             self.end()
@@ -83,36 +87,39 @@ class Deployment:
         self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings)
         return self.commands[name]
 
-    def address(self) -> str:
-        """Of the API, once it answers."""
+    def find(self) -> None:
+        """Wait for the API's first answer."""
         said = self.commands["serve"].says(r"listens on (?P<host>\S+) port (?P<port>\d+)")
-        url = f"http://{said['host']}:{said['port']}"
+        self.url = f"http://{said['host']}:{said['port']}"
 
         def answers() -> bool:
             try:
-                return httpx2.get(f"{url}/healthz").is_success
+                return httpx2.get(f"{self.url}/healthz").is_success
             except httpx2.TransportError:
                 return False
 
         eventually(answers, "the API's first answer")
-        return url
+
+    def person(self, name: str, **profile: str) -> httpx2.Client:
+        """A client that is logged in as a new account."""
+        client = self.visitor()
+        email = f"{name}-{secrets.token_hex(4)}@example.com"
+        made = client.post("/users/api/v1/sign-up/", json={"email": email, "password": PASSWORD, **profile})
+        assert made.status_code == 201, made.text
+        log_in(client, email)
+        return client
+
+    def visitor(self) -> httpx2.Client:
+        self._clients.append(httpx2.Client(base_url=self.url, timeout=60))
+        return self._clients[-1]
 
     def end(self) -> None:
+        for client in self._clients:
+            client.close()
         for command in self.commands.values():
             command.process.terminate()
         for command in self.commands.values():
             command.end()
-
-
-def person(url: str, name: str, **profile: str) -> httpx2.Client:
-    """A client that is logged in as a new account."""
-    client = httpx2.Client(base_url=url, timeout=30)
-    email = f"{name}-{secrets.token_hex(4)}@example.com"
-    body = {"email": email, "password": PASSWORD, **profile}
-    made = client.post("/users/api/v1/sign-up/", json=body)
-    assert made.status_code == 201, made.text
-    log_in(client, email)
-    return client
 
 
 def log_in(client: httpx2.Client, email: str) -> None:

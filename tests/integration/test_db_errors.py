@@ -17,7 +17,13 @@ from adapters.db.engine import database_engine
 from adapters.db.errors import translated
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
-from scalecommerce_core.domain.errors import ConnectionLost, Invalid, TransactionAborted, Unavailable
+from scalecommerce_core.domain.errors import (
+    ConnectionLost,
+    Invalid,
+    NotAuthenticated,
+    TransactionAborted,
+    Unavailable,
+)
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
@@ -121,18 +127,23 @@ def test_unique_fields_have_names_and_other_mistakes_are_our_own(engine: Engine,
     with pytest.raises(Duplicate) as duplicate, store.begin() as tx:
         tx.orders.add([twin])
     assert duplicate.value.field == "command_id"
-    nobodys = Product.listed(
+    with pytest.raises(NotAuthenticated), store.begin() as tx:
+        tx.products.add([_cup(seller=AccountId(10**9))])
+    with pytest.raises(IntegrityError, match="products_category_id_fk"), store.begin() as tx:
+        tx.products.add([_cup(seller=buyer, category=10**9)])
+    with pytest.raises(ProgrammingError), translated(), engine.connect() as connection:
+        connection.execute(text("SELECT nonsense"))
+
+
+def _cup(*, seller: AccountId, category: int = 1) -> Product:
+    return Product.listed(
         id=ProductId(10**9),
-        seller_id=AccountId(10**9),
-        category_id=CategoryId(1),
+        seller_id=seller,
+        category_id=CategoryId(category),
         name="Cup",
         price=Money(1, "USD"),
         now=NOW,
     )
-    with pytest.raises(IntegrityError, match="products_seller_id_fk"), store.begin() as tx:
-        tx.products.add([nobodys])
-    with pytest.raises(ProgrammingError), translated(), engine.connect() as connection:
-        connection.execute(text("SELECT nonsense"))
 
 
 def test_errors_of_the_database_do_not_show_what_people_wrote(store: PostgresStore) -> None:

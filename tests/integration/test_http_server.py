@@ -1,0 +1,347 @@
+"""The published API on real PostgreSQL, Redis, worker and server, as a client meets it."""
+
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from attrs import frozen
+
+from adapters.db.migrate import upgrade
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+from scalecommerce_core.domain.money import MAX_PRICE, decimal_text
+from scalecommerce_core.domain.order import MAX_LINES, MAX_QUANTITY
+from scalecommerce_core.domain.stock import MAX_STOCK
+from tests.integration.conftest import SETTINGS
+from tests.integration.deployment import PASSWORD, Deployment, becomes, log_in
+from tests.integration.engine_process import eventually
+from tests.integration.real_market import real_market
+
+USERS = "/users/api/v1/"
+PRODUCTS = "/products/api/v1/"
+ORDERS = "/orders/api/v1/"
+WAIT = {"Prefer": "wait=30"}
+
+
+@pytest.fixture(scope="module")
+def seller(deployment: Deployment) -> httpx2.Client:
+    return deployment.person("seller", first_name="Sam")
+
+
+@pytest.fixture(scope="module")
+def buyer(deployment: Deployment) -> httpx2.Client:
+    return deployment.person("buyer")
+
+
+@pytest.fixture(scope="module")
+def anybody(deployment: Deployment) -> httpx2.Client:
+    return deployment.visitor()
+
+
+def answer(response: httpx2.Response, status: int = 200) -> Any:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def listed(seller: httpx2.Client, **fields: Any) -> Any:
+    body = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10} | fields
+    return answer(seller.post(PRODUCTS, json=body), 201)
+
+
+def wanted(*items: tuple[int, int]) -> dict[str, Any]:
+    return {"order_item": [{"product": product, "quantity": quantity} for product, quantity in items]}
+
+
+# --- the tour
+
+
+def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
+    seller, buyer = deployment.person("tour-seller"), deployment.person("tour-buyer")
+    phone = answer(
+        seller.post(PRODUCTS, json={"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}), 201
+    )
+    page = f"{PRODUCTS}{phone['id']}/"
+    read = buyer.get(page)
+    assert answer(read)["stock"] == 10
+    assert buyer.get(page, headers={"If-None-Match": read.headers["etag"]}).status_code == 304
+
+    order = answer(buyer.post(ORDERS, json=wanted((phone["id"], 2)), headers=WAIT), 201)
+    assert (order["status"], order["total_amount"]) == ("PENDING", "1998.00")
+    assert answer(buyer.get(page))["stock"] == 8
+    assert answer(buyer.post(f"{ORDERS}{order['id']}/pay/"))["status"] == "PAID"
+    (sale,) = answer(seller.get(ORDERS + "sales/"))["results"]
+    assert (sale["order"], sale["quantity"], sale["status"]) == (order["id"], 2, "PAID")
+    refund = {"lines": [{"product": phone["id"], "quantity": 1}], "restock": True}
+    refunded = answer(seller.post(f"{ORDERS}{order['id']}/refunds/", json=refund), 201)
+    assert refunded["order_items"][0]["refunded"] == 1
+    assert answer(buyer.get(page))["stock"] == 9
+
+    answer(seller.patch(page, json={"price": "899.00"}, headers={"If-Match": read.headers["etag"]}))
+    assert seller.patch(page, json={"price": "799.00"}, headers={"If-Match": read.headers["etag"]}).status_code == 412
+    history = answer(buyer.get(page + "price-history/"))
+    assert [interval["price"] for interval in history["intervals"]] == ["899.00", "999.00"]
+    assert history["lowest_price_30d"] == "999.00"
+
+    # Views are counted in Redis, and written by the worker.
+    becomes(buyer, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
+    stats = answer(seller.get(PRODUCTS + "seller-stats/"))
+    assert (stats["total_revenue"], stats["totat_sold"], stats["units_sold"]) == ("999.00", 999.0, 1)
+    assert stats["total_views"] >= 3
+    assert stats["top_products"] == [{"id": phone["id"], "name": "iPhone 15", "units_sold": 1, "revenue": "999.00"}]
+
+    assert seller.delete(page).status_code == 204
+    assert buyer.get(page).status_code == 404
+    assert answer(buyer.get(f"{ORDERS}{order['id']}/"))["order_items"][0]["quantity"] == 2
+
+
+def test_tokens_rotate_and_reuse_ends_the_session(deployment: Deployment, anybody: httpx2.Client) -> None:
+    email = answer(deployment.person("tokens").get(USERS + "me/"))["email"]
+    first = answer(anybody.post(USERS + "token/", json={"email": email.upper(), "password": PASSWORD}))
+    second = answer(anybody.post(USERS + "token/refresh/", json={"refresh": first["refresh"]}))
+    assert answer(anybody.post(USERS + "token/verify/", json={"token": second["access"]})) == {}
+    for refresh in (first["refresh"], second["refresh"]):
+        refused = anybody.post(USERS + "token/refresh/", json={"refresh": refresh})
+        assert (refused.status_code, refused.json()["code"]) == (401, "token_not_valid")
+
+
+@pytest.mark.parametrize("password", ["short", "password123", "84718462936", "polly.parrot", "qwertyuiop"])
+def test_weak_passwords_are_refused(anybody: httpx2.Client, password: str) -> None:
+    body = {"email": "polly.parrot@example.com", "password": password}
+    refused = anybody.post(USERS + "sign-up/", json=body)
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["password"])
+
+
+def test_429_is_counted_in_redis(anybody: httpx2.Client) -> None:
+    wrong = {"email": f"{secrets.token_hex(4)}@example.com", "password": "wrong"}
+    answers = [anybody.post(USERS + "token/", json=wrong) for _ in range(11)]
+    assert Counter(each.status_code for each in answers) == {401: 10, 429: 1}
+    assert int(answers[-1].headers["retry-after"]) > 0
+
+
+# --- search
+
+
+def test_search_in_two_languages_with_typos_and_pages(deployment: Deployment) -> None:
+    seller = deployment.person("searched")
+    for name in ("Wireless headphones", "Headphone stand", "Красные кроссовки", "Кроссовки беговые", "Чайник"):
+        listed(seller, name=name)
+    mine = answer(seller.get(USERS + "me/"))["id"]
+
+    def found(words: str, **more: Any) -> list[str]:
+        page = answer(seller.get(PRODUCTS, params={"search": words, "seller": mine, **more}))
+        return [row["name"] for row in page["results"]]
+
+    assert sorted(found("headphone")) == ["Headphone stand", "Wireless headphones"]
+    assert found('"wireless headphones" -stand') == ["Wireless headphones"]
+    assert sorted(found("кроссовок")) == ["Красные кроссовки", "Кроссовки беговые"]
+    assert found("hedphone stand") == ["Headphone stand"]
+    assert "Красные кроссовки" in found("красные кросовки")
+
+    page = answer(seller.get(PRODUCTS, params={"seller": mine, "page_size": 2, "ordering": "price", "facets": "price"}))
+    names = []
+    while True:
+        names += [row["name"] for row in page["results"]]
+        assert page["facets"]["price"][0]["count"] == 5
+        if page["next"] is None:
+            break
+        last, page = page, answer(seller.get(page["next"]))
+    assert len(names) == len(set(names)) == 5
+    assert answer(seller.get(page["previous"]))["results"] == last["results"]
+
+
+# --- many at once
+
+
+def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def test_many_buyers_of_few_units_get_exactly_those(
+    deployment: Deployment, seller: httpx2.Client, buyer: httpx2.Client
+) -> None:
+    scarce, plenty = listed(seller, stock=5), listed(seller, stock=1_000)
+
+    def order(index: int) -> Any:
+        lines = [(scarce["id"], 1), (plenty["id"], 2)]
+        # Both ways round: locks are taken in one order, whatever the lines'.
+        return answer(buyer.post(ORDERS, json=wanted(*lines[:: 1 - 2 * (index % 2)]), headers=WAIT), 201)
+
+    orders = together(32, order)
+    assert Counter(each["status"] for each in orders) == {"PENDING": 5, "REJECTED": 27}
+    for rejected in (each for each in orders if each["status"] == "REJECTED"):
+        assert rejected["rejected_because"] == [{"product": scarce["id"], "wanted": 1, "available": 0}]
+    assert answer(buyer.get(f"{PRODUCTS}{scarce['id']}/"))["stock"] == 0
+    assert answer(buyer.get(f"{PRODUCTS}{plenty['id']}/"))["stock"] == 990
+    pending = [each for each in orders if each["status"] == "PENDING"]
+    paid = together(5, lambda index: answer(buyer.post(f"{ORDERS}{pending[index]['id']}/pay/"))["status"])
+    assert paid == ["PAID"] * 5
+    with real_market(deployment.database_url) as market:
+        assert market.queries.discrepancies() == []
+
+
+def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+    made = listed(seller, stock=1)
+    order = answer(buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
+    actions = ["pay", "cancel"] * 4
+    statuses = together(8, lambda index: buyer.post(f"{ORDERS}{order['id']}/{actions[index]}/").status_code)
+    assert Counter(statuses) == {200: 4, 409: 4}
+    final = answer(buyer.get(f"{ORDERS}{order['id']}/"))["status"]
+    assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == {"PAID": 0, "CANCELLED": 1}[final]
+
+
+def test_one_key_makes_one_order_however_often_it_is_sent_at_once(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+    made = listed(seller)
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    sent = together(12, lambda _: buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=headers))
+    assert {each.status_code for each in sent} == {202}
+    assert len({each.content for each in sent}) == 1
+
+
+def test_one_address_makes_one_account_however_often_it_is_sent_at_once(anybody: httpx2.Client) -> None:
+    body = {"email": f"{secrets.token_hex(4)}@example.com", "password": PASSWORD}
+    statuses = together(6, lambda _: anybody.post(USERS + "sign-up/", json=body).status_code)
+    assert Counter(statuses) == {201: 1, 400: 5}
+
+
+# --- what the database could choke on
+
+
+def test_the_largest_of_everything(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+    dearest = [listed(seller, price="99999999.99", stock=MAX_STOCK)["id"] for _ in range(MAX_LINES)]
+    body = wanted(*((product, MAX_QUANTITY) for product in dearest))
+    order = answer(buyer.post(ORDERS, json=body, headers=WAIT), 201)
+    assert order["total_amount"] == decimal_text(MAX_LINES * MAX_QUANTITY * MAX_PRICE)
+    assert order["status"] == "PENDING"
+    assert answer(buyer.post(f"{ORDERS}{order['id']}/pay/"))["status"] == "PAID"
+    assert answer(seller.get(PRODUCTS + "seller-stats/"))["units_sold"] >= MAX_LINES * MAX_QUANTITY
+    everything = {"lines": [{"product": product, "quantity": MAX_QUANTITY} for product in dearest]}
+    assert answer(seller.post(f"{ORDERS}{order['id']}/refunds/", json=everything), 201)["status"] == "REFUNDED"
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63 - 1])
+def test_an_id_that_no_sequence_reaches_is_a_404(seller: httpx2.Client, number: int) -> None:
+    for path in (f"{PRODUCTS}{number}/", f"{PRODUCTS}{number}/price-history/", f"{ORDERS}{number}/"):
+        assert seller.get(path).status_code == 404
+    assert seller.patch(f"{PRODUCTS}{number}/", json={"price": 1}).status_code == 404
+    assert seller.post(f"{ORDERS}{number}/pay/").status_code == 404
+    assert answer(seller.get(PRODUCTS, params={"seller": number}))["results"] == []
+
+
+def test_a_token_may_outlive_its_account(deployment: Deployment, seller: httpx2.Client) -> None:
+    """When the database is put back to an earlier state."""
+    made = listed(seller)
+    ghost = deployment.person("ghost")
+    forget(deployment, answer(ghost.get(USERS + "me/"))["email"])
+    for key in ({}, {"Idempotency-Key": "boo"}):
+        answer(ghost.post(PRODUCTS, json={"name": "Chain", "category_id": 1, "price": 1}, headers=key), 401)
+        answer(ghost.post(ORDERS, json=wanted((made["id"], 1)), headers=key), 401)
+    answer(ghost.get(USERS + "me/"), 404)
+    answer(ghost.patch(USERS + "me/", json={"bio": "Boo"}), 404)
+    assert answer(ghost.get(ORDERS))["results"] == []
+    assert answer(ghost.get(PRODUCTS + "seller-stats/"))["total_products"] == 0
+
+
+def forget(deployment: Deployment, email: str) -> None:
+    with psycopg.connect(deployment.database_url.replace("+psycopg", "")) as connection:
+        connection.execute("DELETE FROM sessions USING accounts a WHERE a.id = account_id AND a.email = %s", [email])
+        connection.execute("DELETE FROM accounts WHERE email = %s", [email])
+
+
+# --- outages
+
+
+@frozen
+class Fragile:
+    """A deployment whose servers may be stopped and started."""
+
+    postgres: EmbeddedPostgres
+    redis: EmbeddedRedis
+    deployment: Deployment
+    seller: httpx2.Client
+
+    def ready(self) -> tuple[int, Any]:
+        response = self.seller.get("/readyz")
+        return response.status_code, response.json()
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
+    directory = tmp_path_factory.mktemp("fragile")
+    with EmbeddedPostgres(directory, SETTINGS) as postgres, EmbeddedRedis(directory) as redis:
+        upgrade(postgres.url)
+        with Deployment(directory / "deployment", postgres.url, redis.url) as running:
+            yield Fragile(postgres, redis, running, running.person("fragile"))
+
+
+def test_without_postgresql_it_says_503_and_recovers_by_itself(fragile: Fragile) -> None:
+    client = fragile.seller
+    made = listed(client)
+    fragile.postgres.stop()
+    try:
+        for response in (
+            client.get("/readyz"),
+            client.get(PRODUCTS),
+            client.get(f"{PRODUCTS}{made['id']}/"),
+            client.post(PRODUCTS, json={"name": "Tea", "category_id": 5, "price": 1}),
+            client.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT),
+            client.post(USERS + "token/", json={"email": "a@example.com", "password": PASSWORD}),
+        ):
+            assert answer(response, 503)["status"] == 503
+            assert int(response.headers["retry-after"]) > 0
+        assert client.get("/healthz").status_code == 200
+    finally:
+        fragile.postgres.start()
+    eventually(lambda: fragile.ready()[0] == 200, "readiness after PostgreSQL came back")
+    order = answer(client.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
+    assert order["status"] == "PENDING"
+    assert len(answer(client.get(ORDERS))["results"]) == 1
+
+
+def test_without_redis_orders_are_taken_in_and_decided_later(fragile: Fragile) -> None:
+    client = fragile.seller
+    made = listed(client)
+    fragile.redis.stop()
+    try:
+        order = answer(client.post(ORDERS, json=wanted((made["id"], 1))), 202)
+        status, ready = fragile.ready()
+        assert (status, ready["status"], ready["redis"]) == (200, "degraded", "away")
+        assert ready["oldest_undecided_seconds"] is not None
+        assert answer(client.get(f"{PRODUCTS}{made['id']}/"))["id"] == made["id"]
+        log_in(client, answer(client.get(USERS + "me/"))["email"])
+        waited = client.post(ORDERS, json=wanted((made["id"], 1)), headers={"Prefer": "wait=0"})
+        assert answer(waited, 202)["status"] == "CREATED"
+    finally:
+        fragile.redis.start()
+    becomes(client, f"{ORDERS}{order['id']}/", lambda shown: shown["status"] == "PENDING")
+    eventually(lambda: fragile.ready()[1]["status"] == "ok", "readiness after Redis came back")
+
+
+# --- the end
+
+
+def test_sigterm_lets_requests_in_flight_end(tmp_path: Path, redis_url: str, database: str) -> None:
+    """Without a worker nothing is decided, so the request stays in flight for as long as it asks to."""
+    api = Deployment(tmp_path, database, redis_url)
+    command = api.start("serve")
+    try:
+        api.find()
+        buyer = api.person("patient")
+        made = listed(buyer)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(buyer.post, ORDERS, json=wanted((made["id"], 1)), headers={"Prefer": "wait=2"})
+            eventually(lambda: answer(buyer.get(ORDERS))["results"], "the order that waits")
+            command.process.send_signal(signal.SIGTERM)
+            assert answer(waiting.result(30), 202)["status"] == "CREATED"
+        assert command.process.wait(30) == 0
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(api.url)
+    finally:
+        api.end()
