@@ -25,8 +25,8 @@ p { margin: .5rem 0 1.5rem; color: var(--soft); }
 ul { list-style: none; margin: 0; padding: 0; border: 1px solid var(--line); border-radius: .75rem;
   background: var(--card); overflow: hidden; }
 li + li { border-top: 1px solid var(--line); }
-a { display: flex; justify-content: space-between; gap: 1rem; padding: .8rem 1.1rem; color: inherit;
-  text-decoration: none; }
+a { display: flex; justify-content: space-between; align-items: baseline; gap: 1rem; padding: .8rem 1.1rem;
+  color: inherit; text-decoration: none; }
 a:hover, a:focus-visible { background: var(--page); }
 code { color: var(--mark); font: .9rem ui-monospace, monospace; }
 """

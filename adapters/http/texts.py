@@ -12,21 +12,26 @@ _SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u2
 NOT_BLANK: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
 """As `str.strip` sees it, in regular expressions that JavaScript and Rust read alike."""
 
+EXAMPLE_ADDRESS: Final = "kara@example.com"
 
-def text(at_most: int, *, blank: bool = True, description: str | None = None) -> Meta:
-    """Patterns are for the document only: reading a request finds NUL in any text, with a better message."""
+
+def text(at_most: int, example: str, *, blank: bool = True) -> Meta:
+    """Patterns are for the document only: reading a request finds NUL in any text, with a better message.
+
+    Without an example, browsers of the document make one up from the pattern, which is not nice to look at.
+    """
     return Meta(
         min_length=None if blank else 1,
         max_length=at_most,
-        description=description,
+        examples=[example],
         extra_json_schema={"pattern": ANY_TEXT if blank else NOT_BLANK},
     )
 
 
-Name = Annotated[str, text(NAME_LENGTH)]
-ProductName = Annotated[str, text(NAME_LENGTH, blank=False)]
-Brand = Annotated[str, text(BRAND_LENGTH)]
-Description = Annotated[str, text(DESCRIPTION_LENGTH)]
-Bio = Annotated[str, text(BIO_LENGTH)]
-Sku = Annotated[str, text(SKU_LENGTH, blank=False)]
-Email = Annotated[str, Meta(max_length=EMAIL_LENGTH, extra_json_schema={"format": "email"})]
+Name = Annotated[str, text(NAME_LENGTH, "Kara")]
+ProductName = Annotated[str, text(NAME_LENGTH, "Tea pot", blank=False)]
+Brand = Annotated[str, text(BRAND_LENGTH, "Leaf")]
+Description = Annotated[str, text(DESCRIPTION_LENGTH, "For green tea.")]
+Bio = Annotated[str, text(BIO_LENGTH, "Sells tea.")]
+Sku = Annotated[str, text(SKU_LENGTH, "TP-1", blank=False)]
+Email = Annotated[str, Meta(max_length=EMAIL_LENGTH, examples=[EXAMPLE_ADDRESS], extra_json_schema={"format": "email"})]

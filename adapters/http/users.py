@@ -11,7 +11,7 @@ from adapters.http.backend import Backend
 from adapters.http.openapi import LOCATION
 from adapters.http.operations import Answer, Call, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
-from adapters.http.texts import Bio, Email, Name
+from adapters.http.texts import EXAMPLE_ADDRESS, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.queries import AccountView
@@ -24,9 +24,12 @@ MAX_PASSWORD: Final = 1024
 """Longer ones are not even looked at; the rules for new passwords ask for much less."""
 MAX_TOKEN: Final = 4096
 
-NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description="See the rules in the docs.")]
-GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD)]
-Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN)]
+RULES: Final = "At least 8 characters, not common, not only digits, not close to the e-mail address or a name."
+EXAMPLE: Final = "three words here"
+
+NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description=RULES, examples=[EXAMPLE])]
+GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, examples=[EXAMPLE])]
+Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN, examples=["eyJhbGciOi…"])]
 
 
 class User(msgspec.Struct):
@@ -46,7 +49,7 @@ class SignUpBody(msgspec.Struct):
 
 
 class Credentials(msgspec.Struct):
-    email: Annotated[str, msgspec.Meta(max_length=1000)]
+    email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_ADDRESS])]
     password: GivenPassword
 
 
@@ -147,8 +150,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=f"{ROOT}sign-up/",
             name="signUp",
             summary="Make an account",
-            description="The password has at least 8 characters, is not a common one, not only digits, and not close"
-            " to the e-mail address or the names. Addresses are unique whatever their case.",
+            description="E-mail addresses are unique whatever their case.",
             handler=sign_up,
             answers={201: Answer(User, "The account.", [LOCATION])},
             tag=TAG,

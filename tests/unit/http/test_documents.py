@@ -9,6 +9,7 @@ from jsonschema_rs import Draft202012Validator
 from adapters.http.amounts import Price
 from adapters.http.openapi import document
 from adapters.http.operations import Answer, Link, Operation
+from tests.unit.http.marketplace import Marketplace
 
 
 @pytest.fixture
@@ -122,3 +123,15 @@ def test_the_landing_page_links_on(client: Client) -> None:
     assert page.headers["content-type"].startswith("text/html")
     for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
         assert f'href="{link}"' in page.text
+
+
+def test_whatever_people_type_has_an_example(place: Marketplace) -> None:
+    """Else the browser makes one up from the pattern."""
+    described = place.client.get("/openapi.json").json()
+    lacking = [
+        (name, field)
+        for name, schema in described["components"]["schemas"].items()
+        for field, property_ in schema.get("properties", {}).items()
+        if "pattern" in json.dumps(property_) and "examples" not in json.dumps(property_)
+    ]
+    assert lacking == []
