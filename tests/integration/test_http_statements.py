@@ -1,0 +1,98 @@
+"""Every list endpoint of the served document takes as many statements for a hundred rows as for one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import Engine, event
+
+from adapters.http.app import create_app
+from adapters.http.backend import Backend, Readiness
+from adapters.system import SystemClock
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter
+from tests.integration.real_market import real_market
+from tests.unit.http.in_process import calling
+
+ROWS = 110
+
+
+@pytest.fixture(scope="module")
+def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
+    """A member of staff who sells and buys more than a page of everything."""
+    with real_market(make_database(), SystemClock()) as market:
+        staff = _filled(market)
+        backend = Backend(
+            market,
+            wakeups=CountedWakeups(),
+            views=MemoryViewCounter(),
+            ids=CountingIds(),
+            cursor_key=b"k" * 32,
+            ready=lambda: Readiness(redis=True, oldest_undecided=None),
+        )
+        with calling(create_app(backend, version="1.0")) as made:
+            made.headers["Authorization"] = f"Bearer {market.accounts.log_in(staff.email, 'a long password').access}"
+            yield made
+
+
+def _filled(market: Market) -> Account:
+    people = [one([made]) for made in market.accounts.sign_up([_person(number) for number in range(ROWS)])]
+    staff, buyer = people[:2]
+    price = Money(9_00, "USD")
+    listed = [ListProduct(staff.id, CategoryId(8), f"Tea pot {number}", price, stock=10**6) for number in range(ROWS)]
+    products = [one([made]).product.id for made in market.catalog.list_products(listed)]
+    ids = CountingIds()
+    lines = [WantedLine(product, 1) for product in products[:2]]
+    market.ordering.place([PlaceOrder(ids.command(), who.id, lines) for who in (staff, buyer) for _ in range(ROWS)])
+    return staff
+
+
+def _person(number: int) -> SignUp:
+    return SignUp(f"person-{number}@example.com", "a long password", is_staff=number == 0)
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+FILTERS = {
+    "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
+}
+
+
+def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: httpx2.Client) -> None:
+    described = client.get("/openapi.json").json()
+    paged = [
+        path
+        for path, methods in described["paths"].items()
+        if any(each["name"] == "page_size" for each in methods.get("get", {}).get("parameters", []))
+    ]
+    assert len(paged) == 4
+    for path in paged:
+        for filters in FILTERS.get(path, [""]):
+            costs = {}
+            for rows in (1, 100):
+                with counted() as statements:
+                    page = client.get(f"{path}?page_size={rows}{filters}").raise_for_status().json()
+                assert len(page["results"]) == rows
+                costs[rows] = len(statements)
+            assert 0 < costs[1] == costs[100] <= 4, (path, costs)
