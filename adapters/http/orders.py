@@ -18,7 +18,7 @@ from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.preferences import PREFER, PREFERENCE_APPLIED, wait_seconds
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
-from scalecommerce_core.domain.money import Money, decimal_text
+from scalecommerce_core.domain.money import decimal_text, minor_units
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
 from scalecommerce_core.queries import OrderView, SaleView
 from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder, WantedLine
@@ -124,7 +124,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 WantedLine(
                     ProductId(item.product),
                     item.quantity,
-                    None if item.price is None else Money.of(item.price, market.currency),
+                    None if item.price is None else minor_units(item.price),
                 )
                 for item in call.body.order_item
             ],

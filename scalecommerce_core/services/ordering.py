@@ -18,7 +18,7 @@ from scalecommerce_core.domain.errors import (
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import (
     MAX_LINES,
     MAX_QUANTITY,
@@ -40,11 +40,11 @@ RECORDED_AT_ONCE = 200
 
 @frozen
 class WantedLine:
-    """`price` is what the buyer saw, if they want to hold the shop to it."""
+    """`price` (minor units of the product's currency) is what the buyer saw, if they want to hold the shop to it."""
 
     product_id: ProductId
     quantity: int
-    price: Money | None = None
+    price: int | None = None
 
 
 @frozen
@@ -206,18 +206,20 @@ class Ordering:
 
     def _promises(
         self, tx: Transaction, commands: Sequence[PlaceOrder], offers: Mapping[ProductId, Offer], now: datetime
-    ) -> Mapping[ProductId, Collection[Money]]:
+    ) -> Mapping[ProductId, Collection[int]]:
         """Prices besides the current ones that must be honoured, looked up only where a line needs it."""
         doubtful = {
             line.product_id
             for command in commands
             for line in command.lines
-            if line.price is not None and line.product_id in offers and line.price != offers[line.product_id].price
+            if line.price is not None
+            and line.product_id in offers
+            and line.price != offers[line.product_id].price.minor
         }
         if not doubtful:
             return {}
         changes = tx.products.prices_since(doubtful, now - self._rules.price_promise)
-        return {product_id: {change.price for change in of_product} for product_id, of_product in changes.items()}
+        return {product_id: {change.price.minor for change in of_product} for product_id, of_product in changes.items()}
 
     # --- background validation
 
@@ -364,14 +366,14 @@ class Ordering:
 def _lines(
     wanted: Sequence[WantedLine],
     offers: Mapping[ProductId, Offer],
-    promises: Mapping[ProductId, Collection[Money]],
+    promises: Mapping[ProductId, Collection[int]],
 ) -> list[OrderLine]:
     """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`."""
     errors: dict[str, list[str]] = {}
     if not 1 <= len(wanted) <= MAX_LINES:
         raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(wanted)}.")
     quantities: dict[ProductId, int] = {}
-    prices: dict[ProductId, Money] = {}
+    prices: dict[ProductId, int] = {}
     moved: PriceMoved | None = None
     currencies = {offers[line.product_id].price.currency for line in wanted if line.product_id in offers}
     if len(currencies) > 1:
@@ -385,10 +387,10 @@ def _lines(
         if line.quantity < 1 or quantity > MAX_QUANTITY:
             errors[f"order_item[{index}].quantity"] = [f"A quantity lies between 1 and {MAX_QUANTITY}."]
             continue
-        price = offer.price
+        price = offer.price.minor
         if line.price is not None and line.price != price:
             if line.price not in promises.get(line.product_id, ()):
-                moved = moved or PriceMoved(line.product_id, str(price))
+                moved = moved or PriceMoved(line.product_id, str(offer.price))
             elif line.price < price:
                 price = line.price
         quantities[line.product_id] = quantity
@@ -398,7 +400,7 @@ def _lines(
     if moved is not None:
         raise moved
     return [
-        OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id].minor)
+        OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id])
         for position, (product_id, quantity) in enumerate(quantities.items(), 1)
     ]
 

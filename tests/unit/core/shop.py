@@ -4,7 +4,7 @@ from typing import Any
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
-from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.money import Money, minor_units
 from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
@@ -24,7 +24,7 @@ def usd(amount: str) -> Money:
 
 
 def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> WantedLine:
-    return WantedLine(product_id, quantity, None if price is None else usd(price))
+    return WantedLine(product_id, quantity, None if price is None else minor_units(price))
 
 
 class Shop:

@@ -104,7 +104,7 @@ class MarketMachine(RuleBasedStateMachine):
             self.shop.ids.command(),
             self.buyers[buyer],
             [
-                WantedLine(product, quantity, Money(promised, "USD") if promised and index == 0 else None)
+                WantedLine(product, quantity, promised if promised and index == 0 else None)
                 for index, (product, quantity) in enumerate(lines)
             ],
         )

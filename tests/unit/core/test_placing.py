@@ -10,11 +10,11 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import MAX_LINES, MAX_QUANTITY, Order, OrderStatus
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.services.catalog import WithdrawProduct
+from scalecommerce_core.services.catalog import ListProduct, WithdrawProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import Ordering, OrderRules, PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed, one
-from tests.unit.core.shop import Shop, line, usd
+from tests.unit.core.shop import CATEGORY, Shop, line, usd
 from tests.unit.core.tampering import TamperedStore, failing
 
 
@@ -197,9 +197,10 @@ def test_a_price_that_never_was_is_no_promise(shop: Shop, buyer: Account, tea: P
         shop.place(buyer, line(tea, price=price))
 
 
-def test_a_price_in_another_currency_is_no_promise(shop: Shop, buyer: Account, tea: ProductId) -> None:
-    with pytest.raises(PriceMoved):
-        shop.place(buyer, WantedLine(tea, 1, Money(1000, "EUR")))
+def test_a_promise_is_in_the_currency_of_its_product(shop: Shop, seller: Account, buyer: Account) -> None:
+    made = ListProduct(seller.id, CATEGORY, "Euro", Money(1000, "EUR"), 10)
+    euro = one(shop.catalog.list_products([made])).product.id
+    assert shop.place(buyer, line(euro, price="10.00")).total == Money(1000, "EUR")
 
 
 def test_a_price_that_was_rolled_back_withdraws_its_promise(shop: Shop, buyer: Account, tea: ProductId) -> None:
