@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
 MIN_SECRET_BYTES: Final = 32
+MAX_NUMBER: Final = 1_000_000_000
+"""As seconds, 31 years: further ahead, calendars end sooner or later."""
 
 
 class SettingsError(ValueError):
@@ -35,13 +38,27 @@ def _url(*schemes: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         if value.partition("://")[0] not in schemes:
             raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            # Its text is not repeated: what stands where a port should may be part of a password.
+            raise ValueError("its host or port is none; a password's special characters want %-encoding") from None
 
     return check
 
 
+def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: str) -> None:
+    for secret in _listed(value):
+        _secret(settings, attribute, secret)
+
+
+def _listed(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
 def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
-    if value < 1:
-        raise ValueError("a whole number above 0 is wanted")
+    if not 1 <= value <= MAX_NUMBER:
+        raise ValueError(f"a whole number from 1 to {MAX_NUMBER} is wanted")
 
 
 def _one_of(*words: str) -> Any:
@@ -62,14 +79,18 @@ class Settings:
     database_url: str = _setting(
         "", "PostgreSQL, as `postgresql://user:password@host/name`.", validator=_url("postgresql", "postgresql+psycopg")
     )
-    database_pool_size: int = _setting(10, "Connections that one process keeps at most.", validator=_positive)
+    database_pool_size: int = _setting(
+        10, "Connections that one process keeps; a rush may open ten more.", validator=_positive
+    )
     redis_url: str = _setting(
         "", "Redis, as `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
     )
     jwt_secret: str = _setting(
         "", f"Signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.", validator=_secret
     )
-    jwt_previous_secrets: str = _setting("", "Secrets that still verify tokens, comma-separated, for rotation.")
+    jwt_previous_secrets: str = _setting(
+        "", "Secrets that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
+    )
     jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
     market_currency: str = _setting("USD", "ISO 4217 code that products are priced in.", validator=_currency)
     access_token_seconds: int = _setting(600, "How long an access token is believed.", validator=_positive)
@@ -109,7 +130,7 @@ class Settings:
 
     @property
     def previous_secrets(self) -> list[str]:
-        return [secret for secret in self.jwt_previous_secrets.split(",") if secret]
+        return _listed(self.jwt_previous_secrets)
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -1,0 +1,55 @@
+"""Settings are checked as a whole before anything starts."""
+
+import pytest
+
+from entrypoints.settings import SettingsError, environment_of, load
+
+SECRET = "s" * 32
+GOOD = {
+    "DATABASE_URL": "postgresql://shop:secret@db:5432/shop",
+    "REDIS_URL": "redis://:secret@redis:6379/0",
+    "JWT_SECRET": SECRET,
+}
+
+
+def test_defaults_stand_for_what_is_not_set() -> None:
+    settings = load(GOOD)
+    assert (settings.market_currency, settings.intake_queue, settings.previous_secrets) == ("USD", 2_000, [])
+    assert load(environment_of(settings)) == settings
+
+
+def test_old_secrets_are_a_list() -> None:
+    old = ["a" * 32, "b" * 40]
+    assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == old
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({})
+    assert [line.partition(" ")[0] for line in str(caught.value).splitlines()] == list(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("DATABASE_URL", "mysql://shop:secret@db/shop"),
+        ("DATABASE_URL", "postgresql://shop:secret@[::1/shop"),
+        ("DATABASE_URL", "postgresql://shop:secret@db:port/shop"),
+        ("DATABASE_URL", "postgresql://shop:secret/word@db/shop"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("REDIS_URL", "http://redis:6379/0"),
+        ("REDIS_URL", "redis://:secret@redis:99999/0"),
+        ("JWT_SECRET", "secret"),
+        ("JWT_PREVIOUS_SECRETS", f"{SECRET},secret"),
+        ("MARKET_CURRENCY", "usd"),
+        ("ACCESS_TOKEN_SECONDS", "soon"),
+        ("ACCESS_TOKEN_SECONDS", "99999999999999"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_what_is_wrong_is_named_without_the_secrets_in_it(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: ") as caught:
+        load(GOOD | {variable: text})
+    # In the advice on making one, `secrets` is the name of a module.
+    assert "secret@" not in str(caught.value)
+    assert "'secret'" not in str(caught.value)
