@@ -21,7 +21,7 @@ from attrs import frozen
 from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
-from tests.integration.deployment import Deployment, log_in
+from tests.integration.deployment import PASSWORD, Deployment, log_in
 from tests.integration.real_market import real_market
 
 HERE: Final = Path(__file__).parent
@@ -35,6 +35,7 @@ class Target:
     """A deployment with something on sale, and the token of a member of staff who sells and buys."""
 
     url: str
+    email: str
     token: str
     products: list[int]
 
@@ -66,7 +67,7 @@ def prepare(deployment: Deployment) -> Target:
         _renumber(connection, UNGUESSABLE, is_called=False)
         products = [_listed(staff, f"Tea pot {number}") for number in range(3)]
         _renumber(connection, *before)
-    return Target(deployment.url, staff.headers["Authorization"].removeprefix("Bearer "), products)
+    return Target(deployment.url, email, staff.headers["Authorization"].removeprefix("Bearer "), products)
 
 
 def _renumber(connection: psycopg.Connection, number: int, is_called: bool) -> None:
@@ -89,7 +90,13 @@ def attack(target: Target, directory: Path, *options: str, patience: float) -> R
             "--report", "json", "--report-json-path", report, *options,
         ],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "FUZZ_PRODUCTS": ",".join(map(str, target.products))},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "FUZZ_PRODUCTS": ",".join(map(str, target.products)),
+            "FUZZ_EMAIL": target.email,
+            "FUZZ_PASSWORD": PASSWORD,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -114,7 +121,7 @@ def main() -> int:
         directory = Path(name)
         with EmbeddedPostgres(directory) as postgres, EmbeddedRedis(directory) as redis:
             upgrade(postgres.url)
-            with Deployment(directory / "deployment", postgres.url, redis.url) as deployment:
+            with Deployment(directory / "deployment", postgres.url, redis.url, LOGIN_ATTEMPTS="100000") as deployment:
                 target = prepare(deployment)
                 limits = ("--max-time", str(chosen.seconds), "--max-examples", str(chosen.examples))
                 result = attack(target, directory, *limits, patience=chosen.seconds + 120)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import schemathesis
-from schemathesis import Case, GenerationMode, HookContext
+from schemathesis import Case, GenerationMode, HookContext, Response
 from schemathesis.generation.meta import TestPhase
 
 PRODUCTS: Final = [int(number) for number in os.environ.get("FUZZ_PRODUCTS", "").split(",") if number]
@@ -21,8 +21,18 @@ MANY: Final = 10**6
 FEW: Final = 1_000
 ORDERS: Final = 30
 """So many orders there will soon be."""
+CREDENTIALS: Final = {"email": os.environ.get("FUZZ_EMAIL", ""), "password": os.environ.get("FUZZ_PASSWORD", "")}
 NOWHERE: Final = 10**15
 TIFINAGH: Final = [chr(number) for number in range(0x2D30, 0x2D66)]
+
+tokens: Final[dict[str, str]] = {}
+"""The newest pair that was given out, by `access` and `refresh`."""
+
+
+@schemathesis.hook
+def after_call(_context: HookContext, case: Case[Any], response: Response) -> None:
+    if _name(case) in {"logIn", "refreshToken"} and response.status_code == 200:
+        tokens.update(response.json())
 
 
 @schemathesis.hook
@@ -45,9 +55,26 @@ def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str,
     # Links lead to orders that exist; random numbers hardly ever do.
     if case.meta.phase.name is TestPhase.FUZZING and case.path.startswith("/orders/") and "id" in case.path_parameters:
         case.path_parameters["id"] = int(case.path_parameters["id"]) % ORDERS + 1
-    name = case.operation.definition.raw["operationId"]
+    name = _name(case)
     if isinstance(case.body, dict) and name in ADAPTED:
         ADAPTED[name](case.body)
+
+
+def _name(case: Case[Any]) -> str:
+    return str(case.operation.definition.raw["operationId"])
+
+
+def _log_in(body: dict[str, Any]) -> None:
+    body.update(CREDENTIALS)
+
+
+def _refresh(body: dict[str, Any]) -> None:
+    # Once: to use it again would end the session.
+    body["refresh"] = tokens.pop("refresh", body["refresh"])
+
+
+def _verify(body: dict[str, Any]) -> None:
+    body["token"] = tokens.get("access", body["token"])
 
 
 def _sign_up(body: dict[str, Any]) -> None:
@@ -88,6 +115,9 @@ def _amount(value: Any) -> Decimal:
 
 ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "signUp": _sign_up,
+    "logIn": _log_in,
+    "refreshToken": _refresh,
+    "verifyToken": _verify,
     "listProduct": _product,
     "putProduct": _product,
     "patchProduct": _product,
