@@ -186,7 +186,10 @@ class TopProduct:
 
 @frozen
 class SellerStats:
-    """A sale counts when PAID; refunds are taken off. `revenue` in minor units; conversion is orders per view."""
+    """A sale counts when PAID; refunds are taken off. `revenue` in minor units; conversion is orders per view.
+
+    Sales are those in `currency`, in which the seller has the most paid orders: currencies do not add up.
+    """
 
     total_products: int
     active_products: int

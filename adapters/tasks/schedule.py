@@ -16,10 +16,13 @@ SCHEDULE: Final = {
     FORGET_KEYS: timedelta(hours=1),
 }
 
+PATIENCE: Final = timedelta(seconds=60)
+"""Expiry is a time of day, read by another machine: more than any clocks differ."""
+
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """`SCHEDULE` as Celery wants it. A message that no worker took before the next one is due is dropped."""
+    """`SCHEDULE` as Celery wants it. What no worker took is dropped after a while, so that nothing piles up."""
     return {
-        task: {"task": task, "schedule": every, "options": {"expires": every.total_seconds()}}
+        task: {"task": task, "schedule": every, "options": {"expires": max(every, PATIENCE).total_seconds()}}
         for task, every in SCHEDULE.items()
     }

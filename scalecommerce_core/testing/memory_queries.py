@@ -3,6 +3,7 @@
 import itertools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -97,15 +98,20 @@ class MemoryQueries:
     def seller_stats(self, seller_id: AccountId) -> SellerStats:
         products = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.withdrawn_at is None]
         views = sum(self._tables.views.get(product.id) or 0 for product in products)
+        paid = [
+            order
+            for order in self._tables.orders.all()
+            if order.status in SOLD and seller_id in {line.seller_id for line in order.lines}
+        ]
+        counted = Counter(order.currency for order in paid)
+        currency = min(counted, key=lambda each: (-counted[each], each), default=None)
         sold: dict[ProductId, list[OrderLine]] = {}
         orders = set()
-        currency = None
-        for order in self._tables.orders.all():
+        for order in paid:
             for line in order.lines:
-                if line.seller_id == seller_id and order.status in SOLD:
+                if line.seller_id == seller_id and order.currency == currency:
                     sold.setdefault(line.product_id, []).append(line)
                     orders.add(order.id)
-                    currency = currency or order.currency
         tops = sorted(
             (
                 TopProduct(product_id, self._name(product_id), _units(lines), _revenue(lines))

@@ -88,12 +88,17 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
 # What was sold counts whether the product is still there or not; what is listed and viewed is what is there.
 _STATS: Final = text(
     """
-    WITH sold AS MATERIALIZED (
+    WITH sold_in_all AS MATERIALIZED (
         SELECT order_lines.product_id, order_lines.order_id, orders.currency,
                order_lines.quantity - order_lines.refunded AS units,
                (order_lines.quantity - order_lines.refunded) * order_lines.price AS revenue
         FROM order_lines JOIN orders ON orders.id = order_lines.order_id
         WHERE order_lines.seller_id = :seller AND orders.status IN ('PAID', 'REFUNDED')
+    ), sold AS (
+        -- Amounts of different currencies do not add up: the one of most orders is reported.
+        SELECT * FROM sold_in_all WHERE currency = (
+            SELECT currency FROM sold_in_all GROUP BY currency ORDER BY count(DISTINCT order_id) DESC, currency LIMIT 1
+        )
     ), shelf AS (
         SELECT count(*) AS products, count(*) FILTER (WHERE products.is_active) AS active,
                coalesce(sum(product_views.views), 0) AS views, max(products.currency) AS currency
@@ -102,7 +107,7 @@ _STATS: Final = text(
     ), sales AS (
         SELECT coalesce(sum(units), 0) AS units, coalesce(sum(revenue), 0) AS revenue,
                count(DISTINCT order_id) AS orders,
-               (SELECT currency FROM sold ORDER BY order_id LIMIT 1) AS currency
+               max(currency) AS currency
         FROM sold
     ), top AS (
         SELECT product_id, sum(units) AS units, sum(revenue) AS revenue

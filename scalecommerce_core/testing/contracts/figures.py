@@ -109,6 +109,18 @@ class FiguresContract:
         assert (stats.units_sold, stats.revenue) == (2 * MAX_QUANTITY, 2 * MAX_QUANTITY * MAX_PRICE)
         assert stats.top_products == (TopProduct(yacht, "Tea pot", 2 * MAX_QUANTITY, stats.revenue),)
 
+    def test_currencies_are_not_added_up(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        here = stage.product(seller, price=1_00)
+        abroad = stage.product(seller, currency="GBP", price=90_00)
+        stage.order(buyer, {abroad: 1}, OrderStatus.PAID)
+        for _ in range(2):
+            stage.order(buyer, {here: 1}, OrderStatus.PAID)
+        stats = queries.seller_stats(seller)
+        assert (stats.currency, stats.revenue, stats.orders, stats.units_sold) == ("USD", 2_00, 2, 2)
+        assert [top.id for top in stats.top_products] == [here]
+
     def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
         stats = queries.seller_stats(Stage(store).account())
         assert stats == SellerStats(0, 0, 0, 0.0, 0, stats.currency, 0, 0, 0.0, ())

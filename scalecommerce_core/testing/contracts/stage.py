@@ -34,13 +34,20 @@ class Stage:
         return id_
 
     def product(
-        self, seller: AccountId | None = None, *, price: int = 10_00, stock: int = 100, at: datetime = NOW, **facts: Any
+        self,
+        seller: AccountId | None = None,
+        *,
+        price: int = 10_00,
+        currency: str = "USD",
+        stock: int = 100,
+        at: datetime = NOW,
+        **facts: Any,
     ) -> ProductId:
         seller = self.account() if seller is None else seller
         facts = {"category_id": CATEGORY, "name": "Tea pot", **facts}
         with self.store.begin() as tx:
             (id_,) = tx.products.next_ids(1)
-            tx.products.add([Product.listed(id=id_, seller_id=seller, price=usd(price), now=at, **facts)])
+            tx.products.add([Product.listed(id=id_, seller_id=seller, price=Money(price, currency), now=at, **facts)])
             tx.stock.add([Stock.opened(id_, stock, at)])
         return id_
 
@@ -127,7 +134,7 @@ def placed(
         id=order_id,
         command_id=CommandId(uuid4()),
         buyer_id=buyer,
-        currency="USD",
+        currency=next(offers[product].price.currency for product in lines),
         lines=[
             OrderLine(position, product, offers[product].seller_id, quantity, offers[product].price.minor)
             for position, (product, quantity) in enumerate(lines.items(), 1)
