@@ -12,6 +12,7 @@ from adapters.cli.options import DataOption
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, notes
+from adapters.cli.sellers import account_of
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
@@ -39,10 +40,18 @@ def products(
     ctx: typer.Context,
     written_as: FormatOption = ExportFormat.CSV,
     file: OutputOption = None,
+    seller: Annotated[
+        str | None, typer.Option("--seller", metavar="EMAIL", help="Only this seller's.", show_default=False)
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Write all products that were not withdrawn, active or not, with their owners' figures (cost and bounds)."""
-    _export(ctx.obj, export_products, written_as, file, data)
+
+    def export(market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int:
+        owner = None if seller is None else account_of(market, seller)
+        return export_products(market, file, written_as, seller=owner, progress=progress)
+
+    _export(ctx.obj, export, written_as, file, data)
 
 
 @app.command()

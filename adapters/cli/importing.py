@@ -12,10 +12,7 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
-from scalecommerce_core.domain.account import normal_email
-from scalecommerce_core.domain.errors import NotFound
-from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.services.market import Market
+from adapters.cli.sellers import account_of
 
 RESUMES = "Whole batches were recorded and stay; the same command goes on with the rest."
 SHOWN = 20
@@ -70,8 +67,9 @@ def products(
     """List a seller's products from a CSV file, or edit them: sku decides which it is.
 
     Columns: sku; for new products name, category and price; and stock, brand, description, cost, min_price,
-    max_price, is_active, currency. A blank field leaves what it was. What `export products` writes can be edited
-    and imported again. Lines with errors are listed, and the others written; exits with 1 if there were any.
+    max_price, is_active, currency. A blank field leaves what it was. What `export products --seller` writes can
+    be edited and imported again; a line that names another seller is an error. Lines with errors are listed, and the
+    others written; exits with 1 if there were any.
     """
     runtime: Runtime = ctx.obj
     with (
@@ -79,7 +77,7 @@ def products(
         file.open(encoding="utf-8", newline="") as text,
         long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress,
     ):
-        owner = _account(opened.market, seller)
+        owner = account_of(opened.market, seller)
         try:
             imported = import_products(opened.market, text, owner, dry_run=dry_run, progress=progress)
         except BadProductFile as error:
@@ -90,15 +88,6 @@ def products(
         _print(imported)
     if imported.errors:
         raise typer.Exit(ExitCode.PROBLEM)
-
-
-def _account(market: Market, email: str) -> AccountId:
-    address = normal_email(email)
-    with market.store.begin() as tx:
-        found = tx.accounts.by_email([address]).get(address)
-    if found is None:
-        raise NotFound("account", address)
-    return found.id
 
 
 def _print(imported: ImportedProducts) -> None:

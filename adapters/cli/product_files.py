@@ -24,7 +24,7 @@ from typing import IO, Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
-from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
 from scalecommerce_core.domain.stock import MAX_STOCK
@@ -152,10 +152,15 @@ class _Reading:
     created: int = 0
     updated: int = 0
     errors: list[LineError] = field(factory=list)
+    _email: str = field(init=False)
     _categories: dict[str, CategoryId] = field(init=False)
     _first_lines: dict[str, int] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
+        account = self.market.queries.account(self.seller)
+        if account is None:
+            raise NotFound("account", self.seller)
+        self._email = account.email
         self._categories = {}
         for category in self.market.queries.categories():
             self._categories |= dict.fromkeys((str(category.id), category.slug, category.name.casefold()), category.id)
@@ -175,6 +180,9 @@ class _Reading:
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH, at_least=1)]
         if first := self._first_lines.get(sku):
             problems.append(f"sku: line {first} has it too.")
+        owner = fields.get("seller", "").strip().lower()
+        if owner and owner != self._email:
+            problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
         changes: dict[str, Any] = {}
         currency = fields.get("currency", "").strip() or self.market.currency
         for name, text in fields.items():

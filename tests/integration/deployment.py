@@ -1,5 +1,7 @@
 """A deployment as an operator runs it: `serve`, `worker` and `beat` as processes, on servers that are given."""
 
+import contextlib
+import os
 import re
 import secrets
 import signal
@@ -42,11 +44,21 @@ class Command:
 
     def end(self) -> int:
         """Its exit status after SIGTERM."""
+        self.stop()
+        return self.ended()
+
+    def stop(self) -> None:
+        """SIGTERM, once: a second one can catch Granian inside of its handler, whose lock it then waits for."""
         self.process.send_signal(signal.SIGTERM)
+
+    def ended(self) -> int:
+        """Its exit status; what is left of its process group is killed."""
         try:
             return self.process.wait(PATIENCE)
         finally:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 class Deployment:
@@ -117,9 +129,10 @@ class Deployment:
         for client in self._clients:
             client.close()
         for command in self.commands.values():
-            command.process.terminate()
-        for command in self.commands.values():
-            command.end()
+            command.stop()
+        with contextlib.ExitStack() as all_of_them:
+            for command in self.commands.values():
+                all_of_them.callback(command.ended)
 
 
 def log_in(client: httpx2.Client, email: str) -> None:
