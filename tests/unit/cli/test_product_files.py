@@ -154,6 +154,18 @@ def test_what_was_exported_comes_in_again(market: Market, seller: AccountId) -> 
     }
 
 
+def test_products_of_others_are_not_taken_over(market: Market, seller: AccountId) -> None:
+    load(market, seller, TWO)
+    file = io.StringIO(newline="")
+    export_products(market, file)
+    other = one(market.accounts.sign_up([SignUp("other@example.com", None)])).id
+    imported = load(market, other, file.getvalue())
+    assert (imported.created, imported.updated) == (0, 0)
+    assert [error.message for error in imported.errors] == [
+        "seller: This is a product of seller@example.com, not of other@example.com."
+    ] * 2
+
+
 def test_products_as_json_lines_and_of_one_seller(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     file, nobody = io.StringIO(), io.StringIO()
