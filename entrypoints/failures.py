@@ -5,9 +5,5 @@ class CannotRun(Exception):
     """The message says why, and what to do about it."""
 
 
-class NoEngine(CannotRun):
-    """A command found no database to work on."""
-
-
 class NotReachable(CannotRun):
     """A server that the environment names does not answer."""

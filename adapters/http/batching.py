@@ -105,7 +105,7 @@ class Batcher(Generic[Command, Result]):
         try:
             outcomes = list(self._run(commands))
             if len(outcomes) != len(commands):
-                raise RuntimeError(f"{len(commands)} commands got {len(outcomes)} answers.")  # noqa: TRY301
+                raise RuntimeError(f"{len(commands)} commands got {len(outcomes)} answers.")  # noqa: TRY301 - handled below, as if `run` had raised it
         except self._indivisible as error:
             return [error] * len(commands)
         except StopIteration as error:

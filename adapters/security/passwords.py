@@ -25,7 +25,7 @@ CHEAP: Final = Cost(iterations=1, memory_kib=8)
 
 
 class Argon2Passwords:
-    """Hashes that were made at another cost stay valid; `needs_rehash` tells them apart."""
+    """Hashes that were made at another cost stay valid."""
 
     def __init__(self, cost: Cost | None = None) -> None:
         cost = cost or Cost()
@@ -45,9 +45,6 @@ class Argon2Passwords:
             self._matches(self._decoy, guess)
             return False
         return self._matches(password_hash, guess) and len(password) <= MAX_LENGTH
-
-    def needs_rehash(self, password_hash: str) -> bool:
-        return self._hasher.check_needs_rehash(password_hash)
 
     def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
         return complaints(password, about=about)

@@ -96,7 +96,7 @@ class EngineProcess:
             self.url + path, None if body is None else json.dumps(body).encode(), sent
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
