@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
     logs.configure(settings, "beat")
-    app = application(settings.redis_url, _runs_no_tasks, _runs_no_tasks, _runs_no_tasks)
+    app = application(settings.redis_url, _runs_no_tasks)
     beat_init.connect(_say_so)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
     app.Beat(scheduler="celery.beat:Scheduler", loglevel=settings.log_level, quiet=True).run()

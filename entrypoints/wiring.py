@@ -19,6 +19,7 @@ from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock
 from adapters.tasks.application import application
 from adapters.tasks.broker import connected
+from adapters.tasks.jobs import Jobs
 from adapters.tasks.wakeups import CeleryWakeups
 from entrypoints.settings import Settings
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
@@ -96,5 +97,10 @@ def wire(settings: Settings) -> Engine:
 
 def worker_application(settings: Settings) -> Celery:
     """Celery's application; each process that runs a task wires an engine of its own, after the fork."""
-    engine = cache(lambda: wire(settings))
-    return application(settings.redis_url, lambda: engine().market, lambda: engine().views, lambda: engine().redis)
+
+    @cache
+    def jobs() -> Jobs:
+        engine = wire(settings)
+        return Jobs(engine.market, engine.views, engine.wakeups.answered)
+
+    return application(settings.redis_url, jobs)

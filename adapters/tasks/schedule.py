@@ -1,28 +1,44 @@
-"""What beat does and how often: one table."""
+"""The tasks, what each does, and how often beat asks for it: one table."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-DECIDE: Final = "scalecommerce.decide_orders"
-EXPIRE: Final = "scalecommerce.expire_reservations"
-FLUSH_VIEWS: Final = "scalecommerce.flush_views"
-FORGET_KEYS: Final = "scalecommerce.forget_idempotency_keys"
+from attrs import frozen
 
-SCHEDULE: Final = {
+from adapters.tasks.jobs import Jobs
+
+
+@frozen
+class Task:
+    """`name` is what messages say; `job` is what a worker then does, at least `every` so often."""
+
+    name: str
+    job: Callable[[Jobs], None]
+    every: timedelta
+
+
+DECIDE: Final = "scalecommerce.decide_orders"
+
+TASKS: Final = (
     # The sweep behind the wake-ups: it finds what a lost message left.
-    DECIDE: timedelta(seconds=1),
-    EXPIRE: timedelta(seconds=5),
-    FLUSH_VIEWS: timedelta(seconds=2),
-    FORGET_KEYS: timedelta(hours=1),
-}
+    Task(DECIDE, Jobs.decide_orders, timedelta(seconds=1)),
+    Task("scalecommerce.expire_reservations", Jobs.expire_reservations, timedelta(seconds=5)),
+    Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
+    Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(hours=1)),
+)
 
 PATIENCE: Final = timedelta(seconds=60)
 """Expiry is a time of day, read by another machine: more than any clocks differ."""
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """`SCHEDULE` as Celery wants it. What no worker took is dropped after a while, so that nothing piles up."""
+    """`TASKS` as Celery wants them. What no worker took is dropped after a while, so that nothing piles up."""
     return {
-        task: {"task": task, "schedule": every, "options": {"expires": max(every, PATIENCE).total_seconds()}}
-        for task, every in SCHEDULE.items()
+        task.name: {
+            "task": task.name,
+            "schedule": task.every,
+            "options": {"expires": max(task.every, PATIENCE).total_seconds()},
+        }
+        for task in TASKS
     }

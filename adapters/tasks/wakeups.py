@@ -36,6 +36,13 @@ class CeleryWakeups:
                     self._sender = threading.Thread(target=self._send_regularly, name="wakeups", daemon=True)
                     self._sender.start()
 
+    def answered(self) -> None:
+        """Said by a worker before it looks for orders: whoever places one from now on wakes somebody up again."""
+        try:
+            self._redis.delete(WAKEUP_KEY)
+        except RedisError as error:
+            logger.warning("the wake-up could not be taken off Redis: %s", error)
+
     def close(self) -> None:
         self._stopping = True
         self._placed.set()

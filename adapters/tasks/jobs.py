@@ -1,0 +1,56 @@
+"""What the tasks do, without Celery: plain methods over the engine, so that a simulation can run them as they are."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.ports import ViewCounter
+from scalecommerce_core.services.market import Market
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 500
+BATCHES: Final = 200
+"""A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
+
+
+@frozen
+class Jobs:
+    """Each may run at any time, twice, or beside itself: a message is only a reason to look for work.
+
+    `answer_wakeup` lets the next order wake somebody up again.
+    """
+
+    market: Market
+    views: ViewCounter
+    answer_wakeup: Callable[[], None]
+
+    def decide_orders(self) -> None:
+        # Forgotten first: an order that comes in from now on wakes somebody up again.
+        self.answer_wakeup()
+        _repeat(lambda: self.market.ordering.decide(BATCH).total)
+
+    def expire_reservations(self) -> None:
+        _repeat(lambda: self.market.ordering.expire(BATCH))
+
+    def flush_views(self) -> None:
+        if counts := self.views.drain():
+            self.market.catalog.record_views(counts)
+
+    def forget_idempotency_keys(self) -> None:
+        _repeat(lambda: self.market.ordering.forget_keys(BATCH))
+
+
+def _repeat(batch: Callable[[], int]) -> None:
+    """Run a batch until one finds nothing to do."""
+    for _ in range(BATCHES):
+        try:
+            if batch() == 0:
+                return
+        except Unavailable as error:
+            # The schedule tries again; a traceback per second would only hide the sentence.
+            logger.warning("background work waits: %s", error)
+            return
