@@ -175,7 +175,7 @@ class PolicyRepository(Protocol):
 
 @frozen
 class StoredOutcome:
-    """`body` is None while the request that holds the key is in flight."""
+    """What a key was used for, and the answer; `body` is None if whoever took the key stored none."""
 
     fingerprint: bytes
     body: bytes | None
@@ -184,11 +184,11 @@ class StoredOutcome:
 class IdempotencyRepository(Protocol):
     def claim(
         self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
-    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome | None]:
         """Take the keys (with their fingerprints) that are free, and return what is stored under the others.
 
-        Keys are taken in sorted order. A key that a transaction in flight holds is waited for, at most the
-        lock timeout. A key that has expired is free.
+        None stands for a key that another transaction in flight holds: nobody waits for it, because the other
+        commands of the batch have nothing to do with it. A key that has expired is free.
         """
         ...
 

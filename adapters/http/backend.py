@@ -70,7 +70,7 @@ class Backend:
         self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")
         self.edit_product: Batcher[EditProduct, Shelved] = Batcher(catalog.edit_products, name="edit")
         self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(catalog.withdraw_products, name="withdraw")
-        self.adjust_stock: Batcher[AdjustStock, Stock] = Batcher(catalog.adjust_stock, name="stock")
+        self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(catalog.adjust_stock, name="stock")
         self.product: Batcher[ProductId, ProductView] = Batcher(_each(queries.products, "product"), name="product")
         self.order: Batcher[OrderId, OrderView] = Batcher(_each(queries.orders, "order"), name="order")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")

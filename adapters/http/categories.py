@@ -7,12 +7,16 @@ from starlette.responses import Response
 
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
+from adapters.http.idempotency import keyed
 from adapters.http.operations import Answer, Call, Operation, json_answer
 from adapters.http.product_documents import CategoryDocument, shown_category
 from adapters.http.products import ROOT as PRODUCTS
 from adapters.http.products import TAG
 from adapters.http.texts import ProductName
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.services.catalog import AddCategory
+from scalecommerce_core.services.outcomes import Replayed
 
 ROOT: Final = PRODUCTS + "categories/"
 
@@ -37,8 +41,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         return json_answer(CategoryList(None, None, [shown_category(category) for category in categories]))
 
     async def add_category(call: Call[NewCategory, None]) -> Response:
-        category = one(await backend.read(market.catalog.add_categories, [call.body.name]))
-        return json_answer(shown_category(category), 201)
+        command = AddCategory(call.who.account_id, call.body.name, await keyed(call, encoded))
+        (outcome,) = await backend.read(market.catalog.add_categories, [command])
+        if isinstance(outcome, MarketError):
+            raise outcome
+        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        return Response(body, 201, media_type="application/json")
 
     return [
         Operation(
@@ -60,5 +68,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=NewCategory,
             access=Access.STAFF,
+            idempotent=True,
         ),
     ]
+
+
+def encoded(category: Category) -> bytes:
+    return msgspec.json.encode(shown_category(category))

@@ -150,7 +150,7 @@ def _headers(error: errors.MarketError) -> dict[str, str]:
         return {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
     if isinstance(error, errors.NotAuthenticated):
         return {"WWW-Authenticate": REALM}
-    if isinstance(error, errors.TooManyAttempts | errors.Unavailable):
+    if isinstance(error, errors.TooManyAttempts | errors.Unavailable | errors.IdempotencyKeyInFlight):
         return {"Retry-After": _seconds(error.retry_after)}
     return {}
 

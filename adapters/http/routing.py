@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapters.http.auth import Access, Authenticate, caller
 from adapters.http.bodies import decode_query, read_body
-from adapters.http.idempotency import idempotency_key
+from adapters.http.idempotency import after_twins, idempotency_key
 from adapters.http.negotiation import check_accepts_json
 from adapters.http.operations import Call, Operation
 from adapters.http.problems import Problem, method_not_allowed
@@ -75,7 +75,7 @@ class PathEndpoint:
         key = idempotency_key(request.headers) if operation.idempotent else None
         query = None if operation.query is None else decode_query(request.scope["query_string"], operation.query)
         body = None if operation.body is None else await read_body(request, operation.body)
-        response = await operation.handler(Call(request, identity, body, query, key))
+        response = await after_twins(operation.handler, Call(request, identity, body, query, key))
         if operation.access is Access.OPTIONAL:
             response.headers.add_vary_header("Authorization")
         return response

@@ -8,12 +8,14 @@ from starlette.responses import Response
 
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
-from adapters.http.operations import Answer, Call, Operation, json_answer
+from adapters.http.idempotency import keyed
+from adapters.http.operations import Answer, Call, Operation
 from adapters.http.products import ONE, TAG, Units
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.services.catalog import AdjustStock
+from scalecommerce_core.services.outcomes import Replayed
 
 Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
 
@@ -55,14 +57,16 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             available=_given(body.set),
             expected=_given(body.expected),
             as_staff=call.who.is_staff,
+            idempotency=await keyed(call, encoded),
         )
         try:
-            stock = await backend.adjust_stock.submit(command)
+            outcome = await backend.adjust_stock.submit(command)
         except Invalid as error:
             # Of a bound that was passed the core says `stock`, which is no field of this body.
             given = "delta" if body.set is UNSET else "set"
             raise Invalid({given if name == "stock" else name: said for name, said in error.errors.items()}) from None
-        return json_answer(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
+        content = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        return Response(content, media_type="application/json")
 
     return [
         Operation(
@@ -75,9 +79,14 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=StockBody,
             access=Access.ACCOUNT,
+            idempotent=True,
             errors=(403, 409),
         ),
     ]
+
+
+def encoded(stock: Stock) -> bytes:
+    return msgspec.json.encode(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
 
 
 def _given(figure: int | UnsetType) -> int | None:

@@ -157,9 +157,10 @@ class VersionMismatch(Conflict):
 
 
 class IdempotencyKeyInFlight(Conflict):
-    """A twin of this request is being worked on."""
+    """A request with the same key is being worked on; its outcome will be there after `retry_after`."""
 
     code = "idempotency_key_in_flight"
+    retry_after: timedelta = timedelta(seconds=1)
 
 
 class Unavailable(MarketError):

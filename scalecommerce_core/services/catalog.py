@@ -82,6 +82,21 @@ class AdjustStock:
     available: int | None = None
     expected: int | None = None
     as_staff: bool = False
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+    @property
+    def owner(self) -> AccountId:
+        """Of the idempotency key."""
+        return self.editor
+
+
+@frozen
+class AddCategory:
+    """`owner` is who adds it: staff, which the caller has checked."""
+
+    owner: AccountId
+    name: str
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
 @frozen
@@ -226,46 +241,54 @@ class Catalog:
             return outcomes
 
     @retried(TransactionAborted)
-    def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | MarketError]:
+    def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | Replayed | MarketError]:
         """Restock by a delta or set the figure that can be promised, with compare-and-set. Owner and staff only."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            products = tx.products.lock({command.product_id for command in commands})
-            stocks = tx.stock.lock(products.keys())
-            outcomes: list[Stock | MarketError] = []
-            for command in commands:
-                try:
-                    product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
-                    stock = stocks[product.id]
-                    if (command.delta is None) == (command.available is None):
-                        raise Invalid.field("delta", "Give either delta or set.")
-                    if command.delta is not None:
-                        stock.adjust(command.delta, now)
-                    elif command.available is not None:
-                        stock.set_available(command.available, now, expected=command.expected)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(stock)
-            tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
-            return outcomes
+            return once(tx, commands, now, lambda fresh: self._adjust(tx, fresh, now))
 
-    def add_categories(self, names: Sequence[str]) -> list[Category | MarketError]:
+    def _adjust(self, tx: Transaction, commands: Sequence[AdjustStock], now: datetime) -> list[Stock | MarketError]:
+        products = tx.products.lock({command.product_id for command in commands})
+        stocks = tx.stock.lock(products.keys())
+        outcomes: list[Stock | MarketError] = []
+        for command in commands:
+            try:
+                product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                stock = stocks[product.id]
+                if (command.delta is None) == (command.available is None):
+                    raise Invalid.field("delta", "Give either delta or set.")
+                if command.delta is not None:
+                    stock.adjust(command.delta, now)
+                elif command.available is not None:
+                    stock.set_available(command.available, now, expected=command.expected)
+            except MarketError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(stock)
+        tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
+        return outcomes
+
+    def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
         """New categories; `Invalid` when the name is taken."""
-        return [self._add_category(name) for name in names]
+        return [self._add_category(command) for command in commands]
 
     @retried(TransactionAborted)
-    def _add_category(self, name: str) -> Category | MarketError:
+    def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
         try:
-            slug = slug_of(name)
+            slug = slug_of(command.name)
             with self._store.begin() as tx:
-                (category,) = tx.categories.add([(name.strip(), slug)])
+                (outcome,) = once(
+                    tx,
+                    [command],
+                    self._clock.now(),
+                    lambda fresh: tx.categories.add([(c.name.strip(), slug) for c in fresh]),
+                )
         except Duplicate:
             return Invalid.field("name", "A category with this name exists already.")
         except Invalid as error:
             return error
-        return category
+        return outcome
 
     @retried(TransactionAborted)
     def record_views(self, counts: Mapping[ProductId, int]) -> None:

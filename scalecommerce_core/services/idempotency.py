@@ -11,10 +11,11 @@ from attrs import frozen
 
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, MarketError
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.ports import Transaction
+from scalecommerce_core.ports import StoredOutcome, Transaction
 from scalecommerce_core.services.outcomes import Replayed
 
 LIFETIME: Final = timedelta(hours=24)
+_IN_FLIGHT: Final = "A request with this idempotency key is being worked on: ask again in a moment."
 
 
 @frozen
@@ -48,7 +49,8 @@ def once(
 ) -> list[T | Replayed | MarketError]:
     """Run `work` on the commands whose keys are new (or that have none) and replay the others.
 
-    Refusals are not stored: their keys are free again. Two commands of one batch with the same key are one.
+    Refusals are not stored: their keys are free again. Two commands of one batch with the same key are one. Whose
+    key another transaction holds is answered `IdempotencyKeyInFlight`: it may try again, the others do not notice.
     """
     # By position: the same command may stand in a batch twice.
     first: dict[tuple[AccountId, str], int] = {}
@@ -80,19 +82,22 @@ def once(
         if position in done:
             return done[position]
         key = _key(command)
-        earlier = known.get(key)
-        fingerprint = earlier.fingerprint if earlier is not None else claims[key]
-        body = earlier.body if earlier is not None else bodies.get(key)
-        if fingerprint != _fingerprint(command):
+        if key in known:
+            earlier = known[key]
+        elif key in bodies:
+            earlier = StoredOutcome(claims[key], bodies[key])
+        else:
+            # Its twin was refused, and the same request would be. Another request has the key for itself now.
+            twin = done[first[key]]
+            same = claims[key] == _fingerprint(command)
+            return twin if same and isinstance(twin, MarketError) else IdempotencyKeyInFlight(_IN_FLIGHT)
+        if earlier is None:
+            return IdempotencyKeyInFlight(_IN_FLIGHT)
+        if earlier.fingerprint != _fingerprint(command):
             return IdempotencyKeyReused(
                 "This idempotency key was used for another request: send a new key with a new request."
             )
-        if body is not None:
-            return Replayed(body)
-        twin = done.get(first[key])
-        if isinstance(twin, MarketError):
-            return twin
-        return IdempotencyKeyInFlight("The same request is being worked on: ask again in a moment.")
+        return IdempotencyKeyInFlight(_IN_FLIGHT) if earlier.body is None else Replayed(earlier.body)
 
     return [outcome_of(position, command) for position, command in enumerate(commands)]
 

@@ -445,8 +445,8 @@ class _Keys:
 
     def claim(
         self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
-    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
-        known = {}
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome | None]:
+        known: dict[tuple[AccountId, str], StoredOutcome | None] = {}
         for key, fingerprint in sorted(keys.items()):
             stored = self._keys.get(key)
             if stored is not None and stored.taken_at > now - LIFETIME:

@@ -64,8 +64,9 @@ class Command:
 class Deployment:
     """`url` is where its API answers; all of its processes share one secret and end together."""
 
-    def __init__(self, directory: Path, database_url: str, redis_url: str, **more: str) -> None:
+    def __init__(self, directory: Path, database_url: str, redis_url: str, *, workers: int = 1, **more: str) -> None:
         self._directory = directory
+        self._workers = workers
         self.database_url = database_url
         directory.mkdir(parents=True, exist_ok=True)
         self._settings = {
@@ -95,7 +96,7 @@ class Deployment:
         self.end()
 
     def start(self, name: str) -> Command:
-        arguments = [name, "--port", "0"] if name == "serve" else [name]
+        arguments = [name, "--port", "0", "--workers", str(self._workers)] if name == "serve" else [name]
         self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings)
         return self.commands[name]
 

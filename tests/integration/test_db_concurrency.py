@@ -17,6 +17,8 @@ from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.ports import StoredOutcome
+from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, Ordering, PayOrder, PlaceOrder, WantedLine
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
@@ -129,16 +131,50 @@ def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
         in_another_thread(buy)
 
 
-def test_a_key_in_flight_is_waited_for_and_then_reported(store: PostgresStore, impatient: PostgresStore) -> None:
-    owner = Stage(store).account()
+@pytest.mark.parametrize("age", [timedelta(), LIFETIME])
+def test_a_key_in_flight_is_reported_and_its_neighbours_are_taken(
+    store: PostgresStore, impatient: PostgresStore, age: timedelta
+) -> None:
+    owner, somebody = Stage(store).account(), Stage(store).account()
+    if age:
+        with store.begin() as tx:
+            tx.idempotency.claim({(owner, "k"): b"print"}, NOW - age)
+            tx.idempotency.store({(owner, "k"): b"of yesterday"})
 
     def twin() -> None:
-        with pytest.raises(IdempotencyKeyInFlight), impatient.begin() as other:
-            other.idempotency.claim({(owner, "k"): b"print"}, NOW)
+        with impatient.begin() as other:
+            keys = [(owner, "a"), (owner, "k"), (owner, "z"), (somebody, "k")]
+            assert other.idempotency.claim(dict.fromkeys(keys, b"print"), NOW) == {(owner, "k"): None}
+            other.idempotency.store({(owner, "a"): b"done"})
 
     with store.begin() as tx:
-        tx.idempotency.claim({(owner, "k"): b"print"}, NOW)
+        assert tx.idempotency.claim({(owner, "k"): b"print"}, NOW) == {}
         in_another_thread(twin)
+        tx.idempotency.store({(owner, "k"): b"first"})
+    with store.begin() as tx:
+        assert tx.idempotency.claim({(owner, "k"): b"other"}, NOW) == {(owner, "k"): StoredOutcome(b"print", b"first")}
+        assert tx.idempotency.claim({(owner, "a"): b"other"}, NOW) == {(owner, "a"): StoredOutcome(b"print", b"done")}
+
+
+def test_an_order_with_a_key_in_flight_does_not_hold_up_its_batch(
+    store: PostgresStore, impatient: PostgresStore
+) -> None:
+    stage = Stage(store)
+    buyer, product = stage.account(), stage.product()
+
+    def order(key: str | None) -> PlaceOrder:
+        idempotency = None if key is None else IdempotencyKey(key, b"print", lambda order: b"%d" % order.id)
+        return PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, 1)], idempotency)
+
+    def batch() -> None:
+        free, held, keyless = Ordering(impatient, SettableClock(NOW)).place([order("free"), order("k"), order(None)])
+        assert isinstance(free, Order)
+        assert isinstance(held, IdempotencyKeyInFlight)
+        assert isinstance(keyless, Order)
+
+    with store.begin() as tx:
+        tx.idempotency.claim({(buyer, "k"): b"print"}, NOW)
+        in_another_thread(batch)
 
 
 def test_a_second_decider_leaves_at_once(store: PostgresStore, impatient: PostgresStore) -> None:

@@ -1,4 +1,4 @@
-"""Idempotency keys, in the transaction of their effect: a twin waits for the first to commit, and finds its answer."""
+"""Idempotency keys, in the transaction of their effect. A key that another transaction works on is not waited for."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -7,30 +7,39 @@ from typing import Final
 from sqlalchemy import bindparam, text
 
 from adapters.db.batches import Insert, Update, int_array, text_array
-from adapters.db.errors import LockTimeout
 from adapters.db.sql import Sql
 from adapters.db.tables import Moment, idempotency_keys
-from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.idempotency import LIFETIME
 
 Key = tuple[AccountId, str]
 
-# Rows go in as they come, which is sorted: the global order of locks. A key that another transaction is taking makes
-# this statement wait for it; one that was taken long ago is taken over.
+KEYS: Final = 7_265_003
+"""The first of the two numbers of an advisory lock on a key. Locks of two numbers never meet those of one, such as the
+decider's."""
+
+# The unique index would make an insert wait for a twin that has not committed. So each key is locked by its hash
+# first, or left alone: no lock is waited for, whatever the order. When two keys have one hash, one of them is told to
+# try again. A twin that commits while this runs is met by ON CONFLICT, or found by the statement that follows.
 _CLAIM: Final = Insert(idempotency_keys, "owner", "key", "fingerprint", "taken_at")
 _CLAIM_STATEMENT: Final = f"""
-{_CLAIM.statement}
+INSERT INTO idempotency_keys ({_CLAIM.names})
+SELECT {_CLAIM.names} FROM (
+    SELECT {_CLAIM.selected}, pg_try_advisory_xact_lock({KEYS}, hashtextextended(key, owner)::bit(32)::int) AS is_mine
+    FROM {_CLAIM.source}
+    OFFSET 0
+) AS tried
+WHERE is_mine
 ON CONFLICT (owner, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, body = NULL, taken_at = excluded.taken_at
 WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{LIFETIME.total_seconds()} s'
 RETURNING owner, key
-"""
+"""  # noqa: S608 - names of our own tables
 _GIVEN: Final = "unnest(CAST(:owners AS bigint[]), CAST(:keys AS text[])) AS given(owner, key)"
 _STORED: Final = text(
     f"""
-    SELECT owner, key, fingerprint, body
+    SELECT owner, key, fingerprint, body, taken_at
     FROM idempotency_keys JOIN {_GIVEN} USING (owner, key)
     """  # noqa: S608 - no values in it
 )
@@ -55,18 +64,18 @@ class IdempotencyKeys:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    def claim(self, keys: Mapping[Key, bytes], now: datetime) -> Mapping[Key, StoredOutcome]:
+    def claim(self, keys: Mapping[Key, bytes], now: datetime) -> Mapping[Key, StoredOutcome | None]:
         if not keys:
             return {}
         rows = [(owner, key, keys[owner, key], now) for owner, key in sorted(keys)]
-        try:
-            taken = {(owner, key) for owner, key in self._sql.returning(_CLAIM_STATEMENT, _CLAIM.arrays(rows))}
-        except LockTimeout as error:
-            raise IdempotencyKeyInFlight("The same request is being worked on: ask again in a moment.") from error
-        if not (known := keys.keys() - taken):
-            return {}
-        found = self._sql.rows(_STORED, _given(known))
-        return {(owner, key): StoredOutcome(fingerprint, body) for owner, key, fingerprint, body in found}
+        taken = {(owner, key) for owner, key in self._sql.returning(_CLAIM_STATEMENT, _CLAIM.arrays(rows))}
+        known: dict[Key, StoredOutcome | None] = dict.fromkeys(keys.keys() - taken)
+        if known:
+            for owner, key, fingerprint, body, taken_at in self._sql.rows(_STORED, _given(known)):
+                # One that has expired is still there when somebody else is taking it over.
+                if taken_at > now - LIFETIME:
+                    known[owner, key] = StoredOutcome(fingerprint, body)
+        return known
 
     def store(self, bodies: Mapping[Key, bytes]) -> None:
         self._sql.update(_STORE, [(owner, key, body) for (owner, key), body in sorted(bodies.items())])

@@ -1,13 +1,10 @@
 """Idempotency keys: taken once, answered the same ever after, and free again in time."""
 
-import contextlib
 import threading
 from functools import partial
 
 import pytest
 
-from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
-from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import Store, StoredOutcome
 from scalecommerce_core.services.idempotency import LIFETIME
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
@@ -93,14 +90,17 @@ class IdempotencyContract:
 
         def request(number: int) -> None:
             start.wait(10)
-            with contextlib.suppress(IdempotencyKeyInFlight), store.begin() as tx:
-                known = tx.idempotency.claim({(AccountId(owner), "k"): PRINT}, NOW)
-                if known:
-                    answers.append(known[owner, "k"].body)
-                else:
-                    effects.append(number)
-                    tx.idempotency.store({(owner, "k"): b"%d" % number})
+            while True:  # the one that was first is not waited for, but it ends
+                with store.begin() as tx:
+                    known = tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
+                    if not known:
+                        effects.append(number)
+                        tx.idempotency.store({(owner, "k"): b"%d" % number})
+                        return
+                if (stored := known[owner, "k"]) is not None:
+                    answers.append(stored.body)
+                    return
 
         together(*[partial(request, number) for number in range(6)])
         assert len(effects) == 1
-        assert set(answers) == {b"%d" % effects[0]}
+        assert answers == [b"%d" % effects[0]] * 5

@@ -20,6 +20,7 @@ from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
 from scalecommerce_core.services.catalog import (
+    AddCategory,
     AdjustStock,
     Catalog,
     EditProduct,
@@ -308,7 +309,9 @@ def test_stock_that_cannot_be_is_refused(shop: Shop, seller: Account, buyer: Acc
 
 
 def test_a_category_is_added_once(shop: Shop) -> None:
-    added, twin, nothing = shop.catalog.add_categories(["  Tea & Coffee ", "tea-coffee", "!!!"])
+    added, twin, nothing = shop.catalog.add_categories(
+        [AddCategory(AccountId(1), name) for name in ("  Tea & Coffee ", "tea-coffee", "!!!")]
+    )
     assert isinstance(added, Category)
     assert (added.name, added.slug, added.id) == ("Tea & Coffee", "tea-coffee", 21)
     assert named(twin) == named(nothing) == {"name"}
@@ -317,7 +320,9 @@ def test_a_category_is_added_once(shop: Shop) -> None:
 
 def test_a_retry_does_not_take_its_own_categories_for_others(shop: Shop) -> None:
     store = TamperedStore(shop.store, before=failing(None, TransactionAborted()))
-    outcomes = Catalog(store, shop.clock).add_categories(["Tea", "Coffee"])
+    outcomes = Catalog(store, shop.clock).add_categories(
+        [AddCategory(AccountId(1), name) for name in ("Tea", "Coffee")]
+    )
     assert [outcome.slug if isinstance(outcome, Category) else outcome for outcome in outcomes] == ["tea", "coffee"]
 
 

@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 from attrs import field, frozen
@@ -9,6 +9,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed
 from scalecommerce_core.testing import MemoryStore, SettableClock
+from tests.unit.core.tampering import with_repository
 
 ANN, BOB = AccountId(1), AccountId(2)
 
@@ -106,6 +107,29 @@ def test_the_twin_of_a_refused_command_is_refused_alike(speaker: Speaker) -> Non
     first, twin = speaker.say(say("no", "k"), say("no", "k"))
     assert isinstance(first, NotFound)
     assert twin is first
+
+
+def test_another_request_with_the_key_of_a_refused_one_may_have_it_next(speaker: Speaker) -> None:
+    first, other = speaker.say(say("no", "k"), say("a", "k"))
+    assert isinstance(first, NotFound)
+    assert isinstance(other, IdempotencyKeyInFlight)
+    assert speaker.say(say("a", "k")) == ["A"]
+
+
+def test_a_key_that_another_transaction_holds_concerns_its_own_commands_alone(speaker: Speaker) -> None:
+    def claim(keys: Mapping[tuple[AccountId, str], bytes], now: datetime) -> Mapping[tuple[AccountId, str], object]:
+        held = {(ANN, "held"): None} if (ANN, "held") in keys else {}
+        return {**tx.idempotency.claim({key: keys[key] for key in keys if key not in held}, now), **held}
+
+    commands = [say("a", "held"), say("b", "k"), say("c"), say("d", "held"), say("e", "held", BOB)]
+    with speaker.store.begin() as tx:
+        held, *free, other, of_bob = once(
+            with_repository(tx, "idempotency", claim=claim), commands, speaker.clock.now(), speaker._work
+        )
+    assert isinstance(held, IdempotencyKeyInFlight)
+    assert isinstance(other, IdempotencyKeyInFlight)
+    assert [*free, of_bob] == ["B", "C", "E"]
+    assert speaker.said == ["b", "c", "e"]
 
 
 def test_an_error_frees_the_keys_of_the_whole_batch(speaker: Speaker) -> None:

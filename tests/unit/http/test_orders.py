@@ -1,12 +1,18 @@
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
+from adapters.http import idempotency
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import MAX_QUANTITY
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering, PlaceOrder
 from scalecommerce_core.testing import MemoryStore
+from tests.unit.core.tampering import Instead
 from tests.unit.http.marketplace import (
     ORDERS,
     PRODUCTS,
@@ -277,14 +283,39 @@ def test_a_key_belongs_to_one_kind_of_request(seller: Person, buyer: Person) -> 
     problem(buyer.post(PRODUCTS, body, headers=headers), 422)
 
 
-def test_409_while_a_twin_is_in_flight(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_409_when_a_twin_is_in_flight_for_too_long(
+    place: Marketplace, seller: Person, buyer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "PAUSES", (0.001, 0.002))
     made = seller.list()
     headers = {"Idempotency-Key": "order-5"}
     first = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
     forget_the_answer(place, buyer, "order-5")
     again = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
     assert problem(again, 409)["code"] == "idempotency_key_in_flight"
+    assert int(again.headers["retry-after"]) > 0
     assert [row["id"] for row in answer(buyer.get(ORDERS))["results"]] == [first.json()["id"]]
+
+
+def test_a_twin_in_flight_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "PAUSES", (0.001,) * 3)
+    looks: list[int] = []
+
+    def held_for_a_while(market: Market) -> Market:
+        def place_orders(commands: Sequence[PlaceOrder]) -> Sequence[object]:
+            looks.append(len(commands))
+            if len(looks) < 3:
+                return [IdempotencyKeyInFlight("not yet") for _ in commands]
+            return market.ordering.place(commands)
+
+        return evolve(market, ordering=cast(Ordering, Instead(market.ordering, place=place_orders)))
+
+    with marketplace(rebuilt=held_for_a_while) as busy:
+        made = busy.person().list()
+        buyer = busy.person()
+        order = answer(buyer.post(ORDERS, wanted((made["id"], 1)), headers={"Idempotency-Key": "slow"}), 202)
+        assert [row["id"] for row in answer(buyer.get(ORDERS))["results"]] == [order["id"]]
+    assert looks == [1, 1, 1]
 
 
 def forget_the_answer(place: Marketplace, person: Person, key: str) -> None:
