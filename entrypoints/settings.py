@@ -14,6 +14,7 @@ import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
 MIN_SECRET_BYTES: Final = 32
+MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """As seconds, 31 years: further ahead, calendars end sooner or later."""
 
@@ -61,6 +62,11 @@ def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> No
         raise ValueError(f"a whole number from 1 to {MAX_NUMBER} is wanted")
 
 
+def _days(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    if not 1 <= value <= MAX_DAYS:
+        raise ValueError(f"a whole number from 1 to {MAX_DAYS} is wanted")
+
+
 def _one_of(*words: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         if value not in words:
@@ -98,6 +104,9 @@ class Settings:
     price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
     reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
     intake_queue: int = _setting(2_000, "Orders that may wait in one process; beyond it: 503.", validator=_positive)
+    event_retention_days: int = _setting(
+        30, "How long the feed keeps events; readers that are further behind get a 410.", validator=_days
+    )
     login_attempts: int = _setting(
         10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
     )
@@ -123,6 +132,10 @@ class Settings:
     @property
     def reservation(self) -> timedelta:
         return timedelta(seconds=self.reservation_seconds)
+
+    @property
+    def event_retention(self) -> timedelta:
+        return timedelta(days=self.event_retention_days)
 
     @property
     def login_window(self) -> timedelta:

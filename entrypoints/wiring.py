@@ -27,6 +27,7 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.relay import Relay
 
 
 @frozen
@@ -78,6 +79,7 @@ def wire(settings: Settings) -> Engine:
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),
         pricing=Pricing(store, clock),
+        relay=Relay(store, clock, settings.event_retention),
         queries=PostgresQueries(database, currency=settings.market_currency),
         store=store,
         clock=clock,

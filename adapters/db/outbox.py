@@ -1,14 +1,14 @@
-"""Events go into the database with what they tell about; a relay numbers and publishes them later."""
+"""Events go into the database with what they tell about; a relay numbers them later."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from adapters.db.batches import Insert
 from adapters.db.sql import Sql
-from adapters.db.tables import events
+from adapters.db.tables import outbox
 from scalecommerce_core.domain.events import Event
 
-_INSERT: Final = Insert(events, "topic", "at", "audience", "payload")
+_INSERT: Final = Insert(outbox, "topic", "at", "audience", "payload")
 
 
 def append_events(sql: Sql, happened: Iterable[Event]) -> None:

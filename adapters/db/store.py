@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from adapters.db.behind import write_behind
 from adapters.db.errors import translated
 from adapters.db.repositories.accounts import Accounts, Sessions
+from adapters.db.repositories.events import Events
 from adapters.db.repositories.idempotency import IdempotencyKeys
 from adapters.db.repositories.orders import Orders
 from adapters.db.repositories.policies import Policies
@@ -73,6 +74,7 @@ class PostgresTransaction:
         self.orders = Orders(sql)
         self.policies = Policies(sql)
         self.idempotency = IdempotencyKeys(sql)
+        self.events = Events(sql)
 
 
 def _milliseconds(timeout: timedelta) -> int:

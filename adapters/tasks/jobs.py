@@ -13,6 +13,8 @@ from scalecommerce_core.services.market import Market
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
+EVENTS: Final = 2_000
+"""They are small, and numbering them is one statement."""
 BATCHES: Final = 200
 """A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
 
@@ -32,6 +34,8 @@ class Jobs:
         # Forgotten first: an order that comes in from now on wakes somebody up again.
         self.answer_wakeup()
         _repeat(lambda: self.market.ordering.decide(BATCH).total)
+        # So that whoever waits for an event need not wait for the next tick as well.
+        self.number_events()
 
     def expire_reservations(self) -> None:
         _repeat(lambda: self.market.ordering.expire(BATCH))
@@ -42,6 +46,13 @@ class Jobs:
 
     def forget_idempotency_keys(self) -> None:
         _repeat(lambda: self.market.ordering.forget_keys(BATCH))
+
+    def number_events(self) -> None:
+        # A batch that is not full was the last: another would find the few that came in meanwhile, again and again.
+        _repeat(lambda: self.market.relay.number(EVENTS) // EVENTS)
+
+    def forget_events(self) -> None:
+        _repeat(lambda: self.market.relay.forget(EVENTS))
 
 
 def _repeat(batch: Callable[[], int]) -> None:

@@ -26,6 +26,8 @@ TASKS: Final = (
     Task("scalecommerce.expire_reservations", Jobs.expire_reservations, timedelta(seconds=5)),
     Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
     Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(hours=1)),
+    Task("scalecommerce.number_events", Jobs.number_events, timedelta(seconds=1)),
+    Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=10)),
 )
 
 PATIENCE: Final = timedelta(seconds=60)

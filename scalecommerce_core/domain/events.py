@@ -17,7 +17,7 @@ class Event:
 
     @property
     def audience(self) -> tuple[AccountId, ...]:
-        """The accounts whose feed shows this."""
+        """The accounts whose feed shows this, each once."""
         return ()
 
     def payload(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class OrderEvent(Event):
 
     @property
     def audience(self) -> tuple[AccountId, ...]:
-        return (self.buyer_id, *self.seller_ids)
+        return tuple(dict.fromkeys((self.buyer_id, *self.seller_ids)))
 
 
 @frozen(kw_only=True)

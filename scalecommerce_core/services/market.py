@@ -8,6 +8,7 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.relay import Relay
 
 
 @frozen
@@ -18,6 +19,7 @@ class Market:
     catalog: Catalog
     ordering: Ordering
     pricing: Pricing
+    relay: Relay
     queries: Queries
     store: Store
     clock: Clock

@@ -12,6 +12,7 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.testing.fakes import (
     CountedWakeups,
     CountingIds,
@@ -54,6 +55,7 @@ def in_memory_market(clock: Clock | None = None, *, currency: str = "USD") -> Ma
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock),
         pricing=Pricing(store, clock),
+        relay=Relay(store, clock),
         queries=MemoryQueries(store, currency),
         store=store,
         clock=clock,

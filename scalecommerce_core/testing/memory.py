@@ -5,11 +5,12 @@ contract suites demand of every adapter.
 """
 
 import itertools
+import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import define, evolve, field, fields
 
@@ -28,9 +29,13 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock, StockMovement
-from scalecommerce_core.ports import Duplicate, StoredOutcome, Transaction
+from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
+
+NUMBERED: Final = "numbered"
+FORGOTTEN: Final = "forgotten"
+CONSUMER: Final = "consumer "
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -138,6 +143,9 @@ class Tables:
     movements: Log[StockMovement] = field(factory=Log)
     refunds: Log[Refund] = field(factory=Log)
     events: Log[Event] = field(factory=Log)
+    """All that were ever recorded: one transaction runs at a time, so that an event's number is its place here."""
+    event_marks: Table[str, int] = field(factory=lambda: Table(_same))
+    """How many events are numbered, how many are forgotten, and how far each consumer is."""
 
     def parts(self) -> list["Table[Any, Any] | Log[Any]"]:
         return [getattr(self, attribute.name) for attribute in fields(Tables)]
@@ -190,6 +198,7 @@ class MemoryTransaction:
         self.orders = _Orders(tables, numbers)
         self.policies = _Policies(tables, numbers)
         self.idempotency = _Keys(tables)
+        self.events = _Events(tables)
 
 
 class _Accounts:
@@ -470,3 +479,50 @@ class _Keys:
         for key in old:
             self._keys.drop(key)
         return len(old)
+
+
+class _Events:
+    def __init__(self, tables: Tables) -> None:
+        self._events = tables.events
+        self._marks = tables.event_marks
+
+    def number(self, limit: int) -> int:
+        waiting = sum(1 for _ in self._events.all()) - self.last_number()
+        numbered = min(limit, waiting)
+        self._marks.put(NUMBERED, self.last_number() + numbered)
+        return numbered
+
+    def last_number(self) -> int:
+        return self._marks.get(NUMBERED) or 0
+
+    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+        kept = numbered(self._events.all(), self._marks)
+        return list(itertools.islice((event for event in kept if event.seq > seq), limit))
+
+    def claim(self, consumer: str) -> int | None:
+        place = self._marks.get(CONSUMER + consumer)
+        if place is None:
+            place = self.last_number()
+            self._marks.put(CONSUMER + consumer, place)
+        return place
+
+    def advance(self, consumer: str, seq: int) -> None:
+        self._marks.put(CONSUMER + consumer, seq)
+
+    def forget(self, before: datetime, limit: int) -> int:
+        done = min((seq for name, seq in self._marks.items() if name.startswith(CONSUMER)), default=self.last_number())
+        forgotten = 0
+        for event in itertools.islice(numbered(self._events.all(), self._marks), limit):
+            if event.at >= before or event.seq > done:
+                break
+            self._marks.put(FORGOTTEN, event.seq)
+            forgotten += 1
+        return forgotten
+
+
+def numbered(recorded: Iterable[Event], marks: Table[str, int]) -> Iterator[NumberedEvent]:
+    """The events that have a number and are not forgotten."""
+    first, last = (marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
+    for seq, event in enumerate(itertools.islice(recorded, first - 1, last), first):
+        payload = json.loads(json.dumps(event.payload()))
+        yield NumberedEvent(seq, event.topic, event.at, event.audience, payload)

@@ -12,6 +12,7 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens, SettableClock
 
 
@@ -32,6 +33,7 @@ def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
             pricing=Pricing(store, clock),
+            relay=Relay(store, clock),
             queries=PostgresQueries(database),
             store=store,
             clock=clock,

@@ -16,14 +16,15 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalogue", "figures", "idempotency", "lists", "orders", "policies", "search", "stage",
-            "stock", "transactions",
+            "accounts", "catalogue", "events", "figures", "idempotency", "lists", "orders", "policies", "search",
+            "stage", "stock", "transactions",
         )
     )
 )  # fmt: skip
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
 from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
+from scalecommerce_core.testing.contracts.events import EventsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
 from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
@@ -44,6 +45,7 @@ class StoreContract(
     OrdersContract,
     PoliciesContract,
     IdempotencyContract,
+    EventsContract,
 ):
     """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
 

@@ -1,0 +1,129 @@
+"""The event log: numbered out of the outbox by one relay at a time, read in order, cut off at its old end.
+
+Numbers come from a counter row and not from a sequence: a sequence hands numbers out before the transactions that
+take them commit, so a smaller one may appear after a larger one was read.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import BigInteger, Text, bindparam, func, select, text
+
+from adapters.db.sql import Sql
+from adapters.db.tables import Moment, event_counter, events
+from scalecommerce_core.ports import NumberedEvent
+
+RELAY: Final = 7_265_003
+"""Of pg_try_advisory_xact_lock: whoever holds it numbers."""
+
+_TURN: Final = select(func.pg_try_advisory_xact_lock(RELAY))
+
+# Rows are moved rather than updated: an update would write a second version of each, and every index again, into the
+# table that is kept for a month. The array keeps the plan what it should be, however empty the statistics say the
+# outbox is.
+_NUMBER: Final = text(
+    """
+    WITH moved AS (
+        DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM outbox ORDER BY id LIMIT :limit))
+        RETURNING id, topic, at, audience, payload
+    ), counted AS (
+        SELECT count(*) AS events FROM moved
+    ), counter AS (
+        INSERT INTO event_counter (singleton, last) SELECT true, events FROM counted WHERE events > 0
+        ON CONFLICT (singleton) DO UPDATE SET last = event_counter.last + excluded.last
+        RETURNING last
+    ), numbered AS (
+        INSERT INTO events (seq, topic, at, audience, payload)
+        SELECT last - events + row_number() OVER (ORDER BY id), topic, at, audience, payload
+        FROM moved, counted, counter
+        RETURNING seq, audience
+    ), shown AS (
+        INSERT INTO event_audience (account_id, seq)
+        SELECT DISTINCT account_id, seq FROM numbered, unnest(audience) AS account_id
+        ORDER BY account_id, seq
+    )
+    SELECT events FROM counted
+    """
+).bindparams(bindparam("limit", type_=BigInteger))
+_LAST: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
+_AFTER: Final = (
+    select(events.c.seq, events.c.topic, events.c.at, events.c.audience, events.c.payload)
+    .where(events.c.seq > bindparam("after", type_=BigInteger))
+    .order_by(events.c.seq)
+    .limit(bindparam("limit"))
+)
+
+_CLAIM: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED").bindparams(
+    bindparam("name", type_=Text)
+)
+_ENTER: Final = text(
+    """
+    INSERT INTO event_consumers (name, seq)
+    SELECT :name, coalesce(max(last), 0) FROM event_counter
+    ON CONFLICT (name) DO NOTHING
+    RETURNING seq
+    """
+).bindparams(bindparam("name", type_=Text))
+_ADVANCE: Final = text("UPDATE event_consumers SET seq = :seq WHERE name = :name").bindparams(
+    bindparam("name", type_=Text), bindparam("seq", type_=BigInteger)
+)
+
+# `at` is read on the clocks of several machines, so it does not rise with the numbers to the second: the first event
+# that must stay ends the cut.
+_FORGET: Final = text(
+    """
+    WITH oldest AS MATERIALIZED (
+        -- Beginning where the last cut ended: what it deleted may still have to be vacuumed.
+        SELECT seq, at FROM events WHERE seq > (SELECT forgotten FROM event_counter) ORDER BY seq LIMIT :limit
+    ), cut AS (
+        SELECT max(seq) AS upto FROM oldest
+        WHERE seq < coalesce((SELECT min(seq) FROM oldest WHERE at >= :before), seq + 1)
+          AND seq <= coalesce((SELECT min(seq) FROM event_consumers), seq)
+    ), gone AS (
+        DELETE FROM events WHERE seq <= (SELECT upto FROM cut)
+        RETURNING seq, audience
+    ), unshown AS (
+        DELETE FROM event_audience
+        USING (SELECT DISTINCT account_id, seq FROM gone, unnest(audience) AS account_id) AS was
+        WHERE event_audience.account_id = was.account_id AND event_audience.seq = was.seq
+    ), noted AS (
+        UPDATE event_counter SET forgotten = greatest(forgotten, upto) FROM cut WHERE upto IS NOT NULL
+    )
+    SELECT count(*) FROM gone
+    """
+).bindparams(bindparam("limit", type_=BigInteger), bindparam("before", type_=Moment))
+
+
+class Events:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def number(self, limit: int) -> int:
+        # A statement of its own: the next one must see what the last relay has committed.
+        ((mine,),) = self._sql.rows(_TURN)
+        if not mine:
+            return 0
+        ((numbered,),) = self._sql.rows(_NUMBER, {"limit": limit})
+        return int(numbered)
+
+    def last_number(self) -> int:
+        ((last,),) = self._sql.rows(_LAST)
+        return int(last)
+
+    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+        rows = self._sql.rows(_AFTER, {"after": seq, "limit": limit})
+        return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
+
+    def claim(self, consumer: str) -> int | None:
+        for statement in (_CLAIM, _ENTER):
+            for (seq,) in self._sql.rows(statement, {"name": consumer}):
+                return int(seq)
+        return None
+
+    def advance(self, consumer: str, seq: int) -> None:
+        self._sql.run(_ADVANCE, {"name": consumer, "seq": seq})
+
+    def forget(self, before: datetime, limit: int) -> int:
+        ((forgotten,),) = self._sql.rows(_FORGET, {"before": before, "limit": limit})
+        return int(forgotten)
