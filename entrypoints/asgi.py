@@ -16,7 +16,7 @@ def create() -> Starlette:
     """Read the environment, wire the engine, build the application."""
     chosen = settings.load()
     logs.configure(chosen, "api")
-    engine = wire(chosen)
+    engine = wire(chosen, "api")
     backend = Backend(
         engine.market,
         wakeups=engine.wakeups,

@@ -57,6 +57,13 @@ def _listed(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
+def _failpoints(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - nobody else needs the doubles
+
+        of_setting(value, "settings")
+
+
 def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 1 <= value <= MAX_NUMBER:
         raise ValueError(f"a whole number from 1 to {MAX_NUMBER} is wanted")
@@ -116,6 +123,11 @@ class Settings:
         "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )
     log_format: str = _setting("json", "json or console.", validator=_one_of("json", "console"))
+    failpoints: str = _setting(
+        "",
+        "For self-tests: where processes kill themselves; see `scalecommerce_core/testing/failpoints.py`.",
+        validator=_failpoints,
+    )
 
     @property
     def access_lifetime(self) -> timedelta:

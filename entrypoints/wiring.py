@@ -22,6 +22,7 @@ from adapters.tasks.broker import connected
 from adapters.tasks.jobs import Jobs
 from adapters.tasks.wakeups import CeleryWakeups
 from entrypoints.settings import Settings
+from scalecommerce_core.ports import Store
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -55,12 +56,19 @@ class Engine:
         self.database.dispose()
 
 
-def wire(settings: Settings) -> Engine:
-    """Build everything; nothing connects before it is used."""
+def wire(settings: Settings, process: str = "command") -> Engine:
+    """Build everything; nothing connects before it is used. `process` is what its fail-points know it by."""
     database = database_engine(settings.database_url, pool_size=settings.database_pool_size)
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
-    store, clock, ids = PostgresStore(database), SystemClock(), RandomIds()
-    passwords, views = Argon2Passwords(), RedisViewCounter(redis)
+    clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
+    store: Store = PostgresStore(database)
+    views, wakeups = RedisViewCounter(redis), CeleryWakeups(connected(settings.redis_url), redis)
+    if settings.failpoints:
+        from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
+
+        seams = of_setting(settings.failpoints, process)
+        store, views = seams.store(store), seams.port("views", views)
+        wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url)), redis))
     market = Market(
         accounts=Accounts(
             store,
@@ -92,7 +100,7 @@ def wire(settings: Settings) -> Engine:
         redis=redis,
         passwords=passwords,
         views=views,
-        wakeups=CeleryWakeups(connected(settings.redis_url), redis),
+        wakeups=wakeups,
         ids=ids,
     )
 
@@ -102,7 +110,7 @@ def worker_application(settings: Settings) -> Celery:
 
     @cache
     def jobs() -> Jobs:
-        engine = wire(settings)
+        engine = wire(settings, "worker")
         return Jobs(engine.market, engine.views, engine.wakeups.answered)
 
     return application(settings.redis_url, jobs)

@@ -45,6 +45,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("ACCESS_TOKEN_SECONDS", "soon"),
         ("ACCESS_TOKEN_SECONDS", "99999999999999"),
         ("LOG_LEVEL", "LOUD"),
+        ("FAILPOINTS", "commit:never@1"),
     ],
 )
 def test_what_is_wrong_is_named_without_the_secrets_in_it(variable: str, text: str) -> None:
