@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
 from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.errors import EventsForgotten, Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
@@ -310,6 +311,61 @@ class StockQueries(Protocol):
     def totals(self) -> Sequence[MovementTotal]: ...
 
 
+# --- events
+
+
+@frozen
+class FeedEvent:
+    """`data` is what its reader may see of it, as JSON types: see `domain.telling`."""
+
+    seq: int
+    topic: str
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@frozen
+class FeedPage:
+    """`next_after` is where the reader goes on; `last` is the number of the newest event, whoever may see it."""
+
+    events: tuple[FeedEvent, ...]
+    next_after: int
+    last: int
+
+    @classmethod
+    def of(cls, events: Sequence[FeedEvent], limit: int, last: int) -> "FeedPage":
+        """`last` is of the same moment as the events. A page that is not full says that nothing up to `last` is
+        missing, so that who is seldom told anything does not fall behind.
+        """
+        return cls(tuple(events), events[-1].seq if len(events) == limit else last, last)
+
+
+def check_place(after: int | None, forgotten: int, last: int) -> None:
+    """Raise what `EventQueries.feed` raises for readers who cannot go on from `after`."""
+    if after is not None and after < forgotten:
+        raise EventsForgotten(after, forgotten)
+    if after is not None and after > last:
+        raise Invalid.field("after", f"The feed has {last} events so far.")
+
+
+class EventQueries(Protocol):
+    """Events that have a number; None as an account stands for staff, who see all of them.
+
+    Numbers are dense for staff. For an account they rise, with gaps where others' events are.
+    """
+
+    def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
+        """The first `limit` events behind `after`, or of all that are kept.
+
+        Raise `EventsForgotten`, and `Invalid` for a place that the feed has not reached.
+        """
+        ...
+
+    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+        """Those of these events that are kept and that the account may see."""
+        ...
+
+
 # --- everything
 
 
@@ -323,5 +379,5 @@ class ExportQueries(Protocol):
     def every_order(self) -> Iterator[OrderView]: ...
 
 
-class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, ExportQueries, Protocol):
+class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, EventQueries, ExportQueries, Protocol):
     """All of the read side; an adapter usually implements it in one class."""

@@ -4,11 +4,12 @@ from sqlalchemy import Engine
 
 from adapters.db.reads.accounts import AccountReads
 from adapters.db.reads.books import StockReads
+from adapters.db.reads.events import EventReads
 from adapters.db.reads.exports import ExportReads
 from adapters.db.reads.reader import Reader
 
 
-class PostgresQueries(AccountReads, ExportReads, StockReads):
+class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads):
     """`currency` is that of statistics without a product or a sale."""
 
     def __init__(self, engine: Engine, *, currency: str = "USD") -> None:

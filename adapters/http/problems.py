@@ -18,6 +18,7 @@ REALM: Final = 'Bearer realm="scalecommerce"'
 
 STATUS: Final[Mapping[type[errors.MarketError], int]] = {
     errors.NotFound: 404,
+    errors.EventsForgotten: 410,
     errors.Refused: 400,
     errors.Invalid: 400,
     errors.NotAuthenticated: 401,
@@ -33,6 +34,7 @@ STATUS: Final[Mapping[type[errors.MarketError], int]] = {
 """The nearest ancestor decides, so new leaves of the error tree need no line."""
 
 FACTS: Final[Mapping[type[errors.MarketError], Sequence[str]]] = {
+    errors.EventsForgotten: ("oldest_after",),
     errors.StockMoved: ("product_id", "expected", "actual"),
     errors.PriceMoved: ("product_id", "current"),
     errors.InsufficientStock: ("product_id", "wanted", "available"),

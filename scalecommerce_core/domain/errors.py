@@ -2,6 +2,7 @@
 
 MarketError
 ├── NotFound                 the thing does not exist, or not for this caller
+├── EventsForgotten          the reader of the feed is further behind than events are kept
 ├── Refused                  the request breaks a rule; asking again will not help
 │   ├── Invalid              …because of these fields
 │   ├── NotAuthenticated     …because nobody, or nobody valid, asks
@@ -41,6 +42,20 @@ class NotFound(MarketError):
         super().__init__(f"There is no {kind} {key}.")
         self.kind = kind
         self.key = key
+
+
+class EventsForgotten(MarketError):
+    """`after` lies before what is kept of the feed; `oldest_after` is where it can be read from."""
+
+    code = "events_forgotten"
+
+    def __init__(self, after: int, oldest_after: int) -> None:
+        super().__init__(
+            f"Events up to {oldest_after} are not kept any more, and you have read up to {after}: read the present"
+            f" state of what you follow, then go on with after={oldest_after}."
+        )
+        self.after = after
+        self.oldest_after = oldest_after
 
 
 class Refused(MarketError):

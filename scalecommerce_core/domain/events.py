@@ -104,9 +104,18 @@ class OrderExpired(OrderEvent):
 
 
 @frozen(kw_only=True)
+class RefundedUnits:
+    """`amount` in minor units of the order's currency."""
+
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    amount: int
+
+
+@frozen(kw_only=True)
 class OrderRefunded(OrderEvent):
-    """`amount` in minor units of `currency`: what this refund gives back."""
+    """`seller_ids` are those whose units were given back, and no others: it is none of the rest's business."""
 
     topic = "order.refunded"
-    amount: int
-    currency: str
+    refunds: tuple[RefundedUnits, ...]

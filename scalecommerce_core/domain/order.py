@@ -18,6 +18,7 @@ from scalecommerce_core.domain.events import (
     OrderRefunded,
     OrderRejected,
     OrderReserved,
+    RefundedUnits,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -277,10 +278,17 @@ class Order:
                 at=now,
                 order_id=self.id,
                 buyer_id=self.buyer_id,
-                seller_ids=self.seller_ids,
+                seller_ids=tuple(sorted({lines[refund.position].seller_id for refund in made})),
                 status=self.status.value,
-                amount=sum(refund.amount for refund in made),
-                currency=self.currency,
+                refunds=tuple(
+                    RefundedUnits(
+                        product_id=refund.product_id,
+                        seller_id=lines[refund.position].seller_id,
+                        quantity=refund.quantity,
+                        amount=refund.amount,
+                    )
+                    for refund in made
+                ),
             )
         )
         return made

@@ -16,12 +16,15 @@ from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, Orde
 from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.stock import MovementKind, Stock
+from scalecommerce_core.domain.telling import ToldLine, ToldOrder, told
 from scalecommerce_core.queries import (
     PRICE_BUCKETS,
     AccountView,
     CategoryRef,
     Facet,
     FacetValue,
+    FeedEvent,
+    FeedPage,
     Key,
     MovementTotal,
     Ordering,
@@ -39,8 +42,9 @@ from scalecommerce_core.queries import (
     StockDiscrepancy,
     TopProduct,
     bucket_label,
+    check_place,
 )
-from scalecommerce_core.testing.memory import MemoryStore
+from scalecommerce_core.testing.memory import FORGOTTEN, NUMBERED, MemoryStore, numbered
 
 T = TypeVar("T")
 SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
@@ -65,6 +69,25 @@ class MemoryQueries:
     def account(self, account_id: AccountId) -> AccountView | None:
         account = self._tables.accounts.get(account_id)
         return None if account is None else _account_view(account)
+
+    # --- events
+
+    def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
+        marks = self._tables.event_marks
+        forgotten, last = marks.get(FORGOTTEN) or 0, marks.get(NUMBERED) or 0
+        check_place(after, forgotten, last)
+        behind = (event for event in self._seen_by(account) if after is None or event.seq > after)
+        return FeedPage.of(list(itertools.islice(behind, limit)), limit, last)
+
+    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+        return {event.seq: event for event in self._seen_by(account) if event.seq in numbers}
+
+    def _seen_by(self, account: AccountId | None) -> Iterator[FeedEvent]:
+        for event in numbered(self._tables.events.all(), self._tables.event_marks):
+            if account is None or account in event.audience:
+                order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
+                data = told(event.payload, None if order is None else _told_order(order), account)
+                yield FeedEvent(event.seq, event.topic, event.at, data)
 
     # --- products
 
@@ -441,6 +464,11 @@ def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
 
 def _account_view(account: Account) -> AccountView:
     return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
+
+
+def _told_order(order: Order) -> ToldOrder:
+    lines = [ToldLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
+    return ToldOrder(order.currency, lines)
 
 
 def _line_id(order: Order, line: OrderLine) -> int:

@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
 from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
-from scalecommerce_core.testing.contracts.events import EventsContract  # noqa: E402
+from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
 from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
@@ -50,5 +50,5 @@ class StoreContract(
     """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
 
 
-class QueriesContract(ListsContract, SearchContract, FiguresContract):
+class QueriesContract(ListsContract, SearchContract, FiguresContract, FeedContract):
     """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""

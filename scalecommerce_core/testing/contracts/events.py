@@ -6,9 +6,11 @@ from datetime import datetime
 
 import pytest
 
+from scalecommerce_core.domain.errors import EventsForgotten, Invalid
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.ports import NumberedEvent, Store
+from scalecommerce_core.queries import FeedEvent, FeedPage, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import ChangedMyMind, together
 
@@ -240,3 +242,152 @@ class EventsContract:
             forgotten.append(cut_off)
         assert sum(forgotten) == 20
         assert read(store) == []
+
+
+class FeedContract:
+    def test_staff_see_everything_without_a_gap(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        product = stage.product(seller, price=12_50)
+        order = stage.order(buyer, {product: 2})
+        assert queries.feed(None, 10, None) == FeedPage((), 0, 0)
+        number(store)
+        page = queries.feed(0, 10, None)
+        assert page == FeedPage(
+            (
+                FeedEvent(1, "product.listed", NOW, {"product": product, "seller": seller}),
+                FeedEvent(
+                    2,
+                    "order.placed",
+                    NOW,
+                    {
+                        "order": order,
+                        "status": "CREATED",
+                        "buyer": buyer,
+                        "sellers": [seller],
+                        "currency": "USD",
+                        "lines": [{"product": product, "quantity": 2, "price": "12.50"}],
+                    },
+                ),
+            ),
+            next_after=2,
+            last=2,
+        )
+        assert queries.feed(None, 10, None) == page
+        assert queries.told([1, 2, 99], None) == {event.seq: event for event in page.events}
+
+    def test_each_sees_what_concerns_them(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, bob, buyer, stranger = (stage.account() for _ in range(4))
+        pot, cup = stage.product(ann, price=9_00), stage.product(bob, price=3_00)
+        order = stage.order(buyer, {pot: 1, cup: 4}, OrderStatus.PAID)
+        stage.refund(order, [RefundLine(cup, 2)])
+        number(store)
+        pots = {"product": pot, "quantity": 1, "price": "9.00"}
+        cups = {"product": cup, "quantity": 4, "price": "3.00"}
+        back = {"amount": "6.00", "refunds": [{"product": cup, "quantity": 2, "amount": "6.00"}]}
+
+        def seen(account: AccountId) -> list[tuple[str, object]]:
+            return [(event.topic, event.data) for event in queries.feed(0, 10, account).events]
+
+        def of_order(status: str, *lines: object) -> dict[str, object]:
+            return {"order": order, "status": status, "currency": "USD", "lines": list(lines)}
+
+        of_ann, of_bob, of_buyer = (
+            [
+                ("order.placed", of_order("CREATED", *lines)),
+                ("order.reserved", of_order("PENDING", *lines)),
+                ("order.paid", of_order("PAID", *lines)),
+            ]
+            for lines in ([pots], [cups], [pots, cups])
+        )
+        assert seen(ann) == [("product.listed", {"product": pot}), *of_ann]
+        assert seen(bob) == [
+            ("product.listed", {"product": cup}), *of_bob, ("order.refunded", of_order("PAID", cups) | back),
+        ]  # fmt: skip
+        assert seen(buyer) == [*of_buyer, ("order.refunded", of_order("PAID", pots, cups) | back)]
+        assert seen(stranger) == []
+        everything = range(1, 20)
+        for account in (ann, bob, buyer, stranger):
+            events = queries.feed(0, 10, account).events
+            assert queries.told(everything, account) == {event.seq: event for event in events}
+
+    def test_a_refund_tells_each_seller_their_part(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, bob = stage.account(), stage.account()
+        pot, cup = stage.product(ann, price=9_00), stage.product(bob, price=3_00)
+        stage.order(stage.account(), {pot: 1, cup: 4}, OrderStatus.REFUNDED)
+        number(store)
+        amounts = {}
+        for reader in (None, ann, bob):
+            *_, refunded = queries.feed(0, 10, reader).events
+            assert refunded.data["status"] == "REFUNDED"
+            amounts[reader] = refunded.data["amount"], len(refunded.data["refunds"])
+        assert amounts == {None: ("21.00", 2), ann: ("9.00", 1), bob: ("12.00", 1)}
+
+    def test_prices_are_decimal_strings(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        product = stage.product(seller, price=9_00)
+        stage.reprice(product, 8_50, NOW + DAY)
+        number(store)
+        *_, changed = queries.feed(0, 10, seller).events
+        assert changed == FeedEvent(
+            2,
+            "price.changed",
+            NOW + DAY,
+            {"product": product, "old": "9.00", "new": "8.50", "currency": "USD", "cause": "manual"},
+        )
+
+    def test_a_reader_follows_page_by_page(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, other = stage.account(), stage.account()
+        for who in (seller, other, seller, seller, other, other):
+            stage.product(who)
+        number(store)
+
+        def followed(account: AccountId | None, limit: int) -> tuple[list[int], int]:
+            seen, after = [], 0
+            while events := (page := queries.feed(after, limit, account)).events:
+                seen += [event.seq for event in events]
+                after = page.next_after
+            return seen, page.next_after
+
+        for limit in (1, 2, 3, 100):
+            assert followed(seller, limit) == ([1, 3, 4], 6)
+            assert followed(other, limit) == ([2, 5, 6], 6)
+            assert followed(None, limit) == ([1, 2, 3, 4, 5, 6], 6)
+
+    def test_who_is_told_nothing_does_not_fall_behind(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        nobody = stage.account()
+        stage.product()
+        number(store)
+        assert queries.feed(0, 10, nobody) == FeedPage((), next_after=1, last=1)
+        stage.product()
+        assert queries.feed(1, 10, nobody).next_after == 1
+
+    def test_who_is_too_far_behind_is_told_so(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        for age in (9, 8, 0):
+            stage.product(seller, at=NOW - age * DAY)
+        number(store)
+        assert forget(store, NOW - DAY) == 2
+        for reader in (None, seller, stage.account()):
+            for after in (0, 1):
+                with pytest.raises(EventsForgotten) as caught:
+                    queries.feed(after, 10, reader)
+                assert (caught.value.after, caught.value.oldest_after) == (after, 2)
+        assert [event.seq for event in queries.feed(2, 10, seller).events] == [3]
+        assert queries.feed(None, 10, seller) == queries.feed(2, 10, seller)
+        assert list(queries.told([1, 2, 3], seller)) == [3]
+
+    def test_nobody_can_be_ahead_of_the_feed(self, store: Store, queries: Queries) -> None:
+        Stage(store).product()
+        number(store)
+        assert queries.feed(1, 10, None).events == ()
+        with pytest.raises(Invalid, match="after"):
+            queries.feed(2, 10, None)
+        with pytest.raises(Invalid, match="after"):
+            queries.feed(2**63 - 1, 10, AccountId(1))

@@ -13,6 +13,7 @@ from scalecommerce_core.domain import errors
     [
         (errors.NotFound("product", 5), 404),
         (errors.Invalid({"price": ["Too low."]}), 400),
+        (errors.EventsForgotten(5, 9), 410),
         (errors.Refused("No."), 400),
         (errors.NotAuthenticated("Who?"), 401),
         (errors.TokenNotValid("Expired."), 401),

@@ -1,0 +1,80 @@
+"""What an event tells its readers: JSON, and to each no more than concerns them.
+
+Staff see everything, the buyer their whole order; a seller sees the lines that are theirs, and neither who bought nor
+what else was in the basket. Events are stored small and completed here with the lines of their order, which do not
+change once it is placed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.money import decimal_text
+
+
+@frozen
+class ToldLine:
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    price: int
+
+
+@frozen
+class ToldOrder:
+    """What never changes of an order."""
+
+    currency: str
+    lines: Sequence[ToldLine]
+
+
+def told(payload: Mapping[str, Any], order: ToldOrder | None, reader: AccountId | None) -> dict[str, Any]:
+    """The event's `data` as `reader` may see it; None: staff. `order` is wanted for events that name one.
+
+    The reader is one of the event's audience.
+    """
+    if order is None:
+        return _of_product(payload, reader)
+    if reader is None or reader == payload["buyer_id"]:
+        return _of_order(payload, order, reader, lambda _seller: True)
+    return _of_order(payload, order, reader, lambda seller: seller == reader)
+
+
+def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"product": payload["product_id"]}
+    if reader is None:
+        data["seller"] = payload["seller_id"]
+    for name, value in payload.items():
+        if name in AMOUNTS:
+            data[name] = decimal_text(value)
+        elif name not in {"product_id", "seller_id"}:
+            data[name] = value
+    return data
+
+
+def _of_order(
+    payload: Mapping[str, Any], order: ToldOrder, reader: AccountId | None, concerns: Callable[[AccountId], bool]
+) -> dict[str, Any]:
+    data: dict[str, Any] = {"order": payload["order_id"], "status": payload["status"]}
+    if reader is None:
+        data |= {"buyer": payload["buyer_id"], "sellers": list(payload["seller_ids"])}
+    data["currency"] = order.currency
+    data["lines"] = [
+        {"product": line.product_id, "quantity": line.quantity, "price": decimal_text(line.price)}
+        for line in order.lines
+        if concerns(line.seller_id)
+    ]
+    if "refunds" in payload:
+        seen = [refund for refund in payload["refunds"] if concerns(refund["seller_id"])]
+        data["amount"] = decimal_text(sum(refund["amount"] for refund in seen))
+        data["refunds"] = [
+            {"product": refund["product_id"], "quantity": refund["quantity"], "amount": decimal_text(refund["amount"])}
+            for refund in seen
+        ]
+    return data
+
+
+AMOUNTS: Final = frozenset({"old", "new"})
+"""Of product events: minor units in the payload, decimal strings in what is told."""
