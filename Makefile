@@ -18,7 +18,7 @@ heading = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; options: make run ARGS="--port 9000"
@@ -70,6 +70,10 @@ bench: .venv/.ready ## List the benchmarks
 		printf '  %s -m bench.%-20s %s\n' $(BIN)/python "$$(basename "$$file" .py)" \
 			"$$(sed -n '1s/^"""\([^"]*\).*/\1/p' "$$file")"; \
 	done
+
+.PHONY: bench-orders
+bench-orders: .venv/.ready ## Orders over HTTP against pgbench, about 25 min; options: make bench-orders ARGS="--quick"
+	@$(BIN)/python -m bench.orders $(ARGS)
 
 .PHONY: lock
 lock: $(UV) ## Bring uv.lock up to date with pyproject.toml; options: make lock ARGS=--upgrade

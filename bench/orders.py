@@ -1,0 +1,144 @@
+"""Orders per second over HTTP, decided, against pgbench doing the same work as one transaction per order."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from statistics import median
+from typing import Any, Final
+
+from attrs import asdict
+from rich.console import Console
+from rich.table import Table
+
+from adapters.embedded.postgres import DEFAULT_SETTINGS
+from bench.orders_load.market import SERVER_SETTINGS
+from bench.orders_load.plan import Bench, Latency, Plan, Saturated, prepared
+from bench.orders_load.rush import Rush
+from bench.orders_load.saturation import WrkMissing, find_wrk
+
+MODES: Final = ("uniform", "hot", "latency", "rush")
+GOALS: Final = {
+    "uniform": ("≥", 1.2),
+    "hot": ("≥", 4.0),
+    "hot_to_uniform": ("≥", 0.9),
+    "answer_p99_ms": ("≤", 25.0),
+    "verdict_p99_ms": ("≤", 250.0),
+}
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    plan = Plan(runs=2, seconds=8, search_seconds=2) if arguments.quick else Plan()
+    plan = Plan(
+        runs=arguments.runs or plan.runs,
+        seconds=arguments.seconds or plan.seconds,
+        search_seconds=plan.search_seconds,
+        connections=arguments.connections,
+    )
+    modes = arguments.only or MODES
+    console = Console(stderr=True, highlight=False)
+    # As Ctrl-C does: everything that was started is ended in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        find_wrk()
+        report = _measured(plan, modes, console)
+    except WrkMissing as error:
+        console.print(str(error), markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Ended before its time; all that was started has ended too.")
+        return 130
+    if arguments.json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+    else:
+        Console().print(_table(report["figures"]))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench.orders", description=__doc__)
+    parser.add_argument("--only", action="append", choices=MODES, help="one part; may be repeated (default: all)")
+    parser.add_argument("--runs", type=int, help="runs of each side (default 5)")
+    parser.add_argument("--seconds", type=float, help="length of a run (default 30)")
+    parser.add_argument("--connections", type=int, default=256, help="kept connections of wrk (default 256)")
+    parser.add_argument("--quick", action="store_true", help="two runs of 8 s: a first impression, no measurement")
+    parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
+    return parser
+
+
+def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console) -> dict[str, Any]:
+    settings = {**DEFAULT_SETTINGS, **SERVER_SETTINGS}
+    console.print(f"PostgreSQL, for both sides: {', '.join(f'{name}={value}' for name, value in settings.items())}")
+    console.print(f"Cores: {os.cpu_count()}; runs: {plan.runs} of {plan.seconds:g} s; connections: {plan.connections}")
+    with prepared(plan, lambda line: console.print(line, markup=False)) as bench:
+        saturated = {mode: bench.saturated(mode) for mode in ("uniform", "hot") if mode in modes}
+        latencies = _latencies(bench, saturated) if "latency" in modes else []
+        rush = bench.rush() if "rush" in modes else None
+    return {
+        "server": settings,
+        "plan": asdict(plan),
+        "saturated": [asdict(each) for each in saturated.values()],
+        "latencies": [asdict(each) for each in latencies],
+        "rush": None if rush is None else {**asdict(rush), "holds": rush.holds},
+        "figures": _figures(saturated, latencies, rush),
+    }
+
+
+def _latencies(bench: Bench, saturated: dict[str, Saturated]) -> list[Latency]:
+    """At half of what was just measured, or of a quick measurement made for it."""
+    modes = saturated or {mode: bench.saturated(mode) for mode in ("uniform", "hot")}
+    return [bench.latency(mode, _decided(found) / 2) for mode, found in modes.items()]
+
+
+def _decided(found: Saturated) -> float:
+    return median(each.window.decided_per_second for each in found.rounds)
+
+
+def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Rush | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+
+    def row(name: str, value: "float | str", goal: str = "") -> None:
+        sign, bar = GOALS.get(goal, ("", 0.0))
+        rows.append({"figure": name, "value": value, "goal": f"{sign} {bar:g}" if sign else ""})
+
+    for mode, found in saturated.items():
+        rounds = found.rounds
+        row(f"{mode}: pgbench, {found.clients} clients, orders/s", median(each.transactions for each in rounds))
+        row(f"{mode}: engine, decided orders/s", _decided(found))
+        row(f"{mode}: engine ÷ pgbench, median", median(each.ratio for each in rounds), mode)
+        row(f"{mode}: worst and best ratio", " … ".join(f"{f(r.ratio for r in rounds):.2f}" for f in (min, max)))
+        behind = max(each.window.behind_at_last for each in rounds)
+        keeps_up = all(each.window.is_keeping_up for each in rounds)
+        row(f"{mode}: most undecided at the end of a run", f"{behind:,}{'' if keeps_up else ' (backlog grew)'}")
+        row(f"{mode}: requests refused or broken", sum(each.answers.refused + each.answers.broken for each in rounds))
+    if {"uniform", "hot"} <= saturated.keys():
+        row("hot ÷ uniform, engine", _decided(saturated["hot"]) / _decided(saturated["uniform"]), "hot_to_uniform")
+    for each in latencies:
+        at = f"{each.mode} at {each.rate:,.0f}/s"
+        row(f"{at}: 202, p50 ms", each.answer_p50)
+        row(f"{at}: 202, p99 ms", each.answer_p99, "answer_p99_ms")
+        row(f"{at}: accepted to decided, p50 ms", each.verdict_p50)
+        row(f"{at}: accepted to decided, p99 ms", each.verdict_p99, "verdict_p99_ms")
+    if rush is not None:
+        row(f"rush: sold of {rush.units}, to {rush.buyers:,} buyers", rush.sold, "")
+        row("rush: orders decided per second", rush.buyers / rush.seconds)
+        row(f"rush: books wrong, of {rush.samples} looks", len(rush.wrong))
+        row("rush: deadlocks", rush.deadlocks)
+    return rows
+
+
+def _table(figures: list[dict[str, Any]]) -> Table:
+    table = Table("figure", "goal")
+    table.add_column("value", justify="right")
+    for each in figures:
+        value = each["value"]
+        shown = value if isinstance(value, str) else f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+        table.add_row(each["figure"], each["goal"], shown)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The order of runs: the two sides in turns, so that whatever else the machine does meets both."""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.figures import Window, percentiles, undecided, verdict_milliseconds, window
+from bench.orders_load.market import (
+    SERVER_SETTINGS,
+    Market,
+    access_tokens,
+    fresh_database,
+    seed,
+    settle_database,
+    write_tokens,
+)
+from bench.orders_load.rush import Rush, rush
+from bench.orders_load.saturation import Answers, saturate
+from bench.orders_load.steady import steady_load
+from bench.orders_load.transactions import CLIENTS, orders_per_second, write_script
+
+Say = Callable[[str], None]
+
+WARM_SECONDS: Final = 3.0
+SETTLE_SECONDS: Final = 60.0
+
+
+@frozen
+class Plan:
+    runs: int = 5
+    seconds: float = 30
+    search_seconds: float = 5
+    connections: int = 256
+    products: int = 100_000
+    buyers: int = 500
+    rush_buyers: int = 10_000
+    rush_units: int = 100
+
+
+@frozen
+class Round:
+    """One run of each side, one after the other."""
+
+    transactions: float
+    """Orders per second of pgbench."""
+    window: Window
+    answers: Answers
+
+    @property
+    def ratio(self) -> float:
+        return self.window.decided_per_second / self.transactions
+
+
+@frozen
+class Saturated:
+    mode: str
+    clients: int
+    rounds: list[Round]
+
+
+@frozen
+class Latency:
+    """At `rate` orders per second; milliseconds."""
+
+    mode: str
+    rate: float
+    answer_p50: float
+    answer_p99: float
+    verdict_p50: float
+    verdict_p99: float
+    refused: int
+
+
+class Bench:
+    """Servers with a seeded market; made by `prepared`."""
+
+    def __init__(self, plan: Plan, server: EmbeddedPostgres, redis: EmbeddedRedis, directory: Path, say: Say) -> None:
+        self._plan = plan
+        self._server = server
+        self._redis = redis
+        self._directory = directory
+        self._say = say
+        self._secret = secrets.token_urlsafe(48)
+        self._market = Market(products=plan.products, buyers=max(plan.buyers, plan.rush_buyers))
+        say(f"Seeding {plan.products:,} products …")
+        seed(server, self._market)
+        first = self._market.first_buyer
+        self._tokens = access_tokens(self._secret, range(first, first + self._market.buyers))
+        self._buyers = write_tokens(directory / "tokens.txt", self._tokens[: plan.buyers])
+
+    # --- as fast as it goes
+
+    def saturated(self, mode: str) -> Saturated:
+        theirs, ours = fresh_database(self._server, "transactions"), fresh_database(self._server, "engine")
+        script = write_script(self._directory, self._market, mode)
+        clients = self._best_clients(mode, theirs, script)
+        rounds = []
+        for number in range(1, self._plan.runs + 1):
+            settle_database(theirs)
+            transactions = orders_per_second(theirs, script, clients=clients, seconds=self._plan.seconds)
+            measured, answers = self._engine_run(mode, ours)
+            rounds.append(Round(transactions, measured, answers))
+            self._say(
+                f"{mode} {number}: pgbench {transactions:,.0f}/s, engine {measured.decided_per_second:,.0f}/s decided, "
+                f"{measured.accepted / measured.seconds:,.0f}/s accepted, undecided at the end "
+                f"{measured.behind_at_last:,}, refused {answers.refused + answers.broken}; ratio {rounds[-1].ratio:.2f}"
+            )
+        return Saturated(mode, clients, rounds)
+
+    def _best_clients(self, mode: str, url: str, script: Path) -> int:
+        found = {}
+        for clients in CLIENTS:
+            settle_database(url)
+            found[clients] = orders_per_second(url, script, clients=clients, seconds=self._plan.search_seconds)
+        self._say(f"{mode}: pgbench with " + ", ".join(f"{n} clients {rate:,.0f}/s" for n, rate in found.items()))
+        return max(found, key=lambda clients: found[clients])
+
+    def _engine_run(self, mode: str, url: str) -> tuple[Window, Answers]:
+        with self._engine(url) as engine:
+            self._saturate(engine, mode, WARM_SECONDS)
+            self._settle(url)
+            settle_database(url)
+            # The window ends before the load does: "decided" means decided while orders kept coming.
+            begun = datetime.now(UTC) + timedelta(seconds=WARM_SECONDS)
+            answers = self._saturate(engine, mode, self._plan.seconds + WARM_SECONDS + 1)
+            self._settle(url)
+            return window(url, begun, begun + timedelta(seconds=self._plan.seconds)), answers
+
+    def _saturate(self, engine: Engine, mode: str, seconds: float) -> Answers:
+        return saturate(
+            engine,
+            tokens=self._buyers,
+            products=self._plan.products,
+            mode=mode,
+            connections=self._plan.connections,
+            seconds=seconds,
+        )
+
+    def _settle(self, url: str) -> None:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (left := undecided(url)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if left:
+            self._say(f"{left:,} orders are still undecided {SETTLE_SECONDS:.0f} s after the load")
+
+    # --- at half of that
+
+    def latency(self, mode: str, rate: float) -> Latency:
+        url = fresh_database(self._server, "engine")
+        with self._engine(url) as engine:
+            self._saturate(engine, mode, WARM_SECONDS)
+            self._settle(url)
+            settle_database(url)
+            taken = steady_load(
+                engine,
+                tokens=self._tokens[: self._plan.buyers],
+                products=self._plan.products,
+                mode=mode,
+                rate=rate,
+                seconds=self._plan.seconds,
+            )
+            self._settle(url)
+            answer, verdict = percentiles(taken.milliseconds), percentiles(verdict_milliseconds(url, taken.accepted))
+        refused = len(taken.milliseconds) - taken.statuses.get(202, 0)
+        found = Latency(mode, rate, *answer, *verdict, refused)
+        self._say(
+            f"{mode} at {rate:,.0f}/s: 202 p50 {found.answer_p50:.1f} ms, p99 {found.answer_p99:.1f} ms; verdict p50 "
+            f"{found.verdict_p50:.1f} ms, p99 {found.verdict_p99:.1f} ms; refused {refused}"
+        )
+        return found
+
+    # --- many buyers, few units
+
+    def rush(self) -> Rush:
+        url = fresh_database(self._server, "engine")
+        with self._engine(url) as engine:
+            return rush(engine, url, self._tokens[: self._plan.rush_buyers], units=self._plan.rush_units)
+
+    @contextmanager
+    def _engine(self, url: str) -> Iterator[Engine]:
+        settings: Mapping[str, str] = {
+            "DATABASE_URL": url,
+            "REDIS_URL": self._redis.url,
+            "JWT_SECRET": self._secret,
+        }
+        with running_engine(self._directory, settings) as engine:
+            yield engine
+
+
+@contextmanager
+def prepared(plan: Plan, say: Say) -> Iterator[Bench]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-orders-") as name,
+        EmbeddedPostgres(name, SERVER_SETTINGS) as server,
+        EmbeddedRedis(name) as redis,
+    ):
+        yield Bench(plan, server, redis, Path(name), say)

@@ -1,0 +1,177 @@
+"""Ten thousand buyers for a hundred units: who gets one, and whether the books balance at every moment of it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from attrs import Factory, define, frozen
+
+from bench.orders_load.engine import Engine
+from bench.orders_load.figures import undecided
+from bench.orders_load.market import plain
+from bench.orders_load.steady import Client, Taken, order_request
+
+PRODUCT: Final = 1
+SAMPLE_SECONDS: Final = 0.02
+SETTLE_SECONDS: Final = 120.0
+
+_SET_STOCK: Final = """
+WITH moved AS (
+    INSERT INTO stock_movements (product_id, quantity, kind, at)
+    SELECT product_id, %(units)s - on_hand, 'adjustment', now() FROM stock WHERE product_id = %(product)s
+)
+UPDATE stock SET on_hand = %(units)s WHERE product_id = %(product)s
+"""
+# One statement is one snapshot: stock, its ledger and the orders at the same instant.
+_SAMPLE: Final = """
+WITH held AS MATERIALIZED (SELECT id, status FROM orders WHERE status IN ('PENDING', 'PAID')),
+     units AS MATERIALIZED (
+         SELECT status, quantity FROM held JOIN order_lines ON order_id = held.id WHERE product_id = %(product)s
+     )
+SELECT on_hand, reserved,
+       (SELECT sum(quantity) FROM stock_movements WHERE product_id = %(product)s),
+       (SELECT coalesce(-sum(quantity), 0) FROM stock_movements WHERE product_id = %(product)s AND kind = 'sale'),
+       (SELECT coalesce(sum(quantity), 0) FROM units WHERE status = 'PENDING'),
+       (SELECT coalesce(sum(quantity), 0) FROM units WHERE status = 'PAID')
+FROM stock WHERE product_id = %(product)s
+"""
+_DEADLOCKS: Final = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+
+@define
+class Samples:
+    """How often the books were looked at, and every look at which they did not balance."""
+
+    taken: int = 0
+    wrong: list[str] = Factory(list)
+
+    def add(self, row: Sequence[int], units: int) -> None:
+        on_hand, reserved, ledger, sold, pending, paid = row
+        self.taken += 1
+        if not (0 <= reserved <= on_hand and ledger == on_hand and reserved == pending and sold == paid):
+            self.wrong.append(
+                f"on hand {on_hand}, reserved {reserved}, ledger {ledger}, pending {pending}, paid {paid}"
+            )
+        elif on_hand + sold != units:
+            self.wrong.append(f"{on_hand} on hand and {sold} sold are not {units}")
+
+
+@frozen
+class Rush:
+    """`sold` units of paid orders, `rejected` orders; `samples` are all looks at the books, `wrong` the bad ones."""
+
+    buyers: int
+    units: int
+    accepted: int
+    sold: int
+    rejected: int
+    seconds: float
+    samples: int
+    wrong: Sequence[str]
+    deadlocks: int
+
+    @property
+    def holds(self) -> bool:
+        return (
+            self.accepted == self.buyers
+            and self.sold == self.units
+            and self.rejected == self.buyers - self.units
+            and not self.wrong
+            and self.deadlocks == 0
+        )
+
+
+def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connections: int = 256) -> Rush:
+    """Each buyer orders one unit at once; who was served pays. Raise `TimeoutError` when nothing settles."""
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        connection.execute(_SET_STOCK, {"units": units, "product": PRODUCT})
+        deadlocks = _number(connection, _DEADLOCKS)
+        begun = time.perf_counter()
+        with _watched(url, units) as samples:
+            taken = asyncio.run(_order(engine, tokens, connections))
+            _settle(url)
+            seconds = time.perf_counter() - begun
+            asyncio.run(_pay(engine, _served(connection, tokens)))
+        states: dict[str, int] = dict(
+            connection.execute("SELECT status, count(*) FROM orders GROUP BY status").fetchall()
+        )
+        # Sessions tell the statistics what they met when they end, or a second later.
+        time.sleep(1.5)
+        return Rush(
+            buyers=len(tokens),
+            units=units,
+            accepted=len(taken.accepted),
+            sold=states.get("PAID", 0),
+            rejected=states.get("REJECTED", 0),
+            seconds=seconds,
+            samples=samples.taken,
+            wrong=samples.wrong,
+            deadlocks=_number(connection, _DEADLOCKS) - deadlocks,
+        )
+
+
+async def _order(engine: Engine, tokens: Sequence[str], connections: int) -> Taken:
+    async with Client(engine, connections) as client:
+        for token in tokens:
+            client.send(order_request(engine, token, [PRODUCT]), time.perf_counter())
+        await client.all_answered(SETTLE_SECONDS)
+        return client.taken
+
+
+def _settle(url: str) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while undecided(url):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{undecided(url)} orders are still undecided.")
+        time.sleep(0.05)
+
+
+def _served(connection: "psycopg.Connection", tokens: Sequence[str]) -> list[tuple[int, str]]:
+    """Orders that hold stock, with their buyers' tokens: buyers are numbered like tokens."""
+    rows = connection.execute("SELECT id, buyer_id FROM orders WHERE status = 'PENDING' ORDER BY id").fetchall()
+    first = _number(connection, "SELECT min(buyer_id) FROM orders")
+    return [(order, tokens[buyer - first]) for order, buyer in rows]
+
+
+async def _pay(engine: Engine, served: Sequence[tuple[int, str]]) -> None:
+    async with Client(engine, 16) as client:
+        for order, token in served:
+            request = (
+                f"POST /orders/api/v1/{order}/pay/ HTTP/1.1\r\nHost: {engine.host}:{engine.port}\r\n"
+                f"Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+            )
+            client.send(request.encode(), time.perf_counter())
+        await client.all_answered(SETTLE_SECONDS)
+
+
+@contextmanager
+def _watched(url: str, units: int) -> Iterator[Samples]:
+    """Look at the books from a session of its own, again and again, until the end of the block."""
+    samples, over = Samples(), threading.Event()
+
+    def look() -> None:
+        with psycopg.connect(plain(url), autocommit=True) as connection:
+            while True:
+                last = over.is_set()
+                row = connection.execute(_SAMPLE, {"product": PRODUCT}).fetchone()
+                samples.add(row or (), units)
+                if last:
+                    return
+                over.wait(SAMPLE_SECONDS)
+
+    thread = threading.Thread(target=look, name="books")
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+
+
+def _number(connection: "psycopg.Connection", statement: str) -> int:
+    row = connection.execute(statement.encode()).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,54 @@
+"""HTTP load from wrk: as many orders as the engine takes."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from bench.orders_load.engine import Engine
+
+SCRIPT: Final = Path(__file__).with_name("order.lua")
+
+
+class WrkMissing(Exception):
+    """wrk is not installed; the message says how to get it."""
+
+
+@frozen
+class Answers:
+    """What wrk saw: `refused` are answers that are no 2xx, `broken` requests without one; latencies in ms."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    refused: int
+    broken: int
+
+
+def find_wrk() -> str:
+    program = shutil.which("wrk")
+    if program is None:
+        raise WrkMissing(
+            "The load comes from wrk, which is not installed: apt install wrk (Debian, Ubuntu), brew install wrk,"
+            " or build it from https://github.com/wg/wrk."
+        )
+    return program
+
+
+def saturate(engine: Engine, *, tokens: Path, products: int, mode: str, connections: int, seconds: float) -> Answers:
+    """Closed loop: each connection sends its next order when the one before is answered."""
+    output = subprocess.run(
+        [
+            find_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{round(seconds)}s",
+            "--timeout", "10s", "--script", str(SCRIPT), engine.url, "--",
+            str(tokens), str(products), mode, f"{engine.host}:{engine.port}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout  # fmt: skip
+    return Answers(**json.loads(output.strip().rpartition("\n")[2]))
