@@ -110,6 +110,12 @@ class Settings:
     refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
     price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
     reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
+    payment_gateway: str = _setting(
+        "sandbox", "Who takes the money: `sandbox` moves none.", validator=_one_of("sandbox")
+    )
+    payment_seconds: int = _setting(
+        60, "After so long the gateway is asked what became of an attempt to pay.", validator=_positive
+    )
     intake_queue: int = _setting(2_000, "Orders that may wait in one process; beyond it: 503.", validator=_positive)
     event_retention_days: int = _setting(
         30, "How long the feed keeps events; readers that are further behind get a 410.", validator=_days
@@ -148,6 +154,10 @@ class Settings:
     @property
     def event_retention(self) -> timedelta:
         return timedelta(days=self.event_retention_days)
+
+    @property
+    def payment_deadline(self) -> timedelta:
+        return timedelta(seconds=self.payment_seconds)
 
     @property
     def login_window(self) -> timedelta:

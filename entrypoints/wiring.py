@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Final
 
 from attrs import frozen
 from celery import Celery
@@ -12,6 +14,7 @@ from sqlalchemy import Engine as DatabaseEngine
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
+from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
@@ -22,13 +25,17 @@ from adapters.tasks.broker import connected
 from adapters.tasks.jobs import Jobs
 from adapters.tasks.wakeups import CeleryWakeups
 from entrypoints.settings import Settings
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import PaymentGateway, Store
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
+from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+
+GATEWAYS: Final[Mapping[str, Callable[[DatabaseEngine], PaymentGateway]]] = {"sandbox": SandboxGateway}
+"""By the names that `PAYMENT_GATEWAY` may have."""
 
 
 @frozen
@@ -63,11 +70,13 @@ def wire(settings: Settings, process: str = "command") -> Engine:
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     store: Store = PostgresStore(database)
     views, wakeups = RedisViewCounter(redis), CeleryWakeups(connected(settings.redis_url), redis)
+    gateway = GATEWAYS[settings.payment_gateway](database)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
 
         seams = of_setting(settings.failpoints, process)
         store, views = seams.store(store), seams.port("views", views)
+        gateway = seams.port("gateway", gateway)
         wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url)), redis))
     market = Market(
         accounts=Accounts(
@@ -86,6 +95,13 @@ def wire(settings: Settings, process: str = "command") -> Engine:
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),
+        payments=Payments(
+            store,
+            clock,
+            ids=ids,
+            gateway=gateway,
+            rules=PaymentRules(settings.payment_deadline),
+        ),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock, settings.event_retention),
         queries=PostgresQueries(database, currency=settings.market_currency),

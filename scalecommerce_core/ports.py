@@ -20,11 +20,14 @@ from scalecommerce_core.domain.identifiers import (
     CategoryId,
     CommandId,
     OrderId,
+    PaymentId,
     PolicyId,
     ProductId,
+    RefundId,
     SessionId,
 )
 from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentRefund, RefundRequest
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
@@ -153,7 +156,48 @@ class OrderRepository(Protocol):
         ...
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
-        """Lock PENDING orders whose `expires_at` has passed, skipping those that others have locked."""
+        """Lock PENDING orders whose `expires_at` has passed, skipping those that others have locked.
+
+        Orders that are being paid are skipped too, as far as one look can tell: `payments.open_of` under the locks
+        has the last word.
+        """
+        ...
+
+
+class PaymentRepository(Protocol):
+    """`add` and `save` also append the refunds that the payments carry.
+
+    Attempts are opened and settled under their order's lock only.
+    """
+
+    def add(self, payments: Collection[Payment]) -> None: ...
+
+    def lock(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, Payment]:
+        """In id order."""
+        ...
+
+    def save(self, payments: Collection[Payment]) -> None: ...
+
+    def open_of(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+        """The attempts that these orders wait for, read without a lock: certain while the orders are locked."""
+        ...
+
+    def lock_captured(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+        """The charges that these orders were PAID with, locked in id order."""
+        ...
+
+    def claim_due(self, limit: int, now: datetime) -> Sequence[Payment]:
+        """Lock payments whose `check_at` has come, the longest due first, skipping those that others have locked."""
+        ...
+
+    def lock_refunds(self, ids: Collection[RefundId]) -> Mapping[RefundId, PaymentRefund]:
+        """In id order."""
+        ...
+
+    def save_refunds(self, refunds: Collection[PaymentRefund]) -> None: ...
+
+    def claim_refunds(self, limit: int, now: datetime) -> Sequence[PaymentRefund]:
+        """Lock OPEN refunds whose `try_at` has come, the longest due first, skipping those that others have locked."""
         ...
 
 
@@ -261,7 +305,7 @@ class EventRepository(Protocol):
 
 
 class Transaction(Protocol):
-    """Lock in this order only: idempotency keys, accounts, sessions, orders, products, stock, events."""
+    """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, products, stock, events."""
 
     @property
     def accounts(self) -> AccountRepository: ...
@@ -275,6 +319,8 @@ class Transaction(Protocol):
     def stock(self) -> StockRepository: ...
     @property
     def orders(self) -> OrderRepository: ...
+    @property
+    def payments(self) -> PaymentRepository: ...
     @property
     def policies(self) -> PolicyRepository: ...
     @property
@@ -362,6 +408,27 @@ class LoginLimiter(Protocol):
     def failed(self, keys: Collection[str], now: datetime) -> None: ...
 
     def forget(self, keys: Collection[str]) -> None: ...
+
+
+class PaymentGateway(Protocol):
+    """Takes money and sends it back, at most once per key, however often and from wherever it is asked.
+
+    Raise `GatewayUnavailable` when the outcome is not known: no answer in time, a broken connection, a server error.
+    It is never called inside a transaction, and from many threads at once. Its own timeouts must be well below the
+    deadline of an attempt (`PaymentRules`).
+    """
+
+    def charge(self, request: ChargeRequest) -> Charged | Declined:
+        """The same key gets the same answer, also while the first request with it is at work."""
+        ...
+
+    def find(self, key: PaymentId) -> Charged | Declined | None:
+        """What became of a charge; None: it is not known (yet)."""
+        ...
+
+    def refund(self, request: RefundRequest) -> None:
+        """Return when the gateway has confirmed it."""
+        ...
 
 
 class Wakeups(Protocol):

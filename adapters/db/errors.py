@@ -23,6 +23,8 @@ UNIQUE: Final[Mapping[str, str]] = {
     "categories_name_key": "name",
     "categories_slug_key": "name",
     "orders_command_id_key": "command_id",
+    "payments_captured_key": "order_id",
+    "payments_open_key": "order_id",
     "products_seller_id_sku_key": "sku",
 }
 """The field that a violated constraint means."""

@@ -13,6 +13,7 @@ from adapters.db.repositories.accounts import Accounts, Sessions
 from adapters.db.repositories.events import Events
 from adapters.db.repositories.idempotency import IdempotencyKeys
 from adapters.db.repositories.orders import Orders
+from adapters.db.repositories.payments import PaymentRows
 from adapters.db.repositories.policies import Policies
 from adapters.db.repositories.products import Categories, Products
 from adapters.db.repositories.stock import Stocks
@@ -72,6 +73,7 @@ class PostgresTransaction:
         self.products = Products(sql)
         self.stock = Stocks(sql)
         self.orders = Orders(sql)
+        self.payments = PaymentRows(sql)
         self.policies = Policies(sql)
         self.idempotency = IdempotencyKeys(sql)
         self.events = Events(sql)

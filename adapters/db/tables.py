@@ -8,6 +8,7 @@ tables beside the product's wide row. No index holds a column that is rewritten 
 such updates stay heap-only; `fillfactor` leaves them room in the page. Partial indexes are the queues.
 """
 
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import (
@@ -43,6 +44,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.payment import MAX_TEXT, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
@@ -67,7 +69,7 @@ policy_ids: Final = Sequence("policy_ids", metadata=metadata)
 Moment: Final = TIMESTAMP(timezone=True)
 
 
-def _among(column: str, values: type[OrderStatus | OrderOrigin | PriceCause | MovementKind]) -> CheckConstraint:
+def _among(column: str, values: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
@@ -299,6 +301,79 @@ stock_movements: Final = Table(
     CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),
     CheckConstraint("quantity < 0 OR kind <> 'sale'", name="sale_goes"),
     CheckConstraint("quantity > 0 OR kind NOT IN ('opening', 'return')", name="return_comes"),
+)
+
+# --- payments
+
+payments: Final = Table(
+    "payments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", BigInteger, ForeignKey(orders.c.id), nullable=False, index=True),
+    Column("amount", BigInteger, nullable=False),
+    _currency(),
+    Column("method", String(MAX_TEXT), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("deadline", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("check_at", Moment),
+    Column("checks", Integer, nullable=False),
+    Column("reference", String(MAX_TEXT)),
+    Column("reason", String(MAX_TEXT)),
+    Column("refunded", BigInteger, nullable=False),
+    _among("status", PaymentStatus),
+    CheckConstraint("amount >= 1", name="amount_range"),
+    CheckConstraint("refunded BETWEEN 0 AND amount", name="refunded_range"),
+    CheckConstraint("refunded = 0 OR status IN ('CAPTURED', 'TOO_LATE')", name="refunded_charged"),
+    CheckConstraint("status <> 'TOO_LATE' OR refunded = amount", name="too_late_refunded"),
+    CheckConstraint("(status IN ('CAPTURED', 'TOO_LATE')) = (reference IS NOT NULL)", name="charge_known"),
+    CheckConstraint("(status = 'DECLINED') = (reason IS NOT NULL)", name="decline_explained"),
+    CheckConstraint("status <> 'OPEN' OR check_at IS NOT NULL", name="open_watched"),
+    # An order waits for one attempt, and is paid once.
+    Index("payments_open_key", "order_id", unique=True, postgresql_where=text("status = 'OPEN'")),
+    Index("payments_captured_key", "order_id", unique=True, postgresql_where=text("status = 'CAPTURED'")),
+    Index("payments_due_idx", "check_at", "id", postgresql_where=text("check_at IS NOT NULL")),
+)
+
+payment_refunds: Final = Table(
+    "payment_refunds",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, ForeignKey(payments.c.id), nullable=False, index=True),
+    Column("reference", String(MAX_TEXT), nullable=False),
+    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    _currency(),
+    Column("created_at", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("try_at", Moment, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("done_at", Moment),
+    _among("status", RefundStatus),
+    CheckConstraint("(status = 'DONE') = (done_at IS NOT NULL)", name="done_once"),
+    Index("payment_refunds_due_idx", "try_at", "id", postgresql_where=text("status = 'OPEN'")),
+)
+
+# The sandbox gateway's own: another company's books, as it were. Nothing of ours refers to them.
+sandbox_charges: Final = Table(
+    "sandbox_charges",
+    metadata,
+    Column("key", Uuid, primary_key=True),
+    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    _currency(),
+    Column("method", Text, nullable=False),
+    # Null: the money was taken.
+    Column("declined_because", Text),
+    Column("at", Moment, server_default=text("now()"), nullable=False),
+)
+
+sandbox_refunds: Final = Table(
+    "sandbox_refunds",
+    metadata,
+    Column("key", Uuid, primary_key=True),
+    Column("charge", Uuid, ForeignKey(sandbox_charges.c.key), nullable=False, index=True),
+    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    Column("at", Moment, server_default=text("now()"), nullable=False),
 )
 
 # --- pricing, events, keys

@@ -10,6 +10,7 @@ from attrs import frozen
 from adapters.http.batching import Batcher
 from adapters.http.cursors import Cursors
 from adapters.http.pages import Pages
+from adapters.http.paying import Paying
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
@@ -19,7 +20,7 @@ from scalecommerce_core.ports import Ids, ViewCounter, Wakeups
 from scalecommerce_core.queries import OrderView, ProductView
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder
 from scalecommerce_core.services.outcomes import Replayed
 
 P = ParamSpec("P")
@@ -64,7 +65,7 @@ class Backend:
         self.place: Batcher[PlaceOrder, Order | Replayed] = Batcher(
             ordering.place, queue_size=intake_queue, name="place"
         )
-        self.pay: Batcher[PayOrder, Order] = Batcher(ordering.pay, name="pay")
+        self.paying = Paying(market.payments)
         self.cancel: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
         self.refund: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
         self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")
@@ -86,8 +87,9 @@ class Backend:
 
     async def close(self) -> None:
         """Answer who waits, and end the threads."""
+        await self.paying.close()
         batchers = (
-            self.place, self.pay, self.cancel, self.refund, self.list_product, self.edit_product,
+            self.place, self.cancel, self.refund, self.list_product, self.edit_product,
             self.withdraw_product, self.adjust_stock, self.product, self.order,
         )  # fmt: skip
         await asyncio.gather(*(batcher.drain() for batcher in batchers))

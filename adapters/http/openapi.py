@@ -202,7 +202,7 @@ def _operation(operation: Operation[Any, Any], schemas: _Schemas) -> Json:
         described["description"] = operation.description
     if operation.body is not None:
         described["requestBody"] = {
-            "required": True,
+            "required": not operation.is_body_optional,
             "content": {"application/json": {"schema": schemas.of(operation.body)}},
         }
     return described

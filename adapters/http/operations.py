@@ -83,7 +83,9 @@ class Operation(Generic[Body, Query]):
     answers: Mapping[int, Answer]
     tag: str
     description: str = ""
-    body: type[Body] | None = None
+    body: type[Any] | None = None
+    is_body_optional: bool = False
+    """Without one, `Call.body` is None."""
     query: type[Query] | None = None
     access: Access = Access.PUBLIC
     errors: Sequence[int] = ()

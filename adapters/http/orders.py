@@ -20,9 +20,11 @@ from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text, minor_units
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
-from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed
+from scalecommerce_core.services.payments import PayOrder
 
 ROOT: Final = "/orders/api/v1/"
 ONE: Final = ROOT + "{id:id}/"
@@ -75,6 +77,19 @@ class OrderDocument(msgspec.Struct):
     updated_at: datetime
     expires_at: datetime | None
     rejected_because: list[ShortfallDocument] | UnsetType = UNSET
+
+
+class PaymentBody(msgspec.Struct):
+    payment_method: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=MAX_TEXT,
+            pattern="^[!-~]+$",
+            description="A token of the payment gateway, never a card number.",
+            examples=["sandbox-ok"],
+        ),
+    ] = DEFAULT_METHOD
 
 
 class RefundItem(msgspec.Struct):
@@ -159,8 +174,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
     async def read_order(call: Call[None, None]) -> Response:
         return json_answer(shown_view(await visible(call)))
 
-    async def pay(call: Call[None, None]) -> Response:
-        return json_answer(shown_order(await backend.pay.submit(PayOrder(OrderId(call.id), call.who.account_id))))
+    async def pay(call: Call[PaymentBody | None, None]) -> Response:
+        method = DEFAULT_METHOD if call.body is None else call.body.payment_method
+        command = PayOrder(OrderId(call.id), call.who.account_id, method)
+        return json_answer(shown_order(await backend.paying.pay(command)))
 
     async def cancel(call: Call[None, None]) -> Response:
         command = CancelOrder(OrderId(call.id), call.who.account_id)
@@ -244,9 +261,13 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=f"{ONE}pay/",
             name="payOrder",
             summary="Pay: the reservation becomes a sale; repeating it is harmless",
+            description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
+            " that the payment gateway has not answered: the order tells soon what became of it.",
             handler=pay,
             answers={200: Answer(OrderDocument, "The order, PAID.")},
             tag=TAG,
+            body=PaymentBody,
+            is_body_optional=True,
             access=Access.ACCOUNT,
             errors=(409,),
         ),

@@ -37,6 +37,7 @@ FACTS: Final[Mapping[type[errors.MarketError], Sequence[str]]] = {
     errors.EventsForgotten: ("oldest_after",),
     errors.StockMoved: ("product_id", "expected", "actual"),
     errors.PriceMoved: ("product_id", "current"),
+    errors.PaymentDeclined: ("reason",),
     errors.InsufficientStock: ("product_id", "wanted", "available"),
 }
 """What an error carries that a program may want: members of the problem document beside the standard ones."""

@@ -74,11 +74,17 @@ class PathEndpoint:
         identity = caller(request.headers, operation.access, self._authenticate)
         key = idempotency_key(request.headers) if operation.idempotent else None
         query = None if operation.query is None else decode_query(request.scope["query_string"], operation.query)
-        body = None if operation.body is None else await read_body(request, operation.body)
+        body = await _body(operation, request)
         response = await after_twins(operation.handler, Call(request, identity, body, query, key))
         if operation.access is Access.OPTIONAL:
             response.headers.add_vary_header("Authorization")
         return response
+
+
+async def _body(operation: Operation[Any, Any], request: Request) -> Any:
+    if operation.body is None or (operation.is_body_optional and not await request.body()):
+        return None
+    return await read_body(request, operation.body)
 
 
 def allowed_methods(methods: Iterable[str]) -> Sequence[str]:

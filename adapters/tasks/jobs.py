@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 500
 EVENTS: Final = 2_000
 """They are small, and numbering them is one statement."""
+GATEWAY_BATCH: Final = 50
+"""So many answers of a payment gateway come before the lease of what is claimed together runs out."""
 BATCHES: Final = 200
 """A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
 
@@ -39,6 +41,12 @@ class Jobs:
 
     def expire_reservations(self) -> None:
         _repeat(lambda: self.market.ordering.expire(BATCH))
+
+    def reconcile_payments(self) -> None:
+        _repeat(lambda: self.market.payments.reconcile(GATEWAY_BATCH))
+
+    def send_refunds(self) -> None:
+        _repeat(lambda: self.market.payments.send_refunds(GATEWAY_BATCH))
 
     def flush_views(self) -> None:
         if counts := self.views.drain():

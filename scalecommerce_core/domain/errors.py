@@ -16,10 +16,14 @@ MarketError
 │   ├── PriceMoved
 │   ├── InsufficientStock
 │   ├── VersionMismatch
+│   ├── PaymentInProgress
+│   ├── PaymentDeclined
+│   ├── PaymentTooLate
 │   └── IdempotencyKeyInFlight
 └── Unavailable              the store cannot answer; nothing was written that is not said to be
     ├── TransactionAborted   …but trying again at once is likely to work
-    └── Overloaded
+    ├── Overloaded
+    └── GatewayUnavailable   the payment gateway: whether money moved is not known yet
 """
 
 from collections.abc import Mapping, Sequence
@@ -171,6 +175,38 @@ class VersionMismatch(Conflict):
     code = "version_mismatch"
 
 
+class PaymentInProgress(Conflict):
+    """The order is being paid: until that is settled it can neither be paid again nor be cancelled."""
+
+    code = "payment_in_progress"
+
+    def __init__(self, order_id: int) -> None:
+        super().__init__(f"Order {order_id} is being paid: look at it again in a moment.")
+        self.order_id = order_id
+
+
+class PaymentDeclined(Conflict):
+    """The gateway said no, and why (`reason`, a word of its own); no money moved."""
+
+    code = "payment_declined"
+
+    def __init__(self, order_id: int, reason: str) -> None:
+        super().__init__(f"The payment of order {order_id} was declined: {reason}.")
+        self.order_id = order_id
+        self.reason = reason
+
+
+class PaymentTooLate(Conflict):
+    """The charge went through when the order could not be paid any more: the money is sent back by itself."""
+
+    code = "payment_too_late"
+
+    def __init__(self, order_id: int, status: str) -> None:
+        super().__init__(f"Order {order_id} was {status} before the payment came: the money is sent back.")
+        self.order_id = order_id
+        self.status = status
+
+
 class IdempotencyKeyInFlight(Conflict):
     """A request with the same key is being worked on; its outcome will be there after `retry_after`."""
 
@@ -201,6 +237,12 @@ class Overloaded(Unavailable):
     """A bounded queue is full."""
 
     code = "overloaded"
+
+
+class GatewayUnavailable(Unavailable):
+    """The payment gateway gave no answer: a charge or refund may have happened, or not. Asking again by key tells."""
+
+    code = "gateway_unavailable"
 
 
 class BooksDoNotBalance(Exception):

@@ -12,5 +12,11 @@ PolicyId = NewType("PolicyId", int)
 CommandId = NewType("CommandId", UUID)
 """Made by the caller before the first attempt, so that a retry after a lost reply cannot act twice."""
 
+PaymentId = NewType("PaymentId", UUID)
+"""Made before the gateway is asked for the first time; it is the gateway's idempotency key too."""
+
+RefundId = NewType("RefundId", UUID)
+"""Of money that is sent back through the gateway: its idempotency key there."""
+
 SessionId = NewType("SessionId", str)
 """One log-in: the family of refresh tokens that descends from it."""

@@ -7,6 +7,7 @@ from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 
@@ -18,6 +19,7 @@ class Market:
     accounts: Accounts
     catalog: Catalog
     ordering: Ordering
+    payments: Payments
     pricing: Pricing
     relay: Relay
     queries: Queries

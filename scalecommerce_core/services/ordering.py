@@ -1,9 +1,8 @@
 """Orders, from intake to refund. Every use case takes a batch and answers each command on its own."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -13,6 +12,7 @@ from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
     NotFound,
+    PaymentInProgress,
     PriceMoved,
     TransactionAborted,
     Unavailable,
@@ -55,12 +55,6 @@ class PlaceOrder:
     owner: AccountId
     lines: Sequence[WantedLine]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
-
-
-@frozen
-class PayOrder:
-    order_id: OrderId
-    buyer: AccountId
 
 
 @frozen
@@ -140,16 +134,6 @@ class OrderRules:
 
     price_promise: timedelta = timedelta(minutes=10)
     reservation: timedelta = timedelta(minutes=15)
-
-
-class _OfBuyer(Protocol):
-    @property
-    def order_id(self) -> OrderId: ...
-    @property
-    def buyer(self) -> AccountId: ...
-
-
-B = TypeVar("B", bound=_OfBuyer)
 
 
 class Ordering:
@@ -266,21 +250,15 @@ class Ordering:
     # --- life after the verdict
 
     @retried(TransactionAborted, ConnectionLost)
-    def pay(self, commands: Sequence[PayOrder]) -> list[Order | MarketError]:
-        """Turn reservations into sales; paying a PAID order again is harmless."""
-        return self._act(commands, Order.pay)
-
-    @retried(TransactionAborted, ConnectionLost)
     def cancel(self, commands: Sequence[CancelOrder]) -> list[Order | MarketError]:
-        """Give reservations back; cancelling a CANCELLED order again is harmless."""
-        return self._act(commands, Order.cancel)
+        """Give reservations back; cancelling a CANCELLED order again is harmless.
 
-    def _act(
-        self, commands: Sequence[B], act: Callable[[Order, Mapping[ProductId, Stock], datetime], None]
-    ) -> list[Order | MarketError]:
+        `PaymentInProgress` while somebody pays: their money may be on its way.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for command in commands})
+            being_paid = tx.payments.open_of(orders)
             stock = tx.stock.lock(_products_of(orders.values()))
             outcomes: list[Order | MarketError] = []
             for command in commands:
@@ -288,8 +266,11 @@ class Ordering:
                 if order is None or order.buyer_id != command.buyer:
                     outcomes.append(NotFound("order", command.order_id))
                     continue
+                if order.id in being_paid:
+                    outcomes.append(PaymentInProgress(order.id))
+                    continue
                 try:
-                    act(order, stock, now)
+                    order.cancel(stock, now)
                 except MarketError as error:
                     outcomes.append(error)
                 else:
@@ -303,7 +284,10 @@ class Ordering:
         """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            orders = tx.orders.claim_expired(limit, now)
+            claimed = tx.orders.claim_expired(limit, now)
+            # Looked at again under the locks: an attempt may have been opened while the orders were being claimed.
+            being_paid = tx.payments.open_of([order.id for order in claimed])
+            orders = [order for order in claimed if order.id not in being_paid]
             if orders:
                 stock = tx.stock.lock(_products_of(orders))
                 for order in orders:
@@ -327,17 +311,22 @@ class Ordering:
 
     def _refund(self, tx: Transaction, commands: Sequence[RefundOrder], now: datetime) -> list[Order | MarketError]:
         orders = tx.orders.lock({command.order_id for command in commands})
+        # Orders of the past have none: they were paid elsewhere, and there is nothing to send back from here.
+        payments = tx.payments.lock_captured(orders)
         stock = tx.stock.lock(_products_of(orders.values()))
         outcomes: list[Order | MarketError] = []
         for command in commands:
             try:
                 order = _refundable(orders.get(command.order_id), command)
-                order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
+                made = order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
+                if order.id in payments:
+                    payments[order.id].send_back(sum(refund.amount for refund in made), now)
             except MarketError as error:
                 outcomes.append(error)
             else:
                 outcomes.append(order)
         tx.orders.save(_distinct(outcomes))
+        tx.payments.save([payment for payment in payments.values() if payment.refunds])
         tx.stock.save(list(stock.values()))
         return outcomes
 

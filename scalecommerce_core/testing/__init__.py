@@ -6,11 +6,12 @@ gives the engine with all its use cases; `scalecommerce_core.testing.contracts` 
 adapter of your own must pass.
 """
 
-from scalecommerce_core.ports import Clock
+from scalecommerce_core.ports import Clock, PaymentGateway
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.testing.fakes import (
@@ -22,12 +23,14 @@ from scalecommerce_core.testing.fakes import (
     RememberedTokens,
     SettableClock,
 )
+from scalecommerce_core.testing.gateway import MemoryGateway
 from scalecommerce_core.testing.memory import MemoryStore
 from scalecommerce_core.testing.memory_queries import MemoryQueries
 
 __all__ = [
     "CountedWakeups",
     "CountingIds",
+    "MemoryGateway",
     "MemoryLoginLimiter",
     "MemoryQueries",
     "MemoryStore",
@@ -39,7 +42,9 @@ __all__ = [
 ]
 
 
-def in_memory_market(clock: Clock | None = None, *, currency: str = "USD") -> Market:
+def in_memory_market(
+    clock: Clock | None = None, *, currency: str = "USD", gateway: PaymentGateway | None = None
+) -> Market:
     """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01."""
     store = MemoryStore()
     clock = clock or SettableClock()
@@ -54,6 +59,7 @@ def in_memory_market(clock: Clock | None = None, *, currency: str = "USD") -> Ma
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock),
+        payments=Payments(store, clock, ids=CountingIds(), gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
         queries=MemoryQueries(store, currency),

@@ -22,11 +22,14 @@ from scalecommerce_core.domain.identifiers import (
     CategoryId,
     CommandId,
     OrderId,
+    PaymentId,
     PolicyId,
     ProductId,
+    RefundId,
     SessionId,
 )
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
+from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
@@ -126,6 +129,10 @@ def _copied_order(order: Order) -> Order:
     return evolve(order, refunds=[], events=[])
 
 
+def _copied_payment(payment: Payment) -> Payment:
+    return evolve(payment, refunds=[])
+
+
 @define
 class Tables:
     """Everything the market remembers."""
@@ -137,6 +144,8 @@ class Tables:
     views: Table[ProductId, int] = field(factory=lambda: Table(_same))
     stock: Table[ProductId, Stock] = field(factory=lambda: Table(_copied_stock))
     orders: Table[OrderId, Order] = field(factory=lambda: Table(_copied_order))
+    payments: Table[PaymentId, Payment] = field(factory=lambda: Table(_copied_payment))
+    payment_refunds: Table[RefundId, PaymentRefund] = field(factory=lambda: Table(evolve))
     policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
     price_changes: Log[PriceChange] = field(factory=Log)
@@ -196,6 +205,7 @@ class MemoryTransaction:
         self.products = _Products(tables, numbers)
         self.stock = _Stocks(tables)
         self.orders = _Orders(tables, numbers)
+        self.payments = _Payments(tables)
         self.policies = _Policies(tables, numbers)
         self.idempotency = _Keys(tables)
         self.events = _Events(tables)
@@ -378,16 +388,67 @@ class _Orders:
         )
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
+        being_paid = {p.order_id for p in self._tables.payments.all() if p.status is PaymentStatus.OPEN}
         return self._first(
             limit,
             lambda order: (
-                order.status is OrderStatus.PENDING and order.expires_at is not None and order.expires_at <= now
+                order.status is OrderStatus.PENDING
+                and order.expires_at is not None
+                and order.expires_at <= now
+                and order.id not in being_paid
             ),
         )
 
     def _first(self, limit: int, wanted: Callable[[Order], bool]) -> list[Order]:
         found = sorted(filter(wanted, self._tables.orders.all()), key=lambda order: order.id)
         return [_copied_order(order) for order in found[:limit]]
+
+
+class _Payments:
+    def __init__(self, tables: Tables) -> None:
+        self._payments = tables.payments
+        self._refunds = tables.payment_refunds
+
+    def add(self, payments: Collection[Payment]) -> None:
+        for payment in payments:
+            self._payments.put(payment.id, payment)
+            self.save_refunds(payment.refunds)
+        once = [(p.order_id, p.status) for p in self._payments.all() if p.status in _ONCE_PER_ORDER]
+        if len(set(once)) < len(once):
+            raise Duplicate("order_id")
+
+    save = add
+
+    def lock(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, Payment]:
+        return self._payments.some(sorted(ids))
+
+    def open_of(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+        return self._of(order_ids, PaymentStatus.OPEN)
+
+    def lock_captured(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+        return self._of(order_ids, PaymentStatus.CAPTURED)
+
+    def _of(self, order_ids: Collection[OrderId], status: PaymentStatus) -> dict[OrderId, Payment]:
+        found = [p for p in self._payments.all() if p.status is status and p.order_id in order_ids]
+        return {p.order_id: _copied_payment(p) for p in sorted(found, key=lambda p: p.id)}
+
+    def claim_due(self, limit: int, now: datetime) -> Sequence[Payment]:
+        due = [(p.check_at, p.id) for p in self._payments.all() if p.check_at is not None and p.check_at <= now]
+        return list(self._payments.some(id_ for _, id_ in sorted(due)[:limit]).values())
+
+    def lock_refunds(self, ids: Collection[RefundId]) -> Mapping[RefundId, PaymentRefund]:
+        return self._refunds.some(sorted(ids))
+
+    def save_refunds(self, refunds: Collection[PaymentRefund]) -> None:
+        for refund in refunds:
+            self._refunds.put(refund.id, refund)
+
+    def claim_refunds(self, limit: int, now: datetime) -> Sequence[PaymentRefund]:
+        due = [(r.try_at, r.id) for r in self._refunds.all() if r.status is RefundStatus.OPEN and r.try_at <= now]
+        return list(self._refunds.some(id_ for _, id_ in sorted(due)[:limit]).values())
+
+
+_ONCE_PER_ORDER: Final = {PaymentStatus.OPEN, PaymentStatus.CAPTURED}
 
 
 class _Policies:

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
+from adapters.payments.sandbox import SandboxGateway
+from adapters.system import RandomIds
 from scalecommerce_core.ports import Clock
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens, SettableClock
@@ -32,6 +35,7 @@ def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
             ),
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
+            payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
             relay=Relay(store, clock),
             queries=PostgresQueries(database),

@@ -14,13 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
+from adapters.system import RandomIds
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, PayOrder, PlaceOrder, WantedLine
-from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder, WantedLine
+from scalecommerce_core.services.payments import Payments, PayOrder
+from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
 
 IMPATIENT = timedelta(milliseconds=100)
@@ -236,6 +238,7 @@ def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: Po
     buyers = [stage.account() for _ in range(4)]
     products = [stage.product(seller, stock=60) for _ in range(6)]
     ordering = Ordering(store, SettableClock(NOW))
+    payments = Payments(store, SettableClock(NOW), ids=RandomIds(), gateway=MemoryGateway())
     stop = threading.Event()
 
     def buy(seed: int) -> None:
@@ -245,7 +248,7 @@ def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: Po
             commands = [_basket(choice, buyers[seed], products) for _ in range(choice.randint(1, 4))]
             mine += [placed.id for placed in ordering.place(commands) if isinstance(placed, Order)]
             picked = choice.sample(mine, 3) if len(mine) > 3 else mine
-            ordering.pay([PayOrder(order_id, buyers[seed]) for order_id in picked[:2]])
+            payments.pay([PayOrder(order_id, buyers[seed]) for order_id in picked[:2]])
             ordering.cancel([CancelOrder(order_id, buyers[seed]) for order_id in picked[2:]])
 
     def decide() -> None:

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, or_, select
+from sqlalchemy import Select, bindparam, exists, func, or_, select
 
 from adapters.db.batches import Insert, Row, Update, among, id_array, text_array
 from adapters.db.outbox import append_events
 from adapters.db.sql import Sql, numbers_of
-from adapters.db.tables import Moment, order_ids, order_lines, orders, refunds
+from adapters.db.tables import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
 from scalecommerce_core.domain.order import (
     DECIDE_ATTEMPTS,
@@ -19,6 +19,7 @@ from scalecommerce_core.domain.order import (
     OrderStatus,
     Shortfall,
 )
+from scalecommerce_core.domain.payment import PaymentStatus
 
 DECIDER: Final = 7_265_002
 """Of pg_try_advisory_xact_lock: whoever holds it decides."""
@@ -56,10 +57,14 @@ _UNDECIDED: Final = (
     .with_for_update(key_share=True)
 )
 _EXPIRED: Final = (
-    _SELECTED.where(orders.c.status == OrderStatus.PENDING.value, orders.c.expires_at <= bindparam("now", type_=Moment))
+    _SELECTED.where(
+        orders.c.status == OrderStatus.PENDING.value,
+        orders.c.expires_at <= bindparam("now", type_=Moment),
+        ~exists().where(payments.c.order_id == orders.c.id, payments.c.status == PaymentStatus.OPEN.value),
+    )
     .order_by(orders.c.expires_at, orders.c.id)
     .limit(bindparam("limit"))
-    .with_for_update(key_share=True, skip_locked=True)
+    .with_for_update(key_share=True, skip_locked=True, of=orders)
 )
 
 

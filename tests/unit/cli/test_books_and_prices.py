@@ -11,8 +11,9 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.queries import Queries, StockDiscrepancy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.ordering import PayOrder, PlaceOrder, WantedLine
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import AdoptPolicy
 from scalecommerce_core.testing import CountingIds
 from tests.unit.cli.conftest import Cli, MemoryRuntime
@@ -32,7 +33,7 @@ def shop(runtime: MemoryRuntime) -> ProductId:
         market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])])
     )
     market.ordering.decide()
-    one(market.ordering.pay([PayOrder(placed.id, buyer.id)]))
+    one(market.payments.pay([PayOrder(placed.id, buyer.id)]))
     return listed.product.id
 
 

@@ -10,9 +10,10 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
-from scalecommerce_core.services.ordering import PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
-from scalecommerce_core.testing import CountingIds, MemoryStore, SettableClock, in_memory_market
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market
 from scalecommerce_core.testing.memory import Tables
 
 PASSWORD = "a long password"
@@ -33,10 +34,12 @@ class Shop:
     def __init__(self) -> None:
         self.clock = SettableClock()
         self.ids = CountingIds()
-        self.market = in_memory_market(self.clock)
+        self.gateway = MemoryGateway()
+        self.market = in_memory_market(self.clock, gateway=self.gateway)
         self.accounts = self.market.accounts
         self.catalog = self.market.catalog
         self.ordering = self.market.ordering
+        self.payments = self.market.payments
         self.pricing = self.market.pricing
         self.queries = self.market.queries
 
@@ -78,7 +81,7 @@ class Shop:
         return self.order(order.id)
 
     def buy(self, buyer: Account, *lines: WantedLine) -> Order:
-        return one(self.ordering.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
+        return one(self.payments.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
 
     def refund(self, order: Order, by: AccountId, *lines: RefundLine, **more: Any) -> Order:
         return one(self.ordering.refund([RefundOrder(order.id, by, lines, **more)]))

@@ -13,7 +13,8 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.services.catalog import AdjustStock
-from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import AdoptPolicy
 from tests.unit.core.shop import Shop
 
@@ -153,7 +154,7 @@ class MarketMachine(RuleBasedStateMachine):
     def pay(self, number: int, by: str) -> None:
         order_id, purchase = self._pick(number)
         who = purchase.command.owner if by == "buyer" else AccountId(999)
-        (outcome,) = self.shop.ordering.pay([PayOrder(order_id, who)])
+        (outcome,) = self.shop.payments.pay([PayOrder(order_id, who)])
         if by != "buyer":
             assert isinstance(outcome, NotFound)
         elif purchase.status is PENDING:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import Forbidden, Invalid, MarketError, NotFound, TransitionNotAllowed
+from scalecommerce_core.domain.errors import (
+    Forbidden,
+    Invalid,
+    MarketError,
+    NotFound,
+    PaymentInProgress,
+    TransitionNotAllowed,
+)
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import MovementKind
@@ -17,11 +24,11 @@ from scalecommerce_core.services.ordering import (
     HistoricalLine,
     HistoricalOrder,
     HistoricalRefund,
-    PayOrder,
     Recorded,
     RefundOrder,
 )
 from scalecommerce_core.services.outcomes import Replayed, one
+from scalecommerce_core.services.payments import PayOrder
 from tests.unit.core.shop import Shop, line
 
 STAFF = AccountId(500)
@@ -33,7 +40,7 @@ def tea(shop: Shop, seller: Account) -> ProductId:
 
 
 def pay(shop: Shop, order_id: OrderId, by: AccountId) -> Order | MarketError:
-    return shop.ordering.pay([PayOrder(order_id, by)])[0]
+    return shop.payments.pay([PayOrder(order_id, by)])[0]
 
 
 def cancel(shop: Shop, order_id: OrderId, by: AccountId) -> Order | MarketError:
@@ -48,9 +55,10 @@ Act = Callable[[Shop, OrderId, AccountId], Order | MarketError]
 
 def test_paying_sells_once_however_often_it_is_asked(shop: Shop, buyer: Account, tea: ProductId) -> None:
     order = shop.reserve(buyer, line(tea, 4))
-    outcomes = shop.ordering.pay([PayOrder(order.id, buyer.id)] * 3)
+    paid, *twins = shop.payments.pay([PayOrder(order.id, buyer.id)] * 3)
     again = pay(shop, order.id, buyer.id)
-    assert {outcome.status for outcome in (*outcomes, again) if isinstance(outcome, Order)} == {OrderStatus.PAID}
+    assert [outcome.status for outcome in (paid, again) if isinstance(outcome, Order)] == [OrderStatus.PAID] * 2
+    assert [type(twin) for twin in twins] == [PaymentInProgress] * 2
     assert (shop.stock(tea).on_hand, shop.stock(tea).reserved) == (6, 0)
     sales = [m.quantity for m in shop.tables.movements.rows if m.kind is MovementKind.SALE]
     assert sales == [-4]
@@ -81,7 +89,7 @@ def test_what_the_state_does_not_allow_is_a_conflict_of_that_order_alone(
 ) -> None:
     rejected, paid, good = (shop.reserve(buyer, line(tea, quantity)) for quantity in (99, 1, 1))
     pay(shop, paid.id, buyer.id)
-    wrong, _, right = shop.ordering.pay([PayOrder(order.id, buyer.id) for order in (rejected, paid, good)])
+    wrong, _, right = shop.payments.pay([PayOrder(order.id, buyer.id) for order in (rejected, paid, good)])
     assert isinstance(wrong, TransitionNotAllowed)
     assert isinstance(right, Order)
     assert isinstance(cancel(shop, paid.id, buyer.id), TransitionNotAllowed)
