@@ -48,7 +48,11 @@ REPOSITORIES: Final[dict[str, type]] = {
     for name, getter in vars(Transaction).items()
     if isinstance(getter, property)
 }
-PORTS: Final[dict[str, type]] = {"wakeups": ports.Wakeups, "views": ports.ViewCounter}
+PORTS: Final[dict[str, type]] = {
+    "wakeups": ports.Wakeups,
+    "views": ports.ViewCounter,
+    "gateway": ports.PaymentGateway,
+}
 """The ports around the store that have effects, by the name that their seams begin with."""
 BROKER: Final = ("send_task",)
 """What publishing a message is called: of the adapter's client, since the core only knows wake-ups."""

@@ -28,6 +28,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "adjustStock": {"set": 3, "expected": 5},
     "addCategory": {"name": "Tea"},
     "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},
+    "payOrder": {"payment_method": "sandbox-ok"},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
 }
 """By operation id."""

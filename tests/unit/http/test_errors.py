@@ -16,7 +16,8 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
+from scalecommerce_core.services.payments import Payments
+from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryLoginLimiter, PlainPasswords, RememberedTokens
 from tests.unit.http.marketplace import (
     ORDERS,
     PASSWORD,
@@ -299,6 +300,7 @@ class Outage:
             ),
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
+            payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),
             queries=cast(Queries, Guarded(market.queries, self)),
         )
 
