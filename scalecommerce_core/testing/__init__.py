@@ -6,7 +6,7 @@ gives the engine with all its use cases; `scalecommerce_core.testing.contracts` 
 adapter of your own must pass.
 """
 
-from scalecommerce_core.ports import Clock, PaymentGateway
+from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -43,26 +43,38 @@ __all__ = [
 
 
 def in_memory_market(
-    clock: Clock | None = None, *, currency: str = "USD", gateway: PaymentGateway | None = None
+    clock: Clock | None = None,
+    *,
+    currency: str = "USD",
+    memory: MemoryStore | None = None,
+    store: Store | None = None,
+    ids: Ids | None = None,
+    gateway: PaymentGateway | None = None,
 ) -> Market:
-    """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01."""
-    store = MemoryStore()
+    """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01.
+
+    Several, as the processes of one engine, may share a `memory`. `store`, by default the memory itself, may be a
+    wrapper around it that misbehaves: see `simulation`.
+    """
+    memory = memory or MemoryStore()
+    store = store or memory
     clock = clock or SettableClock()
+    ids = ids or CountingIds()
     return Market(
         accounts=Accounts(
             store,
             clock,
-            ids=CountingIds(),
+            ids=ids,
             passwords=PlainPasswords(),
             tokens=RememberedTokens(),
             limiter=MemoryLoginLimiter(),
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock),
-        payments=Payments(store, clock, ids=CountingIds(), gateway=gateway or MemoryGateway()),
+        payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
-        queries=MemoryQueries(store, currency),
+        queries=MemoryQueries(memory, currency),
         store=store,
         clock=clock,
         currency=currency,

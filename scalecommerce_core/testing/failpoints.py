@@ -5,6 +5,7 @@ wraps ports so that each such moment, a *seam*, is announced by name to a `FailP
 
     stock.lock:before    the call has not been made
     stock.lock:after     it has, and the caller has not heard of it
+    begin:before         a transaction is about to begin
     commit:before        all of the transaction's work is done, and nothing of it lasts
     commit:after         it lasts, and the caller has not heard of it
     wakeups.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
@@ -28,10 +29,9 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
-from functools import wraps
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar, cast, get_type_hints
@@ -40,6 +40,11 @@ from scalecommerce_core import ports
 from scalecommerce_core.ports import Store, Transaction
 
 T = TypeVar("T")
+
+
+def _calls(port: type) -> list[str]:
+    return [name for name, value in vars(port).items() if callable(value) and not name.startswith("_")]
+
 
 SPARED: Final = 100
 """So many seams a process passes before chance may end it: about one batch of each kind."""
@@ -58,6 +63,10 @@ BROKER: Final = ("send_task",)
 """What publishing a message is called: of the adapter's client, since the core only knows wake-ups."""
 
 
+CALLS: Final = {name: frozenset(_calls(port)) for name, port in REPOSITORIES.items()}
+BEGIN: Final = "begin:before"
+
+
 class Crash(BaseException):
     """The process died here. Not an `Exception`: a dying process handles no errors."""
 
@@ -66,7 +75,7 @@ def seams() -> list[str]:
     """Every seam that there is, in the order of the ports."""
     calls = [f"{name}.{call}" for name, port in {**REPOSITORIES, **PORTS}.items() for call in _calls(port)]
     calls += ["commit", *(f"broker.{call}" for call in BROKER)]
-    return [f"{call}:{when}" for call in calls for when in ("before", "after")]
+    return [BEGIN, *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
 
 
 class FailPoints:
@@ -93,71 +102,77 @@ class Seams:
         self._points = points
 
     def store(self, inner: Store) -> Store:
-        return _SeamedStore(inner, self)
+        return _SeamedStore(inner, self._points)
 
     def port(self, name: str, inner: T) -> T:
         """`inner` as a port of `PORTS`; what else it can do is left as it is."""
-        return self.calls(name, inner, _calls(PORTS[name]))
-
-    def calls(self, name: str, inner: T, calls: Sequence[str]) -> T:
-        """`inner` with seams around the named calls."""
-        return cast(T, _Seamed(inner, {call: self._around(f"{name}.{call}", getattr(inner, call)) for call in calls}))
+        return cast(T, _Seamed(inner, name, _calls(PORTS[name]), self._points))
 
     def broker(self, inner: T) -> T:
         """The client that publishes messages."""
-        return self.calls("broker", inner, BROKER)
-
-    def transaction(self, tx: Transaction) -> Transaction:
-        return cast(
-            Transaction,
-            _Seamed(
-                tx, {name: self.calls(name, getattr(tx, name), _calls(REPOSITORIES[name])) for name in REPOSITORIES}
-            ),
-        )
-
-    @contextmanager
-    def commit(self, inner: AbstractContextManager[Transaction]) -> Iterator[Transaction]:
-        with inner as tx:
-            yield self.transaction(tx)
-            self._points.reach("commit:before")
-        self._points.reach("commit:after")
-
-    def _around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(call)
-        def seamed(*args: Any, **kwargs: Any) -> Any:
-            self._points.reach(f"{name}:before")
-            result = call(*args, **kwargs)
-            self._points.reach(f"{name}:after")
-            return result
-
-        return seamed
+        return cast(T, _Seamed(inner, "broker", BROKER, self._points))
 
 
 class _SeamedStore:
-    def __init__(self, inner: Store, seams: Seams) -> None:
+    def __init__(self, inner: Store, points: FailPoints) -> None:
         self._inner = inner
-        self._seams = seams
+        self._points = points
 
     def begin(self) -> AbstractContextManager[Transaction]:
-        return self._seams.commit(self._inner.begin())
+        return self._seamed(self._inner.begin)
 
     def bulk(self) -> AbstractContextManager[Transaction]:
-        return self._seams.commit(self._inner.bulk())
+        return self._seamed(self._inner.bulk)
+
+    @contextmanager
+    def _seamed(self, begin: Callable[[], AbstractContextManager[Transaction]]) -> Iterator[Transaction]:
+        self._points.reach(BEGIN)
+        with begin() as tx:
+            yield cast(Transaction, _SeamedTransaction(tx, self._points))
+            self._points.reach("commit:before")
+        self._points.reach("commit:after")
+
+
+class _SeamedTransaction:
+    def __init__(self, inner: Transaction, points: FailPoints) -> None:
+        self._inner = inner
+        self._points = points
+
+    def __getattr__(self, name: str) -> Any:
+        repository = getattr(self._inner, name)
+        if name in REPOSITORIES:
+            repository = _Seamed(repository, name, CALLS[name], self._points)
+        setattr(self, name, repository)
+        return repository
 
 
 class _Seamed:
-    """Answers the names in `own` itself and leaves all others to `inner`."""
+    """Announces the named `calls` of `inner`; all else is left as it is."""
 
-    def __init__(self, inner: object, own: dict[str, Any]) -> None:
-        self.__dict__.update(own)
+    def __init__(self, inner: object, name: str, calls: Collection[str], points: FailPoints) -> None:
         self._inner = inner
+        self._name = name
+        self._calls = calls
+        self._points = points
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        value = getattr(self._inner, name)
+        if name in self._calls:
+            value = _announced(f"{self._name}.{name}", value, self._points)
+            setattr(self, name, value)
+        return value
 
 
-def _calls(port: type) -> list[str]:
-    return [name for name, value in vars(port).items() if callable(value) and not name.startswith("_")]
+def _announced(name: str, call: Callable[..., Any], points: FailPoints) -> Callable[..., Any]:
+    before, after, reach = f"{name}:before", f"{name}:after", points.reach
+
+    def announced(*args: Any, **kwargs: Any) -> Any:
+        reach(before)
+        result = call(*args, **kwargs)
+        reach(after)
+        return result
+
+    return announced
 
 
 # --- in real processes

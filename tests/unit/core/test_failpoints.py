@@ -30,7 +30,7 @@ def test_every_call_of_a_use_case_is_announced(shop: Shop, seller: Account, buye
     safe, reached = dying_at("")
     Ordering(safe.store(shop.store), shop.clock).decide()
     calls = ["orders.claim_undecided", "stock.lock", "orders.save", "stock.save", "commit"]
-    assert reached == [f"{call}:{when}" for call in calls for when in ("before", "after")]
+    assert reached == ["begin:before", *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
     assert set(reached) <= set(seams())
 
 
@@ -57,7 +57,7 @@ def test_who_rolls_back_reaches_no_commit(shop: Shop) -> None:
     safe, reached = dying_at("")
     with pytest.raises(ValueError, match="bad"), safe.store(shop.store).begin():
         raise ValueError("bad")
-    assert reached == []
+    assert reached == ["begin:before"]
 
 
 def test_a_port_keeps_what_else_it_can_do() -> None:

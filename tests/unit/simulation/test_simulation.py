@@ -1,0 +1,226 @@
+"""The whole engine in a world where everything goes wrong, hundreds of times, each replayable by its seed.
+
+`SIMULATION_SEED=123` runs one seed alone, `HYPOTHESIS_PROFILE=deep` thousands of new ones.
+"""
+
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.errors import BooksDoNotBalance
+from scalecommerce_core.domain.payment import Declined, Payment
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import NumberedEvent, Store, Transaction
+from scalecommerce_core.testing import MemoryGateway, MemoryStore
+from scalecommerce_core.testing.simulation import Simulation, explore
+from tests.unit.core.tampering import TamperedStore, with_repository
+from tests.unit.simulation.invariants import check_always, check_in_the_end
+from tests.unit.simulation.world import Tamper, World
+
+STEPS = 80
+
+
+@pytest.fixture(autouse=True)
+def _silent() -> Iterator[None]:
+    """Thousands of warnings that a gateway does not answer are no news here."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def run(simulation: Simulation, tamper: Tamper = lambda memory: memory) -> World:
+    world = World(simulation, tamper)
+    simulation.run(STEPS, after_each=lambda: check_always(world))
+    world.settle()
+    check_in_the_end(world)
+    return world
+
+
+def seeds() -> range:
+    if alone := os.environ.get("SIMULATION_SEED"):
+        return range(int(alone), int(alone) + 1)
+    if os.environ.get("HYPOTHESIS_PROFILE") == "deep":
+        first = random.randrange(10**9)
+        return range(first, first + 5_000)
+    return range(200)
+
+
+def test_nothing_is_lost_doubled_or_oversold_whatever_goes_wrong() -> None:
+    chosen = seeds()
+    assert explore(chosen, run) == len(chosen)
+
+
+def test_everything_that_can_happen_does_happen() -> None:
+    """Or the test above would prove little."""
+    ends: Counter[str] = Counter()
+
+    def count(simulation: Simulation) -> None:
+        world = run(simulation)
+        ends.update(order.status.value for order in world.memory.tables.orders.all())
+        ends.update(payment.status.value for payment in world.memory.tables.payments.all())
+        ends.update(event.topic for event in world.feed)
+        for fault in ("dies at", "is killed", "loses its connection", "is aborted"):
+            ends[fault] += any(fault in line for line in simulation.trace)
+
+    explore(range(40), count)
+    for what in (
+        "PAID",
+        "CANCELLED",
+        "REJECTED",
+        "REFUNDED",
+        "order.expired",
+        "order.refunded",
+        "DECLINED",
+        "TOO_LATE",
+    ):
+        assert ends[what] > 0, what
+    assert min(ends["dies at"], ends["is killed"], ends["loses its connection"], ends["is aborted"]) >= 10
+
+
+def test_the_same_seed_makes_the_same_run() -> None:
+    def trace(seed: int) -> tuple[list[str], Any]:
+        simulation = Simulation(seed)
+        world = run(simulation)
+        return simulation.trace, [list(part.all()) for part in world.memory.tables.parts()]
+
+    assert trace(7) == trace(7)
+    assert trace(7) != trace(8)
+
+
+def test_an_error_names_its_seed_and_shows_what_went_before() -> None:
+    def fail(simulation: Simulation) -> None:
+        simulation.note("something happened")
+        if simulation.seed == 3:
+            raise AssertionError("it broke")
+
+    with pytest.raises(AssertionError, match="it broke") as caught:
+        explore(range(10), fail)
+    (note,) = caught.value.__notes__
+    assert "seed 3: explore([3], …)" in note
+    assert note.endswith("something happened")
+
+
+# --- what the simulation finds
+
+
+def _stale_stock(memory: MemoryStore) -> Store:
+    """Stock is read from what this process saw before, as without a lock."""
+    seen: dict[Any, Stock] = {}
+
+    def tamper(tx: Transaction) -> Transaction:
+        def lock(ids: Any) -> dict[Any, Stock]:
+            found = dict(tx.stock.lock(ids))
+            stale = {id_: evolve(seen.get(id_, stock), movements=[]) for id_, stock in found.items()}
+            seen.update({id_: evolve(stock) for id_, stock in found.items()})
+            return stale
+
+        return with_repository(tx, "stock", lock=lock)
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+def _forgotten_keys(memory: MemoryStore) -> Store:
+    """An idempotency key is always new."""
+    return TamperedStore(
+        memory, tamper=lambda tx: with_repository(tx, "idempotency", claim=lambda _keys, _now: {}, store=lambda _: None)
+    )
+
+
+def _keys_of_their_own(memory: MemoryStore) -> Store:
+    """A key is kept, whether the order was or not: not in the transaction of its effect."""
+
+    def tamper(tx: Transaction) -> Transaction:
+        def store(bodies: Any) -> None:
+            tx.idempotency.store(bodies)
+            memory.tables.keys.commit()
+
+        return with_repository(tx, "idempotency", store=store)
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+def _forgotten_commands(memory: MemoryStore) -> Store:
+    """A retry after a lost COMMIT does not find what it did."""
+    return TamperedStore(memory, tamper=lambda tx: with_repository(tx, "orders", by_command=lambda _: {}))
+
+
+def _told_before_the_commit(memory: MemoryStore) -> Store:
+    """Events are told at once, and stay told when the transaction fails."""
+
+    def tamper(tx: Transaction) -> Transaction:
+        def save(orders: Any) -> None:
+            tx.orders.save(orders)
+            memory.tables.events.commit()
+
+        return with_repository(tx, "orders", save=save)
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+def _numbered_by_time(memory: MemoryStore) -> Store:
+    """Events get their places by their time: those of slower clocks appear behind what readers have read."""
+
+    def tamper(tx: Transaction) -> Transaction:
+        def numbered_after(seq: int, limit: int) -> list[NumberedEvent]:
+            events = sorted(tx.events.numbered_after(0, 1_000_000), key=lambda event: event.at)
+            return [evolve(event, seq=place) for place, event in enumerate(events, 1)][seq : seq + limit]
+
+        return with_repository(tx, "events", numbered_after=numbered_after)
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+def _sold_without_a_ledger(memory: MemoryStore) -> Store:
+    def tamper(tx: Transaction) -> Transaction:
+        return with_repository(
+            tx, "stock", save=lambda stocks: tx.stock.save([evolve(stock, movements=[]) for stock in stocks])
+        )
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        _stale_stock,
+        _forgotten_keys,
+        _keys_of_their_own,
+        _forgotten_commands,
+        _told_before_the_commit,
+        _numbered_by_time,
+        _sold_without_a_ledger,
+    ],
+)
+def test_a_broken_store_is_found(broken: Tamper) -> None:
+    with pytest.raises((AssertionError, BooksDoNotBalance)) as caught:
+        explore(range(200), lambda simulation: run(simulation, broken))
+    assert "This was seed" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "broken"),
+    [
+        (Stock, "available", property(lambda stock: stock.on_hand)),
+        (Stock, "release", lambda _stock, _quantity: None),
+        (Stock, "reserve", lambda _stock, _quantity: None),
+        (Payment, "come_too_late", lambda payment, _charged, now: payment.look_again(now)),
+        (Payment, "send_back", lambda _payment, _minor, _now: None),
+        (Payment, "miss", lambda payment, now: payment.decline(Declined("unknown"), now)),
+    ],
+)
+def test_a_broken_rule_is_found(monkeypatch: pytest.MonkeyPatch, kind: type, rule: str, broken: object) -> None:
+    monkeypatch.setattr(kind, rule, broken)
+    with pytest.raises((AssertionError, BooksDoNotBalance)):
+        explore(range(200), run)
+
+
+def test_a_gateway_that_forgets_its_charges_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryGateway, "find", lambda _gateway, _key: None)
+    with pytest.raises(AssertionError, match="is held"):
+        explore(range(200), run)

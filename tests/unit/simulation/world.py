@@ -1,0 +1,444 @@
+"""A marketplace in which everything goes wrong: people, processes, a broker, and what is known from outside.
+
+What people were told is kept here, apart from the engine, so that the engine can be judged by it in the end.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from attrs import define, field
+
+from adapters.tasks.jobs import Jobs
+from adapters.tasks.schedule import DECIDE, TASKS, Task
+from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Unavailable
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import NumberedEvent, Store
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
+from scalecommerce_core.services.idempotency import IdempotencyKey
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.outcomes import Replayed, one
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, in_memory_market
+from scalecommerce_core.testing.gateway import DECLINED
+from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Simulation
+
+BATCH: Final = 4
+LOST: Final = 0.1
+"""How much of what is said to the gateway gets lost, either way."""
+WAKEUP_LASTS: Final = timedelta(seconds=1)
+PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000)
+"""Seconds; now and then long enough for reservations and promises to end."""
+
+Tamper = Callable[[MemoryStore], Store]
+
+
+@define
+class Request:
+    """What somebody wants, sent again with the same key until it is answered, or just once if it has none.
+
+    `commands` are those that the engine made of its copies, `answers` what the sender was told.
+    """
+
+    owner: AccountId
+    lines: Sequence[WantedLine]
+    key: str | None
+    commands: set[CommandId] = field(factory=set)
+    answers: list[OrderId | MarketError] = field(factory=list)
+
+
+@define
+class GivingBack:
+    """A refund that somebody asked for, with a key, until it was answered; `made`: it was granted."""
+
+    order_id: OrderId
+    owner: AccountId
+    line: RefundLine
+    key: str
+    restock: bool
+    made: bool | None = None
+
+
+class Api:
+    """What an API process has in its memory."""
+
+    def __init__(self, life: Life, world: "World") -> None:
+        self.market = world.market(life)
+        self.wakeups = life.seams.port("wakeups", world.redis)
+        self.views = MemoryViewCounter()
+
+
+class Worker:
+    def __init__(self, life: Life, world: "World") -> None:
+        views = life.seams.port("views", world.redis.views)
+        self.jobs = Jobs(world.market(life), views, world.redis.answered)
+
+
+class Redis:
+    """`ports.Wakeups` as the adapter does it, and the views that API processes have handed over."""
+
+    def __init__(self, simulation: Simulation, messages: "Broker[str]") -> None:
+        self._clock = simulation.clock
+        self._messages = messages
+        self._woken_until = simulation.clock.now()
+        self.views = MemoryViewCounter()
+
+    def orders_placed(self) -> None:
+        if self._woken_until <= self._clock.now():
+            self._woken_until = self._clock.now() + WAKEUP_LASTS
+            self._messages.publish(DECIDE)
+
+    def answered(self) -> None:
+        self._woken_until = self._clock.now()
+
+    def flush(self) -> None:
+        self._messages.flush()
+        self.views.drain()
+        self.answered()
+
+
+class LossyGateway:
+    """`inner` at the end of a bad line: requests get lost, come after everybody has given up, or are not answered."""
+
+    def __init__(self, simulation: Simulation, inner: MemoryGateway) -> None:
+        self._simulation = simulation
+        self._inner = inner
+        self.late: list[ChargeRequest] = []
+
+    def charge(self, request: ChargeRequest) -> Charged | Declined:
+        self._maybe_lost()
+        if not self._simulation.is_calm and self._simulation.chance(LOST):
+            self.late.append(request)
+            raise GatewayUnavailable("There was no answer in time.")
+        answer = self._inner.charge(request)
+        self._maybe_lost()
+        return answer
+
+    def find(self, key: PaymentId) -> Charged | Declined | None:
+        self._maybe_lost()
+        return self._inner.find(key)
+
+    def refund(self, request: RefundRequest) -> None:
+        self._maybe_lost()
+        self._inner.refund(request)
+        self._maybe_lost()
+
+    def arrive(self) -> None:
+        """What was under way gets there."""
+        for request in self.late:
+            self._inner.charge(request)
+        self.late.clear()
+
+    def _maybe_lost(self) -> None:
+        if not self._simulation.is_calm and self._simulation.chance(LOST):
+            raise GatewayUnavailable("The line is broken.")
+
+
+class World:
+    """`tamper` breaks a rule on purpose: what it makes of the store is all that the engine sees."""
+
+    def __init__(self, simulation: Simulation, tamper: Tamper = lambda store: store) -> None:
+        self.simulation = simulation
+        self.random = simulation.random
+        self.memory = MemoryStore()
+        self._tamper = tamper
+        self.requests: list[Request] = []
+        self.refunds: list[GivingBack] = []
+        self.told_paid: set[OrderId] = set()
+        self.told_cancelled: set[OrderId] = set()
+        self.adjusted: int = 0
+        """Changes of stock that were confirmed, and those that were sent."""
+        self.adjustments: int = 0
+        self.viewed: int = 0
+        self.feed: list[NumberedEvent] = []
+        self.bank = MemoryGateway()
+        self.gateway = LossyGateway(simulation, self.bank)
+        self.requests_under_way: Broker[Request] = Broker(simulation)
+        self.messages: Broker[str] = Broker(simulation, lost=0.1, doubled=0.1)
+        self.redis = Redis(simulation, self.messages)
+        self._open()
+        self._read = tamper(self.memory)
+        self.apis = [simulation.process(f"api{number}", lambda life: Api(life, self)) for number in (1, 2)]
+        self.workers = [simulation.process(f"worker{number}", lambda life: Worker(life, self)) for number in (1, 2)]
+        for weight, act in (
+            (8, self.buyer_orders), (3, self.buyer_asks_again), (12, self.api_takes_orders), (8, self.buyer_pays),
+            (3, self.buyer_cancels), (3, self.seller_refunds), (2, self.seller_counts), (1, self.seller_prices),
+            (1, self.repricing), (3, self.buyer_looks), (2, self.api_hands_views_over), (12, self.worker_works),
+            (8, self.beat_ticks), (6, self.time_passes), (3, self.reader_reads), (1, self.somebody_dies),
+            (1, self.late_charges_arrive),
+            (0.3, self.redis_is_flushed),
+        ):  # fmt: skip
+            simulation.actor(act.__name__, act, weight)
+
+    def market(self, life: Life) -> Market:
+        return in_memory_market(
+            life.clock,
+            memory=self.memory,
+            store=life.seams.store(self._tamper(self.memory)),
+            ids=self.simulation.ids,
+            gateway=life.seams.port("gateway", self.gateway),
+        )
+
+    def _open(self) -> None:
+        """People, and shelves with little on them, before anything goes wrong."""
+        market = in_memory_market(self.simulation.clock, memory=self.memory, ids=self.simulation.ids)
+        names = ("sam", "sue", "bea", "bob", "ben")
+        people = [
+            one([outcome]).id
+            for outcome in market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password") for name in names])
+        ]
+        self.sellers, self.buyers = people[:2], people[2:]
+        market.pricing.adopt([AdoptPolicy(seller, "Keep a month of stock") for seller in self.sellers])
+        self.opened = {
+            one([outcome]).product.id: stock
+            for stock, outcome in zip(
+                (3, 6, 12),
+                market.catalog.list_products(
+                    [
+                        ListProduct(self.sellers[number % 2], CategoryId(1), "Tea pot", Money(1000, "USD"), stock)
+                        for number, stock in enumerate((3, 6, 12))
+                    ]
+                ),
+                strict=True,
+            )
+        }
+        self.products = list(self.opened)
+        self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
+        self.simulation.clock.advance(days=8)
+
+    # --- buyers
+
+    def buyer_orders(self) -> None:
+        chosen = self.random.sample(self.products, self.random.randint(1, 2))
+        lines = [WantedLine(p, self.random.randint(1, 3), self.random.choice([None, None, 1000, 1010])) for p in chosen]
+        key = f"key {len(self.requests)}" if self.random.random() < 0.7 else None
+        request = Request(self.random.choice(self.buyers), lines, key)
+        self.requests.append(request)
+        self.requests_under_way.publish(request)
+
+    def buyer_asks_again(self) -> None:
+        again = [request for request in self.requests if request.key is not None and not request.answers]
+        # Now and then although they were answered: the answer has to be the same.
+        if again or self.requests:
+            request = self.random.choice(again or self.requests)
+            if request.key is not None:
+                self.requests_under_way.publish(request)
+
+    def api_takes_orders(self) -> None:
+        """What the batcher does: take what is waiting, run it, answer."""
+        batch: list[tuple[Request, PlaceOrder]] = []
+        while len(batch) < BATCH and (request := self.requests_under_way.take()) is not None:
+            batch.append((request, self._command(request)))
+        if not batch:
+            return
+
+        def place(api: Api) -> list[Order | Replayed | MarketError]:
+            outcomes = api.market.ordering.place([command for _, command in batch])
+            if any(isinstance(outcome, Order) for outcome in outcomes):
+                api.wakeups.orders_placed()
+            return outcomes
+
+        try:
+            outcomes = self.random.choice(self.apis).do(place)
+        except (ProcessDied, Unavailable):
+            return
+        for (request, _), outcome in zip(batch, outcomes, strict=True):
+            if self.random.random() < 0.9:
+                self._answer(request, outcome)
+
+    def _command(self, request: Request) -> PlaceOrder:
+        command = self.simulation.ids.command()
+        request.commands.add(command)
+        key = request.key and IdempotencyKey(request.key, request.key.encode(), lambda order: b"%d" % order.id)
+        return PlaceOrder(command, request.owner, request.lines, key or None)
+
+    def _answer(self, request: Request, outcome: Order | Replayed | MarketError) -> None:
+        match outcome:
+            case Order():
+                request.answers.append(outcome.id)
+            case Replayed():
+                request.answers.append(OrderId(int(outcome.body)))
+            case _:
+                request.answers.append(outcome)
+        self.simulation.note(f"answer {request.answers[-1]!r}")
+
+    def buyer_pays(self) -> None:
+        for order_id, outcome in self._of_some_orders(
+            lambda api, known: api.market.payments.pay(
+                [PayOrder(o, owner, self.random.choice(["card", "card", "card", DECLINED])) for o, owner in known]
+            )
+        ):
+            if isinstance(outcome, Order):
+                self.told_paid.add(order_id)
+
+    def buyer_cancels(self) -> None:
+        for order_id, outcome in self._of_some_orders(
+            lambda api, known: api.market.ordering.cancel([CancelOrder(o, owner) for o, owner in known])
+        ):
+            if isinstance(outcome, Order):
+                self.told_cancelled.add(order_id)
+
+    def _of_some_orders(
+        self, act: Callable[[Api, Sequence[tuple[OrderId, AccountId]]], Sequence[Order | MarketError]]
+    ) -> Iterable[tuple[OrderId, Order | MarketError]]:
+        known = self.known_orders()
+        if not known:
+            return []
+        # The latest are those that something can still be done with.
+        some = [known[-1 - min(int(self.random.expovariate(0.3)), len(known) - 1)] for _ in range(2)]
+        try:
+            outcomes = self.random.choice(self.apis).do(lambda api: act(api, some))
+        except (ProcessDied, Unavailable):
+            return []
+        self.simulation.note(f"outcomes {[getattr(outcome, 'status', outcome) for outcome in outcomes]}")
+        return list(zip((order_id for order_id, _ in some), outcomes, strict=True))
+
+    def known_orders(self) -> list[tuple[OrderId, AccountId]]:
+        """What buyers have been told of, in the order of asking."""
+        return [(answer, r.owner) for r in self.requests for answer in r.answers[:1] if isinstance(answer, int)]
+
+    def buyer_looks(self) -> None:
+        self.viewed += 1
+        product = self.random.choice(self.products)
+        self.random.choice(self.apis).do(lambda api: api.views.viewed(product))
+
+    # --- sellers
+
+    def seller_refunds(self) -> None:
+        paid = sorted(self.told_paid)
+        if not paid:
+            return
+        unanswered = [refund for refund in self.refunds if refund.made is None]
+        if unanswered and self.random.random() < 0.7:
+            refund = self.random.choice(unanswered)
+        else:
+            order = self.memory.tables.orders.get(self.random.choice(paid))
+            assert order is not None
+            line = self.random.choice(order.lines)
+            part = RefundLine(line.product_id, self.random.randint(1, 2))
+            refund = GivingBack(
+                order.id, line.seller_id, part, f"refund {len(self.refunds)}", self.random.random() < 0.5
+            )
+            self.refunds.append(refund)
+        key = IdempotencyKey(refund.key, refund.key.encode(), lambda order: b"%d" % order.id)
+        command = RefundOrder(refund.order_id, refund.owner, [refund.line], restock=refund.restock, idempotency=key)
+        try:
+            (outcome,) = self.random.choice(self.apis).do(lambda api: api.market.ordering.refund([command]))
+        except (ProcessDied, Unavailable):
+            return
+        # An answer that got lost is asked for again, and a refusal of a refund that was made would be one too many.
+        if self.random.random() < 0.9:
+            assert refund.made in {None, not isinstance(outcome, MarketError)}
+            refund.made = not isinstance(outcome, MarketError)
+
+    def seller_counts(self) -> None:
+        product = self.random.choice(self.products)
+        stock = self.memory.tables.stock.get(product)
+        assert stock is not None
+        command = self.random.choice(
+            [
+                AdjustStock(product, self.owners[product], delta=self.random.randint(-2, 4)),
+                AdjustStock(product, self.owners[product], available=5),
+                AdjustStock(product, self.owners[product], available=8, expected=stock.available),
+            ]
+        )
+        self.adjustments += 1
+        try:
+            (outcome,) = self.random.choice(self.apis).do(lambda api: api.market.catalog.adjust_stock([command]))
+        except (ProcessDied, Unavailable):
+            return
+        if isinstance(outcome, Stock):
+            self.adjusted += 1
+
+    def seller_prices(self) -> None:
+        product = self.random.choice(self.products)
+        price = Money(self.random.choice([900, 1000, 1010]), "USD")
+        command = EditProduct(product, self.owners[product], {"price": price})
+        self._quietly(lambda api: api.market.catalog.edit_products([command]))
+
+    def repricing(self) -> None:
+        self._quietly(lambda api: api.market.pricing.reprice())
+
+    def _quietly(self, work: Callable[[Api], object]) -> None:
+        with suppress(ProcessDied, Unavailable):
+            self.random.choice(self.apis).do(work)
+
+    # --- what runs in the background
+
+    def api_hands_views_over(self) -> None:
+        def push(api: Api) -> None:
+            for product, count in api.views.drain().items():
+                for _ in range(count):
+                    self.redis.views.viewed(product)
+
+        self.random.choice(self.apis).do(push)
+
+    def beat_ticks(self) -> None:
+        self.messages.publish(self.random.choice(TASKS).name)
+
+    def worker_works(self) -> None:
+        message = self.messages.take()
+        if message is None:
+            return
+        self.simulation.note(message)
+        (task,) = (task for task in TASKS if task.name == message)
+        try:
+            self.random.choice(self.workers).do(partial(_work, task))
+        except (ProcessDied, Unavailable):
+            # Acknowledged late: another gets it.
+            self.messages.publish(message)
+
+    def time_passes(self) -> None:
+        self.simulation.clock.advance(seconds=self.random.choice(PAUSES))
+
+    def reader_reads(self) -> None:
+        """Somebody who follows the feed, and would miss what appears behind their back."""
+        with self._read.begin() as tx:
+            self.feed += tx.events.numbered_after(len(self.feed), 10)
+
+    def somebody_dies(self) -> None:
+        kill = self.random.choice([process.kill for process in self.apis] + [process.kill for process in self.workers])
+        kill()
+
+    def late_charges_arrive(self) -> None:
+        self.gateway.arrive()
+
+    def redis_is_flushed(self) -> None:
+        self.redis.flush()
+
+    # --- the end
+
+    def settle(self) -> None:
+        """Nothing goes wrong any more: what is under way arrives, and the background works until nothing is left."""
+        self.simulation.calm()
+        while self.requests_under_way.under_way:
+            self.api_takes_orders()
+        for request in self.requests:
+            if request.key is not None and not any(isinstance(answer, int) for answer in request.answers):
+                self.requests_under_way.under_way.append(request)
+                self.api_takes_orders()
+        for hour in range(5):
+            if hour == 2:
+                # Their orders have given up waiting by now.
+                self.gateway.arrive()
+            for task in TASKS:
+                self.workers[0].do(partial(_work, task))
+            self.simulation.clock.advance(hours=1)
+        self.reader_reads_all()
+
+    def reader_reads_all(self) -> None:
+        with self._read.begin() as tx:
+            self.feed += tx.events.numbered_after(len(self.feed), 1_000_000)
+
+
+def _work(task: Task, worker: Worker) -> None:
+    task.job(worker.jobs)
