@@ -1,14 +1,14 @@
 """The program that `up` runs for each of its processes: `python -P -m entrypoints.child OWNER NAME [HOST PORT]`."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import sys
 from importlib import import_module
 
-_PR_SET_PDEATHSIG = 1
+from entrypoints.orphans import end_with
+
 _CHANNEL = 0
 """Standard input: settings come in, a word goes back."""
 
@@ -20,7 +20,8 @@ _MODULES = {
 
 
 def main(owner: int, name: str, *address: str) -> None:
-    _end_with(owner)
+    # It drains when its owner dies.
+    end_with(owner, signal.SIGTERM)
     # What takes longest comes first: the servers that the settings name may still be starting.
     for module in _MODULES[name]:
         import_module(module)
@@ -42,14 +43,6 @@ def main(owner: int, name: str, *address: str) -> None:
             from entrypoints.beat import run_beat
 
             run_beat(chosen)
-
-
-def _end_with(owner: int) -> None:
-    """Drain and end when the owner dies, be it by `kill -9`, which it cannot pass on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != owner:  # it died before it could be watched
-        sys.exit(1)
 
 
 def _receive_settings() -> None:

@@ -1,6 +1,8 @@
 """The HTTP API as a process: Granian, which drains on SIGTERM."""
 
 import logging
+import signal
+from queue import SimpleQueue
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -9,6 +11,7 @@ from granian.server import Server
 
 from entrypoints import logs
 from entrypoints.listening import reserved
+from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
 
 DRAIN_SECONDS: Final = 20
@@ -48,7 +51,31 @@ def serve_on(settings: Settings, host: str, port: int, workers: int) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
     )
+    server.main_loop_interrupt = _Interrupt()
+    # Else a server that is killed leaves workers on its port, which go on answering.
+    tie_forks(signal.SIGTERM)
     # After the server's own configuration of logging, which it applies when it is made.
     logs.configure(settings, "api")
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
+
+
+class _Interrupt:
+    """In place of the `threading.Event` that wakes Granian's main loop.
+
+    An event has a lock, and the signal handler that sets it may interrupt another that does, or the loop while it
+    begins to wait: then it waits for ever. A `SimpleQueue` may be put to from anywhere. The loop looks at its own flags
+    whenever it wakes up, so waking it once too often does no harm.
+    """
+
+    def __init__(self) -> None:
+        self._set: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._set.put(None)
+
+    def wait(self) -> None:
+        self._set.get()
+
+    def clear(self) -> None:
+        """Waiting has taken it already."""

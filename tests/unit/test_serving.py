@@ -1,0 +1,30 @@
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from entrypoints.serve import _Interrupt
+
+
+@pytest.fixture
+def interrupted() -> Iterator[_Interrupt]:
+    """Set by a signal handler many thousand times a second."""
+    interrupt = _Interrupt()
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        interrupt.set()
+
+    before = signal.signal(signal.SIGALRM, hear)
+    signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.00002)
+    yield interrupt
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_may_come_at_any_moment(interrupted: _Interrupt) -> None:
+    """A `threading.Event` in its place hangs here."""
+    for _ in range(5_000):
+        interrupted.wait()
+        interrupted.set()
+        interrupted.clear()
