@@ -51,7 +51,7 @@ def serve_on(settings: Settings, host: str, port: int, workers: int) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
     )
-    server.main_loop_interrupt = _Interrupt()
+    server.main_loop_interrupt = _Interrupt()  # type: ignore[assignment]  # has what the loop uses of an event
     # Else a server that is killed leaves workers on its port, which go on answering.
     tie_forks(signal.SIGTERM)
     # After the server's own configuration of logging, which it applies when it is made.

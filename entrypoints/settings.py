@@ -125,6 +125,9 @@ class Settings:
     )
     login_window_seconds: int = _setting(300, "The window of `LOGIN_ATTEMPTS`.", validator=_positive)
     worker_concurrency: int = _setting(2, "Processes of one Celery worker.", validator=_positive)
+    stall_seconds: int = _setting(
+        30, "An order that a worker leaves undecided for so long makes it start again.", validator=_positive
+    )
     log_level: str = _setting(
         "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_one_of("DEBUG", "INFO", "WARNING", "ERROR")
     )

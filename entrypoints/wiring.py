@@ -63,9 +63,12 @@ class Engine:
         self.database.dispose()
 
 
-def wire(settings: Settings, process: str = "command") -> Engine:
-    """Build everything; nothing connects before it is used. `process` is what its fail-points know it by."""
-    database = database_engine(settings.database_url, pool_size=settings.database_pool_size)
+def wire(settings: Settings, process: str = "command", session: str = "scalecommerce") -> Engine:
+    """Build everything; nothing connects before it is used.
+
+    `process` is what its fail-points know it by, `session` what PostgreSQL shows of its connections.
+    """
+    database = database_engine(settings.database_url, pool_size=settings.database_pool_size, application_name=session)
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     store: Store = PostgresStore(database)
@@ -121,12 +124,12 @@ def wire(settings: Settings, process: str = "command") -> Engine:
     )
 
 
-def worker_application(settings: Settings) -> Celery:
+def worker_application(settings: Settings, session: str) -> Celery:
     """Celery's application; each process that runs a task wires an engine of its own, after the fork."""
 
     @cache
     def jobs() -> Jobs:
-        engine = wire(settings, "worker")
+        engine = wire(settings, "worker", session)
         return Jobs(engine.market, engine.views, engine.wakeups.answered)
 
     return application(settings.redis_url, jobs)

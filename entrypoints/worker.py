@@ -1,30 +1,76 @@
 """The Celery worker as a process; SIGTERM lets the task in hand finish."""
 
+import os
+import signal
 import socket
 from collections.abc import Callable
+from typing import Any, Final
 
 from celery.signals import worker_ready
+from celery.worker.state import total_count
+from redis import Redis
 
+from adapters.db.backlog import backlog
+from adapters.db.engine import database_engine
+from adapters.redis.stalls import RedisStalls
+from adapters.tasks.broker import connected
+from adapters.tasks.schedule import DECIDE
+from adapters.tasks.wakeups import ask_for_decisions
 from entrypoints import logs
+from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
+from entrypoints.watchdog import Seen, Stall, Watchdog
 from entrypoints.wiring import worker_application
+
+STALLED: Final = 75
+"""The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
 
 
 def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
     """Work until a signal ends it; `on_ready` is called when the first task can come."""
+    host = socket.gethostname()
+    session = f"scalecommerce worker {os.getpid()} {host}"[:63]  # PostgreSQL cuts a name there
 
     def tell(**_sent: object) -> None:
+        watchdog.start()
         on_ready()
 
     worker_ready.connect(tell, weak=False)
     logs.configure(settings, "worker")
-    app = worker_application(settings)
+    # A stopped or busy child hears of nothing else.
+    tie_forks(signal.SIGKILL)
+    app = worker_application(settings, session)
     worker = app.Worker(
-        hostname=f"scalecommerce@{socket.gethostname()}",
+        hostname=f"scalecommerce@{host}",
         concurrency=settings.worker_concurrency,
         loglevel=settings.log_level,
         # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
         without_gossip=True,
         without_mingle=True,
     )
+    watchdog = _watchdog(settings, worker, session, host)
     worker.start()
+
+
+def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:
+    database = database_engine(settings.database_url, pool_size=1, application_name="scalecommerce watchdog")
+    stalls = RedisStalls(Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=1), host)
+
+    messages = connected(settings.redis_url)
+
+    def look() -> Seen:
+        stalls.ping()
+        return Seen(backlog(database), total_count[DECIDE])
+
+    def end() -> None:
+        for process in worker.pool.info["processes"]:
+            os.kill(process, signal.SIGKILL)
+        os._exit(STALLED)
+
+    return Watchdog(
+        Stall(settings.stall_seconds, session),
+        look=look,
+        memory=stalls,
+        nudge=lambda: ask_for_decisions(messages),
+        end=end,
+    )

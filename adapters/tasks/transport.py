@@ -17,22 +17,22 @@ logger = logging.getLogger(__name__)
 _NO_MESSAGE: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
-class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(redis.Channel):
     def _brpop_read(self, **options: object) -> bool:
         try:
-            return bool(super()._brpop_read(**options))
+            return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
         except _NO_MESSAGE:
             # Redis has given it out already: it does not come again.
             logger.exception("what stood in the queue is not JSON: dropped")
             raise Empty from None
 
 
-class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+class Transport(redis.Transport):
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
-            super()._deliver(message, queue)
+            super()._deliver(message, queue)  # type: ignore[no-untyped-call]
         except _NO_MESSAGE:
             logger.exception("what stood in the queue is no message: dropped")
             self._drop(message)

@@ -8,13 +8,22 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from adapters.tasks.schedule import DECIDE
+from adapters.tasks.schedule import DECIDE, PATIENCE
+from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 WAKEUP_KEY: Final = "scalecommerce:wakeup"
 WAKEUP_MILLISECONDS: Final = 1_000
 """A wake-up that nobody answered by then was lost; the next order sends another."""
+
+
+def ask_for_decisions(app: Celery) -> None:
+    """Send what beat sends; raise `Unavailable`."""
+    try:
+        app.send_task(DECIDE, retry=False, expires=PATIENCE.total_seconds())
+    except (RedisError, OperationalError, OSError) as error:
+        raise Unavailable("Redis does not answer.") from error
 
 
 class CeleryWakeups:
