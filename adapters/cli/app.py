@@ -7,6 +7,7 @@ import typer
 
 from adapters.cli import (
     administration,
+    events,
     exporting,
     importing,
     repricing,
@@ -62,3 +63,4 @@ app.command(rich_help_panel=CARE)(administration.settings)
 app.command(rich_help_panel=CARE)(administration.createsuperuser)
 app.command(rich_help_panel=CARE)(repricing.reprice)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
+app.add_typer(events.app, name="events", rich_help_panel=CARE)

@@ -45,6 +45,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     404: "It does not exist, or not for this caller.",
     406: "The Accept header leaves no room for application/json.",
     409: "The state of the resource does not allow this.",
+    410: "It was there and is not kept any more.",
     412: "Somebody edited the resource since it was read.",
     413: "The body is longer than 1 MiB.",
     415: "The body is not application/json.",

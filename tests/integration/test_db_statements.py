@@ -136,6 +136,8 @@ READS: dict[str, tuple[int, Read]] = {
     "search by words": (1, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
     "search by spelling": (3, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
+    "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
+    "events of an account": (2, lambda s, n: s.queries.feed(None, n, s.people[0]).events),
     "codes": (1, lambda s, n: s.queries.by_sku(s.people[0], [f"SKU-{40 * k}" for k in range(1, n + 1)])),
 }
 
@@ -262,7 +264,7 @@ def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
             continue
         with shop.engine.connect() as connection:
             (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
-        for node in _nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]):
+        for node in nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]):
             used.add(node.get("Index Name", ""))
             if node["Node Type"] == "Seq Scan":
                 scanned.add(node["Relation Name"])
@@ -271,7 +273,7 @@ def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
     assert not scanned & BIG - {"accounts"}
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
-        yield from _nodes(part)
+        yield from nodes(part)

@@ -1,0 +1,79 @@
+"""`events tail`: the feed, for operators."""
+
+import json
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from adapters.cli.failures import Interrupted
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.runtime import Runtime
+from scalecommerce_core.queries import EventQueries, FeedEvent
+
+NEWEST: Final = 20
+PAGE: Final = 1_000
+PAUSE: Final = 0.5
+"""Seconds between looks at a feed that is followed."""
+
+app = typer.Typer(no_args_is_help=True, help="Watch what happens.")
+
+
+@app.command()
+def tail(
+    ctx: typer.Context,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", min=0, help=f"Begin behind this number; else with the newest {NEWEST}.", metavar="SEQ"),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.", show_default=False)
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of the market, oldest first: all of them, as staff see them.
+
+    One event per line: number, time, topic and data; with --json one object per line. Numbers have no gaps. An
+    event gets its number about a second after it happened, and is kept for `EVENT_RETENTION_DAYS`.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        queries = opened.market.queries
+        place = _newest(queries) if after is None else after
+        try:
+            while True:
+                page = queries.feed(place, PAGE, None)
+                for event in page.events:
+                    _print(_document(event) if as_json else _line(event))
+                place = page.next_after
+                if not page.events:
+                    if not follow:
+                        return
+                    time.sleep(PAUSE)
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"Go on with --after {place}.") from error
+
+
+def _newest(queries: EventQueries) -> int:
+    """The place behind which the newest events are; numbers are dense, so it can be reckoned."""
+    page = queries.feed(None, 1, None)
+    oldest = page.events[0].seq - 1 if page.events else page.last
+    return max(oldest, page.last - NEWEST)
+
+
+def _document(event: FeedEvent) -> str:
+    document: dict[str, Any] = {
+        "seq": event.seq, "topic": event.topic, "at": event.at.isoformat(), "data": event.data,
+    }  # fmt: skip
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _line(event: FeedEvent) -> str:
+    return f"{event.seq:>10}  {event.at:%Y-%m-%d %H:%M:%S}  {event.topic:<18}  {json.dumps(event.data)}"
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
