@@ -24,12 +24,13 @@ POLL_SECONDS: Final = (0.1, 0.2, 0.4, 1.0)
 """Pauses between looks at a feed that somebody waits for; the last one repeats. Numbers come about once a second."""
 
 
+EventNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class FeedQuery(msgspec.Struct, frozen=True):
     after: Annotated[
-        int | None,
+        EventNumber | None,
         msgspec.Meta(
-            ge=0,
-            le=2**63 - 1,
             description="The number of the last event you have seen: `next_after` of the page before. Without it the"
             " feed begins with the oldest event that is kept.",
         ),

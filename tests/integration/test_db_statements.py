@@ -32,10 +32,17 @@ WORDS = (
     "shoe", "winter", "jacket", "leather", "bag", "чайник", "лампа", "стул", "беспроводные", "наушники", "ботинки",
 )  # fmt: skip
 
+EVENTS = """
+INSERT INTO outbox (topic, at, audience, payload)
+SELECT 'order.placed', orders.created_at, buyer_id || array_agg(DISTINCT seller_id), jsonb_build_object(
+    'order_id', orders.id, 'buyer_id', buyer_id, 'status', status, 'seller_ids', array_agg(DISTINCT seller_id))
+FROM orders JOIN order_lines ON order_id = orders.id GROUP BY orders.id ORDER BY orders.id
+"""
+
 
 @frozen
 class Shop:
-    """Twenty thousand products and orders, spread evenly; some orders are still CREATED or PENDING."""
+    """Twenty thousand products, orders and events, spread evenly; some orders are still CREATED or PENDING."""
 
     engine: Engine
     people: list[AccountId]
@@ -63,6 +70,11 @@ def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
         tx.stock.add([Stock.opened(id_, 100, NOW) for id_ in products])
         orders = list(tx.orders.next_ids(ORDERS))
         tx.orders.add([_order(id_, people, products) for id_ in orders])
+    with engine.begin() as connection:
+        connection.execute(text(EVENTS))
+    with store.begin() as tx:
+        # A part of them is still to be numbered.
+        tx.events.number(ORDERS - 2_000)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     yield Shop(engine, people, products, orders)
@@ -247,9 +259,18 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
         {"orders_command_id_key"},
     ),
     "log-in": (_in_transaction(lambda tx, _: tx.accounts.by_email(["person-7@example.com"])), {"accounts_email_key"}),
+    "numbering": (_in_transaction(lambda tx, _: tx.events.number(100)), {"outbox_pk"}),
+    "a consumer": (_in_transaction(lambda tx, _: tx.events.numbered_after(0, 20)), {"events_pk"}),
+    "forgetting": (
+        _in_transaction(lambda tx, _: tx.events.forget(NOW + 1000 * SECOND, 20)),
+        {"events_pk", "event_audience_pk"},
+    ),
+    "lines of events": (lambda shop: shop.queries.told(range(LAST, LAST + 20), None), {"events_pk", "order_lines_pk"}),
     "signals": (_in_transaction(_signals), {"order_lines_product_id_idx", "price_history_pk", "stock_pk"}),
 }
-BIG = {"products", "orders", "order_lines", "stock", "price_history", "accounts"}
+BIG = {
+    "products", "orders", "order_lines", "stock", "price_history", "accounts", "outbox", "events", "event_audience",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOT)

@@ -84,9 +84,14 @@ _FORGET: Final = text(
         DELETE FROM events WHERE seq <= (SELECT upto FROM cut)
         RETURNING seq, audience
     ), unshown AS (
-        DELETE FROM event_audience
-        USING (SELECT DISTINCT account_id, seq FROM gone, unnest(audience) AS account_id) AS was
-        WHERE event_audience.account_id = was.account_id AND event_audience.seq = was.seq
+        -- Row by row through the key, whatever the planner thinks of the number of rows: it would scan the table.
+        DELETE FROM event_audience WHERE ctid = ANY (ARRAY(
+            SELECT place
+            FROM gone, unnest(audience) AS account, LATERAL (
+                SELECT ctid AS place FROM event_audience AS was
+                WHERE was.account_id = account AND was.seq = gone.seq OFFSET 0
+            ) AS found
+        ))
     ), noted AS (
         UPDATE event_counter SET forgotten = greatest(forgotten, upto) FROM cut WHERE upto IS NOT NULL
     )
