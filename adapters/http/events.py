@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
+from attrs import evolve
 from starlette.responses import Response
 
 from adapters.http.auth import Access
@@ -19,6 +20,7 @@ MAX_LIMIT: Final = 1_000
 WAIT: Final = Header(
     "Prefer", f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is."
 )
+WAITED: Final = evolve(PREFERENCE_APPLIED, always=False)
 
 POLL_SECONDS: Final = (0.1, 0.2, 0.4, 1.0)
 """Pauses between looks at a feed that somebody waits for; the last one repeats. Numbers come about once a second."""
@@ -82,7 +84,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
             " `after` is older.",
             handler=read_events,
-            answers={200: Answer(FeedDocument, "Events behind `after`, oldest first.", [PREFERENCE_APPLIED])},
+            answers={200: Answer(FeedDocument, "Events behind `after`, oldest first.", [WAITED])},
             tag="Events",
             query=FeedQuery,
             access=Access.ACCOUNT,

@@ -288,4 +288,4 @@ def _problem(status: int, schemas: _Schemas) -> Json:
 
 
 def _response_header(header: Header) -> Json:
-    return {"description": header.description, "required": True, "schema": dict(header.schema)}
+    return {"description": header.description, "required": header.always, "schema": dict(header.schema)}

@@ -54,6 +54,8 @@ class Header:
     name: str
     description: str
     schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
+    always: bool = True
+    """Of an answer: whether it has this header each time."""
 
 
 @frozen
