@@ -136,7 +136,9 @@ class OrderRepository(Protocol):
 
     def next_ids(self, count: int) -> Sequence[OrderId]: ...
 
-    def add(self, orders: Collection[Order]) -> None: ...
+    def add(self, orders: Collection[Order]) -> None:
+        """Raise `Duplicate("command_id")`."""
+        ...
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
         """In id order."""

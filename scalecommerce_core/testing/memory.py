@@ -84,6 +84,12 @@ class Table(Generic[K, V]):
     def rollback(self) -> None:
         self._draft.clear()
 
+    def committed(self) -> "Table[K, V]":
+        """The same rows without any draft."""
+        view = Table[K, V](self._copy)
+        view._rows = self._rows
+        return view
+
 
 class Log(Generic[V]):
     """An append-only table."""
@@ -104,6 +110,12 @@ class Log(Generic[V]):
 
     def rollback(self) -> None:
         self._draft = []
+
+    def committed(self) -> "Log[V]":
+        """The same rows without any draft."""
+        view = Log[V]()
+        view.rows = self.rows
+        return view
 
 
 @define
@@ -158,6 +170,11 @@ class Tables:
 
     def parts(self) -> list["Table[Any, Any] | Log[Any]"]:
         return [getattr(self, attribute.name) for attribute in fields(Tables)]
+
+    def committed(self) -> "Tables":
+        """What readers see who take no part in the transaction in flight."""
+        committed: dict[str, Any] = {each.name: getattr(self, each.name).committed() for each in fields(Tables)}
+        return Tables(**committed)
 
 
 class MemoryStore:
@@ -363,12 +380,16 @@ class _Orders:
         return [OrderId(number) for number in self._numbers("orders", count)]
 
     def add(self, orders: Collection[Order]) -> None:
+        taken = {order.command_id for order in self._tables.orders.all()}
+        if len(taken.union(order.command_id for order in orders)) < len(taken) + len(orders):
+            raise Duplicate("command_id")
+        self.save(orders)
+
+    def save(self, orders: Collection[Order]) -> None:
         for order in orders:
             self._tables.refunds.append(order.refunds)
             self._tables.events.append(order.events)
             self._tables.orders.put(order.id, order)
-
-    save = add
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
         return self._tables.orders.some(sorted(ids))

@@ -57,7 +57,7 @@ class MemoryQueries:
     """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
-        self._tables = store.tables
+        self._tables = store.tables.committed()
         self._currency = currency
 
     # --- accounts

@@ -41,5 +41,13 @@ def test_the_readme_example_runs_and_prints_what_it_says(capsys: pytest.CaptureF
     assert len(example.strip().splitlines()) < 20
 
 
+def test_the_example_of_a_simulation_runs_and_can_fail() -> None:
+    page = (ROOT / "docs/library.md").read_text().partition("## A simulation of your own")[2]
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "library.md", "exec"), {})  # noqa: S102 - it is ours
+    with pytest.raises(AssertionError):
+        exec(compile(example.replace("min(3, ", "min(2, "), "library.md", "exec"), {})  # noqa: S102
+
+
 def _readme() -> str:
     return (ROOT / "README.md").read_text()

@@ -4,9 +4,12 @@ import threading
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+from attrs import evolve
+
 from scalecommerce_core.domain.identifiers import CommandId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderOrigin, OrderStatus, RefundLine, Shortfall
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed
 from scalecommerce_core.testing.contracts.transactions import together
 
@@ -26,6 +29,19 @@ class OrdersContract:
             assert tx.orders.lock([*ids[::-1], OrderId(10**30)]) == orders
             assert list(tx.orders.lock(ids[::-1])) == list(ids)
             assert tx.orders.lock([]) == {}
+
+    def test_a_command_makes_one_order(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        with store.begin() as tx:
+            first, second = tx.orders.next_ids(2)
+            order = placed(tx, first, buyer, {product: 1})
+            tx.orders.add([order])
+        with pytest.raises(Duplicate) as refused, store.begin() as tx:
+            tx.orders.add([evolve(order, id=second)])
+        assert refused.value.field == "command_id"
+        with store.begin() as tx:
+            assert list(tx.orders.lock([first, second])) == [first]
 
     def test_every_state_is_saved(self, store: Store) -> None:
         stage = Stage(store)

@@ -13,6 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Duplicate, Transaction
 from scalecommerce_core.testing import MemoryStore
+from scalecommerce_core.testing.failpoints import Crash
 from tests.unit.core.shop import Shop, line, usd
 
 
@@ -44,6 +45,26 @@ def test_a_rollback_leaves_no_trace(shop: Shop, seller: Account, buyer: Account)
         assert tx.products.offers([tea])[tea].price == usd("11.00")
         raise Bang
     assert state(shop) == before
+
+
+def test_queries_see_what_is_committed(shop: Shop, seller: Account) -> None:
+    tea = shop.list(seller, stock=5)
+    with shop.store.begin() as tx:
+        stock = tx.stock.lock([tea])[tea]
+        stock.adjust(2, shop.clock.now())
+        tx.stock.save([stock])
+        assert shop.queries.products([tea])[tea].stock == 5
+    assert shop.queries.products([tea])[tea].stock == 7
+
+
+def test_who_dies_within_a_transaction_leaves_no_trace(shop: Shop) -> None:
+    before = state(shop)
+    with suppress(Crash), shop.store.begin() as tx:
+        tx.categories.add([("Tea", "tea")])
+        raise Crash("between two effects")
+    assert state(shop) == before
+    with shop.store.begin() as tx:
+        assert "tea" not in {category.slug for category in tx.categories.all()}
 
 
 def test_numbers_of_a_rolled_back_transaction_are_gone(shop: Shop) -> None:

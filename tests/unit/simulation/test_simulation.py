@@ -16,7 +16,7 @@ from attrs import evolve
 from scalecommerce_core.domain.errors import BooksDoNotBalance
 from scalecommerce_core.domain.payment import Declined, Payment
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import NumberedEvent, Store, Transaction
+from scalecommerce_core.ports import Duplicate, NumberedEvent, Store, Transaction
 from scalecommerce_core.testing import MemoryGateway, MemoryStore
 from scalecommerce_core.testing.simulation import Simulation, explore
 from tests.unit.core.tampering import TamperedStore, with_repository
@@ -198,7 +198,7 @@ def _sold_without_a_ledger(memory: MemoryStore) -> Store:
     ],
 )
 def test_a_broken_store_is_found(broken: Tamper) -> None:
-    with pytest.raises((AssertionError, BooksDoNotBalance)) as caught:
+    with pytest.raises((AssertionError, BooksDoNotBalance, Duplicate)) as caught:
         explore(range(200), lambda simulation: run(simulation, broken))
     assert "This was seed" in caught.value.__notes__[0]
 

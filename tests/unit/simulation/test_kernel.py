@@ -1,0 +1,114 @@
+"""The simulation itself: what a death takes along, who goes on when, and what becomes of messages."""
+
+from datetime import timedelta
+
+import pytest
+
+from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
+from scalecommerce_core.testing import MemoryStore
+from scalecommerce_core.testing.failpoints import Crash
+from scalecommerce_core.testing.simulation import NO_FAULTS, Broker, Faults, Life, ProcessDied, Simulation
+
+
+def only(**faults: float) -> Faults:
+    return Faults(**{"crash": 0, "aborted": 0, "connection_lost": 0, "interleaved": 0, **faults}, skew=timedelta())
+
+
+class Memory:
+    """Of a process: a list that nobody stores, and a store."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.notes: list[str] = []
+        self.store = life.seams.store(MemoryStore())
+
+    def work(self) -> None:
+        with self.store.begin() as tx:
+            tx.categories.all()
+
+
+def test_a_death_takes_the_memory_along() -> None:
+    process = Simulation(1, NO_FAULTS).process("server", Memory)
+    process.do(lambda memory: memory.notes.append("first"))
+    assert process.do(lambda memory: memory.notes) == ["first"]
+    process.kill()
+    assert process.do(lambda memory: memory.notes) == []
+    assert process.do(lambda memory: memory.life.name) == "server#2"
+
+
+def test_who_crashes_does_not_answer() -> None:
+    process = Simulation(1, only(crash=1)).process("server", Memory)
+    with pytest.raises(ProcessDied, match="server died"):
+        process.do(Memory.work)
+
+
+@pytest.mark.parametrize(
+    ("faults", "error"), [(only(aborted=1), TransactionAborted), (only(connection_lost=1), ConnectionLost)]
+)
+def test_the_store_fails(faults: Faults, error: type[Exception]) -> None:
+    simulation = Simulation(1, faults)
+    process = simulation.process("server", Memory)
+    with pytest.raises(error):
+        process.do(Memory.work)
+    simulation.calm()
+    process.do(Memory.work)
+
+
+def test_others_go_on_before_who_is_interrupted_and_a_killed_one_does_not_go_on_at_all() -> None:
+    simulation = Simulation(1, only(interleaved=1))
+    victim = simulation.process("victim", Memory)
+    seen: list[str] = []
+
+    def kill() -> None:
+        seen.append("killed")
+        victim.kill()
+
+    simulation.actor("killer", kill)
+
+    def work(memory: Memory) -> None:
+        with memory.store.begin():
+            seen.append("began")
+
+    with pytest.raises(ProcessDied):
+        victim.do(work)
+    assert set(seen) == {"killed"}
+
+
+def test_who_is_killed_after_its_last_effect_does_not_answer() -> None:
+    process = Simulation(1, NO_FAULTS).process("server", Memory)
+    with pytest.raises(ProcessDied, match="was killed"):
+        process.do(lambda _memory: process.kill())
+
+
+def test_a_crash_of_nobody_is_not_swallowed() -> None:
+    process = Simulation(1, NO_FAULTS).process("server", Memory)
+
+    def crash(_memory: Memory) -> None:
+        raise Crash("elsewhere")
+
+    with pytest.raises(Crash):
+        process.do(crash)
+
+
+def test_clocks_of_processes_differ() -> None:
+    simulation = Simulation(1, Faults(skew=timedelta(seconds=5)))
+    clocks = [simulation.process(name, lambda life: life.clock).do(lambda clock: clock) for name in ("one", "two")]
+    apart = [abs(clock.now() - simulation.clock.now()) for clock in clocks]
+    assert all(timedelta() < each <= timedelta(seconds=5) for each in apart)
+    assert clocks[0].now() != clocks[1].now()
+
+
+def test_messages_get_lost_doubled_and_reordered() -> None:
+    simulation = Simulation(1)
+    lossy, doubling, plain = (Broker[int](simulation, lost=p, doubled=d) for p, d in ((1, 0), (0, 1), (0, 0)))
+    for number in range(10):
+        for broker in (lossy, doubling, plain):
+            broker.publish(number)
+    assert lossy.take() is None
+    assert doubling.take() is not None
+    assert len(doubling.under_way) == 10
+    taken = [plain.take() for _ in range(10)]
+    assert sorted(filter(None, taken)) == list(range(1, 10))
+    assert taken != sorted(range(10))
+    doubling.flush()
+    assert doubling.take() is None
