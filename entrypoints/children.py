@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +33,12 @@ class Child:
     engine left behind.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, *, expected: Container[int] = ()) -> None:
+        """`expected` are exit statuses of ends that somebody brings about on purpose: no number of them is too many."""
         self.name = name
         self.log = log
         self._arguments = [sys.executable, "-P", "-m", "entrypoints.child", str(os.getpid()), name, *arguments]
+        self._expected = expected
         self._lock_path = log.with_suffix(".lock")
         self._settings: Mapping[str, str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +70,12 @@ class Child:
             self._send(self._settings)
 
     @property
+    def pid(self) -> int | None:
+        """Its process id, which is also that of its session; None while it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
     def is_ready(self) -> bool:
         """Whether it has said so since it was started."""
         if self._channel is None:
@@ -88,6 +96,8 @@ class Child:
                 return None
             # Its own children may be alive, and would go on beside the next ones.
             self.kill()
+            if status in self._expected:
+                return None
             self._deaths = [at for at in self._deaths if at > now - QUICK_SECONDS] + [now]
             if len(self._deaths) >= QUICK_DEATHS:
                 raise CannotRun(

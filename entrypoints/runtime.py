@@ -5,7 +5,7 @@ Imports stand in the methods, so that a command loads what it needs and `--help`
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from attrs import frozen
 
 from adapters.cli.failures import CommandFailed, ExitCode, Failure
 from adapters.cli.runtime import DEFAULT_DATA, OpenMarket, Setting
+from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
 from adapters.embedded.supervision import EmbeddedServerError
 from entrypoints import settings
 from entrypoints.data_directory import DataDirectory
@@ -44,6 +45,11 @@ class Processes:
         from entrypoints.beat import run_beat
 
         run_beat(chosen)
+
+    def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
+        from entrypoints.torture.run import torture
+
+        return torture(options, tell)
 
     def migrate(self, data: Path | None) -> str:
         from adapters.db.migrate import current, upgrade

@@ -14,6 +14,7 @@ from adapters.cli import (
     running,
     seeding,
     stock,
+    torturing,
 )
 from adapters.cli.failures import Commands
 
@@ -64,3 +65,4 @@ app.command(rich_help_panel=CARE)(administration.createsuperuser)
 app.command(rich_help_panel=CARE)(repricing.reprice)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
 app.add_typer(events.app, name="events", rich_help_panel=CARE)
+app.command(rich_help_panel=CARE)(torturing.torture)

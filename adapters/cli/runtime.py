@@ -1,6 +1,6 @@
 """What the commands need from the processes they run in; `entrypoints` brings it as the context object."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from adapters.cli.failures import Failure
+from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
 from scalecommerce_core.ports import Passwords
 from scalecommerce_core.services.market import Market
 
@@ -48,6 +49,10 @@ class Runtime(Protocol):
 
     def beat(self) -> None:
         """Send scheduled messages until a signal."""
+        ...
+
+    def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
+        """Test the engine on processes and data of its own."""
         ...
 
     def migrate(self, data: Path | None) -> str:

@@ -1,0 +1,139 @@
+"""`torture`: the self-test that kills the engine's processes while it takes orders, then checks its books."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from adapters.cli.failures import ExitCode
+from adapters.cli.options import JsonOption
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import notes, output, print_json
+from adapters.cli.torture_report import (
+    TortureOptions,
+    TortureProgress,
+    TortureReport,
+    as_json,
+    settling_sentence,
+    tables,
+)
+
+T = TypeVar("T")
+
+KILLS: Final = 240
+QUICK_KILLS: Final = 14
+SECONDS: Final = 3_600.0
+"""An end in any case: kills come every few seconds."""
+QUICK_SECONDS: Final = 12.0
+
+
+def torture(
+    ctx: typer.Context,
+    *,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Repeats the plan of an earlier run: its kills and what each client does."),
+    ] = None,
+    kills: Annotated[
+        int | None, typer.Option("--kills", min=0, help="Ends the load after so many kills.", show_default=f"{KILLS}")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="Ends the load after so many seconds.", show_default=False)
+    ] = None,
+    buyers: Annotated[int | None, typer.Option("--buyers", min=1, max=200, help="Concurrent buyers.")] = None,
+    products: Annotated[
+        int | None, typer.Option("--products", min=4, max=2_000, help="Products; every fourth is scarce.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"A short form: {QUICK_KILLS} kills within {QUICK_SECONDS:.0f} s.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Work in this new or empty directory, and keep it. Without it, a temporary one that is kept when"
+            " something is found.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json_: JsonOption = False,
+) -> None:
+    """Kill the engine's processes while it takes orders, then prove that its books are right.
+
+    PostgreSQL, Redis, two API processes, a worker and a beat are started for this alone; DATABASE_URL and REDIS_URL
+    are not looked at, all other settings apply. Buyers and sellers order, pay, cancel, refund, reprice and restock
+    over HTTP, while processes are killed by `kill -9`, one after the other and several at once. Then everything is
+    left to settle, and plain SQL compares the database with what clients were told.
+
+    Ctrl-C ends the load and checks what happened so far; a second one ends at once. Exits with 1 when an invariant
+    is broken.
+
+    The seed repeats the plan (which process is killed after which pause, what each client does next), not the
+    moments: how the operating system interleaves real processes cannot be repeated.
+    """
+    runtime: Runtime = ctx.obj
+    options = TortureOptions(
+        seed=secrets.randbelow(1_000_000) if seed is None else seed,
+        kills=_chosen(kills, QUICK_KILLS if quick else KILLS),
+        seconds=_chosen(seconds, QUICK_SECONDS if quick else SECONDS),
+        buyers=_chosen(buyers, 8 if quick else 20),
+        products=_chosen(products, 12 if quick else 40),
+        data=data,
+    )
+    with _progress(options, quiet=as_json_) as told:
+        report = runtime.torture(options, told)
+    if as_json_:
+        print_json(as_json(report))
+    else:
+        _show(report)
+    if not report.holds:
+        raise typer.Exit(ExitCode.PROBLEM)
+    if report.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _chosen(given: T | None, default: T) -> T:
+    return default if given is None else given
+
+
+def _show(report: TortureReport) -> None:
+    for table in tables(report):
+        output().print(table)
+    output().print(settling_sentence(report.settling))
+    if report.holds:
+        output().print("All invariants hold.")
+    else:
+        output().print(
+            f"Broken. The same plan again: scalecommerce torture --seed {report.options.seed}"
+            f" --kills {report.options.kills} --seconds {report.options.seconds:g}"
+            f" --buyers {report.options.buyers} --products {report.options.products}"
+        )
+    if report.kept is not None:
+        output().print(f"Data and logs: {report.kept}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(options: TortureOptions, *, quiet: bool) -> Iterator[Callable[[TortureProgress], None]]:
+    console = notes()
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("kills, {task.fields[orders]:,} orders acknowledged,"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Starting", total=options.kills, orders=0)
+
+        def told(progress: TortureProgress) -> None:
+            bar.update(task, description=progress.phase, completed=progress.kills, orders=progress.orders)
+
+        yield told

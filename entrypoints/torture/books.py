@@ -1,0 +1,383 @@
+"""What must hold when everything has settled: the database against what clients heard, and against itself.
+
+In SQL of its own, so that an error of the engine's code cannot hide itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, LiteralString
+
+import psycopg
+
+from adapters.cli.torture_report import Checked
+from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked
+
+EXAMPLES: Final = 3
+CLOCK_SECONDS: Final = 30
+"""Between an order's time and the reading of its prices: a lock's or a pool's patience."""
+
+
+class Books:
+    """One connection, and each invariant as a method."""
+
+    def __init__(self, connection: psycopg.Connection, heard: Heard, price_promise: float) -> None:
+        self._connection = connection
+        self._heard = heard
+        self._price_promise = price_promise
+
+    def checked(self) -> list[Checked]:
+        return [
+            self._acknowledged_orders(),
+            self._no_unexplained_orders(),
+            self._answers_agree(),
+            self._statuses(),
+            self._stock_ledger(),
+            self._reservations(),
+            self._sales(),
+            self._adjustments(),
+            self._refunds(),
+            self._money(),
+            self._prices(),
+            self._price_history(),
+            self._transitions(),
+            self._settled(),
+        ]
+
+    def _rows(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def _total(self, statement: LiteralString) -> int:
+        return int(self._rows(statement)[0][0])
+
+    def _acknowledged_orders(self) -> Checked:
+        found = {
+            id_: Acknowledged(id_, buyer, None, tuple((p, q, price) for p, q, price in lines), total)
+            for id_, buyer, lines, total in self._rows(
+                """
+                SELECT o.id, o.buyer_id,
+                       json_agg(json_build_array(l.product_id, l.quantity, l.price) ORDER BY l.position),
+                       sum(l.quantity * l.price)::bigint
+                FROM orders o JOIN order_lines l ON l.order_id = o.id GROUP BY o.id
+                """
+            )
+        }
+
+        def broken() -> Iterator[str]:
+            for told in self._heard.orders.values():
+                kept = found.get(told.id)
+                if kept is None:
+                    yield f"order {told.id} of buyer {told.buyer} is lost"
+                elif (kept.buyer, kept.lines, kept.total) != (told.buyer, told.lines, told.total):
+                    yield f"order {told.id} was told as {told}, and is {kept}"
+
+        return _checked("every acknowledged order exists as it was told", len(self._heard.orders), broken())
+
+    def _no_unexplained_orders(self) -> Checked:
+        """An order that nobody was told of belongs to a request without an answer, and no two to one such request."""
+        rows = self._rows(
+            """
+            SELECT o.id, o.buyer_id,
+                   json_agg(json_build_array(l.product_id, l.quantity) ORDER BY l.product_id)
+            FROM orders o JOIN order_lines l ON l.order_id = o.id
+            WHERE o.id <> ALL (%s) GROUP BY o.id ORDER BY o.id
+            """,
+            list(self._heard.orders),
+        )
+        explained = Counter(self._heard.doubtful_orders)
+
+        def broken() -> Iterator[str]:
+            for id_, buyer, lines in rows:
+                asked = buyer, tuple((product, quantity) for product, quantity in lines)
+                if explained[asked]:
+                    explained[asked] -= 1
+                else:
+                    yield f"order {id_} of buyer {buyer}: no request explains it, so some request made two"
+
+        return _checked("no request made two orders", self._total("SELECT count(*) FROM orders"), broken())
+
+    def _answers_agree(self) -> Checked:
+        keys = len(self._heard.keys)
+        return _checked("repeated requests were answered alike, promises kept", keys, self._heard.contradictions)
+
+    def _statuses(self) -> Checked:
+        told = [(self._heard.paid, ["PAID", "REFUNDED"]), (self._heard.cancelled, ["CANCELLED"])]
+
+        def broken() -> Iterator[str]:
+            for orders, allowed in told:
+                for id_, status in self._rows(
+                    "SELECT id, status FROM orders WHERE id = ANY (%s) AND status <> ALL (%s)", list(orders), allowed
+                ):
+                    yield f"order {id_} was told to be {allowed[0]}, and is {status}"
+
+        compared = len(self._heard.paid) + len(self._heard.cancelled)
+        return _checked("payments and cancellations that were confirmed lasted", compared, broken())
+
+    def _stock_ledger(self) -> Checked:
+        rows = self._rows(
+            """
+            SELECT s.product_id, s.on_hand, coalesce(m.units, 0) FROM stock s
+            LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM stock_movements GROUP BY product_id) m
+                USING (product_id)
+            WHERE s.on_hand <> coalesce(m.units, 0) OR s.on_hand < 0
+            """
+        )
+        return _checked(
+            "stock on hand is what came minus what went",
+            self._total("SELECT count(*) FROM stock"),
+            (f"product {product}: {on_hand} on hand, {moved} by its ledger" for product, on_hand, moved in rows),
+        )
+
+    def _reservations(self) -> Checked:
+        rows = self._rows(
+            """
+            SELECT s.product_id, s.reserved, coalesce(p.units, 0), s.on_hand FROM stock s
+            LEFT JOIN (
+                SELECT l.product_id, sum(l.quantity) AS units FROM orders o JOIN order_lines l ON l.order_id = o.id
+                WHERE o.status = 'PENDING' GROUP BY l.product_id
+            ) p USING (product_id)
+            WHERE s.reserved <> coalesce(p.units, 0) OR s.reserved > s.on_hand
+            """
+        )
+        return _checked(
+            "reserved stock is what open orders hold",
+            self._total("SELECT count(*) FROM stock"),
+            (
+                f"product {product}: {reserved} of {on_hand} reserved, {promised} promised"
+                for product, reserved, promised, on_hand in rows
+            ),
+        )
+
+    def _sales(self) -> Checked:
+        """Each line of a paid order left the stock once, and nothing else did."""
+        rows = self._rows(
+            """
+            SELECT coalesce(sold.order_id, moved.order_id), coalesce(sold.product_id, moved.product_id),
+                   coalesce(sold.units, 0), coalesce(moved.units, 0), coalesce(moved.entries, 0)
+            FROM (
+                SELECT l.order_id, l.product_id, sum(l.quantity) AS units
+                FROM orders o JOIN order_lines l ON l.order_id = o.id
+                WHERE o.status IN ('PAID', 'REFUNDED') GROUP BY l.order_id, l.product_id
+            ) sold FULL JOIN (
+                SELECT order_id, product_id, -sum(quantity) AS units, count(*) AS entries
+                FROM stock_movements WHERE kind = 'sale' GROUP BY order_id, product_id
+            ) moved ON (moved.order_id, moved.product_id) = (sold.order_id, sold.product_id)
+            WHERE sold.units IS DISTINCT FROM moved.units OR moved.entries <> 1
+            """
+        )
+        return _checked(
+            "every paid line left the stock exactly once",
+            self._total("SELECT count(*) FROM stock_movements WHERE kind = 'sale'"),
+            (
+                f"order {order}, product {product}: {sold} sold, {moved} taken in {entries} entries"
+                for order, product, sold, moved, entries in rows
+            ),
+        )
+
+    def _adjustments(self) -> Checked:
+        """Openings and adjustments are what sellers were told, plus at most those whose fate they did not learn."""
+        openings: dict[int, int] = dict(
+            self._rows(
+                "SELECT product_id, sum(quantity)::bigint FROM stock_movements WHERE kind = 'opening' GROUP BY 1"
+            )
+        )
+        made = Counter(
+            (product, quantity)
+            for product, quantity in self._rows(
+                "SELECT product_id, quantity FROM stock_movements WHERE kind = 'adjustment'"
+            )
+        )
+
+        def broken() -> Iterator[str]:
+            for product in openings.keys() | self._heard.openings.keys():
+                told, kept = self._heard.openings.get(product), openings.get(product, 0)
+                if told != kept:
+                    yield f"product {product} opened with {told}, and {kept} are in its ledger"
+            yield from _differing(made, self._heard.adjusted, self._heard.doubtful_adjustments, "adjustment")
+
+        return _checked("stock changed by sellers as they were told", made.total() + len(openings), broken())
+
+    def _refunds(self) -> Checked:
+        made = Counter(
+            RefundAsked(order, product, quantity, restocked)
+            for order, product, quantity, restocked in self._rows(
+                """
+                SELECT r.order_id, l.product_id, r.quantity, r.restocked
+                FROM refunds r JOIN order_lines l USING (order_id, position)
+                """
+            )
+        )
+        returned = self._rows(
+            """
+            SELECT coalesce(r.order_id, m.order_id), coalesce(r.units, 0), coalesce(m.units, 0)
+            FROM (SELECT order_id, sum(quantity) AS units FROM refunds WHERE restocked GROUP BY order_id) r
+            FULL JOIN (
+                SELECT order_id, sum(quantity) AS units FROM stock_movements WHERE kind = 'return' GROUP BY order_id
+            ) m ON m.order_id = r.order_id
+            WHERE r.units IS DISTINCT FROM m.units
+            """
+        )
+
+        def broken() -> Iterator[str]:
+            yield from _differing(made, self._heard.refunded, self._heard.doubtful_refunds, "refund")
+            for order, refunded, moved in returned:
+                yield f"order {order}: {refunded} units refunded with restock, {moved} came back"
+
+        return _checked("refunds were made once each, and restocked as asked", made.total(), broken())
+
+    def _money(self) -> Checked:
+        """To the cent: what was given back is the lines' price, and never more than was paid."""
+        rows = self._rows(
+            """
+            SELECT l.order_id, l.position, o.status, l.quantity, l.refunded, l.price, coalesce(r.units, 0),
+                   coalesce(r.amount, 0)
+            FROM orders o JOIN order_lines l ON l.order_id = o.id
+            LEFT JOIN (
+                SELECT order_id, position, sum(quantity) AS units, sum(amount) AS amount
+                FROM refunds GROUP BY order_id, position
+            ) r ON (r.order_id, r.position) = (l.order_id, l.position)
+            WHERE l.refunded <> coalesce(r.units, 0) OR coalesce(r.amount, 0) <> coalesce(r.units, 0) * l.price
+               OR l.refunded > l.quantity OR (l.refunded > 0 AND o.status NOT IN ('PAID', 'REFUNDED'))
+               OR (l.refunded < l.quantity AND o.status = 'REFUNDED')
+            """
+        )
+        told = [
+            (id_, kept)
+            for id_, kept in self._rows(
+                """
+                SELECT r.order_id, sum(r.amount)::bigint - (e.amount)::bigint
+                FROM refunds r LEFT JOIN (
+                    SELECT (payload->>'order_id')::bigint AS order_id, sum((payload->>'amount')::bigint) AS amount
+                    FROM events WHERE topic = 'order.refunded' GROUP BY 1
+                ) e USING (order_id)
+                GROUP BY r.order_id, e.amount HAVING sum(r.amount) IS DISTINCT FROM e.amount
+                """
+            )
+        ]
+
+        def broken() -> Iterator[str]:
+            for order, position, status, quantity, refunded, price, units, amount in rows:
+                yield (
+                    f"order {order} line {position} ({status}): {refunded} of {quantity} at {price} refunded,"
+                    f" the refunds say {units} for {amount}"
+                )
+            for order, difference in told:
+                yield f"order {order}: its refunds and their events differ by {difference}"
+
+        paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
+        return _checked("money is conserved to the cent", paid, broken())
+
+    def _prices(self) -> Checked:
+        """A line costs what its product cost when it was ordered, or while the promise lasted before."""
+        rows = self._rows(
+            """
+            WITH history AS (
+                SELECT product_id, price, valid_from,
+                       lead(valid_from) OVER (PARTITION BY product_id ORDER BY valid_from) AS valid_to
+                FROM price_history
+            )
+            SELECT o.id, l.product_id, l.price FROM orders o JOIN order_lines l ON l.order_id = o.id
+            WHERE NOT EXISTS (
+                SELECT FROM history h WHERE h.product_id = l.product_id AND h.price = l.price
+                AND h.valid_from <= o.created_at + make_interval(secs => %s)
+                AND coalesce(h.valid_to, 'infinity') >= o.created_at - make_interval(secs => %s)
+            )
+            """,
+            CLOCK_SECONDS,
+            self._price_promise + 1,
+        )
+        return _checked(
+            "every line was sold at a price in force or promised",
+            self._total("SELECT count(*) FROM order_lines"),
+            (f"order {order}: product {product} at {price}, which it did not cost" for order, product, price in rows),
+        )
+
+    def _price_history(self) -> Checked:
+        """Intervals end where the next begins; the last one is the price now, and each change was told once."""
+        rows = self._rows(
+            """
+            SELECT p.id, p.price, last.price FROM products p LEFT JOIN LATERAL (
+                SELECT h.price FROM price_history h WHERE h.product_id = p.id ORDER BY valid_from DESC LIMIT 1
+            ) last ON true
+            WHERE p.price IS DISTINCT FROM last.price
+            """
+        )
+        told = self._rows(
+            """
+            SELECT product_id, changes - 1, coalesce(told, 0) FROM
+            (SELECT product_id, count(*) AS changes FROM price_history GROUP BY product_id) h
+            LEFT JOIN (
+                SELECT (payload->>'product_id')::bigint AS product_id, count(*) AS told
+                FROM events WHERE topic = 'price.changed' GROUP BY 1
+            ) e USING (product_id)
+            WHERE changes - 1 <> coalesce(told, 0)
+            """
+        )
+
+        def broken() -> Iterator[str]:
+            for product, price, last in rows:
+                yield f"product {product} costs {price}, its history says {last}"
+            for product, changes, events in told:
+                yield f"product {product}: {changes} price changes, {events} events about them"
+
+        changes = self._total("SELECT count(*) FROM price_history")
+        return _checked("the price history is complete and without overlaps", changes, broken())
+
+    def _transitions(self) -> Checked:
+        """Each order's events are those of one way through the table of transitions, each told once."""
+        rows = self._rows(
+            """
+            SELECT o.id, o.status, told.topics FROM orders o LEFT JOIN LATERAL (
+                SELECT coalesce(array_agg(replace(t.topic, 'order.', '') ORDER BY t.topic), '{}') AS topics
+                FROM events t
+                WHERE t.topic LIKE 'order.%%' AND t.topic <> 'order.refunded'
+                  AND (t.payload->>'order_id')::bigint = o.id
+            ) told ON true
+            WHERE NOT CASE o.status
+                WHEN 'CREATED' THEN told.topics = '{placed}'
+                WHEN 'PENDING' THEN told.topics = '{placed,reserved}'
+                WHEN 'REJECTED' THEN told.topics = '{placed,rejected}'
+                WHEN 'CANCELLED' THEN told.topics IN
+                    ('{cancelled,placed}', '{cancelled,placed,reserved}', '{expired,placed,reserved}')
+                ELSE told.topics = '{paid,placed,reserved}'
+            END
+            """
+        )
+        return _checked(
+            "each transition of an order was told once",
+            self._total("SELECT count(*) FROM events"),
+            (f"order {order} is {status}, its events are {', '.join(topics)}" for order, status, topics in rows),
+        )
+
+    def _settled(self) -> Checked:
+        rows = self._rows(
+            """
+            SELECT id, status, decide_attempts FROM orders
+            WHERE status = 'CREATED' OR (status = 'PENDING' AND expires_at <= now() - interval '10 seconds')
+            """
+        )
+        return _checked(
+            "nothing is left undone",
+            self._total("SELECT count(*) FROM orders"),
+            (f"order {order} is still {status} ({attempts} failed decisions)" for order, status, attempts in rows),
+        )
+
+
+def checked_lists(heard: Heard, violations: Sequence[str], samples: int, deadlocks: Sequence[str]) -> list[Checked]:
+    """Those that were collected while the test ran."""
+    return [
+        _checked("stock was possible and balanced at every sampled instant", samples, violations),
+        _checked("no request was answered by 500", heard.done.total(), heard.internal_errors),
+        _checked("PostgreSQL met no deadlock", samples, deadlocks),
+    ]
+
+
+def _differing(made: Counter[Any], told: Counter[Any], doubtful: Counter[Any], what: str) -> Iterator[str]:
+    for missing in (told - made).elements():
+        yield f"{what} {missing} was confirmed, and is lost"
+    for unknown in (made - told - doubtful).elements():
+        yield f"{what} {unknown} was made, and nobody was told"
+
+
+def _checked(invariant: str, compared: int, broken: Iterable[str]) -> Checked:
+    found = list(broken)
+    return Checked(invariant, compared, len(found), found[:EXAMPLES])

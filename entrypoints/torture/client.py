@@ -1,0 +1,163 @@
+"""HTTP as the shoppers speak it: a request ends with an answer, or nobody knows what became of it."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from entrypoints.listening import Address
+
+TIMEOUT: Final = 12.0
+"""Longer than the engine's own patience with locks and connections."""
+PASSWORD: Final = "nine small teapots"  # noqa: S105 - of accounts that live as long as the test
+IN_FLIGHT: Final = "idempotency_key_in_flight"
+
+
+@frozen
+class Answer:
+    status: int
+    body: Any
+
+    @property
+    def code(self) -> str:
+        return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it tells what became of the request; 503 may come from a COMMIT whose reply was lost."""
+        return self.status < 500 and self.status != 429 and self.code != IN_FLIGHT
+
+
+@define
+class Tried:
+    """A request after all its attempts: the final answer, if any, and how many attempts left things open."""
+
+    answer: Answer | None = None
+    open_attempts: int = 0
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Although nobody was told so."""
+        return self.open_attempts > 0
+
+
+class Client:
+    """One person at one connection per API process; used by one thread."""
+
+    def __init__(
+        self, addresses: Sequence[Address], email: str, rng: random.Random, on_500: Callable[[str], None]
+    ) -> None:
+        self.email = email
+        self._addresses = addresses
+        self._rng = rng
+        self._on_500 = on_500
+        self._connections: dict[Address, http.client.HTTPConnection] = {}
+        self._token = ""
+
+    def send(
+        self, method: str, path: str, body: object = None, *, key: str | None = None, prefer: str | None = None
+    ) -> Answer | None:
+        """One attempt at one of the API processes; None: no answer."""
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if prefer is not None:
+            headers["Prefer"] = prefer
+        address = self._rng.choice(self._addresses)
+        connection = self._connections.get(address)
+        if connection is None:
+            connection = http.client.HTTPConnection(address.reachable, address.port, timeout=TIMEOUT)
+            self._connections[address] = connection
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return None
+        if response.status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._on_500(f"{method} {path}: {text.decode(errors='replace')[:300]}")
+        return Answer(response.status, json.loads(text) if text else None)
+
+    def insist(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        prefer: str | None = None,
+        attempts: int | None = None,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Tried:
+        """Repeat the request until an answer tells what became of it; only for what may be repeated."""
+        tried = Tried()
+        while True:
+            answer = self.send(method, path, body, key=key, prefer=prefer)
+            if answer is not None and answer.status == http.HTTPStatus.UNAUTHORIZED:
+                self.log_in(give_up)
+                if give_up():
+                    return tried
+                continue
+            if answer is not None and answer.is_final:
+                tried.answer = answer
+                return tried
+            tried.open_attempts += 1
+            if give_up() or (attempts is not None and tried.open_attempts >= attempts):
+                return tried
+            time.sleep(self._rng.uniform(0.05, 0.4))
+
+    def sign_up(self) -> int:
+        """The new account's id; an account that an attempt without an answer has made is taken as well."""
+        body = {"email": self.email, "password": PASSWORD}
+        made = self.insist("POST", "/users/api/v1/sign-up/", body).answer
+        if made is None or made.status not in {201, 400}:
+            raise RuntimeError(f"{self.email} could not sign up: {made}")
+        self.log_in()
+        me = self.insist("GET", "/users/api/v1/me/").answer
+        if me is None or me.status != http.HTTPStatus.OK:
+            raise RuntimeError(f"{self.email} cannot see their own profile: {me}")
+        return int(me.body["id"])
+
+    def log_in(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        self._token = ""
+        credentials = {"email": self.email, "password": PASSWORD}
+        while not give_up():
+            answer = self.send("POST", "/users/api/v1/token/", credentials)
+            if answer is not None and answer.status == http.HTTPStatus.OK:
+                self._token = answer.body["access"]
+                return
+            time.sleep(0.2)
+
+    def twin(self) -> "Client":
+        """The same person at another connection, for a request that is sent twice at once."""
+        twin = Client(self._addresses, self.email, random.Random(self._rng.random()), self._on_500)  # noqa: S311
+        twin._token = self._token
+        return twin
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+
+def at_once(*calls: Callable[[], Tried]) -> list[Tried]:
+    """The results of calls that run at the same time."""
+    results: list[Tried | None] = [None] * len(calls)
+
+    def run(position: int) -> None:
+        results[position] = calls[position]()
+
+    threads = [threading.Thread(target=run, args=[position], daemon=True) for position in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [result for result in results if result is not None]

@@ -1,0 +1,129 @@
+"""The engine under test: servers of its own, and the processes that `up` would start, the API twice."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+from entrypoints import settings
+from entrypoints.children import Child
+from entrypoints.data_directory import DataDirectory
+from entrypoints.listening import Address, reserved
+from entrypoints.log_errors import LogErrors
+from entrypoints.servers import restart, started
+from entrypoints.settings import Settings
+
+APIS: Final = 2
+DRAIN_SECONDS: Final = 25.0
+SHORT: Final[Mapping[str, str]] = {"RESERVATION_SECONDS": "6", "PRICE_PROMISE_SECONDS": "10"}
+"""Where the environment says nothing: short enough that reservations and promises end during the test."""
+
+
+class Site:
+    """Started by `start`, kept running by `tend`, stopped by the stack; for the main thread unless said otherwise."""
+
+    def __init__(self, data: DataDirectory, stack: ExitStack) -> None:
+        self._data = data
+        self._stack = stack
+        self._restarts: dict[object, threading.Thread] = {}
+        self._failed: list[Exception] = []
+        self.children: list[Child] = []
+        self.addresses: list[Address] = []
+
+    def start(self) -> None:
+        self.addresses = [self._stack.enter_context(reserved("127.0.0.1", 0)) for _ in range(APIS)]
+        servers = self._stack.enter_context(ExitStack())
+        # Behind the servers on the stack: the children end while these still answer.
+        self._stack.callback(self._drain)
+        self.apis = [
+            self._child("api", f"api-{number}", address.host, str(address.port))
+            for number, address in enumerate(self.addresses, 1)
+        ]
+        self.worker = self._child("worker", "worker")
+        self.beat = self._child("beat", "beat")
+        self.errors = LogErrors([child.log for child in self.children])
+        self.servers = started(servers, self._data.path, database_url=None, redis_url=None)
+        self.postgres, self.redis = self._embedded()
+        self._given = {
+            **{name: text for name, text in SHORT.items() if not os.environ.get(name)},
+            "DATABASE_URL": self.servers.database_url,
+            "REDIS_URL": self.servers.redis_url,
+            "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.secret(),
+        }
+        self.settings: Settings = settings.load({**os.environ, **self._given})
+
+    def begin(self) -> None:
+        """Let the processes work, on a database that is up to date."""
+        for child in self.children:
+            child.begin(self._given)
+
+    def tend(self) -> list[str]:
+        """Start again what has ended; returns what went wrong besides, as sentences. Raise `CannotRun`."""
+        for server in self.servers.ended():
+            attempt = self._restarts.get(server)
+            if attempt is None or not attempt.is_alive():
+                # In a thread: recovering takes a while, in which other processes die as well.
+                attempt = threading.Thread(target=self._restart, args=[server], daemon=True)
+                self._restarts[server] = attempt
+                attempt.start()
+        if self._failed:
+            raise self._failed[0]
+        told = [sentence for child in self.children if (sentence := child.mend())]
+        return [*told, *self.errors.new()]
+
+    @property
+    def all_run(self) -> bool:
+        """Whether no process or server is missing; from any thread."""
+        return (
+            not self.servers.ended()
+            and not any(attempt.is_alive() for attempt in self._restarts.copy().values())
+            and all(child.pid is not None for child in self.children)
+            and self.worker.is_ready
+        )
+
+    def _restart(self, server: EmbeddedPostgres | EmbeddedRedis) -> None:
+        try:
+            restart(server)
+        except Exception as error:  # noqa: BLE001 - the main thread raises it
+            self._failed.append(error)
+
+    def _embedded(self) -> tuple[EmbeddedPostgres, EmbeddedRedis]:
+        postgres, redis = self.servers.embedded
+        if not isinstance(postgres, EmbeddedPostgres) or not isinstance(redis, EmbeddedRedis):
+            raise TypeError("both servers are started here, in this order")
+        return postgres, redis
+
+    def _child(self, name: str, log: str, *arguments: str) -> Child:
+        child = Child(name, arguments, self._data.log(log), expected={-signal.SIGKILL})
+        self.children.append(child)
+        child.start()
+        return child
+
+    def _drain(self) -> None:
+        for attempt in self._restarts.values():
+            attempt.join(DRAIN_SECONDS)
+        for together in (self.children[:APIS], self.children[APIS:]):
+            for child in together:
+                child.finish()
+            for child in together:
+                child.drained(DRAIN_SECONDS)
+
+
+def children_of(pid: int) -> Iterator[tuple[int, str]]:
+    """(process id, command line) of a process's own children; nothing where the system has no /proc."""
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            numbers = [int(number) for number in listed.read_text().split()]
+        except OSError:  # the process has ended
+            return
+        for number in numbers:
+            try:
+                command = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            yield number, command.strip()
