@@ -59,6 +59,10 @@ integration: .venv/.ready ## Tests on real servers, which come along
 fuzz: .venv/.ready ## Thousands of generated requests against real servers; options: make fuzz ARGS="--seconds 600"
 	@$(BIN)/python -m tests.fuzz.campaign $(ARGS)
 
+.PHONY: torture
+torture: .venv/.ready ## Kill every process of an engine under load, then read its books; options: make torture ARGS="--seed 7"
+	@$(BIN)/scalecommerce torture $(ARGS)
+
 .PHONY: format
 format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
 	@$(BIN)/ruff check --fix

@@ -62,6 +62,10 @@ class TortureReport:
     seconds: float
     done: Mapping[str, int]
     kills: Mapping[str, int]
+    seams_met: int
+    """Fail-points at which some process has died."""
+    seams_unmet: Sequence[str]
+    """Fail-points that were armed, and no process came by."""
     settling: Settling
     invariants: Sequence[Checked]
     interrupted: bool
@@ -95,6 +99,11 @@ def settling_sentence(settling: Settling) -> str:
         f"Settled {settling.times:,} times: median {settling.median:.1f} s, longest {settling.longest:.1f} s{after};"
         f" at the end {settling.at_the_end:.1f} s."
     )
+
+
+def seams_sentence(report: TortureReport) -> str:
+    unmet = f"; no process came by {', '.join(report.seams_unmet)}" if report.seams_unmet else ""
+    return f"Processes died at {report.seams_met} different fail-points{unmet}."
 
 
 def _fill(table: Table, counts: Mapping[str, int]) -> None:

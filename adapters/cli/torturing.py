@@ -18,6 +18,7 @@ from adapters.cli.torture_report import (
     TortureProgress,
     TortureReport,
     as_json,
+    seams_sentence,
     settling_sentence,
     tables,
 )
@@ -105,6 +106,7 @@ def _show(report: TortureReport) -> None:
     for table in tables(report):
         output().print(table)
     output().print(settling_sentence(report.settling))
+    output().print(seams_sentence(report))
     if report.holds:
         output().print("All invariants hold.")
     else:

@@ -40,6 +40,7 @@ class Books:
             self._prices(),
             self._price_history(),
             self._transitions(),
+            self._feed(),
             self._settled(),
         ]
 
@@ -240,19 +241,18 @@ class Books:
                OR (l.refunded < l.quantity AND o.status = 'REFUNDED')
             """
         )
-        told = [
-            (id_, kept)
-            for id_, kept in self._rows(
-                """
-                SELECT r.order_id, sum(r.amount)::bigint - (e.amount)::bigint
-                FROM refunds r LEFT JOIN (
-                    SELECT (payload->>'order_id')::bigint AS order_id, sum((payload->>'amount')::bigint) AS amount
-                    FROM events WHERE topic = 'order.refunded' GROUP BY 1
-                ) e USING (order_id)
-                GROUP BY r.order_id, e.amount HAVING sum(r.amount) IS DISTINCT FROM e.amount
-                """
-            )
-        ]
+        told = self._rows(
+            """
+            SELECT coalesce(r.order_id, e.order_id), coalesce(r.amount, 0), coalesce(e.amount, 0)
+            FROM (SELECT order_id, sum(amount) AS amount FROM refunds GROUP BY order_id) r
+            FULL JOIN (
+                SELECT (payload->>'order_id')::bigint AS order_id, sum((part->>'amount')::bigint) AS amount
+                FROM events, jsonb_array_elements(payload->'refunds') part
+                WHERE topic = 'order.refunded' GROUP BY 1
+            ) e ON e.order_id = r.order_id
+            WHERE r.amount IS DISTINCT FROM e.amount
+            """
+        )
 
         def broken() -> Iterator[str]:
             for order, position, status, quantity, refunded, price, units, amount in rows:
@@ -260,8 +260,8 @@ class Books:
                     f"order {order} line {position} ({status}): {refunded} of {quantity} at {price} refunded,"
                     f" the refunds say {units} for {amount}"
                 )
-            for order, difference in told:
-                yield f"order {order}: its refunds and their events differ by {difference}"
+            for order, amount, of_events in told:
+                yield f"order {order}: {amount} were refunded, its events say {of_events}"
 
         paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
         return _checked("money is conserved to the cent", paid, broken())
@@ -348,6 +348,22 @@ class Books:
             (f"order {order} is {status}, its events are {', '.join(topics)}" for order, status, topics in rows),
         )
 
+    def _feed(self) -> Checked:
+        """From the first number that is kept to the last that was given, none is missing."""
+        ((last, forgotten, count, first, highest),) = self._rows(
+            """
+            SELECT c.last, c.forgotten, count(e.seq), coalesce(min(e.seq), c.forgotten + 1),
+                   coalesce(max(e.seq), c.last)
+            FROM event_counter c LEFT JOIN events e ON true GROUP BY c.last, c.forgotten
+            """
+        )
+
+        def broken() -> Iterator[str]:
+            if (first, highest, count) != (forgotten + 1, last, last - forgotten):
+                yield f"numbers {first} to {highest} are kept, {count} of them; {forgotten + 1} to {last} were expected"
+
+        return _checked("events are numbered without a gap", count, broken())
+
     def _settled(self) -> Checked:
         rows = self._rows(
             """
@@ -355,10 +371,18 @@ class Books:
             WHERE status = 'CREATED' OR (status = 'PENDING' AND expires_at <= now() - interval '10 seconds')
             """
         )
+        waiting = self._total("SELECT count(*) FROM outbox")
+
+        def broken() -> Iterator[str]:
+            for order, status, attempts in rows:
+                yield f"order {order} is still {status} ({attempts} failed decisions)"
+            if waiting:
+                yield f"{waiting} events have no number"
+
         return _checked(
             "nothing is left undone",
             self._total("SELECT count(*) FROM orders"),
-            (f"order {order} is still {status} ({attempts} failed decisions)" for order, status, attempts in rows),
+            broken(),
         )
 
 

@@ -4,7 +4,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final
@@ -40,31 +40,55 @@ DECK: Final = (
 )
 """Dealt to its end, then shuffled again: every process has its share."""
 
+AT_SEAM: Final = "whoever came by an armed fail-point"
+SEAM_SHARE: Final = 0.6
 LONGEST_WAIT: Final = 20.0
 """Seconds that a plan waits for settling, before it goes on regardless."""
+
+
+@frozen
+class Seam:
+    """A fail-point: the first process that comes by dies there (`scalecommerce_core.testing.failpoints`)."""
+
+    name: str
 
 
 @frozen
 class Kill:
     """`after_settling`: wait until the kills before have settled (not for ever); then `pause` seconds."""
 
-    victim: Victim
+    victim: Victim | Seam
     after_settling: bool
     pause: float
 
 
-def plan(seed: int) -> Iterator[Kill]:
-    """Without end; some kills come alone, some into the recovery from the one before, some at once."""
+def plan(seed: int, seams: Sequence[str] = ()) -> Iterator[Kill]:
+    """Without end; some kills come alone, some into the recovery from the one before, some at once.
+
+    Between two of them a fail-point is armed as often as not, until each seam had its turn; then all over again.
+    """
     rng = random.Random(f"{seed} kills")  # noqa: S311 - a plan that can be repeated
+    turns = _turns(rng, seams)
     while True:
         for victim in rng.sample(DECK, len(DECK)):
-            match rng.choice(["alone", "soon", "soon", "at once"]):
-                case "alone":
-                    yield Kill(victim, after_settling=True, pause=rng.uniform(0.1, 1.0))
-                case "soon":
-                    yield Kill(victim, after_settling=False, pause=rng.uniform(0.3, 1.8))
-                case _:
-                    yield Kill(victim, after_settling=False, pause=rng.uniform(0.0, 0.05))
+            yield _timed(victim, rng)
+            if seams and rng.random() < SEAM_SHARE:
+                yield _timed(next(turns), rng)
+
+
+def _turns(rng: random.Random, seams: Sequence[str]) -> Iterator[Seam]:
+    while True:
+        yield from map(Seam, rng.sample(seams, len(seams)))
+
+
+def _timed(victim: Victim | Seam, rng: random.Random) -> Kill:
+    match rng.choice(["alone", "soon", "soon", "at once"]):
+        case "alone":
+            return Kill(victim, after_settling=True, pause=rng.uniform(0.1, 1.0))
+        case "soon":
+            return Kill(victim, after_settling=False, pause=rng.uniform(0.3, 1.8))
+        case _:
+            return Kill(victim, after_settling=False, pause=rng.uniform(0.0, 0.05))
 
 
 class Killer:
@@ -72,15 +96,35 @@ class Killer:
 
     def __init__(self, site: Site, seed: int) -> None:
         self.killed: Counter[str] = Counter()
+        self.armed: set[str] = set()
+        self.struck_seams: set[str] = set()
         self._site = site
         self._rng = random.Random(f"{seed} victims")  # noqa: S311 - as above
 
-    def kill(self, victim: Victim) -> bool:
-        """Whether there was something to kill; what has just died cannot die again."""
+    def kill(self, victim: Victim | Seam) -> bool:
+        """Whether that killed something: what has just died cannot die again, and a fail-point waits for somebody."""
+        if isinstance(victim, Seam):
+            (self._site.armed / victim.name).touch()
+            self.armed.add(victim.name)
+            return False
         done = self._kill(victim)
         if done:
             self.killed[victim] += 1
         return done
+
+    def struck(self) -> list[str]:
+        """The seams at which somebody has died since the last call."""
+        names = [path.stem for path in self._site.armed.glob("*.struck")]
+        for name in names:
+            (self._site.armed / f"{name}.struck").unlink()
+            self.killed[AT_SEAM] += 1
+            self.struck_seams.add(name)
+        return names
+
+    def disarm(self) -> None:
+        for path in self._site.armed.iterdir():
+            if path.suffix != ".struck":
+                path.unlink(missing_ok=True)
 
     def _kill(self, victim: Victim) -> bool:
         site = self._site

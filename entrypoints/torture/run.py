@@ -1,6 +1,5 @@
 """`scalecommerce torture`, from start to report."""
 
-import logging
 import os
 import random
 import shutil
@@ -32,6 +31,7 @@ from entrypoints.torture.messages import Messages
 from entrypoints.torture.shoppers import Buyer, Seller, Shelf, Shop, Shopper
 from entrypoints.torture.site import Site
 from entrypoints.torture.watching import Watcher, connected, settle
+from scalecommerce_core.testing.failpoints import seams
 
 SELLERS: Final = 3
 TEND_SECONDS: Final = 0.05
@@ -44,10 +44,11 @@ Tell = Callable[[TortureProgress], None]
 
 def torture(options: TortureOptions, tell: Tell) -> TortureReport:
     """Raise `CannotRun`, `SettingsError`, `EmbeddedServerError`; `Interrupted` before there was anything to check."""
-    # Kombu tells of every lost connection, and here that is what is wanted.
-    logging.getLogger().addHandler(logging.NullHandler())
     with _directory(options.data) as directory:
-        return _Run(options, tell, directory).run()
+        try:
+            return _Run(options, tell, directory).run()
+        except Stopped:
+            raise Interrupted("Nothing was left running.") from None
 
 
 class _Directory:
@@ -90,25 +91,26 @@ class _Run:
         self._told_at = 0.0
         self._killed: Counter[str] = Counter()
         self._site: Site | None = None
+        self._interrupted = False
 
     def run(self) -> TortureReport:
         settings_must_be_right()
         data = DataDirectory(self._directory.path)
         with stop_signals(self._hurry), ExitStack() as stack:
+            stack.enter_context(data.owned())
+            self._site = site = Site(data, stack)
+            people, watcher, messages = self._open(site, stack)
+            self._killer = Killer(site, self._options.seed)
+            self._killed = self._killer.killed
             try:
-                stack.enter_context(data.owned())
-                self._site = site = Site(data, stack)
-                people, watcher, messages = self._open(site, stack)
+                self._torment(self._killer, watcher, messages)
             except Stopped:
-                raise Interrupted("Nothing was tested yet.") from None
-            interrupted = False
-            killer = Killer(site, self._options.seed)
-            self._killed = killer.killed
+                self._interrupted = True
             try:
-                self._torment(killer, watcher, messages)
-            except Stopped:
-                interrupted = True
-            return self._conclude(site, people, watcher, messages, interrupted)
+                return self._conclude(site, people, watcher, messages)
+            except Stopped:  # a signal that came late: what it asks for is going on already
+                self._interrupted = True
+                return self._conclude(site, people, watcher, messages)
 
     def _hurry(self) -> None:
         """The second signal: everything ends at once."""
@@ -155,32 +157,40 @@ class _Run:
         disturber = threading.Thread(target=_disturb, args=[messages, self._stop], daemon=True)
         disturber.start()
         try:
-            for kill in plan(self._options.seed):
+            for kill in plan(self._options.seed, seams()):
                 self._wait_for(kill, watcher, begun)
                 if self._over(begun):
                     break
                 if killer.kill(kill.victim):
-                    watcher.killed(kill.victim)
+                    watcher.killed(str(kill.victim))
         finally:
             self._stop.set()
+            killer.disarm()
 
     def _over(self, begun: float) -> bool:
         return self._killed.total() >= self._options.kills or time.monotonic() - begun >= self._options.seconds
 
     def _wait_for(self, kill: Kill, watcher: Watcher, begun: float) -> None:
         waited = time.monotonic()
-        while kill.after_settling and not watcher.is_settled and time.monotonic() - waited < LONGEST_WAIT:
+        # A short form has no time to wait for long.
+        patience = min(LONGEST_WAIT, self._options.seconds / 6)
+        while kill.after_settling and not watcher.is_settled and time.monotonic() - waited < patience:
             self._tend()
+            self._note_the_struck(watcher)
             if self._over(begun):
                 return
         pause = time.monotonic()
         while time.monotonic() - pause < kill.pause and not self._over(begun):
             self._tend()
+            self._note_the_struck(watcher)
 
-    def _conclude(
-        self, site: Site, people: Sequence[Shopper], watcher: Watcher, messages: Messages, interrupted: bool
-    ) -> TortureReport:
+    def _note_the_struck(self, watcher: Watcher) -> None:
+        for seam in self._killer.struck():
+            watcher.killed(seam)
+
+    def _conclude(self, site: Site, people: Sequence[Shopper], watcher: Watcher, messages: Messages) -> TortureReport:
         self._phase = "Waiting for the last answers"
+        self._note_the_struck(watcher)
         while any(person.is_alive() for person in people):
             self._tend()
         for person in people:
@@ -204,6 +214,8 @@ class _Run:
             seconds=seconds,
             done=dict(sorted({**self._heard.done, **messages.sent}.items())),
             kills=dict(sorted(self._killed.items())),
+            seams_met=len(self._killer.struck_seams),
+            seams_unmet=sorted(self._killer.armed - self._killer.struck_seams),
             settling=Settling(
                 times=len(watcher.seen.settled),
                 median=statistics.median(settled.seconds for settled in watcher.seen.settled) if longest else 0.0,
@@ -212,7 +224,7 @@ class _Run:
                 at_the_end=SETTLE_SECONDS if at_the_end is None else at_the_end,
             ),
             invariants=invariants,
-            interrupted=interrupted,
+            interrupted=self._interrupted,
             kept=None,
         )
         self._directory.keep = self._directory.keep or not report.holds

@@ -270,7 +270,7 @@ class Seller(Shopper):
         self.heard.count("prices changed")
 
     def restock(self) -> None:
-        """By a delta, which may not be repeated: it has no key."""
+        """By a delta."""
         product = self.rng.choice(self._products)
         self._adjust(product, self.rng.choice([-3, -1, 1, 2, 5, 9]))
 
@@ -306,7 +306,16 @@ class Seller(Shopper):
     def _adjust(self, product: int, delta: int, body: dict[str, int] | None = None) -> None:
         if delta == 0:
             return
-        tried = self.client.insist("POST", f"{PRODUCTS}{product}/stock/", body or {"delta": delta}, attempts=1)
+        # Without a key nobody may ask twice.
+        key = self.key() if self.rng.random() < 0.8 else None
+        tried = self.client.insist(
+            "POST",
+            f"{PRODUCTS}{product}/stock/",
+            body or {"delta": delta},
+            key=key,
+            attempts=1 if key is None else None,
+            give_up=self.gives_up,
+        )
         if tried.answer is not None and tried.answer.status == HTTPStatus.OK:
             self.heard.count("stock adjusted")
             self.heard.adjustment(product, delta, known=True)

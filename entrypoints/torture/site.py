@@ -33,9 +33,12 @@ class Site:
         self._restarts: dict[object, threading.Thread] = {}
         self._failed: list[Exception] = []
         self.children: list[Child] = []
+        self.armed = data.path / "fail-points"
+        """A file here is a seam at which the next process dies."""
         self.addresses: list[Address] = []
 
     def start(self) -> None:
+        self.armed.mkdir()
         self.addresses = [self._stack.enter_context(reserved("127.0.0.1", 0)) for _ in range(APIS)]
         servers = self._stack.enter_context(ExitStack())
         # Behind the servers on the stack: the children end while these still answer.
@@ -54,6 +57,7 @@ class Site:
             "DATABASE_URL": self.servers.database_url,
             "REDIS_URL": self.servers.redis_url,
             "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.secret(),
+            "FAILPOINTS": ",".join(filter(None, [os.environ.get("FAILPOINTS"), f"arm={self.armed}"])),
         }
         self.settings: Settings = settings.load({**os.environ, **self._given})
 

@@ -35,6 +35,7 @@ UNDECIDED: Final[LiteralString] = """
 UNSETTLED: Final[LiteralString] = """
     SELECT (SELECT count(*) FROM orders WHERE status = 'CREATED')
          + (SELECT count(*) FROM orders WHERE status = 'PENDING' AND expires_at <= now())
+         + (SELECT count(*) FROM outbox)
 """
 
 

@@ -1,6 +1,6 @@
 """The command line over an engine in memory, without a process, a file or a terminal."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from adapters.cli import administration, seeding
 from adapters.cli.app import app
 from adapters.cli.failures import ExitCode, Failure
 from adapters.cli.runtime import OpenMarket, Setting
+from adapters.cli.torture_report import Checked, Settling, TortureOptions, TortureProgress, TortureReport
 from scalecommerce_core.services.seeding import PLAIN
 from scalecommerce_core.testing import PlainPasswords, SettableClock, in_memory_market
 
@@ -30,6 +31,8 @@ class MemoryRuntime:
         self.fails_with: BaseException | None = None
         self.ran: list[tuple[str, dict[str, Any]]] = []
         self.opened: list[Path | None] = []
+        self.tortured_to: Sequence[Checked] = [Checked("nothing is lost", 10, 0)]
+        self.interrupted = False
 
     def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
         self._run("up", host=host, port=port, data=data, demo=demo)
@@ -42,6 +45,23 @@ class MemoryRuntime:
 
     def beat(self) -> None:
         self._run("beat")
+
+    def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
+        self._run("torture", options=options)
+        tell(TortureProgress("Load and kills", 1.0, 5, 2))
+        holds = all(checked.holds for checked in self.tortured_to)
+        return TortureReport(
+            options=options,
+            seconds=3.0,
+            done={"orders acknowledged": 5},
+            kills={"beat": 2},
+            seams_met=1,
+            seams_unmet=["policies.add:before"],
+            settling=Settling(1, 1.5, 2.0, "beat", 0.1),
+            invariants=self.tortured_to,
+            interrupted=self.interrupted,
+            kept=None if holds else Path("/tmp/kept"),  # noqa: S108 - named only
+        )
 
     def migrate(self, data: Path | None) -> str:
         self._run("migrate", data=data)

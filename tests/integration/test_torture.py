@@ -1,0 +1,210 @@
+"""`scalecommerce torture` on real processes; and that its books notice what is wrong."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from attrs import define
+
+from adapters.cli.torture_report import Checked, TortureOptions
+from entrypoints.failures import CannotRun
+from entrypoints.torture import run as running
+from entrypoints.torture.books import Books
+from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.testing import SettableClock
+from tests.integration.engine_process import run
+from tests.integration.real_market import real_market
+
+PROMISE = 600.0
+
+TWIN = """
+    WITH twin AS (
+        INSERT INTO orders SELECT 99, gen_random_uuid(), buyer_id, currency, status, shortfalls, created_at, updated_at,
+            expires_at, paid_at, origin, decide_attempts, decide_after FROM orders WHERE id = 2
+    )
+    INSERT INTO order_lines SELECT 99, position, product_id, seller_id, quantity, price, refunded
+    FROM order_lines WHERE order_id = 2
+"""
+SOLD_TWICE = """
+    INSERT INTO stock_movements (product_id, quantity, kind, at, order_id)
+    SELECT product_id, quantity, kind, at, order_id FROM stock_movements WHERE kind = 'sale'
+"""
+
+
+@define
+class History:
+    """A small market whose books are right, and what its clients have heard."""
+
+    connection: psycopg.Connection
+    heard: Heard
+
+    def broken(self) -> dict[str, Checked]:
+        return {
+            checked.invariant: checked
+            for checked in Books(self.connection, self.heard, PROMISE).checked()
+            if not checked.holds
+        }
+
+
+@pytest.fixture
+def history(database: str) -> Iterator[History]:
+    heard = Heard()
+    with real_market(database, SettableClock(datetime.now(UTC))) as market:
+        _happen(market, heard)
+    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
+        # Whoever tampers with the database is not stopped by its rules.
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("ALTER TABLE orders DROP CONSTRAINT orders_reservation_ends")
+        connection.execute("ALTER TABLE stock DROP CONSTRAINT stock_never_oversold")
+        yield History(connection, heard)
+
+
+def _happen(market: Market, heard: Heard) -> None:
+    """Orders 1 to 5: paid and half refunded, paid, cancelled, rejected, open."""
+    seller, buyer = market.accounts.sign_up([SignUp("seller@shop.example", None), SignUp("buyer@home.example", None)])
+    assert not isinstance(seller, Exception)
+    assert not isinstance(buyer, Exception)
+    product = one(
+        market.catalog.list_products([ListProduct(seller.id, CategoryId(1), "Teapot", Money.of("10.00", "USD"), 20)])
+    ).product.id
+    heard.openings[product] = 20
+    orders = [_placed(market, heard, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
+    market.ordering.decide()
+    market.ordering.pay([PayOrder(order.id, buyer.id) for order in orders[:2]])
+    market.ordering.cancel([CancelOrder(orders[2].id, buyer.id)])
+    market.ordering.refund([RefundOrder(orders[0].id, seller.id, [RefundLine(product, 1)])])
+    market.catalog.adjust_stock([AdjustStock(product, seller.id, delta=5)])
+    market.catalog.edit_products([EditProduct(product, seller.id, {"price": Money.of("12.00", "USD")})])
+    heard.paid |= {orders[0].id, orders[1].id}
+    heard.cancelled.add(orders[2].id)
+    heard.refund([RefundAsked(orders[0].id, product, 1, restock=True)], known=True)
+    heard.adjustment(product, 5, known=True)
+    market.relay.number()
+
+
+def _placed(market: Market, heard: Heard, buyer: AccountId, product: ProductId, units: int) -> Order:
+    order = one(market.ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, units)])]))
+    lines = tuple((line.product_id, line.quantity, line.price) for line in order.lines)
+    heard.order(Acknowledged(order.id, buyer, f"key-{order.id}", lines, order.total.minor))
+    return order
+
+
+def test_books_that_are_right_are_found_right(history: History) -> None:
+    assert history.broken() == {}
+    looked_at = {
+        checked.invariant: checked.compared for checked in Books(history.connection, history.heard, 1).checked()
+    }
+    assert min(looked_at.values()) > 0, "an invariant that compares nothing holds always"
+
+
+@pytest.mark.parametrize(
+    ("tampering", "invariant"),
+    [
+        ("DELETE FROM orders WHERE id = 2", "every acknowledged order exists as it was told"),
+        ("UPDATE order_lines SET quantity = 2 WHERE order_id = 5", "every acknowledged order exists as it was told"),
+        ("UPDATE orders SET buyer_id = 1 WHERE id = 5", "every acknowledged order exists as it was told"),
+        (TWIN, "no request made two orders"),
+        ("UPDATE orders SET status = 'CANCELLED', paid_at = NULL WHERE id = 2", "payments and cancellations"),
+        ("UPDATE stock SET on_hand = on_hand + 1", "stock on hand is what came minus what went"),
+        ("UPDATE stock SET reserved = reserved - 1", "reserved stock is what open orders hold"),
+        ("UPDATE stock SET reserved = on_hand + 1", "reserved stock is what open orders hold"),
+        ("DELETE FROM stock_movements WHERE order_id = 2", "every paid line left the stock exactly once"),
+        (SOLD_TWICE, "every paid line left the stock exactly once"),
+        ("UPDATE stock_movements SET quantity = 6 WHERE kind = 'adjustment'", "stock changed by sellers"),
+        ("UPDATE stock_movements SET quantity = 19 WHERE kind = 'opening'", "stock changed by sellers"),
+        ("DELETE FROM refunds", "refunds were made once each"),
+        ("DELETE FROM stock_movements WHERE kind = 'return'", "refunds were made once each"),
+        ("UPDATE refunds SET amount = amount + 1", "money is conserved to the cent"),
+        ("UPDATE order_lines SET refunded = 2 WHERE order_id = 1", "money is conserved to the cent"),
+        ("UPDATE order_lines SET price = 999 WHERE order_id = 4", "every line was sold at a price in force"),
+        ("UPDATE products SET price = 1300", "the price history is complete"),
+        ("DELETE FROM price_history WHERE price = 1000", "the price history is complete"),
+        ("DELETE FROM events WHERE topic = 'order.paid'", "each transition of an order was told once"),
+        (
+            "INSERT INTO events SELECT seq + 100, topic, at, audience, payload FROM events WHERE seq = 3",
+            "each transition of an order was told once",
+        ),
+        ("DELETE FROM events WHERE seq = 3", "events are numbered without a gap"),
+        ("UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)", "events are numbered without"),
+        ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "nothing is left undone"),
+        ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "nothing is left undone"),
+        (
+            "INSERT INTO outbox (topic, at, audience, payload) SELECT topic, at, audience, payload FROM events",
+            "nothing is left undone",
+        ),
+    ],
+)
+def test_what_somebody_tampered_with_is_noticed(history: History, tampering: str, invariant: str) -> None:
+    assert history.connection.execute(tampering.encode()).rowcount > 0
+    broken = [checked for name, checked in history.broken().items() if name.startswith(invariant)]
+    assert broken, history.broken()
+    assert broken[0].examples
+
+
+def test_what_nobody_was_told_of_needs_a_request_without_an_answer(history: History) -> None:
+    told = history.heard.orders.pop(5)
+    assert set(history.broken()) == {"no request made two orders"}
+    history.heard.doubtful_orders.append((told.buyer, ((1, 4),)))
+    assert history.broken() == {}
+
+
+def test_what_may_have_happened_may_have_happened(history: History) -> None:
+    (adjustment,) = history.heard.adjusted
+    (refund,) = history.heard.refunded
+    history.heard.adjusted.clear()
+    history.heard.refunded.clear()
+    assert len(history.broken()) == 2
+    history.heard.adjustment(*adjustment, known=False)
+    history.heard.refund([refund], known=False)
+    assert history.broken() == {}
+
+
+def test_the_short_form_holds(tmp_path: Path) -> None:
+    # The servers that the environment names are none of its business.
+    away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    ended = run("torture", "--quick", "--json", "--data", str(tmp_path / "torture"), cwd=tmp_path, **away)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    report = json.loads(ended.stdout)
+    assert report["holds"] is True
+    assert sum(report["kills"].values()) > 0
+    assert report["done"]["orders acknowledged"] > 0
+    assert (tmp_path / "torture" / "logs" / "api-2.log").exists()
+
+
+def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tampered(Books):
+        def checked(self) -> list[Checked]:
+            self._connection.execute("UPDATE stock SET on_hand = on_hand + 1")
+            return super().checked()
+
+    monkeypatch.setattr(running, "Books", Tampered)
+    monkeypatch.setenv("WORKER_CONCURRENCY", "1")
+    report = running.torture(TortureOptions(seed=1, kills=1, seconds=3, buyers=2, products=4), lambda _told: None)
+    assert not report.holds
+    assert [checked.invariant for checked in report.invariants if not checked.holds] == [
+        "stock on hand is what came minus what went"
+    ]
+    assert report.kept is not None
+    assert {path.name for path in report.kept.iterdir()} >= {"logs", "postgresql", "redis"}
+    shutil.rmtree(report.kept)
+
+
+def test_it_does_not_work_in_a_directory_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    options = TortureOptions(seed=1, kills=1, seconds=1, buyers=1, products=4, data=tmp_path)
+    with pytest.raises(CannotRun, match="not empty"):
+        running.torture(options, lambda _told: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -1,0 +1,29 @@
+"""The plan of kills."""
+
+from itertools import islice
+
+from entrypoints.torture.chaos import DECK, Seam, Victim, plan
+
+SEAMS = ("commit:before", "commit:after", "stock.save:before")
+
+
+def test_the_same_seed_makes_the_same_plan() -> None:
+    assert list(islice(plan(7, SEAMS), 200)) == list(islice(plan(7, SEAMS), 200))
+    assert list(islice(plan(7, SEAMS), 200)) != list(islice(plan(8, SEAMS), 200))
+
+
+def test_no_process_is_spared_for_long() -> None:
+    assert {kill.victim for kill in islice(plan(1), len(DECK))} == set(Victim)
+
+
+def test_every_seam_has_its_turn_before_one_has_two() -> None:
+    turns = [kill.victim for kill in islice(plan(1, SEAMS), 400) if isinstance(kill.victim, Seam)]
+    for start in range(0, len(turns) - len(SEAMS), len(SEAMS)):
+        assert {seam.name for seam in turns[start : start + len(SEAMS)]} == set(SEAMS)
+
+
+def test_kills_come_alone_soon_after_another_and_at_once() -> None:
+    kills = list(islice(plan(3), 100))
+    assert any(kill.after_settling for kill in kills)
+    assert any(not kill.after_settling and kill.pause > 0.2 for kill in kills)
+    assert any(kill.pause < 0.05 for kill in kills)

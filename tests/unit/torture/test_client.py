@@ -1,0 +1,58 @@
+"""When a request is over, and when nobody knows."""
+
+import random
+from typing import Any
+
+import pytest
+
+from entrypoints.torture.client import Answer, Client
+
+
+class Scripted(Client):
+    """Answers from a list instead of from a network."""
+
+    def __init__(self, *answers: Answer | None) -> None:
+        super().__init__([], "kara@shop.example", random.Random(1), lambda _sentence: None)
+        self.answers = list(answers)
+        self.keys: list[str | None] = []
+
+    def send(self, *_request: Any, key: str | None = None, **_more: Any) -> Answer | None:
+        self.keys.append(key)
+        return self.answers.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+
+
+IN_FLIGHT = Answer(409, {"code": "idempotency_key_in_flight"})
+
+
+@pytest.mark.parametrize("unknown", [None, Answer(503, {}), Answer(500, {}), Answer(429, {}), IN_FLIGHT])
+def test_what_does_not_tell_is_asked_again_with_the_same_key(unknown: Answer | None) -> None:
+    client = Scripted(unknown, unknown, Answer(202, {"id": 1}))
+    tried = client.insist("POST", "/", {}, key="k")
+    assert tried.answer == Answer(202, {"id": 1})
+    assert tried.open_attempts == 2
+    assert client.keys == ["k", "k", "k"]
+
+
+@pytest.mark.parametrize(
+    "final", [Answer(202, {}), Answer(400, {}), Answer(409, {"code": "price_moved"}), Answer(422, {})]
+)
+def test_what_tells_is_not(final: Answer) -> None:
+    tried = Scripted(final).insist("POST", "/", {})
+    assert (tried.answer, tried.may_have_happened) == (final, False)
+
+
+def test_who_walks_away_does_not_know() -> None:
+    tried = Scripted(None, None).insist("POST", "/", {}, attempts=2)
+    assert (tried.answer, tried.may_have_happened) == (None, True)
+
+
+def test_an_expired_token_is_renewed_and_the_request_sent_again() -> None:
+    client = Scripted(Answer(401, {}), None, Answer(200, {"access": "new"}), Answer(202, {}))
+    tried = client.insist("POST", "/", {}, key="k")
+    assert tried.answer == Answer(202, {})
+    assert not tried.may_have_happened
