@@ -37,6 +37,8 @@ class Books:
             self._adjustments(),
             self._refunds(),
             self._money(),
+            self._payments(),
+            self._gateway(),
             self._prices(),
             self._price_history(),
             self._transitions(),
@@ -266,6 +268,62 @@ class Books:
         paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
         return _checked("money is conserved to the cent", paid, broken())
 
+    def _payments(self) -> Checked:
+        """Every paid order has one captured payment of its total, and gave back through it what it refunded."""
+        rows = self._rows(
+            """
+            SELECT o.id, o.status, t.total, coalesce(p.captured, 0), coalesce(p.times, 0), coalesce(p.refunded, 0),
+                   coalesce(r.amount, 0)
+            FROM orders o
+            JOIN (SELECT order_id, sum(quantity * price) AS total FROM order_lines GROUP BY order_id) t
+                ON t.order_id = o.id
+            LEFT JOIN (
+                SELECT order_id, count(*) AS times, sum(amount) AS captured, sum(refunded) AS refunded
+                FROM payments WHERE status = 'CAPTURED' GROUP BY order_id
+            ) p ON p.order_id = o.id
+            LEFT JOIN (SELECT order_id, sum(amount) AS amount FROM refunds GROUP BY order_id) r ON r.order_id = o.id
+            WHERE CASE WHEN o.status IN ('PAID', 'REFUNDED')
+                THEN p.times IS DISTINCT FROM 1 OR p.captured <> t.total OR p.refunded <> coalesce(r.amount, 0)
+                ELSE p.times IS NOT NULL END
+            """
+        )
+        return _checked(
+            "every paid order was charged once, for its total",
+            self._total("SELECT count(*) FROM payments"),
+            (
+                f"order {order} ({status}) of {total}: {captured} charged in {times} payments, {back} sent back,"
+                f" {refunded} refunded"
+                for order, status, total, captured, times, back, refunded in rows
+            ),
+        )
+
+    def _gateway(self) -> Checked:
+        """The gateway's books agree with ours, charge by charge and refund by refund."""
+        charges = self._rows(
+            """
+            SELECT coalesce(p.id, c.key), p.status, p.amount, c.amount FROM
+                (SELECT * FROM payments WHERE status IN ('CAPTURED', 'TOO_LATE')) p
+            FULL JOIN (SELECT * FROM sandbox_charges WHERE declined_because IS NULL) c ON c.key = p.id
+            WHERE p.amount IS DISTINCT FROM c.amount
+            """
+        )
+        refunds = self._rows(
+            """
+            SELECT coalesce(r.id, s.key), r.amount, s.amount FROM payment_refunds r
+            FULL JOIN sandbox_refunds s ON (s.key, s.charge) = (r.id, r.payment_id)
+            WHERE r.amount IS DISTINCT FROM s.amount
+            """
+        )
+
+        def broken() -> Iterator[str]:
+            for payment, status, ours, theirs in charges:
+                yield f"payment {payment} ({status}): {ours} by our books, {theirs} by the gateway's"
+            for refund, ours, theirs in refunds:
+                yield f"refund {refund}: {ours} by our books, {theirs} by the gateway's"
+
+        compared = self._total("SELECT (SELECT count(*) FROM sandbox_charges) + (SELECT count(*) FROM sandbox_refunds)")
+        return _checked("the gateway took and sent back what our books say", compared, broken())
+
     def _prices(self) -> Checked:
         """A line costs what its product cost when it was ordered, or while the promise lasted before."""
         rows = self._rows(
@@ -372,8 +430,14 @@ class Books:
             """
         )
         waiting = self._total("SELECT count(*) FROM outbox")
+        payments = self._rows("SELECT id, order_id FROM payments WHERE status = 'OPEN'")
+        refunds = self._rows("SELECT id, payment_id FROM payment_refunds WHERE status = 'OPEN'")
 
         def broken() -> Iterator[str]:
+            for payment, order in payments:
+                yield f"payment {payment} of order {order} is still open"
+            for refund, payment in refunds:
+                yield f"refund {refund} of payment {payment} is still to be sent"
             for order, status, attempts in rows:
                 yield f"order {order} is still {status} ({attempts} failed decisions)"
             if waiting:

@@ -36,7 +36,7 @@ from scalecommerce_core.testing.failpoints import seams
 SELLERS: Final = 3
 TEND_SECONDS: Final = 0.05
 START_SECONDS: Final = 120.0
-SETTLE_SECONDS: Final = 120.0
+SETTLE_SECONDS: Final = 180.0
 DISTURB_SECONDS: Final = 0.3
 
 Tell = Callable[[TortureProgress], None]

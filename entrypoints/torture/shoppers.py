@@ -21,6 +21,8 @@ FINISHING_SECONDS: Final = 60.0
 """How long a shopper insists on an answer after the load has ended."""
 SCARCE_EVERY: Final = 4
 REMEMBERED: Final = 30
+METHODS: Final = {"sandbox-ok": 14, "sandbox-slow": 2, "sandbox-declined": 2, "sandbox-lost-reply": 2}
+"""Ways to pay, as the sandbox gateway knows them, and how often each is chosen."""
 
 
 @define
@@ -134,7 +136,8 @@ class Buyer(Shopper):
             self._note(tried, key, body)
 
     def pay(self) -> None:
-        self._settle("pay", "PAID", self.heard.paid)
+        method = self.rng.choices(list(METHODS), list(METHODS.values()))[0]
+        self._settle("pay", "PAID", self.heard.paid, {"payment_method": method})
 
     def cancel(self) -> None:
         self._settle("cancel", "CANCELLED", self.heard.cancelled)
@@ -222,11 +225,11 @@ class Buyer(Shopper):
             if price > promised.get(product, price):
                 self.heard.contradiction(f"order {told.id}: product {product} was promised cheaper than {price}")
 
-    def _settle(self, action: str, status: str, confirmed: set[int]) -> None:
+    def _settle(self, action: str, status: str, confirmed: set[int], body: object = None) -> None:
         if not self._open:
             return
         order = self._open.pop(self.rng.randrange(len(self._open)))
-        tried = self.client.insist("POST", f"{ORDERS}{order}/{action}/", give_up=self.gives_up)
+        tried = self.client.insist("POST", f"{ORDERS}{order}/{action}/", body, give_up=self.gives_up)
         if tried.answer is not None and tried.answer.status == HTTPStatus.OK:
             if tried.answer.body["status"] == status:
                 confirmed.add(order)

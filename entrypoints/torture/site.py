@@ -20,8 +20,12 @@ from entrypoints.settings import Settings
 
 APIS: Final = 2
 DRAIN_SECONDS: Final = 25.0
-SHORT: Final[Mapping[str, str]] = {"RESERVATION_SECONDS": "6", "PRICE_PROMISE_SECONDS": "10"}
-"""Where the environment says nothing: short enough that reservations and promises end during the test."""
+SHORT: Final[Mapping[str, str]] = {
+    "RESERVATION_SECONDS": "6",
+    "PRICE_PROMISE_SECONDS": "10",
+    "PAYMENT_SECONDS": "6",
+}
+"""Where the environment says nothing: short enough that all of these run out during the test."""
 
 
 class Site:

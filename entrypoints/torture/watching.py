@@ -36,6 +36,10 @@ UNSETTLED: Final[LiteralString] = """
     SELECT (SELECT count(*) FROM orders WHERE status = 'CREATED')
          + (SELECT count(*) FROM orders WHERE status = 'PENDING' AND expires_at <= now())
          + (SELECT count(*) FROM outbox)
+         + (SELECT count(*) FROM payments WHERE status = 'OPEN')
+         + (SELECT count(*) FROM payment_refunds WHERE status = 'OPEN')
+         + (SELECT count(*) FROM sandbox_charges c JOIN payments p ON p.id = c.key
+            WHERE c.declined_because IS NULL AND p.status = 'ABANDONED')
 """
 
 

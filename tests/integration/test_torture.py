@@ -22,8 +22,9 @@ from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, PayOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.testing import SettableClock
 from tests.integration.engine_process import run
 from tests.integration.real_market import real_market
@@ -83,11 +84,12 @@ def _happen(market: Market, heard: Heard) -> None:
     heard.openings[product] = 20
     orders = [_placed(market, heard, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
     market.ordering.decide()
-    market.ordering.pay([PayOrder(order.id, buyer.id) for order in orders[:2]])
+    market.payments.pay([PayOrder(order.id, buyer.id) for order in orders[:2]])
     market.ordering.cancel([CancelOrder(orders[2].id, buyer.id)])
     market.ordering.refund([RefundOrder(orders[0].id, seller.id, [RefundLine(product, 1)])])
     market.catalog.adjust_stock([AdjustStock(product, seller.id, delta=5)])
     market.catalog.edit_products([EditProduct(product, seller.id, {"price": Money.of("12.00", "USD")})])
+    market.payments.send_refunds()
     heard.paid |= {orders[0].id, orders[1].id}
     heard.cancelled.add(orders[2].id)
     heard.refund([RefundAsked(orders[0].id, product, 1, restock=True)], known=True)
@@ -129,6 +131,13 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ("DELETE FROM stock_movements WHERE kind = 'return'", "refunds were made once each"),
         ("UPDATE refunds SET amount = amount + 1", "money is conserved to the cent"),
         ("UPDATE order_lines SET refunded = 2 WHERE order_id = 1", "money is conserved to the cent"),
+        ("DELETE FROM payments WHERE order_id = 2", "every paid order was charged once"),
+        ("UPDATE payments SET amount = amount + 1 WHERE order_id = 2", "every paid order was charged once"),
+        ("UPDATE payments SET refunded = 0", "every paid order was charged once"),
+        ("DELETE FROM sandbox_charges", "the gateway took and sent back"),
+        ("UPDATE sandbox_charges SET amount = amount + 1", "the gateway took and sent back"),
+        ("DELETE FROM sandbox_refunds", "the gateway took and sent back"),
+        ("INSERT INTO sandbox_charges SELECT gen_random_uuid(), 5, 'USD', 'x', NULL, now()", "the gateway took"),
         ("UPDATE order_lines SET price = 999 WHERE order_id = 4", "every line was sold at a price in force"),
         ("UPDATE products SET price = 1300", "the price history is complete"),
         ("DELETE FROM price_history WHERE price = 1000", "the price history is complete"),
@@ -141,6 +150,11 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ("UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)", "events are numbered without"),
         ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "nothing is left undone"),
         ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "nothing is left undone"),
+        (
+            "UPDATE payments SET status = 'OPEN', check_at = now(), reference = NULL WHERE order_id = 2",
+            "nothing is left undone",
+        ),
+        ("UPDATE payment_refunds SET status = 'OPEN', done_at = NULL", "nothing is left undone"),
         (
             "INSERT INTO outbox (topic, at, audience, payload) SELECT topic, at, audience, payload FROM events",
             "nothing is left undone",
