@@ -20,7 +20,6 @@ def application(redis_url: str, jobs: Callable[[], Jobs]) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_consumer="adapters.tasks.consumer:PatientConsumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_hijack_root_logger=False,

@@ -60,7 +60,10 @@ class Messages:
         self._app.send_task(self._rng.choice(TASKS).name, args=[1, "two", None], kwargs={"x": 3}, retry=False)
 
     def _broken(self) -> None:
-        """An envelope as the broker makes them, around what is no message."""
+        """An envelope as the broker makes them, around what is no message; or not even that."""
+        if self._rng.random() < 0.4:
+            self._redis.lpush(QUEUE, self._rng.choice([b"", b"{", b"\x80\xff", b"[]", b"null", b'{"body": 1}']))
+            return
         envelope = {
             "body": self._rng.choice(["!!!", "bm8ganNvbg==", ""]),
             "content-encoding": "utf-8",

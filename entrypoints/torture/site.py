@@ -19,7 +19,8 @@ from entrypoints.servers import restart, started
 from entrypoints.settings import Settings
 
 APIS: Final = 2
-DRAIN_SECONDS: Final = 25.0
+RESTART_SECONDS: Final = 25.0
+START_ATTEMPTS: Final = 5
 SHORT: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",
@@ -46,7 +47,7 @@ class Site:
         self.addresses = [self._stack.enter_context(reserved("127.0.0.1", 0)) for _ in range(APIS)]
         servers = self._stack.enter_context(ExitStack())
         # Behind the servers on the stack: the children end while these still answer.
-        self._stack.callback(self._drain)
+        self._stack.callback(self._end)
         self.apis = [
             self._child("api", f"api-{number}", address.host, str(address.port))
             for number, address in enumerate(self.addresses, 1)
@@ -95,10 +96,15 @@ class Site:
         )
 
     def _restart(self, server: EmbeddedPostgres | EmbeddedRedis) -> None:
-        try:
-            restart(server)
-        except Exception as error:  # noqa: BLE001 - the main thread raises it
-            self._failed.append(error)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                restart(server)
+            except Exception as error:  # noqa: BLE001 - the main thread raises the last one
+                # It may have been killed while it recovered.
+                if attempt == START_ATTEMPTS:
+                    self._failed.append(error)
+            else:
+                return
 
     def _embedded(self) -> tuple[EmbeddedPostgres, EmbeddedRedis]:
         postgres, redis = self.servers.embedded
@@ -112,14 +118,12 @@ class Site:
         child.start()
         return child
 
-    def _drain(self) -> None:
+    def _end(self) -> None:
         for attempt in self._restarts.values():
-            attempt.join(DRAIN_SECONDS)
-        for together in (self.children[:APIS], self.children[APIS:]):
-            for child in together:
-                child.finish()
-            for child in together:
-                child.drained(DRAIN_SECONDS)
+            attempt.join(RESTART_SECONDS)
+        # The books have been read: there is nothing left to finish.
+        for child in self.children:
+            child.kill()
 
 
 def children_of(pid: int) -> Iterator[tuple[int, str]]:
