@@ -101,6 +101,30 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert answer(buyer.get(f"{ORDERS}{order['id']}/"))["order_items"][0]["quantity"] == 2
 
 
+def test_news_reach_those_whom_they_concern(deployment: Deployment) -> None:
+    seller, buyer, stranger = (deployment.person(f"news-{who}") for who in ("seller", "buyer", "stranger"))
+    product = listed(seller, stock=3)["id"]
+    answer(buyer.post(ORDERS, json=wanted((product, 2)), headers=WAIT), 201)
+
+    def followed(reader: httpx2.Client, until: str) -> list[Any]:
+        events: list[Any] = []
+        place: dict[str, int] = {}
+        while until not in [event["topic"] for event in events]:
+            page = answer(reader.get("/events/api/v1/", params=place, headers={"Prefer": "wait=20"}))
+            assert page["results"], "the worker has numbered nothing for 20 seconds"
+            events += page["results"]
+            place = {"after": page["next_after"]}
+        return events
+
+    of_buyer, of_seller = (followed(reader, "order.reserved") for reader in (buyer, seller))
+    assert [event["topic"] for event in of_buyer] == ["order.placed", "order.reserved"]
+    assert [event["topic"] for event in of_seller] == ["product.listed", "order.placed", "order.reserved"]
+    assert of_seller[1:] == of_buyer, "all lines are this seller's"
+    (line,) = of_buyer[0]["data"]["lines"]
+    assert (line["product"], line["quantity"]) == (product, 2)
+    assert answer(stranger.get("/events/api/v1/"))["results"] == []
+
+
 def test_tokens_rotate_and_reuse_ends_the_session(deployment: Deployment, anybody: httpx2.Client) -> None:
     email = answer(deployment.person("tokens").get(USERS + "me/"))["email"]
     first = answer(anybody.post(USERS + "token/", json={"email": email.upper(), "password": PASSWORD}))
