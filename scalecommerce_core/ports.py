@@ -119,6 +119,14 @@ class ProductRepository(Protocol):
         ...
 
 
+@frozen
+class StockSources:
+    """What the figures of a product's stock are made from: the sum of its ledger, and the lines of PENDING orders."""
+
+    moved: int
+    promised: int
+
+
 class StockRepository(Protocol):
     """`add` and `save` also append the movements that the stocks carry."""
 
@@ -129,6 +137,10 @@ class StockRepository(Protocol):
         ...
 
     def save(self, stocks: Collection[Stock]) -> None: ...
+
+    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
+        """Of stock that this transaction has locked: nobody else can change them meanwhile."""
+        ...
 
 
 class OrderRepository(Protocol):

@@ -290,12 +290,17 @@ class OrderQueries(Protocol):
 
 @frozen
 class StockDiscrepancy:
-    """A product whose figure differs from its source: `on_hand` from the ledger, `reserved` from open orders."""
+    """A figure that differs from its source.
+
+    `on_hand` of a product from its ledger, `reserved` from the lines of PENDING orders; `sold` and `returned` in the
+    ledger, for one order, from the line that was paid and the refunds that put units back.
+    """
 
     product_id: ProductId
     figure: str
     stored: int
     expected: int
+    order_id: OrderId | None = None
 
 
 @frozen
@@ -306,7 +311,9 @@ class MovementTotal:
 
 
 class StockQueries(Protocol):
-    def discrepancies(self, limit: int = 100) -> Sequence[StockDiscrepancy]: ...
+    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
+        """The first of them (None: all), by product, all as of one moment."""
+        ...
 
     def totals(self) -> Sequence[MovementTotal]: ...
 

@@ -19,6 +19,8 @@ class MovementKind(StrEnum):
     ADJUSTMENT = "adjustment"
     SALE = "sale"
     RETURN = "return"
+    CORRECTION = "correction"
+    """The ledger was found to differ from the stock on hand, nobody knows why."""
 
 
 @frozen
@@ -100,6 +102,17 @@ class Stock:
         """Raise `Invalid` when `available` cannot become this figure."""
         if not 0 <= quantity <= MAX_STOCK - self.reserved:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK - self.reserved}.")
+
+    def reconcile(self, moved: int, promised: int, now: datetime) -> None:
+        """Make the figures agree with their sources: the sum of the ledger, and the lines of PENDING orders.
+
+        What is on hand stays: the shop works with it, and a correction tells the ledger. More than is on hand cannot be
+        reserved, so `reserved` stays too when the orders were promised more: somebody has to bring stock, or cancel.
+        """
+        if difference := self.on_hand - moved:
+            self.movements.append(StockMovement(self.product_id, difference, MovementKind.CORRECTION, now))
+        if promised <= self.on_hand:
+            self.reserved = promised
 
     def _move(self, quantity: int, kind: MovementKind, now: datetime, order_id: OrderId | None = None) -> None:
         if quantity > self.room:

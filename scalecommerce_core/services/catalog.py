@@ -108,6 +108,16 @@ class Shelved:
 
 
 @frozen
+class StockRepair:
+    """`correction` units were booked in the ledger; `reserved_before` became `reserved`."""
+
+    product_id: ProductId
+    correction: int
+    reserved_before: int
+    reserved: int
+
+
+@frozen
 class RecordedProduct:
     """A product with a past: `prices` are (valid from, price), oldest first, the last one in force."""
 
@@ -267,6 +277,26 @@ class Catalog:
                 outcomes.append(stock)
         tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
         return outcomes
+
+    @retried(TransactionAborted)
+    def repair_stock(self, product_ids: Sequence[ProductId]) -> list[StockRepair | None]:
+        """Make stock agree with its ledger and the open orders (see `Stock.reconcile`); None: it does, or is not there.
+
+        Figures and sources are read under the lock, so orders in flight do no harm, and repairing twice neither.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            stocks = tx.stock.lock(set(product_ids))
+            sources = tx.stock.sources(stocks.keys())
+            repaired: dict[ProductId, StockRepair] = {}
+            for product_id, stock in stocks.items():
+                reserved = stock.reserved
+                stock.reconcile(sources[product_id].moved, sources[product_id].promised, now)
+                correction = sum(movement.quantity for movement in stock.movements)
+                if correction or stock.reserved != reserved:
+                    repaired[product_id] = StockRepair(product_id, correction, reserved, stock.reserved)
+            tx.stock.save([stocks[product_id] for product_id in repaired])
+        return [repaired.get(product_id) for product_id in product_ids]
 
     def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
         """New categories; `Invalid` when the name is taken."""

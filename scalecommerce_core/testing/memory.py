@@ -32,7 +32,7 @@ from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Ref
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock, StockMovement
-from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
+from scalecommerce_core.ports import Duplicate, NumberedEvent, StockSources, StoredOutcome, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
 
@@ -369,6 +369,17 @@ class _Stocks:
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         return self._tables.stock.some(sorted(ids))
+
+    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
+        moved, promised = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
+        for movement in self._tables.movements.all():
+            if movement.product_id in moved:
+                moved[movement.product_id] += movement.quantity
+        for order in self._tables.orders.all():
+            for line in order.lines if order.status is OrderStatus.PENDING else ():
+                if line.product_id in promised:
+                    promised[line.product_id] += line.quantity
+        return {product_id: StockSources(moved[product_id], promised[product_id]) for product_id in ids}
 
 
 class _Orders:

@@ -286,7 +286,7 @@ class MemoryQueries:
 
     # --- the books
 
-    def discrepancies(self, limit: int = 100) -> Sequence[StockDiscrepancy]:
+    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         on_hand: dict[ProductId, int] = {}
         for movement in self._tables.movements.all():
             on_hand[movement.product_id] = on_hand.get(movement.product_id, 0) + movement.quantity
@@ -301,7 +301,40 @@ class MemoryQueries:
             for figure, stored, expected in _figures(stock, on_hand, reserved)
             if stored != expected
         ]
-        return found[:limit]
+        found += [
+            StockDiscrepancy(product_id, figure, stored[order_id, product_id], expected[order_id, product_id], order_id)
+            for figure, stored, expected in (
+                ("sold", self._booked(MovementKind.SALE), self._paid()),
+                ("returned", self._booked(MovementKind.RETURN), self._restocked()),
+            )
+            for order_id, product_id in stored.keys() | expected.keys()
+            if stored[order_id, product_id] != expected[order_id, product_id]
+        ]
+        return sorted(found, key=lambda each: (each.product_id, each.figure, each.order_id or 0))[:limit]
+
+    def _booked(self, kind: MovementKind) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for movement in self._tables.movements.all():
+            if movement.kind is kind and movement.order_id is not None:
+                units[movement.order_id, movement.product_id] += abs(movement.quantity)
+        return units
+
+    def _paid(self) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for order in self._tables.orders.all():
+            if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}:
+                for line in order.lines:
+                    units[order.id, line.product_id] += line.quantity
+        return units
+
+    def _restocked(self) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for refund in self._tables.refunds.all():
+            order = self._tables.orders.get(refund.order_id)
+            if refund.restocked and order is not None:
+                (product,) = (line.product_id for line in order.lines if line.position == refund.position)
+                units[order.id, product] += refund.quantity
+        return units
 
     def totals(self) -> Sequence[MovementTotal]:
         kinds: dict[MovementKind, list[int]] = {}

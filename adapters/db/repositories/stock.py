@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from adapters.db.batches import Insert, Update, among, id_array
 from adapters.db.sql import Sql
 from adapters.db.tables import stock, stock_movements
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import StockSources
 
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
 _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "at", "order_id")
@@ -19,6 +20,24 @@ _LOCK: Final = (
     .where(among(stock.c.product_id))
     .order_by(stock.c.product_id)
     .with_for_update(key_share=True)
+)
+
+
+# The ledger has no index by product, which would slow every sale: so it is read once for all.
+_SOURCES: Final = text(
+    """
+    WITH given AS (SELECT unnest(CAST(:ids AS bigint[])) AS product_id), moved AS (
+        SELECT product_id, sum(quantity) AS units FROM stock_movements JOIN given USING (product_id)
+        GROUP BY product_id
+    ), promised AS (
+        SELECT product_id, sum(quantity) AS units
+        FROM given JOIN order_lines USING (product_id) JOIN orders ON orders.id = order_lines.order_id
+        WHERE orders.status = 'PENDING'
+        GROUP BY product_id
+    )
+    SELECT product_id, coalesce(moved.units, 0), coalesce(promised.units, 0)
+    FROM given LEFT JOIN moved USING (product_id) LEFT JOIN promised USING (product_id)
+    """
 )
 
 
@@ -44,6 +63,10 @@ class Stocks:
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
+
+    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
+        rows = self._sql.rows(_SOURCES, {"ids": id_array(ids)})
+        return {ProductId(id_): StockSources(int(moved), int(promised)) for id_, moved, promised in rows}
 
     def _append_movements(self, written: Collection[Stock]) -> None:
         rows = [(m.product_id, m.quantity, m.kind, m.at, m.order_id) for s in written for m in s.movements]

@@ -14,7 +14,7 @@ from scalecommerce_core.queries import (
     StockDiscrepancy,
     TopProduct,
 )
-from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, locked, usd
 
 
 class FiguresContract:
@@ -167,3 +167,24 @@ class FiguresContract:
             StockDiscrepancy(unpromised, "reserved", 1, 0),
         ]
         assert len(queries.discrepancies(limit=1)) == 1
+        assert len(queries.discrepancies(limit=None)) == 2
+
+    def test_an_order_without_its_entries_in_the_ledger_is_found(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product, other = stage.product(stock=9), stage.product(stock=9)
+        order_id = stage.order(stage.account(), {product: 3, other: 2}, OrderStatus.PENDING)
+        for change in ("pay", "refund"):
+            with store.begin() as tx:
+                order, stock = locked(tx, order_id)
+                if change == "pay":
+                    order.pay(stock, NOW)
+                else:
+                    order.refund([RefundLine(product, 1)], stock, NOW, restock=True)
+                tx.orders.save([order])
+                # Of one product the stock is forgotten.
+                tx.stock.save([stock[other]])
+        assert queries.discrepancies() == [
+            StockDiscrepancy(product, "reserved", 3, 0),
+            StockDiscrepancy(product, "returned", 0, 1, order_id),
+            StockDiscrepancy(product, "sold", 0, 3, order_id),
+        ]

@@ -1,8 +1,9 @@
 """Stock: what is on hand and reserved."""
 
 from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import StockSources, Store
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 
@@ -40,3 +41,22 @@ class StockContract:
             tx.stock.save([stock])
         with store.begin() as tx:
             assert tx.stock.lock([product])[product] == Stock(product, 5, 0)
+
+    def test_the_sources_of_the_figures(self, store: Store) -> None:
+        stage = Stage(store)
+        product, untouched, empty = stage.product(stock=50), stage.product(stock=5), stage.product(stock=0)
+        for status in set(OrderStatus) - {OrderStatus.REJECTED}:
+            stage.order(stage.account(), {product: 2}, status)
+        with store.begin() as tx:
+            stocks = tx.stock.lock([product, untouched, empty])
+            stocks[untouched].reconcile(2, 0, NOW)
+            tx.stock.save(list(stocks.values()))
+        with store.begin() as tx:
+            tx.stock.lock([product, untouched, empty])
+            # One order is PENDING, one PAID; the refunded one came back.
+            assert tx.stock.sources([product, untouched, empty]) == {
+                product: StockSources(48, 2),
+                untouched: StockSources(8, 0),
+                empty: StockSources(0, 0),
+            }
+            assert tx.stock.sources([]) == {}

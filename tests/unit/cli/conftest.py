@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from adapters.cli import administration, seeding
+from adapters.cli import administration, seeding, stock
 from adapters.cli.app import app
 from adapters.cli.failures import ExitCode, Failure
 from adapters.cli.runtime import OpenMarket, Setting
@@ -125,7 +125,7 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it to have somebody at the terminal, who answers questions."""
 
     def sit_down() -> None:
-        for module in (administration, seeding):
+        for module in (administration, seeding, stock):
             monkeypatch.setattr(module, "interactive", lambda: True)
 
     return sit_down
