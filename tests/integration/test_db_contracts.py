@@ -9,10 +9,11 @@ from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.db.tables import categories, metadata
+from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import PaymentGateway, Store
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.testing.contracts import QueriesContract, StoreContract
+from scalecommerce_core.testing.contracts import PaymentGatewayContract, QueriesContract, StoreContract
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,9 @@ class TestPostgresQueries(QueriesContract):
     @pytest.fixture
     def queries(self, engine: Engine) -> Queries:
         return PostgresQueries(engine)
+
+
+class TestSandboxGateway(PaymentGatewayContract):
+    @pytest.fixture
+    def gateway(self, engine: Engine) -> PaymentGateway:
+        return SandboxGateway(engine)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import PaymentGateway, Store
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.testing import MemoryQueries, MemoryStore
-from scalecommerce_core.testing.contracts import QueriesContract, StoreContract
+from scalecommerce_core.testing import MemoryGateway, MemoryQueries, MemoryStore
+from scalecommerce_core.testing.contracts import PaymentGatewayContract, QueriesContract, StoreContract
 
 
 @pytest.fixture
@@ -21,3 +21,9 @@ class TestMemoryQueries(QueriesContract):
     @pytest.fixture
     def queries(self, store: MemoryStore) -> Queries:
         return MemoryQueries(store)
+
+
+class TestMemoryGateway(PaymentGatewayContract):
+    @pytest.fixture
+    def gateway(self) -> PaymentGateway:
+        return MemoryGateway()

@@ -16,8 +16,8 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalogue", "events", "figures", "idempotency", "lists", "orders", "policies", "search",
-            "stage", "stock", "transactions",
+            "accounts", "catalogue", "events", "figures", "gateways", "idempotency", "lists", "orders",
+            "payments", "policies", "search", "stage", "stock", "transactions",
         )
     )
 )  # fmt: skip
@@ -26,15 +26,17 @@ from scalecommerce_core.testing.contracts.accounts import AccountsContract  # no
 from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
 from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
+from scalecommerce_core.testing.contracts.gateways import PaymentGatewayContract  # noqa: E402
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
 from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
+from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
 
-__all__ = ["QueriesContract", "StoreContract"]
+__all__ = ["PaymentGatewayContract", "QueriesContract", "StoreContract"]
 
 
 class StoreContract(
@@ -43,6 +45,7 @@ class StoreContract(
     CatalogueContract,
     StockContract,
     OrdersContract,
+    PaymentsContract,
     PoliciesContract,
     IdempotencyContract,
     EventsContract,

@@ -1,0 +1,151 @@
+"""Payments: attempts, what is due, and the money on its way back."""
+
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.payment import Charged, Declined, Payment
+from scalecommerce_core.ports import Duplicate, Store
+from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage, usd
+from scalecommerce_core.testing.contracts.transactions import together
+
+LASTING = timedelta(seconds=60)
+
+
+def attempt(order_id: OrderId, minor: int = 10_00) -> Payment:
+    return Payment.opened(
+        id=PaymentId(uuid4()), order_id=order_id, amount=usd(minor), method="card", now=NOW, lasting=LASTING
+    )
+
+
+def kept(store: Store, *payments: Payment) -> None:
+    with store.begin() as tx:
+        tx.payments.add(payments)
+
+
+def pending(store: Store, count: int) -> list[OrderId]:
+    stage = Stage(store)
+    buyer, product = stage.account(), stage.product()
+    return [stage.order(buyer, {product: 1}, OrderStatus.PENDING) for _ in range(count)]
+
+
+class PaymentsContract:
+    def test_payments_come_back_in_every_state(self, store: Store) -> None:
+        payments = [attempt(order_id) for order_id in pending(store, 5)]
+        _, captured, declined, abandoned, late = payments
+        kept(store, *payments)
+        captured.capture(Charged("c-1"), NOW + SECOND)
+        captured.send_back(3_00, NOW + SECOND)
+        declined.decline(Declined("no"), NOW + SECOND)
+        abandoned.miss(abandoned.deadline)
+        late.come_too_late(Charged("c-2"), NOW + SECOND)
+        with store.begin() as tx:
+            tx.payments.save(payments)
+        with store.begin() as tx:
+            found = tx.payments.lock([*(payment.id for payment in payments), PaymentId(uuid4())])
+            assert found == {payment.id: payment for payment in payments}
+            assert list(found) == sorted(found)
+            assert all(payment.refunds == [] for payment in found.values())
+            assert tx.payments.lock([]) == {}
+            refunds = [refund for payment in payments for refund in payment.refunds]
+            assert tx.payments.lock_refunds([refund.id for refund in refunds]) == {r.id: r for r in refunds}
+            assert tx.payments.lock_refunds([RefundId(uuid4())]) == tx.payments.lock_refunds([]) == {}
+
+    def test_payments_are_found_by_their_orders(self, store: Store) -> None:
+        first, second, third = pending(store, 3)
+        open_, paid, old = attempt(first), attempt(second), attempt(first)
+        paid.capture(Charged("c"), NOW)
+        old.decline(Declined("no"), NOW)
+        kept(store, open_, paid, old)
+        with store.begin() as tx:
+            assert tx.payments.open_of([first, second, third]) == {first: open_}
+            assert tx.payments.lock_captured([first, second, third]) == {second: paid}
+            assert tx.payments.open_of([second]) == tx.payments.open_of([]) == tx.payments.lock_captured([]) == {}
+
+    def test_an_order_waits_for_one_attempt_and_is_paid_once(self, store: Store) -> None:
+        (order_id,) = pending(store, 1)
+        kept(store, attempt(order_id))
+        with pytest.raises(Duplicate):
+            kept(store, attempt(order_id))
+        (other,) = pending(store, 1)
+        for again in (False, True):
+            paid = attempt(other)
+            paid.capture(Charged("c"), NOW)
+            if again:
+                with pytest.raises(Duplicate):
+                    kept(store, paid)
+            else:
+                kept(store, paid)
+
+    def test_what_is_due_is_claimed_in_order(self, store: Store) -> None:
+        first, second, third, settled = (attempt(order_id) for order_id in pending(store, 4))
+        first.check_at, second.check_at, third.check_at = NOW + 2 * SECOND, NOW + SECOND, NOW + 3 * SECOND
+        settled.decline(Declined("no"), NOW)
+        kept(store, first, second, third, settled)
+
+        def claimed(seconds: int, limit: int = 10) -> list[PaymentId]:
+            with store.begin() as tx:
+                return [payment.id for payment in tx.payments.claim_due(limit, NOW + seconds * SECOND)]
+
+        assert claimed(0) == []
+        assert claimed(1) == [second.id]
+        assert claimed(9) == [second.id, first.id, third.id]
+        assert claimed(9, limit=2) == [second.id, first.id]
+
+    def test_refunds_that_are_due_are_claimed_in_order(self, store: Store) -> None:
+        (order_id,) = pending(store, 1)
+        payment = attempt(order_id)
+        payment.capture(Charged("c"), NOW)
+        for seconds in (2, 1, 0):
+            payment.send_back(1_00, NOW + seconds * SECOND)
+        kept(store, payment)
+        late, soon, done = payment.refunds
+        done.confirm(NOW)
+        with store.begin() as tx:
+            tx.payments.save_refunds([done])
+
+        def claimed(seconds: int, limit: int = 10) -> list[RefundId]:
+            with store.begin() as tx:
+                return [refund.id for refund in tx.payments.claim_refunds(limit, NOW + seconds * SECOND)]
+
+        assert claimed(0) == []
+        assert claimed(1) == [soon.id]
+        assert claimed(2) == [soon.id, late.id]
+        assert claimed(2, limit=1) == [soon.id]
+        late.put_off(NOW + 2 * SECOND)
+        with store.begin() as tx:
+            tx.payments.save_refunds([late])
+        assert claimed(3) == [soon.id]
+        assert claimed(4) == [soon.id, late.id]
+
+    def test_orders_that_are_being_paid_do_not_expire(self, store: Store) -> None:
+        waiting, free, tried = pending(store, 3)
+        failed = attempt(tried)
+        failed.decline(Declined("no"), NOW)
+        kept(store, attempt(waiting), failed)
+        with store.begin() as tx:
+            expired = tx.orders.claim_expired(10, NOW + timedelta(days=2))
+        assert [order.id for order in expired] == [free, tried]
+
+    def test_two_sweeps_claim_nothing_twice(self, store: Store) -> None:
+        payments = [attempt(order_id) for order_id in pending(store, 6)]
+        kept(store, *payments)
+        claims: list[PaymentId] = []
+        start = threading.Barrier(2)
+
+        def sweep() -> None:
+            start.wait(10)
+            for _ in range(20):
+                with store.begin() as tx:
+                    due = tx.payments.claim_due(2, NOW + LASTING)
+                    for payment in due:
+                        payment.check_at = NOW + 2 * LASTING
+                    tx.payments.save(due)
+                    claims.extend(payment.id for payment in due)
+
+        together(sweep, sweep)
+        assert sorted(claims) == sorted(payment.id for payment in payments)

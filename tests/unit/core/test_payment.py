@@ -1,0 +1,184 @@
+"""One attempt to charge: its table of states, when it is looked at, and what is sent back."""
+
+import itertools
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from scalecommerce_core.domain.errors import BooksDoNotBalance, Invalid, Refused
+from scalecommerce_core.domain.identifiers import OrderId, PaymentId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.payment import (
+    LONGEST_PAUSE,
+    MAX_AMOUNT,
+    PAYMENT_TRANSITIONS,
+    WATCHED,
+    Charged,
+    Declined,
+    Finding,
+    Payment,
+    PaymentStatus,
+    RefundStatus,
+    pause_after,
+)
+from scalecommerce_core.testing.contracts.stage import NOW, SECOND, usd
+
+FIFTY = usd(50_00)
+LASTING = timedelta(seconds=60)
+
+
+def opened(amount: Money = FIFTY, method: str = "card") -> Payment:
+    return Payment.opened(
+        id=PaymentId(UUID(int=1)), order_id=OrderId(1), amount=amount, method=method, now=NOW, lasting=LASTING
+    )
+
+
+def brought_to(status: PaymentStatus) -> Payment:
+    payment = opened()
+    match status:
+        case PaymentStatus.CAPTURED:
+            payment.capture(Charged("c"), NOW)
+        case PaymentStatus.DECLINED:
+            payment.decline(Declined("no"), NOW)
+        case PaymentStatus.ABANDONED:
+            payment.miss(payment.deadline)
+        case PaymentStatus.TOO_LATE:
+            payment.come_too_late(Charged("c"), NOW)
+        case PaymentStatus.OPEN:
+            pass
+    assert payment.status is status
+    return payment
+
+
+def learn(payment: Payment, finding: Finding) -> None:
+    match finding:
+        case Finding.CHARGED:
+            payment.capture(Charged("c"), payment.deadline)
+        case Finding.CHARGED_TOO_LATE:
+            payment.come_too_late(Charged("c"), payment.deadline)
+        case Finding.DECLINED:
+            payment.decline(Declined("no"), payment.deadline)
+        case Finding.UNKNOWN:
+            payment.miss(payment.deadline)
+
+
+HARMLESS = {
+    # A refusal may be heard twice; what is settled may be missed.
+    (PaymentStatus.DECLINED, Finding.DECLINED),
+    *((status, Finding.UNKNOWN) for status in PaymentStatus),
+}
+
+
+@pytest.mark.parametrize("status", list(PaymentStatus))
+@pytest.mark.parametrize("finding", list(Finding))
+def test_the_table_is_the_whole_truth(status: PaymentStatus, finding: Finding) -> None:
+    payment = brought_to(status)
+    if (status, finding) in PAYMENT_TRANSITIONS:
+        learn(payment, finding)
+        assert payment.status is PAYMENT_TRANSITIONS[status, finding]
+    elif (status, finding) in HARMLESS:
+        learn(payment, finding)
+        assert payment.status is status
+    else:
+        with pytest.raises(BooksDoNotBalance):
+            learn(payment, finding)
+        assert payment.status is status
+
+
+@pytest.mark.parametrize("method", ["", "x" * 256, "a\nb", "na\0ught", "ключ"])
+def test_a_method_is_a_short_printable_token(method: str) -> None:
+    with pytest.raises(Invalid, match="payment_method"):
+        opened(method=method)
+
+
+@pytest.mark.parametrize("minor", [0, MAX_AMOUNT + 1])
+def test_an_amount_that_no_column_holds_is_refused(minor: int) -> None:
+    with pytest.raises(Refused):
+        opened(usd(minor))
+    assert opened(usd(MAX_AMOUNT)).amount.minor == MAX_AMOUNT
+
+
+def test_pauses_double_up_to_an_hour() -> None:
+    assert [pause_after(tries).total_seconds() for tries in range(4)] == [2, 4, 8, 16]
+    assert pause_after(11) == pause_after(10_000) == LONGEST_PAUSE
+
+
+def test_an_attempt_is_not_given_up_before_its_deadline() -> None:
+    payment = opened()
+    payment.miss(NOW + 59 * SECOND)
+    assert (payment.status, payment.check_at) == (PaymentStatus.OPEN, payment.deadline)
+    payment.miss(payment.deadline)
+    assert (payment.status, payment.checks) == (PaymentStatus.ABANDONED, 2)
+
+
+def test_an_abandoned_attempt_is_watched_for_a_day_at_growing_intervals() -> None:
+    payment = brought_to(PaymentStatus.ABANDONED)
+    looks = [payment.deadline]
+    while payment.check_at is not None:
+        looks.append(payment.check_at)
+        payment.miss(payment.check_at)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert pauses == sorted(pauses)
+    assert payment.deadline + WATCHED <= looks[-1] <= payment.deadline + WATCHED + LONGEST_PAUSE
+    assert payment.status is PaymentStatus.ABANDONED
+
+
+def test_a_silent_gateway_never_settles_anything() -> None:
+    payment = opened()
+    for _ in range(100):
+        assert payment.check_at is not None
+        payment.look_again(payment.check_at)
+    assert payment.status is PaymentStatus.OPEN
+
+
+@pytest.mark.parametrize("status", [PaymentStatus.CAPTURED, PaymentStatus.DECLINED, PaymentStatus.TOO_LATE])
+def test_what_is_settled_is_not_looked_at(status: PaymentStatus) -> None:
+    payment = brought_to(status)
+    payment.look_again(NOW)
+    assert payment.check_at is None
+
+
+def test_no_more_is_sent_back_than_was_charged() -> None:
+    payment = brought_to(PaymentStatus.CAPTURED)
+    payment.send_back(20_00, NOW)
+    payment.send_back(20_00, NOW)
+    for minor in (10_01, 0, -1):
+        with pytest.raises(BooksDoNotBalance):
+            payment.send_back(minor, NOW)
+    payment.send_back(10_00, NOW)
+    assert payment.refunded == payment.amount.minor == sum(refund.amount.minor for refund in payment.refunds)
+    assert len({refund.id for refund in payment.refunds}) == 3
+
+
+@pytest.mark.parametrize("status", [PaymentStatus.OPEN, PaymentStatus.DECLINED, PaymentStatus.ABANDONED])
+def test_money_that_was_not_taken_is_not_sent_back(status: PaymentStatus) -> None:
+    with pytest.raises(BooksDoNotBalance):
+        brought_to(status).send_back(1, NOW)
+
+
+def test_the_keys_of_refunds_are_the_same_in_every_replay() -> None:
+    first, second = brought_to(PaymentStatus.TOO_LATE), brought_to(PaymentStatus.TOO_LATE)
+    assert [refund.id for refund in first.refunds] == [refund.id for refund in second.refunds]
+
+
+def test_a_refund_is_tried_again_until_it_is_confirmed() -> None:
+    (refund,) = brought_to(PaymentStatus.TOO_LATE).refunds
+    refund.put_off(NOW)
+    assert refund.try_at == NOW + 2 * SECOND
+    refund.put_off(refund.try_at)
+    assert refund.try_at == NOW + 6 * SECOND
+    refund.confirm(NOW + 6 * SECOND)
+    refund.confirm(NOW + 9 * SECOND)
+    assert (refund.status, refund.done_at) == (RefundStatus.DONE, NOW + 6 * SECOND)
+
+
+def test_what_a_gateway_says_is_kept_as_a_database_can() -> None:
+    payment = opened()
+    payment.decline(Declined("no\0 \udcff" + "x" * 300), NOW)
+    assert payment.reason is not None
+    assert payment.reason.startswith("no ?x")
+    assert len(payment.reason) == 255
+    silent = opened()
+    silent.decline(Declined(""), NOW)
+    assert silent.reason == "unknown"
