@@ -59,7 +59,7 @@ class SandboxGateway:
     """`ports.PaymentGateway`. `wait` is what `sandbox-slow` does for `slow_seconds`."""
 
     def __init__(
-        self, engine: Engine, *, slow_seconds: float = 3.0, wait: Callable[[float], None] = time.sleep
+        self, engine: Engine, *, slow_seconds: float = 5.0, wait: Callable[[float], None] = time.sleep
     ) -> None:
         self._engine = engine
         self._slow_seconds = slow_seconds

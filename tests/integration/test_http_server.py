@@ -216,8 +216,15 @@ def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, b
     order = answer(buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
     actions = ["pay", "cancel"] * 4
     statuses = together(8, lambda index: buyer.post(f"{ORDERS}{order['id']}/{actions[index]}/").status_code)
-    assert Counter(statuses) == {200: 4, 409: 4}
     final = answer(buyer.get(f"{ORDERS}{order['id']}/"))["status"]
+    paying, cancelling = Counter(statuses[::2]), Counter(statuses[1::2])
+    if final == "PAID":
+        # Twins of the payment that won were told that somebody is at it.
+        assert cancelling == {409: 4}
+        assert paying[200] >= 1
+        assert paying[200] + paying[409] == 4
+    else:
+        assert (paying, cancelling) == ({409: 4}, {200: 4})
     assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == {"PAID": 0, "CANCELLED": 1}[final]
 
 

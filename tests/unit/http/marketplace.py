@@ -16,7 +16,14 @@ from scalecommerce_core.ports import Wakeups
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.outcomes import one
-from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter, SettableClock, in_memory_market
+from scalecommerce_core.testing import (
+    CountedWakeups,
+    CountingIds,
+    MemoryGateway,
+    MemoryViewCounter,
+    SettableClock,
+    in_memory_market,
+)
 from tests.unit.http.in_process import calling
 
 USERS = "/users/api/v1/"
@@ -108,6 +115,7 @@ class Marketplace:
     clock: SettableClock
     views: MemoryViewCounter
     client: Client
+    gateway: MemoryGateway
     _names: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     @property
@@ -160,8 +168,8 @@ def marketplace(
     intake_queue: int = 2000,
 ) -> Iterator[Marketplace]:
     """A market of its own; `rebuilt` may put something between its parts."""
-    clock, views = SettableClock(), MemoryViewCounter()
-    market = rebuilt(in_memory_market(clock))
+    clock, views, gateway = SettableClock(), MemoryViewCounter(), MemoryGateway()
+    market = rebuilt(in_memory_market(clock, gateway=gateway))
     backend = Backend(
         market,
         wakeups=wakeups(market),
@@ -172,4 +180,4 @@ def marketplace(
         intake_queue=intake_queue,
     )
     with calling(create_app(backend, version="1.0")) as client:
-        yield Marketplace(market, clock, views, client)
+        yield Marketplace(market, clock, views, client, gateway)

@@ -1,0 +1,349 @@
+"""Paying on real PostgreSQL, with threads that want different things of the same orders."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from attrs import evolve, frozen
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from adapters.payments.sandbox import SandboxGateway, SandboxRefuses
+from adapters.system import RandomIds
+from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, PaymentInProgress
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.payment import Charged, Declined, Payment
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, RefundOrder
+from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder
+from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing.contracts.gateways import charge_of, refund_of
+from scalecommerce_core.testing.contracts.stage import NOW, Stage
+
+
+@frozen
+class Shop:
+    """One product at 10.00, many orders of it; time stands still unless a test moves it."""
+
+    engine: Engine
+    store: PostgresStore
+    clock: SettableClock
+    gateway: SandboxGateway
+    payments: Payments
+    ordering: Ordering
+    stage: Stage
+    buyer: AccountId
+    product: ProductId
+
+    def order(self, quantity: int = 2) -> OrderId:
+        order_id = self.stage.order(self.buyer, {self.product: quantity})
+        self.stage.decide([order_id], lasting=timedelta(minutes=15))
+        return order_id
+
+    def start(self, order_id: OrderId, method: str = "sandbox-ok") -> Payment:
+        (payment,) = self.payments.open([PayOrder(order_id, self.buyer, method)])
+        assert isinstance(payment, Payment)
+        return payment
+
+    def pay(self, order_id: OrderId, method: str = "sandbox-ok") -> Order | MarketError:
+        (outcome,) = self.payments.pay([PayOrder(order_id, self.buyer, method)])
+        return outcome
+
+    def status(self, order_id: OrderId) -> OrderStatus:
+        with self.store.begin() as tx:
+            return tx.orders.lock([order_id])[order_id].status
+
+    def settle(self) -> None:
+        """Let the sweeps go on until nothing is open or watched any more."""
+        for _ in range(30):
+            self.clock.advance(hours=1)
+            while self.payments.reconcile() + self.payments.send_refunds():
+                pass
+            self.ordering.expire()
+
+    def sums(self) -> tuple[int, int, int, int]:
+        """Kept by the gateway; of PAID orders less refunds; attempts that are open; refunds that are."""
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                text(
+                    """
+                    SELECT (SELECT coalesce(sum(amount), 0) FROM sandbox_charges WHERE declined_because IS NULL)
+                        - (SELECT coalesce(sum(amount), 0) FROM sandbox_refunds),
+                        (SELECT coalesce(sum((quantity - refunded) * price), 0)
+                            FROM orders JOIN order_lines ON order_id = orders.id
+                            WHERE status IN ('PAID', 'REFUNDED')),
+                        (SELECT count(*) FROM payments WHERE status = 'OPEN' OR check_at IS NOT NULL),
+                        (SELECT count(*) FROM payment_refunds WHERE status = 'OPEN')
+                    """
+                )
+            ).one()
+            return int(row[0]), int(row[1]), row[2], row[3]
+
+
+@pytest.fixture
+def shop(database: str) -> Iterator[Shop]:
+    engine = database_engine(database)
+    store, clock = PostgresStore(engine), SettableClock(NOW)
+    gateway, stage = SandboxGateway(engine, wait=lambda _seconds: None), Stage(store)
+    yield Shop(
+        engine=engine,
+        store=store,
+        clock=clock,
+        gateway=gateway,
+        payments=Payments(store, clock, ids=RandomIds(), gateway=gateway),
+        ordering=Ordering(store, clock),
+        stage=stage,
+        buyer=stage.account(),
+        product=stage.product(stock=10_000),
+    )
+    engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def everything_settles(shop: Shop) -> Iterator[None]:
+    """Whatever a test has done: in the end the money and the stock are where they belong."""
+    yield
+    shop.settle()
+    kept, earned, watched, unsent = shop.sums()
+    assert (kept, watched, unsent) == (earned, 0, 0)
+    assert PostgresQueries(shop.engine).discrepancies() == []
+
+
+def at_once(*jobs: Callable[[], object]) -> list[object]:
+    """What the jobs return, each begun when all are ready."""
+    start = threading.Barrier(len(jobs))
+
+    def run(job: Callable[[], object]) -> object:
+        start.wait(20)
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        return [future.result(timeout=60) for future in [threads.submit(run, job) for job in jobs]]
+
+
+# --- races
+
+
+def test_one_of_many_payments_charges(shop: Shop) -> None:
+    for _ in range(5):
+        order_id = shop.order()
+        outcomes = at_once(*[partial(shop.pay, order_id)] * 6)
+        paid = [outcome for outcome in outcomes if isinstance(outcome, Order)]
+        refused = [outcome for outcome in outcomes if isinstance(outcome, PaymentInProgress)]
+        assert paid
+        assert len(paid) + len(refused) == 6
+    assert shop.sums()[0] == 5 * 20_00
+
+
+def test_paying_cancelling_and_expiring_at_once_does_one_of_them(shop: Shop) -> None:
+    for _ in range(10):
+        order_id = shop.order()
+        shop.clock.advance(minutes=15)
+        at_once(
+            partial(shop.pay, order_id),
+            partial(shop.ordering.cancel, [CancelOrder(order_id, shop.buyer)]),
+            shop.ordering.expire,
+        )
+        with shop.store.begin() as tx:
+            order, captured = tx.orders.lock([order_id])[order_id], tx.payments.lock_captured([order_id])
+        assert order.status in {OrderStatus.PAID, OrderStatus.CANCELLED}
+        assert (order.status is OrderStatus.PAID) == (order_id in captured)
+
+
+def test_an_attempt_that_is_opened_while_expiry_waits_for_nothing_keeps_its_order(shop: Shop) -> None:
+    """The claim skips an order that is locked, and one whose attempt was committed a moment ago."""
+    order_id = shop.order()
+    shop.clock.advance(minutes=15)
+    with shop.store.begin() as tx:
+        tx.orders.lock([order_id])
+        assert at_once(shop.ordering.expire) == [0]
+    shop.start(order_id)
+    assert shop.ordering.expire() == 0
+    assert shop.status(order_id) is OrderStatus.PENDING
+
+
+def test_a_result_that_is_recorded_by_many_counts_once(shop: Shop) -> None:
+    order_id = shop.order()
+    result = shop.payments.charge(shop.start(order_id))
+    shop.clock.advance(minutes=1)
+    at_once(*[partial(shop.payments.record, [result])] * 4, *[shop.payments.reconcile] * 2)
+    assert shop.status(order_id) is OrderStatus.PAID
+    with shop.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM stock_movements WHERE kind = 'sale'")) == 1
+
+
+def test_a_late_charge_and_a_cancel_at_once(shop: Shop) -> None:
+    for _ in range(8):
+        order_id = shop.order()
+        payment = shop.start(order_id)
+        shop.clock.advance(minutes=1)
+        shop.payments.reconcile()
+        result = PaymentResult(payment.id, order_id, shop.gateway.charge(payment.request()))
+        at_once(
+            partial(shop.payments.record, [result]),
+            partial(shop.ordering.cancel, [CancelOrder(order_id, shop.buyer)]),
+            partial(shop.pay, order_id),
+        )
+
+
+def test_refunds_are_sent_once_by_many_sweeps(shop: Shop) -> None:
+    orders = [shop.order() for _ in range(6)]
+    for order_id in orders:
+        shop.pay(order_id)
+    wanted = [RefundOrder(each, shop.buyer, [RefundLine(shop.product, 1)], as_staff=True) for each in orders * 2]
+    assert all(isinstance(outcome, Order) for outcome in shop.ordering.refund(wanted))
+    taken = at_once(*[partial(shop.payments.send_refunds, 4)] * 4)
+    assert sum(count for count in taken if isinstance(count, int)) <= 12
+    while shop.payments.send_refunds():
+        pass
+    assert shop.sums()[0] == 0
+
+
+def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
+    """Buyers, cancels, refunds, expiry, sweeps, lost replies, refusals and processes that die between the steps."""
+    orders = [shop.order(quantity=3) for _ in range(60)]
+    stop = threading.Event()
+
+    def buy(seed: int) -> None:
+        choice = random.Random(seed)
+        for _ in range(60):
+            order_id = choice.choice(orders)
+            match choice.randrange(7):
+                case 0 | 1:
+                    shop.pay(order_id)
+                case 2:
+                    shop.pay(order_id, choice.choice(["sandbox-declined", "sandbox-lost-reply"]))
+                case 3:
+                    # Dies: before the charge, or before the record.
+                    (opened,) = shop.payments.open([PayOrder(order_id, shop.buyer)])
+                    if isinstance(opened, Payment) and choice.random() < 0.7:
+                        shop.payments.charge(opened)
+                case 4:
+                    shop.ordering.cancel([CancelOrder(order_id, shop.buyer)])
+                case _:
+                    part = RefundLine(shop.product, choice.randint(1, 2))
+                    shop.ordering.refund([RefundOrder(order_id, shop.buyer, [part], as_staff=True)])
+
+    def sweep(seed: int) -> None:
+        choice = random.Random(seed)
+        while not stop.is_set():
+            shop.clock.advance(seconds=choice.randint(1, 30))
+            shop.payments.reconcile(7)
+            shop.payments.send_refunds(5)
+            shop.ordering.expire(9)
+
+    with ThreadPoolExecutor(6) as threads:
+        sweeping = [threads.submit(sweep, seed) for seed in range(2)]
+        try:
+            for buying in [threads.submit(buy, seed) for seed in range(4)]:
+                buying.result(timeout=120)
+        finally:
+            stop.set()
+        for each in sweeping:
+            each.result(timeout=60)
+    with shop.engine.connect() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()"))
+        query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert connection.scalar(text(query)) == 0
+
+
+# --- what the database itself refuses
+
+IMPOSSIBLE = (
+    "UPDATE payments SET refunded = amount + 1",
+    "UPDATE payments SET refunded = -1",
+    "UPDATE payments SET amount = 0",
+    "UPDATE payments SET status = 'OPEN', reference = NULL, check_at = now()",
+    "UPDATE payments SET status = 'OPEN', reference = NULL, refunded = 0, check_at = NULL",
+    "UPDATE payments SET status = 'DECLINED', reference = NULL, refunded = 0",
+    "UPDATE payments SET status = 'TOO_LATE'",
+    "UPDATE payments SET reference = NULL",
+    "UPDATE payments SET status = 'PAID'",
+    "INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object('id', gen_random_uuid()))).* FROM payments p",
+    "UPDATE payment_refunds SET amount = 0",
+    "UPDATE payment_refunds SET status = 'DONE'",
+    "UPDATE payment_refunds SET status = 'LOST'",
+    "DELETE FROM payments",
+    "UPDATE sandbox_charges SET amount = 0",
+    "DELETE FROM sandbox_charges",
+)
+
+
+def test_the_database_refuses_the_impossible(shop: Shop, subtests: pytest.Subtests) -> None:
+    order_id = shop.order()
+    shop.pay(order_id)
+    shop.ordering.refund([RefundOrder(order_id, shop.buyer, [RefundLine(shop.product, 1)], as_staff=True)])
+    with shop.engine.begin() as connection:
+        connection.execute(text("INSERT INTO sandbox_refunds SELECT gen_random_uuid(), key, 1 FROM sandbox_charges"))
+    for statement in IMPOSSIBLE:
+        with subtests.test(statement), pytest.raises(IntegrityError), shop.engine.begin() as connection:
+            connection.execute(text(statement))
+    with shop.engine.begin() as connection:
+        connection.execute(text("DELETE FROM sandbox_refunds"))
+
+
+# --- the sandbox
+
+
+def test_methods_do_what_their_names_say(shop: Shop) -> None:
+    waits: list[float] = []
+    sandbox = SandboxGateway(shop.engine, slow_seconds=7, wait=waits.append)
+
+    def charge(method: str) -> Charged | Declined:
+        return sandbox.charge(charge_of(1_00, method))
+
+    assert isinstance(charge("default"), Charged)
+    assert isinstance(charge("sandbox-ok"), Charged)
+    assert charge("sandbox-declined") == Declined("card_declined")
+    assert charge("tok_visa") == Declined("unknown_method")
+    assert waits == []
+    assert isinstance(charge("sandbox-slow"), Charged)
+    assert waits == [7]
+    lost = charge_of(1_00, "sandbox-lost-reply")
+    with pytest.raises(GatewayUnavailable):
+        sandbox.charge(lost)
+    assert isinstance(sandbox.find(lost.key), Charged)
+    with shop.engine.begin() as connection:
+        connection.execute(text("DELETE FROM sandbox_charges"))
+
+
+def test_a_slow_charge_stands_before_its_answer(shop: Shop) -> None:
+    """So a process that is killed while it waits has charged: what a sweep must find out."""
+    charge = charge_of(1_00, "sandbox-slow")
+    seen: list[Charged | Declined | None] = []
+    SandboxGateway(shop.engine, wait=lambda _seconds: seen.append(shop.gateway.find(charge.key))).charge(charge)
+    assert isinstance(seen[0], Charged)
+    shop.gateway.refund(refund_of(charge, seen[0].reference, 1_00))
+
+
+def test_a_refund_in_another_currency_is_refused(shop: Shop) -> None:
+    charge = charge_of(1_00, "sandbox-ok")
+    answer = shop.gateway.charge(charge)
+    assert isinstance(answer, Charged)
+    wrong = refund_of(charge, answer.reference, 1)
+    with pytest.raises(SandboxRefuses):
+        shop.gateway.refund(evolve(wrong, amount=Money(1, "EUR")))
+    shop.gateway.refund(refund_of(charge, answer.reference, 1_00))
+
+
+def test_a_sandbox_whose_database_is_away_has_not_answered() -> None:
+    nowhere = database_engine("postgresql://nobody@127.0.0.1:1/nowhere")
+    sandbox, charge = SandboxGateway(nowhere), charge_of(1, "sandbox-ok")
+    asked: list[Callable[[], object]] = [
+        partial(sandbox.charge, charge),
+        partial(sandbox.find, PaymentId(uuid4())),
+        partial(sandbox.refund, refund_of(charge, "x", 1)),
+    ]
+    for ask in asked:
+        with pytest.raises(GatewayUnavailable):
+            ask()
+    nowhere.dispose()
