@@ -82,6 +82,13 @@ def _one_of(*words: str) -> Any:
     return check
 
 
+def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    from entrypoints.gateways import known_gateways  # noqa: PLC0415 - what it knows, not every user of settings has
+
+    if value not in (known := known_gateways()):
+        raise ValueError(f"there is no gateway {value!r}; known are {', '.join(known)}")
+
+
 def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if not re.fullmatch("[A-Z]{3}", value):
         raise ValueError(f"{value!r} is not a currency code such as USD")
@@ -110,9 +117,7 @@ class Settings:
     refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
     price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
     reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
-    payment_gateway: str = _setting(
-        "sandbox", "Who takes the money: `sandbox` moves none.", validator=_one_of("sandbox")
-    )
+    payment_gateway: str = _setting("sandbox", "Who takes the money; `sandbox` moves none.", validator=_gateway)
     payment_seconds: int = _setting(
         60, "After so long the gateway is asked what became of an attempt to pay.", validator=_positive
     )

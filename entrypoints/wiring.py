@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Final
 
 from attrs import frozen
 from celery import Celery
@@ -14,7 +12,6 @@ from sqlalchemy import Engine as DatabaseEngine
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
-from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
@@ -24,8 +21,9 @@ from adapters.tasks.application import application
 from adapters.tasks.broker import connected
 from adapters.tasks.jobs import Jobs
 from adapters.tasks.wakeups import CeleryWakeups
+from entrypoints.gateways import payment_gateway
 from entrypoints.settings import Settings
-from scalecommerce_core.ports import PaymentGateway, Store
+from scalecommerce_core.ports import Store
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -33,9 +31,6 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
-
-GATEWAYS: Final[Mapping[str, Callable[[DatabaseEngine], PaymentGateway]]] = {"sandbox": SandboxGateway}
-"""By the names that `PAYMENT_GATEWAY` may have."""
 
 
 @frozen
@@ -73,7 +68,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     store: Store = PostgresStore(database)
     views, wakeups = RedisViewCounter(redis), CeleryWakeups(connected(settings.redis_url), redis)
-    gateway = GATEWAYS[settings.payment_gateway](database)
+    gateway = payment_gateway(settings.payment_gateway, database)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
 

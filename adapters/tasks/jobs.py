@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from attrs import frozen
@@ -15,8 +16,9 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 500
 EVENTS: Final = 2_000
 """They are small, and numbering them is one statement."""
-GATEWAY_BATCH: Final = 50
-"""So many answers of a payment gateway come before the lease of what is claimed together runs out."""
+GATEWAY_BATCH: Final = 10
+GATEWAY_TIME: Final = timedelta(seconds=5)
+"""A job that waits for a payment gateway ends after so long: a slow one must not keep the workers from orders."""
 BATCHES: Final = 200
 """A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
 
@@ -43,10 +45,10 @@ class Jobs:
         _repeat(lambda: self.market.ordering.expire(BATCH))
 
     def reconcile_payments(self) -> None:
-        _repeat(lambda: self.market.payments.reconcile(GATEWAY_BATCH))
+        self._with_gateway(self.market.payments.reconcile)
 
     def send_refunds(self) -> None:
-        _repeat(lambda: self.market.payments.send_refunds(GATEWAY_BATCH))
+        self._with_gateway(self.market.payments.send_refunds)
 
     def flush_views(self) -> None:
         if counts := self.views.drain():
@@ -61,6 +63,11 @@ class Jobs:
 
     def forget_events(self) -> None:
         _repeat(lambda: self.market.relay.forget(EVENTS))
+
+    def _with_gateway(self, sweep: Callable[[int], int]) -> None:
+        clock = self.market.clock
+        until = clock.now() + GATEWAY_TIME
+        _repeat(lambda: sweep(GATEWAY_BATCH) if clock.now() < until else 0)
 
 
 def _repeat(batch: Callable[[], int]) -> None:

@@ -24,8 +24,8 @@ TASKS: Final = (
     # The sweep behind the wake-ups: it finds what a lost message left.
     Task(DECIDE, Jobs.decide_orders, timedelta(seconds=1)),
     Task("scalecommerce.expire_reservations", Jobs.expire_reservations, timedelta(seconds=5)),
-    Task("scalecommerce.reconcile_payments", Jobs.reconcile_payments, timedelta(seconds=2)),
-    Task("scalecommerce.send_refunds", Jobs.send_refunds, timedelta(seconds=2)),
+    Task("scalecommerce.reconcile_payments", Jobs.reconcile_payments, timedelta(seconds=5)),
+    Task("scalecommerce.send_refunds", Jobs.send_refunds, timedelta(seconds=5)),
     Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
     Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(hours=1)),
     Task("scalecommerce.number_events", Jobs.number_events, timedelta(seconds=1)),

@@ -268,7 +268,7 @@ IMPOSSIBLE = (
     "UPDATE payments SET status = 'TOO_LATE'",
     "UPDATE payments SET reference = NULL",
     "UPDATE payments SET status = 'PAID'",
-    "INSERT INTO payments SELECT (jsonb_populate_record(p, jsonb_build_object('id', gen_random_uuid()))).* FROM payments p",
+    "CREATE TEMP TABLE twin AS TABLE payments; UPDATE twin SET id = gen_random_uuid(); INSERT INTO payments TABLE twin",
     "UPDATE payment_refunds SET amount = 0",
     "UPDATE payment_refunds SET status = 'DONE'",
     "UPDATE payment_refunds SET status = 'LOST'",

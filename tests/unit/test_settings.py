@@ -45,6 +45,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("ACCESS_TOKEN_SECONDS", "soon"),
         ("ACCESS_TOKEN_SECONDS", "99999999999999"),
         ("LOG_LEVEL", "LOUD"),
+        ("PAYMENT_GATEWAY", "stripe"),
         ("FAILPOINTS", "commit:never@1"),
     ],
 )
