@@ -28,6 +28,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     Sequence,
     SmallInteger,
@@ -44,7 +45,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
-from scalecommerce_core.domain.payment import MAX_TEXT, PaymentStatus, RefundStatus
+from scalecommerce_core.domain.payment import AMOUNT_DIGITS, MAX_TEXT, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
@@ -67,6 +68,8 @@ order_ids: Final = Sequence("order_ids", metadata=metadata)
 policy_ids: Final = Sequence("policy_ids", metadata=metadata)
 
 Moment: Final = TIMESTAMP(timezone=True)
+Total: Final = Numeric(AMOUNT_DIGITS, 0)
+"""Minor units of a whole order: those of one line fit 8 bytes, those of a hundred do not."""
 
 
 def _among(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -310,7 +313,7 @@ payments: Final = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("order_id", BigInteger, ForeignKey(orders.c.id), nullable=False, index=True),
-    Column("amount", BigInteger, nullable=False),
+    Column("amount", Total, nullable=False),
     _currency(),
     Column("method", String(MAX_TEXT), nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -321,7 +324,7 @@ payments: Final = Table(
     Column("checks", Integer, nullable=False),
     Column("reference", String(MAX_TEXT)),
     Column("reason", String(MAX_TEXT)),
-    Column("refunded", BigInteger, nullable=False),
+    Column("refunded", Total, nullable=False),
     _among("status", PaymentStatus),
     CheckConstraint("amount >= 1", name="amount_range"),
     CheckConstraint("refunded BETWEEN 0 AND amount", name="refunded_range"),
@@ -342,7 +345,7 @@ payment_refunds: Final = Table(
     Column("id", Uuid, primary_key=True),
     Column("payment_id", Uuid, ForeignKey(payments.c.id), nullable=False, index=True),
     Column("reference", String(MAX_TEXT), nullable=False),
-    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     _currency(),
     Column("created_at", Moment, nullable=False),
     Column("status", Text, nullable=False),
@@ -359,7 +362,7 @@ sandbox_charges: Final = Table(
     "sandbox_charges",
     metadata,
     Column("key", Uuid, primary_key=True),
-    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     _currency(),
     Column("method", Text, nullable=False),
     # Null: the money was taken.
@@ -372,7 +375,7 @@ sandbox_refunds: Final = Table(
     metadata,
     Column("key", Uuid, primary_key=True),
     Column("charge", Uuid, ForeignKey(sandbox_charges.c.key), nullable=False, index=True),
-    Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
+    Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     Column("at", Moment, server_default=text("now()"), nullable=False),
 )
 

@@ -16,8 +16,9 @@ from scalecommerce_core.domain.errors import BooksDoNotBalance, Invalid, Refused
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 
-MAX_AMOUNT: Final = 2**63 - 1
-"""Of one payment, in minor units: what 8 bytes hold."""
+AMOUNT_DIGITS: Final = 21
+"""The largest order has 100 lines of 900,000,000 units at 99,999,999.99: that many digits of minor units."""
+MAX_AMOUNT: Final = 10**AMOUNT_DIGITS - 1
 MAX_TEXT: Final = 255
 """Letters of a method, a reference and a reason."""
 DEFAULT_METHOD: Final = "default"

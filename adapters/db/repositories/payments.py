@@ -131,7 +131,7 @@ def _payment(row: Sequence[Any]) -> Payment:
     return Payment(
         id=PaymentId(id_),
         order_id=OrderId(order_id),
-        amount=Money(amount, currency),
+        amount=Money(int(amount), currency),
         method=method,
         created_at=created_at,
         deadline=deadline,
@@ -141,7 +141,7 @@ def _payment(row: Sequence[Any]) -> Payment:
         checks=checks,
         reference=reference,
         reason=reason,
-        refunded=refunded,
+        refunded=int(refunded),
     )
 
 
@@ -151,7 +151,7 @@ def _refund(row: Sequence[Any]) -> PaymentRefund:
         id=RefundId(id_),
         payment_id=PaymentId(payment_id),
         reference=reference,
-        amount=Money(amount, currency),
+        amount=Money(int(amount), currency),
         created_at=created_at,
         try_at=try_at,
         status=RefundStatus(status),

@@ -8,7 +8,7 @@ import pytest
 
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.order import OrderStatus
-from scalecommerce_core.domain.payment import Charged, Declined, Payment
+from scalecommerce_core.domain.payment import MAX_AMOUNT, Charged, Declined, Payment
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import together
@@ -149,3 +149,14 @@ class PaymentsContract:
 
         together(sweep, sweep)
         assert sorted(claims) == sorted(payment.id for payment in payments)
+
+    def test_the_largest_amount_is_kept_to_the_cent(self, store: Store) -> None:
+        (order_id,) = pending(store, 1)
+        payment = attempt(order_id, MAX_AMOUNT)
+        kept(store, payment)
+        payment.come_too_late(Charged("c"), NOW)
+        with store.begin() as tx:
+            tx.payments.save([payment])
+            assert tx.payments.lock([payment.id]) == {payment.id: payment}
+            (refund,) = tx.payments.claim_refunds(1, NOW)
+        assert refund.amount.minor == MAX_AMOUNT

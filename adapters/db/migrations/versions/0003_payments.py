@@ -17,7 +17,7 @@ TABLES: Final = """
 CREATE TABLE payments (
     id UUID NOT NULL,
     order_id BIGINT NOT NULL,
-    amount BIGINT NOT NULL,
+    amount NUMERIC(21, 0) NOT NULL,
     currency CHAR(3) NOT NULL CONSTRAINT payments_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
     method VARCHAR(255) NOT NULL,
     created_at timestamptz NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE payments (
     checks INTEGER NOT NULL,
     reference VARCHAR(255),
     reason VARCHAR(255),
-    refunded BIGINT NOT NULL,
+    refunded NUMERIC(21, 0) NOT NULL,
     CONSTRAINT payments_pk PRIMARY KEY (id),
     CONSTRAINT payments_status_known CHECK (status IN ('OPEN', 'CAPTURED', 'DECLINED', 'ABANDONED', 'TOO_LATE')),
     CONSTRAINT payments_amount_range CHECK (amount >= 1),
@@ -49,7 +49,7 @@ CREATE TABLE payment_refunds (
     id UUID NOT NULL,
     payment_id UUID NOT NULL,
     reference VARCHAR(255) NOT NULL,
-    amount BIGINT NOT NULL CONSTRAINT payment_refunds_amount_range CHECK (amount >= 1),
+    amount NUMERIC(21, 0) NOT NULL CONSTRAINT payment_refunds_amount_range CHECK (amount >= 1),
     currency CHAR(3) NOT NULL CONSTRAINT payment_refunds_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
     created_at timestamptz NOT NULL,
     status TEXT NOT NULL,
@@ -66,7 +66,7 @@ CREATE INDEX payment_refunds_payment_id_idx ON payment_refunds (payment_id);
 
 CREATE TABLE sandbox_charges (
     key UUID NOT NULL,
-    amount BIGINT NOT NULL CONSTRAINT sandbox_charges_amount_range CHECK (amount >= 1),
+    amount NUMERIC(21, 0) NOT NULL CONSTRAINT sandbox_charges_amount_range CHECK (amount >= 1),
     currency CHAR(3) NOT NULL CONSTRAINT sandbox_charges_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
     method TEXT NOT NULL,
     declined_because TEXT,
@@ -77,7 +77,7 @@ CREATE TABLE sandbox_charges (
 CREATE TABLE sandbox_refunds (
     key UUID NOT NULL,
     charge UUID NOT NULL,
-    amount BIGINT NOT NULL CONSTRAINT sandbox_refunds_amount_range CHECK (amount >= 1),
+    amount NUMERIC(21, 0) NOT NULL CONSTRAINT sandbox_refunds_amount_range CHECK (amount >= 1),
     at timestamptz DEFAULT now() NOT NULL,
     CONSTRAINT sandbox_refunds_pk PRIMARY KEY (key),
     CONSTRAINT sandbox_refunds_charge_fk FOREIGN KEY(charge) REFERENCES sandbox_charges (key)
