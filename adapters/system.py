@@ -1,5 +1,6 @@
 """The clock and the randomness of the machine."""
 
+import random
 import secrets
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -18,3 +19,11 @@ class RandomIds:
 
     def token(self) -> str:
         return secrets.token_urlsafe(24)
+
+
+class SystemRandomness:
+    def fraction(self) -> float:
+        return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+    def secret(self, count: int) -> bytes:
+        return secrets.token_bytes(count)

@@ -129,9 +129,14 @@ class Settings:
         10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
     )
     login_window_seconds: int = _setting(300, "The window of `LOGIN_ATTEMPTS`.", validator=_positive)
-    worker_concurrency: int = _setting(2, "Processes of one Celery worker.", validator=_positive)
+    worker_concurrency: int = _setting(
+        2, "Processes of one Celery worker, beside one for webhooks.", validator=_positive
+    )
     stall_seconds: int = _setting(
         30, "An order that a worker leaves undecided for so long makes it start again.", validator=_positive
+    )
+    webhooks_allow_loopback: bool = _setting(
+        False, "For development only: webhooks may go to this machine too, and there by http."
     )
     log_level: str = _setting(
         "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_one_of("DEBUG", "INFO", "WARNING", "ERROR")

@@ -16,14 +16,17 @@ from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.tokens import JwtTokens, secret_key
-from adapters.system import RandomIds, SystemClock
+from adapters.security.vault import DerivedVault
+from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import application
 from adapters.tasks.broker import connected
 from adapters.tasks.jobs import Jobs
+from adapters.tasks.turns import turn_of_worker
 from adapters.tasks.wakeups import CeleryWakeups
+from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.gateways import payment_gateway
 from entrypoints.settings import Settings
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import Store, WebhookSender
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -31,6 +34,7 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
 
 @frozen
@@ -67,14 +71,17 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     store: Store = PostgresStore(database)
+    queries = PostgresQueries(database, currency=settings.market_currency)
     views, wakeups = RedisViewCounter(redis), CeleryWakeups(connected(settings.redis_url), redis)
     gateway = payment_gateway(settings.payment_gateway, database)
+    sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
 
         seams = of_setting(settings.failpoints, process)
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
+        sender = seams.port("webhook_sender", sender)
         wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url)), redis))
     market = Market(
         accounts=Accounts(
@@ -102,7 +109,17 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         ),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock, settings.event_retention),
-        queries=PostgresQueries(database, currency=settings.market_currency),
+        webhooks=Webhooks(
+            store,
+            clock,
+            queries,
+            ids=ids,
+            randomness=SystemRandomness(),
+            vault=DerivedVault(settings.jwt_secret, settings.previous_secrets),
+            sender=sender,
+            rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
+        ),
+        queries=queries,
         store=store,
         clock=clock,
         currency=settings.market_currency,
@@ -125,6 +142,8 @@ def worker_application(settings: Settings, session: str) -> Celery:
     @cache
     def jobs() -> Jobs:
         engine = wire(settings, "worker", session)
-        return Jobs(engine.market, engine.views, engine.wakeups.answered)
+        return Jobs(
+            engine.market, engine.views, engine.wakeups.answered, lambda: turn_of_worker(engine.redis, "deliver")
+        )
 
     return application(settings.redis_url, jobs)

@@ -42,7 +42,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
-        concurrency=settings.worker_concurrency,
+        # One more, which waits for the receivers of webhooks: see `turn_of_worker`.
+        concurrency=settings.worker_concurrency + 1,
         loglevel=settings.log_level,
         # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
         without_gossip=True,

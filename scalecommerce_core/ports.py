@@ -19,6 +19,8 @@ from scalecommerce_core.domain.identifiers import (
     AccountId,
     CategoryId,
     CommandId,
+    DeliveryId,
+    EndpointId,
     OrderId,
     PaymentId,
     PolicyId,
@@ -30,6 +32,7 @@ from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentRefund, RefundRequest
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
 
 
@@ -318,8 +321,86 @@ class EventRepository(Protocol):
         ...
 
 
+class WebhookRepository(Protocol):
+    def next_ids(self, count: int) -> Sequence[EndpointId]: ...
+
+    def add(self, endpoints: Collection[WebhookEndpoint]) -> None: ...
+
+    def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+        """In id order. Deleted ones included."""
+        ...
+
+    def save(self, endpoints: Collection[WebhookEndpoint]) -> None: ...
+
+    def some(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+        """Read without a lock, for sending."""
+        ...
+
+    def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
+        """How many endpoints each owner has; those without one are left out."""
+        ...
+
+    def any_active(self) -> bool: ...
+
+    def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
+        """Active endpoints, by id, of these owners, and those of staff that hear of all events.
+
+        Only while their owners may: of active accounts, all events only while the account is staff's. They cannot be
+        deleted before the transaction ends.
+        """
+        ...
+
+    def forget_deleted(self, limit: int) -> int:
+        """Delete endpoints that their owners deleted, and that have no deliveries any more; return how many."""
+        ...
+
+
+class DeliveryRepository(Protocol):
+    """`save` also appends the log lines that the deliveries carry."""
+
+    def next_ids(self, count: int) -> Sequence[DeliveryId]: ...
+
+    def add(self, deliveries: Collection[WebhookDelivery]) -> None: ...
+
+    def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
+        """In id order."""
+        ...
+
+    def save(self, deliveries: Collection[WebhookDelivery]) -> None: ...
+
+    def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
+        """Read without a lock: endpoints are locked before their deliveries."""
+        ...
+
+    def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
+        """Lock PENDING deliveries whose `try_at` has come, the longest due first, skipping those that others hold.
+
+        At most `per_endpoint` for each active endpoint, one for an endpoint that fails, none while it is paused.
+        """
+        ...
+
+    def settled(
+        self,
+        endpoint_id: EndpointId,
+        since: datetime,
+        until: datetime,
+        statuses: Collection[DeliveryStatus],
+        *,
+        after: DeliveryId | None,
+        limit: int,
+    ) -> Sequence[DeliveryId]:
+        """Those with one of `statuses` that were made from `since` up to, not including, `until`, by id."""
+        ...
+
+    def forget(self, before: datetime, limit: int) -> int:
+        """Delete deliveries that were made before, and those of deleted endpoints, with their logs; return how many."""
+        ...
+
+
 class Transaction(Protocol):
-    """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, products, stock, events."""
+    """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, products, stock, events,
+    webhooks, deliveries.
+    """
 
     @property
     def accounts(self) -> AccountRepository: ...
@@ -341,6 +422,10 @@ class Transaction(Protocol):
     def idempotency(self) -> IdempotencyRepository: ...
     @property
     def events(self) -> EventRepository: ...
+    @property
+    def webhooks(self) -> WebhookRepository: ...
+    @property
+    def deliveries(self) -> DeliveryRepository: ...
 
 
 class Store(Protocol):
@@ -372,6 +457,52 @@ class Ids(Protocol):
 
     def token(self) -> str:
         """At least 128 random bits, URL-safe."""
+        ...
+
+
+class Randomness(Protocol):
+    """As a port, so that a simulation can replay it."""
+
+    def fraction(self) -> float:
+        """From 0 up to, not including, 1."""
+        ...
+
+    def secret(self, count: int) -> bytes:
+        """So many bytes that nobody can guess."""
+        ...
+
+
+class Unsealable(Exception):
+    """It was sealed with a key that is not known any more."""
+
+
+class Vault(Protocol):
+    """Keeps what has to be stored, and used again, from whoever reads the database."""
+
+    def seal(self, content: bytes) -> str: ...
+
+    def open(self, sealed: str) -> bytes:
+        """Raise `Unsealable`."""
+        ...
+
+
+@frozen
+class OutgoingWebhook:
+    """A signed message: POST `body` with `headers` to `url`."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class WebhookSender(Protocol):
+    """Sends messages to where strangers want them."""
+
+    def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
+        """All at once, each within seconds; one answer per message, in order. Never raises for a message.
+
+        To public addresses only, and to the very ones that were checked; redirects are not followed.
+        """
         ...
 
 

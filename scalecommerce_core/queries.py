@@ -9,11 +9,12 @@ from attrs import frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import EventsForgotten, Invalid
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.webhook import DeliveryStatus
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -373,6 +374,71 @@ class EventQueries(Protocol):
         ...
 
 
+# --- webhooks
+
+
+@frozen
+class EndpointView:
+    """An endpoint without its secrets. `failing_since` is None while it answers."""
+
+    id: EndpointId
+    owner: AccountId
+    url: str
+    topics: tuple[str, ...]
+    description: str
+    all_events: bool
+    is_active: bool
+    disabled_because: str | None
+    failing_since: datetime | None
+    paused_until: datetime | None
+    created_at: datetime
+    version: int
+
+
+@frozen
+class AttemptView:
+    """`took` in milliseconds; `answer` is the first kilobyte of what was answered."""
+
+    at: datetime
+    took: int
+    status: int | None
+    error: str | None
+    answer: str
+
+
+@frozen
+class DeliveryView:
+    """`seq` is the event's number in the feed, None for a ping; `log` holds all attempts, oldest first."""
+
+    id: DeliveryId
+    endpoint: EndpointId
+    seq: int | None
+    message_id: str
+    topic: str
+    status: DeliveryStatus
+    created_at: datetime
+    try_at: datetime | None
+    log: tuple[AttemptView, ...]
+
+
+class WebhookQueries(Protocol):
+    """Deleted endpoints and their deliveries are not shown."""
+
+    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+        """By id; of everybody without an owner."""
+        ...
+
+    def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None: ...
+
+    def deliveries(
+        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+    ) -> Page[DeliveryView]:
+        """Newest first; to every endpoint without an id."""
+        ...
+
+    def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None: ...
+
+
 # --- everything
 
 
@@ -386,5 +452,7 @@ class ExportQueries(Protocol):
     def every_order(self) -> Iterator[OrderView]: ...
 
 
-class Queries(AccountQueries, ProductQueries, OrderQueries, StockQueries, EventQueries, ExportQueries, Protocol):
+class Queries(
+    AccountQueries, ProductQueries, OrderQueries, StockQueries, EventQueries, WebhookQueries, ExportQueries, Protocol
+):
     """All of the read side; an adapter usually implements it in one class."""

@@ -15,6 +15,7 @@ from adapters.cli import (
     seeding,
     stock,
     torturing,
+    webhooks,
 )
 from adapters.cli.failures import Commands
 
@@ -66,3 +67,4 @@ app.command(rich_help_panel=CARE)(repricing.reprice)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
 app.add_typer(events.app, name="events", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(torturing.torture)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=CARE)

@@ -30,7 +30,13 @@ UNIQUE: Final[Mapping[str, str]] = {
 """The field that a violated constraint means."""
 
 OWNERS: Final = frozenset(
-    {"idempotency_keys_owner_fk", "orders_buyer_id_fk", "products_seller_id_fk", "sessions_account_id_fk"}
+    {
+        "idempotency_keys_owner_fk",
+        "orders_buyer_id_fk",
+        "products_seller_id_fk",
+        "sessions_account_id_fk",
+        "webhook_endpoints_owner_id_fk",
+    }
 )
 """Constraints that fail when the caller is gone: a token outlives its account if the database is put back."""
 

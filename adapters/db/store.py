@@ -17,6 +17,7 @@ from adapters.db.repositories.payments import PaymentRows
 from adapters.db.repositories.policies import Policies
 from adapters.db.repositories.products import Categories, Products
 from adapters.db.repositories.stock import Stocks
+from adapters.db.repositories.webhooks import Deliveries, Endpoints
 from adapters.db.sql import Sql
 from scalecommerce_core.ports import Transaction
 
@@ -77,6 +78,8 @@ class PostgresTransaction:
         self.policies = Policies(sql)
         self.idempotency = IdempotencyKeys(sql)
         self.events = Events(sql)
+        self.webhooks = Endpoints(sql)
+        self.deliveries = Deliveries(sql)
 
 
 def _milliseconds(timeout: timedelta) -> int:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import ViewCounter
@@ -21,18 +22,26 @@ GATEWAY_TIME: Final = timedelta(seconds=5)
 """A job that waits for a payment gateway ends after so long: a slow one must not keep the workers from orders."""
 BATCHES: Final = 200
 """A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
+DELIVERING: Final = timedelta(seconds=5)
+"""No further batch of webhooks is begun after so long; the one in hand takes some 10 s at most."""
+
+
+def _mine() -> AbstractContextManager[bool]:
+    return nullcontext(True)
 
 
 @frozen
 class Jobs:
     """Each may run at any time, twice, or beside itself: a message is only a reason to look for work.
 
-    `answer_wakeup` lets the next order wake somebody up again.
+    `answer_wakeup` lets the next order wake somebody up again. `turn_to_deliver` says whether this process may spend
+    its time waiting for the receivers of webhooks: one of each worker may, so that orders always find another.
     """
 
     market: Market
     views: ViewCounter
     answer_wakeup: Callable[[], None]
+    turn_to_deliver: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
 
     def decide_orders(self) -> None:
         # Forgotten first: an order that comes in from now on wakes somebody up again.
@@ -60,6 +69,16 @@ class Jobs:
     def number_events(self) -> None:
         # A batch that is not full was the last: another would find the few that came in meanwhile, again and again.
         _repeat(lambda: self.market.relay.number(EVENTS) // EVENTS)
+
+    def deliver_webhooks(self) -> None:
+        _repeat(lambda: self.market.webhooks.fan_out(BATCH).events // BATCH)
+        with self.turn_to_deliver() as mine:
+            if mine:
+                ends = self.market.clock.now() + DELIVERING
+                _repeat(lambda: self.market.webhooks.deliver().total if self.market.clock.now() < ends else 0)
+
+    def forget_webhooks(self) -> None:
+        _repeat(lambda: self.market.webhooks.forget(BATCH))
 
     def forget_events(self) -> None:
         _repeat(lambda: self.market.relay.forget(EVENTS))

@@ -29,6 +29,8 @@ TASKS: Final = (
     Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
     Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(hours=1)),
     Task("scalecommerce.number_events", Jobs.number_events, timedelta(seconds=1)),
+    Task("scalecommerce.deliver_webhooks", Jobs.deliver_webhooks, timedelta(seconds=1)),
+    Task("scalecommerce.forget_webhooks", Jobs.forget_webhooks, timedelta(minutes=10)),
     Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=10)),
 )
 

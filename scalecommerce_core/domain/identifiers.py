@@ -8,6 +8,8 @@ CategoryId = NewType("CategoryId", int)
 ProductId = NewType("ProductId", int)
 OrderId = NewType("OrderId", int)
 PolicyId = NewType("PolicyId", int)
+EndpointId = NewType("EndpointId", int)
+DeliveryId = NewType("DeliveryId", int)
 
 CommandId = NewType("CommandId", UUID)
 """Made by the caller before the first attempt, so that a retry after a lost reply cannot act twice."""

@@ -10,6 +10,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.webhooks import Webhooks
 
 
 @frozen
@@ -22,6 +23,7 @@ class Market:
     payments: Payments
     pricing: Pricing
     relay: Relay
+    webhooks: Webhooks
     queries: Queries
     store: Store
     clock: Clock

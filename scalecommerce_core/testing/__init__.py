@@ -6,7 +6,7 @@ gives the engine with all its use cases; `scalecommerce_core.testing.contracts` 
 adapter of your own must pass.
 """
 
-from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
+from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store, WebhookSender
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -14,13 +14,17 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
     CountedWakeups,
     CountingIds,
     MemoryLoginLimiter,
     MemoryViewCounter,
     PlainPasswords,
+    RecordingSender,
     RememberedTokens,
+    ReversingVault,
+    SeededRandomness,
     SettableClock,
 )
 from scalecommerce_core.testing.gateway import MemoryGateway
@@ -36,7 +40,10 @@ __all__ = [
     "MemoryStore",
     "MemoryViewCounter",
     "PlainPasswords",
+    "RecordingSender",
     "RememberedTokens",
+    "ReversingVault",
+    "SeededRandomness",
     "SettableClock",
     "in_memory_market",
 ]
@@ -50,16 +57,19 @@ def in_memory_market(
     store: Store | None = None,
     ids: Ids | None = None,
     gateway: PaymentGateway | None = None,
+    sender: WebhookSender | None = None,
 ) -> Market:
     """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01.
 
     Several, as the processes of one engine, may share a `memory`. `store`, by default the memory itself, may be a
-    wrapper around it that misbehaves: see `simulation`.
+    wrapper around it that misbehaves: see `simulation`. Webhooks go to `sender`; without one they are remembered, and
+    sent nowhere.
     """
     memory = memory or MemoryStore()
     store = store or memory
     clock = clock or SettableClock()
     ids = ids or CountingIds()
+    queries = MemoryQueries(memory, currency)
     return Market(
         accounts=Accounts(
             store,
@@ -74,7 +84,16 @@ def in_memory_market(
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
-        queries=MemoryQueries(memory, currency),
+        webhooks=Webhooks(
+            store,
+            clock,
+            queries,
+            ids=ids,
+            randomness=SeededRandomness(),
+            vault=ReversingVault(),
+            sender=sender or RecordingSender(),
+        ),
+        queries=queries,
         store=store,
         clock=clock,
         currency=currency,

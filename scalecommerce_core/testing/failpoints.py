@@ -57,6 +57,7 @@ PORTS: Final[dict[str, type]] = {
     "wakeups": ports.Wakeups,
     "views": ports.ViewCounter,
     "gateway": ports.PaymentGateway,
+    "webhook_sender": ports.WebhookSender,
 }
 """The ports around the store that have effects, by the name that their seams begin with."""
 BROKER: Final = ("send_task",)

@@ -1,13 +1,15 @@
 """Doubles for the ports around the store: exact, deterministic, and without I/O."""
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import UUID
 
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId, ProductId
-from scalecommerce_core.ports import Claims
+from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.ports import Claims, OutgoingWebhook, Unsealable
 
 
 class SettableClock:
@@ -36,6 +38,46 @@ class CountingIds:
 
     def token(self) -> str:
         return f"token-{next(self._numbers)}"
+
+
+class SeededRandomness:
+    """The same in every run, which no real adapter may be."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = Random(seed)  # noqa: S311 - it has to be repeatable
+
+    def fraction(self) -> float:
+        return self._random.random()
+
+    def secret(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+class ReversingVault:
+    """Hides what it keeps from a casual look alone."""
+
+    def seal(self, content: bytes) -> str:
+        return f"sealed:{content[::-1].hex()}"
+
+    def open(self, sealed: str) -> bytes:
+        if not sealed.startswith("sealed:"):
+            raise Unsealable
+        return bytes.fromhex(sealed.removeprefix("sealed:"))[::-1]
+
+
+OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")
+
+
+class RecordingSender:
+    """Sends nothing: remembers the messages, and answers each with what `answer` makes of it."""
+
+    def __init__(self, answer: Callable[[OutgoingWebhook], WebhookAnswer] = lambda _message: OK_ANSWER) -> None:
+        self.answer = answer
+        self.sent: list[OutgoingWebhook] = []
+
+    def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
+        self.sent += messages
+        return [self.answer(message) for message in messages]
 
 
 class PlainPasswords:

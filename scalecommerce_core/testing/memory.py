@@ -21,6 +21,8 @@ from scalecommerce_core.domain.identifiers import (
     AccountId,
     CategoryId,
     CommandId,
+    DeliveryId,
+    EndpointId,
     OrderId,
     PaymentId,
     PolicyId,
@@ -32,9 +34,11 @@ from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Ref
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock, StockMovement
+from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import Duplicate, NumberedEvent, StockSources, StoredOutcome, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.testing.memory_webhooks import MemoryDeliveries, MemoryEndpoints, copied_delivery
 
 NUMBERED: Final = "numbered"
 FORGOTTEN: Final = "forgotten"
@@ -160,6 +164,9 @@ class Tables:
     payment_refunds: Table[RefundId, PaymentRefund] = field(factory=lambda: Table(evolve))
     policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
+    endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
+    deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copied_delivery))
+    attempts: Log[WebhookAttempt] = field(factory=Log)
     price_changes: Log[PriceChange] = field(factory=Log)
     movements: Log[StockMovement] = field(factory=Log)
     refunds: Log[Refund] = field(factory=Log)
@@ -226,6 +233,8 @@ class MemoryTransaction:
         self.policies = _Policies(tables, numbers)
         self.idempotency = _Keys(tables)
         self.events = _Events(tables)
+        self.webhooks = MemoryEndpoints(tables.endpoints, tables.deliveries, tables.accounts, numbers)
+        self.deliveries = MemoryDeliveries(tables.deliveries, tables.attempts, tables.endpoints, numbers)
 
 
 class _Accounts:

@@ -11,16 +11,19 @@ from typing import Final, TypeVar
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus
 from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.telling import ToldLine, ToldOrder, told
+from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
     PRICE_BUCKETS,
     AccountView,
     CategoryRef,
+    DeliveryView,
+    EndpointView,
     Facet,
     FacetValue,
     FeedEvent,
@@ -45,6 +48,7 @@ from scalecommerce_core.queries import (
     check_place,
 )
 from scalecommerce_core.testing.memory import FORGOTTEN, NUMBERED, MemoryStore, numbered
+from scalecommerce_core.testing.memory_webhooks import shown_delivery, shown_endpoint
 
 T = TypeVar("T")
 SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
@@ -88,6 +92,38 @@ class MemoryQueries:
                 order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
                 data = told(event.payload, None if order is None else _told_order(order), account)
                 yield FeedEvent(event.seq, event.topic, event.at, data)
+
+    # --- webhooks
+
+    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+        shown = [
+            shown_endpoint(endpoint)
+            for endpoint in self._tables.endpoints.all()
+            if endpoint.deleted_at is None and owner in {None, endpoint.owner_id}
+        ]
+        return _paged(shown, lambda view: (view.id,), page)
+
+    def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
+        endpoint = self._tables.endpoints.get(endpoint_id)
+        return None if endpoint is None or endpoint.deleted_at is not None else shown_endpoint(endpoint)
+
+    def deliveries(
+        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+    ) -> Page[DeliveryView]:
+        shown = [
+            shown_delivery(delivery, self._tables.attempts)
+            for delivery in self._tables.deliveries.all()
+            if self.endpoint(delivery.endpoint_id) is not None
+            and endpoint_id in {None, delivery.endpoint_id}
+            and status in {None, delivery.status}
+        ]
+        return _paged(shown, lambda view: (-view.id,), page)
+
+    def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
+        delivery = self._tables.deliveries.get(delivery_id)
+        if delivery is None or self.endpoint(delivery.endpoint_id) is None:
+            return None
+        return shown_delivery(delivery, self._tables.attempts)
 
     # --- products
 

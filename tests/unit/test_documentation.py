@@ -1,7 +1,9 @@
 """The documentation agrees with the code where a program can tell."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -9,6 +11,7 @@ from typer.core import TyperGroup
 
 from adapters.cli.app import app
 from entrypoints import settings
+from scalecommerce_core.domain.webhook import RETRY_DELAYS, secret_text, signed_headers
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +21,9 @@ def test_the_table_of_settings_is_the_one_that_the_code_prints() -> None:
     assert documented == [name for name, _, _ in settings.table()]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/http-api.md", "docs/library.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/operations.md", "docs/http-api.md", "docs/library.md", "docs/webhooks.md"]
+)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     page = ROOT / document
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
@@ -47,6 +52,31 @@ def test_the_example_of_a_simulation_runs_and_can_fail() -> None:
     exec(compile(example, "library.md", "exec"), {})  # noqa: S102 - it is ours
     with pytest.raises(AssertionError):
         exec(compile(example.replace("min(3, ", "min(2, "), "library.md", "exec"), {})  # noqa: S102
+
+
+def test_the_example_for_receivers_verifies_messages_and_nothing_else() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/webhooks.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/webhooks.md", "exec"), names)  # noqa: S102 - it is ours
+    verified, old, new = names["verified"], secret_text(b"o" * 32), secret_text(b"n" * 32)
+    now = datetime.now(UTC)
+    headers = signed_headers([new, old], "msg_1", now, b"{}")
+    assert verified(old, headers, b"{}")
+    assert verified(new, headers, b"{}")
+    assert not verified(new, headers, b"{ }")
+    assert not verified(new, {**headers, "webhook-id": "msg_2"}, b"{}")
+    assert not verified(secret_text(b"x" * 32), headers, b"{}")
+    assert not verified(new, signed_headers([new], "msg_1", now - timedelta(minutes=6), b"{}"), b"{}")
+
+
+def test_the_retries_that_receivers_read_of_are_those_that_happen() -> None:
+    (row,) = re.findall(r"^\| after \| (.*) \|$", (ROOT / "docs/webhooks.md").read_text(), re.MULTILINE)
+    units = {"s": "seconds", "min": "minutes", "h": "hours"}
+    shown = [
+        timedelta(0) if cell == "at once" else timedelta(**{units[cell.split()[1]]: int(cell.split()[0])})
+        for cell in row.split(" | ")
+    ]
+    assert shown == list(RETRY_DELAYS)
 
 
 def _readme() -> str:

@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalogue", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "search", "stage", "stock", "transactions",
+            "payments", "policies", "search", "stage", "stock", "transactions", "webhooks",
         )
     )
 )  # fmt: skip
@@ -35,6 +35,7 @@ from scalecommerce_core.testing.contracts.policies import PoliciesContract  # no
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
+from scalecommerce_core.testing.contracts.webhooks import WebhookListsContract, WebhooksContract  # noqa: E402
 
 __all__ = ["PaymentGatewayContract", "QueriesContract", "StoreContract"]
 
@@ -49,9 +50,10 @@ class StoreContract(
     PoliciesContract,
     IdempotencyContract,
     EventsContract,
+    WebhooksContract,
 ):
     """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
 
 
-class QueriesContract(ListsContract, SearchContract, FiguresContract, FeedContract):
+class QueriesContract(ListsContract, SearchContract, FiguresContract, FeedContract, WebhookListsContract):
     """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""

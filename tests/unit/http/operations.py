@@ -1,5 +1,6 @@
 """What the served document says of each operation, and a body that each one takes."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
@@ -29,6 +30,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "addCategory": {"name": "Tea"},
     "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},
     "payOrder": {"payment_method": "sandbox-ok"},
+    "createWebhook": {"url": "https://example.com/hooks", "topics": ["order.paid"], "description": "W"},
+    "patchWebhook": {"url": "https://example.com/new", "topics": [], "description": "X", "is_active": True},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
 }
 """By operation id."""
@@ -48,11 +51,12 @@ class Endpoint:
         return str(self.described["operationId"])
 
     def path(self, number: object = 1) -> str:
-        return self.template.replace("{id}", str(number))
+        """All numbers in it are the same."""
+        return re.sub(r"{\w+}", lambda _: str(number), self.template)
 
     @property
     def has_id(self) -> bool:
-        return "{id}" in self.template
+        return "{" in self.template
 
     @property
     def has_body(self) -> bool:

@@ -17,7 +17,17 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
-from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryLoginLimiter, PlainPasswords, RememberedTokens
+from scalecommerce_core.services.webhooks import Webhooks
+from scalecommerce_core.testing import (
+    CountingIds,
+    MemoryGateway,
+    MemoryLoginLimiter,
+    PlainPasswords,
+    RecordingSender,
+    RememberedTokens,
+    ReversingVault,
+    SeededRandomness,
+)
 from tests.unit.http.marketplace import (
     ORDERS,
     PASSWORD,
@@ -301,6 +311,15 @@ class Outage:
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
             payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),
+            webhooks=Webhooks(
+                store,
+                clock,
+                market.queries,
+                ids=CountingIds(),
+                randomness=SeededRandomness(),
+                vault=ReversingVault(),
+                sender=RecordingSender(),
+            ),
             queries=cast(Queries, Guarded(market.queries, self)),
         )
 

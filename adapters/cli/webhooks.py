@@ -1,0 +1,172 @@
+"""`webhooks`: where events are sent, what came of it, and sending it again."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import typer
+from attrs import asdict
+from rich.table import Table
+
+from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import counted, output, print_json
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import DeliveryStatus
+from scalecommerce_core.queries import DeliveryView, EndpointView, PageRequest
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.webhooks import Redeliver
+
+BATCH: Final = 500
+OPERATOR: Final = AccountId(0)
+"""Whoever may run commands on the database acts as staff; no account has this number."""
+MOMENTS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
+
+app = typer.Typer(no_args_is_help=True, help="Look after outgoing webhooks.")
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most so many.")]
+EndpointOption = Annotated[
+    int | None, typer.Option("--endpoint", min=1, max=2**63 - 1, help="Of this endpoint only.", show_default=False)
+]
+
+
+@app.command("list")
+def list_endpoints(
+    ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Show all endpoints with their owners and topics, and whether they answer, fail or were disabled."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        endpoints = opened.market.queries.endpoints(None, PageRequest(limit)).rows
+    if as_json:
+        print_json([asdict(endpoint) for endpoint in endpoints])
+        return
+    table = Table("id", "owner", "url", "topics", "state")
+    for endpoint in endpoints:
+        table.add_row(
+            str(endpoint.id), str(endpoint.owner), endpoint.url, ", ".join(endpoint.topics) or "all", _state(endpoint)
+        )
+    output().print(table)
+
+
+@app.command()
+def deliveries(  # noqa: PLR0917 - options
+    ctx: typer.Context,
+    endpoint: EndpointOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that were given up.", show_default=False)] = False,
+    limit: LimitOption = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the newest deliveries, how often each was tried, and what the last answer to it was."""
+    runtime: Runtime = ctx.obj
+    to = None if endpoint is None else EndpointId(endpoint)
+    with runtime.open(data) as opened:
+        page = opened.market.queries.deliveries(
+            to, PageRequest(limit), status=DeliveryStatus.FAILED if failed else None
+        )
+    if as_json:
+        print_json([asdict(delivery) for delivery in page.rows])
+        return
+    table = Table("id", "endpoint", "topic", "made", "status", "attempts", "last answer", "next attempt")
+    for row in page.rows:
+        table.add_row(
+            str(row.id),
+            str(row.endpoint),
+            row.topic,
+            _moment(row.created_at),
+            row.status,
+            str(len(row.log)),
+            _last(row),
+            _moment(row.try_at),
+        )
+    output().print(table)
+
+
+@app.command()
+def redeliver(  # noqa: PLR0917 - options
+    ctx: typer.Context,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="[DELIVERY]...", min=1, max=2**63 - 1, help="Numbers of deliveries.", show_default=False
+        ),
+    ] = None,
+    endpoint: EndpointOption = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", formats=MOMENTS, help="Made from then on (UTC); a day ago without it."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", formats=MOMENTS, help="Made before (UTC); now without it.")
+    ] = None,
+    delivered_too: Annotated[
+        bool, typer.Option("--delivered-too", help="Not only those that failed.", show_default=False)
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send messages again, under their old ids: some by number, or those of an endpoint by time.
+
+    Receivers tell repetitions by the id. Exits with 1 if some cannot be sent.
+    """
+    if bool(ids) == (endpoint is not None):
+        raise CommandFailed("Give the numbers of deliveries, or --endpoint.", ExitCode.USAGE)
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        now = market.clock.now()
+        if endpoint is None:
+            sent, refused = _again(market, [DeliveryId(each) for each in ids or ()])
+        else:
+            begin = since.replace(tzinfo=UTC) if since is not None else now - timedelta(days=1)
+            end = until.replace(tzinfo=UTC) if until is not None else now
+            sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
+    if as_json:
+        print_json({"redelivered": sent, "refused": refused})
+    else:
+        output().print(f"On their way again: {counted({'deliveries': sent})}.")
+        for sentence in refused:
+            output().print(sentence, markup=False)
+    if refused:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _again(market: Market, ids: Sequence[DeliveryId]) -> tuple[int, list[str]]:
+    outcomes = market.webhooks.redeliver([Redeliver(each, OPERATOR, as_staff=True) for each in ids])
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, MarketError)]
+    return len(outcomes) - len(refused), refused
+
+
+def _range_again(
+    market: Market, endpoint: EndpointId, since: datetime, until: datetime, *, delivered_too: bool
+) -> tuple[int, list[str]]:
+    statuses = {DeliveryStatus.FAILED, DeliveryStatus.DELIVERED} if delivered_too else {DeliveryStatus.FAILED}
+    sent, refused, after = 0, list[str](), None
+    while True:
+        with market.store.begin() as tx:
+            ids = tx.deliveries.settled(endpoint, since, until, statuses, after=after, limit=BATCH)
+        if not ids:
+            return sent, refused
+        more, complaints = _again(market, ids)
+        sent, after = sent + more, ids[-1]
+        refused += [complaint for complaint in complaints if complaint not in refused]
+
+
+def _state(endpoint: EndpointView) -> str:
+    if not endpoint.is_active:
+        return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "switched off"
+    return f"failing since {_moment(endpoint.failing_since)}" if endpoint.failing_since else "active"
+
+
+def _last(delivery: DeliveryView) -> str:
+    if not delivery.log:
+        return ""
+    last = delivery.log[-1]
+    return last.error if last.error is not None else f"{last.status} in {last.took} ms"
+
+
+def _moment(at: Any) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S") if isinstance(at, datetime) else ""

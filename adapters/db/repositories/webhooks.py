@@ -1,0 +1,269 @@
+"""Webhook endpoints and their deliveries: due ones are claimed endpoint by endpoint, so that none starves another."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, bindparam, func, select, text
+
+from adapters.db.batches import Insert, Update, among, id_array, text_array
+from adapters.db.sql import Sql, numbers_of
+from adapters.db.tables import (
+    Moment,
+    delivery_ids,
+    endpoint_ids,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
+)
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
+
+# --- endpoints
+
+_ENDPOINT: Final = (
+    "id", "owner_id", "url", "topics", "secrets", "description", "all_events", "is_active", "disabled_because",
+    "failures", "failing_since", "paused_until", "created_at", "deleted_at", "version",
+)  # fmt: skip
+_FIXED: Final = {"id", "owner_id", "created_at"}
+_CHANGING: Final = tuple(name for name in _ENDPOINT if name not in _FIXED)
+_ENDPOINT_IDS: Final = numbers_of(endpoint_ids)
+_INSERT_ENDPOINTS: Final = Insert(webhook_endpoints, *_ENDPOINT)
+_UPDATE_ENDPOINTS: Final = Update(webhook_endpoints, ["id"], *_CHANGING)
+_SOME: Final = (
+    select(*(webhook_endpoints.c[name] for name in _ENDPOINT))
+    .where(among(webhook_endpoints.c.id))
+    .order_by(webhook_endpoints.c.id)
+)
+_LOCK: Final = _SOME.with_for_update(key_share=True)
+_COUNTS: Final = (
+    select(webhook_endpoints.c.owner_id, func.count())
+    .where(among(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
+    .group_by(webhook_endpoints.c.owner_id)
+)
+_ANY_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active)")
+_SUBSCRIBED: Final = text(
+    f"""
+    SELECT {", ".join(f"webhook_endpoints.{name}" for name in _ENDPOINT)}
+    FROM webhook_endpoints JOIN accounts ON accounts.id = webhook_endpoints.owner_id
+    WHERE webhook_endpoints.is_active AND accounts.is_active
+      AND (all_events OR owner_id = ANY (CAST(:owners AS bigint[]))) AND (accounts.is_staff OR NOT all_events)
+    ORDER BY webhook_endpoints.id
+    FOR KEY SHARE OF webhook_endpoints
+    """  # noqa: S608 - names of our own columns
+)
+_FORGET_DELETED: Final = text(
+    """
+    DELETE FROM webhook_endpoints WHERE id IN (
+        SELECT id FROM webhook_endpoints AS old
+        WHERE deleted_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM webhook_deliveries WHERE endpoint_id = old.id)
+        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    """
+)
+
+
+class Endpoints:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def next_ids(self, count: int) -> Sequence[EndpointId]:
+        return [EndpointId(number) for number in self._sql.numbers(_ENDPOINT_IDS, count)]
+
+    def add(self, new: Collection[WebhookEndpoint]) -> None:
+        self._sql.insert(_INSERT_ENDPOINTS, [_endpoint_row(endpoint, _ENDPOINT) for endpoint in new])
+
+    def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+        return {row[0]: _endpoint(row) for row in self._sql.rows(_LOCK, {"ids": id_array(ids)})} if ids else {}
+
+    def save(self, changed: Collection[WebhookEndpoint]) -> None:
+        self._sql.update(_UPDATE_ENDPOINTS, [_endpoint_row(endpoint, ("id", *_CHANGING)) for endpoint in changed])
+
+    def some(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+        return {row[0]: _endpoint(row) for row in self._sql.rows(_SOME, {"ids": id_array(ids)})} if ids else {}
+
+    def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
+        return {AccountId(owner): count for owner, count in self._sql.rows(_COUNTS, {"ids": id_array(owners)})}
+
+    def any_active(self) -> bool:
+        ((found,),) = self._sql.rows(_ANY_ACTIVE)
+        return bool(found)
+
+    def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
+        return [_endpoint(row) for row in self._sql.rows(_SUBSCRIBED, {"owners": id_array(owners)})]
+
+    def forget_deleted(self, limit: int) -> int:
+        return self._sql.run(_FORGET_DELETED, {"limit": limit})
+
+
+def _endpoint_row(endpoint: WebhookEndpoint, columns: Sequence[str]) -> tuple[Any, ...]:
+    secrets = [
+        [secret.sealed, None if secret.valid_until is None else secret.valid_until.isoformat()]
+        for secret in endpoint.secrets
+    ]
+    special: dict[str, Any] = {"topics": list(endpoint.topics), "secrets": secrets}
+    return tuple(special[name] if name in special else getattr(endpoint, name) for name in columns)
+
+
+def _endpoint(row: Sequence[Any]) -> WebhookEndpoint:
+    values = dict(zip(_ENDPOINT, row, strict=True))
+    values["topics"] = tuple(values["topics"])
+    values["secrets"] = tuple(
+        WebhookSecret(sealed, None if until is None else datetime.fromisoformat(until))
+        for sealed, until in values["secrets"]
+    )
+    return WebhookEndpoint(**values)
+
+
+# --- deliveries
+
+_DELIVERY: Final = (
+    "id", "endpoint_id", "seq", "message_id", "topic", "body", "created_at", "try_at", "status", "attempts", "logged",
+    "revision",
+)  # fmt: skip
+_DELIVERY_IDS: Final = numbers_of(delivery_ids)
+_INSERT: Final = Insert(webhook_deliveries, *_DELIVERY)
+_UPDATE: Final = Update(webhook_deliveries, ["id"], "try_at", "status", "attempts", "logged", "revision")
+_INSERT_ATTEMPTS: Final = Insert(
+    webhook_attempts, "delivery_id", "number", "at", "took", "status", "error", "answer"
+)  # fmt: skip
+_COLUMNS: Final = [webhook_deliveries.c[name] for name in _DELIVERY]
+_LOCK_DELIVERIES: Final = (
+    select(*_COLUMNS)
+    .where(among(webhook_deliveries.c.id))
+    .order_by(webhook_deliveries.c.id)
+    .with_for_update(key_share=True)
+)
+_ENDPOINTS_OF: Final = select(webhook_deliveries.c.endpoint_id).where(among(webhook_deliveries.c.id)).distinct()
+# Endpoint by endpoint, by the index of what is due: a backlog of one, paused or not, costs the others nothing.
+_CLAIM: Final = text(
+    f"""
+    WITH RECURSIVE waiting AS (
+        (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'PENDING' ORDER BY endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT endpoint_id FROM webhook_deliveries
+            WHERE status = 'PENDING' AND endpoint_id > waiting.endpoint_id ORDER BY endpoint_id LIMIT 1
+        )
+        FROM waiting WHERE waiting.endpoint_id IS NOT NULL
+    ), due AS MATERIALIZED (
+        SELECT first.id
+        FROM waiting JOIN webhook_endpoints ON webhook_endpoints.id = waiting.endpoint_id
+        CROSS JOIN LATERAL (
+            SELECT id, try_at FROM webhook_deliveries
+            WHERE endpoint_id = webhook_endpoints.id AND status = 'PENDING' AND try_at <= :now
+            ORDER BY try_at, id
+            LIMIT CASE WHEN webhook_endpoints.failures > 0 THEN 1 ELSE :per_endpoint END
+        ) AS first
+        WHERE is_active AND (paused_until IS NULL OR paused_until <= :now)
+        ORDER BY first.try_at, first.id
+        LIMIT :limit
+    )
+    SELECT {", ".join(_DELIVERY)} FROM webhook_deliveries
+    WHERE id = ANY (ARRAY(SELECT id FROM due)) AND status = 'PENDING' AND try_at <= :now
+    ORDER BY try_at, id
+    FOR NO KEY UPDATE SKIP LOCKED
+    """  # noqa: S608 - names of our own columns
+).bindparams(
+    bindparam("now", type_=Moment),
+    bindparam("limit", type_=BigInteger),
+    bindparam("per_endpoint", type_=BigInteger),
+)
+_SETTLED: Final = (
+    select(webhook_deliveries.c.id)
+    .where(
+        webhook_deliveries.c.endpoint_id == bindparam("endpoint", type_=BigInteger),
+        webhook_deliveries.c.id > bindparam("after", type_=BigInteger),
+        webhook_deliveries.c.created_at >= bindparam("since", type_=Moment),
+        webhook_deliveries.c.created_at < bindparam("until", type_=Moment),
+        among(webhook_deliveries.c.status),
+    )
+    .order_by(webhook_deliveries.c.id)
+    .limit(bindparam("limit"))
+)
+_FORGET: Final = text(
+    """
+    WITH old AS MATERIALIZED (
+        SELECT id FROM webhook_deliveries
+        WHERE created_at < :before
+           OR endpoint_id = ANY (ARRAY(SELECT id FROM webhook_endpoints WHERE deleted_at IS NOT NULL))
+        ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), unlogged AS (
+        DELETE FROM webhook_attempts WHERE delivery_id IN (SELECT id FROM old)
+    )
+    DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM old)
+    """
+).bindparams(bindparam("before", type_=Moment), bindparam("limit", type_=BigInteger))
+
+
+class Deliveries:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def next_ids(self, count: int) -> Sequence[DeliveryId]:
+        return [DeliveryId(number) for number in self._sql.numbers(_DELIVERY_IDS, count)]
+
+    def add(self, new: Collection[WebhookDelivery]) -> None:
+        self._sql.insert(_INSERT, [_delivery_row(delivery, _DELIVERY) for delivery in new])
+        self._log(new)
+
+    def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
+        rows = self._sql.rows(_LOCK_DELIVERIES, {"ids": id_array(ids)}) if ids else ()
+        return {row[0]: _delivery(row) for row in rows}
+
+    def save(self, changed: Collection[WebhookDelivery]) -> None:
+        self._sql.update(_UPDATE, [_delivery_row(delivery, _UPDATE.columns) for delivery in changed])
+        self._log(changed)
+
+    def _log(self, deliveries: Collection[WebhookDelivery]) -> None:
+        lines = [
+            (line.delivery_id, line.number, line.at, line.took // timedelta(milliseconds=1), *_answered(line))
+            for delivery in deliveries
+            for line in delivery.log
+        ]
+        self._sql.insert(_INSERT_ATTEMPTS, lines)
+
+    def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
+        rows = self._sql.rows(_ENDPOINTS_OF, {"ids": id_array(ids)}) if ids else ()
+        return {EndpointId(endpoint) for (endpoint,) in rows}
+
+    def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
+        parameters = {"limit": limit, "now": now, "per_endpoint": per_endpoint}
+        return [_delivery(row) for row in self._sql.rows(_CLAIM, parameters)]
+
+    def settled(
+        self,
+        endpoint_id: EndpointId,
+        since: datetime,
+        until: datetime,
+        statuses: Collection[DeliveryStatus],
+        *,
+        after: DeliveryId | None,
+        limit: int,
+    ) -> Sequence[DeliveryId]:
+        parameters = {
+            "endpoint": endpoint_id,
+            "after": after or 0,
+            "since": since,
+            "until": until,
+            "ids": text_array(statuses),
+            "limit": limit,
+        }
+        return [DeliveryId(number) for (number,) in self._sql.rows(_SETTLED, parameters)]
+
+    def forget(self, before: datetime, limit: int) -> int:
+        return self._sql.run(_FORGET, {"before": before, "limit": limit})
+
+
+def _answered(line: Any) -> tuple[Any, ...]:
+    return line.status, line.error, line.answer
+
+
+def _delivery_row(delivery: WebhookDelivery, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(delivery.status.value if name == "status" else getattr(delivery, name) for name in columns)
+
+
+def _delivery(row: Sequence[Any]) -> WebhookDelivery:
+    values = dict(zip(_DELIVERY, row, strict=True))
+    return WebhookDelivery(**{**values, "status": DeliveryStatus(values["status"])})

@@ -1,0 +1,1 @@
+"""Sends webhooks to where strangers want them, and nowhere else than to the public internet."""

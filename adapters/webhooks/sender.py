@@ -1,0 +1,119 @@
+"""`ports.WebhookSender` over httpcore2, which follows no redirects, asks no proxy and reads no more than it is told."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpcore2
+from httpcore2 import AsyncNetworkBackend
+
+from adapters.webhooks.network import CheckedNetwork, Resolve, SystemResolver
+from scalecommerce_core.domain.web_address import UnsafeAddress, target_of
+from scalecommerce_core.domain.webhook import ANSWER_LENGTH, WebhookAnswer
+from scalecommerce_core.ports import OutgoingWebhook
+
+TIMEOUT: Final = timedelta(seconds=10)
+"""For all of a message: resolving, connecting, sending, and the part of the answer that is read."""
+AT_ONCE: Final = 200
+USER_AGENT: Final = "ScaleCommerce-Webhooks/1"
+
+REASONS: Final[dict[type[Exception], str]] = {
+    httpcore2.ConnectTimeout: "no connection in time",
+    httpcore2.ConnectError: "no connection",
+    httpcore2.RemoteProtocolError: "the answer is not HTTP",
+    httpcore2.LocalProtocolError: "the request cannot be sent",
+    httpcore2.NetworkError: "the connection broke",
+    httpcore2.TimeoutException: "no answer in time",
+}
+
+
+class HttpWebhookSender:
+    """`resolve`, `network` and `trusted` replace the system's own resolver, sockets and certificates."""
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        timeout: timedelta = TIMEOUT,
+        resolve: Resolve | None = None,
+        network: AsyncNetworkBackend | None = None,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow_loopback = allow_loopback
+        self._timeout = timeout.total_seconds()
+        self._resolve = resolve or SystemResolver()
+        self._network = network or httpcore2.AnyIOBackend()
+        self._trusted = trusted
+
+    def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
+        return asyncio.run(self._send_all(messages)) if messages else []
+
+    async def _send_all(self, messages: Sequence[OutgoingWebhook]) -> list[WebhookAnswer]:
+        if self._trusted is None:
+            # Reading the certificates takes a while, and most processes never send anything.
+            self._trusted = ssl.create_default_context()
+        places = asyncio.Semaphore(AT_ONCE)
+        return list(await asyncio.gather(*(self._answer(message, places, self._trusted) for message in messages)))
+
+    async def _answer(
+        self, message: OutgoingWebhook, places: asyncio.Semaphore, trusted: ssl.SSLContext
+    ) -> WebhookAnswer:
+        async with places:
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response, body = await self._post(message, trusted)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+                return WebhookAnswer(_since(begun), error=_reason(error, self._timeout))
+            retry_after = _retry_after(response.headers, datetime.now(UTC))
+            return WebhookAnswer(_since(begun), status=response.status, body=body, retry_after=retry_after)
+
+    async def _post(self, message: OutgoingWebhook, trusted: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
+        target = target_of(message.url, allow_loopback=self._allow_loopback)
+        network = CheckedNetwork(self._resolve, self._network, loopback=target.is_loopback)
+        # One connection per message: what was checked for one is not what another would be checked for.
+        async with httpcore2.AsyncConnectionPool(
+            ssl_context=trusted, max_connections=1, network_backend=network
+        ) as pool:
+            url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+            headers = {"Host": target.authority, "User-Agent": USER_AGENT, **message.headers}
+            async with pool.stream("POST", url, headers=list(headers.items()), content=message.body) as response:
+                return response, await _beginning(response)
+
+
+async def _beginning(response: httpcore2.Response) -> bytes:
+    body = b""
+    async for part in response.aiter_stream():
+        body += part
+        if len(body) >= ANSWER_LENGTH:
+            break
+    return body[:ANSWER_LENGTH]
+
+
+def _since(begun: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - begun)
+
+
+def _reason(error: Exception, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    if isinstance(error, UnsafeAddress):
+        return f"refused: {error}"
+    told = next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), type(error).__name__)
+    return f"{told}: {error}" if str(error) else told
+
+
+def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> timedelta | None:
+    """Seconds or a date (RFC 9110, section 10.2.3); None for anything else."""
+    given = next((value for name, value in headers if name.lower() == b"retry-after"), b"").decode("latin-1").strip()
+    if given.isascii() and given.isdecimal():
+        return timedelta(seconds=min(int(given[:9]), 10**8))
+    try:
+        moment = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now

@@ -1,0 +1,155 @@
+"""Where the engine may send requests that a stranger asked for: nowhere but to public addresses (SSRF).
+
+A URL is read here, once, into the pieces that the request is made of, so that no second parser can see another host
+in it. An address is public if it is global by the IANA special-purpose registries, and so is every address in it.
+"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+Address = IPv4Address | IPv6Address
+
+MAX_URL_LENGTH: Final = 2_000
+HTTPS_PORT: Final = 443
+FIRST_FREE_PORT: Final = 1_024
+"""Below it live the well-known services, which a request must not be smuggled to."""
+
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+_VISIBLE: Final = re.compile(r"[!-~]+")
+_UNSAFE: Final = re.compile(r'[\\"<>^`{|}]')
+_LOCAL_NAMES: Final = ("localhost", "local", "internal", "lan", "home.arpa", "localdomain")
+
+# is_global of the standard library differs between the versions of Python; these hold in all of them.
+_NEVER: Final = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+            "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+            "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+            # Azure's host, which answers every virtual machine there.
+            "168.63.129.16/32",
+            # Teredo and other protocol assignments, documentation.
+            "2001::/23", "2001:db8::/32", "3fff::/20",
+        ),
+    )
+)  # fmt: skip
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is in public use; loopback, link-local, unique local and multicast lie outside."""
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_LOW_32: Final = 0xFFFF_FFFF
+
+
+class UnsafeAddress(ValueError):
+    """Nothing is sent there; the message is a sentence that its owner can act on."""
+
+
+@frozen
+class Target:
+    """The pieces of a URL that was found fit. `path` begins with a slash and holds the query."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    is_loopback: bool = False
+    """Meant for this machine, which only development allows: then loopback addresses will do, and no others."""
+
+    @property
+    def authority(self) -> str:
+        """As the Host header wants it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"https": HTTPS_PORT, "http": 80}[self.scheme] else f"{host}:{self.port}"
+
+
+def target_of(url: str, *, allow_loopback: bool = False) -> Target:
+    """Read a URL; raise `UnsafeAddress` unless it is https to a public host, or to loopback where that is allowed."""
+    if len(url) > MAX_URL_LENGTH:
+        raise UnsafeAddress(f"At most {MAX_URL_LENGTH:,} characters are allowed.")
+    if not _VISIBLE.fullmatch(url) or _UNSAFE.search(url):
+        raise UnsafeAddress("Only visible ASCII characters are allowed: encode others with % (hosts as xn--…).")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise UnsafeAddress("This is no URL such as https://example.com/hooks.") from None
+    scheme = parts.scheme.lower()
+    if scheme not in {"https", "http"} or not host:
+        raise UnsafeAddress("This is no URL such as https://example.com/hooks.")
+    if "@" in parts.netloc:
+        raise UnsafeAddress("No user name or password is allowed in it: the signature proves who sends.")
+    if "#" in url:
+        raise UnsafeAddress("No fragment (#…) is allowed: it would never be sent.")
+    literal = _literal(host)
+    loopback = host.lower() == "localhost" or (literal is not None and literal.is_loopback)
+    if loopback and allow_loopback:
+        if port == 0:
+            raise UnsafeAddress("Port 0 is none.")
+        default = HTTPS_PORT if scheme == "https" else 80
+        return Target(scheme, host.lower(), port or default, _path(parts.path, parts.query), is_loopback=True)
+    if scheme != "https":
+        raise UnsafeAddress("Only https:// is allowed.")
+    if port is not None and port != HTTPS_PORT and port < FIRST_FREE_PORT:
+        raise UnsafeAddress(f"Port {port} is not allowed: take {HTTPS_PORT}, or one from {FIRST_FREE_PORT} up.")
+    if literal is not None:
+        check_address(literal)
+    else:
+        _check_name(host)
+    return Target(scheme, host.lower(), port or HTTPS_PORT, _path(parts.path, parts.query))
+
+
+def check_address(address: Address, *, loopback: bool = False) -> None:
+    """Raise `UnsafeAddress` unless the address is public, or, for a `loopback` target, this machine."""
+    if not (address.is_loopback if loopback else is_public(address)):
+        raise UnsafeAddress(f"The address {address} is not {'loopback' if loopback else 'public'}.")
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address, and the IPv4 address that it may carry, can be reached by everybody."""
+    if isinstance(address, IPv6Address):
+        carried = _carried(address)
+        if carried is not None:
+            return is_public(carried)
+        if address not in _UNICAST:
+            return False
+    if any(address in network for network in _NEVER if network.version == address.version):
+        return False
+    return address.is_global and not address.is_multicast
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a mapped, 6to4 or NAT64 address leads to."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    return IPv4Address(int(address) & _LOW_32) if address in _NAT64 else None
+
+
+def _literal(host: str) -> Address | None:
+    """The address if the host is one, in the one usual form; other spellings of numbers are refused."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    last = host.rstrip(".").rpartition(".")[2]
+    if ":" in host or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last, re.IGNORECASE):
+        raise UnsafeAddress(f"{host} is no address in its usual form.")
+    return None
+
+
+def _check_name(host: str) -> None:
+    labels = host.split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise UnsafeAddress(f"{host} is no host name.")
+    name = host.lower()
+    if len(labels) < 2 or any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES):
+        raise UnsafeAddress(f"{host} is a name of a private network.")
+
+
+def _path(path: str, query: str) -> str:
+    return (path or "/") + (f"?{query}" if query else "")

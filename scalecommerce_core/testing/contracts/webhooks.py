@@ -1,0 +1,256 @@
+"""Webhook endpoints and deliveries: who hears of events, what is due, what is cleared away, and how it is shown."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import (
+    DeliveryStatus,
+    WebhookAnswer,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookSecret,
+)
+from scalecommerce_core.ports import Store
+from scalecommerce_core.queries import AttemptView, PageRequest, Queries
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
+
+MILLISECOND = timedelta(milliseconds=1)
+GOOD = WebhookAnswer(12 * MILLISECOND, status=204)
+BAD = WebhookAnswer(7 * MILLISECOND, status=500, body=b"\x00 oh, \xff")
+
+
+def endpoint(store: Store, owner: AccountId | None = None, **facts: Any) -> WebhookEndpoint:
+    owner = Stage(store).account() if owner is None else owner
+    values = {"url": "https://example.com/hooks", "created_at": NOW, "secrets": (WebhookSecret("sealed"),), **facts}
+    with store.begin() as tx:
+        (id_,) = tx.webhooks.next_ids(1)
+        made = WebhookEndpoint(id=id_, owner_id=owner, **values)
+        tx.webhooks.add([made])
+    return made
+
+
+def delivery(store: Store, to: WebhookEndpoint, try_at: datetime = NOW, **facts: Any) -> DeliveryId:
+    with store.begin() as tx:
+        (id_,) = tx.deliveries.next_ids(1)
+        values = {"seq": id_, "message_id": f"msg_{id_}", "topic": "order.paid", "body": "{}", "created_at": NOW}
+        tx.deliveries.add([WebhookDelivery(id=id_, endpoint_id=to.id, try_at=try_at, **{**values, **facts})])
+    return id_
+
+
+def record(store: Store, id_: DeliveryId, answer: WebhookAnswer, at: datetime) -> WebhookDelivery:
+    """What came of an attempt that began at `at`."""
+    with store.begin() as tx:
+        found = tx.deliveries.lock([id_])[id_]
+        assert found.record(answer, at, found.revision, 0.5)
+        tx.deliveries.save([found])
+    return found
+
+
+def due(store: Store, now: datetime = NOW, limit: int = 100, per_endpoint: int = 10) -> list[DeliveryId]:
+    with store.begin() as tx:
+        return [claimed.id for claimed in tx.deliveries.claim_due(limit, now, per_endpoint=per_endpoint)]
+
+
+class WebhooksContract:
+    def test_an_endpoint_comes_back_as_it_was_saved(self, store: Store) -> None:
+        made = endpoint(
+            store,
+            topics=("order.paid", "price.changed"),
+            description='"tést", {a}',
+            all_events=True,
+            secrets=(WebhookSecret("new"), WebhookSecret("old", NOW + DAY)),
+        )
+        with store.begin() as tx:
+            assert tx.webhooks.lock([made.id]) == tx.webhooks.some([made.id]) == {made.id: made}
+            assert tx.webhooks.lock([EndpointId(made.id + 1)]) == tx.webhooks.some([]) == {}
+            made.edit(url="https://example.org/", topics=(), is_active=False)
+            made.heard([WebhookAnswer(SECOND, status=410)], NOW)
+            tx.webhooks.save([made])
+        with store.begin() as tx:
+            assert tx.webhooks.some([made.id]) == {made.id: made}
+            made.edit(is_active=True)
+            made.heard([BAD], NOW)
+            tx.webhooks.save([made])
+        with store.begin() as tx:
+            assert tx.webhooks.some([made.id]) == {made.id: made}
+            assert tx.webhooks.some([made.id])[made.id].failing_since == NOW
+
+    def test_a_delivery_comes_back_as_it_was_saved(self, store: Store) -> None:
+        made = delivery(store, endpoint(store), seq=None, body='{"ü": "\\u0000"}')
+        with store.begin() as tx:
+            found = tx.deliveries.lock([made])
+            assert found[made].body == '{"ü": "\\u0000"}'
+            assert found[made].seq is None
+        recorded = record(store, made, GOOD, NOW)
+        recorded.log.clear()
+        with store.begin() as tx:
+            assert tx.deliveries.lock([made]) == {made: recorded}
+            assert tx.deliveries.lock([]) == {}
+            assert tx.deliveries.endpoints_of([made, DeliveryId(made + 1)]) == {recorded.endpoint_id}
+
+    def test_active_endpoints_of_the_owners_are_subscribed(self, store: Store) -> None:
+        stage = Stage(store)
+        ann, bob, off = stage.account(), stage.account(), stage.account(is_active=False)
+        of_ann = [endpoint(store, ann), endpoint(store, ann, topics=("order.paid",))]
+        endpoint(store, ann, is_active=False)
+        endpoint(store, ann, is_active=False, deleted_at=NOW)
+        endpoint(store, off)
+        of_bob = endpoint(store, bob)
+        with store.begin() as tx:
+            assert list(tx.webhooks.subscribed({ann, off})) == of_ann
+            assert list(tx.webhooks.subscribed({bob, ann})) == [*of_ann, of_bob]
+            assert list(tx.webhooks.subscribed(set())) == []
+            assert tx.webhooks.counts({ann, bob, off}) == {ann: 3, bob: 1, off: 1}
+
+    def test_all_events_go_to_endpoints_of_staff_only(self, store: Store) -> None:
+        stage = Stage(store)
+        staff, former = stage.account(is_staff=True), stage.account()
+        everything = endpoint(store, staff, all_events=True)
+        endpoint(store, former, all_events=True)
+        with store.begin() as tx:
+            assert list(tx.webhooks.subscribed({former})) == [everything]
+
+    def test_whether_any_endpoint_is_active(self, store: Store) -> None:
+        def any_active() -> bool:
+            with store.begin() as tx:
+                return tx.webhooks.any_active()
+
+        assert not any_active()
+        endpoint(store, is_active=False)
+        assert not any_active()
+        endpoint(store)
+        assert any_active()
+
+    def test_due_deliveries_come_longest_due_first(self, store: Store) -> None:
+        here, there = endpoint(store), endpoint(store)
+        second = delivery(store, here, NOW - SECOND)
+        third = delivery(store, here, NOW)
+        delivery(store, here, NOW + SECOND)
+        first = delivery(store, there, NOW - DAY)
+        settled = delivery(store, there)
+        record(store, settled, GOOD, NOW)
+        assert due(store) == [first, second, third]
+        assert due(store, limit=2) == [first, second]
+        assert due(store, NOW - 2 * DAY) == []
+
+    def test_no_endpoint_takes_the_whole_batch(self, store: Store) -> None:
+        busy, quiet = endpoint(store), endpoint(store)
+        many = [delivery(store, busy, NOW - DAY) for _ in range(5)]
+        one = delivery(store, quiet)
+        assert due(store, per_endpoint=2) == [*many[:2], one]
+
+    def test_a_failing_endpoint_gets_one_and_a_paused_or_disabled_one_none(self, store: Store) -> None:
+        failing = endpoint(store, failures=1, failing_since=NOW - DAY, paused_until=NOW)
+        paused = endpoint(store, failures=1, failing_since=NOW - DAY, paused_until=NOW + SECOND)
+        disabled = endpoint(store, is_active=False)
+        probe, *_ = [delivery(store, failing) for _ in range(3)]
+        waiting = delivery(store, paused)
+        delivery(store, disabled)
+        assert due(store) == [probe]
+        assert due(store, NOW + SECOND) == [probe, waiting]
+
+    def test_what_was_leased_is_not_due(self, store: Store) -> None:
+        made = delivery(store, endpoint(store))
+        with store.begin() as tx:
+            (claimed,) = tx.deliveries.claim_due(1, NOW, per_endpoint=1)
+            claimed.lease(NOW + SECOND)
+            tx.deliveries.save([claimed])
+        assert due(store) == []
+        assert due(store, NOW + SECOND) == [made]
+
+    def test_settled_deliveries_by_the_time_they_were_made(self, store: Store) -> None:
+        here = endpoint(store)
+        made = [delivery(store, here, created_at=NOW + n * SECOND) for n in range(4)]
+        pending = delivery(store, here, created_at=NOW + SECOND)
+        other = delivery(store, endpoint(store), created_at=NOW + SECOND)
+        for each in (*made, other):
+            record(store, each, GOOD, NOW + DAY)
+
+        def settled(after: DeliveryId | None, limit: int) -> list[DeliveryId]:
+            good = {DeliveryStatus.DELIVERED}
+            with store.begin() as tx:
+                found = tx.deliveries.settled(here.id, NOW + SECOND, NOW + 3 * SECOND, good, after=after, limit=limit)
+            return list(found)
+
+        assert settled(None, 9) == made[1:3]
+        assert settled(None, 1) == made[1:2]
+        assert settled(made[1], 9) == made[2:3]
+        assert pending not in settled(None, 9)
+
+    def test_old_deliveries_and_those_of_deleted_endpoints_are_forgotten(self, store: Store) -> None:
+        kept, gone = endpoint(store), endpoint(store, is_active=False, deleted_at=NOW)
+        old = [delivery(store, kept, created_at=NOW - DAY) for _ in range(2)]
+        record(store, old[0], BAD, NOW)
+        new = delivery(store, kept, created_at=NOW)
+        of_gone = delivery(store, gone, created_at=NOW + DAY)
+
+        def forget(limit: int) -> tuple[int, int]:
+            with store.begin() as tx:
+                return tx.deliveries.forget(NOW, limit), tx.webhooks.forget_deleted(limit)
+
+        assert forget(1) == (1, 0)
+        assert forget(9) == (2, 1)
+        assert forget(9) == (0, 0)
+        with store.begin() as tx:
+            assert tx.deliveries.lock([*old, new, of_gone]).keys() == {new}
+            assert tx.webhooks.some([kept.id, gone.id]).keys() == {kept.id}
+
+
+class WebhookListsContract:
+    def test_endpoints_are_listed_by_id_for_their_owner(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, bob = stage.account(), stage.account()
+        made = [endpoint(store, ann, topics=("order.paid",), description="shop") for _ in range(3)]
+        of_bob = endpoint(store, bob)
+        deleted = endpoint(store, ann, is_active=False, deleted_at=NOW)
+
+        def ids(owner: AccountId | None, page: PageRequest) -> list[int]:
+            return [view.id for view in queries.endpoints(owner, page).rows]
+
+        assert ids(ann, PageRequest()) == [each.id for each in made]
+        assert ids(None, PageRequest()) == [*(each.id for each in made), of_bob.id]
+        page = queries.endpoints(ann, PageRequest(2))
+        assert ids(ann, PageRequest(2, after=page.next)) == [made[2].id]
+        assert page.previous is None
+        view = queries.endpoint(made[0].id)
+        assert view is not None
+        assert (view.owner, view.url, view.topics, view.description) == (ann, made[0].url, ("order.paid",), "shop")
+        assert (view.is_active, view.disabled_because, view.failing_since, view.version) == (True, None, None, 1)
+        assert queries.endpoint(deleted.id) is None
+        assert queries.endpoint(EndpointId(deleted.id + 1)) is None
+
+    def test_deliveries_show_all_attempts(self, store: Store, queries: Queries) -> None:
+        made = delivery(store, endpoint(store))
+        record(store, made, BAD, NOW)
+        record(store, made, WebhookAnswer(SECOND, error="no connection"), NOW + SECOND)
+        record(store, made, GOOD, NOW + 2 * SECOND)
+        view = queries.delivery(made)
+        assert view is not None
+        assert (view.status, view.try_at, view.message_id) == (DeliveryStatus.DELIVERED, None, f"msg_{made}")
+        assert view.log == (
+            AttemptView(NOW, 7, 500, None, "\ufffd oh, \ufffd"),
+            AttemptView(NOW + SECOND, 1000, None, "no connection", ""),
+            AttemptView(NOW + 2 * SECOND, 12, 204, None, ""),
+        )
+
+    def test_deliveries_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
+        here, there = endpoint(store), endpoint(store)
+        made = [delivery(store, here) for _ in range(3)]
+        other = delivery(store, there)
+        hidden = delivery(store, endpoint(store, is_active=False, deleted_at=NOW))
+        record(store, made[1], GOOD, NOW)
+
+        def ids(to: WebhookEndpoint | None, page: PageRequest, status: DeliveryStatus | None = None) -> list[int]:
+            return [view.id for view in queries.deliveries(None if to is None else to.id, page, status=status).rows]
+
+        assert ids(here, PageRequest()) == made[::-1]
+        assert ids(None, PageRequest()) == [other, *made[::-1]]
+        assert ids(here, PageRequest(), DeliveryStatus.DELIVERED) == [made[1]]
+        assert ids(None, PageRequest(), DeliveryStatus.PENDING) == [other, made[2], made[0]]
+        page = queries.deliveries(here.id, PageRequest(2))
+        second = queries.deliveries(here.id, PageRequest(2, after=page.next))
+        assert [view.id for view in second.rows] == [made[0]]
+        assert ids(here, PageRequest(2, before=second.previous)) == made[:0:-1]
+        assert queries.delivery(hidden) is None
+        assert queries.delivery(DeliveryId(hidden + 1)) is None

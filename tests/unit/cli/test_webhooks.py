@@ -1,0 +1,113 @@
+"""`webhooks`: what the commands show, and what they send again."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import AccountId, EndpointId
+from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
+from scalecommerce_core.testing import RecordingSender, in_memory_market
+from tests.unit.cli.conftest import Cli, MemoryRuntime
+
+GONE = WebhookAnswer(timedelta(milliseconds=7), status=410)
+BAD = WebhookAnswer(timedelta(milliseconds=7), status=500)
+
+
+class Post:
+    def __init__(self, runtime: MemoryRuntime) -> None:
+        self.sender = RecordingSender()
+        self.clock = runtime.clock
+        runtime.market = in_memory_market(runtime.clock, sender=self.sender)
+        self.webhooks = runtime.market.webhooks
+        self.owner = AccountId(one(runtime.market.accounts.sign_up([SignUp("sam@example.com", None)])).id)
+
+    def create(self, host: str = "example.com", *topics: str) -> EndpointId:
+        made = one(self.webhooks.create([CreateEndpoint(self.owner, f"https://{host}/", topics)]))
+        return made.endpoint.id
+
+    def ping(self, endpoint: EndpointId, answer: WebhookAnswer | None = None) -> int:
+        """The number of a delivery that was answered so."""
+        made = one(self.webhooks.ping([ActOnEndpoint(endpoint, self.owner)]))
+        if answer is not None:
+            self.sender.answer = lambda _message: answer
+        self.webhooks.deliver()
+        return made.id
+
+
+@pytest.fixture
+def post(runtime: MemoryRuntime) -> Post:
+    return Post(runtime)
+
+
+def shown(ended: Any) -> Any:
+    assert ended.code == 0, ended
+    return json.loads(ended.out)
+
+
+def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
+    post.create("well.example.com", "order.paid")
+    post.ping(post.create("gone.example.com"), GONE)
+    post.ping(post.create("failing.example.com"), BAD)
+    ended = cli("webhooks", "list")
+    lines = {line.split("│")[3].strip(): line for line in ended.out.splitlines() if "https" in line}
+    assert "order.paid" in lines["https://well.example.com/"]
+    assert "active" in lines["https://well.example.com/"]
+    assert "disabled: It answered 410" in lines["https://gone.example.com/"]
+    assert "failing since 2026-01-01" in lines["https://failing.example.com/"]
+    document = shown(cli("webhooks", "list", "--json"))
+    assert [each["is_active"] for each in document] == [True, False, True]
+    assert "whsec" not in ended.out + json.dumps(document)
+    assert "sealed" not in json.dumps(document)
+
+
+def test_deliveries_and_those_that_failed(cli: Cli, post: Post) -> None:
+    endpoint = post.create()
+    good, bad = post.ping(endpoint), post.ping(endpoint, BAD)
+    ended = cli("webhooks", "deliveries")
+    assert ended.code == 0
+    assert "200 in 5 ms" in ended.out
+    assert "500 in 7 ms" in ended.out
+    assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--json"))] == [bad, good]
+    assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--failed", "--json"))] == [bad]
+    assert shown(cli("webhooks", "deliveries", "--endpoint", "99", "--json")) == []
+
+
+def test_redelivery_by_number(cli: Cli, post: Post) -> None:
+    failed = post.ping(post.create(), BAD)
+    before = post.sender.sent[-1].headers["webhook-id"]
+    ended = cli("webhooks", "redeliver", str(failed))
+    assert (ended.code, ended.out) == (0, "On their way again: 1 deliveries.\n")
+    post.webhooks.deliver()
+    assert post.sender.sent[-1].headers["webhook-id"] == before
+    ended = cli("webhooks", "redeliver", "99", "--json")
+    assert ended.code == 1
+    assert json.loads(ended.out) == {"redelivered": 0, "refused": ["There is no delivery 99."]}
+
+
+def test_redelivery_by_endpoint_and_time(cli: Cli, post: Post) -> None:
+    endpoint, other = post.create(), post.create()
+    post.ping(endpoint)
+    post.clock.advance(hours=1)
+    post.ping(endpoint, BAD)
+    post.ping(other, BAD)
+    post.clock.advance(hours=1)
+    again = ("webhooks", "redeliver", "--endpoint", str(endpoint), "--json")
+    nothing = {"redelivered": 0, "refused": []}
+    assert shown(cli(*again, "--until", "2026-01-01T01:00:00")) == nothing
+    assert shown(cli(*again, "--since", "2026-01-01T01:00:01")) == nothing
+    assert shown(cli(*again, "--since", "2026-01-01"))["redelivered"] == 1
+    assert shown(cli(*again)) == nothing
+    assert shown(cli(*again, "--delivered-too"))["redelivered"] == 1
+
+
+def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
+    assert post.owner
+    for arguments in ((), ("1", "--endpoint", "1")):
+        ended = cli("webhooks", "redeliver", *arguments)
+        assert ended.code == 2
+        assert "Give the numbers of deliveries, or --endpoint." in " ".join(ended.err.split())
