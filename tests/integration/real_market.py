@@ -16,13 +16,23 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
-from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens, SettableClock
+from scalecommerce_core.services.webhooks import Webhooks
+from scalecommerce_core.testing import (
+    CountingIds,
+    MemoryLoginLimiter,
+    PlainPasswords,
+    RecordingSender,
+    RememberedTokens,
+    ReversingVault,
+    SeededRandomness,
+    SettableClock,
+)
 
 
 @contextmanager
 def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
     database, clock = database_engine(url), clock or SettableClock()
-    store = PostgresStore(database)
+    store, queries = PostgresStore(database), PostgresQueries(database)
     try:
         yield Market(
             accounts=Accounts(
@@ -38,7 +48,16 @@ def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
             relay=Relay(store, clock),
-            queries=PostgresQueries(database),
+            webhooks=Webhooks(
+                store,
+                clock,
+                queries,
+                ids=CountingIds(),
+                randomness=SeededRandomness(),
+                vault=ReversingVault(),
+                sender=RecordingSender(),
+            ),
+            queries=queries,
             store=store,
             clock=clock,
         )

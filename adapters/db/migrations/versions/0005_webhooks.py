@@ -1,15 +1,15 @@
 """Webhook endpoints, deliveries to them, and the log of attempts.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0005
+Revises: 0004
 """
 
 from typing import Final
 
 from alembic import op
 
-revision: Final = "0004"
-down_revision: Final = "0003"
+revision: Final = "0005"
+down_revision: Final = "0004"
 branch_labels: Final = None
 depends_on: Final = None
 
