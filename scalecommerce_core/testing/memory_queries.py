@@ -80,14 +80,15 @@ class MemoryQueries:
         marks = self._tables.event_marks
         forgotten, last = marks.get(FORGOTTEN) or 0, marks.get(NUMBERED) or 0
         check_place(after, forgotten, last)
-        behind = (event for event in self._seen_by(account) if after is None or event.seq > after)
-        return FeedPage.of(list(itertools.islice(behind, limit)), limit, last)
+        return FeedPage.of(list(itertools.islice(self._seen_by(account, after or 0), limit)), limit, last)
 
     def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
-        return {event.seq: event for event in self._seen_by(account) if event.seq in numbers}
+        return {
+            event.seq: event for event in self._seen_by(account, min(numbers, default=1) - 1) if event.seq in numbers
+        }
 
-    def _seen_by(self, account: AccountId | None) -> Iterator[FeedEvent]:
-        for event in numbered(self._tables.events.all(), self._tables.event_marks):
+    def _seen_by(self, account: AccountId | None, after: int) -> Iterator[FeedEvent]:
+        for event in numbered(self._tables.events.all(), self._tables.event_marks, after):
             if account is None or account in event.audience:
                 order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
                 data = told(event.payload, None if order is None else _told_order(order), account)

@@ -48,6 +48,9 @@ def check_in_the_end(world: World) -> None:
     check_money(world)
     check_refunds(world)
     check_events(world)
+    check_webhooks(world)
+    # Some may be lost with a process, and none is counted twice.
+    assert sum(world.memory.tables.views.all()) <= world.viewed
 
 
 def orders_of(world: World) -> dict[OrderId, Order]:
@@ -159,3 +162,22 @@ def check_events(world: World) -> None:
         assert life in LIVES[order.status], f"order {order_id} is {order.status} after {[e.topic for e in events]}"
         told = sum(part.amount for event in events if isinstance(event, OrderRefunded) for part in event.refunds)
         assert told == given_back[order_id], f"refunds of order {order_id}"
+
+
+def check_webhooks(world: World) -> None:
+    """Who listens was told of every event of theirs at least once, and of the same always under the same id."""
+    tables = world.memory.tables
+    owner_of = {endpoint.id: endpoint.owner_id for endpoint in tables.endpoints.all()}
+    begins = len(world.opened)
+    wanted = {
+        (endpoint, event.seq)
+        for endpoint, owner in owner_of.items()
+        for event in world.feed
+        if event.seq > begins and owner in event.audience
+    }
+    deliveries = Counter((delivery.endpoint_id, delivery.seq) for delivery in tables.deliveries.all())
+    assert deliveries == Counter(dict.fromkeys(wanted, 1))
+    for delivery in tables.deliveries.all():
+        heard = world.receivers.heard.get((world.addresses[owner_of[delivery.endpoint_id]], delivery.message_id))
+        assert heard, f"event {delivery.seq} is {delivery.status} and was never heard"
+        assert set(heard) == {delivery.body.encode()}, f"event {delivery.seq} was told differently each time"

@@ -18,8 +18,8 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Command
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest
-from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import NumberedEvent, Store
+from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer
+from scalecommerce_core.ports import NumberedEvent, OutgoingWebhook, Store
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
@@ -28,6 +28,7 @@ from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, Refund
 from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, in_memory_market
 from scalecommerce_core.testing.gateway import DECLINED
 from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Simulation
@@ -36,8 +37,10 @@ BATCH: Final = 4
 LOST: Final = 0.1
 """How much of what is said to the gateway gets lost, either way."""
 WAKEUP_LASTS: Final = timedelta(seconds=1)
-PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000)
-"""Seconds; now and then long enough for reservations and promises to end."""
+LONGEST_BACKLOG: Final = 72
+"""Hours, by when everything has settled."""
+PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
+"""Seconds; now and then long enough for reservations and promises to end, or a clock that is put right."""
 
 Tamper = Callable[[MemoryStore], Store]
 
@@ -143,6 +146,28 @@ class LossyGateway:
             raise GatewayUnavailable("The line is broken.")
 
 
+class Receivers:
+    """`ports.WebhookSender` and those who listen: messages get lost on the way, and answers on the way back."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self.heard: dict[tuple[str, str], list[bytes]] = {}
+        """Bodies by address and message id."""
+
+    def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
+        return [self._answer(message) for message in messages]
+
+    def _answer(self, message: OutgoingWebhook) -> WebhookAnswer:
+        took = timedelta(milliseconds=5)
+        fate = 1.0 if self._simulation.is_calm else self._simulation.random.random()
+        if fate < LOST:
+            return WebhookAnswer(took, error="There was no answer in time.")
+        if fate < 2 * LOST:
+            return WebhookAnswer(took, status=500)
+        self.heard.setdefault((message.url, message.headers["webhook-id"]), []).append(message.body)
+        return WebhookAnswer(took, error="The line is broken.") if fate < 3 * LOST else WebhookAnswer(took, status=204)
+
+
 class World:
     """`tamper` breaks a rule on purpose: what it makes of the store is all that the engine sees."""
 
@@ -155,13 +180,13 @@ class World:
         self.refunds: list[GivingBack] = []
         self.told_paid: set[OrderId] = set()
         self.told_cancelled: set[OrderId] = set()
-        self.adjusted: int = 0
-        """Changes of stock that were confirmed, and those that were sent."""
         self.adjustments: int = 0
+        """Changes of stock that were asked for."""
         self.viewed: int = 0
         self.feed: list[NumberedEvent] = []
         self.bank = MemoryGateway()
         self.gateway = LossyGateway(simulation, self.bank)
+        self.receivers = Receivers(simulation)
         self.requests_under_way: Broker[Request] = Broker(simulation)
         self.messages: Broker[str] = Broker(simulation, lost=0.1, doubled=0.1)
         self.redis = Redis(simulation, self.messages)
@@ -186,6 +211,7 @@ class World:
             store=life.seams.store(self._tamper(self.memory)),
             ids=self.simulation.ids,
             gateway=life.seams.port("gateway", self.gateway),
+            sender=life.seams.port("webhook_sender", self.receivers),
         )
 
     def _open(self) -> None:
@@ -213,6 +239,11 @@ class World:
         }
         self.products = list(self.opened)
         self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
+        # Webhooks begin with the events that come after these.
+        market.relay.number()
+        self.addresses = {owner: f"https://{owner}.example/" for owner in (self.sellers[0], self.buyers[0])}
+        market.webhooks.create([CreateEndpoint(owner, url) for owner, url in self.addresses.items()])
+        market.webhooks.fan_out()
         self.simulation.clock.advance(days=8)
 
     # --- buyers
@@ -352,12 +383,7 @@ class World:
             ]
         )
         self.adjustments += 1
-        try:
-            (outcome,) = self.random.choice(self.apis).do(lambda api: api.market.catalog.adjust_stock([command]))
-        except (ProcessDied, Unavailable):
-            return
-        if isinstance(outcome, Stock):
-            self.adjusted += 1
+        self._quietly(lambda api: api.market.catalog.adjust_stock([command]))
 
     def seller_prices(self) -> None:
         product = self.random.choice(self.products)
@@ -426,13 +452,17 @@ class World:
             if request.key is not None and not any(isinstance(answer, int) for answer in request.answers):
                 self.requests_under_way.under_way.append(request)
                 self.api_takes_orders()
-        for hour in range(5):
-            if hour == 2:
+        hours = 0
+        while hours < 12 or any(d.status is DeliveryStatus.PENDING for d in self.memory.tables.deliveries.all()):
+            assert hours < LONGEST_BACKLOG, "webhooks are under way for ever"
+            if hours == 3:
                 # Their orders have given up waiting by now.
                 self.gateway.arrive()
             for task in TASKS:
                 self.workers[0].do(partial(_work, task))
-            self.simulation.clock.advance(hours=1)
+            # Long enough for whatever waits to be tried again, and short of what is forgotten after a day.
+            self.simulation.clock.advance(hours=3)
+            hours += 3
         self.reader_reads_all()
 
     def reader_reads_all(self) -> None:
