@@ -16,7 +16,7 @@ from adapters.http.openapi import LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.preferences import PREFER, PREFERENCE_APPLIED, wait_seconds
-from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.errors import NotFound, Unavailable
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text, minor_units
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
@@ -155,7 +155,11 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         seconds = wait_seconds(call.request.headers)
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
-            view = await verdict(number, seconds)
+            try:
+                view = await verdict(number, seconds)
+            except Unavailable:
+                # The order is kept: whoever is told of an error would send it again.
+                return Response(body, 202, headers, "application/json")
             if view.status is not OrderStatus.CREATED:
                 return json_answer(shown_view(view), 201, headers)
         return Response(body, 202, headers, "application/json")

@@ -6,9 +6,10 @@ import pytest
 from attrs import evolve
 
 from adapters.http import idempotency
-from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import MAX_QUANTITY
+from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, PlaceOrder
 from scalecommerce_core.testing import MemoryStore
@@ -213,6 +214,21 @@ def test_waiting_ends(seller: Person, buyer: Person) -> None:
     response = buyer.post(ORDERS, wanted((seller.list()["id"], 1)), headers={"Prefer": "wait=0"})
     assert answer(response, 202)["status"] == "CREATED"
     assert response.headers["preference-applied"] == "wait=0"
+
+
+def test_an_order_that_is_kept_is_a_202_though_its_verdict_cannot_be_read() -> None:
+    def blind(_ids: object) -> object:
+        raise Unavailable("The database went away.")
+
+    def without_views(market: Market) -> Market:
+        return evolve(market, queries=cast(Queries, Instead(market.queries, orders=blind)))
+
+    with marketplace(rebuilt=without_views) as place:
+        made = place.person().list()
+        response = place.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": "wait=10"})
+        assert answer(response, 202)["status"] == "CREATED"
+        assert response.headers["location"] == f"{ORDERS}{response.json()['id']}/"
+        assert response.headers["preference-applied"] == "wait=10"
 
 
 @pytest.mark.parametrize(
