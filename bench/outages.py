@@ -84,6 +84,8 @@ class Load:
                 connection = connection or await Connection.to(self._url)
                 answer = await connection.post(ORDERS, self._body, {"Authorization": f"Bearer {self._token}"})
             except (OSError, EOFError, TimeoutError):
+                if connection is not None:
+                    await connection.close()
                 connection, answer = None, Answered(0, "", b"")
             phase = self.phase
             phase.slowest = max(phase.slowest, time.perf_counter() - begun)
@@ -92,6 +94,8 @@ class Load:
                 self.acknowledged.add(json.loads(answer.body)["id"])
             else:
                 await asyncio.sleep(PAUSE)
+        if connection is not None:
+            await connection.close()
 
 
 async def outages(
