@@ -42,7 +42,7 @@ DECK: Final = (
 
 AT_SEAM: Final = "whoever came by an armed fail-point"
 SEAM_SHARE: Final = 0.6
-LONGEST_WAIT: Final = 20.0
+LONGEST_WAIT: Final = 15.0
 """Seconds that a plan waits for settling, before it goes on regardless."""
 
 
@@ -73,7 +73,7 @@ def plan(seed: int, seams: Sequence[str] = ()) -> Iterator[Kill]:
         for victim in rng.sample(DECK, len(DECK)):
             yield _timed(victim, rng)
             if seams and rng.random() < SEAM_SHARE:
-                yield _timed(next(turns), rng)
+                yield Kill(next(turns), after_settling=False, pause=rng.uniform(0.0, 0.5))
 
 
 def _turns(rng: random.Random, seams: Sequence[str]) -> Iterator[Seam]:
@@ -81,12 +81,12 @@ def _turns(rng: random.Random, seams: Sequence[str]) -> Iterator[Seam]:
         yield from map(Seam, rng.sample(seams, len(seams)))
 
 
-def _timed(victim: Victim | Seam, rng: random.Random) -> Kill:
-    match rng.choice(["alone", "soon", "soon", "at once"]):
+def _timed(victim: Victim, rng: random.Random) -> Kill:
+    match rng.choice(["alone", "soon", "soon", "soon", "at once"]):
         case "alone":
             return Kill(victim, after_settling=True, pause=rng.uniform(0.1, 1.0))
         case "soon":
-            return Kill(victim, after_settling=False, pause=rng.uniform(0.3, 1.8))
+            return Kill(victim, after_settling=False, pause=rng.uniform(0.3, 1.5))
         case _:
             return Kill(victim, after_settling=False, pause=rng.uniform(0.0, 0.05))
 

@@ -58,6 +58,7 @@ class Client:
         self._on_500 = on_500
         self._connections: dict[Address, http.client.HTTPConnection] = {}
         self._token = ""
+        self.refresh_token = ""
 
     def send(
         self, method: str, path: str, body: object = None, *, key: str | None = None, prefer: str | None = None
@@ -132,7 +133,7 @@ class Client:
         while not give_up():
             answer = self.send("POST", "/users/api/v1/token/", credentials)
             if answer is not None and answer.status == http.HTTPStatus.OK:
-                self._token = answer.body["access"]
+                self._token, self.refresh_token = answer.body["access"], answer.body["refresh"]
                 return
             time.sleep(0.2)
 

@@ -45,6 +45,14 @@ class RefundAsked:
 
 
 @define
+class Feed:
+    """The numbers of the events that one account was shown, and the place up to which it has read."""
+
+    place: int = 0
+    shown: list[int] = field(factory=list)
+
+
+@define
 class Heard:
     """Lists only grow; threads append to them. What was `sent` without a final answer may have happened or not."""
 
@@ -55,11 +63,15 @@ class Heard:
     paid: set[int] = field(factory=set)
     cancelled: set[int] = field(factory=set)
     openings: dict[int, int] = field(factory=dict)
+    doubtful_openings: Counter[int] = field(factory=Counter)
+    """By units: products whose seller did not learn whether they are on sale."""
     adjusted: Counter[tuple[int, int]] = field(factory=Counter)
     """By (product, delta)."""
     doubtful_adjustments: Counter[tuple[int, int]] = field(factory=Counter)
     refunded: Counter[RefundAsked] = field(factory=Counter)
     doubtful_refunds: Counter[RefundAsked] = field(factory=Counter)
+    feeds: dict[int, Feed] = field(factory=dict)
+    """By account."""
     done: Counter[str] = field(factory=Counter)
     contradictions: list[str] = field(factory=list)
     internal_errors: list[str] = field(factory=list)

@@ -69,8 +69,11 @@ def _directory(wanted: Path | None) -> Iterator[_Directory]:
     directory = _Directory(Path(tempfile.mkdtemp(prefix="scalecommerce-torture-")), keep=False)
     try:
         yield directory
-    except CannotRun:
+    except Interrupted:
+        raise
+    except Exception as error:
         directory.keep = True
+        error.add_note(f"Data and logs: {directory.path}")
         raise
     finally:
         if not directory.keep:
@@ -195,7 +198,6 @@ class _Run:
             self._tend()
         for person in people:
             if person.failure is not None:
-                self._directory.keep = True
                 raise person.failure
         self._phase = "Settling"
         at_the_end = settle(site, self._tend, SETTLE_SECONDS)
@@ -206,7 +208,7 @@ class _Run:
         watcher.join()
         self._phase = "Reading the books"
         self._show()
-        invariants = self._invariants(site, watcher)
+        invariants = self._invariants(site, watcher, settled=at_the_end is not None)
         seconds = time.monotonic() - self._begun
         longest = max(watcher.seen.settled, key=lambda settled: settled.seconds, default=None)
         report = TortureReport(
@@ -230,7 +232,7 @@ class _Run:
         self._directory.keep = self._directory.keep or not report.holds
         return report if not self._directory.keep else evolve(report, kept=self._directory.path)
 
-    def _invariants(self, site: Site, watcher: Watcher) -> list[Checked]:
+    def _invariants(self, site: Site, watcher: Watcher, *, settled: bool) -> list[Checked]:
         deadlocks = [
             line for line in site.postgres.log.read_text(errors="replace").splitlines() if "deadlock detected" in line
         ]
@@ -238,6 +240,12 @@ class _Run:
             books = Books(connection, self._heard, site.settings.price_promise_seconds)
             return [
                 *books.checked(),
+                Checked(
+                    "everything ran again and settled",
+                    len(site.children),
+                    0 if settled else 1,
+                    [] if settled else [f"not within {SETTLE_SECONDS:.0f} s after the last kill"],
+                ),
                 *checked_lists(self._heard, watcher.seen.violations, watcher.seen.samples, deadlocks),
             ]
 

@@ -11,12 +11,14 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from entrypoints.listening import Address
-from entrypoints.torture.client import Client, Tried, at_once
-from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked, basket
+from entrypoints.torture.client import PASSWORD, Client, Tried, at_once
+from entrypoints.torture.heard import Acknowledged, Feed, Heard, RefundAsked, basket
 from scalecommerce_core.domain.money import decimal_text, minor_units
 
 ORDERS: Final = "/orders/api/v1/"
 PRODUCTS: Final = "/products/api/v1/"
+EVENTS: Final = "/events/api/v1/"
+USERS: Final = "/users/api/v1/"
 FINISHING_SECONDS: Final = 60.0
 """How long a shopper insists on an answer after the load has ended."""
 SCARCE_EVERY: Final = 4
@@ -104,6 +106,8 @@ class Buyer(Shopper):
                 self.repeat: 6,
                 self.reuse: 2,
                 self.look: 7,
+                self.read_feed: 8,
+                self.keep_account: 3,
             }
         )()
 
@@ -172,6 +176,32 @@ class Buyer(Shopper):
         answer = self.client.insist("GET", f"{PRODUCTS}{product}/", give_up=self.gives_up).answer
         if answer is not None and answer.status == HTTPStatus.OK:
             self.shop.shelf.seen_prices[product] = answer.body["price"]
+
+    def read_feed(self) -> None:
+        feed = self.heard.feeds.setdefault(self.account, Feed())
+        answer = self.client.insist("GET", f"{EVENTS}?after={feed.place}&limit=50", give_up=self.gives_up).answer
+        if answer is not None and answer.status == HTTPStatus.OK:
+            feed.shown += [event["seq"] for event in answer.body["results"]]
+            feed.place = answer.body["next_after"]
+            self.heard.count("pages of the feed read")
+
+    def keep_account(self) -> None:
+        """What people do with accounts; only once, since they would rather look than repeat it."""
+        password = {"old_password": PASSWORD, "new_password": PASSWORD}
+        path, body = self.rng.choice(
+            [
+                (f"{USERS}token/refresh/", {"refresh": self.client.refresh_token}),
+                (f"{USERS}logout/", {"refresh": self.client.refresh_token}),
+                (f"{USERS}password/", password),
+                (f"{USERS}sign-up/", {"email": f"{self.key()}@torture.example", "password": PASSWORD}),
+            ]
+        )
+        self.client.insist("POST", path, body, attempts=1)
+        if self.rng.random() < 0.5:
+            self.client.insist("PATCH", f"{USERS}me/", {"bio": self.key()}, attempts=1)
+        else:
+            self.client.log_in(self.gives_up)
+        self.heard.count("accounts looked after")
 
     def _lines(self) -> list[dict[str, Any]]:
         shelf = self.shop.shelf
@@ -246,24 +276,12 @@ class Seller(Shopper):
         self._products: list[int] = []
 
     def list_products(self, count: int) -> None:
-        for number in range(count):
-            scarce = number % SCARCE_EVERY == 0
-            stock = self.rng.randint(2, 12) if scarce else self.rng.randint(100, 900)
-            price = decimal_text(self.rng.randint(100, 9_999))
-            body = {"name": f"{self.name} {number}", "category_id": 1, "price": price, "stock": stock}
-            answer = self.client.insist("POST", PRODUCTS, body, key=self.key()).answer
-            if answer is None or answer.status != HTTPStatus.CREATED:
-                raise RuntimeError(f"a product could not be listed: {answer}")
-            product = answer.body["id"]
-            self._products.append(product)
-            self.heard.openings[product] = stock
-            self.shop.shelf.seen_prices[product] = price
-            self.shop.shelf.products.append(product)
-            if scarce:
-                self.shop.shelf.scarce.append(product)
+        for _ in range(count):
+            if not self._list():
+                raise RuntimeError(f"{self.name} could not list a product")
 
     def act(self) -> None:
-        self.choose({self.reprice: 30, self.restock: 25, self.correct: 15, self.refund: 30})()
+        self.choose({self.reprice: 30, self.restock: 25, self.correct: 15, self.refund: 30, self.extend: 3})()
         self.shop.stop.wait(self.rng.uniform(0.1, 0.5))
 
     def reprice(self) -> None:
@@ -305,6 +323,29 @@ class Seller(Shopper):
             self.heard.refund([asked], known=True)
         elif tried.may_have_happened:
             self.heard.refund([asked], known=False)
+
+    def extend(self) -> None:
+        """Put one more product on sale."""
+        self._list()
+
+    def _list(self) -> bool:
+        scarce = len(self._products) % SCARCE_EVERY == 0
+        stock = self.rng.randint(2, 12) if scarce else self.rng.randint(100, 900)
+        price = decimal_text(self.rng.randint(100, 9_999))
+        body = {"name": f"{self.name} {len(self._products)}", "category_id": 1, "price": price, "stock": stock}
+        tried = self.client.insist("POST", PRODUCTS, body, key=self.key(), give_up=self.gives_up)
+        if tried.answer is None or tried.answer.status != HTTPStatus.CREATED:
+            self.heard.doubtful_openings[stock] += 1
+            return False
+        product = tried.answer.body["id"]
+        self._products.append(product)
+        self.heard.openings[product] = stock
+        self.shop.shelf.seen_prices[product] = price
+        if scarce:
+            self.shop.shelf.scarce.append(product)
+        self.shop.shelf.products.append(product)
+        self.heard.count("products put on sale")
+        return True
 
     def _adjust(self, product: int, delta: int, body: dict[str, int] | None = None) -> None:
         if delta == 0:

@@ -21,6 +21,8 @@ from entrypoints.settings import Settings
 APIS: Final = 2
 RESTART_SECONDS: Final = 25.0
 START_ATTEMPTS: Final = 5
+ENDS: Final = frozenset({-signal.SIGKILL, 1})
+"""How processes end here: killed, or, as the HTTP server does it, of children that were killed twice within seconds."""
 SHORT: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",
@@ -113,7 +115,7 @@ class Site:
         return postgres, redis
 
     def _child(self, name: str, log: str, *arguments: str) -> Child:
-        child = Child(name, arguments, self._data.log(log), expected={-signal.SIGKILL})
+        child = Child(name, arguments, self._data.log(log), expected=ENDS)
         self.children.append(child)
         child.start()
         return child

@@ -15,7 +15,7 @@ from adapters.cli.torture_report import Checked, TortureOptions
 from entrypoints.failures import CannotRun
 from entrypoints.torture import run as running
 from entrypoints.torture.books import Books
-from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked
+from entrypoints.torture.heard import Acknowledged, Feed, Heard, RefundAsked
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
@@ -95,6 +95,8 @@ def _happen(market: Market, heard: Heard) -> None:
     heard.refund([RefundAsked(orders[0].id, product, 1, restock=True)], known=True)
     heard.adjustment(product, 5, known=True)
     market.relay.number()
+    shown = [event.seq for event in market.queries.feed(0, 3, buyer.id).events]
+    heard.feeds[buyer.id] = Feed(shown[-1], shown)
 
 
 def _placed(market: Market, heard: Heard, buyer: AccountId, product: ProductId, units: int) -> Order:
@@ -148,6 +150,8 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ),
         ("DELETE FROM events WHERE seq = 3", "events are numbered without a gap"),
         ("UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)", "events are numbered without"),
+        ("UPDATE events SET audience = '{}' WHERE seq = 3", "readers of the feed have missed nothing"),
+        ("UPDATE events SET audience = array_append(audience, 2) WHERE seq = 1", "readers of the feed have missed"),
         ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "nothing is left undone"),
         ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "nothing is left undone"),
         (

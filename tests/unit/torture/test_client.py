@@ -52,7 +52,8 @@ def test_who_walks_away_does_not_know() -> None:
 
 
 def test_an_expired_token_is_renewed_and_the_request_sent_again() -> None:
-    client = Scripted(Answer(401, {}), None, Answer(200, {"access": "new"}), Answer(202, {}))
+    client = Scripted(Answer(401, {}), None, Answer(200, {"access": "new", "refresh": "renewed"}), Answer(202, {}))
     tried = client.insist("POST", "/", {}, key="k")
     assert tried.answer == Answer(202, {})
     assert not tried.may_have_happened
+    assert client.refresh_token == "renewed"
