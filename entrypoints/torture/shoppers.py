@@ -33,6 +33,7 @@ class Shelf:
 
     products: list[int] = field(factory=list)
     scarce: list[int] = field(factory=list)
+    plenty: list[int] = field(factory=list)
     seen_prices: dict[int, str] = field(factory=dict)
 
 
@@ -205,11 +206,11 @@ class Buyer(Shopper):
 
     def _lines(self) -> list[dict[str, Any]]:
         shelf = self.shop.shelf
+        # Not sorted: the engine must lock in one order whatever baskets look like.
+        chosen = self.rng.sample(shelf.plenty, self.rng.randint(1, min(5, len(shelf.plenty))))
         if self.rng.random() < 0.35:
-            chosen = [self.rng.choice(shelf.scarce)]
-        else:
-            # Not sorted: the engine must lock in one order whatever baskets look like.
-            chosen = self.rng.sample(shelf.products, self.rng.randint(1, min(5, len(shelf.products))))
+            chosen.insert(0, self.rng.choice(shelf.scarce))
+            del chosen[self.rng.randint(1, len(chosen)) :]
         lines: list[dict[str, Any]] = []
         for product in chosen:
             line: dict[str, Any] = {"product": product, "quantity": self.rng.randint(1, 3)}
@@ -341,8 +342,7 @@ class Seller(Shopper):
         self._products.append(product)
         self.heard.openings[product] = stock
         self.shop.shelf.seen_prices[product] = price
-        if scarce:
-            self.shop.shelf.scarce.append(product)
+        (self.shop.shelf.scarce if scarce else self.shop.shelf.plenty).append(product)
         self.shop.shelf.products.append(product)
         self.heard.count("products put on sale")
         return True
