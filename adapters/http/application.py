@@ -5,21 +5,26 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Lifespan
+from starlette.types import ASGIApp, Lifespan
 
 from adapters.http.auth import Authenticate
 from adapters.http.docs import docs_routes
 from adapters.http.etags import content_etag, is_current
 from adapters.http.landing import landing_routes
-from adapters.http.middleware import BodyLimit, ResponseHeaders, UnexpectedErrors
+from adapters.http.middleware import Envelope
 from adapters.http.openapi import document
 from adapters.http.operations import Operation
-from adapters.http.problems import exception_handlers
-from adapters.http.routing import routes_of
+from adapters.http.routing import Directory, routes_of
+
+
+class Application(Starlette):
+    """Starlette with one piece in place of its middleware, which `Envelope` does without."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Envelope(Directory(self.router))
 
 
 def application(
@@ -30,15 +35,13 @@ def application(
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
     listed = list(operations)
-    app = Starlette(
+    app = Application(
         routes=[
             *routes_of(listed, authenticate),
             *landing_routes(version),
             *docs_routes(),
             *document_routes(msgspec.json.encode(document(listed, version=version))),
         ],
-        middleware=[Middleware(ResponseHeaders), Middleware(UnexpectedErrors), Middleware(BodyLimit)],
-        exception_handlers=exception_handlers(),
         lifespan=lifespan,
     )
     # A redirect to an address made from the Host header would lead wherever the client's client says.

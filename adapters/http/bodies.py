@@ -1,5 +1,6 @@
 """Requests into Structs: JSON bodies and query strings, strictly, with all that is wrong in one answer."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -8,13 +9,17 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from adapters.http.fields import FieldErrors, convert_struct, is_list, struct_fields
+from adapters.http.fields import FieldErrors, convert_plain, convert_struct, is_list, struct_fields
 from adapters.http.json_text import NotJson, parse
 from adapters.http.problems import Problem, invalid
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_PARAMETERS: Final = 200
+
+# What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
+# or have a fraction.
+_WANTS_A_CLOSER_LOOK: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
 
 
 async def read_body(request: Request, wanted: type[S]) -> S:
@@ -33,6 +38,8 @@ def decode_body(body: bytes, wanted: type[S]) -> S:
         raise Problem(400, str(error), code="malformed") from None
     if not isinstance(document, dict):
         raise Problem(400, "A JSON object is wanted as the request's body.", code="malformed")
+    if not _WANTS_A_CLOSER_LOOK.search(body) and (plain := convert_plain(document, wanted)) is not None:
+        return plain
     found = FieldErrors()
     result = convert_struct(document, wanted, found)
     if found.errors or result is None:

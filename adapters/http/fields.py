@@ -99,6 +99,14 @@ def is_list(wanted: StructField) -> bool:
     return wanted.shape.items is not None
 
 
+def convert_plain(given: Mapping[str, Any], struct: type[S]) -> S | None:
+    """The Struct in one step, for most requests have nothing wrong in them; None: `convert_struct` may tell more."""
+    try:
+        return msgspec.convert(given, struct, dec_hook=_custom)
+    except (msgspec.ValidationError, Invalid):
+        return None
+
+
 def convert_struct(
     given: Mapping[str, Any], struct: type[S], found: FieldErrors, *, path: str = "", from_text: bool = False
 ) -> S | None:

@@ -1,108 +1,55 @@
-"""What every request and answer goes through, as plain ASGI."""
+"""What every request and answer goes through, as one piece of plain ASGI.
+
+One piece, not a stack: each layer that wraps `send` and `receive` and looks through the headers anew costs every
+request about as much as its handler.
+"""
 
 import re
+from collections.abc import Sequence
+from itertools import count
 from secrets import token_hex
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.http.problems import Problem, too_large, unexpected
+from adapters.http.problems import Problem, response_to, too_large, unexpected
 
 BODY_LIMIT: Final = 1024 * 1024
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+# On every answer, so that browsers and caches do not do too much with it.
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+# Above all tokens, but what one account sees is no other's business either.
+_PERSONAL: Final = (b"cache-control", b"private, no-store")
 _log = structlog.get_logger("scalecommerce.http")
 
 
-def request_id(scope: Scope) -> str:
-    return str(scope["state"]["request_id"])
-
-
-class ResponseHeaders:
-    """A request id, and the headers that keep browsers and caches from doing too much with an answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        name = given if _REQUEST_ID.fullmatch(given) else token_hex(8)
-        # A copy: some servers hand out one mapping for all requests of a connection.
-        scope["state"] = {**scope.get("state", {}), "request_id": name}
-        personal = "authorization" in headers or scope["method"] not in {"GET", "HEAD"}
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answered = MutableHeaders(scope=message)
-                answered["X-Request-ID"] = name
-                answered["X-Content-Type-Options"] = "nosniff"
-                answered["X-Frame-Options"] = "DENY"
-                answered["Referrer-Policy"] = "no-referrer"
-                answered["Cross-Origin-Resource-Policy"] = "same-origin"
-                answered.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-                if personal:
-                    # Above all tokens, but what one account sees is no other's business either.
-                    answered.setdefault("Cache-Control", "private, no-store")
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-class UnexpectedErrors:
-    """Whatever nothing else handles: logged under the request's id, answered without a word about it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noting_start)
-        except Exception:
-            name = request_id(scope)
-            _log.exception("unexpected error", request_id=name, method=scope["method"], path=scope["path"])
-            if started:
-                # Half an answer is out; only breaking the connection tells the client.
-                raise
-            await unexpected(name).response()(scope, receive, send)
-
-
-class BodyLimit:
-    """Refuses bodies that are too long, by what they say of themselves and by what really comes."""
+class Envelope:
+    """Gives each request an id and each answer its headers, bounds bodies, and answers whatever is raised inside."""
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
         self._app = app
         self._limit = limit
+        # Names of this process's requests: a random word, and a number behind it. Randomness for each would cost more
+        # than it is worth, since nobody gains from guessing one.
+        self._names = map(f"{token_hex(4)}%08x".__mod__, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            declared = int(Headers(scope=scope).get("content-length", "0"))
-        except ValueError:
-            problem = Problem(400, "The Content-Length header is no number.", code="malformed")
-            await problem.response()(scope, receive, send)
-            return
-        if declared > self._limit:
-            await too_large(self._limit).response()(scope, receive, send)
-            return
-        received = 0
+        given, declared, authorized = _asked(scope["headers"])
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()
+        personal = authorized or scope["method"] not in {"GET", "HEAD"}
+        received, started = 0, False
 
         async def receive_counting() -> Message:
             nonlocal received
@@ -114,4 +61,56 @@ class BodyLimit:
                     raise too_large(self._limit)
             return message
 
-        await self._app(scope, receive_counting, send)
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = message.get("headers", ())
+                names = {name for name, _ in headers}
+                added = [(b"x-request-id", request_id), *_ALWAYS]
+                if _POLICY[0] not in names:
+                    added.append(_POLICY)
+                if personal and _PERSONAL[0] not in names:
+                    added.append(_PERSONAL)
+                message = {**message, "headers": [*headers, *added]}
+            await send(message)
+
+        try:
+            if (refused := self._refusal(declared)) is None:
+                await self._app(scope, receive_counting, send_with_headers)
+                return
+        except Exception as error:
+            known = None if started else response_to(error, scope["path"])
+            if known is None:
+                name = request_id.decode()
+                _log.exception("unexpected error", request_id=name, method=scope["method"], path=scope["path"])
+                if started:
+                    # Half an answer is out; only breaking the connection tells the client.
+                    raise
+                known = unexpected(name).response()
+            else:
+                # One error may answer a whole batch of requests, and would gather the tracebacks of all.
+                error.__traceback__ = None
+            refused = known
+        await refused(scope, receive, send_with_headers)
+
+    def _refusal(self, declared: bytes) -> Response | None:
+        """The answer to a body that is too long by what it says of itself; what really comes is counted as well."""
+        try:
+            length = int(declared)
+        except ValueError:
+            return Problem(400, "The Content-Length header is no number.", code="malformed").response()
+        return too_large(self._limit).response() if length > self._limit else None
+
+
+def _asked(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
+    """The request's id and length as it gives them, the first of each, and whether it comes with credentials."""
+    given, declared, authorized = b"", b"", False
+    for name, value in headers:
+        if name == b"authorization":
+            authorized = True
+        elif name == b"content-length":
+            declared = declared or value
+        elif name == b"x-request-id":
+            given = given or value
+    return given, declared or b"0", authorized

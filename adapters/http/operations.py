@@ -98,8 +98,10 @@ class Operation(Generic[Body, Query]):
     conditional: bool = False
     """If-None-Match (GET) or If-Match (others) is heeded."""
 
-    @property
-    def has_json_answer(self) -> bool:
+    has_json_answer: bool = field(init=False)
+
+    @has_json_answer.default
+    def _any_answer_has_a_body(self) -> bool:
         return any(answer.body is not None for answer in self.answers.values())
 
 

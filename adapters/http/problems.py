@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem documents; the one table that gives core errors their HTTP status."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from math import ceil
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from scalecommerce_core.domain import errors
@@ -180,36 +180,23 @@ def _readable(value: Any) -> Any:
     return value
 
 
-# --- Starlette's side
+# --- whatever is raised
 
 
-Handler = Callable[[Request, Any], Awaitable[Response]]
-
-
-def exception_handlers() -> dict[Any, Handler]:
-    return {
-        Problem: _problem,
-        errors.MarketError: _market_error,
-        HTTPException: _http_exception,
-        ClientDisconnect: _disconnected,
-    }
-
-
-async def _problem(_request: Request, problem: Problem) -> Response:
-    return problem.response()
-
-
-async def _market_error(_request: Request, error: errors.MarketError) -> Response:
-    return problem_of(error).response()
-
-
-async def _http_exception(request: Request, error: HTTPException) -> Response:
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        ending = "" if request.url.path.endswith("/") else " Paths of this API end with a slash."
-        return Problem(404, f"There is nothing at this address.{ending}").response()
-    return Problem(error.status_code, error.detail, headers=error.headers).response()
-
-
-async def _disconnected(_request: Request, _error: ClientDisconnect) -> Response:
-    """Nobody is left to read this."""
-    return Problem(400, "The client went away before its request was complete.").response()
+def response_to(error: Exception, path: str) -> Response | None:
+    """The answer to an error that is meant to be one; None for all others."""
+    match error:
+        case Problem():
+            return error.response()
+        case errors.MarketError():
+            return problem_of(error).response()
+        case HTTPException(status_code=HTTPStatus.NOT_FOUND):
+            ending = "" if path.endswith("/") else " Paths of this API end with a slash."
+            return Problem(404, f"There is nothing at this address.{ending}").response()
+        case HTTPException():
+            return Problem(error.status_code, error.detail, headers=error.headers).response()
+        case ClientDisconnect():
+            # Nobody is left to read this.
+            return Problem(400, "The client went away before its request was complete.").response()
+        case _:
+            return None

@@ -7,12 +7,13 @@ from typing import Any, Final
 from starlette.convertors import CONVERTOR_TYPES, Convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from adapters.http.auth import Access, Authenticate, caller
 from adapters.http.bodies import decode_query, read_body
 from adapters.http.idempotency import after_twins, idempotency_key
+from adapters.http.incoming import IncomingRequest
 from adapters.http.negotiation import check_accepts_json
 from adapters.http.operations import Call, Operation
 from adapters.http.problems import Problem, method_not_allowed
@@ -48,6 +49,22 @@ def routes_of(operations: Iterable[Operation[Any, Any]], authenticate: Authentic
     return [Route(path, PathEndpoint(methods, authenticate)) for path, methods in paths.items()]
 
 
+class Directory:
+    """Finds what has a path of its own at once; all else is matched by the router, route by route."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._exact = {
+            route.path: route.app
+            for route in router.routes
+            if isinstance(route, Route) and isinstance(route.app, PathEndpoint) and "{" not in route.path
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._exact.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
+        await (found or self._router)(scope, receive, send)
+
+
 class PathEndpoint:
     """ASGI application of one path."""
 
@@ -64,7 +81,7 @@ class PathEndpoint:
         operation = self._operations.get("GET" if method == "HEAD" else method)
         if operation is None:
             raise method_not_allowed(method, self._allowed)
-        response = await self._answer(operation, Request(scope, receive, send))
+        response = await self._answer(operation, IncomingRequest(scope, receive, send))
         await response(scope, receive, without_body(send) if method == "HEAD" else send)
 
     async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:

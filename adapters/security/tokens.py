@@ -23,6 +23,8 @@ from scalecommerce_core.ports import Claims, TokenKind
 MIN_SECRET_BYTES: Final = 32
 MIN_RSA_BITS: Final = 2048
 MAX_TOKEN_LENGTH: Final = 4096
+REMEMBERED: Final = 10_000
+"""Tokens whose claims are kept: a few megabytes."""
 CLOCK_SKEW: Final = timedelta(seconds=60)
 """How far ahead the clock of another node may be."""
 
@@ -84,6 +86,7 @@ class JwtTokens:
         self._keys = {key.id: key for key in (*previous, current)}
         self._issuer = issuer
         self._audience = audience
+        self._known: dict[str, tuple[Claims, int]] = {}
         # The clock is an argument here, so times are checked below instead of against the machine's clock.
         self._jwt = jwt.PyJWT(
             {
@@ -115,7 +118,26 @@ class JwtTokens:
         )
 
     def read(self, token: str, now: datetime) -> Claims:
-        """Raise `TokenNotValid`."""
+        """Raise `TokenNotValid`.
+
+        What a token says, and that it was signed here, does not change; so both are remembered, and a caller's later
+        requests only ask for the time.
+        """
+        found = self._known.get(token)
+        if found is None:
+            found = self._checked(token)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[token] = found
+        claims, issued_at = found
+        if claims.expires_at <= now:
+            raise TokenNotValid("The token has expired.")
+        if issued_at > (now + CLOCK_SKEW).timestamp():
+            raise TokenNotValid("The token is from the future.")
+        return claims
+
+    def _checked(self, token: str) -> tuple[Claims, int]:
+        """What the token says and when it was issued, once everything but the time is right."""
         header, payload = self._verified(token)
         try:
             claims = _claims(payload)
@@ -123,11 +145,7 @@ class JwtTokens:
             raise TokenNotValid("The token's claims are not understood.") from None
         if header.get("typ") != TYP[claims.kind]:
             raise TokenNotValid("The token is of another kind than it says.")
-        if claims.expires_at <= now:
-            raise TokenNotValid("The token has expired.")
-        if payload["iat"] > (now + CLOCK_SKEW).timestamp():
-            raise TokenNotValid("The token is from the future.")
-        return claims
+        return claims, payload["iat"]
 
     def _verified(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Header and payload, once the signature, issuer and audience are right and all claims are there."""

@@ -38,7 +38,8 @@ class CeleryWakeups:
         self._sender: threading.Thread | None = None
 
     def orders_placed(self) -> None:
-        self._placed.set()
+        if not self._placed.is_set():
+            self._placed.set()
         if self._sender is None:
             with self._lock:
                 if self._sender is None:
