@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from entrypoints import logs, settings
+from entrypoints.garbage import collect_seldom
 from entrypoints.wiring import Engine, wire
 
 
@@ -26,7 +27,9 @@ def create() -> Starlette:
         ready=lambda: _readiness(engine),
         intake_queue=chosen.intake_queue,
     )
-    return create_app(backend, version=version("scalecommerce"), on_close=engine.close)
+    app = create_app(backend, version=version("scalecommerce"), on_close=engine.close)
+    collect_seldom()
+    return app
 
 
 def _readiness(engine: Engine) -> Readiness:

@@ -4,10 +4,10 @@ The statements are text, built once from the tables. Arrays travel as PostgreSQL
 column by column here: psycopg's dumpers, made for lists of anything, take five times as long.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -46,8 +46,11 @@ def _moments(values: Sequence[Any]) -> list[str | None]:
     return [known[value] for value in values]
 
 
+_ENCODER: Final = msgspec.json.Encoder()
+
+
 def _json(values: Iterable[Any]) -> list[str | None]:
-    return [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    return [None if value is None else _ENCODER.encode(value).decode() for value in values]
 
 
 def _hex(values: Iterable[Any]) -> list[str | None]:

@@ -1,9 +1,10 @@
 """Facts that aggregates record: frozen, made of plain values, saved with the aggregate they come from."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen, has
 
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 
@@ -22,7 +23,21 @@ class Event:
 
     def payload(self) -> dict[str, Any]:
         """The facts beyond `topic` and `at`, as JSON types."""
-        return asdict(self, filter=lambda attribute, _value: attribute.name != "at")
+        return {name: _plain(getattr(self, name)) for name in _facts(type(self))}
+
+
+# Two events are made of each order, so this is worth more than `attrs.asdict`, which looks into every value.
+@cache
+def _facts(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(kind) if attribute.name != "at")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, int | str | None):
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return asdict(value) if has(type(value)) else value
 
 
 @frozen(kw_only=True)

@@ -13,6 +13,9 @@ MAX_PRICE: Final = 9_999_999_999
 """Bounds of a price in minor units: 0.01 to 99,999,999.99."""
 
 
+_CHECKED: Final[set[str]] = set()
+"""Codes that were found right: at most as many as three letters make."""
+
 _EXACT: Final = Context(prec=40, traps=[Inexact])
 """A context of our own: the caller's may round."""
 
@@ -30,8 +33,11 @@ class Money:
 
     @currency.validator
     def _three_capitals(self, _attribute: object, value: str) -> None:
+        if value in _CHECKED:
+            return
         if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
             raise NotMoney(f"{value!r} is not a currency code such as USD.")
+        _CHECKED.add(value)
 
     @classmethod
     def of(cls, amount: Decimal | str | int, currency: str) -> Self:
