@@ -1,6 +1,7 @@
 """What the tasks do, without Celery: plain methods over the engine, so that a simulation can run them as they are."""
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 500
 EVENTS: Final = 2_000
 """They are small, and numbering them is one statement."""
+BREATH: Final = 0.02
+"""Seconds from one batch of decisions to the next, unless that is full already: orders that come in meanwhile share
+its statements and its commit, which cost more than a few orders do."""
 GATEWAY_BATCH: Final = 10
 GATEWAY_TIME: Final = timedelta(seconds=5)
 """A job that waits for a payment gateway ends after so long: a slow one must not keep the workers from orders."""
@@ -34,7 +38,7 @@ def _mine() -> AbstractContextManager[bool]:
 class Jobs:
     """Each may run at any time, twice, or beside itself: a message is only a reason to look for work.
 
-    `answer_wakeup` lets the next order wake somebody up again. `turn_to_deliver` says whether this process may spend
+    `answer_wakeup` lets the next order wake somebody up again; `pause` waits for so many seconds. `turn_to_deliver` says whether this process may spend
     its time waiting for the receivers of webhooks: one of each worker may, so that orders always find another.
     """
 
@@ -42,13 +46,20 @@ class Jobs:
     views: ViewCounter
     answer_wakeup: Callable[[], None]
     turn_to_deliver: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
+    pause: Callable[[float], None] = time.sleep
 
     def decide_orders(self) -> None:
         # Forgotten first: an order that comes in from now on wakes somebody up again.
         self.answer_wakeup()
-        _repeat(lambda: self.market.ordering.decide(BATCH).total)
-        # So that whoever waits for an event need not wait for the next tick as well.
-        self.number_events()
+        if _repeat(self._decide_some):
+            # So that whoever waits for an event need not wait for the next tick as well.
+            self.number_events()
+
+    def _decide_some(self) -> int:
+        decided = self.market.ordering.decide(BATCH).total
+        if 0 < decided < BATCH:
+            self.pause(BREATH)
+        return decided
 
     def expire_reservations(self) -> None:
         _repeat(lambda: self.market.ordering.expire(BATCH))
@@ -89,13 +100,14 @@ class Jobs:
         _repeat(lambda: sweep(GATEWAY_BATCH) if clock.now() < until else 0)
 
 
-def _repeat(batch: Callable[[], int]) -> None:
-    """Run a batch until one finds nothing to do."""
-    for _ in range(BATCHES):
+def _repeat(batch: Callable[[], int]) -> int:
+    """Run a batch until one finds nothing to do; return how many found something."""
+    for done in range(BATCHES):
         try:
             if batch() == 0:
-                return
+                return done
         except Unavailable as error:
             # The schedule tries again; a traceback per second would only hide the sentence.
             logger.warning("background work waits: %s", error)
-            return
+            return done
+    return BATCHES

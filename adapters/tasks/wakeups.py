@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Final
 
 from celery import Celery
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 WAKEUP_KEY: Final = "scalecommerce:wakeup"
 WAKEUP_MILLISECONDS: Final = 1_000
 """A wake-up that nobody answered by then was lost; the next order sends another."""
+PACE_SECONDS: Final = 0.05
+"""Between two wake-ups of one process; the first of them goes out at once."""
 
 
 def ask_for_decisions(app: Celery) -> None:
@@ -66,5 +69,7 @@ class CeleryWakeups:
             try:
                 if self._redis.set(WAKEUP_KEY, 1, nx=True, px=WAKEUP_MILLISECONDS):
                     self._app.send_task(DECIDE, retry=False)
+                    # Who was just woken up finds what comes in meanwhile, too.
+                    time.sleep(PACE_SECONDS)
             except (RedisError, OperationalError, OSError) as error:
                 logger.warning("no wake-up was sent, the sweep will find the orders: %s", error)

@@ -28,7 +28,7 @@ class Event:
 
 # Two events are made of each order, so this is worth more than `attrs.asdict`, which looks into every value.
 @cache
-def _facts(kind: type[Any]) -> tuple[str, ...]:
+def _facts(kind: Any) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in fields(kind) if attribute.name != "at")
 
 

@@ -83,7 +83,7 @@ class Api:
 class Worker:
     def __init__(self, life: Life, world: "World") -> None:
         views = life.seams.port("views", world.redis.views)
-        self.jobs = Jobs(world.market(life), views, world.redis.answered)
+        self.jobs = Jobs(world.market(life), views, world.redis.answered, pause=lambda _seconds: None)
 
 
 class Redis:
