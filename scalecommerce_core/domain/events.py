@@ -1,7 +1,6 @@
 """Facts that aggregates record: frozen, made of plain values, saved with the aggregate they come from."""
 
 from datetime import datetime
-from functools import cache
 from typing import Any, ClassVar
 
 from attrs import asdict, fields, frozen, has
@@ -27,9 +26,14 @@ class Event:
 
 
 # Two events are made of each order, so this is worth more than `attrs.asdict`, which looks into every value.
-@cache
-def _facts(kind: Any) -> tuple[str, ...]:
-    return tuple(attribute.name for attribute in fields(kind) if attribute.name != "at")
+_FACTS: dict[str, tuple[str, ...]] = {}
+
+
+def _facts(kind: type[Event]) -> tuple[str, ...]:
+    names = _FACTS.get(kind.topic)
+    if names is None:
+        names = _FACTS[kind.topic] = tuple(attribute.name for attribute in fields(kind) if attribute.name != "at")
+    return names
 
 
 def _plain(value: Any) -> Any:
