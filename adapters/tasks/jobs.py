@@ -38,8 +38,9 @@ def _mine() -> AbstractContextManager[bool]:
 class Jobs:
     """Each may run at any time, twice, or beside itself: a message is only a reason to look for work.
 
-    `answer_wakeup` lets the next order wake somebody up again; `pause` waits for so many seconds. `turn_to_deliver` says whether this process may spend
-    its time waiting for the receivers of webhooks: one of each worker may, so that orders always find another.
+    `answer_wakeup` lets the next order wake somebody up again; `pause` waits for so many seconds. `turn_to_deliver`
+    says whether this process may spend its time waiting for the receivers of webhooks: one of each worker may, so
+    that orders always find another.
     """
 
     market: Market
