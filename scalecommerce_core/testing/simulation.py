@@ -46,13 +46,17 @@ SHOWN: Final = 60
 
 @frozen
 class Faults:
-    """How likely things go wrong at each seam; `skew` is how far the clocks of processes are apart at most."""
+    """How likely things go wrong at each seam; `skew` is how far the clocks of processes are apart at most.
+
+    With `only_at`, processes crash at the seam of this name and at no other.
+    """
 
     crash: float = 0.004
     aborted: float = 0.004
     connection_lost: float = 0.01
     interleaved: float = 0.05
     skew: timedelta = timedelta(seconds=2)
+    only_at: str | None = None
 
 
 NO_FAULTS: Final = Faults(0, 0, 0, 0, timedelta())
@@ -141,7 +145,7 @@ class Life(FailPoints):
         if simulation.is_calm:
             return
         simulation.note(f"{self.name} {seam}")
-        if self.is_over or simulation.chance(faults.crash):
+        if self.is_over or (faults.only_at in {None, seam} and simulation.chance(faults.crash)):
             simulation.note(f"{self.name} dies at {seam}")
             self.is_over = True
             raise Crash(seam)

@@ -10,8 +10,8 @@ from scalecommerce_core.testing.failpoints import Crash
 from scalecommerce_core.testing.simulation import NO_FAULTS, Broker, Faults, Life, ProcessDied, Simulation
 
 
-def only(**faults: float) -> Faults:
-    return Faults(**{"crash": 0, "aborted": 0, "connection_lost": 0, "interleaved": 0, **faults}, skew=timedelta())
+def only(crash: float = 0, aborted: float = 0, connection_lost: float = 0, interleaved: float = 0) -> Faults:
+    return Faults(crash, aborted, connection_lost, interleaved, timedelta())
 
 
 class Memory:

@@ -19,12 +19,18 @@ from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.ports import Duplicate, NumberedEvent, Store, Transaction
 from scalecommerce_core.testing import MemoryGateway, MemoryStore
+from scalecommerce_core.testing.failpoints import seams
 from scalecommerce_core.testing.simulation import Faults, Simulation, explore
 from tests.unit.core.tampering import TamperedStore, with_repository
 from tests.unit.simulation.invariants import check_always, check_in_the_end
 from tests.unit.simulation.world import Tamper, World
 
 STEPS = 60
+OF_ORDERS = {
+    "begin", "commit", "orders", "payments", "idempotency", "events", "gateway", "wakeups", "webhook_sender",
+    "stock.lock", "stock.save", "deliveries.lock", "deliveries.save",
+}  # fmt: skip
+"""The ports, and some calls of others, at each of whose seams somebody dies."""
 HARSH = Faults(crash=0.02, aborted=0.01, connection_lost=0.05, interleaved=0.1)
 
 
@@ -84,6 +90,30 @@ def test_everything_that_can_happen_does_happen() -> None:
     ):
         assert ends[what] > 0, what
     assert min(ends["dies at"], ends["is killed"], ends["loses its connection"], ends["is aborted"]) >= 10
+
+
+def test_a_crash_at_any_seam_of_an_order_s_life_loses_nothing() -> None:
+    wanted = [each for each in seams() if {each.partition(":")[0], each.partition(".")[0]} & OF_ORDERS]
+    visits: dict[str, Counter[int]] = {}
+    for seed in range(300):
+        for line in _trace(seed, Faults(0, 0, 0)):
+            visits.setdefault(line.partition(" ")[2], Counter())[seed] += 1
+        if visits.keys() >= set(wanted):
+            break
+    survived = []
+    for seam in wanted:
+        ((seed, count),) = visits[seam].most_common(1)
+        # The same run up to there: at once where few come by, and not always where nothing would ever get done.
+        faults = Faults(1 if count < 10 else 0.4, 0, 0, only_at=seam)
+        if not any(line.endswith(f"dies at {seam}") for line in _trace(seed, faults)):
+            survived.append(seam)
+    assert survived == []
+
+
+def _trace(seed: int, faults: Faults) -> list[str]:
+    traces: list[list[str]] = []
+    explore([seed], lambda simulation: traces.append(run(simulation).simulation.trace), faults)
+    return traces[0]
 
 
 def test_the_same_seed_makes_the_same_run() -> None:

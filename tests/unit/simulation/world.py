@@ -409,7 +409,9 @@ class World:
         self.random.choice(self.apis).do(push)
 
     def beat_ticks(self) -> None:
-        self.messages.publish(self.random.choice(TASKS).name)
+        """As often as the schedule says, more or less: housekeeping is rare."""
+        (task,) = self.random.choices(TASKS, [5 if task.every < timedelta(minutes=1) else 1 for task in TASKS])
+        self.messages.publish(task.name)
 
     def worker_works(self) -> None:
         message = self.messages.take()
