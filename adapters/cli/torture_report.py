@@ -9,13 +9,18 @@ from rich.table import Table
 
 @frozen
 class TortureOptions:
-    """`seconds` and `kills` bound the load, whichever is reached first; `data` None: a temporary directory."""
+    """`seconds` and `kills` bound the load, whichever is reached first; `data` None: a temporary directory.
+
+    `webhooks`: whether sellers have events sent to a server of theirs, on this machine. What a killed worker was
+    sending goes out again a minute or two later, and is waited for.
+    """
 
     seed: int
     kills: int
     seconds: float
     buyers: int
     products: int
+    webhooks: bool = True
     data: Path | None = None
 
 

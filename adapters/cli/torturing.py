@@ -84,6 +84,7 @@ def torture(
         seconds=_chosen(seconds, QUICK_SECONDS if quick else SECONDS),
         buyers=_chosen(buyers, 8 if quick else 20),
         products=_chosen(products, 12 if quick else 40),
+        webhooks=not quick,
         data=data,
     )
     with _progress(options, quiet=as_json_) as told:

@@ -44,6 +44,7 @@ class Books:
             self._transitions(),
             self._numbers(),
             self._feeds(),
+            *([self._webhooks()] if self._heard.endpoints else []),
             self._settled(),
         ]
 
@@ -446,6 +447,28 @@ class Books:
         shown = sum(len(feed.shown) for feed in self._heard.feeds.values())
         return _checked("readers of the feed have missed nothing", shown, broken())
 
+    def _webhooks(self) -> Checked:
+        """Each event that concerns a subscriber has arrived, once or more often."""
+        compared = 0
+        missing: list[str] = []
+        for account, endpoint in self._heard.endpoints.items():
+            rows = self._rows(
+                """
+                SELECT e.seq, d.message_id, d.status FROM events e
+                LEFT JOIN webhook_deliveries d ON (d.endpoint_id, d.seq) = (%s, e.seq)
+                WHERE e.audience @> ARRAY[%s::bigint] ORDER BY e.seq
+                """,
+                endpoint,
+                account,
+            )
+            compared += len(rows)
+            missing += [
+                f"event {seq} did not arrive at endpoint {endpoint} (delivery: {status})"
+                for seq, message, status in rows
+                if message is None or not self._heard.received[message]
+            ]
+        return _checked("webhooks arrived at least once", compared, missing)
+
     def _settled(self) -> Checked:
         rows = self._rows(
             """
@@ -456,6 +479,7 @@ class Books:
         waiting = self._total("SELECT count(*) FROM outbox")
         payments = self._rows("SELECT id, order_id FROM payments WHERE status = 'OPEN'")
         refunds = self._rows("SELECT id, payment_id FROM payment_refunds WHERE status = 'OPEN'")
+        webhooks = self._total("SELECT count(*) FROM webhook_deliveries WHERE status = 'PENDING'")
 
         def broken() -> Iterator[str]:
             for payment, order in payments:
@@ -466,6 +490,8 @@ class Books:
                 yield f"order {order} is still {status} ({attempts} failed decisions)"
             if waiting:
                 yield f"{waiting} events have no number"
+            if webhooks:
+                yield f"{webhooks} webhooks are still to be sent"
 
         return _checked(
             "nothing is left undone",

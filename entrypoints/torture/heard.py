@@ -70,6 +70,10 @@ class Heard:
     doubtful_adjustments: Counter[tuple[int, int]] = field(factory=Counter)
     refunded: Counter[RefundAsked] = field(factory=Counter)
     doubtful_refunds: Counter[RefundAsked] = field(factory=Counter)
+    endpoints: dict[int, int] = field(factory=dict)
+    """Of webhooks, by the account that had them made before anything else happened to it."""
+    received: Counter[str] = field(factory=Counter)
+    """Webhooks by message id."""
     feeds: dict[int, Feed] = field(factory=dict)
     """By account."""
     done: Counter[str] = field(factory=Counter)

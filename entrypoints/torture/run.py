@@ -28,6 +28,7 @@ from entrypoints.torture.books import Books, checked_lists
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
 from entrypoints.torture.heard import Heard
 from entrypoints.torture.messages import Messages
+from entrypoints.torture.receiver import Receiver
 from entrypoints.torture.shoppers import Buyer, Seller, Shelf, Shop, Shopper
 from entrypoints.torture.site import Site
 from entrypoints.torture.watching import Watcher, connected, settle
@@ -36,7 +37,7 @@ from scalecommerce_core.testing.failpoints import seams
 SELLERS: Final = 3
 TEND_SECONDS: Final = 0.05
 START_SECONDS: Final = 120.0
-SETTLE_SECONDS: Final = 180.0
+SETTLE_SECONDS: Final = 300.0
 DISTURB_SECONDS: Final = 0.3
 
 Tell = Callable[[TortureProgress], None]
@@ -138,6 +139,11 @@ class _Run:
         self._phase = "Opening the market"
         with ThreadPoolExecutor(4) as pool:
             self._finish([pool.submit(_join_market, person) for person in people])
+            if self._options.webhooks and site.settings.webhooks_allow_loopback:
+                receiver = Receiver()
+                stack.callback(receiver.close)
+                self._heard.received = receiver.received
+                self._finish([pool.submit(seller.subscribe, receiver.url) for seller in sellers])
             share, rest = divmod(self._options.products, SELLERS)
             # One after the other, so that the same seed lists the same products.
             for number, seller in enumerate(sellers):

@@ -18,6 +18,7 @@ from scalecommerce_core.domain.money import decimal_text, minor_units
 ORDERS: Final = "/orders/api/v1/"
 PRODUCTS: Final = "/products/api/v1/"
 EVENTS: Final = "/events/api/v1/"
+WEBHOOKS: Final = "/webhooks/api/v1/"
 USERS: Final = "/users/api/v1/"
 FINISHING_SECONDS: Final = 60.0
 """How long a shopper insists on an answer after the load has ended."""
@@ -275,6 +276,14 @@ class Seller(Shopper):
     def __init__(self, shop: Shop, number: int) -> None:
         super().__init__(shop, f"seller-{number}")
         self._products: list[int] = []
+
+    def subscribe(self, url: str) -> None:
+        """Have all events sent to that address."""
+        body = {"url": url, "topics": []}
+        answer = self.client.insist("POST", WEBHOOKS, body, key=self.key()).answer
+        if answer is None or answer.status != HTTPStatus.CREATED:
+            raise RuntimeError(f"{self.name} could not subscribe: {answer}")
+        self.heard.endpoints[self.account] = answer.body["id"]
 
     def list_products(self, count: int) -> None:
         for _ in range(count):

@@ -27,6 +27,8 @@ SHORT: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",
     "PAYMENT_SECONDS": "6",
+    # For the receiver of the test.
+    "WEBHOOKS_ALLOW_LOOPBACK": "true",
 }
 """Where the environment says nothing: short enough that all of these run out during the test."""
 

@@ -40,6 +40,9 @@ UNSETTLED: Final[LiteralString] = """
          + (SELECT count(*) FROM payment_refunds WHERE status = 'OPEN')
          + (SELECT count(*) FROM sandbox_charges c JOIN payments p ON p.id = c.key
             WHERE c.declined_because IS NULL AND p.status = 'ABANDONED')
+         + (SELECT count(*) FROM webhook_deliveries WHERE status = 'PENDING')
+         + (SELECT count(*) FROM event_consumers c, event_counter n
+            WHERE c.seq < n.last AND EXISTS (SELECT FROM webhook_endpoints))
 """
 
 

@@ -39,6 +39,11 @@ TWIN = """
     INSERT INTO order_lines SELECT 99, position, product_id, seller_id, quantity, price, refunded
     FROM order_lines WHERE order_id = 2
 """
+WEBHOOKS = """
+    INSERT INTO webhook_deliveries (id, endpoint_id, seq, message_id, topic, body, status, attempts, logged, revision,
+        created_at)
+    SELECT seq, 1, seq, 'message ' || seq, topic, '{}', 'DELIVERED', 1, 1, 0, now() FROM events WHERE 1 = ANY (audience)
+"""
 SOLD_TWICE = """
     INSERT INTO stock_movements (product_id, quantity, kind, at, order_id)
     SELECT product_id, quantity, kind, at, order_id FROM stock_movements WHERE kind = 'sale'
@@ -68,6 +73,9 @@ def history(database: str) -> Iterator[History]:
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
         # Whoever tampers with the database is not stopped by its rules.
         connection.execute("SET session_replication_role = replica")
+        connection.execute(WEBHOOKS)
+        heard.endpoints[1] = 1
+        heard.received.update(message for (message,) in connection.execute("SELECT message_id FROM webhook_deliveries"))
         connection.execute("ALTER TABLE orders DROP CONSTRAINT orders_reservation_ends")
         connection.execute("ALTER TABLE stock DROP CONSTRAINT stock_never_oversold")
         yield History(connection, heard)
@@ -152,6 +160,9 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ("UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)", "events are numbered without"),
         ("UPDATE events SET audience = '{}' WHERE seq = 3", "readers of the feed have missed nothing"),
         ("UPDATE events SET audience = array_append(audience, 2) WHERE seq = 1", "readers of the feed have missed"),
+        ("DELETE FROM webhook_deliveries WHERE seq = 3", "webhooks arrived at least once"),
+        ("UPDATE webhook_deliveries SET message_id = 'unheard of' WHERE seq = 3", "webhooks arrived at least once"),
+        ("UPDATE webhook_deliveries SET status = 'PENDING', try_at = now() WHERE seq = 3", "nothing is left undone"),
         ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "nothing is left undone"),
         ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "nothing is left undone"),
         (
@@ -210,7 +221,9 @@ def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(running, "Books", Tampered)
     monkeypatch.setenv("WORKER_CONCURRENCY", "1")
-    report = running.torture(TortureOptions(seed=1, kills=1, seconds=3, buyers=2, products=4), lambda _told: None)
+    report = running.torture(
+        TortureOptions(seed=1, kills=1, seconds=3, buyers=2, products=4, webhooks=False), lambda _told: None
+    )
     assert not report.holds
     assert [checked.invariant for checked in report.invariants if not checked.holds] == [
         "stock on hand is what came minus what went"

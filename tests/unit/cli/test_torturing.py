@@ -22,7 +22,7 @@ def test_the_long_form_is_the_default(cli: Cli, runtime: MemoryRuntime) -> None:
 
 def test_the_short_form_can_be_changed(cli: Cli, runtime: MemoryRuntime) -> None:
     cli("torture", "--quick", "--seed", "7", "--buyers", "3")
-    assert asked(runtime) == TortureOptions(seed=7, kills=14, seconds=12.0, buyers=3, products=12)
+    assert asked(runtime) == TortureOptions(seed=7, kills=14, seconds=12.0, buyers=3, products=12, webhooks=False)
 
 
 def test_without_a_seed_one_is_chosen_and_told(cli: Cli, runtime: MemoryRuntime) -> None:

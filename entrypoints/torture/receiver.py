@@ -1,0 +1,44 @@
+"""A seller's own server on this machine, to which the engine sends webhooks."""
+
+import threading
+from collections import Counter
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+QUEUE: Final = 128
+"""Connections that may wait while the machine is busy with other things."""
+
+
+class Receiver:
+    """Takes everything, and counts messages by their `webhook-id`."""
+
+    def __init__(self) -> None:
+        self.received: Counter[str] = Counter()
+        self._server = _Server(("127.0.0.1", 0), _handler(self.received, threading.Lock()))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hooks"
+        threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = QUEUE
+    daemon_threads = True
+
+
+def _handler(received: Counter[str], lock: threading.Lock) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with lock:
+                received[self.headers.get("webhook-id", "")] += 1
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """The report says what there is to say."""
+
+    return Handler
