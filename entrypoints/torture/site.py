@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -104,9 +105,11 @@ class Site:
             try:
                 restart(server)
             except Exception as error:  # noqa: BLE001 - the main thread raises the last one
-                # It may have been killed while it recovered.
+                # It may have been killed while it recovered; and a process that is being started at this moment
+                # holds the locks of all others until it has become another program.
                 if attempt == START_ATTEMPTS:
                     self._failed.append(error)
+                time.sleep(0.2 * attempt)
             else:
                 return
 
