@@ -24,6 +24,7 @@ from adapters.tasks.jobs import Jobs
 from adapters.tasks.turns import turn_of_worker
 from adapters.tasks.wakeups import CeleryWakeups
 from adapters.webhooks.sender import HttpWebhookSender
+from entrypoints.garbage import collect_seldom
 from entrypoints.gateways import payment_gateway
 from entrypoints.settings import Settings
 from scalecommerce_core.ports import Store, WebhookSender
@@ -142,6 +143,7 @@ def worker_application(settings: Settings, session: str) -> Celery:
     @cache
     def jobs() -> Jobs:
         engine = wire(settings, "worker", session)
+        collect_seldom()
         return Jobs(
             engine.market, engine.views, engine.wakeups.answered, lambda: turn_of_worker(engine.redis, "deliver")
         )
