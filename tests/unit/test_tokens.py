@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -191,3 +192,26 @@ def test_weak_and_strange_keys_are_refused() -> None:
 
 def test_keys_do_not_show_themselves() -> None:
     assert "0123456789" not in repr(secret_key(SECRET))
+
+
+def test_a_token_that_was_read_before_still_expires(tokens: JwtTokens) -> None:
+    token = tokens.issue(claims(), NOW)
+    assert tokens.read(token, NOW) == tokens.read(token, NOW)
+    with pytest.raises(TokenNotValid, match="expired"):
+        tokens.read(token, claims().expires_at)
+
+
+def test_only_so_many_tokens_are_remembered(tokens: JwtTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.security.tokens.REMEMBERED", 2)
+    made = [tokens.issue(evolve(claims(), id=str(number)), NOW) for number in range(5)]
+    for token in made:
+        tokens.read(token, NOW)
+        assert len(tokens._known) <= 2
+
+
+def test_a_changed_token_is_not_the_one_that_was_remembered(tokens: JwtTokens) -> None:
+    token = tokens.issue(claims(), NOW)
+    tokens.read(token, NOW)
+    head, body, signature = token.split(".")
+    with pytest.raises(TokenNotValid, match="malformed"):
+        tokens.read(f"{head}.{body}.{signature[::-1]}", NOW)

@@ -1,3 +1,4 @@
+import json
 import time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.http.amounts import Amount, Price
 from adapters.http.bodies import decode_body, decode_query
+from adapters.http.fields import FieldErrors, convert_struct
+from adapters.http.json_text import NotJson, parse
 from adapters.http.problems import Problem
 from scalecommerce_core.domain.errors import Invalid
 
@@ -172,6 +175,38 @@ def test_any_document_is_read_or_refused_with_reasons(document: dict[str, Any]) 
         decode_body(msgspec.json.encode(document), Order)
     except Problem as problem:
         assert problem.errors  # noqa: PT017 - both ends are fine, this one has to say why
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 7, True, 2**63 - 1, 2**63, 10**30, 1.0, 2.5, 1e300, "3", None])
+TEXTS = st.text(alphabet="ab\x00\n\ud800é😀", max_size=6) | st.none() | st.integers()
+ALMOST_ORDERS = st.fixed_dictionaries(
+    {
+        "order_item": st.lists(
+            st.fixed_dictionaries(
+                {"product": NUMBERS, "quantity": NUMBERS},
+                optional={"price": st.sampled_from(["9.99", "1", 5, 9.99, 0, "x", None])},
+            ),
+            max_size=4,
+        )
+    },
+    optional={"note": TEXTS, "tags": st.lists(TEXTS, max_size=3) | st.none(), "gift": st.booleans(), "x": NUMBERS},
+)
+
+
+@given(ALMOST_ORDERS, st.booleans())
+def test_the_short_way_and_the_long_way_agree(document: dict[str, Any], escaped: bool) -> None:
+    body = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    found = FieldErrors()
+    try:
+        long_way = convert_struct(parse(body), Order, found)
+    except NotJson:
+        long_way = None
+    try:
+        assert decode_body(body, Order) == long_way
+        assert not found.errors
+    except Problem as problem:
+        assert long_way is None
+        assert problem.errors == (found.errors or None)  # noqa: PT017 - both ends are fine, if they are the same
 
 
 @given(st.binary(max_size=200))

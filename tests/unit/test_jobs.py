@@ -1,0 +1,50 @@
+"""How a job goes on: until there is nothing to do, with a breath where that gathers more."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from adapters.tasks.jobs import BATCH, Jobs
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.services.ordering import Decided
+
+
+class Work:
+    """Stands for the market: decides these batches, and notes what the job does in between."""
+
+    def __init__(self, *batches: "int | Exception") -> None:
+        self.batches = list(batches)
+        self.done: list[str] = []
+        self.ordering: Any = SimpleNamespace(decide=self._decide)
+        self.relay: Any = SimpleNamespace(number=self._number)
+        market: Any = self
+        views: Any = None
+        self.jobs = Jobs(market, views, lambda: self.done.append("answer"), pause=lambda _: self.done.append("pause"))
+
+    def _decide(self, _limit: int) -> Decided:
+        batch = self.batches.pop(0)
+        if isinstance(batch, Exception):
+            raise batch
+        self.done.append(f"decide {batch}")
+        return Decided(reserved=batch)
+
+    def _number(self, _limit: int) -> int:
+        self.done.append("number")
+        return 0
+
+
+def test_deciding_breathes_after_a_batch_that_was_not_full_and_ends_after_an_empty_one() -> None:
+    work = Work(BATCH, 7, 0)
+    work.jobs.decide_orders()
+    assert work.done == ["answer", f"decide {BATCH}", "decide 7", "pause", "decide 0", "number"]
+
+
+def test_who_finds_nothing_to_decide_leaves_the_events_to_others() -> None:
+    work = Work(0)
+    work.jobs.decide_orders()
+    assert work.done == ["answer", "decide 0"]
+
+
+def test_what_was_decided_before_the_database_went_away_is_numbered() -> None:
+    work = Work(3, Unavailable("gone"))
+    work.jobs.decide_orders()
+    assert work.done == ["answer", "decide 3", "pause", "number"]
