@@ -375,7 +375,9 @@ class DeliveryRepository(Protocol):
     def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
         """Lock PENDING deliveries whose `try_at` has come, the longest due first, skipping those that others hold.
 
-        At most `per_endpoint` for each active endpoint, one for an endpoint that fails, none while it is paused.
+        At most `per_endpoint` for each active endpoint, one for an endpoint that fails, none while it is paused or
+        while its owner may not hear (`subscribed`). If that is too many, the first of each endpoint goes before the
+        second of any.
         """
         ...
 

@@ -25,7 +25,13 @@ def tail(
     ctx: typer.Context,
     after: Annotated[
         int | None,
-        typer.Option("--after", min=0, help=f"Begin behind this number; else with the newest {NEWEST}.", metavar="SEQ"),
+        typer.Option(
+            "--after",
+            min=0,
+            max=2**63 - 1,
+            help=f"Begin behind this number; else with the newest {NEWEST}.",
+            metavar="SEQ",
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.", show_default=False)

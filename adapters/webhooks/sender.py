@@ -67,9 +67,9 @@ class HttpWebhookSender:
             try:
                 async with asyncio.timeout(self._timeout):
                     response, body = await self._post(message, trusted)
+                retry_after = _retry_after(response.headers, datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
                 return WebhookAnswer(_since(begun), error=_reason(error, self._timeout))
-            retry_after = _retry_after(response.headers, datetime.now(UTC))
             return WebhookAnswer(_since(begun), status=response.status, body=body, retry_after=retry_after)
 
     async def _post(self, message: OutgoingWebhook, trusted: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
@@ -114,6 +114,6 @@ def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> timed
         return timedelta(seconds=min(int(given[:9]), 10**8))
     try:
         moment = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now

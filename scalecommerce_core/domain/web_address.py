@@ -105,7 +105,8 @@ def target_of(url: str, *, allow_loopback: bool = False) -> Target:
 def check_address(address: Address, *, loopback: bool = False) -> None:
     """Raise `UnsafeAddress` unless the address is public, or, for a `loopback` target, this machine."""
     if not (address.is_loopback if loopback else is_public(address)):
-        raise UnsafeAddress(f"The address {address} is not {'loopback' if loopback else 'public'}.")
+        # Which one is told to nobody: a stranger's log of deliveries must not show what our resolver knows.
+        raise UnsafeAddress(f"The host's address is not {'loopback' if loopback else 'public'}.")
 
 
 def is_public(address: Address) -> bool:
@@ -133,9 +134,13 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 def _literal(host: str) -> Address | None:
     """The address if the host is one, in the one usual form; other spellings of numbers are refused."""
     try:
-        return ip_address(host)
+        address = ip_address(host)
     except ValueError:
         pass
+    else:
+        if isinstance(address, IPv6Address) and address.scope_id is not None:
+            raise UnsafeAddress("No zone (%…) is allowed in an address: it is a network interface of one machine.")
+        return address
     last = host.rstrip(".").rpartition(".")[2]
     if ":" in host or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last, re.IGNORECASE):
         raise UnsafeAddress(f"{host} is no address in its usual form.")

@@ -243,7 +243,9 @@ class MemoryTransaction:
         self.idempotency = _Keys(tables)
         self.events = _Events(tables)
         self.webhooks = MemoryEndpoints(tables.endpoints, tables.deliveries, tables.accounts, numbers)
-        self.deliveries = MemoryDeliveries(tables.deliveries, tables.attempts, tables.endpoints, numbers)
+        self.deliveries = MemoryDeliveries(
+            tables.deliveries, tables.attempts, tables.endpoints, tables.accounts, numbers
+        )
 
 
 class _Accounts:

@@ -85,8 +85,10 @@ class MemoryDeliveries:
         deliveries: Table[DeliveryId, WebhookDelivery],
         attempts: Log[WebhookAttempt],
         endpoints: Table[EndpointId, WebhookEndpoint],
+        accounts: Table[AccountId, Account],
         numbers: Numbers,
     ) -> None:
+        self._accounts = accounts
         self._deliveries = deliveries
         self._attempts = attempts
         self._endpoints = endpoints
@@ -114,18 +116,23 @@ class MemoryDeliveries:
             key=_urgency,
         )
         taken: dict[EndpointId, int] = {}
-        claimed = []
+        claimed: list[tuple[int, WebhookDelivery]] = []
         for delivery in due:
             endpoint = self._endpoints.get(delivery.endpoint_id)
             if endpoint is None or not endpoint.is_active:
                 continue
             if endpoint.paused_until is not None and endpoint.paused_until > now:
                 continue
+            owner = self._accounts.get(endpoint.owner_id)
+            if owner is None or not owner.is_active or (endpoint.all_events and not owner.is_staff):
+                continue
             count = taken.get(endpoint.id, 0)
             if count < (1 if endpoint.failures else per_endpoint):
                 taken[endpoint.id] = count + 1
-                claimed.append(copied_delivery(delivery))
-        return claimed[:limit]
+                claimed.append((count, copied_delivery(delivery)))
+        # The sort is stable: within a turn they stay in the order in which they became due.
+        fairest = sorted(claimed, key=lambda each: each[0])[:limit]
+        return sorted((delivery for _, delivery in fairest), key=_urgency)
 
     def settled(
         self,

@@ -127,7 +127,15 @@ def test_who_does_not_listen_and_who_speaks_no_http(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     ("given", "wait"),
-    [("120", timedelta(seconds=120)), ("soon", None), ("-5", None), ("", None), ("9" * 400, timedelta(seconds=10**8))],
+    [
+        ("120", timedelta(seconds=120)),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        ("9" * 400, timedelta(seconds=10**8)),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Mon, 01 Jan 2024 " + "9" * 23 + ":00:00 GMT", None),
+    ],
 )
 def test_retry_after_in_seconds(receiver: Receiver, given: str, wait: timedelta | None) -> None:
     receiver.act = answering(503, Retry_After=given)
@@ -191,17 +199,16 @@ def test_a_name_that_turns_to_a_private_address_is_refused() -> None:
     first, *others = sent_by_name(names, wire, *["https://receiver.example.com/"] * 4)
     assert first.status == 200
     assert [answer.error for answer in others] == [
-        "refused: The address 127.0.0.1 is not public.",
-        "refused: The address 169.254.169.254 is not public.",
-        f"refused: The address {ip_address('::ffff:10.0.0.1')} is not public.",
-    ]
+        # And nothing about which it was: what our resolver knows of private names is nobody's business.
+        "refused: The host's address is not public.",
+    ] * 3
     assert wire.connected == [("93.184.216.34", 443)]
 
 
 def test_every_address_of_a_name_must_be_public() -> None:
     wire = Wire()
     (answer,) = sent_by_name(Names(["93.184.216.34", "10.0.0.1"]), wire, "https://receiver.example.com/")
-    assert "10.0.0.1" in (answer.error or "")
+    assert answer.error == "refused: The host's address is not public."
     assert wire.connected == []
 
 
@@ -216,7 +223,7 @@ def test_localhost_that_leads_elsewhere_is_refused() -> None:
     wire = Wire()
     sender = HttpWebhookSender(allow_loopback=True, resolve=Names(["93.184.216.34"]), network=wire)
     (answer,) = sender.send([message("http://localhost:8080/")])
-    assert answer.error == "refused: The address 93.184.216.34 is not loopback."
+    assert answer.error == "refused: The host's address is not loopback."
     assert wire.connected == []
 
 

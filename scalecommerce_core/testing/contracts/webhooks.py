@@ -140,6 +140,22 @@ class WebhooksContract:
         one = delivery(store, quiet)
         assert due(store, per_endpoint=2) == [*many[:2], one]
 
+    def test_endpoints_take_turns_when_not_all_fits_into_a_batch(self, store: Store) -> None:
+        busy, busy_too, quiet = endpoint(store), endpoint(store), endpoint(store)
+        many = [delivery(store, busy, NOW - DAY) for _ in range(3)]
+        more = [delivery(store, busy_too, NOW - DAY) for _ in range(3)]
+        one = delivery(store, quiet)
+        assert due(store, limit=3) == [many[0], more[0], one]
+        assert due(store, limit=4) == [*many[:2], more[0], one]
+
+    def test_who_may_not_hear_any_more_is_sent_nothing_that_waits_either(self, store: Store) -> None:
+        stage = Stage(store)
+        former, off, staff = stage.account(), stage.account(is_active=False), stage.account(is_staff=True)
+        delivery(store, endpoint(store, former, all_events=True))
+        delivery(store, endpoint(store, off))
+        sent = delivery(store, endpoint(store, staff, all_events=True))
+        assert due(store) == [sent]
+
     def test_a_failing_endpoint_gets_one_and_a_paused_or_disabled_one_none(self, store: Store) -> None:
         failing = endpoint(store, failures=1, failing_since=NOW - DAY, paused_until=NOW)
         paused = endpoint(store, failures=1, failing_since=NOW - DAY, paused_until=NOW + SECOND)

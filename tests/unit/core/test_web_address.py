@@ -38,6 +38,8 @@ def test_the_host_header_names_the_port_only_where_it_must() -> None:
         "https://",
         "https:///hooks",
         "ftp://example.com/",
+        "https://[2606:4700::1111%25eth0]/",
+        "https://[2606:4700::1111%lo]/",
         "file:///etc/passwd",
         "http://example.com/",
         "https://user@example.com/",
