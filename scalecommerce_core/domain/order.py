@@ -303,6 +303,12 @@ class Order:
         self.decide_after = try_after
         self.updated_at = now
 
+    def expiry_failed(self, now: datetime, try_after: datetime) -> None:
+        """An expiry raised: the reservation is held until `try_after`, unless something else has ended it."""
+        if self.status is OrderStatus.PENDING:
+            self.expires_at = try_after
+            self.updated_at = now
+
     def _give_up(self, action: Action, stock: Mapping[ProductId, Stock], now: datetime) -> None:
         reserved = self.status is OrderStatus.PENDING
         self._become(action, now)

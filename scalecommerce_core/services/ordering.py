@@ -36,6 +36,8 @@ from scalecommerce_core.services.outcomes import Replayed, retried
 
 logger = logging.getLogger(__name__)
 RECORDED_AT_ONCE = 200
+EXPIRY_PAUSE = timedelta(minutes=5)
+"""Time to repair the books of a product, before reservations that they do not cover are looked at again."""
 
 
 @frozen
@@ -281,20 +283,43 @@ class Ordering:
 
     @retried(TransactionAborted, ConnectionLost)
     def expire(self, limit: int = 500) -> int:
-        """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many."""
+        """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many.
+
+        One whose stock cannot be given back keeps it for `EXPIRY_PAUSE` more, and blocks no other.
+        """
         now = self._clock.now()
+        claimed: Sequence[Order] = ()
+        try:
+            with self._store.begin() as tx:
+                claimed = tx.orders.claim_expired(limit, now)
+                # Looked at again under the locks: an attempt may have been opened while the orders were being claimed.
+                being_paid = tx.payments.open_of([order.id for order in claimed])
+                orders = [order for order in claimed if order.id not in being_paid]
+                if orders:
+                    stock = tx.stock.lock(_products_of(orders))
+                    for order in orders:
+                        order.expire(stock, now)
+                    tx.orders.save(orders)
+                    tx.stock.save(list(stock.values()))
+                return len(orders)
+        except Unavailable:
+            raise
+        except Exception:
+            # As in `decide`: the oldest come first, so a bad one would be met again and again.
+            if len(claimed) > 1:
+                half = len(claimed) // 2
+                return self.expire(half) + self.expire(len(claimed) - half)
+            if not claimed:
+                raise
+            logger.exception("order %s could not expire", claimed[0].id)
+            self._keep_longer(claimed[0].id, now)
+            return 0
+
+    def _keep_longer(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
-            claimed = tx.orders.claim_expired(limit, now)
-            # Looked at again under the locks: an attempt may have been opened while the orders were being claimed.
-            being_paid = tx.payments.open_of([order.id for order in claimed])
-            orders = [order for order in claimed if order.id not in being_paid]
-            if orders:
-                stock = tx.stock.lock(_products_of(orders))
-                for order in orders:
-                    order.expire(stock, now)
-                tx.orders.save(orders)
-                tx.stock.save(list(stock.values()))
-            return len(orders)
+            for order in tx.orders.lock([order_id]).values():
+                order.expiry_failed(now, now + EXPIRY_PAUSE)
+                tx.orders.save([order])
 
     @retried(TransactionAborted, ConnectionLost)
     def forget_keys(self, limit: int = 500) -> int:

@@ -17,7 +17,7 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, RefundLine
-from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import (
     CancelOrder,
@@ -121,6 +121,28 @@ def test_expiry_goes_in_steps_of_its_limit(shop: Shop, buyer: Account, tea: Prod
     shop.clock.advance(minutes=15)
     assert [shop.ordering.expire(limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert shop.queries.discrepancies() == []
+
+
+def test_a_reservation_that_cannot_be_given_back_blocks_no_other(
+    shop: Shop, seller: Account, buyer: Account, tea: ProductId
+) -> None:
+    cup = shop.list(seller, "3.00", 10)
+    bad = shop.reserve(buyer, line(tea, 1), line(cup, 1))
+    good = [shop.reserve(buyer, line(tea, 1)) for _ in range(4)]
+    lost = shop.stock(cup)
+    shop.tables.stock.put(cup, Stock(cup, lost.on_hand, 0))
+    shop.tables.stock.commit()
+    shop.clock.advance(minutes=16)
+    assert sum(shop.ordering.expire(3) for _ in range(5)) == 4
+    assert {shop.order(order.id).status for order in good} == {OrderStatus.CANCELLED}
+    assert shop.order(bad.id).status is OrderStatus.PENDING
+    assert shop.stock(tea).reserved == 1
+    # Once its books are right, it expires as well.
+    shop.tables.stock.put(cup, Stock(cup, lost.on_hand, 1))
+    shop.tables.stock.commit()
+    shop.clock.advance(minutes=6)
+    assert shop.ordering.expire() == 1
+    assert (shop.stock(tea).reserved, shop.stock(cup).reserved) == (0, 0)
 
 
 def test_an_expired_order_cannot_be_paid(shop: Shop, buyer: Account, tea: ProductId) -> None:
