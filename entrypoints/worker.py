@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from celery.signals import worker_ready
@@ -63,15 +64,20 @@ def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watch
         stalls.ping()
         return Seen(backlog(database), total_count[DECIDE])
 
-    def end() -> None:
-        for process in worker.pool.info["processes"]:
-            os.kill(process, signal.SIGKILL)
-        os._exit(STALLED)
-
     return Watchdog(
         Stall(settings.stall_seconds, session),
         look=look,
         memory=stalls,
         nudge=lambda: ask_for_decisions(messages),
-        end=end,
+        end=lambda: end_at_once(worker),
     )
+
+
+def end_at_once(worker: Any) -> None:
+    """With its children, whatever state they are in: one may have ended a moment ago, or a broken pool knows none."""
+    try:
+        for process in worker.pool.info["processes"]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    finally:
+        os._exit(STALLED)

@@ -43,7 +43,12 @@ OWNERS: Final = frozenset(
 _RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 _GIVE_UP: Final = (
     errors.QueryCanceled,
+    # Of one class by their codes, and by nothing else: a full lock table, a full disk, no connection left.
     errors.InsufficientResources,
+    errors.OutOfMemory,
+    errors.DiskFull,
+    errors.TooManyConnections,
+    errors.ConfigurationLimitExceeded,
     errors.CannotConnectNow,
     # A primary that became a standby.
     errors.ReadOnlySqlTransaction,

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 500
 EVENTS: Final = 2_000
 """They are small, and numbering them is one statement."""
+KEYS: Final = 2_000
+"""They are small as well, and as many as the orders of a day."""
 BREATH: Final = 0.02
 """Seconds from one batch of decisions to the next, unless that is full already: orders that come in meanwhile share
 its statements and its commit, which cost more than a few orders do."""
@@ -76,7 +78,7 @@ class Jobs:
             self.market.catalog.record_views(counts)
 
     def forget_idempotency_keys(self) -> None:
-        _repeat(lambda: self.market.ordering.forget_keys(BATCH))
+        _repeat(lambda: self.market.ordering.forget_keys(KEYS))
 
     def number_events(self) -> None:
         # A batch that is not full was the last: another would find the few that came in meanwhile, again and again.

@@ -20,6 +20,7 @@ class Task:
 
 DECIDE: Final = "scalecommerce.decide_orders"
 
+# A job deletes `BATCHES` batches at most, so what is forgotten must come up often enough to outrun what is written.
 TASKS: Final = (
     # The sweep behind the wake-ups: it finds what a lost message left.
     Task(DECIDE, Jobs.decide_orders, timedelta(seconds=1)),
@@ -27,11 +28,11 @@ TASKS: Final = (
     Task("scalecommerce.reconcile_payments", Jobs.reconcile_payments, timedelta(seconds=5)),
     Task("scalecommerce.send_refunds", Jobs.send_refunds, timedelta(seconds=5)),
     Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
-    Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(hours=1)),
+    Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(minutes=1)),
     Task("scalecommerce.number_events", Jobs.number_events, timedelta(seconds=1)),
     Task("scalecommerce.deliver_webhooks", Jobs.deliver_webhooks, timedelta(seconds=1)),
-    Task("scalecommerce.forget_webhooks", Jobs.forget_webhooks, timedelta(minutes=10)),
-    Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=10)),
+    Task("scalecommerce.forget_webhooks", Jobs.forget_webhooks, timedelta(minutes=1)),
+    Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=1)),
 )
 
 PATIENCE: Final = timedelta(seconds=60)

@@ -24,7 +24,7 @@ from entrypoints.data_directory import DataDirectory
 from entrypoints.failures import CannotRun
 from entrypoints.readiness import api_answers
 from entrypoints.stopping import Stopped, stop_signals
-from entrypoints.torture.books import Books, checked_lists
+from entrypoints.torture.books import Books, checked_lists, something_happened
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
 from entrypoints.torture.heard import Heard
 from entrypoints.torture.messages import Messages
@@ -246,6 +246,7 @@ class _Run:
             books = Books(connection, self._heard, site.settings.price_promise_seconds)
             return [
                 *books.checked(),
+                something_happened(self._heard, interrupted=self._interrupted),
                 Checked(
                     "everything ran again and settled",
                     len(site.children),

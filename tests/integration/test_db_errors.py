@@ -98,6 +98,13 @@ def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("code", ["53000", "53100", "53200", "53300", "53400"])
+def test_a_server_that_lacks_something_is_unavailable_and_has_written_nothing(engine: Engine, code: str) -> None:
+    with pytest.raises(Unavailable) as raised, translated(), engine.begin() as connection:
+        connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
+    assert type(raised.value) is Unavailable, "a connection that broke may have committed; this one has not"
+
+
 def test_a_pool_that_is_used_up_is_unavailable(database: str) -> None:
     engine = database_engine(database, pool_size=1, max_overflow=0, pool_timeout=timedelta(milliseconds=50))
     store = PostgresStore(engine)

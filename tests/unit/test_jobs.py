@@ -1,9 +1,13 @@
 """How a job goes on: until there is nothing to do, with a breath where that gathers more."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from adapters.tasks.jobs import BATCH, Jobs
+from adapters.tasks.schedule import TASKS
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import Decided
 
@@ -48,3 +52,27 @@ def test_what_was_decided_before_the_database_went_away_is_numbered() -> None:
     work = Work(3, Unavailable("gone"))
     work.jobs.decide_orders()
     assert work.done == ["answer", "decide 3", "pause", "number"]
+
+
+ORDERS = 2_000
+"""Per second: more than one machine takes in."""
+
+
+@pytest.mark.parametrize(
+    ("job", "written"),
+    [(Jobs.forget_idempotency_keys, ORDERS), (Jobs.forget_events, 3 * ORDERS)],
+    ids=["a key of each order", "placed, reserved and paid"],
+)
+def test_what_is_forgotten_outruns_what_is_written(job: Callable[[Jobs], None], written: int) -> None:
+    forgotten = 0
+
+    def forget(limit: int) -> int:
+        nonlocal forgotten
+        forgotten += limit
+        return limit
+
+    market: Any = SimpleNamespace(ordering=SimpleNamespace(forget_keys=forget), relay=SimpleNamespace(forget=forget))
+    views: Any = None
+    job(Jobs(market, views, lambda: None))
+    (every,) = (task.every for task in TASKS if task.job is job)
+    assert forgotten / every.total_seconds() >= written

@@ -4,6 +4,7 @@ from typing import Any
 
 from attrs import evolve
 
+from entrypoints.torture.books import something_happened
 from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked, basket
 
 DOCUMENT: dict[str, Any] = {
@@ -64,3 +65,11 @@ def test_what_is_known_and_what_is_doubtful_are_kept_apart() -> None:
 
 def test_a_basket_sums_up_and_does_not_mind_the_order() -> None:
     assert basket([(9, 1), (3, 2), (9, 4)]) == ((3, 2), (9, 5))
+
+
+def test_a_test_in_which_nothing_happened_proves_nothing() -> None:
+    heard = Heard()
+    assert not something_happened(heard, interrupted=False).holds
+    assert something_happened(heard, interrupted=True).holds
+    heard.order(Acknowledged.of(DOCUMENT, "a"))
+    assert something_happened(heard, interrupted=False).holds
