@@ -5,6 +5,8 @@ from typing import Final
 from celery import Celery
 
 QUEUE: Final = "scalecommerce"
+MOST_WAITING: Final = 1_000
+"""Messages in the queue. They only say that there is work, so beyond that none more is sent."""
 
 
 def connected(redis_url: str) -> Celery:

@@ -40,7 +40,10 @@ PATIENCE: Final = timedelta(seconds=60)
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """`TASKS` as Celery wants them. What no worker took is dropped after a while, so that nothing piles up."""
+    """`TASKS` as Celery wants them. What no worker took in time is dropped by the first that comes.
+
+    How much may wait for it is bounded by `PatientScheduler`.
+    """
     return {
         task.name: {
             "task": task.name,

@@ -9,6 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from adapters.tasks.broker import MOST_WAITING, QUEUE
 from adapters.tasks.schedule import DECIDE, PATIENCE
 from scalecommerce_core.domain.errors import Unavailable
 
@@ -68,6 +69,8 @@ class CeleryWakeups:
             self._placed.clear()
             try:
                 if self._redis.set(WAKEUP_KEY, 1, nx=True, px=WAKEUP_MILLISECONDS):
+                    if int(self._redis.llen(QUEUE)) >= MOST_WAITING:
+                        continue
                     self._app.send_task(DECIDE, retry=False)
                     # Who was just woken up finds what comes in meanwhile, too.
                     time.sleep(PACE_SECONDS)

@@ -1,0 +1,66 @@
+"""The queue without a worker: it does not grow for ever."""
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from adapters.tasks.application import application
+from adapters.tasks.broker import MOST_WAITING, QUEUE
+from adapters.tasks.schedule import TASKS
+from adapters.tasks.scheduler import PatientScheduler
+from adapters.tasks.wakeups import CeleryWakeups
+from tests.integration.engine_process import eventually
+
+
+def _no_jobs() -> NoReturn:
+    raise AssertionError
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    with application(redis_url, _no_jobs) as app:
+        yield app
+
+
+def test_beat_stops_sending_when_nobody_takes_anything(
+    app: Celery, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = PatientScheduler(app=app)
+    entries = [entry for entry in scheduler.schedule.values() if entry.task in {task.name for task in TASKS}]
+    redis.lpush(QUEUE, *["{}"] * (MOST_WAITING - 2))
+    for entry in entries:
+        scheduler.apply_entry(entry)
+    assert redis.llen(QUEUE) == MOST_WAITING
+    assert len([record for record in caplog.records if "no worker takes them" in record.message]) == 1
+    redis.delete(QUEUE)
+    for entry in entries:
+        scheduler.apply_entry(entry)
+    assert redis.llen(QUEUE) == len(TASKS)
+
+
+def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis) -> None:
+    redis.lpush(QUEUE, *["{}"] * MOST_WAITING)
+    wakeups = CeleryWakeups(app, redis)
+    try:
+        wakeups.orders_placed()
+        eventually(lambda: redis.exists("scalecommerce:wakeup"), "a look at the queue")
+    finally:
+        wakeups.close()
+    assert redis.llen(QUEUE) == MOST_WAITING
+    redis.flushall()
+    wakeups = CeleryWakeups(app, redis)
+    try:
+        wakeups.orders_placed()
+        eventually(lambda: redis.llen(QUEUE) == 1, "the message")
+    finally:
+        wakeups.close()
