@@ -406,9 +406,16 @@ class AttemptView:
     answer: str
 
 
+SHOWN_ATTEMPTS: Final = 50
+"""Five whole schedules: who has a message sent again and again must not make a page of any size."""
+
+
 @frozen
 class DeliveryView:
-    """`seq` is the event's number in the feed, None for a ping; `log` holds all attempts, oldest first."""
+    """`seq` is the event's number in the feed, None for a ping.
+
+    `log` holds the last `SHOWN_ATTEMPTS` attempts, oldest first.
+    """
 
     id: DeliveryId
     endpoint: EndpointId

@@ -94,7 +94,9 @@ def _made(accounts: Accounts, address: str, *, from_stdin: bool) -> Account:
 
 def _promoted(accounts: Accounts, address: str) -> Account:
     if not interactive():
-        raise CommandFailed(f"{address} has an account already; without a script, it can be made staff.")
+        raise CommandFailed(
+            f"{address} has an account already. To make that staff, run this again at a terminal, where it asks."
+        )
     notes().print(f"{address} has an account already.")
     if not typer.confirm("Make it staff?", err=True):
         raise CommandFailed("Nothing was changed.")

@@ -1,5 +1,6 @@
 """How commands end: the exit codes, and the one place that turns errors into a sentence."""
 
+import json
 import os
 import sys
 from enum import IntEnum
@@ -46,13 +47,18 @@ class Interrupted(Exception):
 class Commands(TyperGroup):
     """The group of all commands: whatever they raise ends here."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        _name_no_type_of_flags(self)
+
     def invoke(self, ctx: Any) -> Any:
+        as_json = "--json" in ctx.args
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, typer.Abort):
-            _end(Failure("Interrupted.", ExitCode.INTERRUPTED))
+            _end(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
         except Interrupted as error:
-            _end(Failure(f"Interrupted. {error}", ExitCode.INTERRUPTED))
+            _end(Failure(f"Interrupted. {error}", ExitCode.INTERRUPTED), as_json=as_json)
         except BrokenPipeError:
             # Whoever read our output has seen enough, as `| head` does. Python would complain again at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,7 +67,16 @@ class Commands(TyperGroup):
             failure = _explained(error) or ctx.obj.explain(error)
             if failure is None:
                 raise
-            _end(failure)
+            _end(failure, as_json=as_json)
+
+
+def _name_no_type_of_flags(command: Any) -> None:
+    """Help would call each flag's value <bool>, though a flag takes none."""
+    for option in (*command.params, command.get_help_option(command.context_class(command))):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        _name_no_type_of_flags(each)
 
 
 def _explained(error: Exception) -> Failure | None:
@@ -80,7 +95,11 @@ def _explained(error: Exception) -> Failure | None:
             return None
 
 
-def _end(failure: Failure) -> None:
+def _end(failure: Failure, *, as_json: bool) -> None:
+    """For scripts (`--json`) an object on standard error, where it spoils no result that was begun."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": failure.sentence, "code": failure.code}, ensure_ascii=False) + "\n")
+        raise typer.Exit(failure.code)
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in failure.sentence.splitlines():
         screen.print(line, style="red" if failure.code is not ExitCode.INTERRUPTED else "yellow", markup=False)

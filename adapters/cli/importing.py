@@ -101,6 +101,6 @@ def _print(imported: ImportedProducts) -> None:
             output().print(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")
     would = " would be" if imported.dry_run else ""
     output().print(
-        f"{imported.lines:,} lines: {imported.created:,} products{would} new, {imported.updated:,}{would} edited,"
-        f" {len(imported.errors):,} lines with errors."
+        f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,}."
+        f" Lines with errors: {len(imported.errors):,}."
     )

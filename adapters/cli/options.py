@@ -18,5 +18,6 @@ DataOption: TypeAlias = Annotated[
 ]
 
 JsonOption: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON, and show no progress.", show_default=False)
+    bool,
+    typer.Option("--json", help="Print the result as JSON, an error too, and show no progress.", show_default=False),
 ]

@@ -11,12 +11,14 @@
     is_active    true or false (also yes/no, 1/0)
     currency     of the line's amounts, such as USD; the market's own without it
 
-A blank field, or a column that the file does not have, leaves an edited product as it is. `export_products` writes
-these columns and more, so that what was exported can be edited and imported again.
+An export puts ' before text that a spreadsheet would take for a formula (=, +, -, @ at its beginning), and an import
+takes it away. A blank field, or a column that the file does not have, leaves an edited product as it is.
+`export_products` writes these columns and more, so that what was exported can be edited and imported again.
 """
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
@@ -115,7 +117,7 @@ def _rows(file: IO[str]) -> Iterator[tuple[int, dict[str, str] | None]]:
         _check_header(header)
         for row in reader:
             if row:
-                fields = dict(zip(header, row, strict=True)) if len(row) == len(header) else None
+                fields = dict(zip(header, map(_as_written, row), strict=True)) if len(row) == len(header) else None
                 yield reader.line_num, fields
     except UnicodeDecodeError as error:
         raise BadProductFile(f"Not UTF-8 text (near line {reader.line_num + 1}): {error.reason}.") from error
@@ -351,8 +353,20 @@ def _write(
     return done
 
 
+# What a spreadsheet takes for the beginning of a formula; our own ' before it, any number of times, is text.
+_FORMULA: Final = re.compile("'*[=+\\-@\t\r]")
+
+
 def _cell(value: object) -> object:
+    """A value as CSV: text that a stranger wrote must not be run by whoever opens the file in a spreadsheet."""
+    if isinstance(value, str) and _FORMULA.match(value):
+        return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _as_written(text: str) -> str:
+    """Before `_cell` made text of it."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _product(product: ProductView) -> dict[str, Any]:

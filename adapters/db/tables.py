@@ -499,6 +499,8 @@ webhook_deliveries: Final = Table(
     _among("status", DeliveryStatus),
     CheckConstraint("(status = 'PENDING') = (try_at IS NOT NULL)", name="pending_is_due"),
     Index("webhook_deliveries_endpoint_id_id_idx", "endpoint_id", "id"),
+    # A list of the few that failed must not pass over the many that did not.
+    Index("webhook_deliveries_endpoint_id_status_id_idx", "endpoint_id", "status", "id"),
     Index("webhook_deliveries_due_idx", "endpoint_id", "try_at", postgresql_where=text("status = 'PENDING'")),
     # An event goes to an endpoint once, whatever the fan-out does.
     Index("webhook_deliveries_once_idx", "endpoint_id", "seq", unique=True),

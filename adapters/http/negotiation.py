@@ -18,10 +18,12 @@ def check_accepts_json(headers: Headers) -> None:
 @lru_cache(maxsize=256)
 def accepts_json(accept: str) -> bool:
     """By the most specific range that matches (RFC 9110, section 12.5.1)."""
-    if not accept.strip():
+    # Empty elements of a list say nothing (RFC 9110, section 5.6.1.2), and a list of nothing else asks for nothing.
+    ranges = [media_range for media_range in accept.split(",") if media_range.strip()]
+    if not ranges:
         return True
     weights: dict[str, float] = {}
-    for media_range in accept.split(","):
+    for media_range in ranges:
         name, *parameters = (part.strip().lower() for part in media_range.split(";"))
         weights[name] = max(weights.get(name, 0.0), _weight(parameters))
     for name in ("application/json", "application/*", "*/*"):

@@ -11,7 +11,7 @@ from attrs import evolve
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.queries import AttemptView, DeliveryView, EndpointView
+from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView
 
 if TYPE_CHECKING:
     # Its store is made of what stands here.
@@ -203,6 +203,6 @@ def shown_delivery(delivery: WebhookDelivery, attempts: Log[WebhookAttempt]) -> 
         try_at=delivery.try_at,
         log=tuple(
             AttemptView(line.at, line.took // timedelta(milliseconds=1), line.status, line.error, line.answer)
-            for line in lines
+            for line in lines[-SHOWN_ATTEMPTS:]
         ),
     )

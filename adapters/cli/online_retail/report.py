@@ -169,7 +169,9 @@ def rendered(report: Report) -> RenderableType:
     lines.add_row("all lines", f"{report.lines_accounted_for:,}", _amount(report.revenue - returns.refunded))
 
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("orders", f"{report.orders:,} of {report.customers:,} customers in {report.countries} countries")
+    facts.add_row(
+        "orders", f"{report.orders:,}, placed by {report.customers:,} customers in {report.countries} countries"
+    )
     facts.add_row("guests", f"{report.guest_lines:,} lines without a customer share one account")
     facts.add_row(
         "products", f"{report.products:,} ({report.codes_never_sold:,} other stock codes were never sold at a price)"

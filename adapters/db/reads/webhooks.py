@@ -13,7 +13,7 @@ from adapters.db.reads.reader import Reader
 from adapters.db.tables import webhook_attempts, webhook_deliveries, webhook_endpoints
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
-from scalecommerce_core.queries import AttemptView, DeliveryView, EndpointView, Page, PageRequest
+from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, Page, PageRequest
 
 # --- endpoints
 
@@ -42,23 +42,28 @@ _ONE: Final = _ENDPOINT.where(webhook_endpoints.c.id == bindparam("id", type_=Bi
 
 # --- deliveries
 
+_NEWEST: Final = (
+    select(webhook_attempts)
+    .where(webhook_attempts.c.delivery_id == webhook_deliveries.c.id)
+    .order_by(webhook_attempts.c.number.desc())
+    .limit(SHOWN_ATTEMPTS)
+    .correlate(webhook_deliveries)
+    .subquery()
+    .lateral("newest")
+)
 _LOG: Final = (
     select(
         func.jsonb_agg(
             aggregate_order_by(
                 func.jsonb_build_array(
-                    webhook_attempts.c.at,
-                    webhook_attempts.c.took,
-                    webhook_attempts.c.status,
-                    webhook_attempts.c.error,
-                    webhook_attempts.c.answer,
+                    _NEWEST.c.at, _NEWEST.c.took, _NEWEST.c.status, _NEWEST.c.error, _NEWEST.c.answer
                 ),
-                webhook_attempts.c.number,
+                _NEWEST.c.number,
             ),
             type_=JSONB,
         )
     )
-    .where(webhook_attempts.c.delivery_id == webhook_deliveries.c.id)
+    .correlate(webhook_deliveries)
     .scalar_subquery()
 )
 _DELIVERY: Final = (

@@ -188,9 +188,15 @@ _SETTLED: Final = (
 _FORGET: Final = text(
     """
     WITH old AS MATERIALIZED (
+        -- Each by its index: with OR, the planner walks the whole table to find that nothing is old.
         SELECT id FROM webhook_deliveries
-        WHERE created_at < :before
-           OR endpoint_id = ANY (ARRAY(SELECT id FROM webhook_endpoints WHERE deleted_at IS NOT NULL))
+        WHERE id = ANY (ARRAY(
+            (SELECT id FROM webhook_deliveries WHERE created_at < :before ORDER BY created_at LIMIT :limit)
+            UNION
+            (SELECT found.id FROM webhook_endpoints CROSS JOIN LATERAL (
+                SELECT id FROM webhook_deliveries WHERE endpoint_id = webhook_endpoints.id ORDER BY id LIMIT :limit
+            ) AS found WHERE deleted_at IS NOT NULL LIMIT :limit)
+        ))
         ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
     ), unlogged AS (
         DELETE FROM webhook_attempts WHERE delivery_id IN (SELECT id FROM old)

@@ -73,7 +73,7 @@ def test_an_account_that_exists_can_be_made_staff(
     one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
     assert scripted.code == 1
-    assert "has an account already" in scripted.err
+    assert "has an account already. To make that staff, run this again at a terminal" in scripted.err
     somebody()
     assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
     assert not account(runtime).is_staff

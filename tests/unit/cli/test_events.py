@@ -31,6 +31,13 @@ def test_nothing_has_happened(cli: Cli) -> None:
     assert (ended.code, ended.out) == (0, "")
 
 
+def test_a_place_that_cannot_be(cli: Cli) -> None:
+    assert cli("events", "tail", "--after", str(2**63)).code == 2
+    ahead = cli("events", "tail", "--after", str(2**63 - 1), "--json")
+    assert (ahead.code, ahead.out) == (1, "")
+    assert json.loads(ahead.err) == {"error": "after: The feed has 0 events so far.", "code": 1}
+
+
 def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
     happen(runtime, seller, 50)
     lines = cli("events", "tail").out.splitlines()

@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path) -> None:
     ended = cli("import", "products", str(file), "--seller", SELLER.upper())
     assert ended.code == 0
-    assert ended.out == "2 lines: 2 products new, 0 edited, 0 lines with errors.\n"
+    assert ended.out == "Lines read: 2. Products new: 2, edited: 0. Lines with errors: 0.\n"
     rows = list(csv.DictReader(cli("export", "products").out.splitlines()))
     assert [(row["sku"], row["name"], row["price"], row["stock"]) for row in rows] == [
         ("A", "Tea pot", "19.90", "3"),
@@ -46,9 +46,21 @@ def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path)
     assert json.loads(again.out)["updated"] == 2
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x"])
+def test_names_do_not_become_formulas_and_come_back_as_they_were(cli: Cli, tmp_path: Path, name: str) -> None:
+    listed, exported = tmp_path / "listed.csv", tmp_path / "exported.csv"
+    listed.write_text(f"sku,name,category,price\n-A,'{name},toys,1.00\n")
+    assert cli("import", "products", str(listed), "--seller", SELLER).code == 0
+    cli("export", "products", "--output", str(exported))
+    (row,) = csv.DictReader(exported.read_text().splitlines())
+    assert (row["sku"], row["name"]) == ("'-A", f"'{name}")
+    assert json.loads(cli("import", "products", str(exported), "--seller", SELLER, "--json").out)["updated"] == 1
+    assert json.loads(cli("export", "products", "--format", "jsonl").out)["name"] == name
+
+
 def test_a_dry_run_writes_nothing(cli: Cli, file: Path) -> None:
     ended = cli("import", "products", str(file), "--seller", SELLER, "--dry-run")
-    assert "2 products would be new" in ended.out
+    assert "Products would be new: 2, edited: 0." in ended.out
     assert cli("export", "products", "--format", "jsonl").out == ""
 
 
@@ -58,7 +70,7 @@ def test_lines_with_errors_are_listed(cli: Cli, file: Path) -> None:
     assert ended.code == 1
     assert "A new product needs price." in ended.out
     assert "[bold]" in ended.out
-    assert "2 products new, 0 edited, 2 lines with errors" in ended.out
+    assert "Products new: 2, edited: 0. Lines with errors: 2." in ended.out
 
 
 def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) -> None:

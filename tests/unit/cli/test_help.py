@@ -35,6 +35,7 @@ def test_all_commands_are_there() -> None:
 def test_help_says_what_the_command_and_each_option_does(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help")
     assert ended.code == 0
+    assert "<bool>" not in ended.out, "flags take no value"
     assert len(ALL[name].help.split()) > 10, "an explanation, not a title"
     for parameter in ALL[name].params:
         assert parameter.help, f"{parameter.name} is not explained"

@@ -110,7 +110,17 @@ def test_406(client: Client, accept: str) -> None:
 
 @pytest.mark.parametrize(
     "accept",
-    ["*/*", "application/*", "text/html, application/json;q=0.1", "text/html,*/*;q=0.8", "", "APPLICATION/JSON"],
+    [
+        "*/*",
+        "application/*",
+        "text/html, application/json;q=0.1",
+        "text/html,*/*;q=0.8",
+        "",
+        ",,,,",
+        " , ,",
+        ",application/json,",
+        "APPLICATION/JSON",
+    ],
 )
 def test_accepted(client: Client, accept: str) -> None:
     assert client.get("/things/", headers={"Accept": accept}).status_code == 200
