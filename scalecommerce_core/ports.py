@@ -122,14 +122,6 @@ class ProductRepository(Protocol):
         ...
 
 
-@frozen
-class StockSources:
-    """What the figures of a product's stock are made from: the sum of its ledger, and the lines of PENDING orders."""
-
-    moved: int
-    promised: int
-
-
 class StockRepository(Protocol):
     """`add` and `save` also append the movements that the stocks carry."""
 
@@ -141,8 +133,16 @@ class StockRepository(Protocol):
 
     def save(self, stocks: Collection[Stock]) -> None: ...
 
-    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
-        """Of stock that this transaction has locked: nobody else can change them meanwhile."""
+    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        """How many units more are on hand than the ledger accounts for (or fewer, negative), of stock that exists.
+
+        Read without locking any stock, however long the ledger is: every sale and every delivery changes both sides
+        alike, so the difference stands until somebody corrects it, and one transaction at a time may ask.
+        """
+        ...
+
+    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        """Units in the lines of PENDING orders, of stock that this transaction has locked; without those of none."""
         ...
 
 

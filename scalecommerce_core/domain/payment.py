@@ -60,7 +60,7 @@ class RefundRequest:
 
 @frozen
 class Charged:
-    """The money was taken; `reference` is what the gateway calls the charge."""
+    """The money was taken; `reference` is what the gateway calls the charge, in at most `MAX_TEXT` letters."""
 
     reference: str
 

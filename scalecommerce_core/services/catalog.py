@@ -282,16 +282,17 @@ class Catalog:
     def repair_stock(self, product_ids: Sequence[ProductId]) -> list[StockRepair | None]:
         """Make stock agree with its ledger and the open orders (see `Stock.reconcile`); None: it does, or is not there.
 
-        Figures and sources are read under the lock, so orders in flight do no harm, and repairing twice neither.
+        Orders in flight do no harm, and repairing twice neither. The ledger is read before anything is locked.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            stocks = tx.stock.lock(set(product_ids))
-            sources = tx.stock.sources(stocks.keys())
+            surplus = tx.stock.surplus(set(product_ids))
+            stocks = tx.stock.lock(surplus.keys())
+            promised = tx.stock.promised(stocks.keys())
             repaired: dict[ProductId, StockRepair] = {}
             for product_id, stock in stocks.items():
                 reserved = stock.reserved
-                stock.reconcile(sources[product_id].moved, sources[product_id].promised, now)
+                stock.reconcile(stock.on_hand - surplus[product_id], promised.get(product_id, 0), now)
                 correction = sum(movement.quantity for movement in stock.movements)
                 if correction or stock.reserved != reserved:
                     repaired[product_id] = StockRepair(product_id, correction, reserved, stock.reserved)

@@ -215,6 +215,9 @@ class Ordering:
 
         An order whose decision raises is put aside for a while, and parked after five failures; the others go on.
         """
+        return self._decide(limit)
+
+    def _decide(self, limit: int) -> Decided:
         now = self._clock.now()
         claimed: Sequence[Order] = ()
         try:
@@ -234,7 +237,7 @@ class Ordering:
             # Bad data in one order must not block the others: halve until it stands alone.
             if len(claimed) > 1:
                 half = len(claimed) // 2
-                return self.decide(half) + self.decide(len(claimed) - half)
+                return self._decide(half) + self._decide(len(claimed) - half)
             if not claimed:
                 raise
             logger.exception("order %s could not be decided", claimed[0].id)
@@ -287,6 +290,9 @@ class Ordering:
 
         One whose stock cannot be given back keeps it for `EXPIRY_PAUSE` more, and blocks no other.
         """
+        return self._expire(limit)
+
+    def _expire(self, limit: int) -> int:
         now = self._clock.now()
         claimed: Sequence[Order] = ()
         try:
@@ -308,7 +314,7 @@ class Ordering:
             # As in `decide`: the oldest come first, so a bad one would be met again and again.
             if len(claimed) > 1:
                 half = len(claimed) // 2
-                return self.expire(half) + self.expire(len(claimed) - half)
+                return self._expire(half) + self._expire(len(claimed) - half)
             if not claimed:
                 raise
             logger.exception("order %s could not expire", claimed[0].id)

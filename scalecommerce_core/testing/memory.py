@@ -35,7 +35,7 @@ from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentSta
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import Duplicate, NumberedEvent, StockSources, StoredOutcome, Transaction
+from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
 from scalecommerce_core.testing.memory_webhooks import MemoryDeliveries, MemoryEndpoints, copied_delivery
@@ -390,16 +390,20 @@ class _Stocks:
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         return self._tables.stock.some(sorted(ids))
 
-    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
-        moved, promised = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
+    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        surplus = {stock.product_id: stock.on_hand for stock in self._tables.stock.some(sorted(ids)).values()}
         for movement in self._tables.movements.all():
-            if movement.product_id in moved:
-                moved[movement.product_id] += movement.quantity
+            if movement.product_id in surplus:
+                surplus[movement.product_id] -= movement.quantity
+        return surplus
+
+    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        promised: dict[ProductId, int] = {}
         for order in self._tables.orders.all():
             for line in order.lines if order.status is OrderStatus.PENDING else ():
-                if line.product_id in promised:
-                    promised[line.product_id] += line.quantity
-        return {product_id: StockSources(moved[product_id], promised[product_id]) for product_id in ids}
+                if line.product_id in ids:
+                    promised[line.product_id] = promised.get(line.product_id, 0) + line.quantity
+        return promised
 
 
 class _Orders:

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from adapters.db.batches import Insert, Update, among, id_array
 from adapters.db.sql import Sql
 from adapters.db.tables import stock, stock_movements
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import StockSources
 
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
 _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "at", "order_id")
@@ -23,20 +22,31 @@ _LOCK: Final = (
 )
 
 
-# The ledger has no index by product, which would slow every sale: so it is read once for all.
-_SOURCES: Final = text(
+REPAIR: Final = 7_265_004
+"""Of pg_advisory_xact_lock: two repairs at once would both correct the same difference."""
+_TURN: Final = select(func.pg_advisory_xact_lock(REPAIR))
+# The ledger has no index by product, which would slow every sale, and reading all of it may take long.
+_UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
+# One statement, so that both sides are of one moment.
+_SURPLUS: Final = text(
     """
-    WITH given AS (SELECT unnest(CAST(:ids AS bigint[])) AS product_id), moved AS (
-        SELECT product_id, sum(quantity) AS units FROM stock_movements JOIN given USING (product_id)
-        GROUP BY product_id
-    ), promised AS (
-        SELECT product_id, sum(quantity) AS units
-        FROM given JOIN order_lines USING (product_id) JOIN orders ON orders.id = order_lines.order_id
-        WHERE orders.status = 'PENDING'
+    WITH moved AS (
+        SELECT product_id, sum(quantity) AS units FROM stock_movements
+        WHERE product_id = ANY (CAST(:ids AS bigint[]))
         GROUP BY product_id
     )
-    SELECT product_id, coalesce(moved.units, 0), coalesce(promised.units, 0)
-    FROM given LEFT JOIN moved USING (product_id) LEFT JOIN promised USING (product_id)
+    SELECT product_id, stock.on_hand - coalesce(moved.units, 0)
+    FROM stock LEFT JOIN moved USING (product_id)
+    WHERE product_id = ANY (CAST(:ids AS bigint[]))
+    """
+)
+_PROMISED: Final = text(
+    """
+    SELECT product_id, sum(quantity)
+    FROM unnest(CAST(:ids AS bigint[])) AS given(product_id)
+    JOIN order_lines USING (product_id) JOIN orders ON orders.id = order_lines.order_id
+    WHERE orders.status = 'PENDING'
+    GROUP BY product_id
     """
 )
 
@@ -64,9 +74,13 @@ class Stocks:
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
 
-    def sources(self, ids: Collection[ProductId]) -> Mapping[ProductId, StockSources]:
-        rows = self._sql.rows(_SOURCES, {"ids": id_array(ids)})
-        return {ProductId(id_): StockSources(int(moved), int(promised)) for id_, moved, promised in rows}
+    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        self._sql.rows(_TURN)
+        self._sql.run(_UNHURRIED)
+        return {ProductId(id_): int(units) for id_, units in self._sql.rows(_SURPLUS, {"ids": id_array(ids)})}
+
+    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        return {ProductId(id_): int(units) for id_, units in self._sql.rows(_PROMISED, {"ids": id_array(ids)})}
 
     def _append_movements(self, written: Collection[Stock]) -> None:
         rows = [(m.product_id, m.quantity, m.kind, m.at, m.order_id) for s in written for m in s.movements]

@@ -3,7 +3,7 @@
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
-from scalecommerce_core.ports import StockSources, Store
+from scalecommerce_core.ports import Store
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 
@@ -54,9 +54,7 @@ class StockContract:
         with store.begin() as tx:
             tx.stock.lock([product, untouched, empty])
             # One order is PENDING, one PAID; the refunded one came back.
-            assert tx.stock.sources([product, untouched, empty]) == {
-                product: StockSources(48, 2),
-                untouched: StockSources(8, 0),
-                empty: StockSources(0, 0),
-            }
-            assert tx.stock.sources([]) == {}
+            unknown = ProductId(999)
+            assert tx.stock.surplus([product, untouched, empty, unknown]) == {product: 0, untouched: -3, empty: 0}
+            assert tx.stock.promised([product, untouched, empty]) == {product: 2}
+            assert tx.stock.surplus([]) == tx.stock.promised([]) == {}
