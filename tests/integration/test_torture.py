@@ -225,9 +225,9 @@ def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> 
         TortureOptions(seed=1, kills=1, seconds=3, buyers=2, products=4, webhooks=False), lambda _told: None
     )
     assert not report.holds
-    assert [checked.invariant for checked in report.invariants if not checked.holds] == [
-        "stock on hand is what came minus what went"
-    ]
+    broken = {checked.invariant for checked in report.invariants if not checked.holds}
+    # A few seconds of a busy machine may go by without an order.
+    assert broken - {"there was something to check"} == {"stock on hand is what came minus what went"}
     assert report.kept is not None
     assert {path.name for path in report.kept.iterdir()} >= {"logs", "postgresql", "redis"}
     shutil.rmtree(report.kept)
