@@ -33,7 +33,7 @@ from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, 
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 
 
 class Duplicate(Conflict):

@@ -9,7 +9,7 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
 from scalecommerce_core.domain.money import decimal_text
-from scalecommerce_core.pricing.policy import Decision
+from scalecommerce_core.pricing.stock_cover import Decision
 from scalecommerce_core.services.pricing import RepricingRun
 
 SHOWN = 50

@@ -8,7 +8,7 @@ from scalecommerce_core.domain.errors import TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Clock, Store
-from scalecommerce_core.pricing.policy import Decision, PricingPolicy, Signals
+from scalecommerce_core.pricing.stock_cover import Decision, PricingPolicy, Signals
 from scalecommerce_core.services.outcomes import retried
 
 BATCH = 1_000

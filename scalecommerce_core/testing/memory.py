@@ -36,7 +36,7 @@ from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Pr
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
-from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
 from scalecommerce_core.testing.memory_webhooks import MemoryDeliveries, MemoryEndpoints, copied_delivery
 

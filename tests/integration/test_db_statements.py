@@ -21,7 +21,7 @@ from scalecommerce_core.domain.order import Order, OrderLine, OrderStatus
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
-from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.stock_cover import PricingPolicy
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

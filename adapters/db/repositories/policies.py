@@ -12,7 +12,7 @@ from adapters.db.tables import Moment, policy_ids, pricing_policies
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 
 _COLUMNS: Final = (
     "id", "seller_id", "name", "created_at", "category_id", "is_active", "target_cover_days", "window_days",

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.ports import Clock, Passwords, Store
-from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.stock_cover import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.services.garbage import uncollected
 from scalecommerce_core.services.progress import Progress, silent

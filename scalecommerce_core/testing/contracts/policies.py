@@ -6,7 +6,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Store
-from scalecommerce_core.pricing.policy import PricingPolicy, Signals
+from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 
 

@@ -8,7 +8,7 @@ from scalecommerce_core.domain.errors import Invalid, TransactionAborted
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.pricing.policy import PricingPolicy, Reason, Signals
+from scalecommerce_core.pricing.stock_cover import PricingPolicy, Reason, Signals
 from scalecommerce_core.services import pricing
 from scalecommerce_core.services.catalog import WithdrawProduct
 from scalecommerce_core.services.pricing import AdoptPolicy, Pricing

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
-from scalecommerce_core.pricing.policy import Decision, PricingPolicy, Reason, Signals
+from scalecommerce_core.pricing.stock_cover import Decision, PricingPolicy, Reason, Signals
 from tests.unit.core.shop import usd
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,0 +1,167 @@
+"""Decisions: what a policy wanted, what the guardrails made of it, and how a seller is told."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from attrs import field, frozen
+
+from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.guardrails import Guardrail, guarded, names
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State, motives
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.signals import Signals
+
+_WHY: Final = {
+    Motive.OTHER: "the policy asks for it",
+    Motive.HOLD: "nothing speaks for another price",
+    Motive.WAITING: "this price has not been seen by enough buyers yet",
+    Motive.PROFIT_ROSE: "profit per view rose with the last move",
+    Motive.PROFIT_FELL: "profit per view fell with the last move",
+    Motive.STOCK_SHORT: "the stock would be gone too soon",
+    Motive.STOCK_LONG: "the stock lasts longer than it has to",
+    Motive.DEMAND_ABOVE: "clearly more is sold than your threshold",
+    Motive.DEMAND_BELOW: "clearly less is sold than your threshold",
+    Motive.LEARNED: "past sales at other prices say that this one earns most",
+    Motive.TRYING: "trying a price is the only way to learn from it",
+}
+_HELD: Final = {
+    Guardrail.FEW_VIEWS: "too few people have seen the product",
+    Guardrail.SHORT_HISTORY: "the product is too new",
+    Guardrail.OUT_OF_STOCK: "nothing is in stock, and its sales say nothing about its price",
+    Guardrail.MANUAL_EDIT: "you have set this price yourself",
+    Guardrail.PROMOTION: "a promotion is on",
+    Guardrail.COOLDOWN: "the price has moved lately",
+    Guardrail.DEAD_BAND: "the move would be too small to matter",
+}
+_BOUNDED: Final = {
+    Guardrail.FLOOR: "the lowest price that your bounds and costs allow",
+    Guardrail.CEILING: "the highest price that your bounds and the usual price allow",
+    Guardrail.STEP: "the largest step",
+    Guardrail.DAY_LIMIT: "the largest move in a day",
+    Guardrail.MONTH_LIMIT: "the largest move in 30 days",
+    Guardrail.ENDING: "the price ending",
+}
+
+
+@frozen
+class Decision:
+    """For one product, amounts in minor units; `new` equals `old` when the price stays."""
+
+    product_id: ProductId
+    policy_id: PolicyId
+    policy_version: int
+    epoch: int
+    old: int
+    new: int
+    wanted: int | None
+    """What the policy wanted before the guardrails; None: nothing."""
+    motive: Motive
+    guardrails: tuple[str, ...]
+    """Names of those that acted, in the order in which they did."""
+
+    @property
+    def moves(self) -> bool:
+        return self.new != self.old
+
+    @property
+    def sentence(self) -> str:
+        """Why, for the seller."""
+        why, acted = _WHY[self.motive], {Guardrail[name.upper()] for name in self.guardrails}
+        if not self.moves:
+            held = next((said for rail, said in _HELD.items() if rail in acted), None)
+            held = held or next((f"it is at {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
+            return f"Kept at {decimal_text(self.old)}: {held}."
+        verb = "Raised" if self.new > self.old else "Lowered"
+        by = abs(self.new - self.old) / self.old
+        limits = " and ".join(said for rail, said in _BOUNDED.items() if rail in acted)
+        within = f"; {limits} decided how far" if limits else ""
+        return f"{verb} by {by:.1%} to {decimal_text(self.new)}: {why}{within}."
+
+
+@frozen(eq=False)
+class Decisions:
+    """Of one policy for one epoch; a row per product, in the order of the signals."""
+
+    policy_id: PolicyId
+    policy_version: int
+    epoch: int
+    product: Whole
+    old: Whole
+    new: Whole
+    wanted: Floats = field(repr=False)
+    """NaN: nothing."""
+    motive: Whole = field(repr=False)
+    guardrails: Whole = field(repr=False)
+    """Flags of `Guardrail`."""
+
+    def __len__(self) -> int:
+        return len(self.product)
+
+    @property
+    def moves(self) -> Flags:
+        return np.not_equal(self.new, self.old)
+
+    def __getitem__(self, row: int) -> Decision:
+        wanted = float(self.wanted[row])
+        return Decision(
+            product_id=ProductId(int(self.product[row])),
+            policy_id=self.policy_id,
+            policy_version=self.policy_version,
+            epoch=self.epoch,
+            old=int(self.old[row]),
+            new=int(self.new[row]),
+            wanted=round(wanted) if np.isfinite(wanted) else None,
+            motive=MOTIVES[int(self.motive[row])],
+            guardrails=names(int(self.guardrails[row])),
+        )
+
+
+def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, rules: Policy | None = None) -> Decisions:
+    """The prices that `policy` puts in force now, of `state` that has learned from `seen` already.
+
+    A pure function: equal arguments give equal decisions, bit for bit, and a product's decision does not depend on
+    the others in the batch. `rules` saves building the policy's rules for each batch.
+    """
+    proposal = (rules or policy.rules()).propose(state, seen, epoch)
+    wanted = np.asarray(proposal.prices, dtype=np.float64)
+    if wanted.shape != (len(seen),):
+        raise ValueError(f"The policy {policy.policy!r} proposed {wanted.shape} prices for {len(seen)} products.")
+    new, acted = guarded(wanted, seen, policy.guardrails, epoch_days=policy.epoch_days)
+    motive = motives(Motive.OTHER, len(seen)) if proposal.motive is None else proposal.motive
+    return Decisions(policy.id, policy.version, epoch, seen.product, seen.price, new, wanted, motive, acted)
+
+
+_LARGE: Final = 0.04
+
+
+@frozen
+class Breaker:
+    """The catalogue breaker's view of a run: a run that trips it is not written."""
+
+    prices: int
+    large_share: float
+    """Of the prices, that moved by more than 4 %."""
+    mean_move: float
+    tripped: bool
+
+    @property
+    def sentence(self) -> str:
+        large = f"{self.large_share:.0%} of {self.prices:,} prices would move by more than 4 %"
+        verdict = "stops before anything is written" if self.tripped else "goes on"
+        return f"{large}, all of them by {self.mean_move:+.1%} on average: the run {verdict}."
+
+
+def breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
+    """Whether all decisions of a run together are more than a catalogue should see at once."""
+    count = sum(len(part) for part in run)
+    if not count:
+        return Breaker(0, 0.0, 0.0, tripped=False)
+    moves = [part.new / part.old - 1.0 for part in run]
+    large = sum(int((np.abs(part.new - part.old) > _LARGE * part.old).sum()) for part in run) / count
+    mean = float(sum(move.sum() for move in moves)) / count
+    rails = policy.guardrails
+    tripped = large > rails.breaker_share or abs(mean) > rails.breaker_mean
+    return Breaker(count, large, mean, tripped)

@@ -1,0 +1,173 @@
+"""Guardrails: what no policy can do, whatever it has learned. Whole minor units, no float touches a price here.
+
+They act in the order of `Guardrail`, and each one that acts writes its name into the decision. Durations are given
+for an epoch of 7 days and shrink or grow with it, so that a demonstration with epochs of seconds is guarded too.
+"""
+
+from enum import IntFlag
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.endings import nearest_ending
+from scalecommerce_core.pricing.interface import parameter
+from scalecommerce_core.pricing.signals import Signals
+
+USUAL_EPOCH_DAYS: Final = 7.0
+_PARTS: Final = 10_000
+"""Shares are hundredths of a percent from here on."""
+
+
+class Guardrail(IntFlag):
+    """In the order in which they act."""
+
+    FEW_VIEWS = 1 << 0
+    SHORT_HISTORY = 1 << 1
+    OUT_OF_STOCK = 1 << 2
+    MANUAL_EDIT = 1 << 3
+    PROMOTION = 1 << 4
+    FLOOR = 1 << 5
+    CEILING = 1 << 6
+    STEP = 1 << 7
+    DAY_LIMIT = 1 << 8
+    MONTH_LIMIT = 1 << 9
+    COOLDOWN = 1 << 10
+    DEAD_BAND = 1 << 11
+    ENDING = 1 << 12
+
+
+ENDINGS: Final = ("none", "99", "90", "whole")
+
+
+@frozen
+class Guardrails:
+    """The settings. The defaults are meant to be left alone; a shop that knows better may differ per policy."""
+
+    least_views: int = parameter(30, at_least=0, at_most=10**9, says="Fewer views say too little to move a price.")
+    least_history_days: float = parameter(14, at_least=0, at_most=365, says="A product this young keeps its price.")
+    least_margin: float = parameter(0.0, at_least=0, at_most=0.9, says="Of the price after fees, above the cost.")
+    over_median: float = parameter(0.3, at_least=0, at_most=10, says="Above the median price of 90 days, at most.")
+    unknown_cost_range: float = parameter(0.2, at_least=0, at_most=0.9, says="Around the reference, without a cost.")
+    step: float = parameter(0.05, at_least=0, at_most=0.5, says="The largest move in an epoch.")
+    day_range: float = parameter(0.05, at_least=0, at_most=0.9, says="The largest move within a day.")
+    month_range: float = parameter(0.2, at_least=0, at_most=0.9, says="The largest move within 30 days.")
+    cooldown_days: float = parameter(7, at_least=0, at_most=365, says="A price that moved rests this long.")
+    dead_band: float = parameter(0.02, at_least=0, at_most=0.5, says="Smaller moves are not worth a buyer's surprise.")
+    ending: str = parameter("none", choices=ENDINGS, says="How prices end: .99, .90, a whole amount, or as they come.")
+    breaker_share: float = parameter(0.3, at_least=0, at_most=1, says="Of the prices that may move by more than 4 %.")
+    breaker_mean: float = parameter(0.02, at_least=0, at_most=1, says="The mean move of all prices that may be.")
+
+
+def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: float) -> tuple[Whole, Whole]:
+    """New prices for what a policy wants (minor units, NaN: leave it), and the `Guardrail` flags that acted."""
+    scale = epoch_days / USUAL_EPOCH_DAYS
+    old = seen.price
+    acted = _frozen(seen, rails, scale)
+    free = (acted == 0) & ~np.isnan(wanted)
+
+    target = np.where(free, np.clip(np.nan_to_num(wanted, nan=0.0), MIN_PRICE, MAX_PRICE), old)
+    new = np.rint(target).astype(np.int64)
+    floor, ceiling = bounds(seen, rails)
+    new = _raised(new, floor, free, acted, Guardrail.FLOOR)
+    new = _lowered(new, ceiling, free, acted, Guardrail.CEILING)
+
+    low, high = around(old, old, rails.step)
+    new = _within(new, low, high, free, acted, Guardrail.STEP)
+    for limit, lowest, highest, share in (
+        (Guardrail.DAY_LIMIT, seen.lowest_1d, seen.highest_1d, rails.day_range),
+        (Guardrail.MONTH_LIMIT, seen.lowest_30d, seen.highest_30d, rails.month_range),
+    ):
+        least, most = around(np.where(lowest < 0, old, lowest), np.where(highest < 0, old, highest), share)
+        # The price in force is always allowed, however it came to be.
+        low, high = np.maximum(low, np.minimum(least, old)), np.minimum(high, np.maximum(most, old))
+        new = _within(new, low, high, free, acted, limit)
+
+    rests = (new != old) & (seen.since_change < rails.cooldown_days * scale)
+    new = _kept(new, old, rests, acted, Guardrail.COOLDOWN)
+    least_move = -(-old * _parts(rails.dead_band) // _PARTS)
+    small = (new != old) & (np.abs(new - old) < least_move)
+    new = _kept(new, old, small, acted, Guardrail.DEAD_BAND)
+
+    if rails.ending != "none":
+        new = _with_ending(new, old, np.maximum(low, floor), np.minimum(high, ceiling), least_move, acted, rails)
+    return new, acted
+
+
+def bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
+    """Lowest and highest price, inclusive, rounded inwards; the floor beats the ceiling."""
+    known = seen.cost >= 0
+    # 10^10 · 10^8 still fits into 63 bits.
+    share = (_PARTS - seen.fee) * (_PARTS - _parts(rails.least_margin))
+    by_cost = -(-np.maximum(seen.cost, 0) * (_PARTS * _PARTS) // share)
+    least, most = around(seen.reference, seen.reference, rails.unknown_cost_range)
+    floor = np.maximum(np.maximum(seen.min_price, np.where(known, by_cost, least)), MIN_PRICE)
+    by_median = seen.median_90d * (_PARTS + _parts(rails.over_median)) // _PARTS
+    ceiling = np.where(seen.max_price < 0, MAX_PRICE, seen.max_price)
+    ceiling = np.minimum(ceiling, np.where(seen.median_90d < 0, MAX_PRICE, by_median))
+    ceiling = np.minimum(ceiling, np.where(known, MAX_PRICE, most))
+    floor = np.minimum(floor, MAX_PRICE)
+    return floor, np.maximum(ceiling, floor)
+
+
+def around(lowest: Whole, highest: Whole, share: float) -> tuple[Whole, Whole]:
+    """From `highest` less `share` to `lowest` plus `share`, rounded inwards: prices that moved at most by `share`."""
+    parts = _parts(share)
+    return -(-highest * (_PARTS - parts) // _PARTS), lowest * (_PARTS + parts) // _PARTS
+
+
+def names(acted: int) -> tuple[str, ...]:
+    """Of the guardrails in a decision's flags, in order."""
+    return tuple(rail.name.lower() for rail in Guardrail if acted & rail and rail.name is not None)
+
+
+def _parts(share: float) -> int:
+    return round(share * _PARTS)
+
+
+def _frozen(seen: Signals, rails: Guardrails, scale: float) -> Whole:
+    """Flags of what keeps a price from being looked at."""
+    acted = np.zeros(len(seen), dtype=np.int64)
+    for rail, holds in (
+        (Guardrail.FEW_VIEWS, seen.views_ever < rails.least_views),
+        (Guardrail.SHORT_HISTORY, seen.history_days < rails.least_history_days * scale),
+        (Guardrail.OUT_OF_STOCK, seen.stock <= 0),
+        (Guardrail.MANUAL_EDIT, seen.since_edit < USUAL_EPOCH_DAYS * scale),
+        (Guardrail.PROMOTION, seen.promoted),
+    ):
+        acted |= np.where(holds, rail.value, 0)
+    return acted
+
+
+def _raised(new: Whole, floor: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
+    acted |= np.where(free & (new < floor), rail.value, 0)
+    return np.where(free, np.maximum(new, floor), new)
+
+
+def _lowered(new: Whole, ceiling: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
+    acted |= np.where(free & (new > ceiling), rail.value, 0)
+    return np.where(free, np.minimum(new, ceiling), new)
+
+
+def _within(new: Whole, low: Whole, high: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
+    return _lowered(_raised(new, low, free, acted, rail), high, free, acted, rail)
+
+
+def _kept(new: Whole, old: Whole, holds: Flags, acted: Whole, rail: Guardrail) -> Whole:
+    acted |= np.where(holds, rail.value, 0)
+    return np.where(holds, old, new)
+
+
+def _with_ending(
+    new: Whole, old: Whole, low: Whole, high: Whole, least_move: Whole, acted: Whole, rails: Guardrails
+) -> Whole:
+    """The nearest price with the ending, where one lies within all bounds and the move stays a move in its direction."""
+    rises = new > old
+    low = np.where(rises, np.maximum(low, old + np.maximum(least_move, 1)), low)
+    high = np.where(rises, high, np.minimum(high, old - np.maximum(least_move, 1)))
+    ended, found = nearest_ending(new, low, high, rails.ending)
+    changes = found & (new != old) & (ended != new)
+    acted |= np.where(changes, Guardrail.ENDING.value, 0)
+    return np.where(changes, ended, new)

@@ -1,0 +1,127 @@
+"""The rule policy: climb the hill of profit per view step by step, and stretch a stock that has to last.
+
+Conversion drives the climb, demand drives stock cover. The level of demand says nothing about its slope: raising a
+price because it sells well loses money.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.pricing.arrays import Flags, Floats
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, parameter, register
+from scalecommerce_core.pricing.signals import Signals
+
+_UNSEEN = np.nan
+
+
+@register
+@frozen
+class HillClimb:
+    """Holds a price until it has sold enough, then steps on if profit per view rose, and back if it fell."""
+
+    name: ClassVar[str] = "hill_climb"
+    columns: ClassVar[Mapping[str, int]] = {
+        "at": 1, "views": 1, "units": 1, "weeks": 1, "direction": 1, "before": 1, "pace": 1, "free": 1, "cover": 1,
+    }  # fmt: skip
+    step: float = parameter(0.05, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
+    enough_units: float = parameter(25, at_least=1, at_most=10**6, says="Sales at a price that say what it earns.")
+    longest_weeks: float = parameter(8, at_least=1, at_most=104, says="A price is not held longer than this.")
+    elasticity: float = parameter(-2.4, at_least=-6, at_most=-1, says="Of the category, for stock cover.")
+    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which sales per day are averaged.")
+
+    def start(self, signals: Signals) -> State:
+        n = len(signals)
+        zero = np.zeros(n)
+        price = signals.price.astype(np.float64)
+        # Half of the products begin upwards, so that a catalogue does not move as one.
+        direction = np.where(signals.product % 2 == 0, 1.0, -1.0)
+        return State({
+            "at": price, "views": zero, "units": zero, "weeks": zero, "direction": direction,
+            "before": np.full(n, _UNSEEN), "pace": zero, "free": price, "cover": np.full(n, np.inf),
+        })  # fmt: skip
+
+    def update(self, state: State, signals: Signals) -> State:
+        was = state.products
+        price = signals.price.astype(np.float64)
+        moved = price != was["at"]
+        climbed = moved & (_Stock.of(state).rests)
+        # The margin is that of the price which has ended.
+        ended = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
+        share = signals.days / (signals.days + self.memory_days)
+        pace = was["pace"] + share * (signals.units / np.maximum(signals.days, 1e-9) - was["pace"])
+        pace = np.where(signals.days > 0, pace, was["pace"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cover = signals.stock / pace / signals.days_left
+        return State({
+            "at": price,
+            "views": np.where(moved, 0.0, was["views"]) + signals.views,
+            "units": np.where(moved, 0.0, was["units"]) + signals.units,
+            "weeks": np.where(moved, 0.0, was["weeks"]) + signals.days / 7.0,
+            "direction": np.where(climbed, np.sign(price - was["at"]), was["direction"]),
+            "before": np.where(climbed, ended, np.where(moved, _UNSEEN, was["before"])),
+            "pace": pace,
+            "free": np.where(climbed, price, np.minimum(was["free"], price)),
+            "cover": np.where(np.isfinite(cover), cover, np.inf),
+        })  # fmt: skip
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """Nothing: every product climbs alone."""
+        del signals
+        return state
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        del epoch
+        stock, price = _Stock.of(state), signals.price.astype(np.float64)
+        cover, free = state.products["cover"], state.products["free"]
+        finite = np.where(np.isfinite(cover) & (cover > 0), cover, 1.0)
+        stretch = np.clip(finite ** (1.0 / self.elasticity), 0.9, 1.1)
+        climb, motive = self._climbed(state, signals)
+        wanted = np.where(stock.rests, climb, price)
+        wanted = np.where(stock.eases, np.maximum(price * stretch, free), wanted)
+        wanted = np.where(stock.short, price * stretch, wanted)
+        motive = np.where(stock.rests, motive, MOTIVES.index(Motive.HOLD))
+        motive = np.where(stock.eases, MOTIVES.index(Motive.STOCK_LONG), motive)
+        motive = np.where(stock.short, MOTIVES.index(Motive.STOCK_SHORT), motive)
+        return Proposal(wanted, motive)
+
+    def _climbed(self, state: State, signals: Signals) -> tuple[Floats, Floats]:
+        was = state.products
+        enough = (was["units"] >= self.enough_units) | (was["weeks"] >= self.longest_weeks)
+        now = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
+        fell = now < was["before"]
+        # A guardrail that has stopped the last step would stop the next one too.
+        stuck = (was["units"] >= 2 * self.enough_units) & (was["weeks"] >= 2) | (was["weeks"] >= 2 * self.longest_weeks)
+        direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
+        wanted = np.where(enough, signals.price * (1.0 + self.step * direction), np.nan)
+        motive = np.where(fell, MOTIVES.index(Motive.PROFIT_FELL), MOTIVES.index(Motive.PROFIT_ROSE))
+        motive = np.where(np.isnan(was["before"]), MOTIVES.index(Motive.TRYING), motive)
+        return wanted, np.where(enough, motive, MOTIVES.index(Motive.WAITING))
+
+    def _margin(self, price: Floats, signals: Signals) -> Floats:
+        """Of a unit, after fees; without a known cost, the one at which the reference is the best price."""
+        kept = price * (10_000 - signals.fee) / 10_000.0
+        assumed = signals.reference * (1.0 + 1.0 / np.minimum(self.elasticity, -1.0))
+        return kept - np.where(signals.cost >= 0, signals.cost, assumed)
+
+
+class _Stock(NamedTuple):
+    """Which rule has a price: stock cover first, then the climb."""
+
+    short: Flags
+    eases: Flags
+    rests: Flags
+
+    @classmethod
+    def of(cls, state: State) -> "_Stock":
+        cover, at, free = (state.products[name] for name in ("cover", "at", "free"))
+        short = cover < 0.85
+        stretched = ~short & (at > free)
+        return cls(short, stretched & (cover > 1.15), ~short & ~stretched)
+
+
+def _profit_per_view(margin: Floats, views: Floats, units: Floats) -> Floats:
+    """Smoothed towards something small, so that a lucky first sale proves nothing."""
+    return margin * (units + 0.5) / (views + 20.0)

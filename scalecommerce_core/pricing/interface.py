@@ -1,0 +1,189 @@
+"""The one interface that every pricing policy has, and the register in which a policy is found by its name.
+
+A policy is a frozen attrs class whose fields are its parameters:
+
+    @register
+    @frozen
+    class Markup:
+        name: ClassVar = "markup"
+        columns: ClassVar = {}
+        markup: float = parameter(0.4, at_least=0, at_most=5, says="Share of the cost that is added to it.")
+
+        def start(self, signals): return State()
+        def update(self, state, signals): return state
+        def pool(self, state, signals): return state
+        def propose(self, state, signals, epoch): return Proposal(signals.cost * (1 + self.markup))
+
+Guardrails come after it: a policy proposes freely, and nothing that it proposes is dangerous.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from math import isfinite
+from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from attrs import Attribute, field, fields, frozen, has
+
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.signals import Signals
+
+
+class Motive(StrEnum):
+    """Why a policy wants a price; a seller reads its sentence."""
+
+    OTHER = "other"
+    HOLD = "hold"
+    WAITING = "waiting"
+    PROFIT_ROSE = "profit_rose"
+    PROFIT_FELL = "profit_fell"
+    STOCK_SHORT = "stock_short"
+    STOCK_LONG = "stock_long"
+    DEMAND_ABOVE = "demand_above"
+    DEMAND_BELOW = "demand_below"
+    LEARNED = "learned"
+    TRYING = "trying"
+
+
+MOTIVES: Final = tuple(Motive)
+"""A motive is stored as its place in this order: append, never insert."""
+
+
+@frozen(eq=False)
+class State:
+    """What a policy remembers: arrays with a row per product, and per group of products. Treat them as immutable."""
+
+    products: Mapping[str, Floats] = field(factory=dict)
+    groups: Mapping[str, Floats] = field(factory=dict)
+
+    def rows(self, chosen: slice | Whole | Flags) -> "State":
+        """Of some products; the groups stay as they are."""
+        return State({name: column[chosen] for name, column in self.products.items()}, self.groups)
+
+
+@frozen(eq=False)
+class Proposal:
+    """Prices in minor units, not yet rounded; NaN leaves the price as it is. `motive` numbers `MOTIVES`."""
+
+    prices: Floats
+    motive: Whole | None = None
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Methods are pure: equal arguments, equal answers; arguments are not changed. Arrays have a row per product."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, int]]
+    """What it remembers of a product: names, and how many floats each has. Stored with the product."""
+
+    def start(self, signals: Signals) -> State:
+        """The state of products that are seen for the first time."""
+        ...
+
+    def update(self, state: State, signals: Signals) -> State:
+        """Learn from an epoch that has ended: `signals.price` was in force."""
+        ...
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """Learn across products of a group; called every few epochs with all of them. Most return `state`."""
+        ...
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        """Prices for the epoch that begins; `epoch` numbers it, for policies that vary prices on purpose."""
+        ...
+
+
+def parameter(
+    default: Any, *, at_least: float | None = None, at_most: float | None = None, says: str, choices: Sequence[str] = ()
+) -> Any:
+    """A parameter of a policy: its default says its type (a whole number, a number, a word, yes or no, prices)."""
+    rule = {"at_least": at_least, "at_most": at_most, "says": says, "choices": tuple(choices)}
+    return field(default=default, metadata={"rule": rule}, kw_only=True)
+
+
+def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any:
+    """An instance of `cls` with these parameters; raise `Invalid` naming each wrong one, prefixed by `within`."""
+    known = {attribute.name: attribute for attribute in fields(cls) if "rule" in attribute.metadata}
+    errors = {f"{within}{name}": ["There is no such parameter."] for name in values.keys() - known.keys()}
+    clean = {}
+    for name in known.keys() & values.keys():
+        clean[name], said = _checked(known[name], values[name])
+        if said:
+            errors[f"{within}{name}"] = [said]
+    if errors:
+        raise Invalid(dict(sorted(errors.items())))
+    return cls(**clean)
+
+
+def parameters(instance: Any) -> dict[str, Any]:
+    """All parameters of a policy or of guardrails as JSON has them; `built` reads them back."""
+    return {
+        attribute.name: list(value) if isinstance(value, tuple) else value
+        for attribute in fields(type(instance))
+        if "rule" in attribute.metadata
+        for value in [getattr(instance, attribute.name)]
+    }
+
+
+def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
+    """The value in its proper type, and what is wrong with it."""
+    rule, default = attribute.metadata["rule"], attribute.default
+    if isinstance(default, bool):
+        return value, "" if isinstance(value, bool) else "This is true or false."
+    if isinstance(default, str):
+        return value, "" if value in rule["choices"] else f"This is one of {', '.join(rule['choices'])}."
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple):
+            return value, "A list of numbers is wanted."
+        said = [_number(item, rule, whole=True) for item in value]
+        return tuple(value), next(filter(None, said), "")
+    said_of_it = _number(value, rule, whole=isinstance(default, int))
+    return value if said_of_it or isinstance(default, int) else float(value), said_of_it
+
+
+def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return "A whole number is wanted." if whole else "A number is wanted."
+    low, high = rule["at_least"], rule["at_most"]
+    # An int beyond the range of floats is out of every range here.
+    if (not whole and not isfinite(value)) or (low is not None and value < low) or (high is not None and value > high):
+        return f"This lies between {low} and {high}."
+    return ""
+
+
+_REGISTER: Final[dict[str, type[Any]]] = {}
+_P = TypeVar("_P", bound=type[Any])
+
+
+def register(cls: _P) -> _P:
+    """Class decorator: make a policy known by its name. A name is taken once."""
+    if not has(cls):
+        raise TypeError(f"{cls.__name__} is no attrs class: put @register above @frozen.")
+    missing = [part for part in ("name", "columns", "start", "update", "pool", "propose") if not hasattr(cls, part)]
+    if missing:
+        raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}.")
+    name: str = cls.name
+    known = _REGISTER.setdefault(name, cls)
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"There is a policy {name!r} already: {known.__module__}.{known.__qualname__}.")
+    _REGISTER[name] = cls
+    return cls
+
+
+def registered() -> Mapping[str, type[Any]]:
+    return dict(sorted(_REGISTER.items()))
+
+
+def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
+    """The registered policy with these parameters; raise `Invalid` naming the fields `policy` or `parameters.…`."""
+    cls = _REGISTER.get(name)
+    if cls is None:
+        raise Invalid.field("policy", f"There is no such policy; these are known: {', '.join(sorted(_REGISTER))}.")
+    policy: Policy = built(cls, values, within="parameters.")
+    return policy
+
+
+def motives(motive: Motive, size: int) -> Whole:
+    return np.full(size, MOTIVES.index(motive), dtype=np.int64)

@@ -1,0 +1,219 @@
+"""The learning policies: a demand filter per product, shrunk towards its category, priced at its optimum.
+
+`learning` varies prices by Thompson sampling; `controlled_variance` without chance; `inventory` respects a stock that
+has to last.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
+from scalecommerce_core.pricing.signals import Signals
+
+_BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
+_USUAL_CONVERSION: Final = 0.02
+_SURE_AFTER: Final = 1_000.0
+"""Views after which a category's own conversion counts more than the usual one."""
+_FLATTEST: Final = -0.8
+"""Demand is never believed to be less elastic than this: the best price would run away."""
+_UP: Final = 1.0304545339535169
+_DOWN: Final = 0.9704455335485082
+"""e^0.03 and e^-0.03, written out: every machine multiplies alike."""
+
+
+@register
+@frozen
+class Learning(Drift):
+    """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
+
+    name: ClassVar[str] = "learning"
+    columns: ClassVar[Mapping[str, int]] = _BELIEF
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that varies prices.")
+    caution: float = parameter(
+        0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
+    )
+    vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
+    level_spread: float = parameter(
+        0.25, at_least=0.01, at_most=4, says="Variance of the log conversion between products of a category."
+    )
+
+    def start(self, signals: Signals) -> State:
+        groups = int(signals.group.max(initial=-1)) + 1
+        level = _log_conversion(signals, groups)
+        mean, variance = np.full(groups, ROOT_MEAN), np.full(groups, ROOT_VARIANCE)
+        return _newcomers(signals, {"level": level, "mean": mean, "variance": variance}, self.level_spread)
+
+    def join(self, state: State, signals: Signals) -> State:
+        """States of products that are seen for the first time in a catalogue that has learned."""
+        return _newcomers(signals, state.groups, self.level_spread)
+
+    def update(self, state: State, signals: Signals) -> State:
+        x = signals.price / signals.reference - 1.0
+        belief = learned(
+            _belief(state), self, x=x, views=signals.views, units=signals.units, weeks=signals.days / 7.0
+        )
+        return State({**state.products, **belief._asdict()}, state.groups)
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """The categories' elasticities anew, and each product's prior swapped for its category's."""
+        belief, groups = _belief(state), state.groups
+        mean, variance = groups["mean"], groups["variance"]
+        found = evidence(signals.group, belief.b, belief.c11, mean, variance)
+        root = np.full_like(mean, ROOT_MEAN), np.full_like(mean, ROOT_VARIANCE)
+        new_mean, new_variance = estimated(found, mean, *root)
+        at = signals.group
+        swap = swapped(belief, mean[at], variance[at], new_mean[at], new_variance[at])
+        level = _group_means(belief.a, signals, groups["level"])
+        return State({**state.products, **swap._asdict()}, {"level": level, "mean": new_mean, "variance": new_variance})
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        b = self._drawn(state, signals, epoch)
+        prices = _best(b, _cost(signals, state.groups["mean"]), signals.reference)
+        if self.vary:
+            up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
+            prices = prices * np.where(up, _UP, _DOWN)
+        return Proposal(prices, motives(Motive.LEARNED, len(signals)))
+
+    def _drawn(self, state: State, signals: Signals, epoch: int) -> Floats:
+        b, c11 = state.products["b"], state.products["c11"]
+        if self.caution == 0:
+            return b
+        return b + self.caution * np.sqrt(c11) * chance.normal(signals.product, epoch, seed=self.seed)
+
+
+@register
+@frozen
+class ControlledVariance(Learning):
+    """`learning` without chance: the best price, kept away from the mean of past prices far enough to go on learning.
+
+    Controlled variance pricing (den Boer and Zwart 2014): after n epochs the variance of the prices, times n, is
+    at least `width`²·n^`exponent`, both relative to the reference price.
+    """
+
+    name: ClassVar[str] = "controlled_variance"
+    columns: ClassVar[Mapping[str, int]] = _BELIEF | {"epochs": 1, "mean_x": 1}
+    width: float = parameter(0.04, at_least=0, at_most=1, says="How far prices are kept apart, of the reference.")
+    exponent: float = parameter(0.51, at_least=0.5, at_most=1, says="How fast their variance grows with time.")
+
+    def start(self, signals: Signals) -> State:
+        return self._counting(super().start(signals), signals)
+
+    def join(self, state: State, signals: Signals) -> State:
+        return self._counting(super().join(state, signals), signals)
+
+    def update(self, state: State, signals: Signals) -> State:
+        n = state.products["epochs"] + 1.0
+        mean = state.products["mean_x"]
+        mean = mean + (signals.price / signals.reference - 1.0 - mean) / n
+        then = super().update(state, signals)
+        return State({**then.products, "epochs": n, "mean_x": mean}, then.groups)
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        calm = evolve(self, caution=0.0, vary=False)
+        x = Learning.propose(calm, state, signals, epoch).prices / signals.reference - 1.0
+        n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
+        apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
+        kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
+        motive = np.where(kept == x, MOTIVES.index(Motive.LEARNED), MOTIVES.index(Motive.TRYING))
+        return Proposal((1.0 + kept) * signals.reference, motive)
+
+    @staticmethod
+    def _counting(state: State, signals: Signals) -> State:
+        zero = np.zeros(len(signals))
+        return State({**state.products, "epochs": zero, "mean_x": zero}, state.groups)
+
+
+@register
+@frozen
+class Inventory(Learning):
+    """`learning` for goods that are not replenished in time: the price at which the stock just lasts, if dearer.
+
+    The fluid problem is solved anew each epoch with what is left (Gallego and van Ryzin 1994; re-solving: Maglaras
+    and Meissner 2006): maximise margin · expected sales, with expected sales until `days_left` within the stock.
+    """
+
+    name: ClassVar[str] = "inventory"
+    columns: ClassVar[Mapping[str, int]] = _BELIEF | {"views_a_day": 1}
+    perishable: bool = parameter(False, says="What is left at the end is worth nothing, so its cost is spent anyway.")
+    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which views per day are averaged.")
+
+    def start(self, signals: Signals) -> State:
+        return self._pacing(super().start(signals), signals)
+
+    def join(self, state: State, signals: Signals) -> State:
+        return self._pacing(super().join(state, signals), signals)
+
+    def update(self, state: State, signals: Signals) -> State:
+        then = super().update(state, signals)
+        pace = state.products["views_a_day"]
+        share = signals.days / (signals.days + self.memory_days)
+        today = signals.views / np.maximum(signals.days, 1e-9)
+        pace = np.where(signals.days > 0, pace + share * (today - pace), pace)
+        return State({**then.products, "views_a_day": pace}, then.groups)
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        if self.perishable:
+            signals = signals.with_columns(cost=np.zeros_like(signals.cost))
+        free = super().propose(state, signals, epoch)
+        b = np.minimum(state.products["b"], _FLATTEST)
+        visitors = state.products["views_a_day"] * signals.days_left
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = (np.log(signals.stock / visitors) - state.products["a"]) / b
+        clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
+        short = clearing > free.prices
+        motive = np.where(short, MOTIVES.index(Motive.STOCK_SHORT), MOTIVES.index(Motive.LEARNED))
+        return Proposal(np.where(short, clearing, free.prices), motive)
+
+    @staticmethod
+    def _pacing(state: State, signals: Signals) -> State:
+        pace = signals.views / np.maximum(signals.days, 1.0)
+        return State({**state.products, "views_a_day": pace}, state.groups)
+
+
+def _belief(state: State) -> Belief:
+    return Belief(*(state.products[name] for name in _BELIEF))
+
+
+def _newcomers(signals: Signals, groups: Mapping[str, Floats], level_spread: float) -> State:
+    at = signals.group
+    products = {
+        "a": groups["level"][at],
+        "b": groups["mean"][at],
+        "c00": np.full(len(signals), level_spread),
+        "c01": np.zeros(len(signals)),
+        "c11": groups["variance"][at],
+    }
+    return State(products, groups)
+
+
+def _log_conversion(signals: Signals, groups: int) -> Floats:
+    views = np.bincount(signals.group, weights=signals.views, minlength=groups)
+    units = np.bincount(signals.group, weights=signals.units, minlength=groups)
+    conversion = (units + _SURE_AFTER * _USUAL_CONVERSION) / (views + _SURE_AFTER)
+    level: Floats = np.log(np.clip(conversion, 1e-4, 1.0))
+    return level
+
+
+def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
+    count = np.bincount(signals.group, minlength=len(empty))
+    total = np.bincount(signals.group, weights=values, minlength=len(empty))
+    return np.where(count > 0, total / np.maximum(count, 1), empty)
+
+
+def _cost(signals: Signals, mean: Floats) -> Floats:
+    """What a unit costs, fee included; where unknown, the cost that makes the reference the category's best price."""
+    assumed = signals.reference * (1.0 + 1.0 / np.minimum(mean[signals.group], -1.0))
+    cost = signals.full_cost()
+    return np.where(np.isnan(cost), assumed, cost)
+
+
+def _best(b: Floats, cost: Floats, reference: Whole) -> Floats:
+    """Argmax (p - cost)·exp(b·p/reference)."""
+    return cost + reference / -np.minimum(b, _FLATTEST)

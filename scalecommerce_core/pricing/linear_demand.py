@@ -1,0 +1,76 @@
+"""Linear demand with Gaussian noise: for what is sold in bulk, where units per view are no small probability."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.signals import Signals
+
+
+@register
+@frozen
+class LinearDemand:
+    """Units per view = a + b·price/reference + noise: exact Bayesian regression, and Thompson sampling from it.
+
+    The prior is what a population of such products looks like.
+    """
+
+    name: ClassVar[str] = "linear_demand"
+    columns: ClassVar[Mapping[str, int]] = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
+    intercept: float = parameter(1.1, at_least=0, at_most=10**6, says="Mean of a.")
+    intercept_spread: float = parameter(0.03, at_least=1e-9, at_most=10**12, says="Variance of a.")
+    slope: float = parameter(-0.575, at_least=-(10**6), at_most=-1e-6, says="Mean of b.")
+    slope_spread: float = parameter(0.0169, at_least=1e-9, at_most=10**12, says="Variance of b.")
+    noise: float = parameter(0.04, at_least=1e-9, at_most=10**12, says="Variance of what one view buys.")
+    drift: float = parameter(0.0, at_least=0, at_most=10**6, says="Variance that a and b gain a week.")
+    caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
+
+    def start(self, signals: Signals) -> State:
+        n = len(signals)
+        return State({
+            "a": np.full(n, self.intercept), "b": np.full(n, self.slope), "c00": np.full(n, self.intercept_spread),
+            "c01": np.zeros(n), "c11": np.full(n, self.slope_spread),
+        })  # fmt: skip
+
+    def update(self, state: State, signals: Signals) -> State:
+        a, b, c00, c01, c11 = (state.products[name] for name in self.columns)
+        walk = self.drift * signals.days / 7.0
+        c00, c11 = c00 + walk, c11 + walk
+        x = signals.price / signals.reference
+        along0, along1 = c00 + x * c01, c01 + x * c11
+        with np.errstate(divide="ignore", invalid="ignore"):
+            f = along0 + x * along1 + self.noise / signals.views
+            error = np.where(signals.views > 0, signals.units / signals.views - a - b * x, 0.0)
+        k0, k1 = along0 / f, along1 / f
+        return State({
+            "a": a + k0 * error, "b": b + k1 * error, "c00": c00 - k0 * along0, "c01": c01 - k0 * along1,
+            "c11": c11 - k1 * along1,
+        })  # fmt: skip
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """Nothing: the population is known."""
+        del signals
+        return state
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        a, b = self._drawn(state, signals, epoch)
+        cost = signals.full_cost()
+        cost = np.where(np.isnan(cost), 0.0, cost)
+        steepest = np.minimum(b, 0.1 * self.slope)
+        return Proposal(
+            0.5 * (cost - signals.reference * a / steepest), motives(Motive.LEARNED, len(signals))
+        )
+
+    def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
+        a, b, c00, c01, c11 = (state.products[name] for name in self.columns)
+        first = self.caution * chance.normal(signals.product, epoch, seed=self.seed, use=0)
+        second = self.caution * chance.normal(signals.product, epoch, seed=self.seed, use=1)
+        root = np.sqrt(c00)
+        rest = np.sqrt(np.maximum(c11 - c01 * c01 / c00, 0.0))
+        return a + root * first, b + c01 / root * first + rest * second

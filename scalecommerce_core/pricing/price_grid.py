@@ -1,0 +1,94 @@
+"""A list of prices for products with much traffic: what each price sold, blended with the demand filter's curve.
+
+Where the filter's curve has the wrong shape, counts correct it; where a price has not been tried, the curve stands in.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.signals import Signals
+
+MOST_PRICES: Final = 20
+_RELATIVE: Final = tuple(0.7 + 0.05 * step for step in range(13))
+_BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
+
+
+@register
+@frozen
+class PriceGrid(Drift):
+    """Thompson sampling over Beta arms whose prior is the demand curve, worth `prior_views` views."""
+
+    name: ClassVar[str] = "price_grid"
+    columns: ClassVar[Mapping[str, int]] = _BELIEF | {"arm_views": MOST_PRICES, "arm_units": MOST_PRICES}
+    prices: tuple[int, ...] = parameter(
+        (), at_least=1, at_most=9_999_999_999, says="At most 20, in minor units; none: 70 % to 130 % of the reference."
+    )
+    prior_views: float = parameter(30.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
+    half_life_weeks: float = parameter(26.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
+    caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
+    slope_mean: float = parameter(-1.5, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
+    slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Its variance.")
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
+
+    def start(self, signals: Signals) -> State:
+        n = len(signals)
+        empty = np.zeros((n, MOST_PRICES))
+        conversion = (signals.units + 1.0) / (signals.views + 50.0)
+        return State({
+            "a": np.log(np.clip(conversion, 1e-4, 1.0)), "b": np.full(n, self.slope_mean), "c00": np.full(n, 1.0),
+            "c01": np.zeros(n), "c11": np.full(n, self.slope_spread), "arm_views": empty, "arm_units": empty,
+        })  # fmt: skip
+
+    def update(self, state: State, signals: Signals) -> State:
+        was = state.products
+        weeks = signals.days / 7.0
+        x = signals.price / signals.reference - 1.0
+        belief = learned(
+            Belief(*(was[name] for name in _BELIEF)), self, x=x, views=signals.views, units=signals.units, weeks=weeks
+        )
+        arms = self._arms(signals)
+        # A price that a guardrail has bent counts for the arm that is nearest.
+        arm = np.abs(arms - signals.price[:, None]).argmin(axis=1)
+        hit = np.zeros_like(was["arm_views"])
+        hit[np.arange(len(arm)), arm] = 1.0
+        fade = (0.5 ** (weeks / self.half_life_weeks))[:, None]
+        views = was["arm_views"] * fade + hit * signals.views[:, None]
+        units = was["arm_units"] * fade + hit * signals.units[:, None]
+        return State({**belief._asdict(), "arm_views": views, "arm_units": units})
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """Nothing: a product with much traffic knows more than its category."""
+        del signals
+        return state
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        arms = self._arms(signals)
+        k = arms.shape[1]
+        views, units = (state.products[name][:, :k] for name in ("arm_views", "arm_units"))
+        a, b = (state.products[name][:, None] for name in ("a", "b"))
+        curve = np.exp(np.clip(a + b * (arms / signals.reference[:, None] - 1.0), -9.0, 0.0))
+        weight = self.prior_views + views
+        rate = (self.prior_views * curve + units) / weight
+        deviation = np.sqrt(rate * (1.0 - rate) / (weight + 1.0))
+        drawn = rate + self.caution * deviation * self._draws(signals, epoch, k)
+        cost = signals.full_cost()
+        margin = arms - np.where(np.isnan(cost), 0.0, cost)[:, None]
+        best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
+        return Proposal(arms[np.arange(len(best)), best], motives(Motive.LEARNED, len(signals)))
+
+    def _arms(self, signals: Signals) -> Floats:
+        if not self.prices:
+            return np.rint(signals.reference[:, None] * np.array(_RELATIVE))
+        return np.broadcast_to(np.array(self.prices, dtype=np.float64), (len(signals), len(self.prices)))
+
+    def _draws(self, signals: Signals, epoch: int, arms: int) -> Floats:
+        return np.stack(
+            [chance.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1
+        )

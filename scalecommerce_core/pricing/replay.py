@@ -1,0 +1,103 @@
+"""What a decision was made of, packed to be stored with it, so that it can be made again, bit for bit.
+
+A run has one head, a JSON document:
+
+    {"format": 1, "policy_id": …, "version": …, "epoch": …, "document": {…}, "columns": [["product", "<i4", 1], …]}
+
+with the policy's document as it was, and each decision has one row of bytes: the named columns one after the other,
+little-endian, without padding. A column is a signal, `state.…` (what the policy remembered of the product after
+learning from the epoch) or `group.…` (what it remembered of the product's category). Columns whose value is a
+signal's default in every row are left out, and each column has the narrowest type that holds all of its values exactly.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.decisions import Decisions, decide
+from scalecommerce_core.pricing.interface import State
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.signals import COLUMNS, Signals
+
+FORMAT: Final = 1
+_WHOLE: Final = ("<i1", "<i2", "<i4", "<i8")
+_FLOAT: Final = ("<f4", "<f8")
+_EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@frozen
+class Inputs:
+    """Of the decisions of one batch: `head` is JSON, `rows` one for each decision in order."""
+
+    head: Mapping[str, Any]
+    rows: Sequence[bytes]
+
+
+def packed(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> Inputs:
+    """What `decide(policy, state, seen, epoch)` is made of."""
+    columns: dict[str, NDArray[Any]] = {
+        name: values
+        for name, column in COLUMNS.items()
+        if name != "group"
+        for values in [getattr(seen, name)]
+        if column.metadata["default"] is None or not (values == column.metadata["default"]).all()
+    }
+    columns |= {f"state.{name}": values for name, values in state.products.items()}
+    columns |= {f"group.{name}": values[seen.group] for name, values in state.groups.items()}
+    narrow = {name: _narrowed(values) for name, values in columns.items()}
+    layout = [(name, values.dtype.str, values.shape[1:]) for name, values in narrow.items()]
+    table = np.empty(len(seen), dtype=layout)
+    for name, values in narrow.items():
+        table[name] = values
+    head = {
+        "format": FORMAT,
+        "policy_id": policy.id,
+        "version": policy.version,
+        "epoch": epoch,
+        "document": policy.document(),
+        "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
+    }
+    width, raw = table.dtype.itemsize, table.tobytes()
+    return Inputs(head, [raw[at : at + width] for at in range(0, len(raw), width)])
+
+
+def replay(inputs: Inputs) -> Decisions:
+    """The decisions that these inputs led to. Raise `ValueError` for a format that this release does not know."""
+    head = inputs.head
+    if head["format"] != FORMAT:
+        raise ValueError(f"Inputs of format {head['format']}; this release reads {FORMAT}.")
+    layout = [(name, kind, (width,)) if width > 1 else (name, kind) for name, kind, width in head["columns"]]
+    table = np.frombuffer(b"".join(inputs.rows), dtype=np.dtype(layout))
+    at = np.arange(len(table))
+    signals = {name: table[name] for name in table.dtype.names or () if "." not in name}
+    # Each row brings what its category knew: every product is a category of its own here.
+    seen = Signals.of(group=at, **signals)
+    state = State(
+        {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("state.")},
+        {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("group.")},
+    )
+    policy = PricingPolicy.read(
+        head["document"],
+        id=PolicyId(head["policy_id"]),
+        seller_id=AccountId(0),
+        created_at=_EARLY,
+        version=head["version"],
+    )
+    return decide(policy, state, seen, head["epoch"])
+
+
+def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype == np.bool_:
+        return values.astype("|b1")
+    kinds = _FLOAT if values.dtype.kind == "f" else _WHOLE
+    with np.errstate(over="ignore"):
+        for kind in kinds[:-1]:
+            narrow = values.astype(kind)
+            if np.array_equal(narrow.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
+                return narrow
+    return values.astype(kinds[-1])

@@ -1,0 +1,91 @@
+"""Shrinkage: a category's elasticities, estimated from all of its products, are the prior of each of them.
+
+Sums over products are all that is needed, so workers with a share of the products each can add theirs up.
+"""
+
+from typing import Final
+
+import numpy as np
+from attrs import fields_dict, frozen
+
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.demand_filter import Belief
+
+ROOT_MEAN: Final = -2.4
+ROOT_VARIANCE: Final = 0.9**2
+"""Of elasticities over all categories, where nothing is known. The mean of 1,851 published ones is -2.62 (Bijmolt,
+van Heerde and Pieters 2005)."""
+LEAST_PRODUCTS: Final = 20
+MEANS: Final = (-6.0, -1.0)
+VARIANCES: Final = (0.05, 1.5)
+_LEAST_INFORMATION: Final = 0.05
+"""A product whose own sales say less than this about its slope says nothing about its category's."""
+
+
+@frozen(eq=False)
+class Evidence:
+    """Sums per group over products that know something; `Evidence` of parts of a catalogue add up."""
+
+    products: Floats
+    weight: Floats
+    weight2: Floats
+    wv: Floats
+    w2v: Floats
+    wb: Floats
+    wb2: Floats
+
+    def __add__(self, other: "Evidence") -> "Evidence":
+        return Evidence(*(getattr(self, name) + getattr(other, name) for name in fields_dict(Evidence)))
+
+
+def evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Floats) -> Evidence:
+    """What each group's products say beyond their priors. `mean` and `variance` are the groups' present priors."""
+    groups = len(mean)
+    pm, pv = mean[group], variance[group]
+    information = 1.0 / c11 - 1.0 / pv
+    knows = information > _LEAST_INFORMATION
+    group, pm, pv, information = group[knows], pm[knows], pv[knows], information[knows]
+    own = (b[knows] / c11[knows] - pm / pv) / information
+    v = 1.0 / information
+    # The present prior's spread weighs the products nearly as well as the spread that is sought.
+    w = 1.0 / (v + pv)
+
+    def total(values: Floats) -> Floats:
+        return np.bincount(group, weights=values, minlength=groups).astype(np.float64)
+
+    centred = own - pm
+    return Evidence(
+        products=total(np.ones_like(w)), weight=total(w), weight2=total(w * w), wv=total(w * v), w2v=total(w * w * v),
+        wb=total(w * centred), wb2=total(w * centred * centred),
+    )  # fmt: skip
+
+
+def estimated(
+    found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats
+) -> tuple[Floats, Floats]:
+    """Means and variances of the groups' elasticities by the method of moments (DerSimonian and Laird 1986, with
+    weights of our choice); the parent's for a group with fewer than 20 products that know something.
+    """
+    enough = found.products >= LEAST_PRODUCTS
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = found.wb / found.weight
+        scatter = found.wb2 - found.wb * offset
+        by_chance = found.wv - found.w2v / found.weight
+        spread = (scatter - by_chance) / (found.weight - found.weight2 / found.weight)
+    new_mean = np.where(enough, np.clip(mean + offset, *MEANS), parent_mean)
+    new_variance = np.where(enough, np.clip(spread, *VARIANCES), parent_variance)
+    return new_mean, new_variance
+
+
+def swapped(belief: Belief, old_mean: Floats, old_variance: Floats, mean: Floats, variance: Floats) -> Belief:
+    """The belief under another prior of the elasticity, in closed form (Sherman and Morrison's rank-one update).
+
+    Where the random walk has made the elasticity less certain than its prior, it is as certain as the prior.
+    """
+    a, b, c00, c01, c11 = belief
+    gained = 1.0 / variance - 1.0 / old_variance
+    shrunk = 1.0 + gained * np.minimum(c11, old_variance)
+    pull = mean / variance - old_mean / old_variance - gained * b
+    new_c01 = c01 / shrunk
+    new_c11 = np.minimum(c11, old_variance) / shrunk
+    return Belief(a + new_c01 * pull, b + new_c11 * pull, c00 - gained * c01 * new_c01, new_c01, new_c11)

@@ -1,0 +1,1 @@
+"""Markets with known demand, in which policies compete on the same worlds."""

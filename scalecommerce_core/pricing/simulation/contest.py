@@ -1,0 +1,80 @@
+"""A contest: policies sell in worlds that are alike, and are compared with whoever knows the demand."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from attrs import field, frozen
+
+from scalecommerce_core.domain.identifiers import PolicyId
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.decisions import Decisions, breaker
+from scalecommerce_core.pricing.guardrails import guarded
+from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.simulation.market import Market
+
+POOL_EVERY = 4
+"""Epochs between two looks across a category."""
+
+
+@frozen(eq=False)
+class Track:
+    """How a policy did in a market: profits summed over products per epoch, and per product at checkpoints."""
+
+    policy: str
+    earned: Floats
+    best: Floats
+    earned_by_row: dict[int, Floats] = field(repr=False)
+    """After this many epochs: share of the clairvoyant's profit, per product."""
+    prices: Floats = field(repr=False)
+    """Of the first few products, a row per epoch."""
+
+    @property
+    def epochs(self) -> int:
+        return len(self.earned)
+
+    def share(self, first: int = 0, last: int | None = None) -> float:
+        """Of the clairvoyant's expected profit, in percent, between two epochs."""
+        return 100.0 * float(self.earned[first:last].sum() / self.best[first:last].sum())
+
+
+def run(
+    policy: Policy | None,
+    market: Market,
+    *,
+    checkpoints: Sequence[int] = (),
+    shown: int = 6,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Track:
+    """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done."""
+    seen = market.seen()
+    state = policy.start(seen) if policy is not None else None
+    total = np.zeros(len(seen))
+    best_total = np.zeros(len(seen))
+    earned, best, path, by_row = [], [], [], {}
+    try:
+        for epoch in range(market.epochs):
+            prices = seen.price
+            if policy is not None and state is not None:
+                if epoch:
+                    state = policy.update(state, seen)
+                    if epoch % POOL_EVERY == 0:
+                        state = policy.pool(state, seen)
+                wanted = policy.propose(state, seen, epoch).prices
+                if market.rails is None:
+                    prices = market.admissible(np.where(np.isnan(wanted), seen.price, wanted))
+                else:
+                    prices, _ = guarded(wanted, seen, market.rails, epoch_days=market.epoch_days)
+            sold = market.sell(prices)
+            seen = market.seen()
+            total, best_total = total + sold.earned, best_total + sold.best
+            earned.append(sold.earned.sum())
+            best.append(sold.best.sum())
+            path.append(prices[:shown])
+            if epoch + 1 in checkpoints:
+                by_row[epoch + 1] = 100.0 * total / best_total
+            progress(epoch + 1)
+    except KeyboardInterrupt:
+        if not earned:
+            raise
+    name = policy.name if policy is not None else "static"
+    return Track(name, np.array(earned), np.array(best), by_row, np.array(path, dtype=np.float64))

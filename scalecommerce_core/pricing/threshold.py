@@ -1,0 +1,62 @@
+"""Threshold mode, as sellers ask for it: "if fewer than X are sold in N days, 3 % off". A control, not an optimum.
+
+It pays to know: the level of demand says nothing about its slope, so this rule does not maximise profit. Left alone
+it loses against fixed prices. It acts on significant differences only.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, parameter, register
+from scalecommerce_core.pricing.signals import Signals
+
+_SURE = 1.64
+"""Standard deviations of a Poisson count: one in twenty by chance."""
+
+
+@register
+@frozen
+class Threshold:
+    """Lowers a price that clearly sells less than wanted, raises one that clearly sells more, by 3 %."""
+
+    name: ClassVar[str] = "threshold"
+    columns: ClassVar[Mapping[str, int]] = {"at": 1, "days": 1, "views": 1, "units": 1}
+    measure: str = parameter("units", choices=("units", "conversion"), says="What is counted.")
+    wanted: float = parameter(10.0, at_least=0, at_most=10**9, says="Units in the window, or units per view.")
+    window_days: int = parameter(7, at_least=1, at_most=30, says="1, 7, 10, 14 or 30 are usual.")
+    step: float = parameter(0.03, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
+    raises: bool = parameter(True, says="Also raise the price of what sells clearly more.")
+
+    def start(self, signals: Signals) -> State:
+        zero = np.zeros(len(signals))
+        return State({"at": signals.price.astype(np.float64), "days": zero, "views": zero, "units": zero})
+
+    def update(self, state: State, signals: Signals) -> State:
+        was, price = state.products, signals.price.astype(np.float64)
+        anew = (price != was["at"]) | (was["days"] >= self.window_days)
+        counted = {
+            name: np.where(anew, 0.0, was[name]) + getattr(signals, name) for name in ("days", "views", "units")
+        }
+        return State({"at": price, **counted})
+
+    def pool(self, state: State, signals: Signals) -> State:
+        """Nothing: a threshold is the same for all."""
+        del signals
+        return state
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        del epoch
+        days, views, units = (state.products[name] for name in ("days", "views", "units"))
+        expected = self.wanted * (views if self.measure == "conversion" else days / self.window_days)
+        over = (units - expected) / np.sqrt(np.maximum(expected, 1e-9))
+        full = days >= self.window_days
+        below = full & (over <= -_SURE)
+        above = full & (over >= _SURE) & self.raises
+        factor = np.where(below, 1.0 - self.step, np.where(above, 1.0 + self.step, np.nan))
+        motive = np.where(full, MOTIVES.index(Motive.HOLD), MOTIVES.index(Motive.WAITING))
+        motive = np.where(below, MOTIVES.index(Motive.DEMAND_BELOW), motive)
+        motive = np.where(above, MOTIVES.index(Motive.DEMAND_ABOVE), motive)
+        return Proposal(signals.price * factor, motive)
