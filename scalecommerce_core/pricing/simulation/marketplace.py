@@ -57,11 +57,16 @@ class Marketplace:
         categories: int = 10,
         epochs: int = 104,
         rails: Guardrails | None = None,
+        moody: bool = False,
     ) -> None:
+        """`moody`: the week's noise, which categories share, is in how readily visitors buy, not in their number.
+        Nobody sees it then, and it looks like an effect of prices.
+        """
         self.epochs, self.epoch_days = epochs, 7.0
         self.rails: Guardrails | None = rails or Guardrails()
         self._demand, self._drifting, self._seed = demand, drifting, seed
         self._world = world = _World.of(products, categories, seed)
+        self._moody = moody
         self._week = 0
         self._prices = [world.start]
         self._since_change = np.full(products, np.inf)
@@ -91,12 +96,14 @@ class Marketplace:
         products = len(prices)
         season = 1.0 + 0.2 * np.sin(2 * np.pi * week / _YEAR)
         traffic = 7.0 * world.views * season
-        views = around.poisson(traffic * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)).astype(np.float64)
         # A week is good or bad for a whole category, whatever its prices.
         mood = np.exp(around.normal(0, 0.15, int(world.category.max()) + 1) - 0.15**2 / 2)[world.category]
+        visits = traffic if self._moody else traffic * mood
+        views = around.poisson(visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)).astype(np.float64)
         step = around.normal(0, 0.15 * np.sqrt(1 - 0.97**2), products)
         worth = self._worth()
-        bought = np.minimum(self._conversion(prices / (world.start * worth)) * mood, 1.0)
+        bought = self._conversion(prices / (world.start * worth))
+        bought = np.minimum(bought * mood, 1.0) if self._moody else bought
         units = streams(self._seed, 3, week).poisson(views * bought).astype(np.float64)
         best = self._best_prices(worth)
         earned = traffic * self._conversion(prices / (world.start * worth)) * (prices - world.cost)

@@ -1,0 +1,53 @@
+"""Linear demand with Gaussian noise, the market of the theory of learning and earning; one sale a period.
+
+Units = α + β·price + noise, with α from U[0.8, 1.4], β from U[-0.8, -0.35], standard deviation 0.2, and prices in
+[0.5, 2]. Each row is a world of its own. Prices are told in ten-thousandths, so that rounding them costs nothing.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.guardrails import Guardrails
+from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.simulation.market import Sold, streams
+
+UNIT: Final = 10_000
+LOWEST, HIGHEST = 0.5, 2.0
+NOISE: Final = 0.2
+
+
+class LinearMarket:
+    epoch_days = 1.0
+    rails: Guardrails | None = None
+
+    def __init__(self, *, seed: int, worlds: int = 1_000, epochs: int = 10_000) -> None:
+        self.epochs = epochs
+        rng = streams(seed, 5)
+        self._alpha = rng.uniform(0.8, 1.4, worlds)
+        self._beta = rng.uniform(-0.8, -0.35, worlds)
+        best = np.clip(-self._alpha / (2 * self._beta), LOWEST, HIGHEST)
+        self._best = best * (self._alpha + self._beta * best)
+        self._chance = streams(seed, 6)
+        self._price = np.full(worlds, UNIT, dtype=np.int64)
+        self._fixed = {
+            "product": np.arange(worlds), "reference": np.full(worlds, UNIT), "cost": np.zeros(worlds, dtype=int),
+        }  # fmt: skip
+        self._units, self._views = np.zeros(worlds), np.zeros(worlds)
+
+    def seen(self) -> Signals:
+        return Signals.of(
+            **self._fixed, price=self._price, views=self._views, units=self._units, days=self.epoch_days
+        )
+
+    def admissible(self, prices: Floats) -> Whole:
+        return np.rint(np.clip(prices, LOWEST * UNIT, HIGHEST * UNIT)).astype(np.int64)
+
+    def sell(self, prices: Whole) -> Sold:
+        p = prices / UNIT
+        demand = self._alpha + self._beta * p
+        self._price = prices
+        self._units = demand + NOISE * self._chance.standard_normal(len(p))
+        self._views = np.ones(len(p))
+        return Sold(p * demand, self._best)

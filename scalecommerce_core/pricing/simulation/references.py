@@ -1,0 +1,127 @@
+"""Policies of the literature, which the simulator must rank as their authors did. They are not registered: no shop
+should run them.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import numpy as np
+from attrs import field, frozen
+
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.interface import Proposal, State
+from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.simulation.linear_market import HIGHEST, LOWEST, UNIT
+from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES
+
+_ARMS: Final = np.array(PRICES, dtype=np.float64)
+
+
+@frozen
+class _Counts:
+    """What both policies on a list of prices count: views and units of each price."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, int]] = {"views": len(PRICES), "units": len(PRICES)}
+
+    def start(self, signals: Signals) -> State:
+        empty = np.zeros((len(signals), len(PRICES)))
+        return State({"views": empty, "units": empty})
+
+    def update(self, state: State, signals: Signals) -> State:
+        hit = (_ARMS[None, :] == signals.price[:, None]).astype(np.float64)
+        views = state.products["views"] + hit * signals.views[:, None]
+        return State({"views": views, "units": state.products["units"] + hit * signals.units[:, None]})
+
+    def pool(self, state: State, signals: Signals) -> State:
+        del signals
+        return state
+
+
+@frozen
+class LearnThenEarn(_Counts):
+    """Every price equally often for the first 7.9 % of the visitors, then the best of them for good."""
+
+    name: ClassVar[str] = "learn_then_earn"
+    epochs: int = 787
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        views, units = state.products["views"], state.products["units"]
+        if epoch < self.epochs:
+            return Proposal(np.full(len(signals), _ARMS[epoch % len(_ARMS)]))
+        return Proposal(_ARMS[(_ARMS * units / np.maximum(views, 1.0)).argmax(axis=1)])
+
+
+@frozen
+class UcbPi(_Counts):
+    """UCB with partial identification (Misra, Schwartz and Abernethy 2019), tuned: optimism scaled by the price, and
+    prices dropped whose best case is below another one's worst case, since nobody buys more at a higher price.
+    """
+
+    name: ClassVar[str] = "ucb_pi"
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        if epoch < len(_ARMS):
+            return Proposal(np.full(len(signals), _ARMS[epoch]))
+        views, units = state.products["views"], state.products["units"]
+        rate = units / views
+        t = np.log(views.sum(axis=1, keepdims=True))
+        spread = rate * (1.0 - rate) + np.sqrt(2.0 * t / views)
+        wide = np.sqrt(t / views * np.minimum(0.25, spread))
+        least = np.maximum.accumulate((rate - wide)[:, ::-1], axis=1)[:, ::-1]
+        most = np.minimum.accumulate(rate + wide, axis=1)
+        dominated = _ARMS * most < (_ARMS * least).max(axis=1, keepdims=True)
+        index = np.where(dominated, -np.inf, _ARMS * (rate + wide))
+        return Proposal(_ARMS[index.argmax(axis=1)])
+
+
+@frozen
+class LeastSquares:
+    """Greedy: the best price of the line fitted so far, from two prices to begin with.
+
+    `spread` makes it one of the two that provably learn: `cils` (constrained iterated least squares, Keskin and
+    Zeevi 2014) and `cvp` (controlled variance pricing, den Boer and Zwart 2014), which keep away from the mean price.
+    """
+
+    name: str = "greedy_least_squares"
+    spread: str = ""
+    width: float = 0.1
+    columns: Mapping[str, int] = field(factory=lambda: {"n": 1, "p": 1, "pp": 1, "d": 1, "pd": 1})
+
+    def start(self, signals: Signals) -> State:
+        return State({name: np.zeros(len(signals)) for name in self.columns})
+
+    def update(self, state: State, signals: Signals) -> State:
+        p, d, was = signals.price / UNIT, signals.units, state.products
+        return State({
+            "n": was["n"] + 1.0, "p": was["p"] + p, "pp": was["pp"] + p * p, "d": was["d"] + d,
+            "pd": was["pd"] + p * d,
+        })  # fmt: skip
+
+    def pool(self, state: State, signals: Signals) -> State:
+        del signals
+        return state
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        if epoch < 2:
+            return Proposal(np.full(len(signals), (0.75, 1.5)[epoch] * UNIT))
+        n, p, pp, d, pd = (state.products[name] for name in self.columns)
+        mean = p / n
+        beta = (pd - p * d / n) / np.maximum(pp - p * mean, 1e-12)
+        beta = np.minimum(beta, -1e-3)
+        alpha = d / n - beta * mean
+        best = np.clip(-alpha / (2.0 * beta), LOWEST, HIGHEST)
+        return Proposal(UNIT * self._apart(best, mean, float(n[0])))
+
+    def _apart(self, best: Floats, mean: Floats, n: float) -> Floats:
+        match self.spread:
+            case "cils":
+                apart = self.width * n**-0.25
+            case "cvp":
+                apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** 0.51 - n**0.51))
+            case _:
+                return best
+        above = mean + apart
+        away = np.where(best >= mean, np.maximum(best, above), np.minimum(best, mean - apart))
+        # At the edge of the admissible prices the other side of the mean is left.
+        return np.where(away > HIGHEST, mean - apart, np.where(away < LOWEST, above, away))
