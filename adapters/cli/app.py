@@ -8,11 +8,13 @@ import typer
 from adapters.cli import (
     administration,
     events,
+    evaluating,
     exporting,
     importing,
     repricing,
     running,
     seeding,
+    simulating,
     stock,
     torturing,
     webhooks,
@@ -22,6 +24,7 @@ from adapters.cli.failures import Commands
 HERE = "Run it"
 DATA = "Data"
 CARE = "Care"
+PRICES = "Prices"
 
 app = typer.Typer(
     cls=Commands,
@@ -63,7 +66,9 @@ app.add_typer(exporting.app, name="export", rich_help_panel=DATA)
 app.command(rich_help_panel=CARE)(administration.migrate)
 app.command(rich_help_panel=CARE)(administration.settings)
 app.command(rich_help_panel=CARE)(administration.createsuperuser)
-app.command(rich_help_panel=CARE)(repricing.reprice)
+app.command(rich_help_panel=PRICES)(repricing.reprice)
+app.command(rich_help_panel=PRICES)(simulating.simulate)
+app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICES)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
 app.add_typer(events.app, name="events", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(torturing.torture)

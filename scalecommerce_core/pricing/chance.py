@@ -32,7 +32,8 @@ def bits(product: Whole, epoch: int, *, seed: int, use: int = 0) -> NDArray[np.u
 
 
 def normal(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
-    """About standard normal: four 16-bit uniforms summed (Irwin-Hall) and scaled to variance 1; within ±3.47.
+    """About standard normal: four 16-bit uniforms summed (Irwin-Hall), scaled to variance 1, its light tails
+    stretched by the next term of Cornish and Fisher's expansion; within ±3.9.
 
     A normal quantile would need a logarithm, whose last bit differs between mathematical libraries.
     """
@@ -41,7 +42,9 @@ def normal(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
     total = (x & low) + ((x >> np.uint64(16)) & low) + ((x >> np.uint64(32)) & low) + (x >> np.uint64(48))
     # The mean of the sum is 2 · 65,535; sqrt(3) / 65,536 brings its variance to 1.
     centred: Floats = total.astype(np.float64) - 131_070.0
-    return centred * 2.6428997918226276e-05
+    z = centred * 2.6428997918226276e-05
+    # Excess kurtosis is -0.3: z + 0.3 / 24 · (z³ - 3z).
+    return z * (0.9625 + 0.0125 * (z * z))
 
 
 def sign(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:

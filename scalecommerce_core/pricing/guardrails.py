@@ -69,13 +69,12 @@ def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: flo
     free = (acted == 0) & ~np.isnan(wanted)
 
     target = np.where(free, np.clip(np.nan_to_num(wanted, nan=0.0), MIN_PRICE, MAX_PRICE), old)
-    new = np.rint(target).astype(np.int64)
+    price = _Price(np.rint(target).astype(np.int64), free, acted)
     floor, ceiling = bounds(seen, rails)
-    new = _raised(new, floor, free, acted, Guardrail.FLOOR)
-    new = _lowered(new, ceiling, free, acted, Guardrail.CEILING)
+    price.bound(floor, ceiling, Guardrail.FLOOR, Guardrail.CEILING)
 
     low, high = around(old, old, rails.step)
-    new = _within(new, low, high, free, acted, Guardrail.STEP)
+    price.bound(low, high, Guardrail.STEP, Guardrail.STEP)
     for limit, lowest, highest, share in (
         (Guardrail.DAY_LIMIT, seen.lowest_1d, seen.highest_1d, rails.day_range),
         (Guardrail.MONTH_LIMIT, seen.lowest_30d, seen.highest_30d, rails.month_range),
@@ -83,17 +82,24 @@ def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: flo
         least, most = around(np.where(lowest < 0, old, lowest), np.where(highest < 0, old, highest), share)
         # The price in force is always allowed, however it came to be.
         low, high = np.maximum(low, np.minimum(least, old)), np.minimum(high, np.maximum(most, old))
-        new = _within(new, low, high, free, acted, limit)
+        price.bound(low, high, limit, limit)
 
-    rests = (new != old) & (seen.since_change < rails.cooldown_days * scale)
-    new = _kept(new, old, rests, acted, Guardrail.COOLDOWN)
-    least_move = -(-old * _parts(rails.dead_band) // _PARTS)
-    small = (new != old) & (np.abs(new - old) < least_move)
-    new = _kept(new, old, small, acted, Guardrail.DEAD_BAND)
+    price.hold(old, (price.now != old) & (seen.since_change < rails.cooldown_days * scale), Guardrail.COOLDOWN)
+    least_move = np.maximum(-(-old * _parts(rails.dead_band) // _PARTS), 1)
+    price.hold(old, (price.now != old) & (np.abs(price.now - old) < least_move), Guardrail.DEAD_BAND)
 
     if rails.ending != "none":
-        new = _with_ending(new, old, np.maximum(low, floor), np.minimum(high, ceiling), least_move, acted, rails)
-    return new, acted
+        # The ending neither turns a move around nor makes it too small to be one.
+        low, high = np.maximum(low, floor), np.minimum(high, ceiling)
+        rises = price.now > old
+        ended, found = nearest_ending(
+            price.now,
+            np.where(rises, np.maximum(low, old + least_move), low),
+            np.where(rises, high, np.minimum(high, old - least_move)),
+            rails.ending,
+        )
+        price.hold(ended, found & (price.now != old) & (ended != price.now), Guardrail.ENDING)
+    return price.now, price.acted
 
 
 def bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
@@ -141,33 +147,20 @@ def _frozen(seen: Signals, rails: Guardrails, scale: float) -> Whole:
     return acted
 
 
-def _raised(new: Whole, floor: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
-    acted |= np.where(free & (new < floor), rail.value, 0)
-    return np.where(free, np.maximum(new, floor), new)
+class _Price:
+    """Prices on their way through the guardrails, and which of those have acted on each."""
 
+    def __init__(self, now: Whole, free: Flags, acted: Whole) -> None:
+        self.now, self.acted, self._free = now, acted, free
 
-def _lowered(new: Whole, ceiling: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
-    acted |= np.where(free & (new > ceiling), rail.value, 0)
-    return np.where(free, np.minimum(new, ceiling), new)
+    def bound(self, low: Whole, high: Whole, below: Guardrail, above: Guardrail) -> None:
+        """Up to `low`, then down to `high`, which is obeyed where both cannot be."""
+        raised = np.where(self._free, np.maximum(self.now, low), self.now)
+        self.acted |= np.where(raised != self.now, below.value, 0)
+        self.now = np.where(self._free, np.minimum(raised, high), raised)
+        self.acted |= np.where(self.now != raised, above.value, 0)
 
-
-def _within(new: Whole, low: Whole, high: Whole, free: Flags, acted: Whole, rail: Guardrail) -> Whole:
-    return _lowered(_raised(new, low, free, acted, rail), high, free, acted, rail)
-
-
-def _kept(new: Whole, old: Whole, holds: Flags, acted: Whole, rail: Guardrail) -> Whole:
-    acted |= np.where(holds, rail.value, 0)
-    return np.where(holds, old, new)
-
-
-def _with_ending(
-    new: Whole, old: Whole, low: Whole, high: Whole, least_move: Whole, acted: Whole, rails: Guardrails
-) -> Whole:
-    """The nearest price with the ending, where one lies within all bounds and the move stays a move in its direction."""
-    rises = new > old
-    low = np.where(rises, np.maximum(low, old + np.maximum(least_move, 1)), low)
-    high = np.where(rises, high, np.minimum(high, old - np.maximum(least_move, 1)))
-    ended, found = nearest_ending(new, low, high, rails.ending)
-    changes = found & (new != old) & (ended != new)
-    acted |= np.where(changes, Guardrail.ENDING.value, 0)
-    return np.where(changes, ended, new)
+    def hold(self, price: Whole, where: Flags, rail: Guardrail) -> None:
+        """At `price`, whatever was wanted."""
+        self.acted |= np.where(where, rail.value, 0)
+        self.now = np.where(where, price, self.now)

@@ -10,8 +10,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Flags, Floats
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, parameter, register
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
 from scalecommerce_core.pricing.signals import Signals
 
 _UNSEEN = np.nan
@@ -82,12 +82,12 @@ class HillClimb:
         wanted = np.where(stock.rests, climb, price)
         wanted = np.where(stock.eases, np.maximum(price * stretch, free), wanted)
         wanted = np.where(stock.short, price * stretch, wanted)
-        motive = np.where(stock.rests, motive, MOTIVES.index(Motive.HOLD))
-        motive = np.where(stock.eases, MOTIVES.index(Motive.STOCK_LONG), motive)
-        motive = np.where(stock.short, MOTIVES.index(Motive.STOCK_SHORT), motive)
+        motive = chosen(
+            motive, (~stock.rests, Motive.HOLD), (stock.eases, Motive.STOCK_LONG), (stock.short, Motive.STOCK_SHORT)
+        )
         return Proposal(wanted, motive)
 
-    def _climbed(self, state: State, signals: Signals) -> tuple[Floats, Floats]:
+    def _climbed(self, state: State, signals: Signals) -> tuple[Floats, Whole]:
         was = state.products
         enough = (was["units"] >= self.enough_units) | (was["weeks"] >= self.longest_weeks)
         now = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
@@ -96,9 +96,11 @@ class HillClimb:
         stuck = (was["units"] >= 2 * self.enough_units) & (was["weeks"] >= 2) | (was["weeks"] >= 2 * self.longest_weeks)
         direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
         wanted = np.where(enough, signals.price * (1.0 + self.step * direction), np.nan)
-        motive = np.where(fell, MOTIVES.index(Motive.PROFIT_FELL), MOTIVES.index(Motive.PROFIT_ROSE))
-        motive = np.where(np.isnan(was["before"]), MOTIVES.index(Motive.TRYING), motive)
-        return wanted, np.where(enough, motive, MOTIVES.index(Motive.WAITING))
+        motive = chosen(
+            Motive.PROFIT_ROSE, (fell, Motive.PROFIT_FELL), (np.isnan(was["before"]), Motive.TRYING),
+            (~enough, Motive.WAITING),
+        )  # fmt: skip
+        return wanted, motive
 
     def _margin(self, price: Floats, signals: Signals) -> Floats:
         """Of a unit, after fees; without a known cost, the one at which the reference is the best price."""

@@ -23,7 +23,7 @@ from math import isfinite
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from attrs import Attribute, field, fields, frozen, has
+from attrs import Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
@@ -159,16 +159,15 @@ _P = TypeVar("_P", bound=type[Any])
 
 def register(cls: _P) -> _P:
     """Class decorator: make a policy known by its name. A name is taken once."""
-    if not has(cls):
+    if "__attrs_attrs__" not in vars(cls):
         raise TypeError(f"{cls.__name__} is no attrs class: put @register above @frozen.")
     missing = [part for part in ("name", "columns", "start", "update", "pool", "propose") if not hasattr(cls, part)]
     if missing:
         raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}.")
-    name: str = cls.name
-    known = _REGISTER.setdefault(name, cls)
+    known = _REGISTER.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"There is a policy {name!r} already: {known.__module__}.{known.__qualname__}.")
-    _REGISTER[name] = cls
+        raise ValueError(f"There is a policy {cls.name!r} already: {known.__module__}.{known.__qualname__}.")
+    _REGISTER[cls.name] = cls
     return cls
 
 
@@ -187,3 +186,11 @@ def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
 
 def motives(motive: Motive, size: int) -> Whole:
     return np.full(size, MOTIVES.index(motive), dtype=np.int64)
+
+
+def chosen(usual: Motive | Whole, *others: tuple[Flags, Motive]) -> Whole:
+    """Motives by case; of the cases that hold, the last one counts."""
+    motive = MOTIVES.index(usual) if isinstance(usual, Motive) else usual
+    for holds, other in others:
+        motive = np.where(holds, MOTIVES.index(other), motive)
+    return np.asarray(motive, dtype=np.int64)

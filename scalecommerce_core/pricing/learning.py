@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, motives, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
 from scalecommerce_core.pricing.signals import Signals
 
@@ -56,9 +56,7 @@ class Learning(Drift):
 
     def update(self, state: State, signals: Signals) -> State:
         x = signals.price / signals.reference - 1.0
-        belief = learned(
-            _belief(state), self, x=x, views=signals.views, units=signals.units, weeks=signals.days / 7.0
-        )
+        belief = learned(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=signals.days / 7.0)
         return State({**state.products, **belief._asdict()}, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:
@@ -121,7 +119,7 @@ class ControlledVariance(Learning):
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
-        motive = np.where(kept == x, MOTIVES.index(Motive.LEARNED), MOTIVES.index(Motive.TRYING))
+        motive = chosen(Motive.LEARNED, (kept != x, Motive.TRYING))
         return Proposal((1.0 + kept) * signals.reference, motive)
 
     @staticmethod
@@ -168,7 +166,7 @@ class Inventory(Learning):
             x = (np.log(signals.stock / visitors) - state.products["a"]) / b
         clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
         short = clearing > free.prices
-        motive = np.where(short, MOTIVES.index(Motive.STOCK_SHORT), MOTIVES.index(Motive.LEARNED))
+        motive = chosen(Motive.LEARNED, (short, Motive.STOCK_SHORT))
         return Proposal(np.where(short, clearing, free.prices), motive)
 
     @staticmethod

@@ -63,9 +63,7 @@ class LinearDemand:
         cost = signals.full_cost()
         cost = np.where(np.isnan(cost), 0.0, cost)
         steepest = np.minimum(b, 0.1 * self.slope)
-        return Proposal(
-            0.5 * (cost - signals.reference * a / steepest), motives(Motive.LEARNED, len(signals))
-        )
+        return Proposal(0.5 * (cost - signals.reference * a / steepest), motives(Motive.LEARNED, len(signals)))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)

@@ -9,6 +9,7 @@ from attrs import define, evolve, field, setters
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, text_errors
+from scalecommerce_core.pricing.built_in import BUILT_IN
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.interface import Policy, built, parameters, policy_named
 
@@ -29,7 +30,7 @@ class PricingPolicy:
     created_at: datetime = field(on_setattr=setters.frozen)
     category_id: CategoryId | None = None
     """None: all of the seller's products."""
-    policy: str = "learning"
+    policy: str = BUILT_IN[0].name
     """Name of a registered policy."""
     parameters: dict[str, Any] = field(factory=dict)
     """Those that differ from the policy's defaults, as JSON has them."""
@@ -83,10 +84,10 @@ class PricingPolicy:
         cls,
         document: Mapping[str, Any],
         *,
-        id: PolicyId,
+        id: PolicyId,  # noqa: A002 - the field's name
         seller_id: AccountId,
         created_at: datetime,
-        version: int = 1,  # noqa: A002 - the field's name
+        version: int = 1,
     ) -> "PricingPolicy":
         """The policy of a `document`; what it does not name has its default. Raise `Invalid` naming the fields."""
         if unknown := document.keys() - _EDITABLE:

@@ -85,10 +85,9 @@ class PriceGrid(Drift):
 
     def _arms(self, signals: Signals) -> Floats:
         if not self.prices:
-            return np.rint(signals.reference[:, None] * np.array(_RELATIVE))
+            relative: Floats = np.rint(signals.reference[:, None] * np.array(_RELATIVE))
+            return relative
         return np.broadcast_to(np.array(self.prices, dtype=np.float64), (len(signals), len(self.prices)))
 
     def _draws(self, signals: Signals, epoch: int, arms: int) -> Floats:
-        return np.stack(
-            [chance.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1
-        )
+        return np.stack([chance.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1)

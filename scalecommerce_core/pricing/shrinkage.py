@@ -60,9 +60,7 @@ def evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Float
     )  # fmt: skip
 
 
-def estimated(
-    found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats
-) -> tuple[Floats, Floats]:
+def estimated(found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats) -> tuple[Floats, Floats]:
     """Means and variances of the groups' elasticities by the method of moments (DerSimonian and Laird 1986, with
     weights of our choice); the parent's for a group with fewer than 20 products that know something.
     """

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, State, parameter, register
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
 from scalecommerce_core.pricing.signals import Signals
 
 _SURE = 1.64
@@ -37,9 +38,7 @@ class Threshold:
     def update(self, state: State, signals: Signals) -> State:
         was, price = state.products, signals.price.astype(np.float64)
         anew = (price != was["at"]) | (was["days"] >= self.window_days)
-        counted = {
-            name: np.where(anew, 0.0, was[name]) + getattr(signals, name) for name in ("days", "views", "units")
-        }
+        counted = {name: np.where(anew, 0.0, was[name]) + getattr(signals, name) for name in ("days", "views", "units")}
         return State({"at": price, **counted})
 
     def pool(self, state: State, signals: Signals) -> State:
@@ -56,7 +55,6 @@ class Threshold:
         below = full & (over <= -_SURE)
         above = full & (over >= _SURE) & self.raises
         factor = np.where(below, 1.0 - self.step, np.where(above, 1.0 + self.step, np.nan))
-        motive = np.where(full, MOTIVES.index(Motive.HOLD), MOTIVES.index(Motive.WAITING))
-        motive = np.where(below, MOTIVES.index(Motive.DEMAND_BELOW), motive)
-        motive = np.where(above, MOTIVES.index(Motive.DEMAND_ABOVE), motive)
-        return Proposal(signals.price * factor, motive)
+        motive = chosen(Motive.WAITING, (full, Motive.HOLD), (below, Motive.DEMAND_BELOW), (above, Motive.DEMAND_ABOVE))
+        wanted: Floats = factor * signals.price
+        return Proposal(wanted, motive)

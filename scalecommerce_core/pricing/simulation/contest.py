@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from attrs import field, frozen
 
-from scalecommerce_core.domain.identifiers import PolicyId
-from scalecommerce_core.pricing.arrays import Floats, Whole
-from scalecommerce_core.pricing.decisions import Decisions, breaker
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import guarded
 from scalecommerce_core.pricing.interface import Policy
 from scalecommerce_core.pricing.simulation.market import Market
@@ -23,7 +21,7 @@ class Track:
     policy: str
     earned: Floats
     best: Floats
-    earned_by_row: dict[int, Floats] = field(repr=False)
+    by_row: dict[int, Floats] = field(repr=False)
     """After this many epochs: share of the clairvoyant's profit, per product."""
     prices: Floats = field(repr=False)
     """Of the first few products, a row per epoch."""

@@ -154,4 +154,5 @@ class Marketplace:
 
 
 def _share(start: Whole, share: float) -> Whole:
-    return np.rint(start * share).astype(np.int64)
+    rounded: Whole = np.rint(start * share).astype(np.int64)
+    return rounded

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.interface import Proposal, State
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.simulation.linear_market import HIGHEST, LOWEST, UNIT
@@ -77,16 +76,11 @@ class UcbPi(_Counts):
 
 @frozen
 class LeastSquares:
-    """Greedy: the best price of the line fitted so far, from two prices to begin with.
+    """Greedy: the best price of the line fitted so far, from two prices to begin with. It stops learning."""
 
-    `spread` makes it one of the two that provably learn: `cils` (constrained iterated least squares, Keskin and
-    Zeevi 2014) and `cvp` (controlled variance pricing, den Boer and Zwart 2014), which keep away from the mean price.
-    """
-
-    name: str = "greedy_least_squares"
-    spread: str = ""
+    name: ClassVar[str] = "greedy_least_squares"
+    columns: ClassVar[Mapping[str, int]] = {"n": 1, "p": 1, "pp": 1, "d": 1, "pd": 1}
     width: float = 0.1
-    columns: Mapping[str, int] = field(factory=lambda: {"n": 1, "p": 1, "pp": 1, "d": 1, "pd": 1})
 
     def start(self, signals: Signals) -> State:
         return State({name: np.zeros(len(signals)) for name in self.columns})
@@ -111,17 +105,34 @@ class LeastSquares:
         beta = np.minimum(beta, -1e-3)
         alpha = d / n - beta * mean
         best = np.clip(-alpha / (2.0 * beta), LOWEST, HIGHEST)
-        return Proposal(UNIT * self._apart(best, mean, float(n[0])))
-
-    def _apart(self, best: Floats, mean: Floats, n: float) -> Floats:
-        match self.spread:
-            case "cils":
-                apart = self.width * n**-0.25
-            case "cvp":
-                apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** 0.51 - n**0.51))
-            case _:
-                return best
-        above = mean + apart
-        away = np.where(best >= mean, np.maximum(best, above), np.minimum(best, mean - apart))
+        apart = self._apart(float(n[0]))
+        above, below = mean + apart, mean - apart
+        away = np.where(best >= mean, np.maximum(best, above), np.minimum(best, below))
         # At the edge of the admissible prices the other side of the mean is left.
-        return np.where(away > HIGHEST, mean - apart, np.where(away < LOWEST, above, away))
+        inside = np.where(away > HIGHEST, below, np.where(away < LOWEST, above, away))
+        return Proposal(UNIT * (inside if apart else best))
+
+    def _apart(self, n: float) -> float:
+        """How far the next price has to be from the mean of `n` past ones."""
+        del n
+        return 0.0
+
+
+@frozen
+class Cils(LeastSquares):
+    """Constrained iterated least squares (Keskin and Zeevi 2014)."""
+
+    name: ClassVar[str] = "cils"
+
+    def _apart(self, n: float) -> float:
+        return float(self.width * n**-0.25)
+
+
+@frozen
+class Cvp(LeastSquares):
+    """Controlled variance pricing (den Boer and Zwart 2014)."""
+
+    name: ClassVar[str] = "cvp"
+
+    def _apart(self, n: float) -> float:
+        return float(self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** 0.51 - n**0.51)))

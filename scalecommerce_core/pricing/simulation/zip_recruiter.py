@@ -40,9 +40,7 @@ class ZipRecruiter:
         self._views, self._units = np.zeros(worlds), np.zeros(worlds)
 
     def seen(self) -> Signals:
-        return Signals.of(
-            **self._fixed, price=self._price, views=self._views, units=self._units, days=self.epoch_days
-        )
+        return Signals.of(**self._fixed, price=self._price, views=self._views, units=self._units, days=self.epoch_days)
 
     def admissible(self, prices: Floats) -> Whole:
         return self._arms[self._arm(prices)]
@@ -57,4 +55,5 @@ class ZipRecruiter:
         return Sold(BLOCK * prices * rate, self._best)
 
     def _arm(self, prices: Floats | Whole) -> Whole:
-        return np.abs(self._arms[None, :] - prices[:, None]).argmin(axis=1)
+        nearest: Whole = np.abs(self._arms[None, :] - prices[:, None]).argmin(axis=1)
+        return nearest

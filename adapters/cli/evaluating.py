@@ -1,0 +1,98 @@
+"""`pricing evaluate`: what past prices and sales can teach."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from attrs import asdict
+from rich.table import Table
+
+from adapters.cli.failures import ExitCode
+from adapters.cli.options import JsonOption
+from adapters.cli.screen import long_work, output, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Look into pricing.")
+
+
+@app.callback()
+def pricing() -> None:
+    """Look into pricing."""
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="CSV, plain or compressed with gzip.")],
+    cell: Annotated[
+        str, typer.Option(help="Columns that tell apart what has a price of its own: store,brand.")
+    ] = "product",
+    group: Annotated[
+        str, typer.Option(help="Columns of the category, whose cells learn from each other.", show_default="none")
+    ] = "",
+    period: Annotated[str, typer.Option(help="Column with whole numbers, dates, or times.")] = "period",
+    units: Annotated[str, typer.Option(help="Column with the units sold.")] = "units",
+    log_units: Annotated[
+        bool, typer.Option("--log-units", help="That column holds their natural logarithm.", show_default=False)
+    ] = False,
+    price: Annotated[
+        str, typer.Option(help="Column with the price; price{brand} is the column price7 in a row of brand 7.")
+    ] = "price",
+    bucket: Annotated[int, typer.Option(min=1, help="Periods that are taken as one: 7 for days in weeks.")] = 1,
+    held_back: Annotated[
+        float, typer.Option(min=0.05, max=0.9, help="Share of the periods to test on, the last.")
+    ] = 0.2,
+    cold_start: Annotated[int, typer.Option(min=2, help="Periods that a new shop would have.")] = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge whether past prices and sales can teach a policy, and how well they foretell later sales.
+
+    Each row is a sale, or the sales of a period. Elasticities are fitted on the first periods and tested on the last
+    ones: without prices, cell by cell, and shrunk towards the category. Data that would mislead are refused with the
+    reason, and an exit code of 1: prices that depend on the quantity bought, or that hardly move.
+    """
+    # numpy is for those who evaluate.
+    from adapters.cli.panels import Columns, read_lines  # noqa: PLC0415
+    from scalecommerce_core.pricing.evaluation.report import evaluated  # noqa: PLC0415
+
+    columns = Columns(_names(cell), _names(group), period, units, price, log_units)
+    with long_work("Nothing was changed.", quiet=as_json) as progress:
+        progress("reading", 0, None)
+        lines, left_out = read_lines(file, columns)
+        progress("reading", len(lines), len(lines))
+        report = evaluated(lines, periods_in_one=bucket, held_back=held_back, cold_periods=cold_start)
+    if as_json:
+        facts = asdict(report) | {"supports_learning": report.supports_learning, "verdict": report.verdict}
+        print_json({"rows_left_out": left_out, **facts})
+    else:
+        facts_table = Table(show_header=False)
+        low, high = report.elasticity_quartiles
+        for name, value in (
+            ("rows used, left out", f"{report.rows:,}, {left_out:,}"),
+            ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
+            ("elasticity, median (quartiles)", f"{report.elasticity_median:.2f} ({low:.2f} to {high:.2f})"),
+            ("elasticities below 0", f"{report.negative_share:.1%}"),
+            ("cells whose price hardly moves", f"{report.flat_share:.1%}"),
+            ("cells' days with several prices", f"{report.mixed_share:.1%} of those with several sales"),
+        ):
+            facts_table.add_row(name, value)
+        output().print(facts_table)
+        table = Table("trained on", "tested on", "model", "log-RMSE", "WAPE")
+        for forecast in (report.forecast, report.cold_start):
+            if forecast is not None:
+                for name, errors in (
+                    ("without prices", forecast.without_price),
+                    ("each cell alone", forecast.alone),
+                    ("shrunk to categories", forecast.shrunk),
+                ):
+                    table.add_row(
+                        f"{forecast.train_periods} periods", f"{forecast.test_rows:,} rows", name,
+                        f"{errors.log_rmse:.3f}", f"{errors.wape:.1%}",
+                    )  # fmt: skip
+        if table.row_count:
+            output().print(table)
+        output().print(report.verdict, style="green" if report.supports_learning else "red")
+    if not report.supports_learning:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _names(told: str) -> list[str]:
+    return [name.strip() for name in told.split(",") if name.strip()]

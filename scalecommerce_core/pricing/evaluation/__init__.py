@@ -1,0 +1,1 @@
+"""What past prices and sales can teach, before anything learns from them."""

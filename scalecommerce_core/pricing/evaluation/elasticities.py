@@ -1,0 +1,101 @@
+"""Elasticities of a panel: least squares per cell, shrunk towards the category, shrunk towards all categories.
+
+The demand curve is the engine's: log units = a + b·(price / reference - 1), the reference being a cell's mean price.
+"""
+
+from typing import Self
+
+import numpy as np
+from attrs import field, frozen
+
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.evaluation.panel import Panel
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, VARIANCES
+
+_NO_VARIATION = 1e-9
+
+
+@frozen(eq=False)
+class Elasticities:
+    """A row per cell; a cell without rows in the training panel has neither `known` nor a prediction."""
+
+    known: Flags
+    reference: Floats
+    level: Floats
+    """Mean log units at the reference."""
+    alone: Floats
+    """By least squares on the cell's own rows; 0 where its price never moved."""
+    shrunk: Floats
+    group_mean: Floats = field(repr=False)
+    """A row per group."""
+
+    @classmethod
+    def of(cls, panel: Panel) -> Self:
+        cell, group, cells = panel.cell, panel.group, panel.cells
+        groups = int(group.max(initial=-1)) + 1
+        count = _sums(cell, np.ones(len(panel)), cells)
+        known = count > 0
+        full = np.maximum(count, 1.0)
+        reference = np.where(known, _sums(cell, panel.price, cells) / full, 1.0)
+        log_units = np.log(panel.units)
+        level = _sums(cell, log_units, cells) / full
+        dx = panel.price / reference[cell] - 1.0
+        dy = log_units - level[cell]
+        sxx, sxy = _sums(cell, dx * dx, cells), _sums(cell, dx * dy, cells)
+        alone = np.where(sxx > _NO_VARIATION, sxy / np.maximum(sxx, _NO_VARIATION), 0.0)
+
+        pooled = _sums(group, sxy, groups) / np.maximum(_sums(group, sxx, groups), _NO_VARIATION)
+        errors = dy - pooled[group[cell]] * dx
+        by_chance = _clustered_variance(panel, dx, errors, _sums(group, sxx, groups))
+        mean = _towards_all(pooled, by_chance)
+
+        noise = float((errors**2).sum()) / max(len(panel) - int(known.sum()) - groups, 1)
+        information = sxx / max(noise, 1e-12)
+        spread = _spread(alone, mean, group, information)
+        prior = 1.0 / spread[group]
+        shrunk = (information * alone + prior * mean[group]) / (information + prior)
+        return cls(known, reference, level, alone, shrunk, mean)
+
+    def predicted(self, panel: Panel, slope: Floats) -> Floats:
+        """Log units of each row with these slopes."""
+        x = panel.price / self.reference[panel.cell] - 1.0
+        forecast: Floats = self.level[panel.cell] + slope[panel.cell] * x
+        return forecast
+
+
+def _sums(at: Whole, values: Floats, size: int) -> Floats:
+    return np.bincount(at, weights=values, minlength=size).astype(np.float64)
+
+
+def _clustered_variance(panel: Panel, dx: Floats, errors: Floats, sxx: Floats) -> Floats:
+    """Of the groups' pooled slopes, if a period is good or bad for a whole group: a hundred shops that share a price
+    and a week are one observation of it, not a hundred.
+    """
+    groups, periods = len(sxx), int(panel.period.max(initial=0)) + 1
+    at = panel.group[panel.cell] * periods + panel.period
+    scores = _sums(at, dx * errors, groups * periods).reshape(groups, periods)
+    clusters = (_sums(at, np.ones_like(dx), groups * periods).reshape(groups, periods) > 0).sum(axis=1)
+    few = clusters / np.maximum(clusters - 2.0, 0.1)
+    variance = few * (scores**2).sum(axis=1) / np.maximum(sxx, _NO_VARIATION) ** 2
+    return np.where((sxx > _NO_VARIATION) & (clusters > 2), np.maximum(variance, 1e-4), 1e9)
+
+
+def _towards_all(pooled: Floats, by_chance: Floats) -> Floats:
+    """Means of the groups, shrunk towards the mean of all groups, itself shrunk towards the literature's."""
+    spread, mean = ROOT_VARIANCE, ROOT_MEAN
+    for _ in range(20):
+        weight = 1.0 / (by_chance + spread)
+        mean = float((weight @ pooled + ROOT_MEAN / ROOT_VARIANCE) / (weight.sum() + 1.0 / ROOT_VARIANCE))
+        moment = (weight**2) @ ((pooled - mean) ** 2 - by_chance) / (weight**2).sum()
+        spread = float(np.clip(moment, *VARIANCES))
+    shrunk: Floats = (pooled / by_chance + mean / spread) / (1.0 / by_chance + 1.0 / spread)
+    return shrunk
+
+
+def _spread(alone: Floats, mean: Floats, group: Whole, information: Floats) -> Floats:
+    """Variance of the cells' elasticities within their group, by the method of moments."""
+    groups, informed = len(mean), information > 0.05
+    chance = np.where(informed, 1.0 / np.maximum(information, 0.05), 0.0)
+    weight = np.where(informed, 1.0 / (chance + 0.3), 0.0)
+    scatter = _sums(group, weight * ((alone - mean[group]) ** 2 - chance), groups)
+    return np.clip(scatter / np.maximum(_sums(group, weight, groups), 1e-9), *VARIANCES)

@@ -1,0 +1,270 @@
+"""What `scalecommerce simulate` runs: which policies sell in which markets, and what their results are held against."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from attrs import field, frozen
+
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.hill_climb import HillClimb
+from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
+from scalecommerce_core.pricing.linear_demand import LinearDemand
+from scalecommerce_core.pricing.price_grid import PriceGrid
+from scalecommerce_core.pricing.simulation.contest import Track, run
+from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
+from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
+from scalecommerce_core.pricing.simulation.market import Market
+from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, Marketplace
+from scalecommerce_core.pricing.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
+from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
+
+STATIC: Final = "static"
+"""Prices that never move: every policy must beat it."""
+_LONG_WEEKS: Final = 208
+_YEAR: Final = 52
+
+
+@frozen
+class Size:
+    """How large a simulation is; None: as the published figures are."""
+
+    seed: int = 1
+    worlds: int | None = None
+    """Products, or worlds of one product."""
+    epochs: int | None = None
+
+
+@frozen
+class Place:
+    """A market, in one of its forms."""
+
+    label: str
+    made: Callable[[], Market]
+    checkpoints: tuple[int, ...] = ()
+
+
+@frozen
+class Figure:
+    """A result in percent of what who knows the demand would earn; `reference` and `bar` where there are any."""
+
+    market: str
+    policy: str
+    measure: str
+    ours: float
+    reference: float | None = None
+    bar: float | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        return None if self.bar is None else self.ours >= self.bar
+
+
+@frozen(eq=False)
+class Outcome:
+    market: str
+    place: str
+    track: Track
+
+
+@frozen
+class Program:
+    """A market with the policies that enter it, and how their tracks become figures."""
+
+    name: str
+    about: str
+    places: Callable[[Size], Sequence[Place]]
+    entrants: tuple[Policy | None, ...]
+    figures: Callable[[Sequence[Outcome]], list[Figure]] = field(repr=False)
+
+    def outcomes(
+        self,
+        size: Size,
+        entrants: Sequence[Policy | None] | None = None,
+        progress: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> Iterator[Outcome]:
+        """One after the other, so that what is done stays when somebody interrupts the rest."""
+        for place in self.places(size):
+            for policy in self.entrants if entrants is None else entrants:
+                market = place.made()
+                label = f"{place.label}: {STATIC if policy is None else policy.name}"
+
+                def told(done: int, label: str = label, total: int = market.epochs) -> None:
+                    progress(label, done, total)
+
+                yield Outcome(self.name, place.label, run(policy, market, checkpoints=place.checkpoints, progress=told))
+
+
+def _zip_places(size: Size) -> Sequence[Place]:
+    epochs = size.epochs or 10_000
+    first = min(FIRST_VISITORS // BLOCK, epochs)
+    made = lambda: ZipRecruiter(seed=size.seed, worlds=size.worlds or 300, visitors=BLOCK * epochs)  # noqa: E731 - short
+    return [Place("ten prices", made, (first, epochs))]
+
+
+def _zip_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    known: Mapping[str, tuple[float | None, ...]] = {
+        UcbPi.name: (92, 98, None), LearnThenEarn.name: (62, 94, 83),
+    }  # fmt: skip
+    bars: Mapping[str, tuple[float | None, ...]] = {PriceGrid.name: (94, 98, 95)}
+    figures = []
+    for outcome in outcomes:
+        name, rows = outcome.track.policy, outcome.track.by_row
+        if len(rows) < 2:
+            continue
+        first, all_ = (rows[at] for at in sorted(rows))
+        values = (float(first.mean()), float(all_.mean()), float(all_.min()))
+        measures = (f"first {FIRST_VISITORS:,} visitors", "all visitors", "all visitors, worst world")
+        figures += [
+            Figure("zip-recruiter", name, measure, value, reference, bar)
+            for measure, value, reference, bar in zip(
+                measures, values, known.get(name, (None,) * 3), bars.get(name, (None,) * 3), strict=True
+            )
+        ]
+    return figures
+
+
+_HORIZONS: Final = (100, 1_000, 10_000)
+
+
+def _linear_places(size: Size) -> Sequence[Place]:
+    epochs = size.epochs or _HORIZONS[-1]
+    made = lambda: LinearMarket(seed=size.seed, worlds=size.worlds or 1_000, epochs=epochs)  # noqa: E731 - short
+    return [Place("linear demand", made, tuple(t for t in _HORIZONS if t <= epochs))]
+
+
+def _linear_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    known = {
+        "greedy_least_squares": (95.7, 96.6, 96.8), "cils": (96.0, 98.5, 99.5), "cvp": (95.6, 98.5, 99.5),
+        LinearDemand.name: (97.8, 99.0, 99.6),
+    }  # fmt: skip
+    bars = {LinearDemand.name: (97.0, 98.5, 99.4)}
+    figures = []
+    for outcome in outcomes:
+        name = outcome.track.policy
+        for t, reference, bar in zip(_HORIZONS, known.get(name, (None,) * 3), bars.get(name, (None,) * 3), strict=True):
+            shares = outcome.track.by_row.get(t)
+            if shares is None:
+                continue
+            figures.append(Figure("linear", name, f"{t:,} periods", float(shares.mean()), reference, bar))
+            if t == _HORIZONS[-1]:
+                lowest = 98.5 if name in bars else None
+                figures.append(
+                    Figure("linear", name, f"{t:,} periods, 5th percentile", _percentile(shares, 5), bar=lowest)
+                )
+    return figures
+
+
+def _marketplace_places(size: Size) -> Sequence[Place]:
+    return [
+        _marketplace_place(size, demand, drifting=drifting, moody=False)
+        for drifting in (False, True)
+        for demand in DEMANDS
+    ]
+
+
+def _moody_places(size: Size) -> Sequence[Place]:
+    return [
+        _marketplace_place(size, demand, drifting=drifting, moody=True)
+        for drifting in (False, True)
+        for demand in DEMANDS
+    ]
+
+
+def _marketplace_place(size: Size, demand: str, *, drifting: bool, moody: bool) -> Place:
+    def made() -> Market:
+        return Marketplace(
+            demand=demand, drifting=drifting, moody=moody, seed=size.seed, products=size.worlds or 6_000,
+            epochs=size.epochs or 2 * _YEAR,
+        )  # fmt: skip
+
+    return Place(f"{demand}, {'drifting' if drifting else 'steady'}", made)
+
+
+def _marketplace_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    static = {outcome.place: outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC}
+    figures = []
+    for name in dict.fromkeys(outcome.track.policy for outcome in outcomes):
+        tracks = {outcome.place: outcome.track for outcome in outcomes if outcome.track.policy == name}
+        guarded = name in {Learning.name, HillClimb.name}
+        for place, track in tracks.items():
+            bar = static.get(place) if guarded else None
+            figures.append(Figure(outcomes[0].market, name, place, track.share(), bar=bar))
+        mean = float(np.mean([track.share() for track in tracks.values()]))
+        bar = 95.0 if name == Learning.name else None
+        figures.append(Figure(outcomes[0].market, name, f"mean of {len(tracks)}", mean, bar=bar))
+        if name == Learning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
+            late = max(_decay(track) for track in tracks.values())
+            figures.append(
+                Figure(outcomes[0].market, name, f"week {_LONG_WEEKS}, its worst fall from its peak", -late, bar=-1.0)
+            )
+    return figures
+
+
+def _decay(track: Track) -> float:
+    """Points that the last year before week 208 lies below the best year before it."""
+    years = [track.share(end - _YEAR, end) for end in range(_YEAR, _LONG_WEEKS + 1)]
+    return max(years) - years[-1]
+
+
+def _limited_places(size: Size) -> Sequence[Place]:
+    made = lambda: LimitedStock(seed=size.seed, products=size.worlds or 2_000, epochs=size.epochs or 26)  # noqa: E731 - short
+    return [Place("one season", made)]
+
+
+def _limited_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    static = next((outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC), None)
+    return [
+        Figure(
+            "limited-stock", outcome.track.policy, outcome.place, outcome.track.share(),
+            bar=static if outcome.track.policy == Inventory.name else None,
+        )
+        for outcome in outcomes
+    ]  # fmt: skip
+
+
+def _percentile(values: Floats, percent: float) -> float:
+    return float(np.percentile(values, percent))
+
+
+PROGRAMS: Final = {
+    program.name: program
+    for program in (
+        Program(
+            "zip-recruiter",
+            "the price experiment of a subscription, ten prices (Misra and others 2019)",
+            _zip_places,
+            (LearnThenEarn(), UcbPi(), PriceGrid(prices=PRICES)),
+            _zip_figures,
+        ),
+        Program(
+            "linear",
+            "linear demand with Gaussian noise, where greed stops learning",
+            _linear_places,
+            (LeastSquares(), Cils(), Cvp(), LinearDemand()),
+            _linear_figures,
+        ),
+        Program(
+            "marketplace",
+            "6,000 guarded products, three forms of demand, steady or drifting",
+            _marketplace_places,
+            (None, HillClimb(), ControlledVariance(), Learning()),
+            _marketplace_figures,
+        ),
+        Program(
+            "moody-marketplace",
+            "the same, but a category's good and bad weeks look like effects of prices",
+            _moody_places,
+            (None, HillClimb(), ControlledVariance(), Learning()),
+            _marketplace_figures,
+        ),
+        Program(
+            "limited-stock",
+            "a season's goods that are not replenished, against a bound that nobody can reach",
+            _limited_places,
+            (None, HillClimb(), Learning(), Inventory()),
+            _limited_figures,
+        ),
+    )
+}
