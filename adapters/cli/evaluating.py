@@ -20,11 +20,9 @@ def pricing() -> None:
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0917 - Typer's options have names
     file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="CSV, plain or compressed with gzip.")],
-    cell: Annotated[
-        str, typer.Option(help="Columns that tell apart what has a price of its own: store,brand.")
-    ] = "product",
+    cell: Annotated[str, typer.Option(help="Columns of what has a price of its own: store,brand.")] = "product",
     group: Annotated[
         str, typer.Option(help="Columns of the category, whose cells learn from each other.", show_default="none")
     ] = "",
@@ -37,9 +35,7 @@ def evaluate(
         str, typer.Option(help="Column with the price; price{brand} is the column price7 in a row of brand 7.")
     ] = "price",
     bucket: Annotated[int, typer.Option(min=1, help="Periods that are taken as one: 7 for days in weeks.")] = 1,
-    held_back: Annotated[
-        float, typer.Option(min=0.05, max=0.9, help="Share of the periods to test on, the last.")
-    ] = 0.2,
+    held_back: Annotated[float, typer.Option(min=0.05, max=0.9, help="Share of periods to test on, the last.")] = 0.2,
     cold_start: Annotated[int, typer.Option(min=2, help="Periods that a new shop would have.")] = 8,
     as_json: JsonOption = False,
 ) -> None:

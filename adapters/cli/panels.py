@@ -50,10 +50,11 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     groups: dict[tuple[str, ...], int] = {}
     cell, group, period = array("q"), array("q"), array("q")
     units, price = array("d"), array("d")
-    left_out = number = 0
+    left_out, number = 0, 1
     try:
         with _opened(file) as text:
-            for number, row in enumerate(csv.DictReader(text, restval=""), start=2):
+            for row in csv.DictReader(text, restval=""):
+                number += 1
                 sold = float(row[columns.units])
                 sold = math.exp(sold) if columns.log_units else sold
                 paid = float(row[columns.price.format_map(row)])
@@ -71,9 +72,11 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
         raise CommandFailed(f"{file}, line {number}: {wrong}.") from wrong
     if not cell:
         raise CommandFailed(f"{file} has no row in which something was sold at a price.")
-    whole = (np.frombuffer(column, dtype=np.int64) for column in (cell, group, period))
-    floats = (np.frombuffer(column, dtype=np.float64) for column in (units, price))
-    return Lines(*whole, *floats), left_out
+    numbered = [np.frombuffer(column, dtype=np.int64) for column in (cell, group, period)]
+    lines = Lines(
+        cell=numbered[0], group=numbered[1], period=numbered[2], units=np.frombuffer(units), price=np.frombuffer(price)
+    )
+    return lines, left_out
 
 
 def _key(row: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ _EVERY = 50
 """Epochs between two strokes of the progress bar."""
 
 
-def simulate(
+def simulate(  # noqa: PLR0917 - Typer's options have names
     market: Annotated[
         str, typer.Argument(help="zip-recruiter, linear, marketplace, moody-marketplace, limited-stock, or all.")
     ] = "marketplace",
@@ -37,15 +37,13 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="MODULE", help="Import a module that registers policies of yours.", show_default=False),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the worlds; equal seeds make equal worlds for all policies.")
-    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the worlds, which are the same for all policies.")] = 1,
     worlds: Annotated[
         int | None,
-        typer.Option(min=1, help="Products or worlds; without it, as many as published.", show_default=False),
+        typer.Option(min=1, help="Products or worlds; fewer meet no bar.", show_default=False),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Without it, as many as published.", show_default=False)
+        int | None, typer.Option(min=1, help="How long; shorter meets no bar.", show_default=False)
     ] = None,
     plot: Annotated[
         Path | None,
@@ -71,7 +69,7 @@ def simulate(
         _load(module)
     entrants = [_entrant(told) for told in policy] if policy else None
     outcomes: dict[str, list[Outcome]] = {program.name: [] for program in programs}
-    interrupted = False
+    size, interrupted = Size(seed, worlds, epochs), False
     try:
         with long_work(KEPT, quiet=as_json) as progress:
 
@@ -80,13 +78,13 @@ def simulate(
                     progress(step, done, total)
 
             for program in programs:
-                for outcome in program.outcomes(Size(seed, worlds, epochs), entrants, told):
+                for outcome in program.outcomes(size, entrants, told):
                     outcomes[program.name].append(outcome)
     except Interrupted:
         interrupted = True
         notes().print(f"Interrupted. {KEPT}", style="yellow")
     done = [(program, outcomes[program.name]) for program in programs if outcomes[program.name]]
-    figures: list[Figure] = [figure for program, its in done for figure in program.figures(its)]
+    figures: list[Figure] = [figure for program, its in done for figure in program.figures(its, size)]
     if as_json:
         print_json(
             {"seed": seed, "complete": not interrupted, "figures": [asdict(f) | {"passed": f.passed} for f in figures]}
@@ -118,17 +116,17 @@ def _number(value: float | None) -> str:
 
 
 def _entrant(told: str) -> Any:
-    from scalecommerce_core.pricing.policy import policy_named  # noqa: PLC0415
+    from scalecommerce_core.pricing.built_in import policy_named  # noqa: PLC0415
 
     name, _, parameters = told.partition(":")
     if name == "static":
         return None
     try:
         values = json.loads(parameters) if parameters else {}
-        if not isinstance(values, dict):
-            raise TypeError
-    except (ValueError, TypeError):
-        raise CommandFailed(f"{parameters!r} is no JSON object of parameters.", ExitCode.USAGE) from None
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise CommandFailed(f"{parameters!r} is no JSON object of parameters.", ExitCode.USAGE)
     try:
         return policy_named(name, values)
     except Invalid as wrong:

@@ -1,11 +1,24 @@
-"""The policies that come with the engine; importing them registers them. The first is the default."""
+"""The policies that come with the engine, and finding any registered one by its name."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.pricing.hill_climb import HillClimb
+from scalecommerce_core.pricing.interface import Policy, built, registered
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.threshold import Threshold
 
 BUILT_IN: Final = (Learning, ControlledVariance, Inventory, PriceGrid, LinearDemand, HillClimb, Threshold)
+"""The first is the default. Being imported here registers them."""
+
+
+def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
+    """The registered policy with these parameters; raise `Invalid` naming the fields `policy` or `parameters.…`."""
+    cls = registered().get(name)
+    if cls is None:
+        raise Invalid.field("policy", f"There is no such policy; these are known: {', '.join(registered())}.")
+    policy: Policy = built(cls, values, within="parameters.")
+    return policy

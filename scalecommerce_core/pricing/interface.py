@@ -175,15 +175,6 @@ def registered() -> Mapping[str, type[Any]]:
     return dict(sorted(_REGISTER.items()))
 
 
-def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
-    """The registered policy with these parameters; raise `Invalid` naming the fields `policy` or `parameters.…`."""
-    cls = _REGISTER.get(name)
-    if cls is None:
-        raise Invalid.field("policy", f"There is no such policy; these are known: {', '.join(sorted(_REGISTER))}.")
-    policy: Policy = built(cls, values, within="parameters.")
-    return policy
-
-
 def motives(motive: Motive, size: int) -> Whole:
     return np.full(size, MOTIVES.index(motive), dtype=np.int64)
 

@@ -9,9 +9,9 @@ from attrs import define, evolve, field, setters
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, text_errors
-from scalecommerce_core.pricing.built_in import BUILT_IN
+from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.interface import Policy, built, parameters, policy_named
+from scalecommerce_core.pricing.interface import Policy, built, parameters
 
 SHORTEST_EPOCH: Final = timedelta(seconds=1)
 LONGEST_EPOCH: Final = timedelta(days=90)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.hill_climb import HillClimb
@@ -28,7 +28,7 @@ _YEAR: Final = 52
 
 @frozen
 class Size:
-    """How large a simulation is; None: as the published figures are."""
+    """How large a simulation is; None: as published."""
 
     seed: int = 1
     worlds: int | None = None
@@ -76,7 +76,16 @@ class Program:
     about: str
     places: Callable[[Size], Sequence[Place]]
     entrants: tuple[Policy | None, ...]
-    figures: Callable[[Sequence[Outcome]], list[Figure]] = field(repr=False)
+    judged: Callable[[Sequence[Outcome]], list[Figure]] = field(repr=False)
+    worlds: int
+    epochs: int
+    """As published: what is smaller or shorter is held against no bar."""
+
+    def figures(self, outcomes: Sequence[Outcome], size: Size) -> list[Figure]:
+        figures = self.judged(outcomes)
+        if (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs:
+            return [evolve(figure, reference=None, bar=None) for figure in figures]
+        return figures
 
     def outcomes(
         self,
@@ -237,6 +246,8 @@ PROGRAMS: Final = {
             _zip_places,
             (LearnThenEarn(), UcbPi(), PriceGrid(prices=PRICES)),
             _zip_figures,
+            worlds=300,
+            epochs=10_000,
         ),
         Program(
             "linear",
@@ -244,6 +255,8 @@ PROGRAMS: Final = {
             _linear_places,
             (LeastSquares(), Cils(), Cvp(), LinearDemand()),
             _linear_figures,
+            worlds=1_000,
+            epochs=10_000,
         ),
         Program(
             "marketplace",
@@ -251,6 +264,8 @@ PROGRAMS: Final = {
             _marketplace_places,
             (None, HillClimb(), ControlledVariance(), Learning()),
             _marketplace_figures,
+            worlds=6_000,
+            epochs=104,
         ),
         Program(
             "moody-marketplace",
@@ -258,6 +273,8 @@ PROGRAMS: Final = {
             _moody_places,
             (None, HillClimb(), ControlledVariance(), Learning()),
             _marketplace_figures,
+            worlds=6_000,
+            epochs=104,
         ),
         Program(
             "limited-stock",
@@ -265,6 +282,8 @@ PROGRAMS: Final = {
             _limited_places,
             (None, HillClimb(), Learning(), Inventory()),
             _limited_figures,
+            worlds=2_000,
+            epochs=26,
         ),
     )
 }
