@@ -11,6 +11,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
 from scalecommerce_core.pricing.signals import Signals
 
@@ -103,10 +104,8 @@ class HillClimb:
         return wanted, motive
 
     def _margin(self, price: Floats, signals: Signals) -> Floats:
-        """Of a unit, after fees; without a known cost, the one at which the reference is the best price."""
-        kept = price * (10_000 - signals.fee) / 10_000.0
-        assumed = signals.reference * (1.0 + 1.0 / np.minimum(self.elasticity, -1.0))
-        return kept - np.where(signals.cost >= 0, signals.cost, assumed)
+        """Of a unit, over what it costs with fees; in proportion to profit."""
+        return price - break_even(signals, self.elasticity)
 
 
 class _Stock(NamedTuple):

@@ -96,10 +96,16 @@ class Policy(Protocol):
 
 
 def parameter(
-    default: Any, *, at_least: float | None = None, at_most: float | None = None, says: str, choices: Sequence[str] = ()
+    default: Any,
+    *,
+    says: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: Sequence[str] = (),
+    longest: int = 20,
 ) -> Any:
     """A parameter of a policy: its default says its type (a whole number, a number, a word, yes or no, prices)."""
-    rule = {"at_least": at_least, "at_most": at_most, "says": says, "choices": tuple(choices)}
+    rule = {"at_least": at_least, "at_most": at_most, "says": says, "choices": tuple(choices), "longest": longest}
     return field(default=default, metadata={"rule": rule}, kw_only=True)
 
 
@@ -137,6 +143,8 @@ def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple):
             return value, "A list of numbers is wanted."
+        if len(value) > rule["longest"]:
+            return value, f"At most {rule['longest']} are allowed."
         said = [_number(item, rule, whole=True) for item in value]
         return tuple(value), next(filter(None, said), "")
     said_of_it = _number(value, rule, whole=isinstance(default, int))

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, motives, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
@@ -73,7 +74,7 @@ class Learning(Drift):
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         b = self._drawn(state, signals, epoch)
-        prices = _best(b, _cost(signals, state.groups["mean"]), signals.reference)
+        prices = _best(b, break_even(signals, state.groups["mean"][signals.group]), signals.reference)
         if self.vary:
             up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
@@ -161,8 +162,9 @@ class Inventory(Learning):
             signals = signals.with_columns(cost=np.zeros_like(signals.cost))
         free = super().propose(state, signals, epoch)
         b = np.minimum(state.products["b"], _FLATTEST)
-        visitors = state.products["views_a_day"] * signals.days_left
+        # Without views or an end there is nothing to stretch: what is not finite asks for no price.
         with np.errstate(divide="ignore", invalid="ignore"):
+            visitors = state.products["views_a_day"] * signals.days_left
             x = (np.log(signals.stock / visitors) - state.products["a"]) / b
         clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
         short = clearing > free.prices
@@ -203,13 +205,6 @@ def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
     count = np.bincount(signals.group, minlength=len(empty))
     total = np.bincount(signals.group, weights=values, minlength=len(empty))
     return np.where(count > 0, total / np.maximum(count, 1), empty)
-
-
-def _cost(signals: Signals, mean: Floats) -> Floats:
-    """What a unit costs, fee included; where unknown, the cost that makes the reference the category's best price."""
-    assumed = signals.reference * (1.0 + 1.0 / np.minimum(mean[signals.group], -1.0))
-    cost = signals.full_cost()
-    return np.where(np.isnan(cost), assumed, cost)
 
 
 def _best(b: Floats, cost: Floats, reference: Whole) -> Floats:

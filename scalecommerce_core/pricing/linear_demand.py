@@ -8,7 +8,9 @@ from attrs import frozen
 
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
 
@@ -60,8 +62,7 @@ class LinearDemand:
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         a, b = self._drawn(state, signals, epoch)
-        cost = signals.full_cost()
-        cost = np.where(np.isnan(cost), 0.0, cost)
+        cost = break_even(signals, ROOT_MEAN)
         steepest = np.minimum(b, 0.1 * self.slope)
         return Proposal(0.5 * (cost - signals.reference * a / steepest), motives(Motive.LEARNED, len(signals)))
 

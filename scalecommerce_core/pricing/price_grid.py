@@ -11,8 +11,10 @@ from attrs import frozen
 
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
 MOST_PRICES: Final = 20
@@ -28,12 +30,16 @@ class PriceGrid(Drift):
     name: ClassVar[str] = "price_grid"
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"arm_views": MOST_PRICES, "arm_units": MOST_PRICES}
     prices: tuple[int, ...] = parameter(
-        (), at_least=1, at_most=9_999_999_999, says="At most 20, in minor units; none: 70 % to 130 % of the reference."
+        (),
+        at_least=1,
+        at_most=9_999_999_999,
+        longest=MOST_PRICES,
+        says="In minor units; none: 70 % to 130 % of the reference.",
     )
     prior_views: float = parameter(30.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
-    half_life_weeks: float = parameter(26.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
-    caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
-    slope_mean: float = parameter(-1.5, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
+    half_life_weeks: float = parameter(104.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
+    caution: float = parameter(1.2, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
+    slope_mean: float = parameter(-1.0, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
     slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Its variance.")
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
 
@@ -78,8 +84,7 @@ class PriceGrid(Drift):
         rate = (self.prior_views * curve + units) / weight
         deviation = np.sqrt(rate * (1.0 - rate) / (weight + 1.0))
         drawn = rate + self.caution * deviation * self._draws(signals, epoch, k)
-        cost = signals.full_cost()
-        margin = arms - np.where(np.isnan(cost), 0.0, cost)[:, None]
+        margin = arms - break_even(signals, ROOT_MEAN)[:, None]
         best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
         return Proposal(arms[np.arange(len(best)), best], motives(Motive.LEARNED, len(signals)))
 

@@ -1,0 +1,118 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
+from scalecommerce_core.pricing.evaluation.panel import Lines, Panel
+from scalecommerce_core.pricing.evaluation.report import Report, evaluated
+
+
+def panel(
+    *, shops: int = 30, groups: int = 4, weeks: int = 60, spread: float = 0.12, shared: bool = False, seed: int = 1
+) -> tuple[Lines, Any]:
+    """Weekly sales of one product per group in many shops, with known elasticities."""
+    rng = np.random.default_rng(seed)
+    cells = shops * groups
+    group = np.arange(cells) % groups
+    true = rng.normal(-1.5 - 0.7 * group, 0.3)
+    cell, week = (each.ravel() for each in np.meshgrid(np.arange(cells), np.arange(weeks), indexing="ij"))
+    promotions = rng.normal(0, spread, (groups, weeks))[group[cell], week] if shared else rng.normal(0, spread, len(cell))
+    price = 10.0 * np.exp(promotions)
+    units = np.exp(4 + 0.5 * rng.normal(size=cells)[cell] + true[cell] * (price / 10 - 1) + 0.3 * rng.normal(size=len(cell)))
+    return Lines(cell, group[cell], week, units, price), true
+
+
+def report(lines: Lines, **more: Any) -> Report:
+    return evaluated(lines, **more)
+
+
+def test_elasticities_are_found() -> None:
+    lines, true = panel()
+    found = Elasticities.of(Panel.of(lines))
+    assert np.corrcoef(found.shrunk, true)[0, 1] > 0.95
+    assert np.median(found.shrunk - true) == pytest.approx(0, abs=0.1)
+    assert np.abs(found.shrunk - true).mean() < np.abs(found.alone - true).mean()
+
+
+def test_a_good_panel_supports_learning() -> None:
+    lines, _ = panel()
+    judged = report(lines)
+    assert judged.supports_learning
+    assert "can teach" in judged.verdict
+    assert (judged.rows, judged.cells, judged.groups, judged.periods) == (7_200, 120, 4, 60)
+    assert judged.negative_share == 1
+    assert judged.forecast is not None
+    assert judged.forecast.train_periods == 48
+    assert judged.forecast.shrunk.log_rmse < 0.33 < judged.forecast.without_price.log_rmse
+
+
+def test_shrinkage_saves_a_cold_start() -> None:
+    """Few weeks in which all shops share a price: each shop alone is misled."""
+    lines, _ = panel(shared=True, spread=0.06, seed=2)
+    cold = report(lines, cold_periods=3).cold_start
+    assert cold is not None
+    assert cold.train_periods == 3
+    assert cold.shrunk.wape < cold.alone.wape - 0.05
+    assert cold.shrunk.log_rmse < cold.alone.log_rmse
+
+
+def test_flat_prices_are_refused() -> None:
+    lines, _ = panel(spread=0.001)
+    judged = report(lines)
+    assert not judged.supports_learning
+    assert judged.flat_share == 1
+    assert "hardly move" in judged.verdict
+
+
+def test_prices_that_depend_on_the_quantity_are_refused() -> None:
+    rng = np.random.default_rng(3)
+    n = 20_000
+    units = np.exp(rng.normal(1, 1, n)).round().clip(1)
+    price = 10.0 * units**-0.1 * np.exp(0.05 * rng.normal(size=n))
+    lines = Lines(rng.integers(0, 50, n), np.zeros(n, dtype=np.int64), rng.integers(0, 100, n), units, price)
+    judged = report(lines, periods_in_one=7)
+    assert not judged.supports_learning
+    assert judged.quantity_slope == pytest.approx(-0.1, abs=0.02)
+    assert "quantity" in judged.verdict
+
+
+def test_several_sales_a_day_at_one_price_are_fine() -> None:
+    lines, _ = panel()
+    halves = Lines(*(np.concatenate([getattr(lines, name)] * 2) for name in ("cell", "group", "period", "units", "price")))
+    judged = report(halves)
+    assert judged.supports_learning
+    assert judged.mixed_share == 0
+
+
+def test_noise_that_no_price_explains_is_refused() -> None:
+    lines, _ = panel()
+    rng = np.random.default_rng(4)
+    shuffled = Lines(lines.cell, lines.group, lines.period, np.exp(4 + 3 * rng.normal(size=len(lines))), lines.price)
+    assert "does not help" in report(shuffled).verdict
+
+
+def test_prices_that_follow_demand_are_refused() -> None:
+    lines, _ = panel()
+    upward = Lines(lines.cell, lines.group, lines.period, 50.0 * (lines.price / 10) ** 2, lines.price)
+    assert "negative" in report(upward).verdict
+
+
+@pytest.mark.parametrize("rows", [0, 1, 99])
+def test_too_little_is_refused(rows: int) -> None:
+    lines, _ = panel()
+    few = Lines(*(getattr(lines, name)[:rows] for name in ("cell", "group", "period", "units", "price")))
+    judged = report(few)
+    assert not judged.supports_learning
+    assert "are the least" in judged.verdict
+
+
+def test_lines_are_summed_and_what_sold_nothing_is_left_out() -> None:
+    lines = Lines(
+        np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), np.array([700, 706, 707, 707]), np.array([1.0, 3.0, 0.0, -2.0]),
+        np.array([10.0, 6.0, 5.0, 5.0]),
+    )  # fmt: skip
+    weekly = Panel.of(lines, periods_in_one=7)
+    assert (weekly.cell.tolist(), weekly.period.tolist(), weekly.units.tolist(), weekly.price.tolist()) == (
+        [0], [0], [4.0], [7.0],
+    )  # fmt: skip
