@@ -29,7 +29,7 @@ def main() -> None:
     seen = _signals(arguments.products, arguments.seed)
     policy = PricingPolicy(PolicyId(1), AccountId(1), "Speed", datetime.now(UTC), policy=arguments.policy)
     rules = policy.rules()
-    state = rules.start(seen)
+    state = rules.start(seen, {})
     seconds = []
     for epoch in range(arguments.runs):
         begun = time.perf_counter()

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode, Interrupted
 from adapters.cli.options import JsonOption
-from adapters.cli.screen import long_work, notes, output, print_json
+from adapters.cli.screen import long_work, output, print_json
 from scalecommerce_core.domain.errors import Invalid
 
-KEPT = "What has ended is shown."
+KEPT = "What was done is shown; it is held against no bar."
 _EVERY = 50
 """Epochs between two strokes of the progress bar."""
 
@@ -80,9 +80,11 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
             for program in programs:
                 for outcome in program.outcomes(size, entrants, told):
                     outcomes[program.name].append(outcome)
+                    interrupted |= outcome.track.interrupted
+                if interrupted:
+                    break
     except Interrupted:
         interrupted = True
-        notes().print(f"Interrupted. {KEPT}", style="yellow")
     done = [(program, outcomes[program.name]) for program in programs if outcomes[program.name]]
     figures: list[Figure] = [figure for program, its in done for figure in program.figures(its, size)]
     if as_json:
@@ -94,7 +96,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     if draw is not None and plot is not None and done:
         draw([outcome for _, its in done for outcome in its], plot)
     if interrupted:
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        raise Interrupted(KEPT)
     if any(figure.passed is False for figure in figures):
         raise typer.Exit(ExitCode.PROBLEM)
 

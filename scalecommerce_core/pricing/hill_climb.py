@@ -33,7 +33,8 @@ class HillClimb:
     elasticity: float = parameter(-2.4, at_least=-6, at_most=-1, says="Of the category, for stock cover.")
     memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which sales per day are averaged.")
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         n = len(signals)
         zero = np.zeros(n)
         price = signals.price.astype(np.float64)

@@ -4,15 +4,12 @@ A policy is a frozen attrs class whose fields are its parameters:
 
     @register
     @frozen
-    class Markup:
+    class Markup(Stateless):
         name: ClassVar = "markup"
-        columns: ClassVar = {}
-        markup: float = parameter(0.4, at_least=0, at_most=5, says="Share of the cost that is added to it.")
+        share: float = parameter(0.4, at_least=0, at_most=5, says="Share of the cost that is added to it.")
 
-        def start(self, signals): return State()
-        def update(self, state, signals): return state
-        def pool(self, state, signals): return state
-        def propose(self, state, signals, epoch): return Proposal(signals.cost * (1 + self.markup))
+        def propose(self, state, signals, epoch):
+            return Proposal(signals.full_cost() * (1 + self.share))
 
 Guardrails come after it: a policy proposes freely, and nothing that it proposes is dangerous.
 """
@@ -78,8 +75,11 @@ class Policy(Protocol):
     columns: ClassVar[Mapping[str, int]]
     """What it remembers of a product: names, and how many floats each has. Stored with the product."""
 
-    def start(self, signals: Signals) -> State:
-        """The state of products that are seen for the first time."""
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        """The state of products that are seen for the first time; `groups` is what is known of the groups, or empty.
+
+        The answer's groups replace them: they have grown where a product brings a group of its own.
+        """
         ...
 
     def update(self, state: State, signals: Signals) -> State:
@@ -93,6 +93,25 @@ class Policy(Protocol):
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         """Prices for the epoch that begins; `epoch` numbers it, for policies that vary prices on purpose."""
         ...
+
+
+@frozen
+class Stateless:
+    """What a policy that remembers nothing has beside its name, its parameters and `propose`."""
+
+    columns: ClassVar[Mapping[str, int]] = {}
+
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del signals, groups
+        return State()
+
+    def update(self, state: State, signals: Signals) -> State:
+        del signals
+        return state
+
+    def pool(self, state: State, signals: Signals) -> State:
+        del signals
+        return state
 
 
 def parameter(

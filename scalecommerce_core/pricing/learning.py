@@ -45,15 +45,14 @@ class Learning(Drift):
         0.25, at_least=0.01, at_most=4, says="Variance of the log conversion between products of a category."
     )
 
-    def start(self, signals: Signals) -> State:
-        groups = int(signals.group.max(initial=-1)) + 1
-        level = _log_conversion(signals, groups)
-        mean, variance = np.full(groups, ROOT_MEAN), np.full(groups, ROOT_VARIANCE)
-        return _newcomers(signals, {"level": level, "mean": mean, "variance": variance}, self.level_spread)
-
-    def join(self, state: State, signals: Signals) -> State:
-        """States of products that are seen for the first time in a catalogue that has learned."""
-        return _newcomers(signals, state.groups, self.level_spread)
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        known = _grown(groups, signals)
+        at = signals.group
+        products = {
+            "a": known["level"][at], "b": known["mean"][at], "c00": np.full(len(signals), self.level_spread),
+            "c01": np.zeros(len(signals)), "c11": known["variance"][at],
+        }  # fmt: skip
+        return State(products, known)
 
     def update(self, state: State, signals: Signals) -> State:
         x = signals.price / signals.reference - 1.0
@@ -101,11 +100,10 @@ class ControlledVariance(Learning):
     width: float = parameter(0.04, at_least=0, at_most=1, says="How far prices are kept apart, of the reference.")
     exponent: float = parameter(0.51, at_least=0.5, at_most=1, says="How fast their variance grows with time.")
 
-    def start(self, signals: Signals) -> State:
-        return self._counting(super().start(signals), signals)
-
-    def join(self, state: State, signals: Signals) -> State:
-        return self._counting(super().join(state, signals), signals)
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        first = super().start(signals, groups)
+        zero = np.zeros(len(signals))
+        return State({**first.products, "epochs": zero, "mean_x": zero}, first.groups)
 
     def update(self, state: State, signals: Signals) -> State:
         n = state.products["epochs"] + 1.0
@@ -123,11 +121,6 @@ class ControlledVariance(Learning):
         motive = chosen(Motive.LEARNED, (kept != x, Motive.TRYING))
         return Proposal((1.0 + kept) * signals.reference, motive)
 
-    @staticmethod
-    def _counting(state: State, signals: Signals) -> State:
-        zero = np.zeros(len(signals))
-        return State({**state.products, "epochs": zero, "mean_x": zero}, state.groups)
-
 
 @register
 @frozen
@@ -143,11 +136,9 @@ class Inventory(Learning):
     perishable: bool = parameter(False, says="What is left at the end is worth nothing, so its cost is spent anyway.")
     memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which views per day are averaged.")
 
-    def start(self, signals: Signals) -> State:
-        return self._pacing(super().start(signals), signals)
-
-    def join(self, state: State, signals: Signals) -> State:
-        return self._pacing(super().join(state, signals), signals)
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        first = super().start(signals, groups)
+        return State({**first.products, "views_a_day": signals.views / np.maximum(signals.days, 1.0)}, first.groups)
 
     def update(self, state: State, signals: Signals) -> State:
         then = super().update(state, signals)
@@ -171,26 +162,20 @@ class Inventory(Learning):
         motive = chosen(Motive.LEARNED, (short, Motive.STOCK_SHORT))
         return Proposal(np.where(short, clearing, free.prices), motive)
 
-    @staticmethod
-    def _pacing(state: State, signals: Signals) -> State:
-        pace = signals.views / np.maximum(signals.days, 1.0)
-        return State({**state.products, "views_a_day": pace}, state.groups)
-
 
 def _belief(state: State) -> Belief:
     return Belief(*(state.products[name] for name in _BELIEF))
 
 
-def _newcomers(signals: Signals, groups: Mapping[str, Floats], level_spread: float) -> State:
-    at = signals.group
-    products = {
-        "a": groups["level"][at],
-        "b": groups["mean"][at],
-        "c00": np.full(len(signals), level_spread),
-        "c01": np.zeros(len(signals)),
-        "c11": groups["variance"][at],
-    }
-    return State(products, groups)
+def _grown(groups: Mapping[str, Floats], signals: Signals) -> Mapping[str, Floats]:
+    """What is known of the groups, with what is usual for those that are seen for the first time."""
+    old = len(groups["mean"]) if groups else 0
+    size = max(int(signals.group.max(initial=-1)) + 1, old)
+    usual = {
+        "level": _log_conversion(signals, size), "mean": np.full(size, ROOT_MEAN),
+        "variance": np.full(size, ROOT_VARIANCE),
+    }  # fmt: skip
+    return {name: np.concatenate([groups[name], new[old:]]) if old else new for name, new in usual.items()}
 
 
 def _log_conversion(signals: Signals, groups: int) -> Floats:

@@ -33,7 +33,8 @@ class LinearDemand:
     caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         n = len(signals)
         return State({
             "a": np.full(n, self.intercept), "b": np.full(n, self.slope), "c00": np.full(n, self.intercept_spread),

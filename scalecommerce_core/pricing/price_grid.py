@@ -36,14 +36,15 @@ class PriceGrid(Drift):
         longest=MOST_PRICES,
         says="In minor units; none: 70 % to 130 % of the reference.",
     )
-    prior_views: float = parameter(30.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
+    prior_views: float = parameter(50.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
     half_life_weeks: float = parameter(104.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
-    caution: float = parameter(1.2, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
+    caution: float = parameter(1.4, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
     slope_mean: float = parameter(-1.0, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
     slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Its variance.")
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         n = len(signals)
         empty = np.zeros((n, MOST_PRICES))
         conversion = (signals.units + 1.0) / (signals.views + 50.0)

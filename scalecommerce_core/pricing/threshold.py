@@ -31,7 +31,8 @@ class Threshold:
     step: float = parameter(0.03, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
     raises: bool = parameter(True, says="Also raise the price of what sells clearly more.")
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         zero = np.zeros(len(signals))
         return State({"at": signals.price.astype(np.float64), "days": zero, "views": zero, "units": zero})
 

@@ -86,7 +86,7 @@ def _towards_all(pooled: Floats, by_chance: Floats) -> Floats:
     for _ in range(20):
         weight = 1.0 / (by_chance + spread)
         mean = float((weight @ pooled + ROOT_MEAN / ROOT_VARIANCE) / (weight.sum() + 1.0 / ROOT_VARIANCE))
-        moment = (weight**2) @ ((pooled - mean) ** 2 - by_chance) / (weight**2).sum()
+        moment = (weight**2) @ ((pooled - mean) ** 2 - by_chance) / max(float((weight**2).sum()), 1e-12)
         spread = float(np.clip(moment, *VARIANCES))
     shrunk: Floats = (pooled / by_chance + mean / spread) / (1.0 / by_chance + 1.0 / spread)
     return shrunk

@@ -25,6 +25,7 @@ class Track:
     """After this many epochs: share of the clairvoyant's profit, per product."""
     prices: Floats = field(repr=False)
     """Of the first few products, a row per epoch."""
+    interrupted: bool = False
 
     @property
     def epochs(self) -> int:
@@ -45,10 +46,11 @@ def run(
 ) -> Track:
     """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done."""
     seen = market.seen()
-    state = policy.start(seen) if policy is not None else None
-    total = np.zeros(len(seen))
+    state = policy.start(seen, {}) if policy is not None else None
+    total: Floats = np.zeros(len(seen))
     best_total = np.zeros(len(seen))
     earned, best, path, by_row = [], [], [], {}
+    interrupted = False
     try:
         for epoch in range(market.epochs):
             prices = seen.price
@@ -74,5 +76,6 @@ def run(
     except KeyboardInterrupt:
         if not earned:
             raise
+        interrupted = True
     name = policy.name if policy is not None else "static"
-    return Track(name, np.array(earned), np.array(best), by_row, np.array(path, dtype=np.float64))
+    return Track(name, np.array(earned), np.array(best), by_row, np.array(path, dtype=np.float64), interrupted)

@@ -1,6 +1,6 @@
 """What `scalecommerce simulate` runs: which policies sell in which markets, and what their results are held against."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -83,7 +83,8 @@ class Program:
 
     def figures(self, outcomes: Sequence[Outcome], size: Size) -> list[Figure]:
         figures = self.judged(outcomes)
-        if (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs:
+        small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
+        if small or any(outcome.track.interrupted for outcome in outcomes):
             return [evolve(figure, reference=None, bar=None) for figure in figures]
         return figures
 
@@ -102,7 +103,10 @@ class Program:
                 def told(done: int, label: str = label, total: int = market.epochs) -> None:
                     progress(label, done, total)
 
-                yield Outcome(self.name, place.label, run(policy, market, checkpoints=place.checkpoints, progress=told))
+                track = run(policy, market, checkpoints=place.checkpoints, progress=told)
+                yield Outcome(self.name, place.label, track)
+                if track.interrupted:
+                    return
 
 
 def _zip_places(size: Size) -> Sequence[Place]:
@@ -113,23 +117,22 @@ def _zip_places(size: Size) -> Sequence[Place]:
 
 
 def _zip_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
-    known: Mapping[str, tuple[float | None, ...]] = {
-        UcbPi.name: (92, 98, None), LearnThenEarn.name: (62, 94, 83),
-    }  # fmt: skip
-    bars: Mapping[str, tuple[float | None, ...]] = {PriceGrid.name: (94, 98, 95)}
+    known = {UcbPi.name: (92, 98, None), LearnThenEarn.name: (62, 94, 83)}
+    bars = {PriceGrid.name: (94, 98, 95)}
     figures = []
     for outcome in outcomes:
         name, rows = outcome.track.policy, outcome.track.by_row
-        if len(rows) < 2:
-            continue
-        first, all_ = (rows[at] for at in sorted(rows))
-        values = (float(first.mean()), float(all_.mean()), float(all_.min()))
-        measures = (f"first {FIRST_VISITORS:,} visitors", "all visitors", "all visitors, worst world")
+        first, last = rows.get(FIRST_VISITORS // BLOCK), rows.get(outcome.track.epochs)
+        measured = (
+            (f"first {FIRST_VISITORS:,} visitors", None if first is None else first.mean()),
+            ("all visitors", None if last is None else last.mean()),
+            ("all visitors, worst world", None if last is None else last.min()),
+        )
+        references, least = known.get(name, (None,) * 3), bars.get(name, (None,) * 3)
         figures += [
-            Figure("zip-recruiter", name, measure, value, reference, bar)
-            for measure, value, reference, bar in zip(
-                measures, values, known.get(name, (None,) * 3), bars.get(name, (None,) * 3), strict=True
-            )
+            Figure("zip-recruiter", name, measure, float(share), reference, bar)
+            for (measure, share), reference, bar in zip(measured, references, least, strict=True)
+            if share is not None
         ]
     return figures
 

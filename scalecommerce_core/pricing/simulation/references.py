@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 from attrs import frozen
 
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.interface import Proposal, State
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.simulation.linear_market import HIGHEST, LOWEST, UNIT
@@ -23,7 +24,8 @@ class _Counts:
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, int]] = {"views": len(PRICES), "units": len(PRICES)}
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         empty = np.zeros((len(signals), len(PRICES)))
         return State({"views": empty, "units": empty})
 
@@ -82,7 +84,8 @@ class LeastSquares:
     columns: ClassVar[Mapping[str, int]] = {"n": 1, "p": 1, "pp": 1, "d": 1, "pd": 1}
     width: float = 0.1
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        del groups
         return State({name: np.zeros(len(signals)) for name in self.columns})
 
     def update(self, state: State, signals: Signals) -> State:

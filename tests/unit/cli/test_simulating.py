@@ -1,13 +1,205 @@
 """`simulate` and `pricing evaluate`: what they print, and how they end."""
 
 import gzip
+import itertools
 import json
+import math
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 
-from adapters.cli import simulating
 from adapters.cli.failures import ExitCode
+from scalecommerce_core.pricing.simulation import contest, program
+from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
+from tests.unit.cli.conftest import Cli
+
+SMALL = ("--worlds", "10", "--epochs", "8")
+
+
+def test_a_simulation_is_a_table(cli: Cli) -> None:
+    ended = cli("simulate", *SMALL)
+    assert ended.code == 0
+    for words in ("seed 1", "hill_climb", "learning", "static", "log-linear, steady", "mean of 6"):
+        assert words in ended.out
+
+
+def test_all_markets_as_json(cli: Cli) -> None:
+    ended = cli("simulate", "all", *SMALL, "--seed", "3", "--json")
+    document = json.loads(ended.out)
+    assert (ended.code, document["seed"], document["complete"]) == (0, 3, True)
+    markets = {figure["market"] for figure in document["figures"]}
+    # The published horizons of the linear market are longer.
+    assert markets == {"zip-recruiter", "marketplace", "moody-marketplace", "limited-stock"}
+    assert {figure["passed"] for figure in document["figures"]} == {None}
+    assert cli("simulate", "all", *SMALL, "--seed", "3", "--json").out == ended.out
+
+
+def test_policies_of_one_s_own_choice_sell(cli: Cli) -> None:
+    chosen = ("--policy", "static", "--policy", 'learning:{"caution": 0}')
+    document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
+    assert [figure["policy"] for figure in document["figures"]] == ["static", "learning"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("simulate", "mars"), "zip-recruiter, linear, marketplace"),
+        (("simulate", "--policy", "astrology"), "hill_climb"),
+        (("simulate", "--policy", "learning:{"), "no JSON object"),
+        (("simulate", "--policy", "learning:[]"), "no JSON object"),
+        (("simulate", "--policy", 'learning:{"caution": 9}'), "parameters.caution"),
+        (("simulate", "--load", "no_such_module_of_yours"), "cannot be imported"),
+        (("simulate", "--plot", "picture.gif"), ".png or .svg"),
+    ],
+)
+def test_what_cannot_be_simulated_says_why(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    ended = cli(*arguments, *SMALL)
+    assert ended.code == ExitCode.USAGE
+    assert said in " ".join(ended.err.split())
+
+
+def test_modules_with_policies_are_imported(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "my_shop_policies", ModuleType("my_shop_policies"))
+    assert cli("simulate", "limited-stock", "--load", "my_shop_policies", *SMALL).code == 0
+
+
+@pytest.mark.parametrize("name", ["picture.png", "picture.svg"])
+def test_a_picture_is_drawn(cli: Cli, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    assert cli("simulate", "limited-stock", *SMALL, "--plot", str(file)).code == 0
+    assert file.read_bytes()[:5] in {b"\x89PNG\r", b"<?xml"}
+
+
+def test_a_picture_without_the_extra_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adapters.cli.drawing", None)
+    ended = cli("simulate", "limited-stock", *SMALL, "--plot", "picture.png")
+    assert ended.code == ExitCode.USAGE
+    assert "scalecommerce[plot]" in ended.err
+
+
+def test_a_missed_bar_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_as_full = evolve(program.PROGRAMS["marketplace"], worlds=1, epochs=1)
+    monkeypatch.setitem(program.PROGRAMS, "marketplace", judged_as_full)
+    ended = cli("simulate", "--policy", 'learning:{"caution": 2}', *SMALL, "--json")
+    assert ended.code == ExitCode.PROBLEM
+    assert [f["passed"] for f in json.loads(ended.out)["figures"] if f["measure"] == "mean of 6"] == [False]
+
+
+def test_an_interrupted_simulation_shows_what_was_done(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = itertools.count()
+    sell = LinearMarket.sell
+
+    def interrupted(market: LinearMarket, prices: Any) -> Any:
+        if next(epochs) == 20:
+            raise KeyboardInterrupt
+        return sell(market, prices)
+
+    monkeypatch.setattr(LinearMarket, "sell", interrupted)
+    monkeypatch.setattr(contest, "POOL_EVERY", 1)
+    ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "12")
+    assert ended.code == ExitCode.INTERRUPTED
+    assert "What was done is shown" in ended.err
+
+
+# --- pricing evaluate
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Path:
+    """40 weeks in 30 shops with the prices of both brands in every row, as Dominick's data have it."""
+    rng = np.random.default_rng(1)
+    lines = ["shop,brand,week,logmove,price1,price2"]
+    for shop in range(30):
+        for week in range(40):
+            prices = 0.05 * np.exp(rng.normal(0, 0.12, 2))
+            for brand in (1, 2):
+                log_units = 6 - 2.5 * (prices[brand - 1] / 0.05 - 1) + rng.normal(0, 0.2)
+                lines.append(f"{shop},{brand},{week},{log_units},{prices[0]},{prices[1]}")
+    file = tmp_path / "panel.csv.gz"
+    file.write_bytes(gzip.compress("\n".join(lines).encode()))
+    return file
+
+
+WIDE = (
+    "--cell",
+    "shop,brand",
+    "--group",
+    "brand",
+    "--period",
+    "week",
+    "--units",
+    "logmove",
+    "--log-units",
+    "--price",
+    "price{brand}",
+)
+
+
+def test_a_wide_panel_is_judged(cli: Cli, panel: Path) -> None:
+    ended = cli("pricing", "evaluate", str(panel), *WIDE)
+    assert ended.code == 0
+    assert "These data can teach prices" in ended.out
+    document = json.loads(cli("pricing", "evaluate", str(panel), *WIDE, "--json").out)
+    assert (document["cells"], document["groups"], document["periods"]) == (60, 2, 40)
+    assert document["elasticity_median"] == pytest.approx(-2.5, abs=0.2)
+    assert document["supports_learning"] is True
+    assert document["forecast"]["shrunk"]["log_rmse"] < 0.25
+
+
+def orders(tmp_path: Path, *, discount: float) -> Path:
+    """Order lines with times, some of them returns and gifts."""
+    rng = np.random.default_rng(2)
+    lines = ["product,period,units,price"]
+    for _ in range(4_000):
+        units = math.ceil(math.exp(rng.normal(1, 1)))
+        price = 9.0 * units**-discount * math.exp(rng.normal(0, 0.1))
+        lines.append(
+            f"p{rng.integers(20)},2026-0{rng.integers(1, 7)}-{rng.integers(10, 28)} 09:30:00,{units},{price:.4f}"
+        )
+    lines += ["p1,2026-01-10,-3,9.00", "p1,2026-01-11,3,0"]
+    file = tmp_path / "orders.csv"
+    file.write_text("\n".join(lines))
+    return file
+
+
+def test_order_lines_with_discounts_are_refused(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("pricing", "evaluate", str(orders(tmp_path, discount=0.2)), "--bucket", "7")
+    assert ended.code == ExitCode.PROBLEM
+    assert "Prices depend on the quantity bought" in " ".join(ended.out.split())
+    assert "4,000, 2" not in ended.out
+    assert ", 2 " in ended.out
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("product,period,units\n1,1,1\n", (), "has no column 'price'"),
+        ("product,period,units,price\n1,1,x,2\n", (), "line 2"),
+        ("product,period,units,price\n1,1,1,2\n1,soon,1,2\n", (), "line 3"),
+        ("product,period,units,price\n1,2026-13-01,1,2\n", (), "line 2"),
+        ("product,period,units,price\n1,1,1\n", (), "line 2"),
+        ("product,period,units,price\n1,1,1000,2\n", ("--log-units",), "line 2"),
+        ("product,period,units,price\n1,1,0,2\n", (), "no row in which something was sold"),
+        ("", (), "no row"),
+        ("product,period,units,price\n1,1,1,2\n", ("--price", "price{brand}"), "has no column 'brand'"),
+        ("product,period,units,price\n1,1,1,2\n", ("--price", "price{"), "line 2"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where(
+    cli: Cli, tmp_path: Path, text: str, options: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "panel.csv"
+    file.write_text(text)
+    ended = cli("pricing", "evaluate", str(file), *options)
+    assert ended.code == ExitCode.PROBLEM
+    assert said in " ".join(ended.err.split())
+
+
+def test_a_damaged_archive_says_so(cli: Cli, panel: Path) -> None:
+    panel.write_bytes(panel.read_bytes()[:-50])
+    assert cli("pricing", "evaluate", str(panel), *WIDE).code == ExitCode.PROBLEM

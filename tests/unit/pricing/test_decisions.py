@@ -109,7 +109,7 @@ CEILING = "the highest price that your bounds and the usual price allow"
 def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
     chosen = policy(parameters={"caution": 0, "vary": False})
     look = signals(**seen)
-    decisions = decide(chosen, chosen.rules().start(look), look, 5)
+    decisions = decide(chosen, chosen.rules().start(look, {}), look, 5)
     assert decisions[0].sentence == sentence
     assert (decisions[0].product_id, decisions[0].policy_id, decisions[0].policy_version) == (1, 7, 1)
     assert decisions[0].moves == bool(decisions.moves[0]) == (not sentence.startswith("Kept"))
@@ -134,7 +134,7 @@ def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
     chosen = policy()
     look = signals()
     with pytest.raises(ValueError, match="prices for 1 products"):
-        decide(chosen, chosen.rules().start(look), look, 0, rules=wishing(np.array([1.0, 2.0])))
+        decide(chosen, chosen.rules().start(look, {}), look, 0, rules=wishing(np.array([1.0, 2.0])))
 
 
 # --- the catalogue breaker
@@ -143,7 +143,9 @@ def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
 def run_of(*moves: float) -> Any:
     seen = signals(price=np.full(len(moves), 10_000), reference=10_000, cost=0)
     chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9})
-    return chosen, decide(chosen, chosen.rules().start(seen), seen, 0, rules=wishing(10_000 * (1 + np.array(moves))))
+    return chosen, decide(
+        chosen, chosen.rules().start(seen, {}), seen, 0, rules=wishing(10_000 * (1 + np.array(moves)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_run_without_prices_trips_nothing() -> None:
 def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any]) -> None:
     chosen = policy(**choice)
     rules, seen = chosen.rules(), chaos(DECISIONS // len(CHOICES), seed=11)
-    state = rules.pool(rules.update(rules.start(seen), seen), seen)
+    state = rules.pool(rules.update(rules.start(seen, {}), seen), seen)
     decisions = decide(chosen, state, seen, 12)
     inputs = packed(chosen, state, seen, 12)
     assert len(inputs.rows) == len(seen)
@@ -197,13 +199,13 @@ def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any
 def test_usual_inputs_are_small() -> None:
     seen = signals(product=np.arange(1_000, 2_000), price=np.full(1_000, 19_99), median_90d=19_99)
     chosen = policy()
-    inputs = packed(chosen, chosen.rules().start(seen), seen, 0)
+    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
     assert len(inputs.rows[0]) < 80
 
 
 def test_inputs_of_a_later_format_are_refused() -> None:
     seen = signals()
     chosen = policy()
-    inputs = packed(chosen, chosen.rules().start(seen), seen, 0)
+    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
     with pytest.raises(ValueError, match="format 2"):
         replay(Inputs({**inputs.head, "format": 2}, inputs.rows))

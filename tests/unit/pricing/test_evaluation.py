@@ -7,6 +7,8 @@ from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
 from scalecommerce_core.pricing.evaluation.panel import Lines, Panel
 from scalecommerce_core.pricing.evaluation.report import Report, evaluated
 
+COLUMNS = ("cell", "group", "period", "units", "price")
+
 
 def panel(
     *, shops: int = 30, groups: int = 4, weeks: int = 60, spread: float = 0.12, shared: bool = False, seed: int = 1
@@ -17,9 +19,13 @@ def panel(
     group = np.arange(cells) % groups
     true = rng.normal(-1.5 - 0.7 * group, 0.3)
     cell, week = (each.ravel() for each in np.meshgrid(np.arange(cells), np.arange(weeks), indexing="ij"))
-    promotions = rng.normal(0, spread, (groups, weeks))[group[cell], week] if shared else rng.normal(0, spread, len(cell))
+    promotions = (
+        rng.normal(0, spread, (groups, weeks))[group[cell], week] if shared else rng.normal(0, spread, len(cell))
+    )
     price = 10.0 * np.exp(promotions)
-    units = np.exp(4 + 0.5 * rng.normal(size=cells)[cell] + true[cell] * (price / 10 - 1) + 0.3 * rng.normal(size=len(cell)))
+    units = np.exp(
+        4 + 0.5 * rng.normal(size=cells)[cell] + true[cell] * (price / 10 - 1) + 0.3 * rng.normal(size=len(cell))
+    )
     return Lines(cell, group[cell], week, units, price), true
 
 
@@ -79,7 +85,9 @@ def test_prices_that_depend_on_the_quantity_are_refused() -> None:
 
 def test_several_sales_a_day_at_one_price_are_fine() -> None:
     lines, _ = panel()
-    halves = Lines(*(np.concatenate([getattr(lines, name)] * 2) for name in ("cell", "group", "period", "units", "price")))
+    halves = Lines(
+        *(np.concatenate([getattr(lines, name)] * 2) for name in ("cell", "group", "period", "units", "price"))
+    )
     judged = report(halves)
     assert judged.supports_learning
     assert judged.mixed_share == 0
@@ -101,7 +109,7 @@ def test_prices_that_follow_demand_are_refused() -> None:
 @pytest.mark.parametrize("rows", [0, 1, 99])
 def test_too_little_is_refused(rows: int) -> None:
     lines, _ = panel()
-    few = Lines(*(getattr(lines, name)[:rows] for name in ("cell", "group", "period", "units", "price")))
+    few = Lines(*(getattr(lines, name)[:rows] for name in COLUMNS))
     judged = report(few)
     assert not judged.supports_learning
     assert "are the least" in judged.verdict

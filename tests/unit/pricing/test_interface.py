@@ -18,7 +18,7 @@ def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> N
     policy: Policy = policy_named(cls.name, {})
     seen = chaos(60, seed=1)
     before = {name: getattr(seen, name).copy() for name in ("price", "views", "units", "cost")}
-    state = policy.start(seen)
+    state = policy.start(seen, {})
     assert {name: int(np.prod(column.shape[1:])) for name, column in state.products.items()} == dict(policy.columns)
     kept = {name: column.copy() for name, column in state.products.items()}
     learned = policy.pool(policy.update(state, seen), seen)
@@ -82,7 +82,7 @@ class Idle:
     columns: ClassVar[Mapping[str, int]] = {}
     anything: float = parameter(1.0, at_least=0, says="Nothing.")
 
-    def start(self, signals: Signals) -> State:
+    def start(self, signals: Signals, groups: Mapping[str, Any]) -> State:
         raise NotImplementedError
 
     update = pool = propose = start

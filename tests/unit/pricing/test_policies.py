@@ -29,18 +29,20 @@ def wanted(policy: Policy, state: State, seen: Signals, epoch: int = 1) -> tuple
 
 
 def believing(seen: Signals, **columns: float) -> State:
-    started = Learning().start(seen)
+    started = Learning().start(seen, {})
     products = {**started.products, **{name: np.full(len(seen), value) for name, value in columns.items()}}
     return evolve(started, products=products)
 
 
 def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticity() -> None:
     seen = signals(group=[0, 0, 1], views=[20_000, 0, 0], units=[1_000, 0, 0])
-    state = Learning().start(seen)
+    state = Learning().start(seen, {})
     assert np.exp(state.products["a"]) == pytest.approx([1_020 / 21_000, 1_020 / 21_000, 0.02])
     assert state.products["b"].tolist() == [-2.4] * 3
-    newcomer = Learning().join(state, signals(group=1))
-    assert np.exp(newcomer.products["a"]) == pytest.approx([0.02])
+    newcomer = Learning().start(signals(group=[1, 2]), state.groups)
+    assert np.exp(newcomer.products["a"]) == pytest.approx([0.02, (25 + 20) / 2_000])
+    assert len(newcomer.groups["mean"]) == 3
+    assert newcomer.groups["level"][:2].tolist() == state.groups["level"].tolist()
 
 
 def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
@@ -71,7 +73,7 @@ def test_without_a_cost_the_reference_is_believed_until_sales_say_otherwise() ->
 def test_controlled_variance_keeps_away_from_its_mean_and_uses_no_chance() -> None:
     policy = ControlledVariance()
     seen = signals(cost=60_00, views=0.0, units=0.0)
-    state = policy.start(seen)
+    state = policy.start(seen, {})
     for _ in range(9):
         state = policy.update(state, seen)
     apart = 0.04 * sqrt(10 / 9 * (10**0.51 - 9**0.51))
@@ -98,7 +100,7 @@ def test_controlled_variance_keeps_away_from_its_mean_and_uses_no_chance() -> No
 def test_a_stock_that_has_to_last_makes_dearer(stock: float, days_left: float, price: float | None) -> None:
     policy = Inventory(caution=0.0, vary=False)
     seen = signals(stock=stock, days_left=days_left, cost=60_00)
-    state = policy.start(seen)
+    state = policy.start(seen, {})
     state = evolve(state, products={**state.products, "a": np.log([0.025])})
     assert state.products["views_a_day"].tolist() == [1_000 / 7]
     expected = (60_00 + 100_00 / 2.4, Motive.LEARNED) if price is None else (price, Motive.STOCK_SHORT)
@@ -108,7 +110,7 @@ def test_a_stock_that_has_to_last_makes_dearer(stock: float, days_left: float, p
 def test_what_perishes_is_sold_off() -> None:
     seen = signals(stock=1e9, days_left=28, cost=60_00)
     policy = Inventory(caution=0.0, vary=False, perishable=True)
-    assert wanted(policy, policy.start(seen), seen)[0] == pytest.approx(100_00 / 2.4)
+    assert wanted(policy, policy.start(seen, {}), seen)[0] == pytest.approx(100_00 / 2.4)
 
 
 # --- rules
@@ -120,7 +122,7 @@ class Climber:
     def __init__(self, **more: Any) -> None:
         self.policy = HillClimb()
         self.seen = signals(product=2, **more)
-        self.state = self.policy.start(self.seen)
+        self.state = self.policy.start(self.seen, {})
 
     def week(self, price: int, units: float, views: float = 1_000, **more: Any) -> tuple[Any, Motive]:
         self.seen = signals(product=2, price=price, views=views, units=units, **more)
@@ -188,7 +190,7 @@ def test_a_threshold_acts_on_what_is_significant(
 ) -> None:
     policy = Threshold(measure=measure, wanted=expected)
     seen = signals(units=units)
-    state = policy.update(policy.start(seen), seen)
+    state = policy.update(policy.start(seen, {}), seen)
     price, why = wanted(policy, state, seen)
     assert why is motive
     assert np.isnan(price) if factor is None else price == pytest.approx(100_00 * factor)
@@ -196,7 +198,7 @@ def test_a_threshold_acts_on_what_is_significant(
 
 def test_a_threshold_waits_for_its_window_and_begins_anew_after_a_move() -> None:
     policy, seen = Threshold(wanted=100.0, window_days=14), signals(units=10)
-    state = policy.update(policy.start(seen), seen)
+    state = policy.update(policy.start(seen, {}), seen)
     assert wanted(policy, state, seen)[1] is Motive.WAITING
     state = policy.update(state, seen)
     assert wanted(policy, state, seen)[1] is Motive.DEMAND_BELOW
@@ -206,7 +208,7 @@ def test_a_threshold_waits_for_its_window_and_begins_anew_after_a_move() -> None
 
 def test_a_threshold_may_only_lower() -> None:
     policy, seen = Threshold(wanted=10.0, raises=False), signals(units=1_000)
-    assert wanted(policy, policy.update(policy.start(seen), seen), seen)[1] is Motive.HOLD
+    assert wanted(policy, policy.update(policy.start(seen, {}), seen), seen)[1] is Motive.HOLD
 
 
 # --- lists of prices, linear demand
@@ -217,7 +219,7 @@ def test_a_grid_finds_the_price_that_sells_best() -> None:
     rates = dict(zip(prices, (0.20, 0.12, 0.11, 0.02), strict=True))
     policy, rng = PriceGrid(prices=prices), np.random.default_rng(1)
     seen = signals(product=np.arange(50), price=np.full(50, 100_00), views=0.0, units=0.0, cost=60_00)
-    state = policy.start(seen)
+    state = policy.start(seen, {})
     for epoch in range(120):
         price = policy.propose(state, seen, epoch).prices.astype(np.int64)
         bought = rng.binomial(200, [rates[int(p)] for p in price])
@@ -229,14 +231,14 @@ def test_a_grid_finds_the_price_that_sells_best() -> None:
 
 def test_a_grid_without_prices_is_around_the_reference() -> None:
     seen = signals()
-    price, _ = wanted(PriceGrid(), PriceGrid().start(seen), seen)
+    price, _ = wanted(PriceGrid(), PriceGrid().start(seen, {}), seen)
     assert price in {100_00 * share // 100 for share in range(70, 131, 5)}
 
 
 def test_a_line_is_learned_exactly() -> None:
     policy = LinearDemand(caution=0.0)
     seen = signals(cost=0, reference=10_000, price=10_000, views=1.0, units=0.0)
-    state, rng = policy.start(seen), np.random.default_rng(2)
+    state, rng = policy.start(seen, {}), np.random.default_rng(2)
     assert wanted(policy, state, seen)[0] == pytest.approx(10_000 * 1.1 / (2 * 0.575))
     for _ in range(500):
         p = rng.uniform(0.5, 2)
