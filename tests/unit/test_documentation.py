@@ -1,10 +1,12 @@
 """The documentation agrees with the code where a program can tell."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import typer
 from typer.core import TyperGroup
@@ -12,6 +14,9 @@ from typer.core import TyperGroup
 from adapters.cli.app import app
 from entrypoints import settings
 from scalecommerce_core.domain.webhook import RETRY_DELAYS, secret_text, signed_headers
+from scalecommerce_core.pricing import interface
+from scalecommerce_core.pricing.built_in import BUILT_IN
+from scalecommerce_core.pricing.guardrails import Guardrails
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +27,8 @@ def test_the_table_of_settings_is_the_one_that_the_code_prints() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operations.md", "docs/http-api.md", "docs/library.md", "docs/webhooks.md"]
+    "document",
+    ["README.md", "docs/operations.md", "docs/http-api.md", "docs/library.md", "docs/pricing.md", "docs/webhooks.md"],
 )
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     page = ROOT / document
@@ -37,6 +43,31 @@ def test_the_readme_lists_all_commands() -> None:
     assert isinstance(command, TyperGroup)
     # `settings` is described with the others that it belongs to.
     assert named | {"settings"} == set(command.commands)
+
+
+def test_the_pricing_example_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/pricing.md").read_text()
+    policy, use = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    try:
+        exec(compile(policy, "docs/pricing.md", "exec"), names)  # noqa: S102 - it is ours
+        exec(compile(use, "docs/pricing.md", "exec"), names)  # noqa: S102 - it is ours
+        assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", use, re.MULTILINE)
+    finally:
+        interface._REGISTER.pop("markup", None)
+
+
+def test_the_pricing_page_tables_all_policies_and_their_parameters() -> None:
+    page = (ROOT / "docs/pricing.md").read_text()
+    for cls in (*BUILT_IN, Guardrails):
+        section = page.partition(f"### `{getattr(cls, 'name', 'guardrails')}`")[2].partition("\n### ")[0]
+        for attribute in attrs.fields(cls):
+            default = attribute.default
+            shown = json.dumps(list(default) if isinstance(default, tuple) else default)
+            assert f"| `{attribute.name}` | {shown} | {attribute.metadata['rule']['says']} |" in section, (
+                cls,
+                attribute,
+            )
 
 
 def test_the_readme_example_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The prior price of Directive 98/6/EC, article 6a."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -52,3 +53,32 @@ def test_it_is_what_looking_at_every_day_finds(prices: list[tuple[int, int]]) ->
         in_force = [[change.price.minor for change in history if change.valid_from <= day][-1:] for day in days]
         expected = min(price for each in in_force for price in each)
     assert lowest_price_30d(history, NOW).minor == expected
+
+
+def test_it_is_what_brute_force_finds_in_random_histories() -> None:
+    """Looks at every moment when a price can have been in force: the window's opening, and each change within it."""
+    random = Random(1)
+    for _ in range(3_000):
+        minutes = sorted(random.sample(range(120 * 1_440), random.randint(1, 12)), reverse=True)
+        history = [
+            PriceChange(
+                ProductId(1), Money(random.randint(1, 30), "USD"), NOW - timedelta(minutes=at), PriceCause.MANUAL
+            )
+            for at in minutes
+        ]
+        *_, current = history
+
+        def in_force(moment: datetime, history: list[PriceChange] = history) -> list[int]:
+            return [change.price.minor for change in history if change.valid_from <= moment][-1:]
+
+        opens = current.valid_from - timedelta(days=30)
+        moments = [opens, *(change.valid_from for change in history if opens < change.valid_from < current.valid_from)]
+        before = [price for moment in moments for price in in_force(moment)]
+        unreduced = not before or current.valid_from <= NOW - timedelta(days=30)
+        expected = current.price.minor if unreduced else min(before)
+        assert lowest_price_30d(history, NOW).minor == expected
+
+
+def test_the_example_of_the_law() -> None:
+    """9.99 set 60 days ago, 15.00 set 25 days ago, 12.00 now."""
+    assert lowest_price_30d(changes((60, 999), (25, 1500), (0, 1200)), NOW) == Money(999, "USD")
