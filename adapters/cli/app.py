@@ -7,8 +7,8 @@ import typer
 
 from adapters.cli import (
     administration,
-    events,
     evaluating,
+    events,
     exporting,
     importing,
     repricing,

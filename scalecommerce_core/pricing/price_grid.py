@@ -38,7 +38,7 @@ class PriceGrid(Drift):
     )
     prior_views: float = parameter(50.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
     half_life_weeks: float = parameter(104.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
-    caution: float = parameter(1.35, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
+    caution: float = parameter(1.4, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
     slope_mean: float = parameter(-1.0, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
     slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Its variance.")
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")

@@ -195,22 +195,27 @@ def _marketplace_place(size: Size, demand: str, *, drifting: bool, moody: bool) 
 
 
 def _marketplace_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    return _beside_static(outcomes, least={Learning.name: 95.0, HillClimb.name: None})
+
+
+def _moody_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    return _beside_static(outcomes, least={Learning.name: None})
+
+
+def _beside_static(outcomes: Sequence[Outcome], least: Mapping[str, float | None]) -> list[Figure]:
+    """Who is named in `least` has to beat fixed prices everywhere, and reach that much in the mean."""
     static = {outcome.place: outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC}
-    figures = []
+    market, figures = outcomes[0].market, []
     for name in dict.fromkeys(outcome.track.policy for outcome in outcomes):
         tracks = {outcome.place: outcome.track for outcome in outcomes if outcome.track.policy == name}
-        guarded = name in {Learning.name, HillClimb.name}
         for place, track in tracks.items():
-            bar = static.get(place) if guarded else None
-            figures.append(Figure(outcomes[0].market, name, place, track.share(), bar=bar))
+            bar = static.get(place) if name in least else None
+            figures.append(Figure(market, name, place, track.share(), bar=bar))
         mean = float(np.mean([track.share() for track in tracks.values()]))
-        bar = 95.0 if name == Learning.name else None
-        figures.append(Figure(outcomes[0].market, name, f"mean of {len(tracks)}", mean, bar=bar))
+        figures.append(Figure(market, name, f"mean of {len(tracks)}", mean, bar=least.get(name)))
         if name == Learning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
-            late = max(_decay(track) for track in tracks.values())
-            figures.append(
-                Figure(outcomes[0].market, name, f"week {_LONG_WEEKS}, its worst fall from its peak", -late, bar=-1.0)
-            )
+            fall = max(_decay(track) for track in tracks.values())
+            figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", -fall, bar=-1.0))
     return figures
 
 
@@ -275,7 +280,7 @@ PROGRAMS: Final = {
             "the same, but a category's good and bad weeks look like effects of prices",
             _moody_places,
             (None, HillClimb(), ControlledVariance(), Learning()),
-            _marketplace_figures,
+            _moody_figures,
             worlds=6_000,
             epochs=104,
         ),

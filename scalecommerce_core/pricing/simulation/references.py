@@ -78,11 +78,14 @@ class UcbPi(_Counts):
 
 @frozen
 class LeastSquares:
-    """Greedy: the best price of the line fitted so far, from two prices to begin with. It stops learning."""
+    """Greedy: the best price of the line fitted so far, from two prices to begin with. It stops learning.
+
+    `width` is how far those below keep away from the mean of past prices, as their authors leave open.
+    """
 
     name: ClassVar[str] = "greedy_least_squares"
     columns: ClassVar[Mapping[str, int]] = {"n": 1, "p": 1, "pp": 1, "d": 1, "pd": 1}
-    width: float = 0.1
+    width: float = 0.0
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         del groups
@@ -126,6 +129,7 @@ class Cils(LeastSquares):
     """Constrained iterated least squares (Keskin and Zeevi 2014)."""
 
     name: ClassVar[str] = "cils"
+    width: float = 0.2
 
     def _apart(self, n: float) -> float:
         return float(self.width * n**-0.25)
@@ -136,6 +140,7 @@ class Cvp(LeastSquares):
     """Controlled variance pricing (den Boer and Zwart 2014)."""
 
     name: ClassVar[str] = "cvp"
+    width: float = 0.3
 
     def _apart(self, n: float) -> float:
         return float(self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** 0.51 - n**0.51)))
