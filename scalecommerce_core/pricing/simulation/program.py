@@ -1,6 +1,6 @@
 """What `scalecommerce simulate` runs: which policies sell in which markets, and what their results are held against."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
