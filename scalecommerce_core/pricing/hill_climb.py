@@ -11,6 +11,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.categories import conversions, grown
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
 from scalecommerce_core.pricing.signals import Signals
@@ -25,25 +26,28 @@ class HillClimb:
 
     name: ClassVar[str] = "hill_climb"
     columns: ClassVar[Mapping[str, int]] = {
-        "at": 1, "views": 1, "units": 1, "weeks": 1, "direction": 1, "before": 1, "pace": 1, "free": 1, "cover": 1,
+        "at": 1, "views": 1, "units": 1, "weeks": 1, "direction": 1, "before": 1, "free": 1, "cover": 1,
+        "recent_views": 1, "recent_units": 1, "recent_days": 1,
     }  # fmt: skip
     step: float = parameter(0.05, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
     enough_units: float = parameter(25, at_least=1, at_most=10**6, says="Sales at a price that say what it earns.")
     longest_weeks: float = parameter(8, at_least=1, at_most=104, says="A price is not held longer than this.")
     elasticity: float = parameter(-2.4, at_least=-6, at_most=-1, says="Of the category, for stock cover.")
-    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which sales per day are averaged.")
+    smoothing: float = parameter(200, at_least=0, at_most=10**6, says="Views that the category's conversion weighs.")
+    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="In which recent views and sales fade.")
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
-        del groups
         n = len(signals)
         zero = np.zeros(n)
         price = signals.price.astype(np.float64)
         # Half of the products begin upwards, so that a catalogue does not move as one.
         direction = np.where(signals.product % 2 == 0, 1.0, -1.0)
-        return State({
+        products = {
             "at": price, "views": zero, "units": zero, "weeks": zero, "direction": direction,
-            "before": np.full(n, _UNSEEN), "pace": zero, "free": price, "cover": np.full(n, np.inf),
-        })  # fmt: skip
+            "before": np.full(n, _UNSEEN), "free": price, "cover": np.full(n, np.inf), "recent_views": zero,
+            "recent_units": zero, "recent_days": zero,
+        }  # fmt: skip
+        return State(products, grown(groups, {"conversion": conversions(signals, groups)}))
 
     def update(self, state: State, signals: Signals) -> State:
         was = state.products
@@ -52,27 +56,31 @@ class HillClimb:
         climbed = moved & (_Stock.of(state).rests)
         # The margin is that of the price which has ended.
         ended = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
-        share = signals.days / (signals.days + self.memory_days)
-        pace = was["pace"] + share * (signals.units / np.maximum(signals.days, 1e-9) - was["pace"])
-        pace = np.where(signals.days > 0, pace, was["pace"])
+        kept = self.memory_days / (self.memory_days + signals.days)
+        recent = {name: was[f"recent_{name}"] * kept + getattr(signals, name) for name in ("views", "units", "days")}
+        usual = state.groups["conversion"][signals.group]
+        conversion = (recent["units"] + self.smoothing * usual) / np.maximum(recent["views"] + self.smoothing, 1e-9)
         with np.errstate(divide="ignore", invalid="ignore"):
-            cover = signals.stock / pace / signals.days_left
-        return State({
+            cover = signals.stock / (conversion * recent["views"] / recent["days"]) / signals.days_left
+        products = {
             "at": price,
             "views": np.where(moved, 0.0, was["views"]) + signals.views,
             "units": np.where(moved, 0.0, was["units"]) + signals.units,
             "weeks": np.where(moved, 0.0, was["weeks"]) + signals.days / 7.0,
             "direction": np.where(climbed, np.sign(price - was["at"]), was["direction"]),
             "before": np.where(climbed, ended, np.where(moved, _UNSEEN, was["before"])),
-            "pace": pace,
             "free": np.where(climbed, price, np.minimum(was["free"], price)),
+            # Of the time that the stock has to last; infinite where no time or no sale is in sight.
             "cover": np.where(np.isfinite(cover), cover, np.inf),
-        })  # fmt: skip
+            **{f"recent_{name}": values for name, values in recent.items()},
+        }  # fmt: skip
+        return State(products, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Nothing: every product climbs alone."""
-        del signals
-        return state
+        """The categories' conversion anew; every product climbs alone."""
+        views, units = state.products["recent_views"], state.products["recent_units"]
+        recent = signals.with_columns(views=views, units=units)
+        return State(state.products, {"conversion": conversions(recent, state.groups)})
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         del epoch

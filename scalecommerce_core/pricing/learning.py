@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.categories import conversions, grown, size_of
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, motives, parameter, register
@@ -19,9 +20,6 @@ from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estim
 from scalecommerce_core.pricing.signals import Signals
 
 _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
-_USUAL_CONVERSION: Final = 0.02
-_SURE_AFTER: Final = 1_000.0
-"""Views after which a category's own conversion counts more than the usual one."""
 _FLATTEST: Final = -0.8
 """Demand is never believed to be less elastic than this: the best price would run away."""
 _UP: Final = 1.0304545339535169
@@ -46,7 +44,12 @@ class Learning(Drift):
     )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
-        known = _grown(groups, signals)
+        size = size_of(groups, signals)
+        usual = {
+            "level": np.log(conversions(signals, groups)), "mean": np.full(size, ROOT_MEAN),
+            "variance": np.full(size, ROOT_VARIANCE),
+        }  # fmt: skip
+        known = grown(groups, usual)
         at = signals.group
         products = {
             "a": known["level"][at], "b": known["mean"][at], "c00": np.full(len(signals), self.level_spread),
@@ -165,25 +168,6 @@ class Inventory(Learning):
 
 def _belief(state: State) -> Belief:
     return Belief(*(state.products[name] for name in _BELIEF))
-
-
-def _grown(groups: Mapping[str, Floats], signals: Signals) -> Mapping[str, Floats]:
-    """What is known of the groups, with what is usual for those that are seen for the first time."""
-    old = len(groups["mean"]) if groups else 0
-    size = max(int(signals.group.max(initial=-1)) + 1, old)
-    usual = {
-        "level": _log_conversion(signals, size), "mean": np.full(size, ROOT_MEAN),
-        "variance": np.full(size, ROOT_VARIANCE),
-    }  # fmt: skip
-    return {name: np.concatenate([groups[name], new[old:]]) if old else new for name, new in usual.items()}
-
-
-def _log_conversion(signals: Signals, groups: int) -> Floats:
-    views = np.bincount(signals.group, weights=signals.views, minlength=groups)
-    units = np.bincount(signals.group, weights=signals.units, minlength=groups)
-    conversion = (units + _SURE_AFTER * _USUAL_CONVERSION) / (views + _SURE_AFTER)
-    level: Floats = np.log(np.clip(conversion, 1e-4, 1.0))
-    return level
 
 
 def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:

@@ -215,7 +215,7 @@ def _beside_static(outcomes: Sequence[Outcome], least: Mapping[str, float | None
         figures.append(Figure(market, name, f"mean of {len(tracks)}", mean, bar=least.get(name)))
         if name == Learning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
             fall = max(_decay(track) for track in tracks.values())
-            figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", -fall, bar=-1.0))
+            figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", 0.0 - fall, bar=-1.0))
     return figures
 
 
