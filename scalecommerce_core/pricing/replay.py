@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.decisions import Decisions, decide
-from scalecommerce_core.pricing.interface import State
+from scalecommerce_core.pricing.interface import State, parameters
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
@@ -59,7 +59,8 @@ def packed(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> In
         "policy_id": policy.id,
         "version": policy.version,
         "epoch": epoch,
-        "document": policy.document(),
+        # With all parameters: a later release may have other defaults.
+        "document": policy.document() | {"parameters": parameters(policy.rules())},
         "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
     }
     width, raw = table.dtype.itemsize, table.tobytes()

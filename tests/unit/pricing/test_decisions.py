@@ -11,7 +11,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.decisions import Decision, breaker, decide
 from scalecommerce_core.pricing.guardrails import Guardrails, names
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameters
 from scalecommerce_core.pricing.learning import Learning
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs, packed, replay
@@ -201,6 +201,13 @@ def test_usual_inputs_are_small() -> None:
     chosen = policy()
     inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
     assert len(inputs.rows[0]) < 80
+
+
+def test_stored_inputs_do_not_depend_on_later_defaults() -> None:
+    seen, chosen = signals(), policy(parameters={"caution": 0.25}, guardrails={"step": 0.03})
+    document = packed(chosen, chosen.rules().start(seen, {}), seen, 0).head["document"]
+    assert document["parameters"] == parameters(Learning(caution=0.25))
+    assert document["guardrails"] == parameters(Guardrails(step=0.03))
 
 
 def test_inputs_of_a_later_format_are_refused() -> None:
