@@ -59,7 +59,8 @@ class Learning(Drift):
 
     def update(self, state: State, signals: Signals) -> State:
         x = signals.price / signals.reference - 1.0
-        belief = learned(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=signals.days / 7.0)
+        weeks = signals.epoch_days / 7.0
+        belief = learned(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks)
         return State({**state.products, **belief._asdict()}, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:

@@ -43,7 +43,7 @@ class LinearDemand:
 
     def update(self, state: State, signals: Signals) -> State:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)
-        walk = self.drift * signals.days / 7.0
+        walk = self.drift * signals.epoch_days / 7.0
         c00, c11 = c00 + walk, c11 + walk
         x = signals.price / signals.reference
         along0, along1 = c00 + x * c01, c01 + x * c11

@@ -55,7 +55,7 @@ class PriceGrid(Drift):
 
     def update(self, state: State, signals: Signals) -> State:
         was = state.products
-        weeks = signals.days / 7.0
+        weeks = signals.epoch_days / 7.0
         x = signals.price / signals.reference - 1.0
         belief = learned(
             Belief(*(was[name] for name in _BELIEF)), self, x=x, views=signals.views, units=signals.units, weeks=weeks

@@ -48,6 +48,8 @@ class Signals:
     """Sold, less refunds."""
     days: Floats = field(metadata=_column(np.float64, 7.0))
     """On sale and in stock in this epoch."""
+    epoch_days: Floats = field(metadata=_column(np.float64, 7.0))
+    """Length of the epoch: the world drifts on while nothing is in stock."""
     views_ever: Floats = field(metadata=_column(np.float64, np.inf))
     history_days: Floats = field(metadata=_column(np.float64, np.inf))
     """Since the product was listed."""

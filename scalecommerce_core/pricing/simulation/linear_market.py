@@ -37,7 +37,14 @@ class LinearMarket:
         self._units, self._views = np.zeros(worlds), np.zeros(worlds)
 
     def seen(self) -> Signals:
-        return Signals.of(**self._fixed, price=self._price, views=self._views, units=self._units, days=self.epoch_days)
+        return Signals.of(
+            **self._fixed,
+            price=self._price,
+            views=self._views,
+            units=self._units,
+            days=self.epoch_days,
+            epoch_days=self.epoch_days,
+        )
 
     def admissible(self, prices: Floats) -> Whole:
         return np.rint(np.clip(prices, LOWEST * UNIT, HIGHEST * UNIT)).astype(np.int64)

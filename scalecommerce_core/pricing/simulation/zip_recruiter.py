@@ -40,7 +40,14 @@ class ZipRecruiter:
         self._views, self._units = np.zeros(worlds), np.zeros(worlds)
 
     def seen(self) -> Signals:
-        return Signals.of(**self._fixed, price=self._price, views=self._views, units=self._units, days=self.epoch_days)
+        return Signals.of(
+            **self._fixed,
+            price=self._price,
+            views=self._views,
+            units=self._units,
+            days=self.epoch_days,
+            epoch_days=self.epoch_days,
+        )
 
     def admissible(self, prices: Floats) -> Whole:
         return self._arms[self._arm(prices)]

@@ -45,6 +45,15 @@ def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticit
     assert newcomer.groups["level"][:2].tolist() == state.groups["level"].tolist()
 
 
+def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
+    gone = signals(views=0.0, units=0.0, days=0.0, stock=0.0)
+    before = Learning().start(gone, {})
+    after = Learning().update(before, gone)
+    assert after.products["a"] == before.products["a"]
+    assert after.products["c00"] - before.products["c00"] == pytest.approx(0.005)
+    assert after.products["c11"] - before.products["c11"] == pytest.approx(0.0005)
+
+
 def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
     seen = signals(cost=54_00, fee=1_000)
     plain = Learning(caution=0.0, vary=False)
