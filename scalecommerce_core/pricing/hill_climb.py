@@ -13,6 +13,7 @@ from attrs import frozen
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.categories import conversions, grown
 from scalecommerce_core.pricing.costs import break_even
+from scalecommerce_core.pricing.guardrails import around
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
 from scalecommerce_core.pricing.signals import Signals
 
@@ -29,7 +30,9 @@ class HillClimb:
         "at": 1, "views": 1, "units": 1, "weeks": 1, "direction": 1, "before": 1, "free": 1, "cover": 1,
         "recent_views": 1, "recent_units": 1, "recent_days": 1,
     }  # fmt: skip
-    step: float = parameter(0.05, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
+    step: float = parameter(
+        0.04, at_least=0.001, at_most=0.5, says="How far a price moves at once; many larger moves trip the breaker."
+    )
     enough_units: float = parameter(25, at_least=1, at_most=10**6, says="Sales at a price that say what it earns.")
     longest_weeks: float = parameter(8, at_least=1, at_most=104, says="A price is not held longer than this.")
     elasticity: float = parameter(-2.4, at_least=-6, at_most=-1, says="Of the category, for stock cover.")
@@ -105,7 +108,8 @@ class HillClimb:
         # A guardrail that has stopped the last step would stop the next one too.
         stuck = (was["units"] >= 2 * self.enough_units) & (was["weeks"] >= 2) | (was["weeks"] >= 2 * self.longest_weeks)
         direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
-        wanted = np.where(enough, signals.price * (1.0 + self.step * direction), np.nan)
+        down, up = around(signals.price, signals.price, self.step)
+        wanted = np.where(enough, np.where(direction > 0, up, down), np.nan)
         motive = chosen(
             Motive.PROFIT_ROSE, (fell, Motive.PROFIT_FELL), (np.isnan(was["before"]), Motive.TRYING),
             (~enough, Motive.WAITING),

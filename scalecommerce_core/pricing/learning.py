@@ -15,6 +15,7 @@ from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.categories import conversions, grown, size_of
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
+from scalecommerce_core.pricing.guardrails import around
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, motives, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
 from scalecommerce_core.pricing.signals import Signals
@@ -39,6 +40,9 @@ class Learning(Drift):
         0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
     )
     vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
+    pace: float = parameter(
+        0.04, at_least=0, at_most=1, says="The largest move it asks for at once; many larger ones trip the breaker."
+    )
     level_spread: float = parameter(
         0.25, at_least=0.01, at_most=4, says="Variance of the log conversion between products of a category."
     )
@@ -81,7 +85,10 @@ class Learning(Drift):
         if self.vary:
             up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
-        return Proposal(prices, motives(Motive.LEARNED, len(signals)))
+        return Proposal(self._paced(prices, signals), motives(Motive.LEARNED, len(signals)))
+
+    def _paced(self, prices: Floats, signals: Signals) -> Floats:
+        return np.clip(prices, *around(signals.price, signals.price, self.pace))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> Floats:
         b, c11 = state.products["b"], state.products["c11"]
@@ -117,13 +124,13 @@ class ControlledVariance(Learning):
         return State({**then.products, "epochs": n, "mean_x": mean}, then.groups)
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        calm = evolve(self, caution=0.0, vary=False)
+        calm = evolve(self, caution=0.0, vary=False, pace=1.0)
         x = Learning.propose(calm, state, signals, epoch).prices / signals.reference - 1.0
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
         motive = chosen(Motive.LEARNED, (kept != x, Motive.TRYING))
-        return Proposal((1.0 + kept) * signals.reference, motive)
+        return Proposal(self._paced((1.0 + kept) * signals.reference, signals), motive)
 
 
 @register
@@ -164,7 +171,7 @@ class Inventory(Learning):
         clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
         short = clearing > free.prices
         motive = chosen(Motive.LEARNED, (short, Motive.STOCK_SHORT))
-        return Proposal(np.where(short, clearing, free.prices), motive)
+        return Proposal(self._paced(np.where(short, clearing, free.prices), signals), motive)
 
 
 def _belief(state: State) -> Belief:

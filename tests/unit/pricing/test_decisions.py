@@ -107,7 +107,7 @@ CEILING = "the highest price that your bounds and the usual price allow"
     ],
 )  # fmt: skip
 def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
-    chosen = policy(parameters={"caution": 0, "vary": False})
+    chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
     look = signals(**seen)
     decisions = decide(chosen, chosen.rules().start(look, {}), look, 5)
     assert decisions[0].sentence == sentence

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scalecommerce_core.pricing.decisions import breaker, decide
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
@@ -19,6 +20,7 @@ from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, HIGHEST, 
 from scalecommerce_core.pricing.simulation.program import PROGRAMS, Size
 from scalecommerce_core.pricing.simulation.references import LearnThenEarn, LeastSquares
 from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES, ZipRecruiter
+from tests.unit.pricing.worlds import policy as choice
 
 MARKETS: list[Callable[[], Market]] = [
     lambda: ZipRecruiter(seed=1, worlds=20, visitors=1_000),
@@ -120,6 +122,21 @@ def test_a_season_s_stock_is_not_sold_off_early() -> None:
         return run(policy, LimitedStock(seed=9, products=300)).share()
 
     assert share(None) + 3 < share(Inventory())
+
+
+@pytest.mark.parametrize("policy", [Learning(), HillClimb()])
+def test_a_catalogue_that_learns_seldom_trips_the_breaker(policy: Any) -> None:
+    market = Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000)
+    chosen, seen = choice(policy=policy.name), market.seen()
+    state, tripped = policy.start(seen, {}), 0
+    for epoch in range(40):
+        if epoch:
+            state = policy.update(state, seen)
+        decisions = decide(chosen, state, seen, epoch)
+        tripped += breaker(chosen, [decisions]).tripped
+        market.sell(decisions.new)
+        seen = market.seen()
+    assert tripped <= 2
 
 
 # --- programs
