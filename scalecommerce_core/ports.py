@@ -152,7 +152,7 @@ class OrderRepository(Protocol):
     def next_ids(self, count: int) -> Sequence[OrderId]: ...
 
     def add(self, orders: Collection[Order]) -> None:
-        """Raise `Duplicate("command_id")`."""
+        """Raise `Duplicate("command_id")`, at the latest when the transaction ends."""
         ...
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:

@@ -19,11 +19,16 @@ COPY_FROM: Final = 200
 
 
 class Sql:
-    """With `behind`, many new rows go in by COPY, and writes while the caller goes on; reads wait for them."""
+    """Writes wait until something is read, or until `commit`, and then go out together: they take one round trip,
+    that of the commit included, and their errors come up there.
+
+    With `behind`, many new rows go in by COPY, and writes while the caller goes on; reads wait for them.
+    """
 
     def __init__(self, connection: Connection, behind: WriteBehind | None = None) -> None:
         self._connection = connection
         self._behind = behind
+        self._waiting: list[tuple[bytes, dict[str, str]]] = []
         self.copied: Counter[str] = Counter()
         """Rows that went in by COPY, by table."""
 
@@ -44,7 +49,7 @@ class Sql:
         if not rows:
             return
         if self._behind is None:
-            self._run_batch(insert.statement, insert, rows)
+            self._waiting.append((insert.statement.encode(), insert.arrays(rows)))
         elif len(rows) < COPY_FROM:
             self._behind.later(partial(self._run_batch, insert.statement, insert, rows))
         else:
@@ -54,7 +59,7 @@ class Sql:
         if not rows:
             return
         if self._behind is None:
-            self._run_batch(update.statement, update, rows)
+            self._waiting.append((update.statement.encode(), update.arrays(rows)))
         else:
             self._behind.later(partial(self._run_batch, update.statement, update, rows))
 
@@ -63,8 +68,7 @@ class Sql:
             self._connection.exec_driver_sql(statement, batch.arrays(rows))
 
     def _copy(self, insert: Insert, rows: Sequence[Row]) -> None:
-        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
-        with translated(), driver.cursor() as cursor, cursor.copy(insert.copy.encode()) as copy:
+        with translated(), self._driver().cursor() as cursor, cursor.copy(insert.copy.encode()) as copy:
             copy.write(insert.lines(rows))
         self.copied[insert.table] += len(rows)
 
@@ -78,9 +82,29 @@ class Sql:
         """`count` new numbers of a sequence, in order."""
         return [number for (number,) in self.rows(statement, {"count": count})] if count else []
 
+    def commit(self) -> None:
+        """Send what still waits, and commit, if something does; else the commit is left to the caller."""
+        if self._waiting:
+            self._send(commit=True)
+
     def _settle(self) -> None:
         if self._behind is not None:
             self._behind.settle()
+        elif self._waiting:
+            self._send()
+
+    def _send(self, *, commit: bool = False) -> None:
+        driver, waiting = self._driver(), self._waiting
+        self._waiting = []
+        with translated(), driver.pipeline():
+            for statement, parameters in waiting:
+                driver.execute(statement, parameters)
+            if commit:
+                # After an error in one of them the server skips the others, and this.
+                driver.commit()
+
+    def _driver(self) -> "psycopg.Connection[Any]":
+        return cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
 
 
 def numbers_of(sequence: Numbers) -> Select[int]:

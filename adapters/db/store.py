@@ -31,17 +31,17 @@ _ROWS_KNOWN: Final = text(
 
 
 class PostgresStore:
-    """`lock_timeout` bounds how long a transaction waits for others that hold a row."""
+    """How long a transaction waits for others that hold a row is told to the engine."""
 
-    def __init__(self, engine: Engine, *, lock_timeout: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock_timeout = f"SET LOCAL lock_timeout = {_milliseconds(lock_timeout)}"
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         with translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql(self._lock_timeout)
-            yield PostgresTransaction(Sql(connection))
+            sql = Sql(connection)
+            yield PostgresTransaction(sql)
+            sql.commit()
 
     @contextmanager
     def bulk(self) -> Iterator[Transaction]:

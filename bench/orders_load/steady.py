@@ -28,9 +28,13 @@ Request = bytes
 
 @define
 class Taken:
-    """Answers of a run: milliseconds to each, when each accepted order's 202 came, and the statuses."""
+    """Answers of a run: milliseconds to each, when each accepted order's 202 came, and the statuses.
+
+    `late` is by how many milliseconds the client itself missed the planned moments: it is part of `milliseconds`.
+    """
 
     milliseconds: list[float] = Factory(list)
+    late: list[float] = Factory(list)
     accepted: dict[int, datetime] = Factory(dict)
     statuses: dict[int, int] = Factory(dict)
 
@@ -143,6 +147,7 @@ def steady_load(
                 request = order_request(engine, chance.choice(tokens), pair())
                 if (early := planned - time.perf_counter()) > 0:
                     await asyncio.sleep(early)
+                client.taken.late.append((time.perf_counter() - planned) * 1000)
                 client.send(request, planned)
                 planned += chance.expovariate(rate)
             await client.all_answered()

@@ -94,7 +94,13 @@ class OrderEvent(Event):
 
 @frozen(kw_only=True)
 class OrderPlaced(OrderEvent):
+    """Nobody's sale yet: sellers hear of an order from its verdict on."""
+
     topic = "order.placed"
+
+    @property
+    def audience(self) -> tuple[AccountId, ...]:
+        return (self.buyer_id,)
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,7 @@
 """Orders, from intake to refund. Every use case takes a batch and answers each command on its own."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import field, frozen
@@ -30,7 +30,7 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed, retried
 
@@ -146,26 +146,46 @@ class Ordering:
 
     # --- intake
 
-    @retried(TransactionAborted, ConnectionLost)
     def place(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         """Take orders in: they are durable, CREATED, and hold no stock until `decide`.
 
         `Invalid` names lines as `order_item[0].product`; `PriceMoved` refuses a price that is not promised any more.
         """
+        # Nearly always the ids are new, and the store refuses one that is not: only then are they looked up.
+        try:
+            return self._take_in(commands, lambda _tx: {})
+        except (TransactionAborted, ConnectionLost, Duplicate):
+            return self._take_in_again(commands)
+
+    @retried(TransactionAborted, ConnectionLost, Duplicate)
+    def _take_in_again(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
+        """After an attempt that may have left its orders, or met those of another one."""
+        return self._take_in(commands, lambda tx: tx.orders.by_command([command.id for command in commands]))
+
+    def _take_in(
+        self, commands: Sequence[PlaceOrder], placed: Callable[[Transaction], Mapping[CommandId, Order]]
+    ) -> list[Order | Replayed | MarketError]:
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._place(tx, fresh, now))
+            return once(tx, commands, now, lambda fresh: self._place(tx, fresh, dict(placed(tx)), now))
 
-    def _place(self, tx: Transaction, commands: Sequence[PlaceOrder], now: datetime) -> list[Order | MarketError]:
-        earlier = dict(tx.orders.by_command([command.id for command in commands]))
+    def _place(
+        self, tx: Transaction, commands: Sequence[PlaceOrder], earlier: dict[CommandId, Order], now: datetime
+    ) -> list[Order | MarketError]:
+        """`earlier` are orders that attempts at these commands have placed before."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         promises = self._promises(tx, commands, offers, now)
         drafts: list[list[OrderLine] | MarketError] = []
+        refused: list[CommandId] = []
         for command in commands:
             try:
                 drafts.append(_lines(command.lines, offers, promises))
             except MarketError as error:
                 drafts.append(error)
+                refused.append(command.id)
+        if refused:
+            # What is refused now may have been taken in by an earlier attempt.
+            earlier |= tx.orders.by_command(refused)
         ids = iter(tx.orders.next_ids(sum(isinstance(draft, list) for draft in drafts)))
         outcomes: list[Order | MarketError] = []
         new = []

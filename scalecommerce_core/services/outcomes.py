@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from attrs import frozen
 
-from scalecommerce_core.domain.errors import MarketError, Unavailable
+from scalecommerce_core.domain.errors import MarketError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ def one(outcomes: Sequence[T | Replayed | MarketError]) -> T:
     return outcome
 
 
-def retried(*errors: type[Unavailable]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def retried(*errors: type[MarketError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Call a use case again, a bounded number of times, when it fails with one of `errors`.
 
     `TransactionAborted` is safe for all: nothing was written. `ConnectionLost` only for use cases that find

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
@@ -41,8 +42,10 @@ def store(engine: Engine) -> PostgresStore:
 
 
 @pytest.fixture
-def impatient(engine: Engine) -> PostgresStore:
-    return PostgresStore(engine, lock_timeout=IMPATIENT)
+def impatient(database: str) -> Iterator[PostgresStore]:
+    engine = database_engine(database, lock_timeout=IMPATIENT)
+    yield PostgresStore(engine)
+    engine.dispose()
 
 
 def in_another_thread(work: Callable[[], object]) -> None:
@@ -94,7 +97,7 @@ def test_an_oversell_that_the_code_would_let_pass_is_an_error(store: PostgresSto
     with store.begin() as tx:
         stock = tx.stock.lock([product])[product]
     stock.reserved = 2
-    with pytest.raises(IntegrityError, match="stock_never_oversold"), store.begin() as tx:
+    with pytest.raises(psycopg.IntegrityError, match="stock_never_oversold"), store.begin() as tx:
         tx.stock.save([stock])
 
 

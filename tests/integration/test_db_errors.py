@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 
 from adapters.db.engine import database_engine
 from adapters.db.errors import translated
@@ -98,6 +98,25 @@ def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
     engine.dispose()
 
 
+def test_a_connection_that_breaks_under_waiting_writes_is_lost_and_replaced(
+    engine: Engine, store: PostgresStore
+) -> None:
+    product = Stage(store).product(stock=5)
+    with pytest.raises(ConnectionLost), store.begin() as tx:
+        stock = tx.stock.lock([product])[product]
+        stock.reserve(1)
+        tx.stock.save([stock])
+        with engine.connect() as other:
+            other.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
+                )
+            )
+    with store.begin() as tx:
+        assert tx.stock.lock([product])[product].reserved == 0
+
+
 @pytest.mark.parametrize("code", ["53000", "53100", "53200", "53300", "53400"])
 def test_a_server_that_lacks_something_is_unavailable_and_has_written_nothing(engine: Engine, code: str) -> None:
     with pytest.raises(Unavailable) as raised, translated(), engine.begin() as connection:
@@ -136,7 +155,7 @@ def test_unique_fields_have_names_and_other_mistakes_are_our_own(engine: Engine,
     assert duplicate.value.field == "command_id"
     with pytest.raises(NotAuthenticated), store.begin() as tx:
         tx.products.add([_cup(seller=AccountId(10**9))])
-    with pytest.raises(IntegrityError, match="products_category_id_fk"), store.begin() as tx:
+    with pytest.raises(psycopg.IntegrityError, match="products_category_id_fk"), store.begin() as tx:
         tx.products.add([_cup(seller=buyer, category=10**9)])
     with pytest.raises(ProgrammingError), translated(), engine.connect() as connection:
         connection.execute(text("SELECT nonsense"))

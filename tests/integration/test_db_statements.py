@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
+import psycopg
 import pytest
 from attrs import frozen
 from sqlalchemy import Engine, event, text
@@ -129,9 +131,16 @@ def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         statements.append((statement, parameters))
 
+    def note_write(connection: Any, statement: bytes, parameters: Any) -> Any:
+        statements.append((statement.decode(), parameters))
+        return execute(connection, statement, parameters)
+
+    # Writes go past SQLAlchemy, many at a time.
+    execute = psycopg.Connection.execute
     event.listen(engine, "before_cursor_execute", note)
     try:
-        yield statements
+        with patch.object(psycopg.Connection, "execute", note_write):
+            yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)
 
@@ -190,6 +199,8 @@ def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
                 order.decide(stock, NOW, NOW)
             tx.orders.save(list(orders.values()))
             tx.stock.save(list(stock.values()))
+            # What was written waits for the next look, or for the commit.
+            tx.events.last_number()
             raise _Undone
 
         with recorded(shop.engine) as statements, pytest.raises(_Undone), shop.store.begin() as tx:

@@ -118,8 +118,8 @@ def test_news_reach_those_whom_they_concern(deployment: Deployment) -> None:
 
     of_buyer, of_seller = (followed(reader, "order.reserved") for reader in (buyer, seller))
     assert [event["topic"] for event in of_buyer] == ["order.placed", "order.reserved"]
-    assert [event["topic"] for event in of_seller] == ["product.listed", "order.placed", "order.reserved"]
-    assert of_seller[1:] == of_buyer, "all lines are this seller's"
+    assert [event["topic"] for event in of_seller] == ["product.listed", "order.reserved"]
+    assert of_seller[1:] == of_buyer[1:], "all lines are this seller's"
     (line,) = of_buyer[0]["data"]["lines"]
     assert (line["product"], line["quantity"]) == (product, 2)
     assert answer(stranger.get("/events/api/v1/"))["results"] == []

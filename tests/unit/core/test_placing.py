@@ -109,6 +109,17 @@ def test_the_same_command_again_finds_its_order(shop: Shop, buyer: Account, tea:
     assert (again.id, again.status) == (order.id, OrderStatus.PENDING)
 
 
+def test_a_command_that_was_placed_before_finds_its_order_beside_new_ones(
+    shop: Shop, buyer: Account, tea: ProductId
+) -> None:
+    known, new = shop.command(buyer, line(tea)), shop.command(buyer, line(tea))
+    order = one(shop.ordering.place([known]))
+    found, placed = shop.ordering.place([known, new])
+    assert found == order
+    assert isinstance(placed, Order)
+    assert [stored.id for stored in shop.tables.orders.all()] == [order.id, placed.id]
+
+
 def test_the_same_command_twice_in_a_batch_is_one_order(shop: Shop, buyer: Account, tea: ProductId) -> None:
     command = shop.command(buyer, line(tea))
     first, twin = shop.ordering.place([command, command])

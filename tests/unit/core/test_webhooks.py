@@ -165,9 +165,10 @@ def test_everybody_is_told_what_their_feed_shows(post: Post, shop: Shop, seller:
     stranger = shop.person("stranger")
     mine, theirs = shop.list(seller), shop.list(other)
     for account in (seller, other, buyer, stranger):
-        post.create(account, f"https://{account.first_name}.example.com/", topics=["order.placed"])
-    post.create(staff, "https://staff.example.com/", topics=["order.placed"], all_events=True, as_staff=True)
+        post.create(account, f"https://{account.first_name}.example.com/", topics=["order.reserved"])
+    post.create(staff, "https://staff.example.com/", topics=["order.reserved"], all_events=True, as_staff=True)
     shop.place(buyer, line(mine, 1), line(theirs, 2))
+    shop.ordering.decide()
     assert post.news() == 4
     told = {message.url.split("/")[2].split(".")[0]: data_of(message) for message in post.deliver()}
     assert set(told) == {"sam", "otto", "bea", "staff"}
@@ -177,7 +178,7 @@ def test_everybody_is_told_what_their_feed_shows(post: Post, shop: Shop, seller:
     assert "buyer" not in told["sam"]
     assert told["staff"]["buyer"] == buyer.id
     feed = shop.queries.feed(0, 100, seller.id).events
-    assert told["sam"] == next(event.data for event in feed if event.topic == "order.placed")
+    assert told["sam"] == next(event.data for event in feed if event.topic == "order.reserved")
 
 
 def test_topics_narrow_what_is_sent(post: Post, shop: Shop, seller: Account) -> None:

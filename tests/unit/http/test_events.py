@@ -75,9 +75,9 @@ def test_others_read_what_concerns_them(
     place.sell(buyer, (pot, 1), (cup, 2))
     told = {person.id: feed(place, person)["results"] for person in (seller, buyer, stranger, staff)}
     of_order = ["order.placed", "order.reserved", "order.paid"]
-    assert [event["topic"] for event in told[seller.id]] == ["product.listed", *of_order]
+    assert [event["topic"] for event in told[seller.id]] == ["product.listed", *of_order[1:]], "from the verdict on"
     assert [event["topic"] for event in told[buyer.id]] == of_order
-    assert [event["seq"] for event in told[stranger.id]] == [2, 3, 4, 5]
+    assert [event["seq"] for event in told[stranger.id]] == [2, 4, 5]
     assert [line["product"] for line in told[seller.id][-1]["data"]["lines"]] == [pot]
     assert [line["product"] for line in told[stranger.id][-1]["data"]["lines"]] == [cup]
     assert [line["product"] for line in told[buyer.id][-1]["data"]["lines"]] == [pot, cup]
@@ -191,7 +191,11 @@ def test_every_topic_is_documented_with_an_example_of_its_data(
 ) -> None:
     everything_happens(place, seller, buyer)
     place.market.relay.number()
-    told = {event.topic: shape(event.data) for event in place.market.queries.feed(0, 100, AccountId(seller.id)).events}
+    told = {
+        event.topic: shape(event.data)
+        for reader in (seller, buyer)
+        for event in place.market.queries.feed(0, 100, AccountId(reader.id)).events
+    }
     examples = documented()
     assert {example["topic"]: shape(example["data"]) for example in examples} == told
     assert all(example.keys() == {"seq", "topic", "at", "data"} for example in examples)
