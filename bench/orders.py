@@ -113,6 +113,7 @@ def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Ru
         behind = max(each.window.behind_at_last for each in rounds)
         keeps_up = all(each.window.is_keeping_up for each in rounds)
         row(f"{mode}: most undecided at the end of a run", f"{behind:,}{'' if keeps_up else ' (backlog grew)'}")
+        row(f"{mode}: most events without a number at the end of a run", f"{max(r.unnumbered for r in rounds):,}")
         row(f"{mode}: requests refused or broken", sum(each.answers.refused + each.answers.broken for each in rounds))
     if {"uniform", "hot"} <= saturated.keys():
         row("hot ÷ uniform, engine", _decided(saturated["hot"]) / _decided(saturated["uniform"]), "hot_to_uniform")
@@ -122,6 +123,7 @@ def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Ru
         row(f"{at}: 202, p99 ms", each.answer_p99, "answer_p99_ms")
         row(f"{at}: accepted to decided, p50 ms", each.verdict_p50)
         row(f"{at}: accepted to decided, p99 ms", each.verdict_p99, "verdict_p99_ms")
+        row(f"{at}: the client's own lateness, p99 ms", each.late_p99)
     if rush is not None:
         row(f"rush: sold of {rush.units}, to {rush.buyers:,} buyers", rush.sold, "")
         row("rush: orders decided per second", rush.buyers / rush.seconds)

@@ -54,6 +54,13 @@ def undecided(url: str) -> int:
     return int(row[0]) if row else 0
 
 
+def unnumbered(url: str) -> int:
+    """Events that wait in the outbox for their numbers."""
+    with psycopg.connect(plain(url)) as connection:
+        row = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    return int(row[0]) if row else 0
+
+
 def verdict_milliseconds(url: str, accepted: Mapping[int, datetime]) -> list[float]:
     """From the moment a client had the 202 in hand to the commit of the verdict, which is when all others see it.
 

@@ -14,7 +14,7 @@ from attrs import frozen
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.engine import Engine, running_engine
-from bench.orders_load.figures import Window, percentiles, undecided, verdict_milliseconds, window
+from bench.orders_load.figures import Window, percentiles, undecided, unnumbered, verdict_milliseconds, window
 from bench.orders_load.market import (
     SERVER_SETTINGS,
     Market,
@@ -55,6 +55,8 @@ class Round:
     """Orders per second of pgbench."""
     window: Window
     answers: Answers
+    unnumbered: int
+    """Events that waited for their numbers when the load ended."""
 
     @property
     def ratio(self) -> float:
@@ -78,6 +80,9 @@ class Latency:
     answer_p99: float
     verdict_p50: float
     verdict_p99: float
+    late_p99: float
+    """By how much the client missed the planned moments; part of what came before."""
+    unnumbered: int
     refused: int
 
 
@@ -108,12 +113,13 @@ class Bench:
         for number in range(1, self._plan.runs + 1):
             settle_database(theirs)
             transactions = orders_per_second(theirs, script, clients=clients, seconds=self._plan.seconds)
-            measured, answers = self._engine_run(mode, ours)
-            rounds.append(Round(transactions, measured, answers))
+            rounds.append(Round(transactions, *self._engine_run(mode, ours)))
+            measured, answers = rounds[-1].window, rounds[-1].answers
             self._say(
                 f"{mode} {number}: pgbench {transactions:,.0f}/s, engine {measured.decided_per_second:,.0f}/s decided, "
                 f"{measured.accepted / measured.seconds:,.0f}/s accepted, undecided at the end "
-                f"{measured.behind_at_last:,}, refused {answers.refused + answers.broken}; ratio {rounds[-1].ratio:.2f}"
+                f"{measured.behind_at_last:,}, events without a number {rounds[-1].unnumbered:,}, "
+                f"refused {answers.refused + answers.broken}; ratio {rounds[-1].ratio:.2f}"
             )
         return Saturated(mode, clients, rounds)
 
@@ -125,7 +131,7 @@ class Bench:
         self._say(f"{mode}: pgbench with " + ", ".join(f"{n} clients {rate:,.0f}/s" for n, rate in found.items()))
         return max(found, key=lambda clients: found[clients])
 
-    def _engine_run(self, mode: str, url: str) -> tuple[Window, Answers]:
+    def _engine_run(self, mode: str, url: str) -> tuple[Window, Answers, int]:
         with self._engine(url) as engine:
             self._saturate(engine, mode, WARM_SECONDS)
             self._settle(url)
@@ -133,8 +139,9 @@ class Bench:
             # The window ends before the load does: "decided" means decided while orders kept coming.
             begun = datetime.now(UTC) + timedelta(seconds=WARM_SECONDS)
             answers = self._saturate(engine, mode, self._plan.seconds + WARM_SECONDS + 1)
+            waiting = unnumbered(url)
             self._settle(url)
-            return window(url, begun, begun + timedelta(seconds=self._plan.seconds)), answers
+            return window(url, begun, begun + timedelta(seconds=self._plan.seconds)), answers, waiting
 
     def _saturate(self, engine: Engine, mode: str, seconds: float) -> Answers:
         return saturate(
@@ -169,13 +176,17 @@ class Bench:
                 rate=rate,
                 seconds=self._plan.seconds,
             )
+            waiting = unnumbered(url)
             self._settle(url)
+            late = percentiles(taken.late)[1]
             answer, verdict = percentiles(taken.milliseconds), percentiles(verdict_milliseconds(url, taken.accepted))
         refused = len(taken.milliseconds) - taken.statuses.get(202, 0)
-        found = Latency(mode, rate, *answer, *verdict, refused)
+        found = Latency(mode, rate, *answer, *verdict, late, waiting, refused)
         self._say(
             f"{mode} at {rate:,.0f}/s: 202 p50 {found.answer_p50:.1f} ms, p99 {found.answer_p99:.1f} ms; verdict p50 "
-            f"{found.verdict_p50:.1f} ms, p99 {found.verdict_p99:.1f} ms; refused {refused}"
+            f"{found.verdict_p50:.1f} ms, p99 {found.verdict_p99:.1f} ms; the client itself late by p99 {late:.1f} ms; "
+            f"events without a number {waiting:,}; "
+            f"refused {refused}"
         )
         return found
 
