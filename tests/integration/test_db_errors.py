@@ -102,19 +102,25 @@ def test_a_connection_that_breaks_under_waiting_writes_is_lost_and_replaced(
     engine: Engine, store: PostgresStore
 ) -> None:
     product = Stage(store).product(stock=5)
-    with pytest.raises(ConnectionLost), store.begin() as tx:
-        stock = tx.stock.lock([product])[product]
-        stock.reserve(1)
-        tx.stock.save([stock])
-        with engine.connect() as other:
-            other.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
-                )
-            )
+
+    def write() -> None:
+        with store.begin() as tx:
+            stock = tx.stock.lock([product])[product]
+            stock.reserve(1)
+            tx.stock.save([stock])
+            with engine.connect() as other:
+                other.execute(_END_OTHERS)
+
+    with pytest.raises(ConnectionLost):
+        write()
     with store.begin() as tx:
         assert tx.stock.lock([product])[product].reserved == 0
+
+
+_END_OTHERS = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.mark.parametrize("code", ["53000", "53100", "53200", "53300", "53400"])
