@@ -112,11 +112,14 @@ class Product:
             for name, value in before.items():
                 setattr(self, name, value)
             raise
-        if price != self.price:
+        moved = price != self.price
+        if moved:
             self.reprice(price, now, PriceCause.MANUAL)
         self.version += 1
         self.updated_at = now
-        self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
+        # A change of the price alone is told by its own event.
+        if changes or not moved:
+            self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
 
     def reprice(self, price: Money, now: datetime, cause: PriceCause) -> None:
         """Put `price` in force and into the history; no-op when it is in force already.

@@ -92,7 +92,9 @@ def target_of(url: str, *, allow_loopback: bool = False) -> Target:
         default = HTTPS_PORT if scheme == "https" else 80
         return Target(scheme, host.lower(), port or default, _path(parts.path, parts.query), is_loopback=True)
     if scheme != "https":
-        raise UnsafeAddress("Only https:// is allowed.")
+        raise UnsafeAddress(
+            "Only https:// is allowed (to this machine also http://, where WEBHOOKS_ALLOW_LOOPBACK is set)."
+        )
     if port is not None and port != HTTPS_PORT and port < FIRST_FREE_PORT:
         raise UnsafeAddress(f"Port {port} is not allowed: take {HTTPS_PORT}, or one from {FIRST_FREE_PORT} up.")
     if literal is not None:

@@ -68,7 +68,7 @@ def _topics(kind: type[Event] = Event) -> Iterator[str]:
         yield from _topics(narrower)
 
 
-TOPICS: Final = tuple(sorted(_topics()))
+TOPICS: Final = tuple(sorted(set(_topics())))
 """All that an endpoint can hear of."""
 
 

@@ -14,7 +14,7 @@ from tests.unit.core.shop import Shop, line, usd
 def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
     """The events of a market in which everything has happened once."""
     tea = shop.list(seller)
-    shop.edit(tea, price=usd("9.00"))
+    shop.edit(tea, name="Green tea", price=usd("9.00"))
     shop.refund(shop.buy(buyer, line(tea)), seller.id, RefundLine(tea, 1))
     shop.reserve(buyer, line(tea, 99))
     shop.reserve(buyer, line(tea))

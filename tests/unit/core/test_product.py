@@ -120,3 +120,12 @@ def test_who_and_when_never_change() -> None:
     for frozen in ("id", "seller_id", "created_at"):
         with pytest.raises(AttributeError):
             setattr(product, frozen, None)
+
+
+def test_a_change_of_the_price_alone_is_told_once() -> None:
+    product = listed()
+    product.events.clear()
+    product.edit(LATER, price=Money.of("12.00", "USD"))
+    assert [event.topic for event in product.events] == ["price.changed"]
+    product.edit(LATER, name="Better", price=Money.of("13.00", "USD"))
+    assert [event.topic for event in product.events] == ["price.changed", "price.changed", "product.edited"]
