@@ -46,8 +46,8 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
     reason, and an exit code of 1: prices that depend on the quantity bought, or that hardly move.
     """
     # numpy is for those who evaluate.
-    from adapters.cli.panels import Columns, read_lines  # noqa: PLC0415
-    from scalecommerce_core.pricing.evaluation.report import evaluated  # noqa: PLC0415
+    from adapters.cli.panels import Columns, read_lines
+    from scalecommerce_core.pricing.evaluation.report import evaluated
 
     columns = Columns(_names(cell), _names(group), period, units, price, log_units)
     with long_work("Nothing was changed.", quiet=as_json) as progress:

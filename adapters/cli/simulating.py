@@ -59,7 +59,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     demand; bars are what this release promises. Exits with 1 if a bar is missed. Ctrl-C shows what was done.
     """
     # numpy and the markets are for those who simulate.
-    from scalecommerce_core.pricing.simulation.program import PROGRAMS, Figure, Outcome, Size  # noqa: PLC0415
+    from scalecommerce_core.pricing.simulation.program import PROGRAMS, Figure, Outcome, Size
 
     programs = list(PROGRAMS.values()) if market == "all" else [PROGRAMS[market]] if market in PROGRAMS else []
     if not programs:
@@ -118,7 +118,7 @@ def _number(value: float | None) -> str:
 
 
 def _entrant(told: str) -> Any:
-    from scalecommerce_core.pricing.built_in import policy_named  # noqa: PLC0415
+    from scalecommerce_core.pricing.built_in import policy_named
 
     name, _, parameters = told.partition(":")
     if name == "static":
@@ -149,7 +149,7 @@ def _drawing(plot: Path | None) -> Any:
     if plot.suffix not in {".png", ".svg"}:
         raise CommandFailed(f"{plot} should end in .png or .svg.", ExitCode.USAGE)
     try:
-        from adapters.cli.drawing import draw  # noqa: PLC0415
+        from adapters.cli.drawing import draw
     except ImportError:
         raise CommandFailed("Drawing needs matplotlib: pip install 'scalecommerce[plot]'.", ExitCode.USAGE) from None
     return draw
