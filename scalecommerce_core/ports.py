@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 
@@ -31,6 +31,7 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentRefund, RefundRequest
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
+from scalecommerce_core.domain.rollups import Outage, RefundedPart, Rollups, SoldLine
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
@@ -117,21 +118,28 @@ class ProductRepository(Protocol):
         """Past prices of products that were just added (imports)."""
         ...
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:
-        """Ids that do not exist are skipped."""
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
+        """Into the totals, hours and price intervals of products and sellers. Ids that do not exist are skipped.
+
+        `past`: these views are no news to pricing.
+        """
         ...
 
 
 class StockRepository(Protocol):
-    """`add` and `save` also append the movements that the stocks carry."""
+    """`add` and `save` also append the movements that the stocks carry.
 
-    def add(self, stocks: Collection[Stock]) -> None: ...
+    Given the moment, they also tell (`StockRanOut`, `StockReturned`) whose available units came to an end or came
+    back: once per save, by its net effect. A stock that is added empty has run out. The past (imports) is no news.
+    """
+
+    def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None: ...
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         """In id order."""
         ...
 
-    def save(self, stocks: Collection[Stock]) -> None: ...
+    def save(self, stocks: Collection[Stock], at: datetime | None = None) -> None: ...
 
     def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         """How many units more are on hand than the ledger accounts for (or fewer, negative), of stock that exists.
@@ -301,11 +309,12 @@ class EventRepository(Protocol):
         """In order, for those who read every event once: see `claim`."""
         ...
 
-    def claim(self, consumer: str) -> int | None:
+    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         """Lock the place of a consumer that reads all events in order: the number of the last one it is done with.
 
-        None while another transaction holds it. A new consumer begins with the events that come after its first
-        claim. What a consumer is not done with is not forgotten, so one that is given up must be taken out.
+        None while another transaction holds it, unless this is to `wait`. A new consumer begins behind `begin`, or
+        with the events that come after its first claim. What a consumer is not done with is not forgotten, so one that
+        is given up must be taken out.
         """
         ...
 
@@ -399,9 +408,101 @@ class DeliveryRepository(Protocol):
         ...
 
 
+STATISTICS: Final = "statistics"
+"""The consumer of the event log that adds rollups up."""
+
+
+@frozen
+class OwedOrder:
+    """A PAID order without events, with the refunds that were recorded with it."""
+
+    order_id: OrderId
+    refunds: tuple[RefundedPart, ...] = ()
+
+    @classmethod
+    def of(cls, order: Order) -> "OwedOrder":
+        """`order.refunds` are those that are saved with it."""
+        sellers = {line.product_id: line.seller_id for line in order.lines}
+        return cls(
+            order.id,
+            tuple(
+                RefundedPart(made.product_id, sellers[made.product_id], made.quantity, made.amount, made.at)
+                for made in order.refunds
+            ),
+        )
+
+
+@frozen
+class Owed:
+    """Facts that came in without events and that no rollup shows yet."""
+
+    products: Sequence[ProductId] = ()
+    orders: Sequence[OwedOrder] = ()
+
+
+@frozen
+class ProductCounters:
+    """Since the engine knows the product; they only ever grow, so whoever keeps the last ones has what came since.
+
+    Without what was imported or seeded. `revenue` and `refunded_amount` in minor units of the product's currency;
+    `out_of_stock` is the time for which nothing could be sold.
+    """
+
+    product_id: ProductId
+    views: int
+    orders: int
+    units: int
+    revenue: int
+    refunded_units: int
+    refunded_amount: int
+    out_of_stock: timedelta
+
+
+class StatisticsRepository(Protocol):
+    """Rollups, written by whoever has claimed `STATISTICS`; `owe` and `counters` are for everybody."""
+
+    def owe(self, facts: Owed) -> None:
+        """Note facts that come without events, in the transaction that makes them."""
+        ...
+
+    def take_owed(self, limit: int) -> Owed:
+        """Up to `limit` of the oldest notes; they are gone with the commit."""
+        ...
+
+    def owes_everything(self) -> bool:
+        """Whether there are facts from before there were rollups."""
+        ...
+
+    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+        """The lines of orders that were paid."""
+        ...
+
+    def add(self, rollups: Rollups) -> None: ...
+
+    def shelve(self, product_ids: Collection[ProductId]) -> None:
+        """Count products, with their views, for their seller as they stand on the shelf now."""
+        ...
+
+    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]: ...
+
+    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None: ...
+
+    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
+        """Of those products that have nothing available and no outage yet."""
+        ...
+
+    def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
+        """Make all sales and shelves anew, leaving out what is not folded yet; of one seller, if given."""
+        ...
+
+    def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
+        """Of all products with ids from `first` to `last`, by id, in one statement."""
+        ...
+
+
 class Transaction(Protocol):
     """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, products, stock, events,
-    webhooks, deliveries.
+    webhooks, deliveries, rollups.
     """
 
     @property
@@ -428,6 +529,8 @@ class Transaction(Protocol):
     def webhooks(self) -> WebhookRepository: ...
     @property
     def deliveries(self) -> DeliveryRepository: ...
+    @property
+    def statistics(self) -> StatisticsRepository: ...
 
 
 class Store(Protocol):
@@ -591,4 +694,8 @@ class ViewCounter(Protocol):
 
     def drain(self) -> Mapping[ProductId, int]:
         """Take what was counted since the last call."""
+        ...
+
+    def give_back(self, counts: Mapping[ProductId, int]) -> None:
+        """Views that could not be written, for the next call of `drain`."""
         ...

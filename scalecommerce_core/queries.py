@@ -1,7 +1,7 @@
 """The read side: frozen views and the queries that produce them. They load no aggregates and take no locks."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Deliver
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.rollups import hour_of
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.webhook import DeliveryStatus
 
@@ -222,8 +223,6 @@ class ProductQueries(Protocol):
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
 
-    def seller_stats(self, seller_id: AccountId) -> SellerStats: ...
-
     def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]: ...
 
 
@@ -283,6 +282,114 @@ class OrderQueries(Protocol):
 
     def oldest_undecided(self) -> datetime | None:
         """When the oldest CREATED order that is not parked was placed: the liveness of background validation."""
+        ...
+
+
+# --- statistics
+
+
+class Interval(StrEnum):
+    """How long a point of a time series is; hours and days begin by UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    def begin(self, at: datetime) -> datetime:
+        """Of the hour or day that `at` is in."""
+        hour = hour_of(at)
+        return hour if self is Interval.HOUR else hour.replace(hour=0)
+
+
+@frozen
+class Sold:
+    """What was viewed and sold, amounts in minor units; `units` and `revenue` include what was refunded."""
+
+    views: int = 0
+    orders: int = 0
+    units: int = 0
+    revenue: int = 0
+    refunded_units: int = 0
+    refunded_amount: int = 0
+
+    @property
+    def conversion_rate(self) -> float:
+        return self.orders / self.views if self.views else 0.0
+
+
+@frozen
+class SeriesPoint:
+    """The hour or day that begins at `start`: sales by the time of payment, refunds by their own."""
+
+    start: datetime
+    sold: Sold
+
+
+@frozen
+class SoldAtPrice:
+    """What one price brought, from `valid_from` until `valid_to` (None: it is in force).
+
+    Sales belong to the price that was in force when they were ordered. `profit` is after refunds, at the product's
+    present cost; None: the cost is not known.
+    """
+
+    price: Money
+    valid_from: datetime
+    valid_to: datetime | None
+    cause: PriceCause
+    sold: Sold
+    profit: int | None
+
+
+@frozen
+class ProductStatistics:
+    """All-time figures of a product in its own currency."""
+
+    product_id: ProductId
+    currency: str
+    total: Sold
+    out_of_stock: timedelta
+    out_of_stock_since: datetime | None
+    prices: tuple[SoldAtPrice, ...]
+    """Newest first, at most `PRICES_SHOWN`."""
+
+
+PRICES_SHOWN: Final = 100
+
+
+@frozen
+class StatisticsDiscrepancy:
+    """A figure of a rollup's row (its key as JSON) that differs from its source."""
+
+    rollup: str
+    key: str
+    figure: str
+    stored: int
+    expected: int
+
+
+class StatisticsQueries(Protocol):
+    """From rollups: a few seconds behind, and as fast for a million orders as for one."""
+
+    def seller_stats(self, seller_id: AccountId) -> SellerStats: ...
+
+    def seller_series(
+        self, seller_id: AccountId, currency: str, interval: Interval, since: datetime, until: datetime
+    ) -> Sequence[SeriesPoint]:
+        """Those points, oldest first, that begin from `since` to before `until` and hold anything."""
+        ...
+
+    def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None: ...
+
+    def product_series(
+        self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
+    ) -> Sequence[SeriesPoint]: ...
+
+    def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
+        """Compare the rollups with orders, refunds and products, as of one moment. This reads whole tables.
+
+        What is not folded yet is left out. Sales per price are compared per product: where an interval begins is as
+        sharp as the clocks of all machines agree.
+        """
         ...
 
 
@@ -460,6 +567,14 @@ class ExportQueries(Protocol):
 
 
 class Queries(
-    AccountQueries, ProductQueries, OrderQueries, StockQueries, EventQueries, WebhookQueries, ExportQueries, Protocol
+    AccountQueries,
+    ProductQueries,
+    OrderQueries,
+    StatisticsQueries,
+    StockQueries,
+    EventQueries,
+    WebhookQueries,
+    ExportQueries,
+    Protocol,
 ):
     """All of the read side; an adapter usually implements it in one class."""

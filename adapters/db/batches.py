@@ -160,6 +160,29 @@ class Update(Batch):
         self.statement = f"UPDATE {self.table} SET {assignments} FROM {self.source} WHERE {found}"  # noqa: S608 - names of our own tables
 
 
+class Upsert(Batch):
+    """INSERT of many rows, or, where their `keys` are there already, an update; in the order of the keys."""
+
+    def __init__(self, table: Table, keys: Sequence[str], *columns: str) -> None:
+        super().__init__(table, [*keys, *columns])
+        found = ", ".join(keys)
+        assignments = ", ".join(f"{name} = {self.updated(name)}" for name in columns)
+        self.statement = (
+            f"INSERT INTO {self.table} ({self.names}) SELECT {self.selected} FROM {self.source}"  # noqa: S608 - names of our own tables
+            f" ORDER BY {found} ON CONFLICT ({found}) DO UPDATE SET {assignments}"
+        )
+
+    def updated(self, column: str) -> str:
+        return f"excluded.{column}"
+
+
+class Increment(Upsert):
+    """As `Upsert`, adding to what is there."""
+
+    def updated(self, column: str) -> str:
+        return f"{self.table}.{column} + excluded.{column}"
+
+
 # --- arrays in conditions
 
 

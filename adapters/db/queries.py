@@ -7,11 +7,12 @@ from adapters.db.reads.books import StockReads
 from adapters.db.reads.events import EventReads
 from adapters.db.reads.exports import ExportReads
 from adapters.db.reads.reader import Reader
+from adapters.db.reads.statistics import StatisticsReads
 from adapters.db.reads.webhooks import WebhookReads
 
 
-class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, WebhookReads):
+class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, StatisticsReads, WebhookReads):
     """`currency` is that of statistics without a product or a sale."""
 
     def __init__(self, engine: Engine, *, currency: str = "USD") -> None:
-        ExportReads.__init__(self, Reader(engine), currency)
+        StatisticsReads.__init__(self, Reader(engine), currency)

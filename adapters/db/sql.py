@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Connection, Executable, Select, bindparam, fu
 from sqlalchemy import Row as FetchedRow
 from sqlalchemy import Sequence as Numbers
 
-from adapters.db.batches import Batch, Insert, Row, Update
+from adapters.db.batches import Batch, Insert, Row, Update, Upsert
 from adapters.db.behind import WriteBehind
 from adapters.db.errors import translated
 
@@ -62,6 +62,12 @@ class Sql:
             self._waiting.append((update.statement.encode(), update.arrays(rows)))
         else:
             self._behind.later(partial(self._run_batch, update.statement, update, rows))
+
+    def upsert(self, upsert: Upsert, rows: Sequence[Row]) -> None:
+        """At once, even behind other writes: it waits for rows of others, and those that come next may need it."""
+        if rows:
+            self._settle()
+            self._run_batch(upsert.statement, upsert, rows)
 
     def _run_batch(self, statement: str, batch: Batch, rows: Sequence[Row]) -> None:
         with translated():

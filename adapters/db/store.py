@@ -16,6 +16,7 @@ from adapters.db.repositories.orders import Orders
 from adapters.db.repositories.payments import PaymentRows
 from adapters.db.repositories.policies import Policies
 from adapters.db.repositories.products import Categories, Products
+from adapters.db.repositories.statistics import StatisticsRows
 from adapters.db.repositories.stock import Stocks
 from adapters.db.repositories.webhooks import Deliveries, Endpoints
 from adapters.db.sql import Sql
@@ -80,6 +81,7 @@ class PostgresTransaction:
         self.events = Events(sql)
         self.webhooks = Endpoints(sql)
         self.deliveries = Deliveries(sql)
+        self.statistics = StatisticsRows(sql)
 
 
 def _milliseconds(timeout: timedelta) -> int:

@@ -44,6 +44,11 @@ class RedisViewCounter:
             counts, _ = pipe.execute()
         return {ProductId(int(product_id)): int(count) for product_id, count in counts.items()}
 
+    def give_back(self, counts: Mapping[ProductId, int]) -> None:
+        with self._lock:
+            self._counts.update(counts)
+        self.push()
+
     def push(self) -> None:
         """Hand what was counted here to Redis, or keep it when Redis is away."""
         with self._lock:

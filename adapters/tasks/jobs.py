@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.services.market import Market
 
@@ -74,8 +74,21 @@ class Jobs:
         self._with_gateway(self.market.payments.send_refunds)
 
     def flush_views(self) -> None:
-        if counts := self.views.drain():
+        counts = self.views.drain()
+        if not counts:
+            return
+        try:
             self.market.catalog.record_views(counts)
+        except ConnectionLost:
+            # Perhaps they were written: rather few views than some twice.
+            raise
+        except Unavailable as error:
+            logger.warning("views wait: %s", error)
+            self.views.give_back(counts)
+
+    def fold_statistics(self) -> None:
+        # As with numbering: a batch that is not full was the last.
+        _repeat(lambda: self.market.statistics.fold(EVENTS).is_full(EVENTS))
 
     def forget_idempotency_keys(self) -> None:
         _repeat(lambda: self.market.ordering.forget_keys(KEYS))

@@ -81,6 +81,20 @@ class PriceChanged(ProductEvent):
 
 
 @frozen(kw_only=True)
+class StockRanOut(ProductEvent):
+    """Nothing can be promised any more: all units are sold or reserved, or there were none from the start."""
+
+    topic = "stock.ran_out"
+
+
+@frozen(kw_only=True)
+class StockReturned(ProductEvent):
+    """Units can be promised again."""
+
+    topic = "stock.returned"
+
+
+@frozen(kw_only=True)
 class OrderEvent(Event):
     order_id: OrderId
     buyer_id: AccountId

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
-from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
+from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed, retried
 
@@ -184,7 +184,7 @@ class Catalog:
                 outcomes.append(Shelved(product, Stock.opened(product_id, command.stock, now)))
         made = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
         tx.products.add([shelved.product for shelved in made])
-        tx.stock.add([shelved.stock for shelved in made])
+        tx.stock.add([shelved.stock for shelved in made], now)
         return outcomes
 
     @retried(TransactionAborted, ConnectionLost)
@@ -224,7 +224,7 @@ class Catalog:
                         outcomes.append(Shelved(product, stock))
                 done = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
                 tx.products.save(list({s.product.id: s.product for s in done}.values()))
-                tx.stock.save(list({s.product.id: s.stock for s in done}.values()))
+                tx.stock.save(list({s.product.id: s.stock for s in done}.values()), now)
                 return outcomes
         except Duplicate as duplicate:
             if len(commands) == 1:
@@ -275,7 +275,7 @@ class Catalog:
                 outcomes.append(error)
             else:
                 outcomes.append(stock)
-        tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()))
+        tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()), now)
         return outcomes
 
     @retried(TransactionAborted)
@@ -296,7 +296,7 @@ class Catalog:
                 correction = sum(movement.quantity for movement in stock.movements)
                 if correction or stock.reserved != reserved:
                     repaired[product_id] = StockRepair(product_id, correction, reserved, stock.reserved)
-            tx.stock.save([stocks[product_id] for product_id in repaired])
+            tx.stock.save([stocks[product_id] for product_id in repaired], now)
         return [repaired.get(product_id) for product_id in product_ids]
 
     def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
@@ -356,6 +356,7 @@ class Catalog:
             tx.products.add([shelved.product for shelved in made])
             tx.products.append_history(past)
             tx.stock.add([shelved.stock for shelved in made])
+            tx.statistics.owe(Owed(products=[shelved.product.id for shelved in made]))
         return made
 
 

@@ -30,7 +30,7 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
+from scalecommerce_core.ports import Clock, Duplicate, Owed, OwedOrder, Store, Transaction
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed, retried
 
@@ -250,7 +250,7 @@ class Ordering:
                     order.decide(stock, now, now + self._rules.reservation)
                 tx.orders.save(claimed)
                 taken = _products_of(order for order in claimed if order.status is OrderStatus.PENDING)
-                tx.stock.save([stock[product_id] for product_id in taken])
+                tx.stock.save([stock[product_id] for product_id in taken], now)
         except Unavailable:
             raise
         except Exception:
@@ -301,7 +301,7 @@ class Ordering:
                 else:
                     outcomes.append(order)
             tx.orders.save(_distinct(outcomes))
-            tx.stock.save(list(stock.values()))
+            tx.stock.save(list(stock.values()), now)
             return outcomes
 
     @retried(TransactionAborted, ConnectionLost)
@@ -326,7 +326,7 @@ class Ordering:
                     for order in orders:
                         order.expire(stock, now)
                     tx.orders.save(orders)
-                    tx.stock.save(list(stock.values()))
+                    tx.stock.save(list(stock.values()), now)
                 return len(orders)
         except Unavailable:
             raise
@@ -378,7 +378,7 @@ class Ordering:
                 outcomes.append(order)
         tx.orders.save(_distinct(outcomes))
         tx.payments.save([payment for payment in payments.values() if payment.refunds])
-        tx.stock.save(list(stock.values()))
+        tx.stock.save(list(stock.values()), now)
         return outcomes
 
     # --- history
@@ -398,6 +398,7 @@ class Ordering:
             # In parts, so that a store may write one while the next is made.
             for start in range(0, len(new), RECORDED_AT_ONCE):
                 orders = [_settled(past, next(ids), stock, origin) for past in new[start : start + RECORDED_AT_ONCE]]
+                tx.statistics.owe(Owed(orders=[OwedOrder.of(order) for order in orders]))
                 tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
         return Recorded(len(new), sum(len(past.lines) for past in new), len(history) - len(new))

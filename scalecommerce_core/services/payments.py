@@ -188,7 +188,7 @@ class Payments:
                 outcomes.append(_outcome(payment, order))
             tx.orders.save([order for order in payable if order.status is OrderStatus.PAID])
             tx.payments.save(list(payments.values()))
-            tx.stock.save(list(stock.values()))
+            tx.stock.save(list(stock.values()), now)
             return outcomes
 
     # --- the sweeps

@@ -161,3 +161,7 @@ class MemoryViewCounter:
     def drain(self) -> Mapping[ProductId, int]:
         counts, self._counts = self._counts, {}
         return counts
+
+    def give_back(self, counts: Mapping[ProductId, int]) -> None:
+        for product_id, count in counts.items():
+            self._counts[product_id] = self._counts.get(product_id, 0) + count

@@ -16,7 +16,7 @@ from attrs import define, evolve, field, fields
 
 from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, Category, slug_of
-from scalecommerce_core.domain.events import Event
+from scalecommerce_core.domain.events import Event, StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import (
     AccountId,
     CategoryId,
@@ -33,16 +33,17 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import Duplicate, NumberedEvent, StoredOutcome, Transaction
+from scalecommerce_core.ports import Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
 from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.testing.memory_statistics import CONSUMER, MemoryStatistics, add_views
 from scalecommerce_core.testing.memory_webhooks import MemoryDeliveries, MemoryEndpoints, copied_delivery
 
 NUMBERED: Final = "numbered"
 FORGOTTEN: Final = "forgotten"
-CONSUMER: Final = "consumer "
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -166,6 +167,12 @@ class Tables:
     categories: Table[CategoryId, Category] = field(factory=lambda: Table(_same))
     products: Table[ProductId, Product] = field(factory=lambda: Table(_copied_product))
     views: Table[ProductId, int] = field(factory=lambda: Table(_same))
+    viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(_same))
+    """By rollup and key."""
+    shelves: Table[ProductId, int] = field(factory=lambda: Table(_same))
+    rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(_same))
+    outages: Table[ProductId, Outage] = field(factory=lambda: Table(_same))
+    owed: Table[int, Owed] = field(factory=lambda: Table(_same))
     stock: Table[ProductId, Stock] = field(factory=lambda: Table(_copied_stock))
     orders: Table[OrderId, Order] = field(factory=lambda: Table(_copied_order))
     payments: Table[PaymentId, Payment] = field(factory=lambda: Table(_copied_payment))
@@ -246,6 +253,7 @@ class MemoryTransaction:
         self.deliveries = MemoryDeliveries(
             tables.deliveries, tables.attempts, tables.endpoints, tables.accounts, numbers
         )
+        self.statistics = MemoryStatistics(tables, numbers)
 
 
 class _Accounts:
@@ -360,9 +368,8 @@ class _Products:
     def append_history(self, changes: Collection[PriceChange]) -> None:
         self._tables.price_changes.append(changes)
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:  # noqa: ARG002 - totals only
-        for product_id in self._tables.products.some(counts):
-            self._tables.views.put(product_id, (self._tables.views.get(product_id) or 0) + counts[product_id])
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
+        add_views(self._tables, counts, at, past=past)
 
 
 def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
@@ -380,10 +387,18 @@ class _Stocks:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def add(self, stocks: Collection[Stock]) -> None:
+    def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
         for stock in stocks:
+            before = self._tables.stock.get(stock.product_id)
             self._tables.movements.append(stock.movements)
             self._tables.stock.put(stock.product_id, stock)
+            was_out, is_out = before is not None and before.available == 0, stock.available == 0
+            if at is not None and was_out != is_out:
+                product = self._tables.products.get(stock.product_id)
+                kind = StockRanOut if is_out else StockReturned
+                if product is not None:
+                    told = kind(at=at, product_id=product.id, seller_id=product.seller_id)
+                    self._tables.events.append([told])
 
     save = add
 
@@ -615,10 +630,10 @@ class _Events:
     def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
 
-    def claim(self, consumer: str) -> int | None:
+    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one at a time
         place = self._marks.get(CONSUMER + consumer)
         if place is None:
-            place = self.last_number()
+            place = self.last_number() if begin is None else begin
             self._marks.put(CONSUMER + consumer, place)
         return place
 

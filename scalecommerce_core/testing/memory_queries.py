@@ -48,6 +48,7 @@ from scalecommerce_core.queries import (
     check_place,
 )
 from scalecommerce_core.testing.memory import FORGOTTEN, NUMBERED, MemoryStore, numbered
+from scalecommerce_core.testing.memory_statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory_webhooks import shown_delivery, shown_endpoint
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ WEIGHTS: Final = (1.0, 0.4, 0.1)
 """Of a word in name, brand and description: PostgreSQL's weights for A, B and C."""
 
 
-class MemoryQueries:
+class MemoryQueries(MemoryStatisticsQueries):
     """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:

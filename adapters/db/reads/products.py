@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, text, union_all
+from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, union_all
 
 from adapters.db.batches import among, id_array, text_array
 from adapters.db.reads.matching import ALIKE, Match, by_spelling, by_text, sorted_by, source_of
@@ -30,14 +30,11 @@ from scalecommerce_core.queries import (
     ProductFilter,
     ProductView,
     SellerRef,
-    SellerStats,
-    TopProduct,
     bucket_label,
 )
 
 FACET_CAP: Final = 10_000
 """Facets count at most this many products: exact below, a sample above."""
-TOP_PRODUCTS: Final = 10
 SPELLED: Final = "~"
 """The first part of a key of a page that was found by spelling: the pages around it are found so too."""
 
@@ -85,46 +82,11 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
     among(products.c.sku, "skus"),
     products.c.withdrawn_at.is_(None),
 )
-# What was sold counts whether the product is still there or not; what is listed and viewed is what is there.
-_STATS: Final = text(
-    """
-    WITH sold_in_all AS MATERIALIZED (
-        SELECT order_lines.product_id, order_lines.order_id, orders.currency,
-               order_lines.quantity - order_lines.refunded AS units,
-               (order_lines.quantity - order_lines.refunded) * order_lines.price AS revenue
-        FROM order_lines JOIN orders ON orders.id = order_lines.order_id
-        WHERE order_lines.seller_id = :seller AND orders.status IN ('PAID', 'REFUNDED')
-    ), sold AS (
-        -- Amounts of different currencies do not add up: the one of most orders is reported.
-        SELECT * FROM sold_in_all WHERE currency = (
-            SELECT currency FROM sold_in_all GROUP BY currency ORDER BY count(DISTINCT order_id) DESC, currency LIMIT 1
-        )
-    ), shelf AS (
-        SELECT count(*) AS products, count(*) FILTER (WHERE products.is_active) AS active,
-               coalesce(sum(product_views.views), 0) AS views, max(products.currency) AS currency
-        FROM products LEFT JOIN product_views ON product_views.product_id = products.id
-        WHERE products.seller_id = :seller AND products.withdrawn_at IS NULL
-    ), sales AS (
-        SELECT coalesce(sum(units), 0) AS units, coalesce(sum(revenue), 0) AS revenue,
-               count(DISTINCT order_id) AS orders,
-               max(currency) AS currency
-        FROM sold
-    ), top AS (
-        SELECT product_id, sum(units) AS units, sum(revenue) AS revenue
-        FROM sold GROUP BY product_id ORDER BY revenue DESC, product_id LIMIT :top
-    )
-    SELECT shelf.products, shelf.active, shelf.views, sales.revenue, coalesce(sales.currency, shelf.currency),
-           sales.units, sales.orders, top.product_id, products.name, top.units, top.revenue
-    FROM shelf CROSS JOIN sales LEFT JOIN top ON true LEFT JOIN products ON products.id = top.product_id
-    ORDER BY top.revenue DESC, top.product_id
-    """
-).bindparams(bindparam("seller", type_=BigInteger))
 
 
 class ProductReads:
-    def __init__(self, reader: Reader, currency: str) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._currency = currency
 
     def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
         begins = page.before if page.before is not None else page.after
@@ -199,24 +161,6 @@ class ProductReads:
             if change is not None
         ]
         return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now))
-
-    def seller_stats(self, seller_id: AccountId) -> SellerStats:
-        rows = self._reader.rows(_STATS, {"seller": seller_id, "top": TOP_PRODUCTS})
-        listed, active, views, revenue, currency, units, orders, *_ = rows[0]
-        return SellerStats(
-            total_products=listed,
-            active_products=active,
-            total_views=int(views),
-            avg_views=int(views) / listed if listed else 0.0,
-            revenue=int(revenue),
-            currency=currency or self._currency,
-            units_sold=int(units),
-            orders=orders,
-            conversion_rate=orders / int(views) if views else 0.0,
-            top_products=tuple(
-                TopProduct(id_, name, int(sold), int(earned)) for *_, id_, name, sold, earned in rows if id_ is not None
-            ),
-        )
 
     def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         rows = self._reader.rows(_BY_SKU, {"seller": seller_id, "skus": text_array(skus)})

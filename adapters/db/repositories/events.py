@@ -57,14 +57,17 @@ _AFTER: Final = (
 _CLAIM: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED").bindparams(
     bindparam("name", type_=Text)
 )
+_WAIT: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE").bindparams(
+    bindparam("name", type_=Text)
+)
 _ENTER: Final = text(
     """
     INSERT INTO event_consumers (name, seq)
-    SELECT :name, coalesce(max(last), 0) FROM event_counter
+    SELECT :name, coalesce(:begin, max(last), 0) FROM event_counter
     ON CONFLICT (name) DO NOTHING
     RETURNING seq
     """
-).bindparams(bindparam("name", type_=Text))
+).bindparams(bindparam("name", type_=Text), bindparam("begin", type_=BigInteger))
 _ADVANCE: Final = text("UPDATE event_consumers SET seq = :seq WHERE name = :name").bindparams(
     bindparam("name", type_=Text), bindparam("seq", type_=BigInteger)
 )
@@ -120,9 +123,12 @@ class Events:
         rows = self._sql.rows(_AFTER, {"after": seq, "limit": limit})
         return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
 
-    def claim(self, consumer: str) -> int | None:
-        for statement in (_CLAIM, _ENTER):
-            for (seq,) in self._sql.rows(statement, {"name": consumer}):
+    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
+        name: dict[str, object] = {"name": consumer}
+        find, enter = (_WAIT if wait else _CLAIM, name), (_ENTER, name | {"begin": begin})
+        # When two enter at once, the second waits for the first, and finds its row on the third try if it is to wait.
+        for statement, given in (find, enter, find) if wait else (find, enter):
+            for (seq,) in self._sql.rows(statement, given):
                 return int(seq)
         return None
 

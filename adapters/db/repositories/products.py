@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Boolean, TextClause, bindparam, select, text
 
 from adapters.db.batches import Insert, Row, Update, among, id_array, int_array
+from adapters.db.facts import IN_FORCE
 from adapters.db.outbox import append_events
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, categories, category_ids, price_history, product_ids, products
@@ -98,14 +99,61 @@ _PRICES_SINCE: Final = (
     )
     .order_by(price_history.c.product_id, price_history.c.valid_from)
 )
-_ADD_VIEWS: Final = text(
+# Views go into several tables, one statement each, rows and tables in the order in which whoever adds sales up takes
+# them.
+_VIEWED: Final = """
+    WITH viewed AS MATERIALIZED (
+        SELECT products.id, seller_id, currency, given.views
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:counts AS bigint[])) AS given(id, views) JOIN products USING (id)
+    )
+"""
+
+
+def _of_viewed(insert: str) -> TextClause:
+    return text(_VIEWED + insert)
+
+
+_ADD_VIEWS: Final = _of_viewed(
     """
-    INSERT INTO product_views (product_id, views, viewed_at)
-    SELECT products.id, given.views, :at
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:counts AS bigint[])) AS given(id, views) JOIN products USING (id)
-    ORDER BY products.id
-    ON CONFLICT (product_id) DO UPDATE
-    SET views = product_views.views + excluded.views, viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
+    INSERT INTO product_views (product_id, views, past_views, viewed_at)
+    SELECT id, views, CASE WHEN :past THEN views ELSE 0 END, :at FROM viewed ORDER BY id
+    ON CONFLICT (product_id) DO UPDATE SET
+        views = product_views.views + excluded.views,
+        past_views = product_views.past_views + excluded.past_views,
+        viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
+    """
+).bindparams(bindparam("at", type_=Moment), bindparam("past", type_=Boolean))
+# Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
+_ADD_VIEWS_OF_SHELVES: Final = _of_viewed(
+    """
+    INSERT INTO seller_shelves (seller_id, products, active_products, views)
+    SELECT seller_id, 0, 0, sum(viewed.views) FROM viewed JOIN product_views ON product_id = id
+    WHERE shelf > 0 GROUP BY seller_id ORDER BY seller_id
+    ON CONFLICT (seller_id) DO UPDATE SET views = seller_shelves.views + excluded.views
+    """
+)
+_ADD_HOURLY_VIEWS: Final = _of_viewed(
+    """
+    INSERT INTO product_hours (product_id, hour, views)
+    SELECT id, date_trunc('hour', CAST(:at AS timestamptz), 'UTC'), views FROM viewed ORDER BY id
+    ON CONFLICT (product_id, hour) DO UPDATE SET views = product_hours.views + excluded.views
+    """
+).bindparams(bindparam("at", type_=Moment))
+_ADD_VIEWS_AT_PRICE: Final = _of_viewed(
+    f"""
+    INSERT INTO price_sales (product_id, valid_from, views)
+    SELECT id, valid_from, views
+    FROM viewed, LATERAL (SELECT {IN_FORCE.format(product="viewed.id", at=":at")}) AS price(valid_from)
+    WHERE valid_from IS NOT NULL ORDER BY id
+    ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
+    """  # noqa: S608 - no values in it
+).bindparams(bindparam("at", type_=Moment))
+_ADD_VIEWS_OF_SELLERS: Final = _of_viewed(
+    """
+    INSERT INTO seller_hours (seller_id, currency, hour, views)
+    SELECT seller_id, currency, date_trunc('hour', CAST(:at AS timestamptz), 'UTC'), sum(views)
+    FROM viewed GROUP BY seller_id, currency ORDER BY seller_id, currency
+    ON CONFLICT (seller_id, currency, hour) DO UPDATE SET views = seller_hours.views + excluded.views
     """
 ).bindparams(bindparam("at", type_=Moment))
 
@@ -176,10 +224,15 @@ class Products:
             found[product_id].append(change)
         return found
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime) -> None:
-        if counts:
-            ids, views = int_array(counts.keys()), int_array(counts.values())
-            self._sql.run(_ADD_VIEWS, {"ids": ids, "counts": views, "at": at})
+    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
+        if not counts:
+            return
+        given = {"ids": int_array(counts.keys()), "counts": int_array(counts.values())}
+        self._sql.run(_ADD_VIEWS, {**given, "at": at, "past": past})
+        self._sql.run(_ADD_VIEWS_OF_SHELVES, given)
+        self._sql.run(_ADD_HOURLY_VIEWS, {**given, "at": at})
+        self._sql.run(_ADD_VIEWS_AT_PRICE, {**given, "at": at})
+        self._sql.run(_ADD_VIEWS_OF_SELLERS, {**given, "at": at})
 
 
 def _price(product: Product) -> Row:

@@ -1,13 +1,16 @@
 """Stock and its ledger."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import func, select, text
 
 from adapters.db.batches import Insert, Update, among, id_array
+from adapters.db.outbox import append_events
 from adapters.db.sql import Sql
-from adapters.db.tables import stock, stock_movements
+from adapters.db.tables import products, stock, stock_movements
+from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock
 
@@ -49,6 +52,7 @@ _PROMISED: Final = text(
     GROUP BY product_id
     """
 )
+_SELLERS: Final = select(products.c.id, products.c.seller_id).where(among(products.c.id))
 
 
 class Stocks:
@@ -56,9 +60,10 @@ class Stocks:
         self._sql = sql
         self._loaded: dict[ProductId, tuple[int, int]] = {}
 
-    def add(self, new: Collection[Stock]) -> None:
+    def add(self, new: Collection[Stock], at: datetime | None = None) -> None:
         self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
         self._append_movements(new)
+        self._tell([(s.product_id, True) for s in new if s.available == 0], at)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         found = {}
@@ -67,10 +72,13 @@ class Stocks:
             self._loaded[product_id] = on_hand, reserved
         return found
 
-    def save(self, changed: Collection[Stock]) -> None:
+    def save(self, changed: Collection[Stock], at: datetime | None = None) -> None:
         # Use cases save all that they locked; rows that stayed as they were need no new version.
         moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
+        if at is not None:
+            turned = [(s.product_id, s.available == 0) for s in moved if self._was_out(s) != (s.available == 0)]
+            self._tell(turned, at)
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
 
@@ -85,3 +93,17 @@ class Stocks:
     def _append_movements(self, written: Collection[Stock]) -> None:
         rows = [(m.product_id, m.quantity, m.kind, m.at, m.order_id) for s in written for m in s.movements]
         self._sql.insert(_INSERT_MOVEMENTS, rows)
+
+    def _was_out(self, stock: Stock) -> bool:
+        on_hand, reserved = self._loaded[stock.product_id]
+        return on_hand == reserved
+
+    def _tell(self, turned: Sequence[tuple[ProductId, bool]], at: datetime | None) -> None:
+        """Stock does not know whose it is; few products turn, so only theirs are looked up."""
+        if turned and at is not None:
+            sellers = dict(self._sql.rows(_SELLERS, {"ids": id_array(id_ for id_, _ in turned)}))
+            kinds = {True: StockRanOut, False: StockReturned}
+            append_events(
+                self._sql,
+                [kinds[out](at=at, product_id=id_, seller_id=sellers[id_]) for id_, out in turned],
+            )

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import Order
-from scalecommerce_core.ports import Clock, Passwords, Store
+from scalecommerce_core.ports import Clock, Owed, OwedOrder, Passwords, Store
 from scalecommerce_core.pricing.stock_cover import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.services.garbage import uncollected
@@ -130,6 +130,7 @@ class Seeding:
             with self._store.bulk() as tx:
                 tx.products.add(products)
                 tx.stock.add(stocks)
+                tx.statistics.owe(Owed(products=[product.id for product in products]))
             return made
 
         made = Seeded()
@@ -177,13 +178,15 @@ class Seeding:
                 shop = Shop(wares, Prices(wares, history, source.base), crowd, self._currency, source.base)
                 orders = purchases(wanted, shop, stock, rng)
                 touched = [stock[ware.product_id] for ware in wares]
+                paid = [OwedOrder.of(order) for order in orders if order.paid_at is not None]
+                tx.statistics.owe(Owed(orders=paid))
                 tx.orders.add(orders)
                 tx.stock.save(touched)
                 sold.update(line.product_id for order in orders for line in order.lines)
                 made += _count(orders) + Seeded(stock_movements=sum(len(shelf.movements) for shelf in touched))
             rates = rng.uniform(*CONVERSION, len(sold)).tolist()
             views = {product: round(orders / rate) for (product, orders), rate in zip(sold.items(), rates, strict=True)}
-            tx.products.add_views(views, source.base)
+            tx.products.add_views(views, source.base, past=True)
         return made
 
     def _policies(self, sellers: Sequence[AccountId]) -> Seeded:

@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalogue", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "search", "stage", "stock", "transactions", "webhooks",
+            "payments", "policies", "search", "stage", "statistics", "stock", "transactions", "webhooks",
         )
     )
 )  # fmt: skip
@@ -33,6 +33,7 @@ from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: 
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
+from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.webhooks import WebhookListsContract, WebhooksContract  # noqa: E402
@@ -50,10 +51,13 @@ class StoreContract(
     PoliciesContract,
     IdempotencyContract,
     EventsContract,
+    RollupsContract,
     WebhooksContract,
 ):
     """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
 
 
-class QueriesContract(ListsContract, SearchContract, FiguresContract, FeedContract, WebhookListsContract):
+class QueriesContract(
+    ListsContract, SearchContract, FiguresContract, SalesContract, FeedContract, WebhookListsContract
+):
     """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""

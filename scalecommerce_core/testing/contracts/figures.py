@@ -1,18 +1,15 @@
 """Figures: price history, a seller's statistics, and the books."""
 
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE
-from scalecommerce_core.domain.order import MAX_QUANTITY, OrderStatus, RefundLine
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
+from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
     MovementTotal,
     PriceInterval,
     Queries,
-    SellerStats,
     StockDiscrepancy,
-    TopProduct,
 )
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, locked, usd
 
@@ -63,76 +60,6 @@ class FiguresContract:
         stage.withdraw(product)
         assert queries.price_history(product, NOW) is None
         assert queries.price_history(ProductId(10**30), NOW) is None
-
-    # --- statistics
-
-    def test_a_sale_counts_when_it_is_paid_and_refunds_are_taken_off(self, store: Store, queries: Queries) -> None:
-        stage = Stage(store)
-        seller, buyer = stage.account(), stage.account()
-        cup, pot = stage.product(seller, price=3_00, name="Cup"), stage.product(seller, price=50_00, name="Pot")
-        asleep = stage.product(seller, is_active=False)
-        gone = stage.product(seller, price=1_00, name="Gone")
-        foreign = stage.product(stage.account())
-        both = stage.order(buyer, {cup: 4, pot: 1, foreign: 9}, OrderStatus.PAID)
-        stage.refund(both, [RefundLine(cup, 1)])
-        stage.order(buyer, {cup: 2, gone: 1}, OrderStatus.PAID)
-        stage.order(buyer, {pot: 1}, OrderStatus.PENDING)
-        stage.order(buyer, {pot: 1}, OrderStatus.CANCELLED)
-        stage.order(buyer, {pot: 1}, OrderStatus.CREATED)
-        stage.withdraw(gone)
-        stage.view({cup: 30, asleep: 10, foreign: 99})
-        assert queries.seller_stats(seller) == SellerStats(
-            total_products=3,
-            active_products=2,
-            total_views=40,
-            avg_views=40 / 3,
-            revenue=66_00,
-            currency="USD",
-            units_sold=7,
-            orders=2,
-            conversion_rate=2 / 40,
-            top_products=(
-                TopProduct(pot, "Pot", 1, 50_00),
-                TopProduct(cup, "Cup", 5, 15_00),
-                TopProduct(gone, "Gone", 1, 1_00),
-            ),
-        )
-
-    def test_the_largest_sales_are_added_and_refunded(self, store: Store, queries: Queries) -> None:
-        stage = Stage(store)
-        seller, buyer = stage.account(), stage.account()
-        yacht = stage.product(seller, price=MAX_PRICE, stock=MAX_STOCK)
-        stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.REFUNDED)
-        for _ in range(2):
-            stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.PAID)
-        stats = queries.seller_stats(seller)
-        assert (stats.units_sold, stats.revenue) == (2 * MAX_QUANTITY, 2 * MAX_QUANTITY * MAX_PRICE)
-        assert stats.top_products == (TopProduct(yacht, "Tea pot", 2 * MAX_QUANTITY, stats.revenue),)
-
-    def test_currencies_are_not_added_up(self, store: Store, queries: Queries) -> None:
-        stage = Stage(store)
-        seller, buyer = stage.account(), stage.account()
-        here = stage.product(seller, price=1_00)
-        abroad = stage.product(seller, currency="GBP", price=90_00)
-        stage.order(buyer, {abroad: 1}, OrderStatus.PAID)
-        for _ in range(2):
-            stage.order(buyer, {here: 1}, OrderStatus.PAID)
-        stats = queries.seller_stats(seller)
-        assert (stats.currency, stats.revenue, stats.orders, stats.units_sold) == ("USD", 2_00, 2, 2)
-        assert [top.id for top in stats.top_products] == [here]
-
-    def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
-        stats = queries.seller_stats(Stage(store).account())
-        assert stats == SellerStats(0, 0, 0, 0.0, 0, stats.currency, 0, 0, 0.0, ())
-        assert queries.seller_stats(AccountId(987_654_321)).orders == 0
-
-    def test_top_products_are_ten(self, store: Store, queries: Queries) -> None:
-        stage = Stage(store)
-        seller = stage.account()
-        ids = [stage.product(seller, price=100, category_id=CategoryId(3)) for _ in range(12)]
-        stage.order(stage.account(), {id_: 1 + (id_ == ids[11]) for id_ in ids}, OrderStatus.PAID)
-        tops = queries.seller_stats(seller).top_products
-        assert [top.id for top in tops] == [ids[11], *ids[:9]]
 
     # --- the books
 

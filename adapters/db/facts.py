@@ -1,0 +1,192 @@
+"""What rollups are made of, in SQL: sales and refunds as the raw tables hold them, without what is not folded yet.
+
+An event is written in the transaction of the fact that it tells of. So in one snapshot, what the raw tables hold is
+what is folded, and what is told behind the place of the consumer, in the outbox, or owed; the latter is taken off here.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, TextClause, bindparam, text
+
+from adapters.db.tables import Moment
+from scalecommerce_core.domain.order import OrderOrigin
+from scalecommerce_core.ports import STATISTICS
+
+IN_FORCE: Final = """
+    coalesce(
+        (SELECT max(valid_from) FROM price_history WHERE product_id = {product} AND valid_from <= {at}),
+        (SELECT min(valid_from) FROM price_history WHERE product_id = {product})
+    )"""
+"""When the price interval began that a moment belongs to; clocks differ, so it may seem to be before the first."""
+
+FACTS: Final = f"""
+    waiting AS MATERIALIZED (
+        SELECT topic, at, payload FROM events
+        WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS}'), 0)
+        UNION ALL SELECT topic, at, payload FROM outbox
+    ), unfolded AS MATERIALIZED (
+        SELECT CAST(payload ->> 'order_id' AS bigint) AS order_id FROM waiting WHERE topic = 'order.paid'
+        UNION SELECT order_id FROM statistics_owed WHERE order_id IS NOT NULL
+    ), parts AS (
+        SELECT orders.id AS order_id, product_id, seller_id, quantity AS units,
+               CAST(quantity AS numeric) * price AS revenue,
+               0 AS refunded_units, CAST(0 AS numeric) AS refunded_amount, paid_at AS at
+        FROM orders JOIN order_lines ON order_lines.order_id = orders.id
+        WHERE status IN ('PAID', 'REFUNDED') AND NOT EXISTS (SELECT FROM unfolded WHERE unfolded.order_id = orders.id)
+        UNION ALL
+        SELECT refunds.order_id, product_id, seller_id, 0, 0, refunds.quantity, refunds.amount, refunds.at
+        FROM refunds JOIN order_lines USING (order_id, position)
+        UNION ALL
+        SELECT CAST(payload ->> 'order_id' AS bigint), product_id, seller_id, 0, 0, -quantity, -amount, at
+        FROM waiting, jsonb_to_recordset(payload -> 'refunds')
+            AS part(product_id bigint, seller_id bigint, quantity integer, amount numeric)
+        WHERE topic = 'order.refunded'
+        UNION ALL
+        SELECT order_id, CAST(part ->> 0 AS bigint), CAST(part ->> 1 AS bigint), 0, 0, -CAST(part ->> 2 AS integer),
+               -CAST(part ->> 3 AS numeric), CAST(part ->> 4 AS timestamptz)
+        FROM statistics_owed, jsonb_array_elements(refunds) AS part
+    ), facts AS (
+        SELECT parts.*, orders.currency, orders.currency = products.currency AS is_own,
+               orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', at, 'UTC') AS hour,
+               {IN_FORCE.format(product="parts.product_id", at="orders.created_at")} AS valid_from
+        FROM parts JOIN orders ON orders.id = parts.order_id JOIN products ON products.id = parts.product_id
+        WHERE parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL
+    )
+"""  # noqa: S608 - no values in it
+"""Ready for `WITH`. A row is a line that was sold or units that were given back; `units` tell which."""
+
+_SUMS: Final = """
+    count(DISTINCT order_id) FILTER (WHERE units > 0{and_past}) AS {past}orders,
+    coalesce(sum(units){past_only}, 0) AS {past}units,
+    coalesce(sum(revenue){past_only}, 0) AS {past}revenue,
+    coalesce(sum(refunded_units){past_only}, 0) AS {past}refunded_units,
+    coalesce(sum(refunded_amount){past_only}, 0) AS {past}refunded_amount"""
+SUMS: Final = _SUMS.format(past="", and_past="", past_only="")
+PAST_SUMS: Final = _SUMS.format(past="past_", and_past=" AND is_past", past_only=" FILTER (WHERE is_past)")
+
+_COUNTERS: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amount")
+
+
+class Rolled:
+    """How the rows of one rollup are made of facts: grouped by its key, of those that meet the condition."""
+
+    def __init__(self, table: str, keys: str, condition: str, sums: str, counters: tuple[str, ...]) -> None:
+        self.table = table
+        self.keys = keys
+        self.condition = condition
+        self.sums = sums
+        self.counters = counters
+        self.select = f"SELECT {keys}, {sums} FROM {{facts}} WHERE {condition} GROUP BY {keys}"  # noqa: S608 - no values in it
+
+
+ROLLED_UP: Final = (
+    Rolled(
+        "product_sales",
+        "product_id",
+        "is_own",
+        f"{SUMS}, {PAST_SUMS}",
+        (*_COUNTERS, *(f"past_{name}" for name in _COUNTERS)),
+    ),
+    Rolled("product_hours", "product_id, hour", "is_own", SUMS, _COUNTERS),
+    Rolled("price_sales", "product_id, valid_from", "is_own AND valid_from IS NOT NULL", SUMS, _COUNTERS),
+    Rolled("seller_sales", "seller_id, currency", "true", SUMS, _COUNTERS),
+    Rolled("seller_hours", "seller_id, currency, hour", "true", SUMS, _COUNTERS),
+)
+
+_OF_SELLER: Final = {
+    "product_id": "(CAST(:seller AS bigint) IS NULL"
+    " OR product_id IN (SELECT id FROM products WHERE seller_id = CAST(:seller AS bigint)))",
+    "seller_id": "(CAST(:seller AS bigint) IS NULL OR seller_id = CAST(:seller AS bigint))",
+}
+
+
+def _emptied(rolled: Rolled) -> str:
+    assignments = ", ".join(f"{name} = 0" for name in rolled.counters)
+    used = " OR ".join(f"{name} <> 0" for name in rolled.counters)
+    return f"UPDATE {rolled.table} SET {assignments} WHERE ({used}) AND {_mine(rolled)}"  # noqa: S608 - no values in it
+
+
+def _filled(rolled: Rolled) -> str:
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in rolled.counters)
+    return (
+        f"INSERT INTO {rolled.table} ({rolled.keys}, {', '.join(rolled.counters)})"
+        f" {rolled.select.format(facts='rebuilt')} ON CONFLICT ({rolled.keys}) DO UPDATE SET {assignments}"
+    )
+
+
+def _mine(rolled: Rolled) -> str:
+    return _OF_SELLER[rolled.keys.partition(",")[0]]
+
+
+# Writers of views wait, readers do not. What fold and rebuild write otherwise is kept apart by the consumer's row.
+_LOCK: Final = (
+    "LOCK TABLE product_views, product_hours, price_sales, seller_shelves, seller_hours IN SHARE ROW EXCLUSIVE MODE"
+)
+# Facts are read by one statement, in one snapshot, and all rollups made of what it found.
+_KEEP: Final = "CREATE TEMPORARY TABLE rebuilt ({columns}) ON COMMIT DROP".format(
+    columns="order_id bigint, product_id bigint, seller_id bigint, units integer, revenue numeric,"
+    " refunded_units integer, refunded_amount numeric, at timestamptz, currency char(3), is_own boolean,"
+    " is_past boolean, hour timestamptz, valid_from timestamptz"
+)
+_READ: Final = f"WITH {FACTS} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values in it
+_RANKS_CLEARED: Final = f"DELETE FROM product_ranks WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
+_RANKED: Final = f"""
+    INSERT INTO product_ranks (product_id, seller_id, currency, revenue)
+    SELECT product_id, seller_id, currency, revenue - refunded_amount
+    FROM product_sales JOIN products ON products.id = product_id
+    WHERE (orders > 0 OR refunded_units > 0) AND {_OF_SELLER["seller_id"]}
+"""  # noqa: S608 - no values in it
+_SHELVES_MADE: Final = f"""
+    INSERT INTO product_views (product_id, views)
+    SELECT id, 0 FROM products WHERE {_OF_SELLER["seller_id"]} ON CONFLICT (product_id) DO NOTHING
+"""  # noqa: S608 - no values in it
+SHELF: Final = "CASE WHEN withdrawn_at IS NOT NULL THEN 0 WHEN is_active THEN 2 ELSE 1 END"
+_SHELVED: Final = f"""
+    UPDATE product_views SET shelf = {SHELF} FROM products
+    WHERE products.id = product_id AND shelf <> {SHELF} AND {_OF_SELLER["seller_id"]}
+"""  # noqa: S608 - no values in it
+_SELLERS_CLEARED: Final = f"DELETE FROM seller_shelves WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
+_SELLERS_SHELVED: Final = f"""
+    INSERT INTO seller_shelves (seller_id, products, active_products, views)
+    SELECT seller_id, count(*), count(*) FILTER (WHERE shelf = 2), sum(views)
+    FROM product_views JOIN products ON products.id = product_id
+    WHERE shelf > 0 AND {_OF_SELLER["seller_id"]}
+    GROUP BY seller_id
+"""  # noqa: S608 - no values in it
+_OUTAGES_BEGUN: Final = f"""
+    INSERT INTO product_outages (product_id, microseconds, since)
+    SELECT stock.product_id, 0, :now FROM stock JOIN products ON products.id = stock.product_id
+    WHERE on_hand = reserved AND {_OF_SELLER["seller_id"]}
+    ON CONFLICT (product_id) DO NOTHING
+"""  # noqa: S608 - no values in it
+_PAID: Final = (
+    "DELETE FROM statistics_owed WHERE product_id IS NULL AND order_id IS NULL AND CAST(:seller AS bigint) IS NULL"
+)
+
+
+def _statement(sql: str) -> TextClause:
+    statement = text(sql)
+    if ":seller" in sql:
+        statement = statement.bindparams(bindparam("seller", type_=BigInteger))
+    return statement.bindparams(bindparam("now", type_=Moment)) if ":now" in sql else statement
+
+
+REBUILD: Final = tuple(
+    (_statement(sql), [name for name in ("seller", "now") if f":{name}" in sql])
+    for sql in (
+        _LOCK,
+        _KEEP,
+        _READ,
+        *(_emptied(rolled) for rolled in ROLLED_UP),
+        *(_filled(rolled) for rolled in ROLLED_UP),
+        _RANKS_CLEARED,
+        _RANKED,
+        _SHELVES_MADE,
+        _SHELVED,
+        _SELLERS_CLEARED,
+        _SELLERS_SHELVED,
+        _OUTAGES_BEGUN,
+        _PAID,
+    )
+)
+"""Statements that make everything anew, and the parameters of each."""

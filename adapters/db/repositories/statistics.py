@@ -1,0 +1,229 @@
+"""Rollups: added to in bulk, one statement per table, tables and rows always in the same order."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, bindparam, exists, select, text
+
+from adapters.db.batches import Increment, Insert, Row, Upsert, among, id_array, int_array
+from adapters.db.facts import IN_FORCE, REBUILD, SHELF
+from adapters.db.sql import Sql
+from adapters.db.tables import (
+    Moment,
+    price_sales,
+    product_hours,
+    product_outages,
+    product_sales,
+    seller_hours,
+    seller_sales,
+    statistics_owed,
+)
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.order import OrderOrigin
+from scalecommerce_core.domain.rollups import FIGURES, Figures, Outage, RefundedPart, Rollups, SoldLine
+from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters
+
+MICROSECOND: Final = timedelta(microseconds=1)
+
+_ADD_PRODUCTS: Final = Increment(
+    product_sales, ["product_id"], *FIGURES, *(f"past_{figure}" for figure in FIGURES)
+)  # fmt: skip
+_ADD_PRODUCT_HOURS: Final = Increment(product_hours, ["product_id", "hour"], *FIGURES)
+_ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES)
+_ADD_SELLERS: Final = Increment(seller_sales, ["seller_id", "currency"], *FIGURES)
+_ADD_SELLER_HOURS: Final = Increment(seller_hours, ["seller_id", "currency", "hour"], *FIGURES)
+_SAVE_OUTAGES: Final = Upsert(product_outages, ["product_id"], "microseconds", "since")
+_INSERT_OWED: Final = Insert(statistics_owed, "product_id", "order_id", "refunds")
+
+_TAKE_OWED: Final = text(
+    """
+    WITH taken AS (
+        DELETE FROM statistics_owed WHERE id = ANY (ARRAY(SELECT id FROM statistics_owed ORDER BY id LIMIT :limit))
+        RETURNING id, product_id, order_id, refunds
+    )
+    SELECT product_id, order_id, refunds FROM taken ORDER BY id
+    """
+).bindparams(bindparam("limit", type_=BigInteger))
+_OWES_EVERYTHING: Final = select(
+    exists().where(statistics_owed.c.product_id.is_(None), statistics_owed.c.order_id.is_(None))
+)
+_SOLD: Final = text(
+    """
+    SELECT orders.id, order_lines.product_id, order_lines.seller_id, order_lines.quantity, order_lines.price,
+           orders.currency, orders.paid_at, {interval}, orders.origin <> '{api}',
+           orders.currency = products.currency
+    FROM orders
+    JOIN order_lines ON order_lines.order_id = orders.id
+    JOIN products ON products.id = order_lines.product_id
+    WHERE orders.id = ANY (CAST(:ids AS bigint[]))
+    ORDER BY orders.id, order_lines.position
+    """.format(  # noqa: S608 - no values in it
+        interval=IN_FORCE.format(product="products.id", at="orders.created_at"), api=OrderOrigin.API
+    )
+)
+_RANK: Final = text(
+    """
+    INSERT INTO product_ranks (product_id, seller_id, currency, revenue)
+    SELECT product_id, seller_id, currency, product_sales.revenue - refunded_amount
+    FROM product_sales JOIN products ON products.id = product_id
+    WHERE product_id = ANY (CAST(:ids AS bigint[]))
+    ORDER BY product_id
+    ON CONFLICT (product_id) DO UPDATE SET revenue = excluded.revenue
+    WHERE product_ranks.revenue <> excluded.revenue
+    """
+)
+# A product's views are counted for its seller as long as it is on the shelf. Whoever adds views locks the same row.
+_SHELVE: Final = text(
+    f"""
+    WITH given AS MATERIALIZED (
+        SELECT id, seller_id, {SHELF} AS shelf
+        FROM products WHERE id = ANY (CAST(:ids AS bigint[]))
+    ), locked AS MATERIALIZED (
+        SELECT product_id, views, shelf FROM product_views WHERE product_id = ANY (CAST(:ids AS bigint[]))
+        ORDER BY product_id FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE product_views SET shelf = given.shelf
+        FROM given JOIN locked ON locked.product_id = given.id
+        WHERE product_views.product_id = given.id AND locked.shelf <> given.shelf
+    )
+    INSERT INTO seller_shelves (seller_id, products, active_products, views)
+    SELECT seller_id, sum((given.shelf > 0)::int - (locked.shelf > 0)::int),
+           sum((given.shelf = 2)::int - (locked.shelf = 2)::int),
+           sum(((given.shelf > 0)::int - (locked.shelf > 0)::int) * views)
+    FROM given JOIN locked ON locked.product_id = given.id
+    WHERE locked.shelf <> given.shelf
+    GROUP BY seller_id ORDER BY seller_id
+    ON CONFLICT (seller_id) DO UPDATE SET
+        products = seller_shelves.products + excluded.products,
+        active_products = seller_shelves.active_products + excluded.active_products,
+        views = seller_shelves.views + excluded.views
+    """  # noqa: S608 - no values in it
+)
+# Before, in a statement of its own: a row that somebody adds views to at this moment has to be waited for and seen.
+_MAKE_SHELVES: Final = text(
+    """
+    INSERT INTO product_views (product_id, views)
+    SELECT id, 0 FROM products WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id
+    ON CONFLICT (product_id) DO NOTHING
+    """
+)
+_OUTAGES: Final = select(product_outages).where(among(product_outages.c.product_id))
+_BEGIN_OUTAGES: Final = text(
+    """
+    INSERT INTO product_outages (product_id, microseconds, since)
+    SELECT product_id, 0, :at FROM stock
+    WHERE on_hand = reserved AND product_id = ANY (CAST(:ids AS bigint[]))
+    ORDER BY product_id
+    ON CONFLICT (product_id) DO NOTHING
+    """
+).bindparams(bindparam("at", type_=Moment))
+COUNTERS: Final = text(
+    """
+    SELECT products.id,
+           coalesce(product_views.views - past_views, 0),
+           coalesce(orders - past_orders, 0), coalesce(units - past_units, 0), coalesce(revenue - past_revenue, 0),
+           coalesce(refunded_units - past_refunded_units, 0), coalesce(refunded_amount - past_refunded_amount, 0),
+           coalesce(microseconds, 0), since
+    FROM products
+    LEFT JOIN product_views ON product_views.product_id = products.id
+    LEFT JOIN product_sales ON product_sales.product_id = products.id
+    LEFT JOIN product_outages ON product_outages.product_id = products.id
+    WHERE products.id BETWEEN :first AND :last
+    ORDER BY products.id
+    """
+).bindparams(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger))
+
+
+class StatisticsRows:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def owe(self, facts: Owed) -> None:
+        rows: list[Row] = [(product_id, None, None) for product_id in facts.products]
+        rows += [(None, order.order_id, [_listed(part) for part in order.refunds] or None) for order in facts.orders]
+        self._sql.insert(_INSERT_OWED, rows)
+
+    def take_owed(self, limit: int) -> Owed:
+        products, owed = [], []
+        for product_id, order_id, refunds in self._sql.rows(_TAKE_OWED, {"limit": limit}):
+            if product_id is not None:
+                products.append(ProductId(product_id))
+            elif order_id is not None:
+                owed.append(OwedOrder(OrderId(order_id), tuple(_part(listed) for listed in refunds or ())))
+        return Owed(products, owed)
+
+    def owes_everything(self) -> bool:
+        ((everything,),) = self._sql.rows(_OWES_EVERYTHING)
+        return bool(everything)
+
+    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+        found: dict[OrderId, list[SoldLine]] = {}
+        if order_ids:
+            for row in self._sql.rows(_SOLD, {"ids": id_array(order_ids)}):
+                found.setdefault(row[0], []).append(SoldLine(*row))
+        return found
+
+    def add(self, rollups: Rollups) -> None:
+        products = {
+            product: (*figures, *rollups.past.get(product, (0,) * len(FIGURES)))
+            for product, figures in rollups.products.items()
+        }
+        self._sql.upsert(_ADD_PRODUCTS, [(product, *figures) for product, figures in products.items()])
+        if products:
+            self._sql.run(_RANK, {"ids": int_array(products)})
+        self._sql.upsert(_ADD_PRODUCT_HOURS, _rows(rollups.product_hours))
+        self._sql.upsert(_ADD_PRICES, _rows(rollups.intervals))
+        self._sql.upsert(_ADD_SELLERS, _rows(rollups.sellers))
+        self._sql.upsert(_ADD_SELLER_HOURS, _rows(rollups.seller_hours))
+
+    def shelve(self, product_ids: Collection[ProductId]) -> None:
+        if product_ids:
+            ids = {"ids": id_array(product_ids)}
+            self._sql.run(_MAKE_SHELVES, ids)
+            self._sql.run(_SHELVE, ids)
+
+    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]:
+        if not product_ids:
+            return {}
+        return {
+            ProductId(id_): Outage(microseconds * MICROSECOND, since)
+            for id_, microseconds, since in self._sql.rows(_OUTAGES, {"ids": id_array(product_ids)})
+        }
+
+    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None:
+        rows = [(id_, outage.lasted // MICROSECOND, outage.since) for id_, outage in outages.items()]
+        self._sql.upsert(_SAVE_OUTAGES, rows)
+
+    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
+        if product_ids:
+            self._sql.run(_BEGIN_OUTAGES, {"ids": id_array(product_ids), "at": at})
+
+    def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
+        given: dict[str, object] = {"seller": seller_id, "now": now}
+        for statement, names in REBUILD:
+            self._sql.run(statement, {name: given[name] for name in names})
+
+    def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
+        return [
+            ProductCounters(
+                id_, views, sold, units, int(revenue), refunded_units, int(refunded_amount),
+                Outage(microseconds * MICROSECOND, since).at(now),
+            )
+            for (
+                id_, views, sold, units, revenue, refunded_units, refunded_amount, microseconds, since
+            ) in self._sql.rows(COUNTERS, {"first": first, "last": last})
+        ]  # fmt: skip
+
+
+def _rows(figures: Mapping[tuple[Any, ...], Figures]) -> list[Row]:
+    return [(*key, *row) for key, row in figures.items()]
+
+
+def _listed(part: RefundedPart) -> list[object]:
+    return [part.product_id, part.seller_id, part.quantity, part.amount, part.at.isoformat()]
+
+
+def _part(listed: Sequence[Any]) -> RefundedPart:
+    product_id, seller_id, quantity, amount, at = listed
+    return RefundedPart(ProductId(product_id), AccountId(seller_id), quantity, amount, datetime.fromisoformat(at))

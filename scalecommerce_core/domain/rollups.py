@@ -1,0 +1,128 @@
+"""Rollups: what statistics and pricing read instead of orders, added up from facts, each of which counts once.
+
+A sale counts when it is PAID, in the hour (UTC) of the payment; a refund in the hour in which it is made, in columns
+of its own, so that no number ever goes back. Both belong to the seller of the line, in the order's currency, and to
+the price interval that was in force when the order was placed. Of a product, sales in its own currency count; only
+imports can record others, and these count for their seller alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+
+FIGURES: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amount")
+"""Of every row here, in this order; amounts in minor units."""
+
+Figures = list[int]
+NOTHING: Final = timedelta()
+
+
+@frozen
+class SoldLine:
+    """A line of an order as statistics need it.
+
+    `valid_from` is when the price interval began that was in force when the order was placed. `is_past`: the order was
+    imported or seeded, which is no news to pricing.
+    """
+
+    order_id: OrderId
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    price: int
+    currency: str
+    paid_at: datetime
+    valid_from: datetime | None
+    is_past: bool
+    in_own_currency: bool
+
+
+@frozen
+class RefundedPart:
+    """Units of a product that were given back; `amount` in minor units."""
+
+    product_id: ProductId
+    seller_id: AccountId
+    quantity: int
+    amount: int
+    at: datetime
+
+
+@frozen
+class Outage:
+    """For how long a product could not be sold so far, and since when it cannot, if so."""
+
+    lasted: timedelta = NOTHING
+    since: datetime | None = None
+
+    def began(self, at: datetime) -> "Outage":
+        return evolve(self, since=at)
+
+    def ended(self, at: datetime) -> "Outage":
+        """Clocks of several machines differ, so an end may be read before its beginning: that is no time at all."""
+        return Outage(self.at(at))
+
+    def at(self, now: datetime) -> timedelta:
+        """For how long in all, up to now."""
+        return self.lasted + (max(now - self.since, NOTHING) if self.since is not None else NOTHING)
+
+
+def hour_of(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def _figures() -> Figures:
+    return [0, 0, 0, 0, 0]
+
+
+@define
+class Rollups:
+    """What is to be added to the rows of these keys. `past` is the part of `products` that pricing leaves out."""
+
+    products: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
+    past: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
+    product_hours: dict[tuple[ProductId, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
+    intervals: dict[tuple[ProductId, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
+    sellers: dict[tuple[AccountId, str], Figures] = field(factory=lambda: defaultdict(_figures))
+    seller_hours: dict[tuple[AccountId, str, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
+
+    def sell(self, order: Sequence[SoldLine]) -> None:
+        """Count all lines of an order that was paid: once as an order for each product and each seller in it."""
+        products: set[ProductId] = set()
+        sellers: set[AccountId] = set()
+        for line in order:
+            amount = line.quantity * line.price
+            for figures in self._of_product(line, line.paid_at):
+                figures[0] += line.product_id not in products
+                figures[1] += line.quantity
+                figures[2] += amount
+            for figures in self._of_seller(line, line.paid_at):
+                figures[0] += line.seller_id not in sellers
+                figures[1] += line.quantity
+                figures[2] += amount
+            products.add(line.product_id)
+            sellers.add(line.seller_id)
+
+    def refund(self, line: SoldLine, part: RefundedPart) -> None:
+        """Count units that were given back; `line` is any of the order's lines of this product."""
+        for figures in (*self._of_product(line, part.at), *self._of_seller(line, part.at)):
+            figures[3] += part.quantity
+            figures[4] += part.amount
+
+    def _of_product(self, line: SoldLine, at: datetime) -> Iterable[Figures]:
+        if line.in_own_currency:
+            yield self.products[line.product_id]
+            yield self.product_hours[line.product_id, hour_of(at)]
+            if line.is_past:
+                yield self.past[line.product_id]
+            if line.valid_from is not None:
+                yield self.intervals[line.product_id, line.valid_from]
+
+    def _of_seller(self, line: SoldLine, at: datetime) -> Iterable[Figures]:
+        yield self.sellers[line.seller_id, line.currency]
+        yield self.seller_hours[line.seller_id, line.currency, hour_of(at)]

@@ -1,0 +1,592 @@
+"""Statistics: rollups that show each fact once, whatever was folded when, and what is read out of them."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
+from scalecommerce_core.domain.money import MAX_PRICE
+from scalecommerce_core.domain.order import MAX_QUANTITY, OrderOrigin, OrderStatus, RefundLine
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.rollups import Rollups, hour_of
+from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
+from scalecommerce_core.queries import Interval, Queries, SellerStats, SeriesPoint, Sold, TopProduct
+from scalecommerce_core.services.statistics import Folded, Statistics
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
+from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
+from scalecommerce_core.testing.fakes import SettableClock
+
+HOUR = timedelta(hours=1)
+
+
+def statistics(store: Store) -> Statistics:
+    return Statistics(store, SettableClock(NOW))
+
+
+def fold(store: Store) -> Folded:
+    """Number all events, and count them in."""
+    with store.begin() as tx:
+        tx.events.number(10_000)
+    return statistics(store).fold(10_000)
+
+
+def counters(store: Store, product: ProductId, now: datetime = NOW) -> ProductCounters:
+    with store.begin() as tx:
+        (found,) = tx.statistics.counters(product, product, now)
+    return found
+
+
+def shift(store: Store, product: ProductId, delta: int, at: datetime) -> None:
+    """Units come or go, and whoever listens is told."""
+    with store.begin() as tx:
+        stock = tx.stock.lock([product])[product]
+        stock.adjust(delta, at)
+        tx.stock.save([stock], at)
+
+
+class RollupsContract:
+    # --- each fact once
+
+    def test_what_is_folded_is_not_folded_again(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(price=3_00)
+        stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
+        assert fold(store).events == 4
+        assert fold(store) == Folded()
+        assert counters(store, product) == ProductCounters(product, 0, 1, 2, 6_00, 0, 0, timedelta())
+
+    def test_a_fold_that_is_rolled_back_is_done_by_the_next(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(price=3_00)
+        stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
+        with store.begin() as tx:
+            tx.events.number(100)
+        dying = Seams(FailPoints(lambda seam: seam == "commit:before", crash))
+        with pytest.raises(Crash):
+            statistics(dying.store(store)).fold()
+        assert counters(store, product).units == 0
+        fold(store)
+        assert counters(store, product).units == 2
+
+    def test_a_fold_may_take_few_events_at_a_time(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(price=3_00)
+        orders = [stage.order(stage.account(), {product: 2}, OrderStatus.PAID) for _ in range(3)]
+        stage.refund(orders[0], [RefundLine(product, 1)])
+        with store.begin() as tx:
+            tx.events.number(100)
+        batches = 0
+        while statistics(store).fold(1).is_full(1):
+            batches += 1
+        assert batches == 1 + 3 * 3 + 1
+        assert counters(store, product) == ProductCounters(product, 0, 3, 6, 18_00, 1, 3_00, timedelta())
+
+    def test_a_new_consumer_may_begin_where_it_wants(self, store: Store) -> None:
+        Stage(store).product()
+        with store.begin() as tx:
+            tx.events.number(100)
+            assert tx.events.claim("from the start", begin=0) == 0
+            assert tx.events.claim("from now on") == 1
+            assert tx.events.claim("from now on", begin=0) == 1
+            assert tx.events.claim("patient", begin=0, wait=True) == 0
+        with store.begin() as tx:
+            assert tx.events.claim("patient", wait=True) == 0
+
+    def test_an_event_that_is_not_folded_is_not_forgotten(self, store: Store) -> None:
+        stage = Stage(store)
+        stage.product()
+        fold(store)
+        stage.product()
+        with store.begin() as tx:
+            tx.events.number(100)
+            assert tx.events.forget(NOW + DAY, 100) == 1
+
+    # --- facts without events
+
+    def test_the_past_is_counted_in_and_is_no_news_to_pricing(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(price=3_00)
+        fold(store)
+        order_id = self._recorded(stage, product, 4, refunded=1)
+        with store.begin() as tx:
+            tx.products.add_views({product: 9}, NOW, past=True)
+        assert fold(store) == Folded(owed=1)
+        assert fold(store) == Folded()
+        stage.view({product: 5})
+        assert counters(store, product) == ProductCounters(product, 5, 0, 0, 0, 0, 0, timedelta())
+        stage.refund(order_id, [RefundLine(product, 2)])
+        stage.order(stage.account(), {product: 1}, OrderStatus.PAID)
+        fold(store)
+        assert counters(store, product) == ProductCounters(product, 5, 1, 1, 3_00, 0, 0, timedelta())
+
+    def _recorded(self, stage: Stage, product: ProductId, units: int, *, refunded: int) -> OrderId:
+        buyer = stage.account()
+        with stage.store.bulk() as tx:
+            (id_,) = tx.orders.next_ids(1)
+            order = placed(tx, id_, buyer, {product: units}, origin=OrderOrigin.IMPORT)
+            stock = tx.stock.lock([product])
+            order.decide(stock, NOW, NOW + DAY)
+            order.pay(stock, NOW)
+            order.refund([RefundLine(product, refunded)], stock, NOW, restock=True)
+            order.events.clear()
+            tx.statistics.owe(Owed(orders=[OwedOrder.of(order)]))
+            tx.orders.add([order])
+            tx.stock.save(list(stock.values()))
+        return id_
+
+    # --- stock
+
+    def test_stock_tells_when_it_runs_out_and_when_it_returns(self, store: Store) -> None:
+        stage = Stage(store)
+        product, other = stage.product(stock=2), stage.product(stock=2)
+        shift(store, product, -1, NOW)
+        shift(store, product, -1, NOW + HOUR)
+        shift(store, other, -1, NOW + HOUR)
+        shift(store, product, 3, NOW + 2 * HOUR)
+        shift(store, product, 1, NOW + 3 * HOUR)
+        with store.begin() as tx:
+            tx.events.number(100)
+            told = [event for event in tx.events.numbered_after(0, 100) if event.topic.startswith("stock.")]
+            seller = tx.products.lock([product])[product].seller_id
+        assert [(event.topic, event.at) for event in told] == [
+            ("stock.ran_out", NOW + HOUR),
+            ("stock.returned", NOW + 2 * HOUR),
+        ]
+        assert {event.audience for event in told} == {(seller,)}
+        assert told[0].payload == {"product_id": product, "seller_id": seller}
+
+    def test_reserved_units_are_out_of_stock_too(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=2)
+        order_id = stage.order(stage.account(), {product: 2})
+        with store.begin() as tx:
+            order, stock = locked(tx, order_id)
+            order.decide(stock, NOW, NOW + DAY)
+            tx.stock.save(list(stock.values()), NOW)
+            order.cancel(stock, NOW + HOUR)
+            tx.stock.save(list(stock.values()), NOW + HOUR)
+            tx.orders.save([order])
+        fold(store)
+        assert counters(store, product, NOW + DAY).out_of_stock == HOUR
+
+    def test_time_out_of_stock_adds_up(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=1)
+        for day in range(2):
+            shift(store, product, -1, NOW + day * DAY)
+            shift(store, product, 1, NOW + day * DAY + 3 * HOUR)
+            fold(store)
+        assert counters(store, product, NOW + 9 * DAY).out_of_stock == 6 * HOUR
+        shift(store, product, -1, NOW + 10 * DAY)
+        fold(store)
+        assert counters(store, product, NOW + 10 * DAY + 30 * SECOND).out_of_stock == 6 * HOUR + 30 * SECOND
+
+    def test_clocks_that_differ_make_no_time_negative(self, store: Store) -> None:
+        product = Stage(store).product(stock=1)
+        shift(store, product, -1, NOW + SECOND)
+        shift(store, product, 1, NOW)
+        fold(store)
+        assert counters(store, product, NOW + DAY).out_of_stock == timedelta()
+
+    def test_a_product_that_is_listed_empty_is_out_of_stock(self, store: Store) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=1)
+        with store.begin() as tx:
+            stock = tx.stock.lock([product])[product]
+            stock.adjust(-1, NOW)
+            # The past is no news, so nothing tells of it but the note of a recorded product.
+            tx.stock.save([stock])
+            tx.statistics.owe(Owed(products=[product]))
+        fold(store)
+        assert counters(store, product, NOW + HOUR).out_of_stock == HOUR
+
+    # --- counters
+
+    def test_counters_are_of_a_range_of_products(self, store: Store) -> None:
+        stage = Stage(store)
+        ids = [stage.product() for _ in range(4)]
+        stage.view({ids[1]: 7})
+        with store.begin() as tx:
+            found = tx.statistics.counters(ids[1], ids[2], NOW)
+        assert [(each.product_id, each.views) for each in found] == [(ids[1], 7), (ids[2], 0)]
+
+
+class SalesContract:
+    """The read side of statistics; `store` and `queries` as elsewhere."""
+
+    # --- a seller
+
+    def test_a_sale_counts_when_it_is_paid_and_refunds_are_taken_off(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        cup, pot = stage.product(seller, price=3_00, name="Cup"), stage.product(seller, price=50_00, name="Pot")
+        asleep = stage.product(seller, is_active=False)
+        gone = stage.product(seller, price=1_00, name="Gone")
+        foreign = stage.product(stage.account())
+        both = stage.order(buyer, {cup: 4, pot: 1, foreign: 9}, OrderStatus.PAID)
+        stage.refund(both, [RefundLine(cup, 1)])
+        stage.order(buyer, {cup: 2, gone: 1}, OrderStatus.PAID)
+        stage.order(buyer, {pot: 1}, OrderStatus.PENDING)
+        stage.order(buyer, {pot: 1}, OrderStatus.CANCELLED)
+        stage.order(buyer, {pot: 1}, OrderStatus.CREATED)
+        stage.withdraw(gone)
+        stage.view({cup: 30, asleep: 10, foreign: 99})
+        fold(store)
+        assert queries.seller_stats(seller) == SellerStats(
+            total_products=3,
+            active_products=2,
+            total_views=40,
+            avg_views=40 / 3,
+            revenue=66_00,
+            currency="USD",
+            units_sold=7,
+            orders=2,
+            conversion_rate=2 / 40,
+            top_products=(
+                TopProduct(pot, "Pot", 1, 50_00),
+                TopProduct(cup, "Cup", 5, 15_00),
+                TopProduct(gone, "Gone", 1, 1_00),
+            ),
+        )
+
+    def test_the_largest_sales_are_added_and_refunded(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        yacht = stage.product(seller, price=MAX_PRICE, stock=MAX_STOCK)
+        stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.REFUNDED)
+        for _ in range(2):
+            stage.order(buyer, {yacht: MAX_QUANTITY}, OrderStatus.PAID)
+        fold(store)
+        stats = queries.seller_stats(seller)
+        assert (stats.units_sold, stats.revenue) == (2 * MAX_QUANTITY, 2 * MAX_QUANTITY * MAX_PRICE)
+        assert stats.top_products == (TopProduct(yacht, "Tea pot", 2 * MAX_QUANTITY, stats.revenue),)
+
+    def test_currencies_are_not_added_up(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        here = stage.product(seller, price=1_00)
+        abroad = stage.product(seller, currency="GBP", price=90_00)
+        stage.order(buyer, {abroad: 1}, OrderStatus.PAID)
+        for _ in range(2):
+            stage.order(buyer, {here: 1}, OrderStatus.PAID)
+        fold(store)
+        stats = queries.seller_stats(seller)
+        assert (stats.currency, stats.revenue, stats.orders, stats.units_sold) == ("USD", 2_00, 2, 2)
+        assert [top.id for top in stats.top_products] == [here]
+
+    def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
+        fold(store)
+        stats = queries.seller_stats(Stage(store).account())
+        assert stats == SellerStats(0, 0, 0, 0.0, 0, stats.currency, 0, 0, 0.0, ())
+        assert queries.seller_stats(AccountId(987_654_321)).orders == 0
+
+    def test_top_products_are_ten(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        ids = [stage.product(seller, price=100, category_id=CategoryId(3)) for _ in range(12)]
+        stage.order(stage.account(), {id_: 1 + (id_ == ids[11]) for id_ in ids}, OrderStatus.PAID)
+        fold(store)
+        tops = queries.seller_stats(seller).top_products
+        assert [top.id for top in tops] == [ids[11], *ids[:9]]
+
+    # --- series
+
+    def test_sales_stand_in_the_hour_of_their_payment_and_refunds_in_their_own(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        seller, start = stage.account(), hour_of(NOW)
+        product, foreign = stage.product(seller, price=3_00, at=NOW - DAY), stage.product(at=NOW - DAY)
+        order = stage.order(stage.account(), {product: 2, foreign: 1}, OrderStatus.PAID, at=start)
+        stage.order(stage.account(), {product: 1}, OrderStatus.PAID, at=start + HOUR - SECOND)
+        stage.refund(order, [RefundLine(product, 1)], start + 26 * HOUR)
+        stage.view({product: 5, foreign: 7}, start + 2 * HOUR)
+        fold(store)
+        by_hour = [
+            SeriesPoint(start, Sold(0, 2, 3, 9_00)),
+            SeriesPoint(start + 2 * HOUR, Sold(5)),
+            SeriesPoint(start + 26 * HOUR, Sold(refunded_units=1, refunded_amount=3_00)),
+        ]
+        midnight = Interval.DAY.begin(start)
+        by_day = [
+            SeriesPoint(midnight, Sold(5, 2, 3, 9_00)),
+            SeriesPoint(midnight + DAY, Sold(refunded_units=1, refunded_amount=3_00)),
+        ]
+        span = start, start + 27 * HOUR
+        assert list(queries.seller_series(seller, "USD", Interval.HOUR, *span)) == by_hour
+        assert list(queries.product_series(product, Interval.HOUR, *span)) == by_hour
+        assert list(queries.seller_series(seller, "USD", Interval.DAY, midnight, midnight + 2 * DAY)) == by_day
+        assert list(queries.product_series(product, Interval.DAY, midnight, midnight + DAY)) == by_day[:1]
+        assert list(queries.product_series(product, Interval.HOUR, start + HOUR, start + 26 * HOUR)) == by_hour[1:2]
+        assert list(queries.seller_series(seller, "GBP", Interval.HOUR, *span)) == []
+
+    # --- prices
+
+    def test_sales_belong_to_the_price_that_was_in_force_when_they_were_ordered(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        product = stage.product(price=10_00, at=NOW - DAY, cost=usd(4_00))
+        early = stage.order(stage.account(), {product: 1}, at=NOW - 2 * HOUR)
+        stage.view({product: 3}, NOW - 2 * HOUR)
+        stage.reprice(product, 8_00, NOW - HOUR)
+        stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
+        stage.view({product: 4})
+        stage.decide([early])
+        stage.pay(early)
+        stage.refund(early, [RefundLine(product, 1)])
+        fold(store)
+        found = queries.product_statistics(product, NOW)
+        assert found is not None
+        assert (found.currency, found.total) == ("USD", Sold(7, 2, 3, 26_00, 1, 10_00))
+        new, old = found.prices
+        assert (new.price, new.valid_from, new.valid_to, new.cause) == (usd(8_00), NOW - HOUR, None, PriceCause.MANUAL)
+        assert (new.sold, new.profit) == (Sold(4, 1, 2, 16_00), 8_00)
+        assert (old.price, old.valid_to) == (usd(10_00), NOW - HOUR)
+        assert (old.sold, old.profit) == (Sold(3, 1, 1, 10_00, 1, 10_00), 0)
+        assert new.sold.conversion_rate == 1 / 4
+
+    def test_profit_is_not_known_without_a_cost(self, store: Store, queries: Queries) -> None:
+        product = Stage(store).product()
+        fold(store)
+        found = queries.product_statistics(product, NOW)
+        assert found is not None
+        assert (found.total, found.prices[0].profit) == (Sold(), None)
+        assert (found.out_of_stock, found.out_of_stock_since) == (timedelta(), None)
+        assert queries.product_statistics(ProductId(10**30), NOW) is None
+
+    def test_a_product_shows_since_when_it_is_out_of_stock(self, store: Store, queries: Queries) -> None:
+        product = Stage(store).product(stock=1)
+        shift(store, product, -1, NOW)
+        fold(store)
+        found = queries.product_statistics(product, NOW + HOUR)
+        assert found is not None
+        assert (found.out_of_stock, found.out_of_stock_since) == (HOUR, NOW)
+
+    # --- anew
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_rollups_equal_what_happened_whatever_was_folded_and_rebuilt_when(
+        self, store: Store, queries: Queries, seed: int
+    ) -> None:
+        history = History(store, seed)
+        for _ in range(60):
+            history.step()
+            assert queries.statistics_discrepancies() == []
+        fold(store)
+        history.check(queries)
+        statistics(store).rebuild()
+        assert queries.statistics_discrepancies() == []
+        history.check(queries)
+
+    def test_a_figure_without_a_source_is_found_and_mended(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product, other = stage.product(price=3_00), stage.product(price=3_00)
+        stage.order(stage.account(), {product: 2, other: 1}, OrderStatus.PAID)
+        fold(store)
+        with store.begin() as tx:
+            # Counted a second time, by hand.
+            sold = tx.statistics.sold([order.id for order in queries.every_order()])
+            twice = Rollups()
+            for lines in sold.values():
+                twice.sell(lines)
+            tx.statistics.add(twice)
+        found = queries.statistics_discrepancies()
+        assert {(each.rollup, each.figure) for each in found} >= {
+            (rollup, figure)
+            for rollup in ("product_sales", "product_hours", "price_sales", "seller_sales", "seller_hours")
+            for figure in ("orders", "units", "revenue")
+        }
+        assert len(queries.statistics_discrepancies(limit=2)) == 2
+        with store.begin() as tx:
+            seller = tx.products.lock([product])[product].seller_id
+        statistics(store).rebuild(seller)
+        left = queries.statistics_discrepancies()
+        assert left
+        assert len(left) < len(found)
+        statistics(store).rebuild()
+        assert queries.statistics_discrepancies() == []
+
+
+class History:
+    """Random people do random things, folded and made anew at random moments; and what must come of it, by the way."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self.store = store
+        self.random = random.Random(seed)  # noqa: S311 - it has to be repeatable
+        self.stage = Stage(store)
+        self.sellers = [self.stage.account() for _ in range(2)]
+        self.buyer = self.stage.account()
+        self.now = NOW
+        self.products = [
+            self.stage.product(self.sellers[number % 2], price=(number + 1) * 100, stock=10_000, at=NOW - DAY)
+            for number in range(4)
+        ]
+        self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
+        self.prices = {product: [(NOW - DAY, (n + 1) * 100)] for n, product in enumerate(self.products)}
+        self.waiting: list[OrderId] = []
+        self.placed: dict[OrderId, tuple[datetime, dict[ProductId, tuple[int, int]]]] = {}
+        self.paid: dict[OrderId, Counter[ProductId]] = {}
+        self.withdrawn: set[ProductId] = set()
+        # (product, hour) and (product, start of price): [views, orders, units, revenue, refunded units, their amount]
+        self.hours: dict[tuple[ProductId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
+        self.at_price: dict[tuple[ProductId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
+        self.of_seller: dict[tuple[AccountId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
+
+    def step(self) -> None:
+        self.now += timedelta(minutes=self.random.randint(1, 50))
+        acts = (
+            self.order, self.order, self.pay, self.pay, self.give_up, self.refund, self.view, self.reprice, self.record,
+            self.number, self.fold, self.rebuild, self.withdraw,
+        )  # fmt: skip
+        self.random.choice(acts)()
+
+    def order(self) -> None:
+        lines = {p: self.random.randint(1, 4) for p in self.random.sample(self.products, self.random.randint(1, 3))}
+        order_id = self.stage.order(self.buyer, lines, at=self.now)
+        self.stage.decide([order_id], self.now)
+        self.waiting.append(order_id)
+        self.placed[order_id] = self.now, {p: (units, self.prices[p][-1][1]) for p, units in lines.items()}
+
+    def pay(self) -> None:
+        if self.waiting:
+            order_id = self.waiting.pop(self.random.randrange(len(self.waiting)))
+            self.stage.pay(order_id, self.now)
+            self._paid(order_id, self.now)
+
+    def _paid(self, order_id: OrderId, at: datetime) -> None:
+        placed_at, lines = self.placed[order_id]
+        self.paid[order_id] = Counter({product: units for product, (units, _) in lines.items()})
+        for product, (units, price) in lines.items():
+            for row in (self.hours[product, hour_of(at)], self.at_price[product, self._began(product, placed_at)]):
+                _add(row, orders=1, units=units, revenue=units * price)
+            _add(self.of_seller[self.owners[product], hour_of(at)], orders=0, units=units, revenue=units * price)
+        for seller in {self.owners[product] for product in lines}:
+            _add(self.of_seller[seller, hour_of(at)], orders=1, units=0, revenue=0)
+
+    def give_up(self) -> None:
+        if self.waiting:
+            with self.store.begin() as tx:
+                order, stock = locked(tx, self.waiting.pop())
+                order.cancel(stock, self.now)
+                tx.orders.save([order])
+                tx.stock.save(list(stock.values()), self.now)
+
+    def refund(self) -> None:
+        left = [(o, p) for o, units in self.paid.items() for p in units if units[p]]
+        if left:
+            order_id, product = self.random.choice(left)
+            units = self.random.randint(1, self.paid[order_id][product])
+            self.stage.refund(order_id, [RefundLine(product, units)], self.now)
+            self._refunded(order_id, product, units)
+
+    def _refunded(self, order_id: OrderId, product: ProductId, units: int) -> None:
+        placed_at, lines = self.placed[order_id]
+        self.paid[order_id][product] -= units
+        for row in (
+            self.hours[product, hour_of(self.now)],
+            self.at_price[product, self._began(product, placed_at)],
+            self.of_seller[self.owners[product], hour_of(self.now)],
+        ):
+            row[4] += units
+            row[5] += units * lines[product][1]
+
+    def view(self) -> None:
+        counts = {product: self.random.randint(1, 9) for product in self.random.sample(self.products, 2)}
+        self.stage.view(counts, self.now)
+        for product, count in counts.items():
+            self.hours[product, hour_of(self.now)][0] += count
+            self.at_price[product, self._began(product, self.now)][0] += count
+            self.of_seller[self.owners[product], hour_of(self.now)][0] += count
+
+    def reprice(self) -> None:
+        product = self.random.choice(self.products)
+        price = self.prices[product][-1][1] + self.random.randint(1, 50)
+        self.stage.reprice(product, price, self.now)
+        self.prices[product].append((self.now, price))
+
+    def record(self) -> None:
+        """An order of the past, with a refund."""
+        product = self.random.choice(self.products)
+        price = self.prices[product][-1][1]
+        with self.store.bulk() as tx:
+            (id_,) = tx.orders.next_ids(1)
+            order = placed(tx, id_, self.buyer, {product: 3}, at=self.now, origin=OrderOrigin.IMPORT)
+            stock = tx.stock.lock([product])
+            order.decide(stock, self.now, self.now + DAY)
+            order.pay(stock, self.now)
+            order.refund([RefundLine(product, 1)], stock, self.now, restock=True)
+            order.events.clear()
+            tx.statistics.owe(Owed(orders=[OwedOrder.of(order)]))
+            tx.orders.add([order])
+            tx.stock.save(list(stock.values()))
+        self.placed[id_] = self.now, {product: (3, price)}
+        self._paid(id_, self.now)
+        self._refunded(id_, product, 1)
+
+    def withdraw(self) -> None:
+        if not self.withdrawn:
+            self.withdrawn.add(self.products[-1])
+            self.stage.withdraw(self.products[-1], self.now)
+
+    def number(self) -> None:
+        with self.store.begin() as tx:
+            tx.events.number(self.random.randint(1, 20))
+
+    def fold(self) -> None:
+        statistics(self.store).fold(self.random.randint(1, 10))
+
+    def rebuild(self) -> None:
+        statistics(self.store).rebuild(self.random.choice([None, *self.sellers]))
+
+    def _began(self, product: ProductId, at: datetime) -> datetime:
+        return max(began for began, _ in self.prices[product] if began <= at)
+
+    def check(self, queries: Queries) -> None:
+        """When all is folded."""
+        begin, end = NOW - 2 * DAY, self.now + 2 * DAY
+        for product in self.products:
+            wanted = {hour: Sold(*row) for (each, hour), row in self.hours.items() if each == product}
+            found = queries.product_series(product, Interval.HOUR, begin, end)
+            assert {point.start: point.sold for point in found} == wanted
+            if product not in self.withdrawn:
+                shown = queries.product_statistics(product, self.now)
+                assert shown is not None
+                assert shown.total == _sum(wanted.values())
+                for price in shown.prices:
+                    assert price.sold == Sold(*self.at_price.get((product, price.valid_from), ()))
+        for seller in self.sellers:
+            series = queries.seller_series(seller, "USD", Interval.HOUR, begin, end)
+            wanted = {hour: Sold(*row) for (each, hour), row in self.of_seller.items() if each == seller}
+            assert {point.start: point.sold for point in series} == wanted
+            days = queries.seller_series(seller, "USD", Interval.DAY, begin - DAY, end)
+            total = _sum(wanted.values())
+            assert _sum(point.sold for point in days) == total
+            stats = queries.seller_stats(seller)
+            assert (stats.orders, stats.units_sold) == (total.orders, total.units - total.refunded_units)
+            assert stats.revenue == total.revenue - total.refunded_amount
+            on_shelf = [p for p in self.products if self.owners[p] == seller and p not in self.withdrawn]
+            assert (stats.total_products, stats.active_products) == (len(on_shelf), len(on_shelf))
+            assert stats.total_views == sum(row[0] for (p, _), row in self.hours.items() if p in on_shelf)
+            earned = {
+                p: sum(row[3] - row[5] for (each, _), row in self.hours.items() if each == p)
+                for p in self.products
+                if self.owners[p] == seller and any(row[1] for (each, _), row in self.hours.items() if each == p)
+            }
+            ranked = sorted(earned, key=lambda p: (-earned[p], p))
+            assert [(top.id, top.revenue) for top in stats.top_products] == [(p, earned[p]) for p in ranked]
+
+
+def _add(row: list[int], *, orders: int, units: int, revenue: int) -> None:
+    row[1] += orders
+    row[2] += units
+    row[3] += revenue
+
+
+def _sum(several: Iterable[Sold]) -> Sold:
+    rows = [(s.views, s.orders, s.units, s.revenue, s.refunded_units, s.refunded_amount) for s in several]
+    return Sold(*(sum(column) for column in zip(*rows, strict=True)))
