@@ -15,6 +15,7 @@ from adapters.cli import (
     running,
     seeding,
     simulating,
+    statistics,
     stock,
     torturing,
     webhooks,
@@ -70,6 +71,7 @@ app.command(rich_help_panel=PRICES)(repricing.reprice)
 app.command(rich_help_panel=PRICES)(simulating.simulate)
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICES)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
+app.add_typer(statistics.app, name="statistics", rich_help_panel=CARE)
 app.add_typer(events.app, name="events", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(torturing.torture)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=CARE)

@@ -17,12 +17,10 @@ from adapters.http.product_documents import (
     CategoryRefDocument,
     PriceHistoryDocument,
     Product,
-    SellerStatsDocument,
     owned,
     shown,
     shown_history,
     shown_listed,
-    shown_stats,
 )
 from adapters.http.texts import Brand, Description, ProductName, Sku
 from scalecommerce_core.domain.errors import NotFound
@@ -166,15 +164,13 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             raise NotFound("product", call.id)
         return json_answer(shown_history(view.id, history))
 
-    async def seller_stats(call: Call[None, None]) -> Response:
-        return json_answer(shown_stats(await backend.read(market.queries.seller_stats, call.who.account_id)))
-
     leads_on = [
         Link("readProduct"),
         Link("patchProduct"),
         Link("withdrawProduct"),
         Link("adjustStock"),
         Link("readPriceHistory"),
+        Link("readProductStatistics"),
     ]
     return [
         Operation(
@@ -247,16 +243,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(PriceHistoryDocument, "Newest first.")},
             tag=TAG,
             access=Access.OPTIONAL,
-        ),
-        Operation(
-            method="GET",
-            path=f"{ROOT}seller-stats/",
-            name="readSellerStats",
-            summary="Figures of the caller's own products",
-            handler=seller_stats,
-            answers={200: Answer(SellerStatsDocument, "A sale counts when PAID.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
         ),
     ]
 

@@ -12,7 +12,8 @@ from tests.unit.cli.conftest import Cli
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
     "import products", "export products", "export orders", "stock verify", "reprice", "events tail", "torture",
-    "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate", "pricing evaluate",
+    "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate", "pricing evaluate", "statistics verify",
+    "statistics rebuild",
 }  # fmt: skip
 
 

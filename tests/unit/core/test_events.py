@@ -6,7 +6,7 @@ from scalecommerce_core.domain import events
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.order import RefundLine
-from scalecommerce_core.services.catalog import WithdrawProduct
+from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder
 from tests.unit.core.shop import Shop, line, usd
 
@@ -21,6 +21,8 @@ def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
     shop.clock.advance(minutes=15)
     shop.ordering.expire()
     shop.ordering.cancel([CancelOrder(shop.place(buyer, line(tea)).id, buyer.id)])
+    for units in (0, 2):
+        shop.catalog.adjust_stock([AdjustStock(tea, seller.id, available=units)])
     shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)])
     return shop.tables.events.rows
 

@@ -96,11 +96,11 @@ def test_a_place_that_the_feed_has_not_reached(buyer: Person) -> None:
 
 
 def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Person) -> None:
-    seller.list()
+    seller.list(stock=1)
     feed(place, seller)
     place.clock.advance(minutes=5)
     assert Relay(place.market.store, place.clock, timedelta(minutes=4)).forget() == 1
-    seller.list()
+    seller.list(stock=1)
     gone = problem(seller.get(f"{EVENTS}?after=0"), 410)
     assert (gone["code"], gone["oldest_after"]) == ("events_forgotten", 1)
     assert "after=1" in gone["detail"]
@@ -111,7 +111,7 @@ def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Pers
 
 def test_events_are_kept_as_long_as_it_was_said(place: Marketplace, seller: Person) -> None:
     relay = Relay(place.market.store, place.clock, timedelta(days=2))
-    seller.list()
+    seller.list(stock=1)
     feed(place, seller)
     place.clock.advance(days=2)
     assert relay.forget() == 0
@@ -136,7 +136,7 @@ def test_who_prefers_to_wait_is_answered_when_something_happens() -> None:
 
     with marketplace(rebuilt=late) as place:
         seller = place.person()
-        seller.list()
+        seller.list(stock=1)
         response = seller.get(EVENTS, headers={"Prefer": "wait=20"})
         assert len(answer(response)["results"]) == 1
         assert response.headers["Preference-Applied"] == "wait=20"
@@ -181,6 +181,8 @@ def everything_happens(place: Marketplace, seller: Person, buyer: Person) -> Non
     answer(buyer.act(buyer.place((product, 1)), "cancel"))
     place.reserve(buyer, (product, 1))
     answer(seller.patch(f"{PRODUCTS}{product}/", {"name": "Blue tea pot", "price": "9.00"}))
+    answer(seller.patch(f"{PRODUCTS}{product}/", {"stock": 0}))
+    answer(seller.patch(f"{PRODUCTS}{product}/", {"stock": 2}))
     assert seller.delete(f"{PRODUCTS}{product}/").status_code == 204
     place.clock.advance(minutes=15)
     assert place.market.ordering.expire() == 1

@@ -11,11 +11,17 @@ from scalecommerce_core.domain.events import (
     OrderRefunded,
     OrderRejected,
     OrderReserved,
+    StockRanOut,
+    StockReturned,
 )
-from scalecommerce_core.domain.identifiers import OrderId
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.payment import Charged, PaymentStatus
+from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.testing import MemoryQueries
+from scalecommerce_core.testing.memory_statistics import CONSUMER
 from tests.unit.simulation.world import World
 
 SOLD = {OrderStatus.PAID, OrderStatus.REFUNDED}
@@ -51,6 +57,7 @@ def check_in_the_end(world: World) -> None:
     check_webhooks(world)
     # Some may be lost with a process, and none is counted twice.
     assert sum(world.memory.tables.views.all()) <= world.viewed
+    check_statistics(world)
 
 
 def orders_of(world: World) -> dict[OrderId, Order]:
@@ -181,3 +188,25 @@ def check_webhooks(world: World) -> None:
         heard = world.receivers.heard.get((world.addresses[owner_of[delivery.endpoint_id]], delivery.message_id))
         assert heard, f"event {delivery.seq} is {delivery.status} and was never heard"
         assert set(heard) == {delivery.body.encode()}, f"event {delivery.seq} was told differently each time"
+
+
+def check_statistics(world: World) -> None:
+    """Everything is counted in, and each fact once."""
+    tables = world.memory.tables
+    place = world.memory.tables.event_marks.get(CONSUMER + STATISTICS)
+    assert place == len(tables.events.rows), "not all events are folded"
+    assert MemoryQueries(world.memory).statistics_discrepancies() == []
+    counted = sum(tables.views.all())
+    assert counted <= world.viewed, "somebody's view was counted twice"
+    for key, views in (("product_hours", counted), ("price_sales", counted), ("seller_hours", counted)):
+        assert sum(count for (rollup, *_), count in tables.viewed.items() if rollup == key) == views, key
+    outages: dict[ProductId, Outage] = {}
+    for event in tables.events.rows:
+        if isinstance(event, StockRanOut):
+            outages[event.product_id] = outages.get(event.product_id, Outage()).began(event.at)
+        elif isinstance(event, StockReturned):
+            outages[event.product_id] = outages[event.product_id].ended(event.at)
+    for stock in tables.stock.all():
+        outage = tables.outages.get(stock.product_id) or Outage()
+        assert outage == outages.get(stock.product_id, Outage()), f"product {stock.product_id}: time out of stock"
+        assert (outage.since is not None) == (stock.available == 0), f"product {stock.product_id}: out of stock or not"

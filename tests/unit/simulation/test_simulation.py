@@ -15,6 +15,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.errors import BooksDoNotBalance
 from scalecommerce_core.domain.payment import Declined, Payment
+from scalecommerce_core.domain.rollups import Rollups
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.ports import Duplicate, NumberedEvent, Store, Transaction
@@ -216,8 +217,21 @@ def _a_place_of_its_own(memory: MemoryStore) -> Store:
 def _sold_without_a_ledger(memory: MemoryStore) -> Store:
     def tamper(tx: Transaction) -> Transaction:
         return with_repository(
-            tx, "stock", save=lambda stocks: tx.stock.save([evolve(stock, movements=[]) for stock in stocks])
+            tx,
+            "stock",
+            save=lambda stocks, at=None: tx.stock.save([evolve(stock, movements=[]) for stock in stocks], at),
         )
+
+    return TamperedStore(memory, tamper=tamper)
+
+
+def _counted_before_the_commit(memory: MemoryStore) -> Store:
+    def tamper(tx: Transaction) -> Transaction:
+        def add(rollups: Rollups) -> None:
+            tx.statistics.add(rollups)
+            memory.tables.rollups.commit()
+
+        return with_repository(tx, "statistics", add=add)
 
     return TamperedStore(memory, tamper=tamper)
 
@@ -225,6 +239,7 @@ def _sold_without_a_ledger(memory: MemoryStore) -> Store:
 @pytest.mark.parametrize(
     "broken",
     [
+        _counted_before_the_commit,
         _stale_stock,
         _forgotten_keys,
         _keys_of_their_own,

@@ -1,0 +1,67 @@
+"""`statistics`: rollups against the facts they are made of, and making them anew."""
+
+from typing import Annotated
+
+import typer
+from attrs import asdict
+from rich.table import Table
+
+from adapters.cli.failures import ExitCode
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import output, print_json
+from adapters.cli.sellers import account_of
+
+SHOWN = 100
+
+app = typer.Typer(no_args_is_help=True, help="Audit the statistics.")
+
+
+@app.command()
+def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Prove that statistics equal what was sold, refunded and listed.
+
+    What is not counted in yet (a few seconds' events) is left out, so this may run beside everything else. Exits with 1
+    and a table of the first 100 differences if there are any.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        differing = opened.market.queries.statistics_discrepancies(SHOWN)
+    if as_json:
+        print_json({"clean": not differing, "discrepancies": [asdict(each) for each in differing]})
+    elif differing:
+        table = Table("rollup", "key", "figure", "stored", "expected", "difference")
+        for column in table.columns[3:]:
+            column.justify = "right"
+        table.title = (
+            f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source"
+        )
+        for each in differing:
+            table.add_row(
+                each.rollup, each.key, each.figure, f"{each.stored:,}", f"{each.expected:,}",
+                f"{each.stored - each.expected:+,}",
+            )  # fmt: skip
+        output().print(table)
+        output().print("`scalecommerce statistics rebuild` makes them anew.")
+    else:
+        output().print("Clean: statistics equal what was sold, refunded and listed.")
+    if differing:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+@app.command()
+def rebuild(
+    ctx: typer.Context,
+    seller: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only this seller's.", show_default=False)] = None,
+    data: DataOption = None,
+) -> None:
+    """Make statistics anew from orders, refunds and products.
+
+    Safe beside a running engine: whatever is counted in meanwhile is counted once. Views that come in wait. Views and
+    time out of stock are kept as they are: they have no other source.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        account = None if seller is None else account_of(opened.market, seller)
+        opened.market.statistics.rebuild(account)
+    output().print(f"The statistics of {seller or 'all sellers'} are made anew.")
