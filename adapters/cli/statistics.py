@@ -64,4 +64,5 @@ def rebuild(
     with runtime.open(data) as opened:
         account = None if seller is None else account_of(opened.market, seller)
         opened.market.statistics.rebuild(account)
+        opened.market.statistics.catch_up()
     output().print(f"The statistics of {seller or 'all sellers'} are made anew.")

@@ -79,6 +79,11 @@ class Statistics:
         tx.statistics.begin_outages(owed.products, self._clock.now())
         return Folded(len(events), len(owed.products) + len(owed.orders))
 
+    def catch_up(self, limit: int = 2_000) -> None:
+        """Count in all that can be."""
+        while self.fold(limit).is_full(limit):
+            pass
+
     @retried(TransactionAborted, ConnectionLost)
     def rebuild(self, seller_id: AccountId | None = None) -> None:
         """Make the sales in all rollups, or in one seller's, anew from orders and refunds, and shelves from products.

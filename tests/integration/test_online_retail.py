@@ -22,6 +22,7 @@ def market(database: str) -> Iterator[Market]:
 def test_it_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Market) -> None:
     report = import_online_retail(market, SAMPLE)
     assert report.reconciles
+    market.statistics.catch_up()
     stats = market.queries.seller_stats(report.outcome.seller_id)
     net = report.revenue - report.returns.refunded
     assert (stats.revenue, stats.orders, stats.currency) == (net, report.orders, "GBP")
@@ -32,7 +33,9 @@ def test_it_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Mark
     assert (again.outcome.new_accounts, again.outcome.new_products, again.outcome.new_lines) == (0, 0, 0)
     assert again.outcome.known_orders == report.orders
     assert list(market.queries.every_order()) == exported
+    market.statistics.catch_up()
     assert market.queries.seller_stats(report.outcome.seller_id) == stats
+    assert market.queries.statistics_discrepancies() == []
 
 
 @pytest.mark.parametrize("step", ["accounts", "products", "orders"])
@@ -49,5 +52,6 @@ def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.M
     assert market.queries.discrepancies() == []
     report = import_online_retail(market, SAMPLE)
     assert report.reconciles
+    market.statistics.catch_up()
     assert market.queries.seller_stats(report.outcome.seller_id).revenue == report.revenue - report.returns.refunded
     assert market.queries.discrepancies() == []

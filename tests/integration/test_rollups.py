@@ -1,0 +1,240 @@
+"""Rollups under fire: two who fold at once, a rebuild beside them, connections that die, and an upgrade."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, text
+
+from adapters.db import migrate
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.order import OrderStatus, RefundLine
+from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.statistics import Folded, Statistics
+from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing.contracts.stage import NOW, Stage
+from scalecommerce_core.testing.contracts.statistics import counters, fold
+from scalecommerce_core.testing.failpoints import FailPoints, Seams
+from tests.integration.test_db_statements import nodes, recorded
+
+ORDERS = 40
+SELLERS = 2
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database, pool_size=20)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresStore:
+    return PostgresStore(engine)
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock(NOW)
+
+
+def shelf(stage: Stage) -> tuple[list[AccountId], list[ProductId]]:
+    sellers = [stage.account() for _ in range(SELLERS)]
+    return sellers, [stage.product(sellers[n % SELLERS], price=2_00, stock=100_000) for n in range(6)]
+
+
+def test_everybody_at_once_counts_everything_once(engine: Engine, store: PostgresStore, clock: SettableClock) -> None:
+    stage, done = Stage(store), threading.Event()
+    sellers, products = shelf(stage)
+    buyers = [stage.account() for _ in range(3)]
+    statistics, relay, catalog = Statistics(store, clock), Relay(store, clock), Catalog(store, clock)
+
+    def buy(buyer: AccountId) -> None:
+        for number in range(ORDERS):
+            chosen = {products[number % 6]: 2, products[(number + 1) % 6]: 1}
+            order = stage.order(buyer, chosen, OrderStatus.PAID)
+            if number % 4 == 0:
+                stage.refund(order, [RefundLine(products[number % 6], 1)])
+
+    def look() -> None:
+        for _ in range(ORDERS):
+            catalog.record_views(dict.fromkeys(products, 1))
+
+    def again_and_again(work: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            while not done.is_set():
+                work()
+
+        return run
+
+    background = (
+        again_and_again(lambda: relay.number(7)),
+        again_and_again(lambda: statistics.fold(9)),
+        again_and_again(lambda: statistics.fold(5)),
+        again_and_again(lambda: (statistics.rebuild(sellers[0]), done.wait(0.05))),
+        again_and_again(lambda: (statistics.rebuild(), done.wait(0.1))),
+    )
+    queries = PostgresQueries(engine)
+    with ThreadPoolExecutor(len(background) + 5) as pool:
+        behind = [pool.submit(each) for each in background]
+        front = [pool.submit(buy, buyer) for buyer in buyers] + [pool.submit(look) for _ in range(2)]
+        try:
+            while not all(each.done() for each in front):
+                assert queries.statistics_discrepancies() == []
+        finally:
+            done.set()
+        for each in (*front, *behind):
+            each.result()
+    fold(store)
+    assert queries.statistics_discrepancies() == []
+    with store.begin() as tx:
+        found = tx.statistics.counters(products[0], products[-1], NOW)
+    assert sum(each.orders for each in found) == 2 * ORDERS * len(buyers)
+    assert sum(each.units for each in found) == 3 * ORDERS * len(buyers)
+    assert sum(each.refunded_units for each in found) == ORDERS // 4 * len(buyers)
+    assert [each.views for each in found] == [2 * ORDERS] * 6
+    stats = [queries.seller_stats(seller) for seller in sellers]
+    assert [each.orders for each in stats] == [ORDERS * len(buyers)] * SELLERS
+    assert [each.total_views for each in stats] == [3 * 2 * ORDERS] * SELLERS
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")) == 0
+
+
+@pytest.mark.parametrize("seam", ["statistics.add:before", "statistics.add:after", "commit:before", "commit:after"])
+def test_a_connection_that_dies_while_folding_counts_nothing_twice(
+    engine: Engine, store: PostgresStore, clock: SettableClock, seam: str
+) -> None:
+    stage = Stage(store)
+    product = stage.product(price=2_00)
+    stage.order(stage.account(), {product: 3}, OrderStatus.PAID)
+    Relay(store, clock).number()
+    died = []
+
+    def kill_all(_seam: str) -> None:
+        died.append(seam)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+
+    dying = Seams(FailPoints(lambda reached: reached == seam and not died, kill_all)).store(store)
+    Statistics(dying, clock).fold()
+    assert died == [seam]
+    Statistics(store, clock).fold()
+    assert counters(store, product).units == 3
+    assert PostgresQueries(engine).statistics_discrepancies() == []
+
+
+def test_who_comes_second_finds_nothing_to_do(store: PostgresStore, clock: SettableClock) -> None:
+    statistics = Statistics(store, clock)
+    assert statistics.fold() == Folded()
+    Stage(store).product()
+    Relay(store, clock).number()
+    with store.begin() as tx:
+        assert tx.events.claim(STATISTICS, begin=0) == 0
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(statistics.fold).result() == Folded()
+    assert statistics.fold() == Folded(events=1)
+
+
+def test_two_who_begin_at_once_begin_once(store: PostgresStore) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with store.begin() as tx:
+            assert tx.events.claim("new", begin=0) == 0
+
+            def wait() -> int | None:
+                with store.begin() as other:
+                    return other.events.claim("new", begin=0, wait=True)
+
+            waiting = pool.submit(wait)
+            tx.events.advance("new", 5)
+        assert waiting.result() == 5
+
+
+def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStore, clock: SettableClock) -> None:
+    stage = Stage(store)
+    seller, buyer = stage.account(), stage.account()
+    product, gone = stage.product(seller, price=2_00), stage.product(seller, price=5_00, stock=1)
+    order = stage.order(buyer, {product: 3}, OrderStatus.PAID)
+    stage.refund(order, [RefundLine(product, 1)])
+    stage.order(buyer, {gone: 1}, OrderStatus.PENDING)
+    stage.view({product: 4})
+    Relay(store, clock).number(3)
+    with engine.begin() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+    migrate.upgrade(engine.url.render_as_string(hide_password=False))
+    queries = PostgresQueries(engine)
+    assert Statistics(store, clock).fold(100).is_full(100)
+    assert queries.statistics_discrepancies() == []
+    fold(store)
+    assert queries.statistics_discrepancies() == []
+    stats = queries.seller_stats(seller)
+    assert (stats.orders, stats.units_sold, stats.revenue) == (1, 2, 4_00)
+    assert (stats.total_products, stats.total_views) == (2, 4)
+    out = queries.product_statistics(gone, NOW)
+    assert out is not None
+    assert out.out_of_stock_since == NOW
+
+
+def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
+    engine: Engine, store: PostgresStore, clock: SettableClock
+) -> None:
+    stage = Stage(store)
+    _, products = shelf(stage)
+    buyer = stage.account()
+    fold(store)
+    counts = []
+    for orders in (1, 50):
+        for number in range(orders):
+            order = stage.order(buyer, {products[number % 6]: 1}, OrderStatus.PAID)
+            stage.refund(order, [RefundLine(products[number % 6], 1)])
+        Relay(store, clock).number()
+        with recorded(engine) as statements:
+            assert Statistics(store, clock).fold().events == 4 * orders
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+
+
+def test_statistics_are_ranges_of_keys(engine: Engine) -> None:
+    """Whatever there is of others."""
+    with engine.begin() as connection:
+        for statement in FILL:
+            connection.exec_driver_sql(statement)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    queries = PostgresQueries(engine)
+    reads: dict[str, Callable[[], object]] = {
+        "seller": lambda: queries.seller_stats(AccountId(7)),
+        "product": lambda: queries.product_statistics(ProductId(7), NOW),
+    }
+    for name, read in reads.items():
+        with recorded(engine) as statements:
+            read()
+        for statement, parameters in statements:
+            with engine.connect() as connection:
+                (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
+            for node in nodes(plan[0]["Plan"]):
+                # Without a product or a price the planner reads the one page that there is not.
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] in EMPTY, (name, node)
+                assert node["Actual Rows"] <= 10, (name, node)
+
+
+EMPTY = {"products", "price_history", "price_sales", "product_views", "product_outages"}
+FILL = (
+    "INSERT INTO seller_sales (seller_id, currency, orders) SELECT n, 'USD', 1 FROM generate_series(1, 5000) AS n",
+    "INSERT INTO seller_shelves SELECT n, 1, 1, 1 FROM generate_series(1, 5000) AS n",
+    "INSERT INTO product_sales (product_id, orders) SELECT n, 1 FROM generate_series(1, 20000) AS n",
+    "INSERT INTO product_ranks SELECT n, n %% 10, 'USD', n FROM generate_series(1, 20000) AS n",
+)
