@@ -199,8 +199,8 @@ class World:
             (3, self.buyer_cancels), (3, self.seller_refunds), (2, self.seller_counts), (1, self.seller_prices),
             (1, self.repricing), (3, self.buyer_looks), (2, self.api_hands_views_over), (12, self.worker_works),
             (8, self.beat_ticks), (6, self.time_passes), (3, self.reader_reads), (1, self.somebody_dies),
-            (1, self.late_charges_arrive), (0.5, self.operator_makes_statistics_anew),
-            (3, self.worker_folds),
+            (1, self.late_charges_arrive), (0.2, self.operator_makes_statistics_anew),
+            (5, self.worker_folds),
             (0.3, self.redis_is_flushed),
         ):  # fmt: skip
             simulation.actor(act.__name__, act, weight)
