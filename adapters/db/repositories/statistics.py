@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, bindparam, exists, select, text
+from sqlalchemy import BigInteger, and_, bindparam, select, text
 
 from adapters.db.batches import Increment, Insert, Row, Upsert, among, id_array, int_array
 from adapters.db.facts import IN_FORCE, REBUILD, SHELF
@@ -45,8 +45,11 @@ _TAKE_OWED: Final = text(
     SELECT product_id, order_id, refunds FROM taken ORDER BY id
     """
 ).bindparams(bindparam("limit", type_=BigInteger))
-_OWES_EVERYTHING: Final = select(
-    exists().where(statistics_owed.c.product_id.is_(None), statistics_owed.c.order_id.is_(None))
+# The note of an upgrade is the first there ever was; the others need not be looked at.
+_OWES_EVERYTHING: Final = (
+    select(and_(statistics_owed.c.product_id.is_(None), statistics_owed.c.order_id.is_(None)))
+    .order_by(statistics_owed.c.id)
+    .limit(1)
 )
 _SOLD: Final = text(
     """
@@ -154,8 +157,7 @@ class StatisticsRows:
         return Owed(products, owed)
 
     def owes_everything(self) -> bool:
-        ((everything,),) = self._sql.rows(_OWES_EVERYTHING)
-        return bool(everything)
+        return any(everything for (everything,) in self._sql.rows(_OWES_EVERYTHING))
 
     def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
         found: dict[OrderId, list[SoldLine]] = {}
