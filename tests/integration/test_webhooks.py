@@ -113,7 +113,8 @@ def test_a_worker_that_is_killed_after_sending_sends_again_under_the_same_id(
         made = answer(seller.post(WEBHOOKS, json={"url": f"http://localhost:{receiver.port}/hooks"}), 201)
         (armed / "webhook_sender.send:after").touch()
         product = answer(
-            seller.post("/products/api/v1/", json={"name": "Tea pot", "category_id": 1, "price": "1.00"}), 201
+            seller.post("/products/api/v1/", json={"name": "Tea pot", "category_id": 1, "price": "1.00", "stock": 1}),
+            201,
         )
         eventually((armed / "webhook_sender.send:after.struck").exists, "the death of a worker's process")
         assert len(receiver.received) == 1
