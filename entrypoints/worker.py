@@ -3,9 +3,10 @@
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from celery.signals import worker_ready
 from celery.worker.state import total_count
@@ -27,8 +28,11 @@ STALLED: Final = 75
 """The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
 
 
-def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Work until a signal ends it; `on_ready` is called when the first task can come."""
+def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> NoReturn:
+    """Work until a signal ends it, then end this process; `on_ready` is called when the first task can come.
+
+    Its exit status is 0 only if a signal asked for the end.
+    """
     host = socket.gethostname()
     session = f"scalecommerce worker {os.getpid()} {host}"[:63]  # PostgreSQL cuts a name there
 
@@ -52,6 +56,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     )
     watchdog = _watchdog(settings, worker, session, host)
     worker.start()
+    # What it cannot recover from Celery logs, and returns: its supervisor must not take that for a wanted end.
+    sys.exit(worker.exitcode)
 
 
 def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:

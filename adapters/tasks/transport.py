@@ -1,8 +1,12 @@
-"""Kombu's Redis transport, which survives what is no message.
+"""Kombu's Redis transport, which survives what is no message, and the end of its connection.
 
 Whatever stands in the queue and is not what Celery writes (a stray `LPUSH`, half a message of another program) would
 end the worker with a traceback, or stay unacknowledged and take the place of all that comes later. Messages only say
 that there is work, so such a thing is logged and dropped.
+
+When Redis goes away, Celery closes the connection; what was in hand then is acknowledged later, or given back while it
+closes. Kombu looks for a new connection for that, but the closed one has forgotten its address: an `AttributeError`,
+which ends the worker.
 """
 
 import logging
@@ -10,6 +14,7 @@ from queue import Empty
 from typing import Any, Final
 
 from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +23,12 @@ _NO_MESSAGE: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class Channel(redis.Channel):
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            # An error of a connection, which everybody who acknowledges or closes is prepared for.
+            raise RedisConnectionError("the connection has been closed, and the message in hand was lost with it")
+        return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
+
     def _brpop_read(self, **options: object) -> bool:
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from typing import Self
 import httpx2
 
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually
+from tests.integration.last_words import follow, forget
 
 PASSWORD = "correct horse battery"
 
@@ -31,6 +32,7 @@ class Command:
                 stderr=out,
                 start_new_session=True,
             )
+        follow(self.process, log.parent, log.name)
 
     def says(self, pattern: str) -> "re.Match[str]":
         """Waits for a line that matches."""
@@ -53,6 +55,7 @@ class Command:
 
     def ended(self) -> int:
         """Its exit status; what is left of its process group is killed."""
+        forget(self.process)
         try:
             return self.process.wait(PATIENCE)
         finally:

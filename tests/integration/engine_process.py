@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.integration.last_words import follow, forget, last_words
+
 T = TypeVar("T")
 
 PATIENCE = 120.0  # seconds; for machines that do much else
@@ -40,10 +42,10 @@ def run(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> "subprocess
 
 
 def eventually(look: Callable[[], T | None], what: str) -> T:
-    """What `look` finds, as soon as it finds something."""
+    """What `look` finds, as soon as it finds something; in vain, the failure shows what the processes said."""
     deadline = time.monotonic() + PATIENCE
     while not (found := look()):
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        assert time.monotonic() < deadline, f"waited in vain: {what}{last_words()}"
         time.sleep(0.05)
     return found
 
@@ -66,6 +68,7 @@ class EngineProcess:
                 stderr=err,
                 start_new_session=True,
             )
+        follow(self.process, self.data / "logs", "*.log")
 
     @property
     def out(self) -> str:
@@ -133,6 +136,7 @@ class EngineProcess:
 
     def end(self) -> None:
         """For the end of a test, however it went."""
+        forget(self.process)
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -1,4 +1,4 @@
-"""How a stalled worker ends."""
+"""How a worker ends."""
 
 import os
 import signal
@@ -6,8 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.utils.dispatch import Signal
 
-from entrypoints.worker import STALLED, end_at_once
+from entrypoints import settings, worker
+from entrypoints.worker import STALLED, end_at_once, run_worker
+
+ENVIRONMENT = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "JWT_SECRET": "*" * settings.MIN_SECRET_BYTES,
+}
 
 
 class Ended(BaseException):
@@ -45,3 +53,27 @@ def test_a_worker_without_a_pool_ends_all_the_same(killed: list[int]) -> None:
     with pytest.raises(Ended):
         end_at_once(worker)
     assert killed == []
+
+
+@pytest.mark.parametrize(("celery_says", "status"), [(0, 0), (None, None), (1, 1)])
+def test_its_exit_status_tells_a_failure_from_a_wanted_end(
+    monkeypatch: pytest.MonkeyPatch, celery_says: int | None, status: int | None
+) -> None:
+    """Celery returns after what it cannot recover from; a supervisor would take that for success."""
+
+    class Worker:
+        exitcode: int | None = None
+
+        def __init__(self, **_options: object) -> None:
+            pass
+
+        def start(self) -> None:
+            self.exitcode = celery_says
+
+    monkeypatch.setattr(worker, "worker_application", lambda *_: SimpleNamespace(Worker=Worker))
+    monkeypatch.setattr(worker, "worker_ready", Signal(name="worker_ready"))
+    monkeypatch.setattr(worker, "tie_forks", lambda _number: None)
+    monkeypatch.setattr("entrypoints.logs.configure", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        run_worker(settings.load(ENVIRONMENT))
+    assert end.value.code == status

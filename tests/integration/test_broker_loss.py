@@ -1,0 +1,94 @@
+"""Work that is in hand when Redis goes away: its messages are lost, the worker is not."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+from kombu.common import ignore_errors
+from kombu.connection import Connection
+
+from adapters.embedded.redis import EmbeddedRedis
+from adapters.tasks.application import application
+from adapters.tasks.wakeups import ask_for_decisions
+from tests.integration.deployment import Deployment, becomes
+from tests.integration.engine_process import eventually
+
+logger = logging.getLogger(__name__)
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND application_name LIKE 'scalecommerce worker%'
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "broker") as server:
+        yield server
+
+
+@pytest.fixture
+def connection(broker: EmbeddedRedis) -> Iterator[tuple[Connection, Any]]:
+    """One that consumes like a worker's, and the message that it has in hand."""
+    app = application(broker.url, _no_jobs)
+    messages: list[Any] = []
+    connection = app.connection_for_read()
+    consumer = app.amqp.TaskConsumer(connection.default_channel, on_message=messages.append)
+    # A worker also listens to remote control, over a channel of its own.
+    app.control.mailbox.Node("worker", channel=connection.channel()).listen()
+    consumer.consume()
+    ask_for_decisions(app)
+    connection.drain_events(timeout=10)
+    # Less than Redis lets a client wait: its answer is still to come when the connection is lost.
+    with suppress(socket.timeout):
+        connection.drain_events(timeout=0.1)
+    (message,) = messages
+    yield connection, message
+    app.close()
+
+
+def _no_jobs() -> NoReturn:
+    raise AssertionError
+
+
+def test_a_lost_connection_can_be_closed_with_a_message_in_hand(
+    broker: EmbeddedRedis, connection: tuple[Connection, Any]
+) -> None:
+    """The steps of Celery's consumer, which connects again only if no other error than a connection's comes out."""
+    lost, message = connection
+    broker.stop()
+    with suppress(Exception):
+        lost.collect(socket_timeout=1)  # type: ignore[no-untyped-call]
+    ignore_errors(lost, lost.close)  # type: ignore[no-untyped-call]
+    # The task ends later.
+    message.ack_log_error(logger, lost.connection_errors)
+    assert not message.acknowledged
+
+
+def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
+    with (
+        # More than wait here for the lock, so that the worker still listens for messages.
+        Deployment(tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6") as deployment,
+        psycopg.connect(database.replace("+psycopg", "")) as other,
+        psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as watching,
+    ):
+        buyer = deployment.person("buyer")
+        product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
+        made = buyer.post("/products/api/v1/", json=product).json()["id"]
+        worker = deployment.commands["worker"]
+        # The sweep of every second waits for this, with its message unacknowledged.
+        other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
+        eventually(lambda: watching.execute(WAITING).fetchone() != (0,), "a task in hand")
+        broker.stop()
+        broker.start()
+        worker.says(r"(?s)Connected to.+Connected to")
+        other.rollback()
+        wanted: Any = {"order_item": [{"product": made, "quantity": 1}]}
+        order = buyer.post("/orders/api/v1/", json=wanted).json()["id"]
+        becomes(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
+        assert worker.process.poll() is None

@@ -1,0 +1,26 @@
+"""A test that waited in vain says what its processes said."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration import engine_process
+from tests.integration.last_words import follow, forget, last_words
+
+
+def test_waiting_in_vain_shows_the_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_process, "PATIENCE", 0.0)
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    process.wait()
+    (tmp_path / "worker.log").write_text("the reason why")
+    follow(process, tmp_path, "*.log")
+    try:
+        with pytest.raises(AssertionError) as failure:
+            engine_process.eventually(lambda: None, "a cake")
+    finally:
+        forget(process)
+    assert str(failure.value).startswith("waited in vain: a cake")
+    assert "worker.log (has ended with 3)\nthe reason why" in str(failure.value)
+    assert "the reason why" not in last_words()
