@@ -104,11 +104,11 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
             pass
         seconds = _seconds(partial(rollups.catch_up, batch))
         print(f"folding {events:,} payments of two lines in batches of {batch:,}: {seconds / events * 1e6:.0f} us each")
-    counts = {ProductId(number): 1 for number in range(1, 2_001)}
+    counts = {(ProductId(number), clock.now()): 1 for number in range(1, 2_001)}
 
     def views() -> None:
         with store.begin() as tx:
-            tx.products.add_views(counts, clock.now())
+            tx.products.add_views(counts)
 
     times = sorted(_seconds(views) for _ in range(10))
     print(f"views of 2,000 products, written at once: median {statistics.median(times) * 1000:.0f} ms")

@@ -26,6 +26,7 @@ def create() -> Starlette:
         cursor_key=engine.cursor_key,
         ready=lambda: _readiness(engine),
         intake_queue=chosen.intake_queue,
+        bots=chosen.bots,
     )
     app = create_app(backend, version=version("scalecommerce"), on_close=engine.close)
     collect_seldom()

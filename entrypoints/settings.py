@@ -17,6 +17,14 @@ MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """As seconds, 31 years: further ahead, calendars end sooner or later."""
+BOTS: Final = (
+    # Crawlers call themselves so, by a convention that nearly all keep; Cubot makes telephones.
+    "(?<!cu)bot,crawl,spider,slurp,archiver,"
+    # Those who fetch what a page is about, for a link that somebody sends, a feed or an advertisement
+    "preview,facebookexternalhit,whatsapp/,feedfetcher,mediapartners,googleother,inspectiontool,"
+    # Those who measure
+    "headlesschrome,lighthouse,pagespeed,pingdom,uptime,monitor"
+)
 
 
 class SettingsError(ValueError):
@@ -67,6 +75,19 @@ def _failpoints(_settings: object, _attribute: "Attribute[Any]", value: str) -> 
 def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 1 <= value <= MAX_NUMBER:
         raise ValueError(f"a whole number from 1 to {MAX_NUMBER} is wanted")
+
+
+def _from_zero(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    if not 0 <= value <= MAX_NUMBER:
+        raise ValueError(f"a whole number from 0 to {MAX_NUMBER} is wanted")
+
+
+def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    for pattern in _listed(value):
+        try:
+            re.compile(f"(?:{pattern})")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
 
 
 def _days(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
@@ -129,6 +150,14 @@ class Settings:
         10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
     )
     login_window_seconds: int = _setting(300, "The window of `LOGIN_ATTEMPTS`.", validator=_positive)
+    view_window_seconds: int = _setting(
+        30, "A client's further looks at a product within so long are no views; 0: each is one.", validator=_from_zero
+    )
+    view_bots: str = _setting(
+        BOTS,
+        "User agents whose looks are no views: regular expressions, comma-separated, in any case; empty: none.",
+        validator=_patterns,
+    )
     worker_concurrency: int = _setting(
         2, "Processes of one Celery worker, beside one for webhooks.", validator=_positive
     )
@@ -175,6 +204,14 @@ class Settings:
     @property
     def login_window(self) -> timedelta:
         return timedelta(seconds=self.login_window_seconds)
+
+    @property
+    def view_window(self) -> timedelta:
+        return timedelta(seconds=self.view_window_seconds)
+
+    @property
+    def bots(self) -> list[str]:
+        return _listed(self.view_bots)
 
     @property
     def previous_secrets(self) -> list[str]:

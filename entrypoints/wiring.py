@@ -55,7 +55,7 @@ class Engine:
     @property
     def cursor_key(self) -> bytes:
         """Signs page cursors: derived, so that no second secret has to be kept and neither can be used as the other."""
-        return hmac.new(self.settings.jwt_secret.encode(), b"page cursors", hashlib.sha256).digest()
+        return _derived(self.settings, b"page cursors")
 
     def close(self) -> None:
         self.wakeups.close()
@@ -74,7 +74,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     store: Store = PostgresStore(database)
     queries = PostgresQueries(database, currency=settings.market_currency)
-    views, wakeups = RedisViewCounter(redis), CeleryWakeups(connected(settings.redis_url), redis)
+    views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
+    wakeups = CeleryWakeups(connected(settings.redis_url), redis)
     gateway = payment_gateway(settings.payment_gateway, database)
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
@@ -137,6 +138,10 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         wakeups=wakeups,
         ids=ids,
     )
+
+
+def _derived(settings: Settings, purpose: bytes) -> bytes:
+    return hmac.new(settings.jwt_secret.encode(), purpose, hashlib.sha256).digest()
 
 
 def worker_application(settings: Settings, session: str) -> Celery:

@@ -33,6 +33,7 @@ from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, 
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
 from scalecommerce_core.domain.rollups import Outage, RefundedPart, Rollups, SoldLine
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.domain.views import ViewBatch, ViewCounts
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
 
@@ -118,11 +119,15 @@ class ProductRepository(Protocol):
         """Past prices of products that were just added (imports)."""
         ...
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
+    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
         """Into the totals, hours and price intervals of products and sellers. Ids that do not exist are skipped.
 
         `past`: these views are no news to pricing.
         """
+        ...
+
+    def note_views(self, batch_id: str, at: datetime) -> bool:
+        """Remember for the time `views.NOTED` that this batch is counted in; False: it was. Waits for who is at it."""
         ...
 
 
@@ -688,14 +693,20 @@ class Wakeups(Protocol):
 
 
 class ViewCounter(Protocol):
-    """Buffers product views off the hot path; losing some at a crash is accepted."""
+    """Gathers product views off the hot path; losing some at a crash is accepted, counting any twice is not."""
 
-    def viewed(self, product_id: ProductId) -> None: ...
+    def viewed(self, product_id: ProductId, client: str = "") -> None:
+        """Somebody looked at a product just now. Never raises, never blocks.
 
-    def drain(self) -> Mapping[ProductId, int]:
-        """Take what was counted since the last call."""
+        `client` is whatever tells one client from another; it is not stored. A client's further looks at a product
+        within the counter's window are none. Without it, every look counts.
+        """
         ...
 
-    def give_back(self, counts: Mapping[ProductId, int]) -> None:
-        """Views that could not be written, for the next call of `drain`."""
+    def batch(self) -> ViewBatch | None:
+        """What is to be written next, the same until it is forgotten; None: nothing. Raise `Unavailable`."""
+        ...
+
+    def forget(self, batch_id: str) -> None:
+        """A batch that was written; one that is known no more is ignored. Raise `Unavailable`."""
         ...

@@ -5,6 +5,7 @@ column by column here: psycopg's dumpers, made for lists of anything, take five 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -193,6 +194,10 @@ def int_array(numbers: Iterable[int]) -> str:
 def id_array(ids: Iterable[int]) -> str:
     """Without the numbers that no row can have: they come from outside, and are simply not found."""
     return int_array(id_ for id_ in ids if -(2**63) <= id_ < 2**63)
+
+
+def moment_array(moments: Sequence[datetime]) -> str:
+    return f"{{{','.join(filter(None, _moments(moments)))}}}"
 
 
 def text_array(texts: Iterable[object]) -> str:

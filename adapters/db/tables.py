@@ -221,6 +221,14 @@ product_views: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
+# Which batches of views are counted in already.
+view_batches: Final = Table(
+    "view_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("noted_at", Moment, nullable=False, index=True),
+)
+
 # --- stock
 
 stock: Final = Table(

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from adapters.http.batching import Batcher
 from adapters.http.cursors import Cursors
+from adapters.http.looks import Looks
 from adapters.http.pages import Pages
 from adapters.http.paying import Paying
 from scalecommerce_core.domain.errors import MarketError, NotFound
@@ -54,10 +55,11 @@ class Backend:
         cursor_key: bytes,
         ready: Callable[[], Readiness],
         intake_queue: int = 2000,
+        bots: Sequence[str] = (),
     ) -> None:
         self.market = market
         self.wakeups = wakeups
-        self.views = views
+        self.looks = Looks(views, bots)
         self.ids = ids
         self.ready = ready
         self.pages = Pages(Cursors(cursor_key))

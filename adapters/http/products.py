@@ -125,8 +125,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def read_product(call: Call[None, None]) -> Response:
         view = await visible(call)
-        if call.request.method == "GET":
-            backend.views.viewed(view.id)
+        backend.looks.note(call.request.scope, call.identity, view.id, view.seller.id)
         etag = version_etag(view.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})

@@ -1,69 +1,155 @@
-"""Product views on their way to PostgreSQL: counted in the process, gathered in Redis, written in bulk by a task.
+"""Product views on their way to PostgreSQL: gathered in the process, then in Redis, written in bulk by a task.
 
-At a crash, an API process loses the views of its last `PUSH_SECONDS`, the task those that it had just drained.
+    the process    every view since the last push, some `PUSH_SECONDS`; lost when the process is killed
+    …:open         a hash of sums by product and moment, to which all processes push
+    …:sealed       the same, renamed for the task, with an id in it. It stays until PostgreSQL has it, so a task that
+                   dies anywhere has lost nothing, and the next one hands over the same batch under the same id
+
+A push is one script, which is run whole or not at all, and a repeated one (no answer is no proof) changes nothing.
+Repeated looks of a client are left out twice: by the process as far as it saw them, and by the script across all.
 """
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Final
+from uuid import uuid4
 
+import msgspec
 from redis import Redis, RedisError
 
+from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.views import ViewBatch, slice_of
 
 logger = logging.getLogger(__name__)
 
 PUSH_SECONDS: Final = 0.5
-KEY: Final = "scalecommerce:views"
+PORTION: Final = 2_000
+"""Views that are pushed at once: Redis does nothing else meanwhile, for some milliseconds."""
+WAITING: Final = 100_000
+"""Views that wait in a process at most, some 20 MB; further ones are not counted."""
+REMEMBERED: Final = 100_000
+"""Looks that a process remembers at most, twice, to leave out repetitions without asking Redis."""
+ROOM: Final = 100_000
+"""Sums that wait in Redis for PostgreSQL, twice, at most; further views wait in their processes."""
+DAY: Final = 86_400
+
+OPEN: Final = "scalecommerce:views:open"
+SEALED: Final = "scalecommerce:views:sealed"
+PUSHED: Final = "scalecommerce:views:pushed:"
+LOOKED: Final = "scalecommerce:views:looked:"
+
+# KEYS: open, what this process pushed last. ARGV: number of the push, id for the batch if this push opens it, room,
+# window in ms, prefix of looks, the views as JSON: [who looked at what, or "", when in ms, product and moment].
+_PUSH: Final = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then return 1 end
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then return 0 end
+local window = tonumber(ARGV[4])
+for _, view in ipairs(cjson.decode(ARGV[6])) do
+    local is_new = true
+    if view[1] ~= '' then
+        local key = ARGV[5] .. view[1]
+        local last = tonumber(redis.call('GET', key))
+        is_new = last == nil or math.abs(view[2] - last) >= window
+        if is_new and (last == nil or view[2] > last) then
+            redis.call('SET', key, string.format('%d', view[2]), 'PX', window)
+        end
+    end
+    if is_new then redis.call('HINCRBY', KEYS[1], view[3], 1) end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'id', ARGV[2]) end
+redis.call('SET', KEYS[2], ARGV[1], 'EX', 86400)
+return 1
+"""
+_SEAL: Final = """
+if redis.call('EXISTS', KEYS[2]) == 0 and redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('RENAME', KEYS[1], KEYS[2])
+end
+return redis.call('HGETALL', KEYS[2])
+"""
+_FORGET: Final = "if redis.call('HGET', KEYS[1], 'id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+View = tuple[str, int, str]
 
 
 class RedisViewCounter:
-    """`ports.ViewCounter`; without Redis, views wait in the process until it is back."""
+    """`ports.ViewCounter`; without Redis, views wait in the process until it is back, `WAITING` of them.
 
-    def __init__(self, redis: Redis) -> None:
+    Who looked is kept as a keyed hash together with the product, for one `window` and under another key each day.
+    With no `window`, every view counts. `now` is in seconds since the epoch.
+    """
+
+    def __init__(self, redis: Redis, *, secret: bytes, window: timedelta, now: Callable[[], float] = time.time) -> None:
         self._redis = redis
-        self._counts: Counter[ProductId] = Counter()
+        self._secret = secret
+        self._window = window.total_seconds()
+        self._now = now
+        self._key = (-1, b"")
+        self._push_script = redis.register_script(_PUSH)
+        self._seal_script = redis.register_script(_SEAL)
+        self._forget_script = redis.register_script(_FORGET)
+        self._waiting: list[tuple[str, float, ProductId]] = []
+        self._uncounted = 0
+        # Two generations, so that forgetting is one assignment: looks of this window, and of the one before.
+        self._looks: dict[str, float] = {}
+        self._older: dict[str, float] = {}
+        self._generation = 0.0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._pusher: threading.Thread | None = None
+        self._pushing = threading.Lock()
+        self._process = ""
+        self._pushes = 0
+        self._under_way: list[View] = []
+        self._is_behind = False
 
-    def viewed(self, product_id: ProductId) -> None:
+    def viewed(self, product_id: ProductId, client: str = "") -> None:
+        at = self._now()
+        look = self._look(product_id, client, at) if client and self._window else ""
         with self._lock:
-            self._counts[product_id] += 1
+            if look and self._is_repeated(look, at):
+                return
+            if len(self._waiting) >= WAITING:
+                self._uncounted += 1
+                return
+            if look:
+                self._looks[look] = at
+            self._waiting.append((look, at, product_id))
             if self._pusher is None:
                 # Started by the first view and not by the constructor: processes that fork afterwards have none yet.
+                self._process = uuid4().hex
                 self._pusher = threading.Thread(target=self._push_regularly, name="views", daemon=True)
                 self._pusher.start()
 
-    def drain(self) -> Mapping[ProductId, int]:
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(KEY)
-            pipe.delete(KEY)
-            counts, _ = pipe.execute()
-        return {ProductId(int(product_id)): int(count) for product_id, count in counts.items()}
+    def batch(self) -> ViewBatch | None:
+        try:
+            answer = self._seal_script(keys=[OPEN, SEALED])
+        except RedisError as error:
+            raise Unavailable("Redis does not answer.") from error
+        sums = dict(zip(answer[::2], answer[1::2], strict=True))
+        return ViewBatch(sums.pop("id"), {_place(name): int(count) for name, count in sums.items()}) if sums else None
 
-    def give_back(self, counts: Mapping[ProductId, int]) -> None:
-        with self._lock:
-            self._counts.update(counts)
-        self.push()
+    def forget(self, batch_id: str) -> None:
+        try:
+            self._forget_script(keys=[SEALED], args=[batch_id])
+        except RedisError as error:
+            raise Unavailable("Redis does not answer.") from error
 
     def push(self) -> None:
-        """Hand what was counted here to Redis, or keep it when Redis is away."""
-        with self._lock:
-            counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        try:
-            with self._redis.pipeline(transaction=True) as pipe:
-                for product_id, count in counts.items():
-                    pipe.hincrby(KEY, str(product_id), count)
-                pipe.execute()
-        except RedisError as error:
-            logger.warning("views wait in this process while Redis is away: %s", error)
-            with self._lock:
-                self._counts.update(counts)
+        """Hand what was gathered here to Redis, or keep it when Redis is away or has no room."""
+        with self._pushing:
+            while self._under_way or self._take():
+                if obstacle := self._obstacle():
+                    if not self._is_behind:
+                        logger.warning("views wait in this process: %s", obstacle)
+                    self._is_behind = True
+                    break
+                self._under_way = []
+                self._is_behind = False
 
     def close(self) -> None:
         """Push what is left; for an orderly end of the process."""
@@ -72,6 +158,64 @@ class RedisViewCounter:
             self._pusher.join(timeout=5)
         self.push()
 
+    # --- whose look
+
+    def _look(self, product_id: ProductId, client: str, at: float) -> str:
+        day = int(at // DAY)
+        known, key = self._key
+        if known != day:
+            key = blake2b(b"%d" % day, key=self._secret, digest_size=32).digest()
+            self._key = day, key
+        who = f"{product_id} {client}".encode(errors="replace")
+        return blake2b(who, key=key, digest_size=8).hexdigest()
+
+    def _is_repeated(self, look: str, at: float) -> bool:
+        last = self._looks.get(look) or self._older.get(look)
+        if last is not None and abs(at - last) < self._window:
+            return True
+        if at - self._generation >= self._window or len(self._looks) >= REMEMBERED:
+            self._older, self._looks, self._generation = self._looks, {}, at
+        return False
+
+    # --- pushing
+
+    def _take(self) -> bool:
+        """The next portion; it stays the same until Redis has it, under one number."""
+        with self._lock:
+            taken, self._waiting = self._waiting[:PORTION], self._waiting[PORTION:]
+            uncounted, self._uncounted = self._uncounted, 0
+        if uncounted:
+            logger.warning("%s views were not counted: too many waited in this process", uncounted)
+        if taken:
+            self._pushes += 1
+            self._under_way = [
+                (look, int(at * 1000), f"{product_id}:{slice_of(at).timestamp():.0f}") for look, at, product_id in taken
+            ]
+        return bool(taken)
+
+    def _obstacle(self) -> str:
+        """Push what is under way; say why that could not be done, if so."""
+        try:
+            has_room = self._push_script(
+                keys=[OPEN, PUSHED + self._process],
+                args=[
+                    self._pushes,
+                    f"{self._process}-{self._pushes}",
+                    ROOM,
+                    round(self._window * 1000),
+                    LOOKED,
+                    msgspec.json.encode(self._under_way),
+                ],
+            )
+        except RedisError as error:
+            return f"Redis is away: {error}"
+        return "" if has_room else "nobody takes those that are in Redis"
+
     def _push_regularly(self) -> None:
         while not self._stopping.wait(PUSH_SECONDS):
             self.push()
+
+
+def _place(name: str) -> tuple[ProductId, datetime]:
+    product_id, _, seconds = name.partition(":")
+    return ProductId(int(product_id)), datetime.fromtimestamp(int(seconds), UTC)

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
+from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.services.market import Market
 
@@ -74,17 +74,16 @@ class Jobs:
         self._with_gateway(self.market.payments.send_refunds)
 
     def flush_views(self) -> None:
-        counts = self.views.drain()
-        if not counts:
-            return
-        try:
-            self.market.catalog.record_views(counts)
-        except ConnectionLost:
-            # Perhaps they were written: rather few views than some twice.
-            raise
-        except Unavailable as error:
-            logger.warning("views wait: %s", error)
-            self.views.give_back(counts)
+        # What somebody left who died, or could not write it; and what came since.
+        _repeat(self._flush_batch, at_most=2)
+
+    def _flush_batch(self) -> int:
+        batch = self.views.batch()
+        if batch is None:
+            return 0
+        self.market.catalog.record_views(batch)
+        self.views.forget(batch.id)
+        return len(batch.counts)
 
     def fold_statistics(self) -> None:
         # As with numbering: a batch that is not full was the last.
@@ -116,9 +115,9 @@ class Jobs:
         _repeat(lambda: sweep(GATEWAY_BATCH) if clock.now() < until else 0)
 
 
-def _repeat(batch: Callable[[], int]) -> int:
+def _repeat(batch: Callable[[], int], at_most: int = BATCHES) -> int:
     """Run a batch until one finds nothing to do; return how many found something."""
-    for done in range(BATCHES):
+    for done in range(at_most):
         try:
             if batch() == 0:
                 return done
@@ -126,4 +125,4 @@ def _repeat(batch: Callable[[], int]) -> int:
             # The schedule tries again; a traceback per second would only hide the sentence.
             logger.warning("background work waits: %s", error)
             return done
-    return BATCHES
+    return at_most

@@ -20,6 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
+from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
 from scalecommerce_core.services.outcomes import Replayed, retried
@@ -321,12 +322,14 @@ class Catalog:
             return error
         return outcome
 
-    @retried(TransactionAborted)
-    def record_views(self, counts: Mapping[ProductId, int]) -> None:
-        """Add buffered views to the counters."""
-        if counts:
-            with self._store.begin() as tx:
-                tx.products.add_views(counts, self._clock.now())
+    @retried(TransactionAborted, ConnectionLost)
+    def record_views(self, batch: ViewBatch) -> bool:
+        """Count gathered views in, each for its own moment. False: this batch had been counted in already."""
+        with self._store.begin() as tx:
+            if not tx.products.note_views(batch.id, self._clock.now()):
+                return False
+            tx.products.add_views(batch.counts)
+        return True
 
     @retried(TransactionAborted)
     def record(self, products: Sequence[RecordedProduct]) -> list[Shelved]:

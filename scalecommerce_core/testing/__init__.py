@@ -20,7 +20,6 @@ from scalecommerce_core.testing.fakes import (
     CountedWakeups,
     CountingIds,
     MemoryLoginLimiter,
-    MemoryViewCounter,
     PlainPasswords,
     RecordingSender,
     RememberedTokens,
@@ -31,6 +30,7 @@ from scalecommerce_core.testing.fakes import (
 from scalecommerce_core.testing.gateway import MemoryGateway
 from scalecommerce_core.testing.memory import MemoryStore
 from scalecommerce_core.testing.memory_queries import MemoryQueries
+from scalecommerce_core.testing.views import MemoryViewCounter, SharedViews
 
 __all__ = [
     "CountedWakeups",
@@ -46,6 +46,7 @@ __all__ = [
     "ReversingVault",
     "SeededRandomness",
     "SettableClock",
+    "SharedViews",
     "in_memory_market",
 ]
 

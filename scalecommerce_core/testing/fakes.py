@@ -1,13 +1,13 @@
 """Doubles for the ports around the store: exact, deterministic, and without I/O."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
 from scalecommerce_core.domain.errors import TokenNotValid
-from scalecommerce_core.domain.identifiers import CommandId, ProductId
+from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.ports import Claims, OutgoingWebhook, Unsealable
 
@@ -149,19 +149,3 @@ class CountedWakeups:
 
     def orders_placed(self) -> None:
         self.placed += 1
-
-
-class MemoryViewCounter:
-    def __init__(self) -> None:
-        self._counts: dict[ProductId, int] = {}
-
-    def viewed(self, product_id: ProductId) -> None:
-        self._counts[product_id] = self._counts.get(product_id, 0) + 1
-
-    def drain(self) -> Mapping[ProductId, int]:
-        counts, self._counts = self._counts, {}
-        return counts
-
-    def give_back(self, counts: Mapping[ProductId, int]) -> None:
-        for product_id, count in counts.items():
-            self._counts[product_id] = self._counts.get(product_id, 0) + count

@@ -35,6 +35,7 @@ from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentSta
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
+from scalecommerce_core.domain.views import NOTED, ViewCounts
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
 from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
@@ -168,6 +169,7 @@ class Tables:
     products: Table[ProductId, Product] = field(factory=lambda: Table(_copied_product))
     views: Table[ProductId, int] = field(factory=lambda: Table(_same))
     viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(_same))
+    noted_views: Table[str, datetime] = field(factory=lambda: Table(_same))
     """By rollup and key."""
     shelves: Table[ProductId, int] = field(factory=lambda: Table(_same))
     rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(_same))
@@ -368,8 +370,17 @@ class _Products:
     def append_history(self, changes: Collection[PriceChange]) -> None:
         self._tables.price_changes.append(changes)
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
-        add_views(self._tables, counts, at, past=past)
+    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
+        add_views(self._tables, counts, past=past)
+
+    def note_views(self, batch_id: str, at: datetime) -> bool:
+        noted = self._tables.noted_views
+        if noted.get(batch_id) is not None:
+            return False
+        noted.put(batch_id, at)
+        for old in [each for each, since in noted.items() if since <= at - NOTED]:
+            noted.drop(old)
+        return True
 
 
 def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:

@@ -13,6 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.rollups import FIGURES, Outage, RefundedPart, Rollups, SoldLine, hour_of
+from scalecommerce_core.domain.views import ViewCounts
 from scalecommerce_core.ports import STATISTICS, Owed, ProductCounters
 from scalecommerce_core.queries import (
     PRICES_SHOWN,
@@ -116,9 +117,11 @@ class MemoryStatistics:
         return [counters(id_) for id_ in sorted(p.id for p in self._tables.products.all()) if first <= id_ <= last]
 
 
-def add_views(tables: Tables, counts: Mapping[ProductId, int], at: datetime, *, past: bool) -> None:
-    for product in tables.products.some(counts).values():
-        count = counts[product.id]
+def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
+    products = tables.products.some({product_id for product_id, _ in counts})
+    for (product_id, at), count in counts.items():
+        if (product := products.get(product_id)) is None:
+            continue
         tables.views.put(product.id, (tables.views.get(product.id) or 0) + count)
         keys: list[tuple[Any, ...]] = [
             ("product_hours", product.id, hour_of(at)),

@@ -127,7 +127,7 @@ def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
             (id_,) = other.orders.next_ids(1)
             other.orders.add([placed(other, id_, buyer, {product: 1})])
             other.stock.lock([product])
-            other.products.add_views({product: 1}, NOW)
+            other.products.add_views({(product, NOW): 1})
 
     with store.begin() as tx:
         found = tx.products.lock([product])[product]

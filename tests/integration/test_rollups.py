@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -14,6 +15,7 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
+from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import STATISTICS
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.relay import Relay
@@ -65,7 +67,7 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
 
     def look() -> None:
         for _ in range(ORDERS):
-            catalog.record_views(dict.fromkeys(products, 1))
+            catalog.record_views(ViewBatch(uuid4().hex, dict.fromkeys(((product, NOW) for product in products), 1)))
 
     def again_and_again(work: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:

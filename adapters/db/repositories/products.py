@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, TextClause, bindparam, select, text
 
-from adapters.db.batches import Insert, Row, Update, among, id_array, int_array
+from adapters.db.batches import Insert, Row, Update, among, id_array, int_array, moment_array
 from adapters.db.facts import IN_FORCE
 from adapters.db.outbox import append_events
 from adapters.db.sql import Sql, numbers_of
@@ -15,6 +15,7 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.views import NOTED, ViewCounts
 
 # --- categories
 
@@ -103,8 +104,9 @@ _PRICES_SINCE: Final = (
 # them.
 _VIEWED: Final = """
     WITH viewed AS MATERIALIZED (
-        SELECT products.id, seller_id, currency, given.views
-        FROM unnest(CAST(:ids AS bigint[]), CAST(:counts AS bigint[])) AS given(id, views) JOIN products USING (id)
+        SELECT products.id, seller_id, currency, given.at, given.views
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]))
+            AS given(id, at, views) JOIN products USING (id)
     )
 """
 
@@ -116,13 +118,13 @@ def _of_viewed(insert: str) -> TextClause:
 _ADD_VIEWS: Final = _of_viewed(
     """
     INSERT INTO product_views (product_id, views, past_views, viewed_at)
-    SELECT id, views, CASE WHEN :past THEN views ELSE 0 END, :at FROM viewed ORDER BY id
+    SELECT id, sum(views), CASE WHEN :past THEN sum(views) ELSE 0 END, max(at) FROM viewed GROUP BY id ORDER BY id
     ON CONFLICT (product_id) DO UPDATE SET
         views = product_views.views + excluded.views,
         past_views = product_views.past_views + excluded.past_views,
         viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
     """
-).bindparams(bindparam("at", type_=Moment), bindparam("past", type_=Boolean))
+).bindparams(bindparam("past", type_=Boolean))
 # Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
 _ADD_VIEWS_OF_SHELVES: Final = _of_viewed(
     """
@@ -135,27 +137,38 @@ _ADD_VIEWS_OF_SHELVES: Final = _of_viewed(
 _ADD_HOURLY_VIEWS: Final = _of_viewed(
     """
     INSERT INTO product_hours (product_id, hour, views)
-    SELECT id, date_trunc('hour', CAST(:at AS timestamptz), 'UTC'), views FROM viewed ORDER BY id
+    SELECT id, date_trunc('hour', at, 'UTC') AS hour, sum(views) FROM viewed GROUP BY id, hour ORDER BY id, hour
     ON CONFLICT (product_id, hour) DO UPDATE SET views = product_hours.views + excluded.views
     """
-).bindparams(bindparam("at", type_=Moment))
+)
 _ADD_VIEWS_AT_PRICE: Final = _of_viewed(
     f"""
     INSERT INTO price_sales (product_id, valid_from, views)
-    SELECT id, valid_from, views
-    FROM viewed, LATERAL (SELECT {IN_FORCE.format(product="viewed.id", at=":at")}) AS price(valid_from)
-    WHERE valid_from IS NOT NULL ORDER BY id
+    SELECT id, valid_from, sum(views)
+    FROM viewed, LATERAL (SELECT {IN_FORCE.format(product="viewed.id", at="viewed.at")}) AS price(valid_from)
+    WHERE valid_from IS NOT NULL GROUP BY id, valid_from ORDER BY id, valid_from
     ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
     """  # noqa: S608 - no values in it
-).bindparams(bindparam("at", type_=Moment))
+)
 _ADD_VIEWS_OF_SELLERS: Final = _of_viewed(
     """
     INSERT INTO seller_hours (seller_id, currency, hour, views)
-    SELECT seller_id, currency, date_trunc('hour', CAST(:at AS timestamptz), 'UTC'), sum(views)
-    FROM viewed GROUP BY seller_id, currency ORDER BY seller_id, currency
+    SELECT seller_id, currency, date_trunc('hour', at, 'UTC') AS hour, sum(views)
+    FROM viewed GROUP BY seller_id, currency, hour ORDER BY seller_id, currency, hour
     ON CONFLICT (seller_id, currency, hour) DO UPDATE SET views = seller_hours.views + excluded.views
     """
+)
+# Waits for whoever adds the same batch right now.
+_NOTE_VIEWS: Final = text(
+    "INSERT INTO view_batches (id, noted_at) VALUES (:id, :at) ON CONFLICT (id) DO NOTHING"
 ).bindparams(bindparam("at", type_=Moment))
+_FORGET_NOTES: Final = text(
+    """
+    DELETE FROM view_batches WHERE id IN (
+        SELECT id FROM view_batches WHERE noted_at <= :before FOR UPDATE SKIP LOCKED
+    )
+    """
+).bindparams(bindparam("before", type_=Moment))
 
 
 class Products:
@@ -224,15 +237,25 @@ class Products:
             found[product_id].append(change)
         return found
 
-    def add_views(self, counts: Mapping[ProductId, int], at: datetime, *, past: bool = False) -> None:
+    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
         if not counts:
             return
-        given = {"ids": int_array(counts.keys()), "counts": int_array(counts.values())}
-        self._sql.run(_ADD_VIEWS, {**given, "at": at, "past": past})
+        given = {
+            "ids": int_array(product_id for product_id, _ in counts),
+            "moments": moment_array([at for _, at in counts]),
+            "counts": int_array(counts.values()),
+        }
+        self._sql.run(_ADD_VIEWS, {**given, "past": past})
         self._sql.run(_ADD_VIEWS_OF_SHELVES, given)
-        self._sql.run(_ADD_HOURLY_VIEWS, {**given, "at": at})
-        self._sql.run(_ADD_VIEWS_AT_PRICE, {**given, "at": at})
-        self._sql.run(_ADD_VIEWS_OF_SELLERS, {**given, "at": at})
+        self._sql.run(_ADD_HOURLY_VIEWS, given)
+        self._sql.run(_ADD_VIEWS_AT_PRICE, given)
+        self._sql.run(_ADD_VIEWS_OF_SELLERS, given)
+
+    def note_views(self, batch_id: str, at: datetime) -> bool:
+        if self._sql.run(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:
+            return False
+        self._sql.run(_FORGET_NOTES, {"before": at - NOTED})
+        return True
 
 
 def _price(product: Product) -> Row:

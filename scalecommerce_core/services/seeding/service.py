@@ -186,7 +186,7 @@ class Seeding:
                 made += _count(orders) + Seeded(stock_movements=sum(len(shelf.movements) for shelf in touched))
             rates = rng.uniform(*CONVERSION, len(sold)).tolist()
             views = {product: round(orders / rate) for (product, orders), rate in zip(sold.items(), rates, strict=True)}
-            tx.products.add_views(views, source.base, past=True)
+            tx.products.add_views({(product, source.base): count for product, count in views.items()}, past=True)
         return made
 
     def _policies(self, sellers: Sequence[AccountId]) -> Seeded:

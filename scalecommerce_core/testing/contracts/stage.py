@@ -65,7 +65,7 @@ class Stage:
 
     def view(self, counts: Mapping[ProductId, int], at: datetime = NOW) -> None:
         with self.store.begin() as tx:
-            tx.products.add_views(counts, at)
+            tx.products.add_views({(product, at): count for product, count in counts.items()})
 
     def order(
         self,

@@ -113,7 +113,7 @@ class RollupsContract:
         fold(store)
         order_id = self._recorded(stage, product, 4, refunded=1)
         with store.begin() as tx:
-            tx.products.add_views({product: 9}, NOW, past=True)
+            tx.products.add_views({(product, NOW): 9}, past=True)
         assert fold(store) == Folded(owed=1)
         assert fold(store) == Folded()
         stage.view({product: 5})

@@ -19,6 +19,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
+from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.services.catalog import (
     AddCategory,
     AdjustStock,
@@ -328,9 +329,11 @@ def test_a_retry_does_not_take_its_own_categories_for_others(shop: Shop) -> None
 
 def test_views_are_added_up_and_unknown_products_skipped(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
-    shop.catalog.record_views({tea: 3, ProductId(999): 5})
-    shop.catalog.record_views({tea: 2})
-    shop.catalog.record_views({})
+    now = shop.clock.now()
+    batch = ViewBatch("one", {(tea, now): 1, (tea, now - timedelta(hours=1)): 2, (ProductId(999), now): 5})
+    assert shop.catalog.record_views(batch)
+    assert shop.catalog.record_views(ViewBatch("two", {(tea, now): 2}))
+    assert shop.catalog.record_views(ViewBatch("three", {}))
     assert shop.queries.products([tea])[tea].count_viewed == 5
     assert shop.queries.products([tea])[tea].version == 1
 

@@ -40,7 +40,7 @@ def test_a_rollback_leaves_no_trace(shop: Shop, seller: Account, buyer: Account)
         tx.products.save([product])
         tx.stock.save([stock])
         tx.orders.save(list(paid.values()))
-        tx.products.add_views({tea: 3}, now)
+        tx.products.add_views({(tea, now): 3})
         tx.idempotency.claim({(buyer.id, "key"): b"print"}, now)
         assert tx.products.offers([tea])[tea].price == usd("11.00")
         raise Bang

@@ -2,8 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from attrs import define, field
@@ -142,7 +143,9 @@ class Marketplace:
         return answer(buyer.act(self.reserve(buyer, *items), "pay"))
 
     def flush_views(self) -> None:
-        self.market.catalog.record_views(self.views.drain())
+        while (batch := self.views.batch()) is not None:
+            self.market.catalog.record_views(batch)
+            self.views.forget(batch.id)
 
 
 class DecideAtOnce:
@@ -166,9 +169,12 @@ def marketplace(
     wakeups: Callable[[Market], Wakeups] = lambda _market: CountedWakeups(),
     rebuilt: Callable[[Market], Market] = lambda market: market,
     intake_queue: int = 2000,
+    view_window: timedelta = timedelta(),
+    bots: Sequence[str] = (),
 ) -> Iterator[Marketplace]:
     """A market of its own; `rebuilt` may put something between its parts."""
-    clock, views, gateway = SettableClock(), MemoryViewCounter(), MemoryGateway()
+    clock, gateway = SettableClock(), MemoryGateway()
+    views = MemoryViewCounter(clock, window=view_window)
     market = rebuilt(in_memory_market(clock, gateway=gateway))
     backend = Backend(
         market,
@@ -178,6 +184,7 @@ def marketplace(
         cursor_key=b"k" * 32,
         ready=readiness,
         intake_queue=intake_queue,
+        bots=bots,
     )
     with calling(create_app(backend, version="1.0")) as client:
         yield Marketplace(market, clock, views, client, gateway)

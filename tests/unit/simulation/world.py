@@ -29,7 +29,7 @@ from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import AdoptPolicy
 from scalecommerce_core.services.webhooks import CreateEndpoint
-from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, in_memory_market
+from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, SharedViews, in_memory_market
 from scalecommerce_core.testing.gateway import DECLINED
 from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Simulation
 
@@ -37,6 +37,8 @@ BATCH: Final = 4
 LOST: Final = 0.1
 """How much of what is said to the gateway gets lost, either way."""
 WAKEUP_LASTS: Final = timedelta(seconds=1)
+WINDOW: Final = timedelta(seconds=30)
+"""Within which one buyer's looks at one product are one view."""
 LONGEST_BACKLOG: Final = 72
 """Hours, by when everything has settled."""
 PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
@@ -77,23 +79,25 @@ class Api:
     def __init__(self, life: Life, world: "World") -> None:
         self.market = world.market(life)
         self.wakeups = life.seams.port("wakeups", world.redis)
-        self.views = MemoryViewCounter()
+        self.views = MemoryViewCounter(life.clock, window=WINDOW, shared=world.redis.views)
 
 
 class Worker:
     def __init__(self, life: Life, world: "World") -> None:
-        views = life.seams.port("views", world.redis.views)
+        views = life.seams.port("views", MemoryViewCounter(life.clock, shared=world.redis.views))
         self.jobs = Jobs(world.market(life), views, world.redis.answered, pause=lambda _seconds: None)
 
 
 class Redis:
     """`ports.Wakeups` as the adapter does it, and the views that API processes have handed over."""
 
-    def __init__(self, simulation: Simulation, messages: "Broker[str]") -> None:
+    def __init__(self, simulation: Simulation, messages: "Broker[str]", is_counted: Callable[[str], bool]) -> None:
+        self._is_counted = is_counted
         self._clock = simulation.clock
         self._messages = messages
         self._woken_until = simulation.clock.now()
-        self.views = MemoryViewCounter()
+        self.views = SharedViews()
+        self.views_lost = 0
 
     def orders_placed(self) -> None:
         if self._woken_until <= self._clock.now():
@@ -105,7 +109,10 @@ class Redis:
 
     def flush(self) -> None:
         self._messages.flush()
-        self.views.drain()
+        self.views_lost += self.views.open.total()
+        if self.views.sealed is not None and not self._is_counted(self.views.sealed.id):
+            self.views_lost += sum(self.views.sealed.counts.values())
+        self.views.flush()
         self.answered()
 
 
@@ -183,13 +190,16 @@ class World:
         self.adjustments: int = 0
         """Changes of stock that were asked for."""
         self.viewed: int = 0
+        self.views_handed_over: int = 0
         self.feed: list[NumberedEvent] = []
         self.bank = MemoryGateway()
         self.gateway = LossyGateway(simulation, self.bank)
         self.receivers = Receivers(simulation)
         self.requests_under_way: Broker[Request] = Broker(simulation)
         self.messages: Broker[str] = Broker(simulation, lost=0.1, doubled=0.1)
-        self.redis = Redis(simulation, self.messages)
+        self.redis = Redis(
+            simulation, self.messages, lambda batch: self.memory.tables.noted_views.get(batch) is not None
+        )
         self._open()
         self._read = tamper(self.memory)
         self.apis = [simulation.process(f"api{number}", lambda life: Api(life, self)) for number in (1, 2)]
@@ -340,8 +350,8 @@ class World:
 
     def buyer_looks(self) -> None:
         self.viewed += 1
-        product = self.random.choice(self.products)
-        self.random.choice(self.apis).do(lambda api: api.views.viewed(product))
+        product, buyer = self.random.choice(self.products), self.random.choice(self.buyers)
+        self.random.choice(self.apis).do(lambda api: api.views.viewed(product, str(buyer)))
 
     # --- sellers
 
@@ -402,12 +412,9 @@ class World:
     # --- what runs in the background
 
     def api_hands_views_over(self) -> None:
-        def push(api: Api) -> None:
-            for product, count in api.views.drain().items():
-                for _ in range(count):
-                    self.redis.views.viewed(product)
-
-        self.random.choice(self.apis).do(push)
+        before = self.redis.views.open.total()
+        self.random.choice(self.apis).do(lambda api: api.views.push())
+        self.views_handed_over += self.redis.views.open.total() - before
 
     def beat_ticks(self) -> None:
         """As often as the schedule says, more or less: housekeeping is rare."""

@@ -1,0 +1,32 @@
+"""Product views on their way from whoever looked to the statistics."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.identifiers import ProductId
+
+ViewCounts = Mapping[tuple[ProductId, datetime], int]
+"""How often each product was looked at, by the moment."""
+
+SLICE: Final = timedelta(seconds=10)
+"""As sharp as the moment of a view is kept: it has to tell hours and prices apart, and few moments make few rows."""
+
+NOTED: Final = timedelta(days=1)
+"""How long it is remembered that a batch was counted in: it may be handed over again until then."""
+
+
+@frozen
+class ViewBatch:
+    """Views that are counted together and once, by their `id`, however often the batch is handed over."""
+
+    id: str
+    counts: ViewCounts
+
+
+def slice_of(at: float) -> datetime:
+    """The moment that a view at `at` (seconds since the epoch) is counted for."""
+    seconds = int(SLICE.total_seconds())
+    return datetime.fromtimestamp(int(at) // seconds * seconds, UTC)
