@@ -4,8 +4,21 @@ import pytest
 
 from scalecommerce_core.ports import PaymentGateway, Store
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.testing import MemoryGateway, MemoryQueries, MemoryStore
-from scalecommerce_core.testing.contracts import PaymentGatewayContract, QueriesContract, StoreContract
+from scalecommerce_core.testing import (
+    MemoryGateway,
+    MemoryQueries,
+    MemoryStore,
+    MemoryViewCounter,
+    SettableClock,
+    SharedViews,
+)
+from scalecommerce_core.testing.contracts import (
+    PaymentGatewayContract,
+    QueriesContract,
+    StoreContract,
+    ViewCounterContract,
+)
+from scalecommerce_core.testing.contracts.views import Counters
 
 
 @pytest.fixture
@@ -27,3 +40,14 @@ class TestMemoryGateway(PaymentGatewayContract):
     @pytest.fixture
     def gateway(self) -> PaymentGateway:
         return MemoryGateway()
+
+
+class TestMemoryViewCounter(ViewCounterContract):
+    @pytest.fixture
+    def clock(self) -> SettableClock:
+        return SettableClock()
+
+    @pytest.fixture
+    def counters(self, clock: SettableClock) -> Counters:
+        shared = SharedViews()
+        return lambda window: MemoryViewCounter(clock, window=window, shared=shared)

@@ -1,5 +1,7 @@
 """Settings are checked as a whole before anything starts."""
 
+from datetime import timedelta
+
 import pytest
 
 from entrypoints.settings import SettingsError, environment_of, load
@@ -23,6 +25,14 @@ def test_old_secrets_are_a_list() -> None:
     assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == old
 
 
+def test_views_have_a_window_and_bots_that_both_may_be_none() -> None:
+    settings = load(GOOD)
+    assert settings.view_window == timedelta(seconds=30)
+    assert settings.bots[:2] == ["(?<!cu)bot", "crawl"]
+    none = load(GOOD | {"VIEW_WINDOW_SECONDS": "0", "VIEW_BOTS": ""})
+    assert (none.view_window, none.bots) == (timedelta(), [])
+
+
 def test_all_that_is_missing_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})
@@ -37,6 +47,9 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("DATABASE_URL", "postgresql://shop:secret@db:port/shop"),
         ("DATABASE_URL", "postgresql://shop:secret/word@db/shop"),
         ("DATABASE_POOL_SIZE", "0"),
+        ("VIEW_WINDOW_SECONDS", "-1"),
+        ("VIEW_BOTS", "crawl,(bot"),
+        ("VIEW_BOTS", "(?i)bot"),
         ("REDIS_URL", "http://redis:6379/0"),
         ("REDIS_URL", "redis://:secret@redis:99999/0"),
         ("JWT_SECRET", "secret"),

@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalogue", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "search", "stage", "statistics", "stock", "transactions", "webhooks",
+            "payments", "policies", "search", "stage", "statistics", "stock", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -36,9 +36,10 @@ from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: 
 from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
+from scalecommerce_core.testing.contracts.views import ViewCounterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.webhooks import WebhookListsContract, WebhooksContract  # noqa: E402
 
-__all__ = ["PaymentGatewayContract", "QueriesContract", "StoreContract"]
+__all__ = ["PaymentGatewayContract", "QueriesContract", "StoreContract", "ViewCounterContract"]
 
 
 class StoreContract(

@@ -13,8 +13,10 @@ from scalecommerce_core.domain.order import MAX_QUANTITY, OrderOrigin, OrderStat
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.rollups import Rollups, hour_of
 from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.views import NOTED, ViewBatch
 from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
 from scalecommerce_core.queries import Interval, Queries, SellerStats, SeriesPoint, Sold, TopProduct
+from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.statistics import Folded, Statistics
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
 from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
@@ -214,6 +216,30 @@ class RollupsContract:
             found = tx.statistics.counters(ids[1], ids[2], NOW)
         assert [(each.product_id, each.views) for each in found] == [(ids[1], 7), (ids[2], 0)]
 
+    # --- views
+
+    def test_a_batch_of_views_is_noted_once(self, store: Store) -> None:
+        with store.begin() as tx:
+            assert tx.products.note_views("one", NOW)
+            assert not tx.products.note_views("one", NOW)
+            assert tx.products.note_views("two", NOW + HOUR)
+        with store.begin() as tx:
+            assert not tx.products.note_views("one", NOW + NOTED - SECOND)
+            assert tx.products.note_views("three", NOW + NOTED)
+            assert tx.products.note_views("one", NOW + NOTED), "notes are not kept for ever"
+            assert not tx.products.note_views("two", NOW + NOTED)
+
+    def test_a_batch_that_is_rolled_back_is_not_noted(self, store: Store) -> None:
+        product = Stage(store).product()
+        clock = SettableClock(NOW)
+        batch = ViewBatch("one", {(product, NOW): 2})
+        dying = Seams(FailPoints(lambda seam: seam == "commit:before", crash))
+        with pytest.raises(Crash):
+            Catalog(dying.store(store), clock).record_views(batch)
+        assert Catalog(store, clock).record_views(batch)
+        assert not Catalog(store, clock).record_views(batch)
+        assert counters(store, product).views == 2
+
 
 class SalesContract:
     """The read side of statistics; `store` and `queries` as elsewhere."""
@@ -366,6 +392,40 @@ class SalesContract:
         found = queries.product_statistics(product, NOW + HOUR)
         assert found is not None
         assert (found.out_of_stock, found.out_of_stock_since) == (HOUR, NOW)
+
+    # --- views
+
+    def test_views_that_are_written_late_stand_in_their_hour_and_at_their_price(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        seller, start = stage.account(), hour_of(NOW)
+        product, other = (stage.product(seller, at=start - DAY) for _ in range(2))
+        stage.reprice(product, 8_00, start - HOUR + 30 * SECOND)
+        fold(store)
+        late = {
+            (product, start - 2 * HOUR): 1,
+            (product, start - HOUR): 2,
+            (product, start - HOUR + 40 * SECOND): 4,
+            (product, start): 8,
+            (other, start): 16,
+            (ProductId(10**9), start): 1,
+        }
+        assert Catalog(store, SettableClock(start + 2 * HOUR)).record_views(ViewBatch("late", late))
+        series = queries.product_series(product, Interval.HOUR, start - DAY, start + DAY)
+        assert [(point.start, point.sold.views) for point in series] == [
+            (start - 2 * HOUR, 1), (start - HOUR, 6), (start, 8),
+        ]  # fmt: skip
+        series = queries.seller_series(seller, "USD", Interval.HOUR, start - DAY, start + DAY)
+        assert [(point.start, point.sold.views) for point in series] == [
+            (start - 2 * HOUR, 1), (start - HOUR, 6), (start, 24),
+        ]  # fmt: skip
+        found = queries.product_statistics(product, NOW)
+        assert found is not None
+        assert [price.sold.views for price in found.prices] == [12, 3]
+        assert (found.total.views, counters(store, product).views) == (15, 15)
+        assert queries.products([product])[product].count_viewed == 15
+        assert queries.seller_stats(seller).total_views == 31
 
     # --- anew
 

@@ -1,0 +1,147 @@
+"""Counting views: each once, for its own moment, whoever saw it and whoever asks for it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.views import SLICE, ViewCounts
+from scalecommerce_core.ports import ViewCounter
+from scalecommerce_core.testing.fakes import SettableClock
+
+TEA: Final = ProductId(1)
+CUP: Final = ProductId(2)
+WINDOW: Final = timedelta(seconds=30)
+HOUR: Final = timedelta(hours=1)
+
+
+class PushingCounter(ViewCounter, Protocol):
+    """Of one process, that hands its views over when it is told to, so that tests need not wait."""
+
+    def push(self) -> None: ...
+
+
+Counters = Callable[[timedelta], PushingCounter]
+"""Makes the counter of one more process, with this window; all hand over to the same place."""
+
+
+class ViewCounterContract:
+    """What `ports.ViewCounter` promises. Subclasses provide `clock` and `counters`, whose clocks it is."""
+
+    def test_nothing_was_viewed(self, counters: Counters) -> None:
+        counter = counters(WINDOW)
+        assert counter.batch() is None
+        counter.forget("no such batch")
+
+    def test_views_of_all_processes_come_together(self, counters: Counters, clock: SettableClock) -> None:
+        one, other = counters(WINDOW), counters(WINDOW)
+        one.viewed(TEA)
+        one.viewed(CUP)
+        one.push()
+        other.viewed(TEA)
+        other.push()
+        assert self._taken(counters(WINDOW)) == {(TEA, _slice(clock)): 2, (CUP, _slice(clock)): 1}
+
+    def test_a_batch_stays_until_it_is_forgotten(self, counters: Counters, clock: SettableClock) -> None:
+        one, other = counters(WINDOW), counters(WINDOW)
+        one.viewed(TEA)
+        one.push()
+        first = one.batch()
+        one.viewed(CUP)
+        one.push()
+        assert first is not None
+        assert other.batch() == first
+        other.forget("another one")
+        assert one.batch() == first
+        other.forget(first.id)
+        one.forget(first.id)
+        second = one.batch()
+        assert second is not None
+        assert second.counts == {(CUP, _slice(clock)): 1}
+        assert second.id != first.id
+        other.forget(first.id)
+        assert other.batch() == second
+
+    def test_a_view_belongs_to_the_moment_in_which_it_happened(self, counters: Counters, clock: SettableClock) -> None:
+        counter = counters(WINDOW)
+        earlier = _slice(clock)
+        counter.viewed(TEA)
+        clock.advance(hours=1)
+        counter.viewed(TEA)
+        counter.push()
+        clock.advance(hours=1)
+        assert self._taken(counter) == {(TEA, earlier): 1, (TEA, earlier + HOUR): 1}
+
+    def test_a_client_counts_once_in_a_window(self, counters: Counters, clock: SettableClock) -> None:
+        one, other = counters(WINDOW), counters(WINDOW)
+        for counter in (one, one, other):
+            counter.viewed(TEA, "Ann")
+            counter.push()
+        other.viewed(CUP, "Ann")
+        other.viewed(TEA, "Ben")
+        other.push()
+        assert self._sums(one) == {TEA: 2, CUP: 1}
+        clock.advance(seconds=29)
+        for counter in (one, other):
+            counter.viewed(TEA, "Ann")
+            counter.push()
+        assert self._sums(one) == {}
+        clock.advance(seconds=1)
+        for counter in (other, one):
+            counter.viewed(TEA, "Ann")
+            counter.push()
+        assert self._sums(one) == {TEA: 1}
+
+    def test_reloading_for_ever_does_not_hide_a_client(self, counters: Counters, clock: SettableClock) -> None:
+        counter = counters(WINDOW)
+        for _ in range(7):
+            counter.viewed(TEA, "Ann")
+            counter.push()
+            clock.advance(seconds=10)
+        assert self._sums(counter) == {TEA: 3}
+
+    def test_what_is_handed_over_late_is_compared_by_its_moment(self, counters: Counters, clock: SettableClock) -> None:
+        late, prompt = counters(WINDOW), counters(WINDOW)
+        late.viewed(TEA, "Ann")
+        late.viewed(TEA, "Ben")
+        clock.advance(seconds=20)
+        prompt.viewed(TEA, "Ben")
+        clock.advance(seconds=40)
+        prompt.viewed(TEA, "Ann")
+        prompt.push()
+        late.push()
+        assert self._sums(prompt) == {TEA: 3}
+
+    def test_without_a_client_or_a_window_every_look_counts(self, counters: Counters) -> None:
+        counter, without = counters(WINDOW), counters(timedelta())
+        for _ in range(3):
+            counter.viewed(TEA)
+            without.viewed(CUP, "Ann")
+        counter.push()
+        without.push()
+        assert self._sums(counter) == {TEA: 3, CUP: 3}
+
+    def test_whatever_a_client_calls_itself_is_fine(self, counters: Counters) -> None:
+        counter = counters(WINDOW)
+        for name in ("ünï", "\x00", "\ud800", "x" * 100_000):
+            counter.viewed(TEA, name)
+        counter.push()
+        assert self._sums(counter) == {TEA: 4}
+
+    def _taken(self, counter: PushingCounter) -> ViewCounts:
+        batch = counter.batch()
+        if batch is None:
+            return {}
+        counter.forget(batch.id)
+        return batch.counts
+
+    def _sums(self, counter: PushingCounter) -> dict[ProductId, int]:
+        sums: dict[ProductId, int] = {}
+        for (product, _), count in self._taken(counter).items():
+            sums[product] = sums.get(product, 0) + count
+        return sums
+
+
+def _slice(clock: SettableClock) -> datetime:
+    now = clock.now()
+    return now.replace(second=now.second - now.second % int(SLICE.total_seconds()), microsecond=0)

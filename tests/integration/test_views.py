@@ -1,0 +1,232 @@
+"""Views on real Redis and PostgreSQL: two processes that count, a task that dies, servers that go away."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+from redis import exceptions as redis_errors
+from sqlalchemy import Engine
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from adapters.redis import view_counter
+from adapters.redis.view_counter import OPEN, RedisViewCounter
+from adapters.tasks.jobs import Jobs
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.ports import Store, ViewCounter
+from scalecommerce_core.queries import Interval
+from scalecommerce_core.testing import SettableClock, in_memory_market
+from scalecommerce_core.testing.contracts import ViewCounterContract
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
+from scalecommerce_core.testing.contracts.views import CUP, TEA, WINDOW, Counters
+from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
+
+SECRET = b"s" * 32
+AWAY = "redis://127.0.0.1:1"
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock(NOW)
+
+
+@pytest.fixture
+def counters(redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch) -> Counters:
+    # Only the tests say when.
+    monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
+    return lambda window: RedisViewCounter(redis, secret=SECRET, window=window, now=lambda: clock.now().timestamp())
+
+
+class TestRedisViewCounter(ViewCounterContract):
+    pass
+
+
+# --- the way to Redis
+
+
+def test_a_push_whose_answer_was_lost_counts_once(
+    redis: Redis, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for window in (WINDOW, timedelta()):
+        counter = counters(window)
+        counter.viewed(TEA, "Ann")
+        script = counter._push_script  # type: ignore[attr-defined]
+
+        def deaf(**given: object) -> None:
+            script(**given)  # noqa: B023 - it is used in this round alone
+            raise redis_errors.ConnectionError
+
+        monkeypatch.setattr(counter, "_push_script", deaf)
+        counter.push()
+        monkeypatch.setattr(counter, "_push_script", script)
+        counter.viewed(CUP)
+        counter.push()
+        batch = counter.batch()
+        assert batch is not None
+        assert sorted((product, count) for (product, _), count in batch.counts.items()) == [(TEA, 1), (CUP, 1)]
+        counter.forget(batch.id)
+    assert redis.exists(OPEN) == 0
+
+
+def test_who_looked_at_what_is_not_in_redis_and_goes_with_the_window(
+    redis: Redis, counters: Counters, clock: SettableClock
+) -> None:
+    counter = counters(WINDOW)
+    counter.viewed(TEA, "address 192.0.2.7 Mozilla")
+    counter.push()
+    (look,) = redis.keys(view_counter.LOOKED + "*")
+    assert len(look) == len(view_counter.LOOKED) + 16
+    assert 0 < redis.pttl(look) <= WINDOW.total_seconds() * 1000
+    clock.advance(days=1)
+    counter.viewed(TEA, "address 192.0.2.7 Mozilla")
+    counter.push()
+    assert len(redis.keys(view_counter.LOOKED + "*")) == 2, "tomorrow nobody can tell that it is the same client"
+
+
+def test_views_wait_for_redis_up_to_a_bound(
+    redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
+    monkeypatch.setattr(view_counter, "WAITING", 5)
+    monkeypatch.setattr(view_counter, "PORTION", 2)
+    with Redis.from_url(AWAY, decode_responses=True, socket_connect_timeout=0.2) as away:
+        counter = RedisViewCounter(away, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
+        with pytest.raises(Unavailable):
+            counter.batch()
+        with pytest.raises(Unavailable):
+            counter.forget("any")
+        counter.viewed(TEA)
+        counter.push()
+        counter.push()
+        assert [record.message.partition(":")[0] for record in caplog.records] == ["views wait in this process"]
+        for _ in range(9):
+            counter.viewed(CUP)
+        counter.push()
+    back = RedisViewCounter(redis, secret=SECRET, window=WINDOW)
+    monkeypatch.setattr(counter, "_push_script", back._push_script)
+    counter.push()
+    assert "4 views were not counted" in caplog.text
+    batch = back.batch()
+    assert batch is not None
+    assert sorted((product, count) for (product, _), count in batch.counts.items()) == [(TEA, 1), (CUP, 5)]
+
+
+def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_counter, "ROOM", 2)
+    monkeypatch.setattr(view_counter, "PORTION", 1)
+    counter = counters(WINDOW)
+    for number in range(1, 6):
+        counter.viewed(ProductId(number))
+    counter.push()
+    counted = []
+    while batch := counter.batch():
+        counted.append(sorted(product for product, _ in batch.counts))
+        counter.forget(batch.id)
+        counter.push()
+    assert counted == [[1, 2], [3, 4], [5]]
+
+
+def test_an_orderly_end_hands_over(redis: Redis, clock: SettableClock) -> None:
+    counter = RedisViewCounter(redis, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
+    counter.viewed(TEA, "Ann")
+    counter.close()
+    batch = counter.batch()
+    assert batch is not None
+    assert list(batch.counts.values()) == [1]
+
+
+# --- the way to PostgreSQL
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresStore:
+    return PostgresStore(engine)
+
+
+def jobs(store: Store, views: ViewCounter, clock: SettableClock) -> Jobs:
+    return Jobs(in_memory_market(clock, store=store), views, lambda: None)
+
+
+SEAMS = [
+    "views.batch:after", "products.note_views:after", "products.add_views:after", "commit:before", "commit:after",
+    "views.forget:before", "views.forget:after",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seam", SEAMS)
+def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
+    engine: Engine, store: PostgresStore, counters: Counters, clock: SettableClock, seam: str
+) -> None:
+    stage = Stage(store)
+    seller = stage.account()
+    product = stage.product(seller, at=NOW - DAY)
+    one, other = counters(WINDOW), counters(WINDOW)
+    for counter, clients in ((one, "abc"), (other, "cde")):
+        for client in clients:
+            counter.viewed(product, client)
+        counter.push()
+    dying = Seams(FailPoints(lambda reached: reached == seam, crash))
+    with pytest.raises(Crash):
+        jobs(dying.store(store), dying.port("views", one), clock).flush_views()
+    # The next hour begins before anybody goes on.
+    clock.advance(hours=1)
+    other.viewed(product, "a")
+    other.push()
+    jobs(store, other, clock).flush_views()
+    jobs(store, one, clock).flush_views()
+    queries = PostgresQueries(engine)
+    assert queries.products([product])[product].count_viewed == 6
+    for series in (
+        queries.product_series(product, Interval.HOUR, NOW - DAY, NOW + DAY),
+        queries.seller_series(seller, "USD", Interval.HOUR, NOW - DAY, NOW + DAY),
+    ):
+        assert [point.sold.views for point in series] == [5, 1]
+
+
+def test_two_tasks_with_one_batch_count_it_once(
+    engine: Engine, store: PostgresStore, counters: Counters, clock: SettableClock
+) -> None:
+    product = Stage(store).product(at=NOW - DAY)
+    counter = counters(WINDOW)
+    counter.viewed(product)
+    counter.push()
+    batch = counter.batch()
+    assert batch is not None
+    market = in_memory_market(clock, store=store)
+    assert market.catalog.record_views(batch)
+    jobs(store, counter, clock).flush_views()
+    assert PostgresQueries(engine).products([product])[product].count_viewed == 1
+    assert counter.batch() is None
+
+
+def test_views_wait_in_redis_while_postgresql_is_away(
+    engine: Engine, store: PostgresStore, counters: Counters, clock: SettableClock
+) -> None:
+    product = Stage(store).product(at=NOW - DAY)
+    counter = counters(WINDOW)
+    gone = database_engine("postgresql://nobody@127.0.0.1:1/nothing")
+    for _ in range(3):
+        counter.viewed(product)
+        counter.push()
+        jobs(PostgresStore(gone), counter, clock).flush_views()
+        clock.advance(hours=1)
+    gone.dispose()
+    jobs(store, counter, clock).flush_views()
+    series = PostgresQueries(engine).product_series(product, Interval.HOUR, NOW - DAY, NOW + DAY)
+    assert [point.sold.views for point in series] == [1, 1, 1]
