@@ -90,13 +90,14 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert [interval["price"] for interval in history["intervals"]] == ["899.00", "999.00"]
     assert history["lowest_price_30d"] == "999.00"
 
-    # Views are counted in Redis, and written by the worker.
-    becomes(buyer, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
+    # Views are counted in Redis, each client's once, and written by the worker.
+    for agent in ("Firefox", "Safari", "Safari", "Googlebot"):
+        answer(deployment.visitor().get(page, headers={"User-Agent": agent}))
+    becomes(seller, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
     # Statistics are added up by the worker.
     becomes(seller, STATS, lambda shown: shown["total_revenue"] == "999.00" and int(str(shown["total_views"])) >= 3)
     stats = answer(seller.get(STATS))
     assert (stats["total_revenue"], stats["totat_sold"], stats["units_sold"]) == ("999.00", 999.0, 1)
-    assert stats["total_views"] >= 3
     assert stats["top_products"] == [{"id": phone["id"], "name": "iPhone 15", "units_sold": 1, "revenue": "999.00"}]
 
     assert seller.delete(page).status_code == 204
