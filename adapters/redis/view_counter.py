@@ -28,7 +28,7 @@ from scalecommerce_core.domain.views import ViewBatch, slice_of
 logger = logging.getLogger(__name__)
 
 PUSH_SECONDS: Final = 0.5
-PORTION: Final = 2_000
+PORTION: Final = 500
 """Views that are pushed at once: Redis does nothing else meanwhile, for some milliseconds."""
 WAITING: Final = 100_000
 """Views that wait in a process at most, some 20 MB; further ones are not counted."""
@@ -193,9 +193,7 @@ class RedisViewCounter:
             logger.warning("%s views were not counted: too many waited in this process", uncounted)
         if taken:
             self._pushes += 1
-            self._under_way = [
-                (look, int(at * 1000), f"{product_id}:{slice_of(at).timestamp():.0f}") for look, at, product_id in taken
-            ]
+            self._under_way = [(look, int(at * 1000), f"{product_id}:{slice_of(at)}") for look, at, product_id in taken]
         return bool(taken)
 
     def _obstacle(self) -> str:

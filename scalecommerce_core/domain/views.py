@@ -1,7 +1,7 @@
 """Product views on their way from whoever looked to the statistics."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import frozen
@@ -26,7 +26,9 @@ class ViewBatch:
     counts: ViewCounts
 
 
-def slice_of(at: float) -> datetime:
-    """The moment that a view at `at` (seconds since the epoch) is counted for."""
-    seconds = int(SLICE.total_seconds())
-    return datetime.fromtimestamp(int(at) // seconds * seconds, UTC)
+_SLICE_SECONDS: Final = int(SLICE.total_seconds())
+
+
+def slice_of(at: float) -> int:
+    """The moment that a view at `at` is counted for; both in seconds since the epoch."""
+    return int(at) // _SLICE_SECONDS * _SLICE_SECONDS

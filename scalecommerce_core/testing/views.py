@@ -1,7 +1,7 @@
 """Views in memory: what processes share, and what each of them has not handed over yet."""
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.views import ViewBatch, slice_of
@@ -53,7 +53,8 @@ class MemoryViewCounter:
             last = self.shared.counted.get((product_id, client)) if client else None
             if last is None or abs(at - last) >= self._window:
                 self.shared.counted[product_id, client] = at if last is None else max(at, last)
-                self.shared.open[product_id, slice_of(at.timestamp())] += 1
+                moment = datetime.fromtimestamp(slice_of(at.timestamp()), UTC)
+                self.shared.open[product_id, moment] += 1
         self._waiting.clear()
 
     def batch(self) -> ViewBatch | None:

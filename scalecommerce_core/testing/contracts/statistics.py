@@ -489,6 +489,7 @@ class History:
         self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
         self.prices = {product: [(NOW - DAY, (n + 1) * 100)] for n, product in enumerate(self.products)}
         self.waiting: list[OrderId] = []
+        self.batches = 0
         self.placed: dict[OrderId, tuple[datetime, dict[ProductId, tuple[int, int]]]] = {}
         self.paid: dict[OrderId, Counter[ProductId]] = {}
         self.withdrawn: set[ProductId] = set()
@@ -556,12 +557,18 @@ class History:
             row[5] += units * lines[product][1]
 
     def view(self) -> None:
-        counts = {product: self.random.randint(1, 9) for product in self.random.sample(self.products, 2)}
-        self.stage.view(counts, self.now)
-        for product, count in counts.items():
-            self.hours[product, hour_of(self.now)][0] += count
-            self.at_price[product, self._began(product, self.now)][0] += count
-            self.of_seller[self.owners[product], hour_of(self.now)][0] += count
+        """Some of them a while ago, and some of them handed over twice."""
+        counts = {
+            (product, self.now - timedelta(minutes=self.random.choice([0, 0, 20, 200]))): self.random.randint(1, 9)
+            for product in self.random.choices(self.products, k=3)
+        }
+        self.batches += 1
+        for _ in range(self.random.randint(1, 2)):
+            Catalog(self.store, SettableClock(self.now)).record_views(ViewBatch(str(self.batches), counts))
+        for (product, at), count in counts.items():
+            self.hours[product, hour_of(at)][0] += count
+            self.at_price[product, self._began(product, at)][0] += count
+            self.of_seller[self.owners[product], hour_of(at)][0] += count
 
     def reprice(self) -> None:
         product = self.random.choice(self.products)
