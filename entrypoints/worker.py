@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
 from redis import Redis
 
@@ -40,7 +40,13 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
         watchdog.start()
         on_ready()
 
+    ways_to_end: list[str] = []
+
+    def note(how: str, **_sent: object) -> None:
+        ways_to_end.append(how)
+
     worker_ready.connect(tell, weak=False)
+    worker_shutting_down.connect(note, weak=False)
     logs.configure(settings, "worker")
     # A stopped or busy child hears of nothing else.
     tie_forks(signal.SIGKILL)
@@ -57,7 +63,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     watchdog = _watchdog(settings, worker, session, host)
     worker.start()
     # What it cannot recover from Celery logs, and returns: its supervisor must not take that for a wanted end.
-    sys.exit(worker.exitcode)
+    # Ctrl-C is one, though Celery has the status of a failure for it.
+    sys.exit(0 if ways_to_end == ["Warm"] else worker.exitcode)
 
 
 def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:

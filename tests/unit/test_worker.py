@@ -55,11 +55,18 @@ def test_a_worker_without_a_pool_ends_all_the_same(killed: list[int]) -> None:
     assert killed == []
 
 
-@pytest.mark.parametrize(("celery_says", "status"), [(0, 0), (None, None), (1, 1)])
+@pytest.mark.parametrize(
+    ("asked", "celery_says", "status"),
+    [([], None, None), ([], 1, 1), (["Warm"], 0, 0), (["Warm"], 1, 0), (["Cold"], 1, 1), (["Warm", "Cold"], 1, 1)],
+)
 def test_its_exit_status_tells_a_failure_from_a_wanted_end(
-    monkeypatch: pytest.MonkeyPatch, celery_says: int | None, status: int | None
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], celery_says: int | None, status: int | None
 ) -> None:
-    """Celery returns after what it cannot recover from; a supervisor would take that for success."""
+    """Celery returns after what it cannot recover from; a supervisor would take that for success.
+
+    It says 1 after Ctrl-C as well, which asks for an orderly (warm) end.
+    """
+    shutting_down = Signal(name="worker_shutting_down")
 
     class Worker:
         exitcode: int | None = None
@@ -68,10 +75,13 @@ def test_its_exit_status_tells_a_failure_from_a_wanted_end(
             pass
 
         def start(self) -> None:
+            for how in asked:
+                shutting_down.send(sender="a worker", sig="SIGINT", how=how, exitcode=celery_says)
             self.exitcode = celery_says
 
     monkeypatch.setattr(worker, "worker_application", lambda *_: SimpleNamespace(Worker=Worker))
     monkeypatch.setattr(worker, "worker_ready", Signal(name="worker_ready"))
+    monkeypatch.setattr(worker, "worker_shutting_down", shutting_down)
     monkeypatch.setattr(worker, "tie_forks", lambda _number: None)
     monkeypatch.setattr("entrypoints.logs.configure", lambda *_: None)
     with pytest.raises(SystemExit) as end:
