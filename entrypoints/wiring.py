@@ -35,6 +35,7 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
@@ -112,6 +113,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         ),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock, settings.event_retention),
+        repricing=Repricing(store, clock),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

@@ -9,13 +9,26 @@ from attrs import frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import EventsForgotten, Invalid
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import (
+    AccountId,
+    CategoryId,
+    DeliveryId,
+    EndpointId,
+    OrderId,
+    PolicyId,
+    ProductId,
+    RunId,
+)
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.rollups import hour_of
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.webhook import DeliveryStatus
+from scalecommerce_core.pricing.decisions import Decisions
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.replay import Inputs
+from scalecommerce_core.pricing.runs import Run, StoredDecision
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -554,6 +567,34 @@ class WebhookQueries(Protocol):
 
 
 # --- everything
+
+
+class PricingQueries(Protocol):
+    """What policies there are, and what they did. `owner` None: of everybody."""
+
+    def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:
+        """By id, active or not."""
+        ...
+
+    def policy(self, policy_id: PolicyId) -> PricingPolicy | None: ...
+
+    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
+        """Newest first."""
+        ...
+
+    def repricing_run(self, run_id: RunId) -> Run | None: ...
+
+    def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
+        """Of one run, by product."""
+        ...
+
+    def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
+        """About one product, of the newest run first."""
+        ...
+
+    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+        """All decisions of a run, range by range, with what they were made of: `replay` makes them again."""
+        ...
 
 
 class ExportQueries(Protocol):

@@ -8,6 +8,7 @@ CategoryId = NewType("CategoryId", int)
 ProductId = NewType("ProductId", int)
 OrderId = NewType("OrderId", int)
 PolicyId = NewType("PolicyId", int)
+RunId = NewType("RunId", int)
 EndpointId = NewType("EndpointId", int)
 DeliveryId = NewType("DeliveryId", int)
 

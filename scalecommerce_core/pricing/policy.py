@@ -16,7 +16,10 @@ from scalecommerce_core.pricing.interface import Policy, built, parameters
 SHORTEST_EPOCH: Final = timedelta(seconds=1)
 LONGEST_EPOCH: Final = timedelta(days=90)
 _EDITABLE: Final = frozenset(
-    {"name", "category_id", "policy", "parameters", "guardrails", "epoch_seconds", "is_active"}
+    {
+        "name", "category_id", "assigned_only", "policy", "parameters", "guardrails", "epoch_seconds", "is_shadow",
+        "is_active",
+    }  # fmt: skip
 )
 
 
@@ -30,6 +33,8 @@ class PricingPolicy:
     created_at: datetime = field(on_setattr=setters.frozen)
     category_id: CategoryId | None = None
     """None: all of the seller's products."""
+    assigned_only: bool = False
+    """Only for products that are assigned to it one by one."""
     policy: str = BUILT_IN[0].name
     """Name of a registered policy."""
     parameters: dict[str, Any] = field(factory=dict)
@@ -37,6 +42,8 @@ class PricingPolicy:
     guardrails: Guardrails = field(factory=Guardrails)
     epoch: timedelta = timedelta(days=7)
     """How often prices may move; the guardrails' durations are scaled by it."""
+    is_shadow: bool = False
+    """Decides, records and learns, and leaves prices alone."""
     is_active: bool = True
     """The kill switch."""
     version: int = 1
@@ -57,7 +64,7 @@ class PricingPolicy:
         return policy_named(self.policy, self.parameters)
 
     def edit(self, **changes: Any) -> None:
-        """Set any of name, category_id, policy, parameters, guardrails, epoch_seconds, is_active (see `document`).
+        """Set any of the fields of a `document`.
 
         Raise `Invalid` naming the fields; nothing is changed then.
         """
@@ -72,10 +79,12 @@ class PricingPolicy:
         return {
             "name": self.name,
             "category_id": self.category_id,
+            "assigned_only": self.assigned_only,
             "policy": self.policy,
             "parameters": dict(self.parameters),
             "guardrails": parameters(self.guardrails),
             "epoch_seconds": self.epoch.total_seconds(),
+            "is_shadow": self.is_shadow,
             "is_active": self.is_active,
         }
 
@@ -101,6 +110,8 @@ class PricingPolicy:
             errors["name"] = said
         if not SHORTEST_EPOCH <= self.epoch <= LONGEST_EPOCH:
             errors["epoch_seconds"] = ["An epoch lasts from one second to 90 days."]
+        if self.assigned_only and self.category_id is not None:
+            errors["category_id"] = ["A policy is for a category, or for what is assigned to it."]
         try:
             self.rules()
         except Invalid as wrong:
@@ -115,6 +126,8 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
     for name, kinds, said in (
         ("name", str, "A text is wanted."),
         ("policy", str, "The name of a policy is wanted."),
+        ("assigned_only", bool, "This is true or false."),
+        ("is_shadow", bool, "This is true or false."),
         ("is_active", bool, "This is true or false."),
         ("category_id", int | None, "A whole number or nothing is wanted."),
         ("parameters", Mapping, "An object is wanted."),

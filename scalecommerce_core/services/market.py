@@ -10,6 +10,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 
@@ -24,6 +25,7 @@ class Market:
     payments: Payments
     pricing: Pricing
     relay: Relay
+    repricing: Repricing
     statistics: Statistics
     webhooks: Webhooks
     queries: Queries

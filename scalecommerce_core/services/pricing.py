@@ -1,36 +1,86 @@
-"""Repricing: each active policy looks at its products in batches, decides, and writes prices and their history."""
+"""Pricing policies: making and editing them, which products they are for, and the kill switches.
 
-from collections.abc import Callable, Sequence
+Running them is `services.repricing`.
+"""
 
-from attrs import frozen
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
-from scalecommerce_core.domain.errors import TransactionAborted
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
-from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.ports import Clock, Store
-from scalecommerce_core.pricing.stock_cover import Decision, PricingPolicy, Signals
-from scalecommerce_core.services.outcomes import retried
+from attrs import field, frozen
 
-BATCH = 1_000
+from scalecommerce_core.domain.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    MarketError,
+    NotFound,
+    TransactionAborted,
+    VersionMismatch,
+)
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
+from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
+from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.outcomes import Replayed, retried
+
+MOST_POLICIES: Final = 100
+"""Of one seller."""
+
+
+class TooManyPolicies(Conflict):
+    """The seller has as many policies as one may have."""
+
+    code = "too_many_policies"
 
 
 @frozen
-class AdoptPolicy:
-    """A seller's wish to have prices moved, for one category or all of their products."""
+class CreatePolicy:
+    """`document` as `PricingPolicy.document` has it; what it does not name has its default. `name` is needed."""
 
     owner: AccountId
-    name: str
-    category_id: CategoryId | None = None
-    target_cover_days: int = 30
+    document: Mapping[str, Any]
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
 @frozen
-class RepricingRun:
-    """What a run did, or with `dry_run` would have done; `moves` holds only prices that move."""
+class EditPolicy:
+    """`changes` are any parts of the document. Staff may act on the policies of others."""
 
-    looked_at: int
-    moves: tuple[Decision, ...]
-    dry_run: bool
+    policy_id: PolicyId
+    owner: AccountId
+    changes: Mapping[str, Any]
+    expected_version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class DeletePolicy:
+    policy_id: PolicyId
+    owner: AccountId
+    expected_version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class AssignProduct:
+    """Let a product follow a policy, whatever is for its category; None: that of its category again."""
+
+    product_id: ProductId
+    owner: AccountId
+    policy_id: PolicyId | None
+    as_staff: bool = False
+
+
+@frozen
+class ExcludeProduct:
+    """The kill switch of one product; `excluded` False takes it back. What it is assigned to is remembered."""
+
+    product_id: ProductId
+    owner: AccountId
+    excluded: bool = True
+    as_staff: bool = False
 
 
 class Pricing:
@@ -38,72 +88,182 @@ class Pricing:
         self._store = store
         self._clock = clock
 
+    # --- policies
+
     @retried(TransactionAborted)
-    def adopt(self, commands: Sequence[AdoptPolicy]) -> list[PricingPolicy]:
-        """New active policies; raise `Invalid` for bounds that are not met."""
+    def create(self, commands: Sequence[CreatePolicy]) -> list[PricingPolicy | Replayed | MarketError]:
+        """New policies, due at once if active. `Invalid` names the fields (`parameters.caution`, `guardrails.step`)."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            policies = [
-                PricingPolicy(
-                    id=policy_id,
-                    seller_id=command.owner,
-                    name=command.name,
-                    created_at=now,
-                    category_id=command.category_id,
-                    target_cover_days=command.target_cover_days,
-                )
-                for command, policy_id in zip(commands, tx.policies.next_ids(len(commands)), strict=True)
-            ]
-            tx.policies.add(policies)
-        return policies
+            return once(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
 
-    def policies(self) -> Sequence[PricingPolicy]:
-        """The active ones, by id."""
-        with self._store.begin() as tx:
-            return tx.policies.active()
+    def _create(
+        self, tx: Transaction, commands: Sequence[CreatePolicy], now: datetime
+    ) -> list[PricingPolicy | MarketError]:
+        # Locked, so that two at a time cannot both be a seller's last.
+        owners = tx.accounts.lock({command.owner for command in commands})
+        counts = dict.fromkeys(owners, 0)
+        for policy in tx.policies.of_sellers(owners):
+            counts[policy.seller_id] += 1
+        outcomes: list[PricingPolicy | MarketError] = []
+        for command, policy_id in zip(commands, tx.policies.next_ids(len(commands)), strict=True):
+            try:
+                if command.owner not in owners:
+                    raise NotFound("account", command.owner)
+                if counts[command.owner] >= MOST_POLICIES:
+                    raise TooManyPolicies(f"A seller has at most {MOST_POLICIES} policies: delete one first.")
+                policy = PricingPolicy.read(command.document, id=policy_id, seller_id=command.owner, created_at=now)
+                _check_category(tx, policy)
+            except MarketError as error:
+                outcomes.append(error)
+            else:
+                counts[command.owner] += 1
+                outcomes.append(policy)
+        tx.policies.add([outcome for outcome in outcomes if isinstance(outcome, PricingPolicy)])
+        return outcomes
 
-    def reprice(
-        self, *, dry_run: bool = False, only: PolicyId | None = None, progress: Callable[[int], None] = lambda _: None
-    ) -> RepricingRun:
-        """Run the active policies; `progress` is told how many products each batch looked at.
+    @retried(TransactionAborted)
+    def edit(self, commands: Sequence[EditPolicy]) -> list[PricingPolicy | MarketError]:
+        """Change what is given. A run that is at work follows the policy as it was, unless it is switched off.
 
-        Each batch is a transaction of its own: what an interrupted run has written stands. A product with
-        several policies follows the one made last.
+        Other rules, or another list of prices, make what was learned worthless: it is forgotten, and a run at work is
+        cancelled.
         """
-        looked_at = 0
-        moves: list[Decision] = []
-        decided: set[ProductId] = set()
-        for policy in sorted(self.policies(), key=lambda policy: policy.id, reverse=True):
-            if only is not None and policy.id != only:
-                continue
-            after: ProductId | None = None
-            while seen := self._signals(policy, after):
-                after = seen[-1].product_id
-                fresh = [signals for signals in seen if signals.product_id not in decided]
-                decided.update(signals.product_id for signals in fresh)
-                now = self._clock.now()
-                wanted = [move for signals in fresh if (move := policy.decide(signals, now)).moves]
-                moves += wanted if dry_run or not wanted else self._write(wanted)
-                looked_at += len(fresh)
-                progress(len(fresh))
-        return RepricingRun(looked_at, tuple(moves), dry_run)
-
-    @retried(TransactionAborted)
-    def _signals(self, policy: PricingPolicy, after: ProductId | None) -> Sequence[Signals]:
-        with self._store.begin() as tx:
-            return tx.policies.signals(policy, self._clock.now(), after=after, limit=BATCH)
-
-    @retried(TransactionAborted)
-    def _write(self, wanted: Sequence[Decision]) -> list[Decision]:
-        """Put prices in force; a price that was edited since it was read wins over the decision."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            products = tx.products.lock({decision.product_id for decision in wanted})
-            written = []
-            for decision in wanted:
-                product = products.get(decision.product_id)
-                if product is not None and product.price == decision.old and product.withdrawn_at is None:
-                    product.reprice(decision.new, now, PriceCause.POLICY)
-                    written.append(decision)
-            tx.products.save([products[decision.product_id] for decision in written])
-        return written
+            found = tx.policies.lock({command.policy_id for command in commands})
+            schedules = tx.policies.lock_schedules(found)
+            outcomes: list[PricingPolicy | MarketError] = []
+            forgetful: list[PricingPolicy] = []
+            for command in commands:
+                try:
+                    policy = _visible(found, command)
+                    before = _meaning(policy)
+                    policy.edit(**command.changes)
+                    _check_category(tx, policy)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    if _meaning(policy) != before:
+                        forgetful.append(policy)
+                    schedules[policy.id].shortened(policy, now)
+                    outcomes.append(policy)
+            edited = {each.id: each for each in outcomes if isinstance(each, PricingPolicy)}
+            tx.policies.save(list(edited.values()))
+            tx.policies.save_schedules([schedules[policy_id] for policy_id in edited])
+            _cancel(tx, [each.id for each in forgetful], now, "The policy was given other rules.")
+            tx.runs.forget_memory([each.id for each in forgetful])
+        return outcomes
+
+    @retried(TransactionAborted)
+    def delete(self, commands: Sequence[DeletePolicy]) -> list[PricingPolicy | MarketError]:
+        """Its products follow other policies from now on, or none; what its runs did stays in the log."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            found = dict(tx.policies.lock({command.policy_id for command in commands}))
+            outcomes: list[PricingPolicy | MarketError] = []
+            for command in commands:
+                try:
+                    outcomes.append(_visible(found, command))
+                    del found[command.policy_id]
+                except MarketError as error:
+                    outcomes.append(error)
+            gone = [outcome.id for outcome in outcomes if isinstance(outcome, PricingPolicy)]
+            _cancel(tx, gone, now, "The policy was deleted.")
+            tx.policies.remove(gone)
+        return outcomes
+
+    # --- products
+
+    @retried(TransactionAborted)
+    def assign(self, commands: Sequence[AssignProduct]) -> list[Assignment | MarketError]:
+        """Of several commands for one product the last one counts."""
+        with self._store.begin() as tx:
+            policies = tx.policies.some({c.policy_id for c in commands if c.policy_id is not None})
+            owners = tx.products.offers({command.product_id for command in commands})
+            outcomes: list[Assignment | MarketError] = []
+            for command in commands:
+                try:
+                    _own_product(owners.get(command.product_id), command)
+                    if command.policy_id is not None:
+                        policy = policies.get(command.policy_id)
+                        if policy is None or policy.seller_id != owners[command.product_id].seller_id:
+                            raise NotFound("policy", command.policy_id)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    tx.policies.assign([command.product_id], command.policy_id)
+                    outcomes.append(_assignment(tx, command.product_id))
+        return outcomes
+
+    @retried(TransactionAborted)
+    def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
+        with self._store.begin() as tx:
+            owners = tx.products.offers({command.product_id for command in commands})
+            outcomes: list[Assignment | MarketError] = []
+            for command in commands:
+                try:
+                    _own_product(owners.get(command.product_id), command)
+                except MarketError as error:
+                    outcomes.append(error)
+                else:
+                    tx.policies.exclude([command.product_id], command.excluded)
+                    outcomes.append(_assignment(tx, command.product_id))
+        return outcomes
+
+    # --- the switch for everything
+
+    @retried(TransactionAborted)
+    def stop(self) -> None:
+        """No price moves by itself any more, of whichever seller; runs at work are cancelled at their next range."""
+        with self._store.begin() as tx:
+            tx.policies.stop(True)  # noqa: FBT003 - its only argument
+
+    @retried(TransactionAborted)
+    def resume(self) -> None:
+        with self._store.begin() as tx:
+            tx.policies.stop(False)  # noqa: FBT003 - its only argument
+
+    def is_stopped(self) -> bool:
+        with self._store.begin() as tx:
+            return tx.policies.is_stopped()
+
+
+def _visible(found: Mapping[PolicyId, PricingPolicy], command: EditPolicy | DeletePolicy) -> PricingPolicy:
+    policy = found.get(command.policy_id)
+    if policy is None or (policy.seller_id != command.owner and not command.as_staff):
+        raise NotFound("policy", command.policy_id)
+    if command.expected_version not in {None, policy.version}:
+        raise VersionMismatch(f"Policy {policy.id} was edited: its version is {policy.version} now.")
+    return policy
+
+
+def _check_category(tx: Transaction, policy: PricingPolicy) -> None:
+    if policy.category_id is not None and not tx.categories.existing({policy.category_id}):
+        raise Invalid.field("category_id", "There is no such category.")
+
+
+def _meaning(policy: PricingPolicy) -> tuple[object, ...]:
+    """What gives the numbers that a policy remembers their meaning: its rules, and lists that they are counted by."""
+    lists = {name: tuple(value) for name, value in policy.parameters.items() if isinstance(value, list | tuple)}
+    return policy.policy, tuple(sorted(lists.items()))
+
+
+def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: str) -> None:
+    for policy_id in sorted(set(policies)):
+        if (run_id := tx.runs.at_work(policy_id)) is not None:
+            run = tx.runs.lock(run_id)
+            if run is not None and run.status in UNFINISHED - {RunStatus.ROLLING_BACK}:
+                run.end(RunStatus.CANCELLED, now, note)
+                tx.runs.save(run)
+
+
+def _own_product(offer: Any, command: AssignProduct | ExcludeProduct) -> None:
+    if offer is None:
+        raise NotFound("product", command.product_id)
+    if offer.seller_id != command.owner and not command.as_staff:
+        raise Forbidden("Only its seller may say how a product is priced.")
+
+
+def _assignment(tx: Transaction, product_id: ProductId) -> Assignment:
+    return tx.policies.assignments([product_id]).get(product_id) or Assignment(product_id)

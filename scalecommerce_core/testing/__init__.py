@@ -14,6 +14,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
@@ -86,6 +87,7 @@ def in_memory_market(
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
+        repricing=Repricing(store, clock),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

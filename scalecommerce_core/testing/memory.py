@@ -28,6 +28,7 @@ from scalecommerce_core.domain.identifiers import (
     PolicyId,
     ProductId,
     RefundId,
+    RunId,
     SessionId,
 )
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
@@ -37,9 +38,13 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.views import NOTED, ViewCounts
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
-from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
+from scalecommerce_core.ports import Duplicate, NumberedEvent, Owed, StockSources, StoredOutcome, Transaction
+from scalecommerce_core.pricing.memory import Memory
+from scalecommerce_core.pricing.observing import Groups
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import Assignment, Range, Run, Schedule
 from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.testing.memory_pricing import MemoryPolicies, MemoryRuns, Staged
 from scalecommerce_core.testing.memory_statistics import CONSUMER, MemoryStatistics, add_views
 from scalecommerce_core.testing.memory_webhooks import MemoryDeliveries, MemoryEndpoints, copied_delivery
 
@@ -180,6 +185,14 @@ class Tables:
     payments: Table[PaymentId, Payment] = field(factory=lambda: Table(_copied_payment))
     payment_refunds: Table[RefundId, PaymentRefund] = field(factory=lambda: Table(evolve))
     policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
+    schedules: Table[PolicyId, Schedule] = field(factory=lambda: Table(evolve))
+    assignments: Table[ProductId, Assignment] = field(factory=lambda: Table(_same))
+    switches: Table[str, bool] = field(factory=lambda: Table(_same))
+    blocks: Table[tuple[PolicyId, int], Memory] = field(factory=lambda: Table(_same))
+    groups: Table[PolicyId, Groups] = field(factory=lambda: Table(_same))
+    runs: Table[RunId, Run] = field(factory=lambda: Table(evolve))
+    ranges: Table[tuple[RunId, int], Range] = field(factory=lambda: Table(evolve))
+    staged: Table[tuple[RunId, int], Staged] = field(factory=lambda: Table(_same))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copied_delivery))
@@ -248,7 +261,8 @@ class MemoryTransaction:
         self.stock = _Stocks(tables)
         self.orders = _Orders(tables, numbers)
         self.payments = _Payments(tables)
-        self.policies = _Policies(tables, numbers)
+        self.policies = MemoryPolicies(tables, numbers)
+        self.runs = MemoryRuns(tables, numbers, MemoryStatistics(tables, numbers))
         self.idempotency = _Keys(tables)
         self.events = _Events(tables)
         self.webhooks = MemoryEndpoints(tables.endpoints, tables.deliveries, tables.accounts, numbers)
@@ -531,64 +545,6 @@ class _Payments:
 
 
 _ONCE_PER_ORDER: Final = {PaymentStatus.OPEN, PaymentStatus.CAPTURED}
-
-
-class _Policies:
-    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
-        self._tables = tables
-        self._numbers = numbers
-
-    def next_ids(self, count: int) -> Sequence[PolicyId]:
-        return [PolicyId(number) for number in self._numbers("policies", count)]
-
-    def add(self, policies: Collection[PricingPolicy]) -> None:
-        for policy in policies:
-            self._tables.policies.put(policy.id, policy)
-
-    def active(self) -> Sequence[PricingPolicy]:
-        active = [evolve(policy) for policy in self._tables.policies.all() if policy.is_active]
-        return sorted(active, key=lambda policy: policy.id)
-
-    def signals(
-        self, policy: PricingPolicy, now: datetime, *, after: ProductId | None, limit: int
-    ) -> Sequence[Signals]:
-        products = sorted(
-            (
-                product
-                for product in self._tables.products.all()
-                if product.seller_id == policy.seller_id
-                and product.is_active
-                and policy.category_id in {None, product.category_id}
-                and (after is None or product.id > after)
-            ),
-            key=lambda product: product.id,
-        )[:limit]
-        causes: dict[ProductId, PriceCause] = {}
-        for change in sorted(self._tables.price_changes.all(), key=lambda change: change.valid_from):
-            causes[change.product_id] = change.cause
-        sold: dict[ProductId, int] = {}
-        for order in self._tables.orders.all():
-            if (
-                order.paid_at is not None
-                and order.paid_at > now - policy.window
-                and order.origin is not OrderOrigin.IMPORT
-            ):
-                for line in order.lines:
-                    sold[line.product_id] = sold.get(line.product_id, 0) + line.quantity - line.refunded
-        return [
-            Signals(
-                product_id=product.id,
-                price=product.price,
-                priced_at=product.priced_at,
-                priced_manually=causes[product.id] in {PriceCause.MANUAL, PriceCause.LISTED},
-                units_sold=sold.get(product.id, 0),
-                available=stock.available if (stock := self._tables.stock.get(product.id)) is not None else 0,
-                cost=product.cost,
-                min_price=product.min_price,
-                max_price=product.max_price,
-            )
-            for product in products
-        ]
 
 
 class _Keys:

@@ -48,6 +48,8 @@ from scalecommerce_core.queries import (
     check_place,
 )
 from scalecommerce_core.testing.memory import FORGOTTEN, NUMBERED, MemoryStore, numbered
+from scalecommerce_core.testing.memory_pages import paged
+from scalecommerce_core.testing.memory_pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory_statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory_webhooks import shown_delivery, shown_endpoint
 
@@ -58,7 +60,7 @@ WEIGHTS: Final = (1.0, 0.4, 0.1)
 """Of a word in name, brand and description: PostgreSQL's weights for A, B and C."""
 
 
-class MemoryQueries(MemoryStatisticsQueries):
+class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
@@ -69,7 +71,7 @@ class MemoryQueries(MemoryStatisticsQueries):
 
     def accounts(self, page: PageRequest) -> Page[AccountView]:
         active = [account for account in self._tables.accounts.all() if account.is_active]
-        return _paged([_account_view(account) for account in active], lambda view: (view.id,), page)
+        return paged([_account_view(account) for account in active], lambda view: (view.id,), page)
 
     def account(self, account_id: AccountId) -> AccountView | None:
         account = self._tables.accounts.get(account_id)
@@ -103,7 +105,7 @@ class MemoryQueries(MemoryStatisticsQueries):
             for endpoint in self._tables.endpoints.all()
             if endpoint.deleted_at is None and owner in {None, endpoint.owner_id}
         ]
-        return _paged(shown, lambda view: (view.id,), page)
+        return paged(shown, lambda view: (view.id,), page)
 
     def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
         endpoint = self._tables.endpoints.get(endpoint_id)
@@ -119,7 +121,7 @@ class MemoryQueries(MemoryStatisticsQueries):
             and endpoint_id in {None, delivery.endpoint_id}
             and status in {None, delivery.status}
         ]
-        return _paged(shown, lambda view: (-view.id,), page)
+        return paged(shown, lambda view: (-view.id,), page)
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
         delivery = self._tables.deliveries.get(delivery_id)
@@ -132,10 +134,10 @@ class MemoryQueries(MemoryStatisticsQueries):
     def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
         ranked = self._matching(wanted)
         if wanted.ordering is Ordering.RELEVANCE and wanted.search is None:
-            return _paged(list(ranked), SORT_KEYS[Ordering.CREATED_DESC], page)
+            return paged(list(ranked), SORT_KEYS[Ordering.CREATED_DESC], page)
         if wanted.ordering is Ordering.RELEVANCE:
-            return _paged(list(ranked), lambda view: (-ranked[view], -view.id), page)
-        return _paged(list(ranked), SORT_KEYS[wanted.ordering], page)
+            return paged(list(ranked), lambda view: (-ranked[view], -view.id), page)
+        return paged(list(ranked), SORT_KEYS[wanted.ordering], page)
 
     def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
         views = list(self._matching(wanted))
@@ -254,7 +256,7 @@ class MemoryQueries(MemoryStatisticsQueries):
 
     def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         views = [self._order_view(order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
-        return _paged(views, lambda view: (-view.id,), page)
+        return paged(views, lambda view: (-view.id,), page)
 
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
         return {order.id: self._order_view(order) for order in self._tables.orders.some(ids).values()}
@@ -277,7 +279,7 @@ class MemoryQueries(MemoryStatisticsQueries):
             for line in order.lines
             if line.seller_id == seller_id != order.buyer_id
         ]
-        return _paged(views, lambda view: (-view.id,), page)
+        return paged(views, lambda view: (-view.id,), page)
 
     def oldest_undecided(self) -> datetime | None:
         waiting = (
@@ -382,29 +384,6 @@ class MemoryQueries(MemoryStatisticsQueries):
 
 
 # --- pages
-
-
-def _paged(rows: Iterable[T], key_of: Callable[[T], Key], page: PageRequest) -> Page[T]:
-    """A keyset page; rows are ordered by their keys, ascending."""
-    keyed = sorted(((key_of(row), row) for row in rows), key=lambda pair: _comparable(pair[0]))
-    if page.before is not None:
-        earlier = [pair for pair in keyed if _comparable(pair[0]) < _comparable(page.before)]
-        shown = earlier[-page.size :]
-        more_before, more_after = len(earlier) > len(shown), True
-    else:
-        start = page.after
-        rest = keyed if start is None else [pair for pair in keyed if _comparable(pair[0]) > _comparable(start)]
-        shown = rest[: page.size]
-        more_before, more_after = start is not None, len(rest) > len(shown)
-    return Page(
-        rows=tuple(row for _, row in shown),
-        next=shown[-1][0] if shown and more_after else None,
-        previous=shown[0][0] if shown and more_before else None,
-    )
-
-
-def _comparable(key: Key) -> tuple[tuple[int, str | int | float], ...]:
-    return tuple((0, 0) if part is None else (1, part) for part in key)
 
 
 SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {

@@ -16,6 +16,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
@@ -49,6 +50,7 @@ def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
             relay=Relay(store, clock),
+            repricing=Repricing(store, clock),
             statistics=Statistics(store, clock),
             webhooks=Webhooks(
                 store,

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.ports import Clock, Owed, OwedOrder, Passwords, Store
-from scalecommerce_core.pricing.stock_cover import PricingPolicy
+from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.services.garbage import uncollected
 from scalecommerce_core.services.progress import Progress, silent
@@ -192,13 +192,13 @@ class Seeding:
     def _policies(self, sellers: Sequence[AccountId]) -> Seeded:
         """One for each seller who has none."""
         with self._store.begin() as tx:
-            served = {policy.seller_id for policy in tx.policies.active()}
+            served = {policy.seller_id for policy in tx.policies.of_sellers(sellers)}
             unserved = [seller for seller in sellers if seller not in served]
             ids = tx.policies.next_ids(len(unserved))
             now = self._clock.now()
             tx.policies.add(
                 [
-                    PricingPolicy(policy_id, seller, "A month of stock", now)
+                    PricingPolicy(policy_id, seller, "What sells best", now)
                     for policy_id, seller in zip(ids, unserved, strict=True)
                 ]
             )

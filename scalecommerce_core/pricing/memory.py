@@ -1,0 +1,135 @@
+"""What a policy remembers of its products between runs, in blocks of some thousand products by id.
+
+A block is loaded, changed and stored as a whole, column by column: to write a row per product and epoch would cost as
+much as writing its price.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, Self
+
+import numpy as np
+from attrs import field, fields, frozen
+
+from scalecommerce_core.pricing.arrays import Floats, Whole
+
+BLOCK: Final = 4_096
+"""Products of a block when it is made; it is cut when it has twice as many."""
+_FORMAT: Final = 1
+
+
+@frozen(eq=False)
+class Memory:
+    """By product id. Moments are microseconds since 1970; `state` has what the policy's rules remember.
+
+    `views`, `units` and `out_of_stock` (microseconds) are running totals as they were at `seen_at`, when the price
+    that began at `priced_at` was in force. `epoch` is the last one in which the product was decided.
+    """
+
+    product: Whole
+    category: Whole
+    reference: Whole
+    price: Whole
+    priced_at: Whole
+    seen_at: Whole
+    epoch: Whole
+    views: Whole
+    units: Whole
+    out_of_stock: Whole
+    state: Mapping[str, Floats] = field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.product)
+
+    @classmethod
+    def empty(cls, columns: Mapping[str, int]) -> Self:
+        none = np.empty(0, dtype=np.int64)
+        state = {name: np.empty(_shape(0, width)) for name, width in columns.items()}
+        return cls(*(none for _ in FACTS), state=state)
+
+    def fits(self, columns: Mapping[str, int]) -> bool:
+        """Whether the state is that of rules with these columns."""
+        return {name: _width(values) for name, values in self.state.items()} == dict(columns)
+
+    def rows(self, chosen: "slice | Whole | np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "Memory":
+        return Memory(
+            *(getattr(self, name)[chosen] for name in FACTS),
+            state={name: values[chosen] for name, values in self.state.items()},
+        )
+
+    def joined(self, other: "Memory") -> "Memory":
+        """With the rows of `other`, which replace those of the same products."""
+        both = [self.rows(~np.isin(self.product, other.product)), other]
+        order = np.argsort(np.concatenate([each.product for each in both]), kind="stable")
+        return Memory(
+            *(np.concatenate([getattr(each, name) for each in both])[order] for name in FACTS),
+            state={name: np.concatenate([each.state[name] for each in both])[order] for name in other.state},
+        )
+
+    def to_bytes(self) -> bytes:
+        """A line of JSON that names the columns, and the columns, little-endian."""
+        head = {"format": _FORMAT, "rows": len(self), "state": {n: _width(v) for n, v in self.state.items()}}
+        columns = [getattr(self, name).astype("<i8").tobytes() for name in FACTS]
+        columns += [values.astype("<f8").tobytes() for values in self.state.values()]
+        return json.dumps(head).encode() + b"\n" + b"".join(columns)
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Self:
+        """Raise `ValueError` for a format that this release does not know."""
+        end = stored.index(b"\n")
+        head = json.loads(stored[:end])
+        if head["format"] != _FORMAT:
+            raise ValueError(f"A memory of format {head['format']}; this release reads {_FORMAT}.")
+        rows, at = head["rows"], end + 1
+        facts = []
+        for _ in FACTS:
+            facts.append(np.frombuffer(stored, "<i8", rows, at).astype(np.int64))
+            at += 8 * rows
+        state = {}
+        for name, width in head["state"].items():
+            values = np.frombuffer(stored, "<f8", rows * width, at).astype(np.float64)
+            state[name] = values.reshape(_shape(rows, width))
+            at += 8 * rows * width
+        return cls(*facts, state=state)
+
+
+FACTS: Final = tuple(attribute.name for attribute in fields(Memory) if attribute.name != "state")
+
+
+def _width(values: Floats) -> int:
+    return values.shape[1] if values.ndim > 1 else 1
+
+
+def _shape(rows: int, width: int) -> tuple[int, ...]:
+    return (rows,) if width == 1 else (rows, width)
+
+
+@frozen
+class Part:
+    """A range of products within one block."""
+
+    block: int
+    first: int
+    last: int
+    products: int
+
+
+def parts_of(products: Whole, blocks: Sequence[int], size: int = BLOCK) -> list[Part]:
+    """The blocks that these products (sorted ids) fall into, new ones where none is or one has grown too large.
+
+    `blocks` are the first ids of the blocks there are, in order. The first block also takes what comes before it.
+    """
+    if not len(products):
+        return []
+    starts = np.array(blocks if len(blocks) else [int(products[0])], dtype=np.int64)
+    block = np.maximum(np.searchsorted(starts, products, side="right") - 1, 0)
+    parts = []
+    cuts = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(products)]
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        name = int(starts[block[begin]])
+        count = end - begin
+        pieces = [begin, end] if count <= 2 * size else [*range(begin, end - size // 2, size), end]
+        for number, (a, b) in enumerate(zip(pieces, pieces[1:], strict=False)):
+            first = int(products[a])
+            parts.append(Part(first if number else name, first, int(products[b - 1]), b - a))
+    return parts

@@ -1,0 +1,538 @@
+"""Running pricing policies: decide range by range, judge the whole, write range by range, take back as one.
+
+Any number of processes may work on a run at once, and any of them may die: what a range has become is committed with
+its effects. Each step is one transaction of bounded size.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from scalecommerce_core.domain.errors import Conflict, ConnectionLost, Invalid, NotFound, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
+from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
+from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
+from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.memory import BLOCK, Memory, Part, parts_of
+from scalecommerce_core.pricing.observing import Looked, look, pooled, window_days
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.reach import Reach, reach_of
+from scalecommerce_core.pricing.runs import AT_WORK, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
+from scalecommerce_core.services.outcomes import retried
+from scalecommerce_core.services.progress import Progress, silent
+
+POOL_EVERY: Final = 4
+"""Epochs from one look across products to the next."""
+RETENTION: Final = timedelta(days=90)
+BREATH: Final = 0.1
+"""Seconds from one look to the next while others work on the last ranges."""
+_EARLY: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_TICK: Final = timedelta(microseconds=1)
+
+
+class RunInProgress(Conflict):
+    """Another run of the policy decides or writes."""
+
+    code = "run_in_progress"
+
+
+class PricingStopped(Conflict):
+    """A kill switch is thrown: of the policy, or of everything."""
+
+    code = "pricing_stopped"
+
+
+@frozen
+class Selection:
+    """Which of a policy's products a run is for: those of one category, and at most so many, the first by id that
+    have not had their turn in this epoch.
+    """
+
+    category_id: CategoryId | None = None
+    limit: int | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.category_id is None and self.limit is None
+
+
+EVERYTHING: Final = Selection()
+
+
+class Step(Enum):
+    """What a call of `Repricing.step` came to."""
+
+    WORKED = "worked"
+    WAITING = "waiting"
+    """Others work on what is left."""
+    FINISHED = "finished"
+
+
+@frozen
+class Preview:
+    """What would be decided now; nothing is stored. `parts` hold all decisions in order of product."""
+
+    policy: PricingPolicy
+    parts: Sequence[Decisions]
+    breaker: Breaker
+
+    @property
+    def looked_at(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def decisions(self, *, moves_only: bool = False) -> Iterator[Decision]:
+        for part in self.parts:
+            rows = np.flatnonzero(part.moves) if moves_only else range(len(part))
+            for row in rows:
+                yield part[int(row)]
+
+
+@frozen
+class _Scope:
+    """What a run of a policy looks at."""
+
+    policy: PricingPolicy
+    rules: Policy = field(repr=False)
+    reach: Reach
+
+
+class Repricing:
+    """`block` is how many products a range has; `retention` is how long runs and their decisions are kept."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        retention: timedelta = RETENTION,
+        block: int = BLOCK,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._pause = pause
+        self._clock = clock
+        self._retention = retention
+        self._block = block
+
+    # --- beginning
+
+    def due(self, limit: int = 100) -> Sequence[PolicyId]:
+        """Active policies whose epoch has ended and that have no run at work; none while everything is stopped."""
+        with self._store.begin() as tx:
+            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit)
+
+    def unfinished(self, limit: int = 100) -> Sequence[RunId]:
+        """Runs that decide, write or roll back, the oldest first."""
+        with self._store.begin() as tx:
+            return tx.runs.unfinished(limit)
+
+    @retried(TransactionAborted)
+    def begin(
+        self,
+        policy_id: PolicyId,
+        *,
+        trigger: Trigger = Trigger.COMMAND,
+        trial: bool = False,
+        only: Selection = EVERYTHING,
+    ) -> Run:
+        """A new run with its ranges; products that had their turn in this epoch are passed over.
+
+        `trial`: decide and record; neither prices nor the policy's memory change. Raise `NotFound`, `PricingStopped`,
+        `RunInProgress`, and `Invalid` for a policy whose rules are not registered (any more).
+        """
+        now = self._clock.now()
+        try:
+            with self._store.begin() as tx:
+                policy = tx.policies.lock([policy_id]).get(policy_id)
+                if policy is None:
+                    raise NotFound("policy", policy_id)
+                if not policy.is_active or tx.policies.is_stopped():
+                    raise PricingStopped("A kill switch is thrown.")
+                if tx.runs.at_work(policy_id) is not None:
+                    raise RunInProgress(f"A run of policy {policy_id} is at work.")
+                scope = _scope(tx, policy, only)
+                schedule = tx.policies.lock_schedules([policy_id])[policy_id]
+                if not trial:
+                    schedule.turn(policy, now)
+                    self._pool(tx, scope, schedule)
+                    tx.policies.save_schedules([schedule])
+                epoch = schedule.next_epoch(now) if trial else schedule.epoch
+                parts = self._parts(tx, scope, only, epoch, keep=not trial)
+                (run_id,) = tx.runs.next_ids(1)
+                run = Run(
+                    id=run_id,
+                    policy_id=policy_id,
+                    seller_id=policy.seller_id,
+                    policy_version=policy.version,
+                    document=policy.document(),
+                    epoch=epoch,
+                    trigger=trigger,
+                    started_at=now,
+                    products=sum(part.products for part in parts),
+                    is_shadow=trial or policy.is_shadow,
+                    learns=not trial,
+                    within=only.category_id,
+                    is_whole=only.is_all,
+                )
+                tx.runs.add(run, [_range(run_id, number, part) for number, part in enumerate(parts)])
+        except Duplicate as error:
+            raise RunInProgress(f"A run of policy {policy_id} is at work.") from error
+        return run
+
+    def _parts(self, tx: Transaction, scope: _Scope, only: Selection, epoch: int, *, keep: bool) -> list[Part]:
+        """The ranges of a run. With `keep`, blocks of memory that have grown too large are cut."""
+        policy_id = scope.policy.id
+        products = tx.runs.product_ids(scope.reach)
+        blocks = tx.runs.blocks(policy_id)
+        if only.limit is not None:
+            done = [self._done(tx, policy_id, block, epoch) for block in blocks]
+            if done:
+                products = np.setdiff1d(products, np.concatenate(done))
+            products = products[: only.limit]
+        parts = parts_of(products, blocks, self._block)
+        if keep:
+            self._cut(tx, policy_id, blocks, {part.block for part in parts})
+            return parts
+        # Whoever stores nothing reads what there is: cut where blocks end, and nowhere else.
+        return parts_of(products, blocks, max(self._block, len(products))) if blocks else parts
+
+    @staticmethod
+    def _done(tx: Transaction, policy_id: PolicyId, block: int, epoch: int) -> Whole:
+        memory = tx.runs.memory(policy_id, block)
+        return np.empty(0, dtype=np.int64) if memory is None else memory.product[memory.epoch >= epoch]
+
+    @staticmethod
+    def _cut(tx: Transaction, policy_id: PolicyId, blocks: Sequence[int], wanted: set[int]) -> None:
+        for block, end in zip(blocks, [*blocks[1:], None], strict=False):
+            new = sorted(name for name in wanted if name > block and (end is None or name < end))
+            memory = tx.runs.memory(policy_id, block) if new else None
+            if memory is None:
+                continue
+            bounds = np.searchsorted(memory.product, new)
+            for name, first, last in zip([block, *new], [0, *bounds], [*bounds, len(memory)], strict=True):
+                tx.runs.save_memory(policy_id, name, memory.rows(slice(int(first), int(last))))
+
+    @staticmethod
+    def _pool(tx: Transaction, scope: _Scope, schedule: Schedule) -> None:
+        """Every few epochs, products learn from each other, out of what is remembered of them."""
+        if schedule.epoch - schedule.pooled_in < POOL_EVERY:
+            return
+        schedule.pooled_in = schedule.epoch
+        policy_id = scope.policy.id
+        parts = [(block, tx.runs.memory(policy_id, block)) for block in tx.runs.blocks(policy_id)]
+        known = [(block, part) for block, part in parts if part is not None and part.fits(scope.rules.columns)]
+        if not known:
+            return
+        whole = known[0][1]
+        for _, part in known[1:]:
+            whole = whole.joined(part)
+        learned, groups = pooled(scope.rules, whole, tx.runs.groups(policy_id))
+        if learned is whole:
+            return
+        for block, part in known:
+            rows = learned.rows(np.isin(learned.product, part.product))
+            tx.runs.save_memory(policy_id, block, part.joined(rows))
+        tx.runs.save_groups(policy_id, groups)
+
+    # --- working
+
+    @retried(TransactionAborted, ConnectionLost)
+    def step(self, run_id: RunId) -> Step:
+        """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`.
+
+        What the policy's own code raises ends the run as FAILED, with what it said.
+        """
+        try:
+            with self._store.begin() as tx:
+                run = tx.runs.share(run_id)
+                if run is None:
+                    raise NotFound("run", run_id)
+                if (wanted := _NEXT.get(run.status)) is None:
+                    return Step.FINISHED
+                stopped = run.status in AT_WORK and _stopped(tx, run)
+                part = None if stopped else tx.runs.claim_range(run_id, wanted)
+                if part is not None:
+                    self._work(tx, run, part)
+                    return Step.WORKED
+        except _Broken as error:
+            self._fail(run_id, str(error))
+            return Step.FINISHED
+        return self._advance(run_id)
+
+    def _work(self, tx: Transaction, run: Run, part: Range) -> None:
+        if run.status is RunStatus.DECIDING:
+            self._decide(tx, run, part)
+        elif run.status is RunStatus.WRITING:
+            self._write(tx, run, part)
+        else:
+            part.status = RangeStatus.UNDONE
+            part.undone = tx.runs.undo(run, part, self._after(part.written_at))
+
+    def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
+        policy = run.policy(_EARLY)
+        try:
+            scope = _Scope(policy, policy.rules(), _run_reach(tx, run))
+            looked = self._look(tx, scope, part.block, part.first, part.last, run.epoch)
+        except (Invalid, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            raise _Broken(f"{type(error).__name__}: {error}") from error
+        part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
+        part.tally = Tally.of(looked.decisions)
+        tx.runs.stage(part, looked)
+
+    def _look(
+        self, tx: Transaction, scope: _Scope, block: int, first: ProductId, last: ProductId, epoch: int
+    ) -> Looked:
+        now = self._clock.now()
+        rules, policy_id = scope.rules, scope.policy.id
+        return look(
+            scope.policy,
+            rules,
+            memory=tx.runs.memory(policy_id, block) or Memory.empty(rules.columns),
+            groups=tx.runs.groups(policy_id),
+            facts=tx.runs.facts(scope.reach, first, last, now),
+            past=tx.runs.past_prices(first, last, now - timedelta(days=window_days(scope.policy))),
+            epoch=epoch,
+            now=(now - _EARLY) // _TICK,
+        )
+
+    def _write(self, tx: Transaction, run: Run, part: Range) -> None:
+        part.status = RangeStatus.WRITTEN
+        at = self._after(part.decided_at)
+        if run.is_shadow:
+            moved = np.empty(0, dtype=np.int64)
+        else:
+            part.written_at = at
+            moved = tx.runs.write(run, part, at)
+            part.written = len(moved)
+        if run.learns:
+            memory, groups = tx.runs.staged_memory(part)
+            # These prices began with this range: what is sold from now on is theirs.
+            began = np.where(np.isin(memory.product, moved), (at - _EARLY) // _TICK, memory.priced_at)
+            tx.runs.save_memory(run.policy_id, part.block, evolve(memory, priced_at=began))
+            tx.runs.add_groups(run.policy_id, groups)
+        tx.runs.save_range(part)
+
+    def _after(self, moment: datetime | None) -> datetime:
+        """Now, but after `moment` whatever the clock of who read it said."""
+        now = self._clock.now()
+        return now if moment is None else max(now, moment + _TICK)
+
+    def _advance(self, run_id: RunId) -> Step:
+        """From deciding to writing, when all ranges are decided and the breaker holds; from there to the end."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or run.status not in _NEXT:
+                return Step.FINISHED
+            before = run.status
+            if run.status in AT_WORK and _stopped(tx, run):
+                _count(run, tx.runs.ranges(run_id))
+                run.end(RunStatus.CANCELLED, now, "A kill switch was thrown.")
+            else:
+                ranges = tx.runs.ranges(run_id)
+                if any(part.status is _NEXT[run.status] for part in ranges):
+                    return Step.WAITING
+                _close_phase(run, ranges, now)
+            if run.status not in AT_WORK and before in AT_WORK and run.learns and run.is_whole:
+                self._settle(tx, run)
+            tx.runs.save(run)
+        return Step.WORKED if run.status in _NEXT else Step.FINISHED
+
+    @staticmethod
+    def _settle(tx: Transaction, run: Run) -> None:
+        """The policy's epoch is done, unless a kill switch ended it: then it is due again when that is taken back."""
+        for schedule in tx.policies.lock_schedules([run.policy_id]).values():
+            if schedule.epoch == run.epoch and run.status is not RunStatus.CANCELLED:
+                schedule.is_done = True
+                tx.policies.save_schedules([schedule])
+
+    @retried(TransactionAborted, ConnectionLost)
+    def _fail(self, run_id: RunId, note: str) -> None:
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is not None and run.status in AT_WORK:
+                run.end(RunStatus.FAILED, self._clock.now(), note[:500])
+                if run.learns and run.is_whole:
+                    self._settle(tx, run)
+                tx.runs.save(run)
+
+    def finish(self, run_id: RunId, progress: Progress = silent) -> Run:
+        """Work on a run until it is finished; others may help. `progress` is told products per phase."""
+        while (step := self.step(run_id)) is not Step.FINISHED:
+            self._tell(run_id, progress)
+            if step is Step.WAITING:
+                self._pause(BREATH)
+        return self.found(run_id)
+
+    def run(
+        self,
+        policy_id: PolicyId,
+        *,
+        trial: bool = False,
+        only: Selection = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Run:
+        """Begin a run, or go on with the one that is at work, and finish it. Raises what `begin` does but
+        `RunInProgress`.
+        """
+        with self._store.begin() as tx:
+            at_work = tx.runs.at_work(policy_id)
+        if at_work is None:
+            try:
+                at_work = self.begin(policy_id, trial=trial, only=only).id
+            except RunInProgress:
+                return self.run(policy_id, trial=trial, only=only, progress=progress)
+        return self.finish(at_work, progress)
+
+    # --- looking, taking back, cancelling
+
+    def found(self, run_id: RunId) -> Run:
+        """The run as it is; raise `NotFound`."""
+        with self._store.begin() as tx:
+            run = tx.runs.share(run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        return run
+
+    def preview(
+        self,
+        policy: PolicyId | PricingPolicy,
+        *,
+        only: Selection = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Preview:
+        """What a run would decide now, and whether the breaker would stop it; nothing is stored.
+
+        A `PricingPolicy` is looked at as it is given, edited or not even stored; it sees the memory of its id.
+        Switched-off policies can be previewed, too.
+        """
+        with self._store.begin() as tx:
+            chosen = tx.policies.some([policy]).get(policy) if isinstance(policy, int) else policy
+            if chosen is None:
+                raise NotFound("policy", policy)
+            scope = _scope(tx, chosen, only)
+            schedules = tx.policies.lock_schedules([chosen.id])
+            epoch = schedules[chosen.id].next_epoch(self._clock.now()) if schedules else 0
+            parts = self._parts(tx, scope, only, epoch, keep=False)
+        done, decided = 0, []
+        total = sum(part.products for part in parts)
+        for part in parts:
+            with self._store.begin() as tx:
+                looked = self._look(tx, scope, part.block, ProductId(part.first), ProductId(part.last), epoch)
+            decided.append(looked.decisions)
+            done += part.products
+            progress("deciding", done, total)
+        return Preview(chosen, decided, Tally.sum([Tally.of(each) for each in decided]).breaker(chosen))
+
+    @retried(TransactionAborted, ConnectionLost)
+    def begin_rollback(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+        """Mark a run as to be rolled back; workers do it, or `rollback`. A run at work is cancelled by this.
+
+        `owner` None: an operator. Asking again is harmless. Raise `NotFound` and `RunNotReversible`.
+        """
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or owner not in {None, run.seller_id}:
+                raise NotFound("run", run_id)
+            was_at_work = run.status in AT_WORK
+            if run.begin_rollback():
+                tx.runs.save(run)
+                if was_at_work and run.is_whole:
+                    self._settle(tx, run)
+        return run
+
+    def rollback(self, run_id: RunId, progress: Progress = silent, owner: AccountId | None = None) -> Run:
+        """Put all prices of a run back, where they are still in force; what somebody moved since stays.
+
+        Nobody may insist on a price that was taken back, and automation leaves these products alone for an epoch.
+        """
+        run = self.begin_rollback(run_id, owner)
+        return run if run.status is RunStatus.ROLLED_BACK else self.finish(run_id, progress)
+
+    @retried(TransactionAborted, ConnectionLost)
+    def cancel(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+        """End a run at work; what it has written stands. Harmless for others. Raise `NotFound`."""
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or owner not in {None, run.seller_id}:
+                raise NotFound("run", run_id)
+            if run.status in AT_WORK:
+                _count(run, tx.runs.ranges(run_id))
+                run.end(RunStatus.CANCELLED, self._clock.now(), "It was cancelled.")
+                tx.runs.save(run)
+        return run
+
+    @retried(TransactionAborted, ConnectionLost)
+    def forget(self, limit: int = 20) -> int:
+        """Delete up to `limit` ranges of runs that ended before the retention, with their decisions, and empty runs."""
+        with self._store.begin() as tx:
+            return tx.runs.forget(self._clock.now() - self._retention, limit)
+
+    def _tell(self, run_id: RunId, progress: Progress) -> None:
+        with self._store.begin() as tx:
+            run, ranges = tx.runs.share(run_id), tx.runs.ranges(run_id)
+        if run is None:
+            return
+        waits, step = _NEXT.get(run.status), _PHASES.get(run.status)
+        if waits is not None and step is not None:
+            progress(step, sum(each.products for each in ranges if each.status is not waits), run.products)
+
+
+_NEXT: Final[Mapping[RunStatus, RangeStatus]] = {
+    RunStatus.DECIDING: RangeStatus.OPEN,
+    RunStatus.WRITING: RangeStatus.DECIDED,
+    RunStatus.ROLLING_BACK: RangeStatus.WRITTEN,
+}
+"""What a range waits for in each phase of a run."""
+_PHASES: Final = {
+    RunStatus.DECIDING: "deciding",
+    RunStatus.WRITING: "writing",
+    RunStatus.ROLLING_BACK: "rolling back",
+}
+
+
+class _Broken(Exception):
+    """The policy's own code failed."""
+
+
+def _scope(tx: Transaction, policy: PricingPolicy, only: Selection) -> _Scope:
+    of_seller = tx.policies.of_sellers([policy.seller_id])
+    return _Scope(policy, policy.rules(), reach_of(policy, of_seller, only.category_id))
+
+
+def _run_reach(tx: Transaction, run: Run) -> Reach:
+    return reach_of(run.policy(_EARLY), tx.policies.of_sellers([run.seller_id]), run.within)
+
+
+def _range(run_id: RunId, number: int, part: Part) -> Range:
+    return Range(run_id, number, part.block, ProductId(part.first), ProductId(part.last), part.products)
+
+
+def _stopped(tx: Transaction, run: Run) -> bool:
+    policy = tx.policies.some([run.policy_id]).get(run.policy_id)
+    return policy is None or not policy.is_active or tx.policies.is_stopped()
+
+
+def _count(run: Run, ranges: Sequence[Range]) -> None:
+    run.tally = Tally.sum([part.tally for part in ranges])
+    run.written = sum(part.written for part in ranges)
+    run.undone = sum(part.undone for part in ranges)
+
+
+def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
+    _count(run, ranges)
+    if run.status is RunStatus.DECIDING:
+        breaker = run.tally.breaker(run.policy(_EARLY))
+        if breaker.tripped:
+            run.end(RunStatus.STOPPED, now, breaker.sentence)
+        else:
+            run.status, run.note = RunStatus.WRITING, breaker.sentence
+    else:
+        done = RunStatus.DONE if run.status is RunStatus.WRITING else RunStatus.ROLLED_BACK
+        run.end(done, now, run.note)
