@@ -6,12 +6,13 @@ from adapters.db.reads.accounts import AccountReads
 from adapters.db.reads.books import StockReads
 from adapters.db.reads.events import EventReads
 from adapters.db.reads.exports import ExportReads
+from adapters.db.reads.pricing import PricingReads
 from adapters.db.reads.reader import Reader
 from adapters.db.reads.statistics import StatisticsReads
 from adapters.db.reads.webhooks import WebhookReads
 
 
-class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, StatisticsReads, WebhookReads):
+class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, StatisticsReads, WebhookReads, PricingReads):
     """`currency` is that of statistics without a product or a sale."""
 
     def __init__(self, engine: Engine, *, currency: str = "USD") -> None:

@@ -78,6 +78,20 @@ class Sql:
             copy.write(insert.lines(rows))
         self.copied[insert.table] += len(rows)
 
+    def copied_out(self, statement: str, parameters: Mapping[str, object]) -> bytes:
+        """What a COPY … TO STDOUT sends."""
+        self._settle()
+        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
+        with translated(), driver.cursor() as cursor, cursor.copy(statement.encode(), parameters) as copy:
+            return b"".join(copy)
+
+    def copy_in(self, statement: str, content: bytes) -> None:
+        """Send `content` to a COPY … FROM STDIN."""
+        self._settle()
+        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
+        with translated(), driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(content)
+
     def returning(self, statement: str, parameters: Mapping[str, object]) -> Sequence[FetchedRow[*tuple[Any, ...]]]:
         """Run a statement of `batches` that was extended to answer with rows."""
         self._settle()

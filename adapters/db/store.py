@@ -15,6 +15,7 @@ from adapters.db.repositories.idempotency import IdempotencyKeys
 from adapters.db.repositories.orders import Orders
 from adapters.db.repositories.payments import PaymentRows
 from adapters.db.repositories.policies import Policies
+from adapters.db.repositories.pricing_runs import PricingRuns
 from adapters.db.repositories.products import Categories, Products
 from adapters.db.repositories.statistics import StatisticsRows
 from adapters.db.repositories.stock import Stocks
@@ -77,6 +78,7 @@ class PostgresTransaction:
         self.orders = Orders(sql)
         self.payments = PaymentRows(sql)
         self.policies = Policies(sql)
+        self.runs = PricingRuns(sql)
         self.idempotency = IdempotencyKeys(sql)
         self.events = Events(sql)
         self.webhooks = Endpoints(sql)

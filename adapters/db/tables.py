@@ -51,6 +51,7 @@ from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
 from scalecommerce_core.domain.webhook import DeliveryStatus
+from scalecommerce_core.pricing.runs import RangeStatus, RunStatus, Trigger
 
 metadata: Final = MetaData(
     naming_convention={
@@ -68,6 +69,7 @@ category_ids: Final = Sequence("category_ids", metadata=metadata, data_type=Inte
 product_ids: Final = Sequence("product_ids", metadata=metadata)
 order_ids: Final = Sequence("order_ids", metadata=metadata)
 policy_ids: Final = Sequence("policy_ids", metadata=metadata)
+run_ids: Final = Sequence("run_ids", metadata=metadata)
 endpoint_ids: Final = Sequence("endpoint_ids", metadata=metadata)
 delivery_ids: Final = Sequence("delivery_ids", metadata=metadata)
 
@@ -525,12 +527,142 @@ pricing_policies: Final = Table(
     Column("name", String(NAME_LENGTH), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("is_active", Boolean, nullable=False),
-    Column("target_cover_days", Integer, nullable=False),
-    Column("window_days", Integer, nullable=False),
-    Column("max_step", Double, nullable=False),
-    Column("least_units", Integer, nullable=False),
-    CheckConstraint("target_cover_days >= 1 AND window_days >= 1 AND least_units >= 1", name="days_range"),
-    CheckConstraint("max_step BETWEEN 0 AND 0.5", name="max_step_range"),
+    Column("version", Integer, nullable=False),
+    # All of it, the columns above included, as `PricingPolicy.document` has it.
+    Column("document", JSONB, nullable=False),
+)
+
+# Epochs of a policy; beside it, so that a run does not rewrite what its seller edits.
+pricing_schedules: Final = Table(
+    "pricing_schedules",
+    metadata,
+    Column("policy_id", BigInteger, ForeignKey(pricing_policies.c.id), primary_key=True, autoincrement=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("is_done", Boolean, nullable=False),
+    Column("pooled_in", Integer, nullable=False),
+)
+
+pricing_assignments: Final = Table(
+    "pricing_assignments",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("policy_id", BigInteger, ForeignKey(pricing_policies.c.id), index=True),
+    Column("is_excluded", Boolean, nullable=False, server_default=text("false")),
+)
+
+# The kill switch for everything: a row says that pricing is stopped.
+pricing_stops: Final = Table(
+    "pricing_stops",
+    metadata,
+    Column("name", Text, primary_key=True),
+)
+
+# What a policy remembers of some thousand products, column by column: see `pricing.memory`.
+pricing_memory: Final = Table(
+    "pricing_memory",
+    metadata,
+    Column("policy_id", BigInteger, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("policy_id", "block"),
+)
+
+pricing_groups: Final = Table(
+    "pricing_groups",
+    metadata,
+    Column("policy_id", BigInteger, nullable=False),
+    Column("category_id", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Double, nullable=False),
+    PrimaryKeyConstraint("policy_id", "category_id", "name"),
+)
+
+pricing_runs: Final = Table(
+    "pricing_runs",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("policy_id", BigInteger, nullable=False, index=True),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("policy_version", Integer, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("products", BigInteger, nullable=False),
+    Column("is_shadow", Boolean, nullable=False),
+    Column("learns", Boolean, nullable=False),
+    Column("within", Integer),
+    Column("is_whole", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("finished_at", Moment),
+    Column("decided", BigInteger, nullable=False),
+    Column("moves", BigInteger, nullable=False),
+    Column("large", BigInteger, nullable=False),
+    Column("total_move", Double, nullable=False),
+    Column("written", BigInteger, nullable=False),
+    Column("undone", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    _among("status", RunStatus),
+    _among("trigger", Trigger),
+)
+# Never two runs of one policy at a time, whoever starts them.
+Index(
+    "pricing_runs_at_work_idx",
+    pricing_runs.c.policy_id,
+    unique=True,
+    postgresql_where=text("status IN ('DECIDING', 'WRITING')"),
+)
+Index(
+    "pricing_runs_unfinished_idx",
+    pricing_runs.c.id,
+    postgresql_where=text("status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')"),
+)
+
+pricing_ranges: Final = Table(
+    "pricing_ranges",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey(pricing_runs.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("products", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("decided", BigInteger, nullable=False),
+    Column("moves", BigInteger, nullable=False),
+    Column("large", BigInteger, nullable=False),
+    Column("total_move", Double, nullable=False),
+    Column("decided_at", Moment),
+    Column("written_at", Moment),
+    Column("written", Integer, nullable=False),
+    Column("undone", Integer, nullable=False),
+    # Of the inputs of its decisions: see `pricing.replay`.
+    Column("head", JSONB),
+    # What the policy will remember once the range is written.
+    Column("memory", LargeBinary),
+    Column("groups", JSONB),
+    PrimaryKeyConstraint("run_id", "number"),
+    _among("status", RangeStatus),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# The log of decisions: written once a product and epoch, in bulk, so that nothing refers to it nor it to anything.
+# `outcome`: 1 where somebody else had moved the price meanwhile, 2 where it was rolled back.
+pricing_decisions: Final = Table(
+    "pricing_decisions",
+    metadata,
+    Column("run_id", BigInteger, nullable=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("old_price", BigInteger, nullable=False),
+    Column("new_price", BigInteger, nullable=False),
+    Column("wanted", Double, nullable=False),
+    Column("motive", Integer, nullable=False),
+    Column("guardrails", Integer, nullable=False),
+    Column("priced_at", Moment, nullable=False),
+    Column("inputs", LargeBinary, nullable=False),
+    Column("outcome", SmallInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("run_id", "product_id"),
 )
 
 # Where events are written, with what they tell about. A relay moves committed ones into `events`, numbered.

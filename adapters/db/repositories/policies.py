@@ -1,62 +1,85 @@
-"""Pricing policies, and what they see of their products."""
+"""Pricing policies, their schedules, what is assigned to them, and the switch for everything."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Integer, bindparam, select, text
+from sqlalchemy import BigInteger, Select, bindparam, select, text
 
-from adapters.db.batches import Insert
+from adapters.db.batches import Insert, Update, among, id_array
 from adapters.db.sql import Sql, numbers_of
-from adapters.db.tables import Moment, policy_ids, pricing_policies
-from scalecommerce_core.domain.identifiers import PolicyId, ProductId
-from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.pricing.stock_cover import PricingPolicy, Signals
+from adapters.db.tables import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import Assignment, Schedule
 
-_COLUMNS: Final = (
-    "id", "seller_id", "name", "created_at", "category_id", "is_active", "target_cover_days", "window_days",
-    "max_step", "least_units",
-)  # fmt: skip
+_COLUMNS: Final = ("id", "seller_id", "created_at", "category_id", "name", "is_active", "version", "document")
 _NUMBERS: Final = numbers_of(policy_ids)
 _INSERT: Final = Insert(pricing_policies, *_COLUMNS)
-_ACTIVE: Final = (
-    select(*(pricing_policies.c[name] for name in _COLUMNS))
-    .where(pricing_policies.c.is_active)
-    .order_by(pricing_policies.c.id)
+_UPDATE: Final = Update(pricing_policies, ["id"], "category_id", "name", "is_active", "version", "document")
+POLICY: Final = select(
+    pricing_policies.c.id,
+    pricing_policies.c.seller_id,
+    pricing_policies.c.created_at,
+    pricing_policies.c.version,
+    pricing_policies.c.document,
 )
-# Imported orders are the past of another shop: they say nothing about today's prices.
-_SIGNALS: Final = text(
+_SOME: Final = POLICY.where(among(pricing_policies.c.id)).order_by(pricing_policies.c.id)
+_LOCK: Final = _SOME.with_for_update(key_share=True)
+_OF_SELLERS: Final = POLICY.where(among(pricing_policies.c.seller_id)).order_by(pricing_policies.c.id)
+
+_SCHEDULE: Final = ("policy_id", "ends_at", "epoch", "is_done", "pooled_in")
+_INSERT_SCHEDULES: Final = Insert(pricing_schedules, *_SCHEDULE)
+_UPDATE_SCHEDULES: Final = Update(pricing_schedules, ["policy_id"], *_SCHEDULE[1:])
+_LOCK_SCHEDULES: Final = (
+    select(*(pricing_schedules.c[name] for name in _SCHEDULE))
+    .where(among(pricing_schedules.c.policy_id))
+    .order_by(pricing_schedules.c.policy_id)
+    .with_for_update(key_share=True)
+)
+_DUE: Final = text(
     """
-    WITH seen AS MATERIALIZED (
-        SELECT id, price, currency, priced_at, cost, min_price, max_price
-        FROM products
-        WHERE seller_id = :seller AND is_active AND id > :after
-          AND (category_id = :category OR CAST(:category AS integer) IS NULL)
-        ORDER BY id
-        LIMIT :limit
+    SELECT policy.id FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
+    WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
+      AND NOT EXISTS (
+        SELECT FROM pricing_runs run WHERE run.policy_id = policy.id AND run.status IN ('DECIDING', 'WRITING')
+      )
+    ORDER BY policy.id LIMIT :limit
+    """
+).bindparams(bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger))
+_REMOVE: Final = tuple(
+    text(statement)
+    for statement in (
+        "UPDATE pricing_assignments SET policy_id = NULL WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
+        "DELETE FROM pricing_memory WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
+        "DELETE FROM pricing_groups WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
+        "DELETE FROM pricing_schedules WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
+        "DELETE FROM pricing_policies WHERE id = ANY (CAST(:ids AS bigint[]))",
     )
-    SELECT seen.id, seen.price, seen.currency, seen.priced_at, seen.cost, seen.min_price, seen.max_price,
-           newest.cause, coalesce(sold.units, 0), coalesce(stock.on_hand - stock.reserved, 0)
-    FROM seen
-    LEFT JOIN LATERAL (
-        SELECT cause FROM price_history WHERE product_id = seen.id ORDER BY valid_from DESC LIMIT 1
-    ) AS newest ON true
-    LEFT JOIN LATERAL (
-        SELECT sum(order_lines.quantity - order_lines.refunded) AS units
-        FROM order_lines JOIN orders ON orders.id = order_lines.order_id
-        WHERE order_lines.product_id = seen.id AND orders.paid_at > :since AND orders.origin <> 'import'
-    ) AS sold ON true
-    LEFT JOIN stock ON stock.product_id = seen.id
-    ORDER BY seen.id
-    """
-).bindparams(
-    bindparam("since", type_=Moment),
-    bindparam("seller", type_=BigInteger),
-    bindparam("after", type_=BigInteger),
-    bindparam("category", type_=Integer),
 )
-_MANUAL: Final = frozenset({PriceCause.MANUAL.value, PriceCause.LISTED.value})
+_ASSIGN: Final = text(
+    """
+    INSERT INTO pricing_assignments (product_id, policy_id)
+    SELECT id, CAST(:policy AS bigint) FROM unnest(CAST(:ids AS bigint[])) AS given(id) ORDER BY id
+    ON CONFLICT (product_id) DO UPDATE SET policy_id = excluded.policy_id
+    """
+)
+_EXCLUDE: Final = text(
+    """
+    INSERT INTO pricing_assignments (product_id, is_excluded)
+    SELECT id, CAST(:excluded AS boolean) FROM unnest(CAST(:ids AS bigint[])) AS given(id) ORDER BY id
+    ON CONFLICT (product_id) DO UPDATE SET is_excluded = excluded.is_excluded
+    """
+)
+_ASSIGNMENTS: Final = select(
+    pricing_assignments.c.product_id, pricing_assignments.c.policy_id, pricing_assignments.c.is_excluded
+).where(
+    among(pricing_assignments.c.product_id),
+    pricing_assignments.c.policy_id.is_not(None) | pricing_assignments.c.is_excluded,
+)
+_STOPPED: Final = text("SELECT name FROM pricing_stops")
+_STOP: Final = text("INSERT INTO pricing_stops (name) VALUES ('everything') ON CONFLICT DO NOTHING")
+_RESUME: Final = text("DELETE FROM pricing_stops")
 
 
 class Policies:
@@ -66,35 +89,67 @@ class Policies:
     def next_ids(self, count: int) -> Sequence[PolicyId]:
         return [PolicyId(number) for number in self._sql.numbers(_NUMBERS, count)]
 
-    def add(self, new: Collection[PricingPolicy]) -> None:
-        self._sql.insert(_INSERT, [tuple(getattr(policy, name) for name in _COLUMNS) for policy in new])
+    def add(self, policies: Collection[PricingPolicy]) -> None:
+        self._sql.insert(_INSERT, [(p.id, p.seller_id, p.created_at, *_choice(p)) for p in policies])
+        self._sql.insert(_INSERT_SCHEDULES, [_schedule_row(Schedule(p.id, p.created_at)) for p in policies])
 
-    def active(self) -> Sequence[PricingPolicy]:
-        return [PricingPolicy(**dict(zip(_COLUMNS, row, strict=True))) for row in self._sql.rows(_ACTIVE)]
+    def save(self, policies: Collection[PricingPolicy]) -> None:
+        self._sql.update(_UPDATE, [(policy.id, *_choice(policy)) for policy in policies])
 
-    def signals(
-        self, policy: PricingPolicy, now: datetime, *, after: ProductId | None, limit: int
-    ) -> Sequence[Signals]:
-        parameters = {
-            "seller": policy.seller_id,
-            "category": policy.category_id,
-            "after": after or 0,
-            "limit": limit,
-            "since": now - policy.window,
-        }
-        return [_signals(row) for row in self._sql.rows(_SIGNALS, parameters)]
+    def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+        return self._found(_LOCK, ids)
+
+    def some(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+        return self._found(_SOME, ids)
+
+    def _found(self, statement: Select[Any], ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+        rows = self._sql.rows(statement, {"ids": id_array(ids)}) if ids else []
+        return {policy.id: policy for policy in map(policy_of, rows)}
+
+    def remove(self, ids: Collection[PolicyId]) -> None:
+        for statement in _REMOVE if ids else ():
+            self._sql.run(statement, {"ids": id_array(ids)})
+
+    def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
+        return [policy_of(row) for row in self._sql.rows(_OF_SELLERS, {"ids": id_array(sellers)})]
+
+    def lock_schedules(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, Schedule]:
+        rows = self._sql.rows(_LOCK_SCHEDULES, {"ids": id_array(ids)}) if ids else []
+        return {row[0]: Schedule(*row) for row in rows}
+
+    def save_schedules(self, schedules: Collection[Schedule]) -> None:
+        self._sql.update(_UPDATE_SCHEDULES, [_schedule_row(schedule) for schedule in schedules])
+
+    def due(self, now: datetime, limit: int) -> Sequence[PolicyId]:
+        return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, {"now": now, "limit": limit})]
+
+    def assign(self, product_ids: Collection[ProductId], policy_id: PolicyId | None) -> None:
+        self._sql.run(_ASSIGN, {"ids": id_array(product_ids), "policy": policy_id})
+
+    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:  # noqa: FBT001 - as in the port
+        self._sql.run(_EXCLUDE, {"ids": id_array(product_ids), "excluded": excluded})
+
+    def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
+        rows = self._sql.rows(_ASSIGNMENTS, {"ids": id_array(product_ids)})
+        return {row[0]: Assignment(*row) for row in rows}
+
+    def is_stopped(self) -> bool:
+        return bool(self._sql.rows(_STOPPED))
+
+    def stop(self, stopped: bool) -> None:  # noqa: FBT001 - as in the port
+        self._sql.run(_STOP if stopped else _RESUME)
 
 
-def _signals(row: Sequence[Any]) -> Signals:
-    id_, price, currency, priced_at, cost, min_price, max_price, cause, units_sold, available = row
-    return Signals(
-        product_id=ProductId(id_),
-        price=Money(price, currency),
-        priced_at=priced_at,
-        priced_manually=cause in _MANUAL,
-        units_sold=int(units_sold),
-        available=available,
-        cost=None if cost is None else Money(cost, currency),
-        min_price=None if min_price is None else Money(min_price, currency),
-        max_price=None if max_price is None else Money(max_price, currency),
+def _choice(policy: PricingPolicy) -> tuple[Any, ...]:
+    return policy.category_id, policy.name, policy.is_active, policy.version, policy.document()
+
+
+def _schedule_row(schedule: Schedule) -> tuple[Any, ...]:
+    return tuple(getattr(schedule, name) for name in _SCHEDULE)
+
+
+def policy_of(row: Sequence[Any]) -> PricingPolicy:
+    id_, seller_id, created_at, version, document = row
+    return PricingPolicy.read(
+        document, id=PolicyId(id_), seller_id=AccountId(seller_id), created_at=created_at, version=version
     )

@@ -1,0 +1,397 @@
+"""Runs of pricing policies: what they read and write, in bulk."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, select, text
+
+from adapters.db.batches import Insert, Update, id_array
+from adapters.db.columns import EPOCH, from_binary, to_binary
+from adapters.db.sql import Sql, numbers_of
+from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
+from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.memory import Memory
+from scalecommerce_core.pricing.observing import FACTS, Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.reach import Reach
+from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
+
+# --- what products show
+
+_REACHED: Final = """
+    FROM products LEFT JOIN pricing_assignments said ON said.product_id = products.id {more}
+    WHERE products.seller_id = %(seller)s AND products.is_active AND NOT coalesce(said.is_excluded, false)
+      AND CASE WHEN said.policy_id IS NOT NULL THEN said.policy_id = %(policy)s
+               WHEN %(assigned_only)s THEN false
+               WHEN %(category)s::integer IS NULL THEN products.category_id <> ALL (%(others)s::integer[])
+               ELSE products.category_id = %(category)s END
+      AND (%(within)s::integer IS NULL OR products.category_id = %(within)s)
+      AND products.id BETWEEN %(first)s AND %(last)s
+    ORDER BY products.id
+"""
+_COUNTED: Final = """
+    LEFT JOIN stock ON stock.product_id = products.id
+    LEFT JOIN product_views ON product_views.product_id = products.id
+    LEFT JOIN product_sales ON product_sales.product_id = products.id
+    LEFT JOIN product_outages ON product_outages.product_id = products.id
+"""
+_IDS: Final = f"COPY (SELECT products.id {_REACHED.format(more='')}) TO STDOUT (FORMAT binary)"
+# Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
+_FACTS: Final = f"""
+    COPY (
+        SELECT products.id, category_id::bigint, price, priced_at, created_at,
+               coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
+               coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
+               coalesce(product_views.views - past_views, 0),
+               coalesce(units - past_units - refunded_units + past_refunded_units, 0),
+               coalesce(microseconds + CASE WHEN since IS NULL THEN 0
+                   ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0)
+        {_REACHED.format(more=_COUNTED)}
+    ) TO STDOUT (FORMAT binary)
+"""
+_PAST: Final = """
+    COPY (
+        SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
+               AND valid_from > created_at)::integer::bigint
+        FROM products, LATERAL (
+            (SELECT valid_from, price, cause FROM price_history
+             WHERE product_id = products.id AND valid_from > %(since)s ORDER BY valid_from)
+            UNION ALL
+            (SELECT valid_from, price, cause FROM price_history
+             WHERE product_id = products.id AND valid_from <= %(since)s ORDER BY valid_from DESC LIMIT 1)
+        ) history
+        WHERE id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
+        ORDER BY id, valid_from
+    ) TO STDOUT (FORMAT binary)
+"""
+
+# --- what policies remember
+
+_BLOCKS: Final = text("SELECT block FROM pricing_memory WHERE policy_id = :policy ORDER BY block")
+_MEMORY: Final = text("SELECT content FROM pricing_memory WHERE policy_id = :policy AND block = :block")
+_SAVE_MEMORY: Final = text(
+    """
+    INSERT INTO pricing_memory (policy_id, block, content) VALUES (:policy, :block, :content)
+    ON CONFLICT (policy_id, block) DO UPDATE SET content = excluded.content
+    """
+).bindparams(bindparam("content", type_=LargeBinary))
+_GROUPS: Final = select(pricing_groups.c.category_id, pricing_groups.c.name, pricing_groups.c.value).where(
+    pricing_groups.c.policy_id == bindparam("policy", type_=BigInteger)
+).order_by(pricing_groups.c.category_id, pricing_groups.c.name)
+_GROUP_COLUMNS: Final = ("policy_id", "category_id", "name", "value")
+_ADD_GROUPS: Final = Insert(pricing_groups, *_GROUP_COLUMNS)
+_ADD_GROUPS.statement += " ORDER BY given.category_id, given.name ON CONFLICT DO NOTHING"
+_SAVE_GROUPS: Final = Update(pricing_groups, ["policy_id", "category_id", "name"], "value")
+_FORGET: Final = tuple(
+    text(f"DELETE FROM {table} WHERE policy_id = ANY (CAST(:ids AS bigint[]))")  # noqa: S608 - no values in it
+    for table in (pricing_memory.name, pricing_groups.name)
+)
+
+# --- runs
+
+_NUMBERS: Final = numbers_of(run_ids)
+_TALLY: Final = ("decided", "moves", "large", "total_move")
+_RUN: Final = (
+    "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
+    "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
+)  # fmt: skip
+_INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
+_UPDATE_RUN: Final = Update(
+    pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note"
+)
+RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
+_ONE: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
+_LOCK: Final = _ONE.with_for_update(key_share=True)
+_SHARE: Final = _ONE.with_for_update(read=True)
+_UNFINISHED: Final = text(
+    "SELECT id FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK') ORDER BY id LIMIT :limit"
+)
+_AT_WORK: Final = text(
+    "SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')"
+)
+_RANGE: Final = (
+    "run_id", "number", "block", "first", "last", "products", "status", *_TALLY, "decided_at", "written_at", "written",
+    "undone",
+)  # fmt: skip
+_INSERT_RANGES: Final = Insert(pricing_ranges, *_RANGE)
+_UPDATE_RANGE: Final = Update(
+    pricing_ranges, ["run_id", "number"], "status", *_TALLY, "decided_at", "written_at", "written", "undone"
+)
+_RANGES: Final = (
+    select(*(pricing_ranges.c[name] for name in _RANGE))
+    .where(pricing_ranges.c.run_id == bindparam("run", type_=BigInteger))
+    .order_by(pricing_ranges.c.number)
+)
+_CLAIM: Final = (
+    _RANGES.where(pricing_ranges.c.status == bindparam("status", type_=Text)).limit(1).with_for_update(skip_locked=True)
+)
+_STAGE: Final = Update(pricing_ranges, ["run_id", "number"], "head", "memory", "groups")
+_STAGED: Final = select(pricing_ranges.c.memory, pricing_ranges.c.groups).where(
+    pricing_ranges.c.run_id == bindparam("run", type_=BigInteger), pricing_ranges.c.number == bindparam("number")
+)
+_COPY_DECISIONS: Final = (
+    "COPY pricing_decisions (run_id, product_id, old_price, new_price, wanted, motive, guardrails, priced_at, inputs)"
+    " FROM STDIN (FORMAT binary)"
+)
+# Rows are locked in id order before any is written; price, history and feed are one statement.
+_MOVE: Final = """
+    WITH wanted AS MATERIALIZED (
+        SELECT products.id, products.price AS old, {target} AS new
+        FROM pricing_decisions decision JOIN products ON products.id = decision.product_id
+        WHERE decision.run_id = :run AND decision.product_id BETWEEN :first AND :last
+          AND decision.new_price <> decision.old_price AND decision.outcome = 0
+          AND products.price = {expected} AND products.priced_at = {began}
+          AND products.priced_at < :at AND products.withdrawn_at IS NULL
+        ORDER BY products.id FOR NO KEY UPDATE OF products
+    ), moved AS (
+        UPDATE products SET price = wanted.new, priced_at = :at FROM wanted
+        WHERE products.id = wanted.id AND products.price IS DISTINCT FROM wanted.new
+        RETURNING products.id, seller_id, wanted.old, products.price, currency
+    ), recorded AS (
+        INSERT INTO price_history (product_id, valid_from, price, currency, cause)
+        SELECT id, :at, price, currency, :cause FROM moved
+    ), told AS (
+        INSERT INTO outbox (topic, at, audience, payload)
+        SELECT 'price.changed', :at, ARRAY[seller_id], jsonb_build_object('product_id', id, 'seller_id', seller_id,
+               'old', old, 'new', price, 'currency', currency, 'cause', CAST(:cause AS text))
+        FROM moved ORDER BY id
+    )
+    SELECT id FROM moved ORDER BY id
+"""
+_BOUND: Final = (
+    bindparam("run", type_=BigInteger), bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger),
+    bindparam("at", type_=Moment), bindparam("cause", type_=Text),
+)  # fmt: skip
+_WRITE: Final = text(
+    _MOVE.format(target="decision.new_price", expected="decision.old_price", began="decision.priced_at")
+).bindparams(*_BOUND)
+_UNDO: Final = text(
+    _MOVE.format(target="decision.old_price", expected="decision.new_price", began=":began")
+).bindparams(*_BOUND, bindparam("began", type_=Moment))
+_OUTCOME: Final = text(
+    """
+    UPDATE pricing_decisions SET outcome = :outcome
+    WHERE run_id = :run AND product_id BETWEEN :first AND :last AND new_price <> old_price AND outcome = 0
+      AND (product_id = ANY (CAST(:ids AS bigint[]))) = :among
+    """
+)
+_WITHDRAW: Final = text(
+    """
+    UPDATE price_history SET is_withdrawn = true
+    WHERE product_id = ANY (CAST(:ids AS bigint[])) AND valid_from = :began
+    """
+).bindparams(bindparam("began", type_=Moment))
+_OLD: Final = text(
+    """
+    SELECT run.id, part.number, part.first, part.last
+    FROM pricing_runs run LEFT JOIN pricing_ranges part ON part.run_id = run.id
+    WHERE run.finished_at < :before AND run.status NOT IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
+    ORDER BY run.id, part.number LIMIT :limit
+    FOR NO KEY UPDATE OF run
+    """
+).bindparams(bindparam("before", type_=Moment))
+_FORGET_DECISIONS: Final = text(
+    "DELETE FROM pricing_decisions WHERE run_id = :run AND product_id BETWEEN :first AND :last"
+)
+_FORGET_RANGE: Final = text("DELETE FROM pricing_ranges WHERE run_id = :run AND number = :number")
+_FORGET_RUN: Final = text("DELETE FROM pricing_runs WHERE id = :run")
+
+
+class PricingRuns:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def product_ids(self, reach: Reach) -> Whole:
+        (ids,) = from_binary(self._sql.copied_out(_IDS, _reached(reach, 0, 2**63 - 1)), 1)
+        return ids
+
+    def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
+        copied = self._sql.copied_out(_FACTS, {**_reached(reach, first, last), "now": now})
+        columns = from_binary(copied, len(FACTS))
+        for moment in ("priced_at", "created_at"):
+            columns[FACTS.index(moment)] += EPOCH
+        return Facts(*columns)
+
+    def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
+        copied = self._sql.copied_out(_PAST, {"first": first, "last": last, "since": since})
+        product, valid_from, price, by_hand = from_binary(copied, 4)
+        return PastPrices(product, valid_from + EPOCH, price, by_hand > 0)
+
+    # --- what policies remember
+
+    def blocks(self, policy_id: PolicyId) -> Sequence[int]:
+        return [block for (block,) in self._sql.rows(_BLOCKS, {"policy": policy_id})]
+
+    def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
+        rows = self._sql.rows(_MEMORY, {"policy": policy_id, "block": block})
+        return Memory.from_bytes(bytes(rows[0][0])) if rows else None
+
+    def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
+        self._sql.run(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": memory.to_bytes()})
+
+    def groups(self, policy_id: PolicyId) -> Groups:
+        found: dict[CategoryId, dict[str, float]] = {}
+        for category, name, value in self._sql.rows(_GROUPS, {"policy": policy_id}):
+            found.setdefault(CategoryId(category), {})[name] = value
+        return found
+
+    def add_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+        self._sql.insert(_ADD_GROUPS, _group_rows(policy_id, groups))
+
+    def save_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+        self.add_groups(policy_id, groups)
+        self._sql.update(_SAVE_GROUPS, _group_rows(policy_id, groups))
+
+    def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
+        for statement in _FORGET if policy_ids else ():
+            self._sql.run(statement, {"ids": id_array(policy_ids)})
+
+    # --- runs
+
+    def next_ids(self, count: int) -> Sequence[RunId]:
+        return [RunId(number) for number in self._sql.numbers(_NUMBERS, count)]
+
+    def add(self, run: Run, ranges: Collection[Range]) -> None:
+        # The policy is locked by now; the index would refuse a second run all the same.
+        if self.at_work(run.policy_id) is not None:
+            raise Duplicate("policy")
+        self._sql.insert(_INSERT_RUN, [_run_row(run, _RUN)])
+        self._sql.insert(_INSERT_RANGES, [_range_row(part, _RANGE) for part in ranges])
+
+    def lock(self, run_id: RunId) -> Run | None:
+        return self._run(_LOCK, run_id)
+
+    def share(self, run_id: RunId) -> Run | None:
+        return self._run(_SHARE, run_id)
+
+    def _run(self, statement: Any, run_id: RunId) -> Run | None:
+        rows = self._sql.rows(statement, {"id": run_id})
+        return run_of(rows[0]) if rows else None
+
+    def save(self, run: Run) -> None:
+        self._sql.update(_UPDATE_RUN, [_run_row(run, _UPDATE_RUN.columns)])
+
+    def unfinished(self, limit: int) -> Sequence[RunId]:
+        return [RunId(id_) for (id_,) in self._sql.rows(_UNFINISHED, {"limit": limit})]
+
+    def at_work(self, policy_id: PolicyId) -> RunId | None:
+        rows = self._sql.rows(_AT_WORK, {"policy": policy_id})
+        return RunId(rows[0][0]) if rows else None
+
+    def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
+        rows = self._sql.rows(_CLAIM, {"run": run_id, "status": status.value})
+        return range_of(rows[0]) if rows else None
+
+    def ranges(self, run_id: RunId) -> Sequence[Range]:
+        return [range_of(row) for row in self._sql.rows(_RANGES, {"run": run_id})]
+
+    def save_range(self, part: Range) -> None:
+        self._sql.update(_UPDATE_RANGE, [_range_row(part, _UPDATE_RANGE.columns)])
+
+    def stage(self, part: Range, looked: Looked) -> None:
+        decisions = looked.decisions
+        if len(decisions):
+            inputs = np.frombuffer(b"".join(looked.inputs.rows), dtype=f"V{len(looked.inputs.rows[0])}")
+            columns = [
+                np.full(len(decisions), part.run_id, dtype=np.int64), decisions.product, decisions.old, decisions.new,
+                decisions.wanted, decisions.motive.astype(np.int32), decisions.guardrails.astype(np.int32),
+                looked.priced_at - EPOCH, inputs,
+            ]  # fmt: skip
+            self._sql.copy_in(_COPY_DECISIONS, to_binary(columns))
+        groups = [[category, dict(values)] for category, values in looked.groups.items()]
+        row = (part.run_id, part.number, dict(looked.inputs.head), looked.memory.to_bytes(), groups)
+        self._sql.update(_STAGE, [row])
+        self.save_range(part)
+
+    def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
+        memory, groups = self._sql.rows(_STAGED, {"run": part.run_id, "number": part.number})[0]
+        return Memory.from_bytes(bytes(memory)), {CategoryId(category): values for category, values in groups}
+
+    def write(self, run: Run, part: Range, at: datetime) -> Whole:
+        del run
+        moved = self._move(_WRITE, part, {"at": at, "cause": "policy"})
+        if len(moved) < part.tally.moves:
+            self._mark(part, 1, moved, among_them=False)
+        part.written = len(moved)
+        self.save_range(part)
+        return np.array(moved, dtype=np.int64)
+
+    def undo(self, run: Run, part: Range, at: datetime) -> int:
+        del run
+        moved = []
+        if part.written_at is not None:
+            moved = self._move(_UNDO, part, {"at": at, "cause": "rollback", "began": part.written_at})
+            self._mark(part, 2, moved, among_them=True)
+            self._sql.run(_WITHDRAW, {"ids": id_array(moved), "began": part.written_at})
+        part.undone = len(moved)
+        self.save_range(part)
+        return len(moved)
+
+    def _move(self, statement: Any, part: Range, parameters: dict[str, Any]) -> list[int]:
+        within = {"run": part.run_id, "first": part.first, "last": part.last}
+        return [id_ for (id_,) in self._sql.rows(statement, {**within, **parameters})]
+
+    def _mark(self, part: Range, outcome: int, ids: Sequence[int], *, among_them: bool) -> None:
+        within = {"run": part.run_id, "first": part.first, "last": part.last}
+        self._sql.run(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids), "among": among_them})
+
+    def forget(self, before: datetime, limit: int) -> int:
+        rows = self._sql.rows(_OLD, {"before": before, "limit": limit})
+        for run_id, number, first, last in rows:
+            if number is None:
+                self._sql.run(_FORGET_RUN, {"run": run_id})
+            else:
+                self._sql.run(_FORGET_DECISIONS, {"run": run_id, "first": first, "last": last})
+                self._sql.run(_FORGET_RANGE, {"run": run_id, "number": number})
+        return len(rows)
+
+
+def _reached(reach: Reach, first: int, last: int) -> dict[str, object]:
+    return {
+        "seller": reach.seller_id,
+        "policy": reach.policy_id,
+        "assigned_only": reach.assigned_only,
+        "category": reach.category_id,
+        "others": sorted(reach.others),
+        "within": reach.within,
+        "first": first,
+        "last": last,
+    }
+
+
+def _group_rows(policy_id: PolicyId, groups: Groups) -> list[tuple[Any, ...]]:
+    return [
+        (policy_id, category, name, value) for category, values in groups.items() for name, value in values.items()
+    ]
+
+
+def _run_row(run: Run, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(getattr(run.tally if name in _TALLY else run, name) for name in columns)
+
+
+def _range_row(part: Range, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(getattr(part.tally if name in _TALLY else part, name) for name in columns)
+
+
+def run_of(row: Sequence[Any]) -> Run:
+    facts = dict(zip(_RUN, row, strict=True))
+    tally = Tally(*(facts.pop(name) for name in _TALLY))
+    return Run(
+        **{
+            **facts,
+            "id": RunId(facts["id"]),
+            "seller_id": AccountId(facts["seller_id"]),
+            "trigger": Trigger(facts["trigger"]),
+            "status": RunStatus(facts["status"]),
+        },
+        tally=tally,
+    )
+
+
+def range_of(row: Sequence[Any]) -> Range:
+    facts = dict(zip(_RANGE, row, strict=True))
+    tally = Tally(*(facts.pop(name) for name in _TALLY))
+    return Range(**{**facts, "status": RangeStatus(facts["status"])}, tally=tally)
