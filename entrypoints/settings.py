@@ -146,6 +146,9 @@ class Settings:
     event_retention_days: int = _setting(
         30, "How long the feed keeps events; readers that are further behind get a 410.", validator=_days
     )
+    decision_retention_days: int = _setting(
+        90, "How long runs of pricing policies and their decisions are kept.", validator=_days
+    )
     login_attempts: int = _setting(
         10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
     )
@@ -159,7 +162,7 @@ class Settings:
         validator=_patterns,
     )
     worker_concurrency: int = _setting(
-        2, "Processes of one Celery worker, beside one for webhooks.", validator=_positive
+        2, "Processes of one Celery worker, beside one for webhooks and one for repricing.", validator=_positive
     )
     stall_seconds: int = _setting(
         30, "An order that a worker leaves undecided for so long makes it start again.", validator=_positive
@@ -192,6 +195,10 @@ class Settings:
     @property
     def reservation(self) -> timedelta:
         return timedelta(seconds=self.reservation_seconds)
+
+    @property
+    def decision_retention(self) -> timedelta:
+        return timedelta(days=self.decision_retention_days)
 
     @property
     def event_retention(self) -> timedelta:

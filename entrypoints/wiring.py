@@ -113,7 +113,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         ),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock, settings.event_retention),
-        repricing=Repricing(store, clock),
+        repricing=Repricing(store, clock, retention=settings.decision_retention),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,
@@ -154,7 +154,11 @@ def worker_application(settings: Settings, session: str) -> Celery:
         engine = wire(settings, "worker", session)
         collect_seldom()
         return Jobs(
-            engine.market, engine.views, engine.wakeups.answered, lambda: turn_of_worker(engine.redis, "deliver")
+            engine.market,
+            engine.views,
+            engine.wakeups.answered,
+            turn_to_deliver=lambda: turn_of_worker(engine.redis, "deliver"),
+            turn_to_reprice=lambda: turn_of_worker(engine.redis, "reprice"),
         )
 
     return application(settings.redis_url, jobs)

@@ -53,8 +53,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
-        # One more, which waits for the receivers of webhooks: see `turn_of_worker`.
-        concurrency=settings.worker_concurrency + 1,
+        # Two more: one waits for the receivers of webhooks, one reprices. See `turn_of_worker`.
+        concurrency=settings.worker_concurrency + 2,
         loglevel=settings.log_level,
         # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
         without_gossip=True,

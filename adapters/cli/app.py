@@ -11,6 +11,7 @@ from adapters.cli import (
     events,
     exporting,
     importing,
+    pricing_log,
     repricing,
     running,
     seeding,
@@ -67,8 +68,10 @@ app.add_typer(exporting.app, name="export", rich_help_panel=DATA)
 app.command(rich_help_panel=CARE)(administration.migrate)
 app.command(rich_help_panel=CARE)(administration.settings)
 app.command(rich_help_panel=CARE)(administration.createsuperuser)
-app.command(rich_help_panel=PRICES)(repricing.reprice)
+app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICES)
 app.command(rich_help_panel=PRICES)(simulating.simulate)
+for command in (pricing_log.explain, pricing_log.runs, pricing_log.policies, pricing_log.stop, pricing_log.resume):
+    evaluating.app.command()(command)
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICES)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=CARE)

@@ -1,5 +1,6 @@
-"""`reprice`: running the sellers' pricing policies."""
+"""`reprice`: running the sellers' pricing policies, and taking a run back."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -8,84 +9,168 @@ from rich.table import Table
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, RunId
 from scalecommerce_core.domain.money import decimal_text
-from scalecommerce_core.pricing.stock_cover import Decision
-from scalecommerce_core.services.pricing import RepricingRun
+from scalecommerce_core.pricing.decisions import Decision
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import Run, StoredDecision
+from scalecommerce_core.queries import PageRequest, Queries
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.progress import Progress
+from scalecommerce_core.services.repricing import Selection
 
 SHOWN = 50
+PAGE = 1_000
 
-KEPT = "The prices of finished batches are in force and in the history; run it again to go on with the others."
+KEPT = "What is written stands. Run it again to go on, or let the workers do so: an unfinished run is not begun anew."
 NOTHING_KEPT = "A dry run changes nothing."
+UNDONE = "What is back in force stays so. Roll the run back again to go on."
+
+app = typer.Typer(help="Let pricing policies move prices.", invoke_without_command=True)
 
 
+@app.callback()
 def reprice(
     ctx: typer.Context,
+    policy: Annotated[int | None, typer.Option(help="Only this policy.", show_default=False)] = None,
+    category: Annotated[int | None, typer.Option(help="Only products of this category.", show_default=False)] = None,
+    seller: Annotated[int | None, typer.Option(help="Only this seller's policies.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many products of each policy.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and explain, but change nothing.", show_default=False)
+        bool, typer.Option("--dry-run", help="Decide and explain, but store nothing.", show_default=False)
+    ] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Decide and record, but leave prices alone.", show_default=False)
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let the active pricing policies move prices, and say why each one moves.
 
-    The policy keeps as many days of stock as its seller wants: what sells out sooner gets dearer, what would lie
-    longer gets cheaper, by 5 % at most, within the seller's bounds. Each change is written to the price history.
-    Products without a policy keep their prices, and so do those that the seller priced lately.
+    Each product has one turn in an epoch of its policy. All decisions are made before any price is written, and a run
+    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps what is whole.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     runtime: Runtime = ctx.obj
+    only = Selection(None if category is None else CategoryId(category), limit)
+    documents: list[dict[str, Any]] = []
     with (
         runtime.open(data) as opened,
         long_work(NOTHING_KEPT if dry_run else KEPT, quiet=as_json) as progress,
     ):
-        looked_at = 0
-
-        def count(products: int) -> None:
-            nonlocal looked_at
-            looked_at += products
-            progress("products", looked_at, None)
-
-        run = opened.market.pricing.reprice(dry_run=dry_run, progress=count)
+        market = opened.market
+        for chosen in _chosen(market.queries, policy, seller):
+            try:
+                work = _previewed if dry_run else _run
+                documents.append(work(market, chosen, only, shadow=shadow, progress=progress))
+            except MarketError as error:
+                documents.append({"policy": chosen.id, "name": chosen.name, "status": "REFUSED", "note": str(error)})
     if as_json:
-        print_json(_document(run))
+        print_json(documents)
     else:
-        _print(run)
+        _print(documents)
 
 
-def _document(run: RepricingRun) -> dict[str, Any]:
+@app.command()
+def rollback(
+    ctx: typer.Context,
+    run: Annotated[int, typer.Argument(help="Number of the run.", show_default=False)],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put all prices of a run back in force, where nobody has moved them since."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened, long_work(UNDONE, quiet=as_json) as progress:
+        undone = opened.market.repricing.rollback(RunId(run), progress)
+    if as_json:
+        print_json(run_document(undone))
+    else:
+        output().print(f"Run {undone.id}: {undone.undone:,} of {undone.written:,} prices are back in force.")
+
+
+def _chosen(queries: Queries, policy: int | None, seller: int | None) -> Sequence[PricingPolicy]:
+    if policy is not None:
+        found = queries.policy(PolicyId(policy))
+        if found is None:
+            raise typer.BadParameter(f"There is no policy {policy}.")
+        return [found]
+    owner = None if seller is None else AccountId(seller)
+    chosen: list[PricingPolicy] = []
+    page = queries.policies(owner, PageRequest(PAGE))
+    while True:
+        chosen += [each for each in page.rows if each.is_active]
+        if page.next is None:
+            return chosen
+        page = queries.policies(owner, PageRequest(PAGE, after=page.next))
+
+
+def _previewed(
+    market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress
+) -> dict[str, Any]:
+    del shadow
+    preview = market.repricing.preview(policy.id, only=only, progress=progress)
+    moves = [_move(decision) for decision in preview.decisions(moves_only=True)]
     return {
-        "dry_run": run.dry_run,
-        "looked_at": run.looked_at,
-        "moved": len(run.moves),
-        "moves": [
-            {
-                "product": move.product_id,
-                "old": decimal_text(move.old.minor),
-                "new": decimal_text(move.new.minor),
-                "currency": move.new.currency,
-                "reason": move.reason.value,
-                "sentence": move.sentence,
-            }
-            for move in run.moves
-        ],
+        "policy": policy.id, "name": policy.name, "run": None, "status": "DRY RUN", "looked_at": preview.looked_at,
+        "moves": moves, "written": 0, "note": preview.breaker.sentence,
+    }  # fmt: skip
+
+
+def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress) -> dict[str, Any]:
+    run = market.repricing.run(policy.id, trial=shadow, only=only, progress=progress)
+    moves = [_move(stored.decision) | {"outcome": stored.outcome.value} for stored in _moves(market.queries, run)]
+    return {"policy": policy.id, "name": policy.name, **run_document(run), "moves": moves}
+
+
+def _moves(queries: Queries, run: Run) -> Sequence[StoredDecision]:
+    found: list[StoredDecision] = []
+    page = queries.decisions(run.id, PageRequest(PAGE), moves_only=True)
+    while True:
+        found += page.rows
+        if page.next is None:
+            return found
+        page = queries.decisions(run.id, PageRequest(PAGE, after=page.next), moves_only=True)
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id, "policy": run.policy_id, "epoch": run.epoch, "status": run.status.value,
+        "shadow": run.is_shadow, "started_at": run.started_at, "finished_at": run.finished_at,
+        "looked_at": run.tally.decided, "would_move": run.tally.moves, "written": run.written, "undone": run.undone,
+        "note": run.note,
+    }  # fmt: skip
+
+
+def _move(decision: Decision) -> dict[str, Any]:
+    return {
+        "product": decision.product_id,
+        "old": decimal_text(decision.old),
+        "new": decimal_text(decision.new),
+        "change": decision.new / decision.old - 1,
+        "guardrails": list(decision.guardrails),
+        "sentence": decision.sentence,
     }
 
 
-def _print(run: RepricingRun) -> None:
-    if run.moves:
-        table = Table("product", "old", "new", "change", "why")
-        for column in table.columns[:4]:
-            column.justify = "right"
-        for move in sorted(run.moves, key=lambda move: -abs(_change(move)))[:SHOWN]:
-            why = f"{move.reason.value}: {move.sentence}"
-            table.add_row(str(move.product_id), str(move.old), str(move.new), f"{_change(move):+.1%}", why)
-        output().print(table)
-    shown = min(SHOWN, len(run.moves))
-    verb = "would move" if run.dry_run else "moved"
-    sentence = f"{len(run.moves):,} of {run.looked_at:,} prices under a policy {verb}"
-    output().print(
-        sentence + (f"; the {shown} that {verb} most are shown, --json has all." if shown < len(run.moves) else ".")
-    )
-
-
-def _change(move: Decision) -> float:
-    return move.new.minor / move.old.minor - 1
+def _print(documents: Sequence[dict[str, Any]]) -> None:
+    if not documents:
+        output().print("No active policy: no price moves.")
+    for document in documents:
+        moves = document.get("moves", [])
+        if moves:
+            table = Table("product", "old", "new", "change", "why")
+            for column in table.columns[:4]:
+                column.justify = "right"
+            for move in sorted(moves, key=lambda move: -abs(move["change"]))[:SHOWN]:
+                table.add_row(
+                    str(move["product"]), move["old"], move["new"], f"{move['change']:+.1%}", move["sentence"]
+                )
+            output().print(table)
+        head = f"Policy {document['policy']} ({document['name']}): {document['status']}"
+        if "looked_at" in document:
+            head += f", {len(moves):,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
+        output().print(f"{head}. {document['note']}")
+        if len(moves) > SHOWN:
+            output().print(f"The {SHOWN} that move most are shown, --json has all.")

@@ -4,14 +4,18 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from scalecommerce_core.domain.identifiers import RunId
 from scalecommerce_core.ports import ViewCounter
+from scalecommerce_core.pricing.runs import Trigger
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.repricing import Step
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,8 @@ KEYS: Final = 2_000
 BREATH: Final = 0.02
 """Seconds from one batch of decisions to the next, unless that is full already: orders that come in meanwhile share
 its statements and its commit, which cost more than a few orders do."""
+REPRICING: Final = timedelta(seconds=2)
+"""No further range of products is begun after so long, so that orders find the worker free."""
 GATEWAY_BATCH: Final = 10
 GATEWAY_TIME: Final = timedelta(seconds=5)
 """A job that waits for a payment gateway ends after so long: a slow one must not keep the workers from orders."""
@@ -49,6 +55,7 @@ class Jobs:
     views: ViewCounter
     answer_wakeup: Callable[[], None]
     turn_to_deliver: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
+    turn_to_reprice: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
     pause: Callable[[float], None] = time.sleep
 
     def decide_orders(self) -> None:
@@ -102,6 +109,37 @@ class Jobs:
             if mine:
                 ends = self.market.clock.now() + DELIVERING
                 _repeat(lambda: self.market.webhooks.deliver().total if self.market.clock.now() < ends else 0)
+
+    def reprice(self) -> None:
+        """Begin the runs that are due, and work on those that are not finished: range by range, for a while.
+
+        Every worker does so at every tick, so that ranges are shared between workers, one process of each.
+        """
+        with self.turn_to_reprice() as mine:
+            if mine:
+                _repeat(self._begin_runs)
+                ends = self.market.clock.now() + REPRICING
+                for run_id in self.market.repricing.unfinished():
+                    _repeat(partial(self._work_on, run_id, ends))
+
+    def _begin_runs(self) -> int:
+        for policy_id in self.market.repricing.due():
+            try:
+                self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
+            except (Conflict, NotFound):
+                # Somebody was faster, or has switched it off.
+                continue
+            except Invalid as error:
+                logger.error("policy %s cannot run: %s", policy_id, error)  # noqa: TRY400 - the sentence says it all
+        return 0
+
+    def _work_on(self, run_id: RunId, ends: datetime) -> int:
+        if self.market.clock.now() >= ends:
+            return 0
+        return int(self.market.repricing.step(run_id) is Step.WORKED)
+
+    def forget_decisions(self) -> None:
+        _repeat(self.market.repricing.forget)
 
     def forget_webhooks(self) -> None:
         _repeat(lambda: self.market.webhooks.forget(BATCH))

@@ -33,6 +33,8 @@ TASKS: Final = (
     Task("scalecommerce.deliver_webhooks", Jobs.deliver_webhooks, timedelta(seconds=1)),
     Task("scalecommerce.forget_webhooks", Jobs.forget_webhooks, timedelta(minutes=1)),
     Task("scalecommerce.fold_statistics", Jobs.fold_statistics, timedelta(seconds=2)),
+    Task("scalecommerce.reprice", Jobs.reprice, timedelta(seconds=1)),
+    Task("scalecommerce.forget_decisions", Jobs.forget_decisions, timedelta(minutes=1)),
     Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=1)),
 )
 

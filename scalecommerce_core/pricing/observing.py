@@ -198,7 +198,7 @@ def _learned(
     first = _arrays(categories[: len(groups)], groups)
     # Also of products that have moved to a category which nobody knows: only for what they tell of it.
     starting = ~known | (signals.group >= len(groups))
-    begun = rules.start(signals.rows(starting), first) if starting.any() else State({}, first)
+    begun = rules.start(signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
     learned = rules.update(State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
     if not known.any() or known.all():
         return State(learned.products, begun.groups)

@@ -102,3 +102,10 @@ def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
             if np.array_equal(narrow.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
                 return narrow
     return values.astype(kinds[-1])
+
+
+def values_of(inputs: Inputs) -> dict[str, Any]:
+    """Of the first row: what the decision was made of, by name; lists for columns of several numbers."""
+    layout = [(name, kind, (width,)) if width > 1 else (name, kind) for name, kind, width in inputs.head["columns"]]
+    row = np.frombuffer(inputs.rows[0], dtype=np.dtype(layout), count=1)
+    return {name: row[name][0].tolist() for name in row.dtype.names or ()}

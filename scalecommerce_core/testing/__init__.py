@@ -87,7 +87,7 @@ def in_memory_market(
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
-        repricing=Repricing(store, clock),
+        repricing=Repricing(store, clock, pause=lambda _: None),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

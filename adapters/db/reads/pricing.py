@@ -106,7 +106,7 @@ class PricingReads:
         given = {name: value for name, value in (("owner", owner), ("policy", policy_id)) if value is not None}
         statement = _RUNS[owner is not None, policy_id is not None][which(page)]
         fetched = self._reader.rows(statement, {**given, **_NEWEST.parameters(page)})
-        return page_of(fetched, page, run_of, lambda row: (-row[0],))
+        return page_of(fetched, page, run_of, lambda row: (row[0],))
 
     def repricing_run(self, run_id: RunId) -> Run | None:
         found = self._reader.rows(_ONE_RUN, {"run": run_id})
@@ -120,7 +120,7 @@ class PricingReads:
     def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
         parameters = {"product": product_id, **_BY_RUN.parameters(page)}
         fetched = self._reader.rows(_OF_PRODUCT[which(page)], parameters)
-        return page_of(fetched, page, _stored, lambda row: (-row[0],))
+        return page_of(fetched, page, _stored, lambda row: (row[0],))
 
     def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         for first, last in self._reader.rows(_PARTS, {"run": run_id}):

@@ -31,7 +31,9 @@ from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.pricing.runs import Outcome
+from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.testing.gateway import DECLINED, LOST_REPLY
 from tests.unit.core.shop import Shop
 
@@ -123,6 +125,9 @@ WISHES: Final = st.lists(
 SOME: Final = st.lists(PICK, min_size=1, max_size=3)
 
 
+RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+
+
 class MarketMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +136,7 @@ class MarketMachine(RuleBasedStateMachine):
         self.shelves: dict[ProductId, Shelf] = {}
         for name in ("sam", "sue"):
             seller = self.shop.person(name)
-            self.shop.pricing.adopt([AdoptPolicy(seller.id, "Keep a month of stock")])
+            self.shop.pricing.create([CreatePolicy(seller.id, {"name": "Learn", "guardrails": RAILS})])
             for stock in (3, 12):
                 product = self.shop.list(seller, "10.00", stock)
                 self.shelves[product] = Shelf(seller.id, stock, 0, [(self.now, 1000)])
@@ -394,17 +399,16 @@ class MarketMachine(RuleBasedStateMachine):
         self.shop.edit(product, price=Money(price, "USD"))
         self._reprice(self.shelves[product], price)
 
-    @rule(dry_run=st.booleans())
-    def reprice(self, dry_run: bool) -> None:
-        run = self.shop.pricing.reprice(dry_run=dry_run)
-        assert run.looked_at == len(self.products)
-        for move in run.moves:
-            shelf = self.shelves[move.product_id]
-            assert move.old.minor == shelf.price
-            assert abs(move.new.minor - move.old.minor) * 20 <= move.old.minor
-            assert shelf.prices[-1][0] <= self.now - timedelta(days=7)
-            if not dry_run:
-                self._reprice(shelf, move.new.minor)
+    @rule()
+    def reprice(self) -> None:
+        for policy_id in (PolicyId(1), PolicyId(2)):
+            run = self.shop.market.repricing.run(policy_id)
+            for stored in self.shop.queries.decisions(run.id, PageRequest(10), moves_only=True).rows:
+                shelf = self.shelves[stored.decision.product_id]
+                assert stored.outcome is Outcome.WRITTEN
+                assert stored.decision.old == shelf.price
+                assert abs(stored.decision.new - shelf.price) * 20 <= shelf.price
+                self._reprice(shelf, stored.decision.new)
 
     def _reprice(self, shelf: Shelf, price: int) -> None:
         if price != shelf.price:

@@ -27,7 +27,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, SharedViews, in_memory_market
 from scalecommerce_core.testing.gateway import DECLINED
@@ -43,6 +43,8 @@ LONGEST_BACKLOG: Final = 72
 """Hours, by when everything has settled."""
 PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
 """Seconds; now and then long enough for reservations and promises to end, or a clock that is put right."""
+
+RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 
 Tamper = Callable[[MemoryStore], Store]
 
@@ -234,7 +236,7 @@ class World:
             for outcome in market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password") for name in names])
         ]
         self.sellers, self.buyers = people[:2], people[2:]
-        market.pricing.adopt([AdoptPolicy(seller, "Keep a month of stock") for seller in self.sellers])
+        market.pricing.create([CreatePolicy(seller, {"name": "Learn", "guardrails": RAILS}) for seller in self.sellers])
         self.opened = {
             one([outcome]).product.id: stock
             for stock, outcome in zip(
@@ -403,7 +405,8 @@ class World:
         self._quietly(lambda api: api.market.catalog.edit_products([command]))
 
     def repricing(self) -> None:
-        self._quietly(lambda api: api.market.pricing.reprice())
+        for policy_id in (1, 2):
+            self._quietly(lambda api, policy_id=policy_id: api.market.repricing.run(PolicyId(policy_id)))
 
     def _quietly(self, work: Callable[[Api], object]) -> None:
         with suppress(ProcessDied, Unavailable):

@@ -1,0 +1,102 @@
+"""`pricing explain`, `runs`, `policies`, `stop` and `resume`: what policies did and why, and the switch for all."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.repricing import run_document
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import output, print_json
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.pricing.replay import values_of
+from scalecommerce_core.pricing.runs import StoredDecision
+from scalecommerce_core.queries import PageRequest
+
+ProductArgument = Annotated[int, typer.Argument(help="Number of the product.", show_default=False)]
+CountOption = Annotated[int, typer.Option(min=1, max=1000, help="How many to show, newest first.")]
+
+
+def explain(
+    ctx: typer.Context, product: ProductArgument, count: CountOption = 5, data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Tell why a product has the price it has: the last decisions about it, with what they were made of."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.product_decisions(ProductId(product), PageRequest(count)).rows
+    if as_json:
+        print_json([_document(stored) for stored in found])
+        return
+    if not found:
+        output().print(f"No policy has decided about product {product} yet, or its decisions are forgotten.")
+    for stored in found:
+        decision = stored.decision
+        output().print(f"{stored.decided_at:%Y-%m-%d %H:%M}  run {stored.run_id}, {stored.outcome.value}")
+        output().print(f"  {decision.sentence}")
+        output().print(f"  wanted: {'nothing' if decision.wanted is None else decimal_text(decision.wanted)}")
+        output().print(f"  guardrails: {', '.join(decision.guardrails) or 'none'}")
+        seen = ", ".join(f"{name} {value}" for name, value in values_of(stored.inputs).items())
+        output().print(f"  seen: {seen}")
+
+
+def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List runs of pricing policies, the newest first."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.runs(None, PageRequest(count)).rows
+    if as_json:
+        print_json([run_document(run) for run in found])
+        return
+    table = Table("run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back")
+    for run in found:
+        table.add_row(
+            str(run.id), str(run.policy_id), str(run.epoch), f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.status.value,
+            f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
+        )  # fmt: skip
+    output().print(table)
+
+
+def policies(ctx: typer.Context, count: CountOption = 100, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List pricing policies."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.policies(None, PageRequest(count)).rows
+    if as_json:
+        print_json([{"id": each.id, "seller": each.seller_id, **each.document()} for each in found])
+        return
+    table = Table("policy", "seller", "name", "rules", "for", "epoch", "active")
+    for each in found:
+        reach = "assigned" if each.assigned_only else each.category_id and f"category {each.category_id}" or "all"
+        table.add_row(
+            str(each.id), str(each.seller_id), each.name, each.policy, reach, str(each.epoch),
+            "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
+        )  # fmt: skip
+    output().print(table)
+
+
+def stop(ctx: typer.Context, data: DataOption = None) -> None:
+    """Stop all pricing: no price moves by itself until `pricing resume`."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        opened.market.pricing.stop()
+    output().print("Pricing is stopped. Runs at work end at their next step; `pricing resume` lets it go on.")
+
+
+def resume(ctx: typer.Context, data: DataOption = None) -> None:
+    """Let policies move prices again."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        opened.market.pricing.resume()
+    output().print("Policies run again when their epochs end.")
+
+
+def _document(stored: StoredDecision) -> dict[str, Any]:
+    decision = stored.decision
+    return {
+        "run": stored.run_id, "decided_at": stored.decided_at, "outcome": stored.outcome.value,
+        "old": decimal_text(decision.old), "new": decimal_text(decision.new), "currency": stored.currency,
+        "guardrails": list(decision.guardrails), "sentence": decision.sentence, "inputs": values_of(stored.inputs),
+    }  # fmt: skip

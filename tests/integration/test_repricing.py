@@ -1,0 +1,214 @@
+"""Runs of pricing policies on PostgreSQL: whole, killed, raced and taken back."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.pricing.replay import replay
+from scalecommerce_core.pricing.runs import Outcome, RunStatus
+from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import EditProduct, ListProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.repricing import Repricing, RunInProgress, Selection, Step
+from scalecommerce_core.testing import SettableClock
+from tests.integration.real_market import real_market
+
+CALM = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+PRODUCTS = 30
+
+
+class Shelf:
+    """Thirty products that have been looked at for a month, and a policy for them; ranges of eight."""
+
+    def __init__(self, market: Market, clock: SettableClock) -> None:
+        self.market, self.clock = market, clock
+        self.seller: Account = one(market.accounts.sign_up([SignUp("sam@example.com", "a long password")]))
+        commands = [
+            ListProduct(self.seller.id, CategoryId(1 + n % 2), f"Tea pot {n}", usd(1000), 50, cost=usd(700))
+            for n in range(PRODUCTS)
+        ]
+        self.products = [one([outcome]).product.id for outcome in market.catalog.list_products(commands)]
+        clock.advance(days=30)
+        market.catalog.record_views(dict.fromkeys(self.products, 400))
+        self.repricing = Repricing(market.store, clock, block=8)
+
+    def policy(self, **guardrails: float) -> PolicyId:
+        document = {"name": "Learn", "guardrails": {**CALM, **guardrails}}
+        return one(self.market.pricing.create([CreatePolicy(self.seller.id, document)])).id
+
+    def prices(self) -> dict[ProductId, int]:
+        found = self.market.queries.products(self.products)
+        return {product_id: found[product_id].price.minor for product_id in self.products}
+
+    def edit(self, product_id: ProductId, minor: int) -> None:
+        one(self.market.catalog.edit_products([EditProduct(product_id, self.seller.id, {"price": usd(minor)})]))
+
+
+def usd(minor: int) -> Money:
+    return Money(minor, "USD")
+
+
+@pytest.fixture
+def shelf(database: str) -> Iterator[Shelf]:
+    clock = SettableClock()
+    with real_market(database, clock) as market:
+        yield Shelf(market, clock)
+
+
+def outcomes(shelf: Shelf, run_id: object) -> Sequence[Outcome]:
+    page = shelf.market.queries.decisions(run_id, PageRequest(PRODUCTS))  # type: ignore[arg-type]
+    return [stored.outcome for stored in page.rows]
+
+
+def test_a_run_writes_prices_history_feed_and_log_and_its_log_replays(shelf: Shelf, database: str) -> None:
+    run = shelf.repricing.run(shelf.policy())
+    assert (run.status, run.products, run.tally.decided) == (RunStatus.DONE, PRODUCTS, PRODUCTS)
+    moved = {product for product, price in shelf.prices().items() if price != 1000}
+    assert len(moved) == run.written == run.tally.moves > 0
+    engine = create_engine(database)
+    with engine.connect() as connection:
+        counts = {
+            "history": "SELECT count(*) FROM price_history WHERE cause = 'policy'",
+            "feed": "SELECT count(*) FROM outbox WHERE topic = 'price.changed' AND payload->>'cause' = 'policy'",
+        }
+        found = {name: connection.execute(text(count)).scalar_one() for name, count in counts.items()}
+    engine.dispose()
+    assert found == {"history": run.written, "feed": run.written}
+    again = [(replay(inputs), stored) for inputs, stored in shelf.market.queries.recorded(run.id)]
+    assert sum(len(stored) for _, stored in again) == PRODUCTS
+    for made, stored in again:
+        for name in ("product", "old", "new", "wanted", "motive", "guardrails"):
+            assert np.array_equal(getattr(made, name), getattr(stored, name), equal_nan=name == "wanted")
+    last = shelf.market.queries.product_decisions(next(iter(moved)), PageRequest(5)).rows
+    assert [stored.outcome for stored in last] == [Outcome.WRITTEN]
+
+
+def test_a_product_has_one_turn_an_epoch(shelf: Shelf) -> None:
+    policy = shelf.policy()
+    few = shelf.repricing.run(policy, only=Selection(limit=10))
+    rest = shelf.repricing.run(policy)
+    assert (few.tally.decided, rest.tally.decided) == (10, PRODUCTS - 10)
+    assert shelf.repricing.due() == []
+    assert shelf.repricing.run(policy).tally.decided == 0
+    shelf.clock.advance(days=7)
+    assert shelf.repricing.due() == [policy]
+    assert shelf.repricing.run(policy).tally.decided == PRODUCTS
+
+
+def test_an_edit_between_reading_and_writing_wins(shelf: Shelf) -> None:
+    run = shelf.repricing.begin(shelf.policy())
+    while shelf.repricing.found(run.id).status is RunStatus.DECIDING:
+        shelf.repricing.step(run.id)
+    # There and back again: the price is the one that was seen, but it began later.
+    shelf.edit(shelf.products[0], 4200)
+    shelf.edit(shelf.products[1], 1100)
+    shelf.edit(shelf.products[1], 1000)
+    done = shelf.repricing.finish(run.id)
+    assert [shelf.prices()[product] for product in shelf.products[:2]] == [4200, 1000]
+    assert done.written == done.tally.moves - outcomes(shelf, run.id).count(Outcome.SUPERSEDED)
+    assert done.superseded > 0
+
+
+def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = shelf.policy()
+    run = shelf.repricing.begin(policy)
+    died = 0
+    for _ in range(100):
+        step = Step.WORKED
+        with monkeypatch.context() as patch:
+            # The last thing that a range does; whoever dies there leaves nothing of it.
+            broken = RuntimeError("killed")
+            patch.setattr(type(shelf.market.store), "begin", dying(type(shelf.market.store).begin, broken))
+            with pytest.raises(RuntimeError):
+                shelf.repricing.step(run.id)
+            died += 1
+        step = shelf.repricing.step(run.id)
+        if step is Step.FINISHED:
+            break
+    done = shelf.repricing.found(run.id)
+    assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
+    assert died > 8
+
+
+def dying(begin, error):  # type: ignore[no-untyped-def]
+    from contextlib import contextmanager
+
+    @contextmanager
+    def begin_and_die(store):  # type: ignore[no-untyped-def]
+        with begin(store) as tx:
+            yield tx
+            raise error
+
+    return begin_and_die
+
+
+def test_two_at_once_share_a_run_and_none_begins_another(shelf: Shelf) -> None:
+    policy = shelf.policy()
+    run = shelf.repricing.begin(policy)
+    with pytest.raises(RunInProgress):
+        shelf.repricing.begin(policy)
+    threads = [threading.Thread(target=shelf.repricing.finish, args=(run.id,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = shelf.repricing.found(run.id)
+    assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
+
+
+def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) -> None:
+    policy = shelf.policy()
+    run = shelf.repricing.run(policy)
+    moved = [product for product, price in shelf.prices().items() if price != 1000]
+    shelf.clock.advance(minutes=1)
+    shelf.edit(moved[0], 4200)
+    undone = shelf.repricing.rollback(run.id)
+    assert (undone.status, undone.undone) == (RunStatus.ROLLED_BACK, len(moved) - 1)
+    assert shelf.prices() == {product: 4200 if product == moved[0] else 1000 for product in shelf.products}
+    assert shelf.repricing.rollback(run.id) == undone
+    assert outcomes(shelf, run.id).count(Outcome.ROLLED_BACK) == len(moved) - 1
+    # Automation leaves them alone for an epoch, and nobody may insist on what was taken back.
+    with shelf.market.store.begin() as tx:
+        promised = tx.products.prices_since(moved[1:2], shelf.clock.now())
+    assert [change.price.minor for change in promised[moved[1]]] == [1000]
+    shelf.clock.advance(days=6)
+    assert shelf.repricing.run(policy).written == 0
+
+
+def test_the_breaker_stops_a_run_before_anything_is_written(shelf: Shelf) -> None:
+    policy = shelf.policy(breaker_share=0.0, breaker_mean=0.0)
+    run = shelf.repricing.run(policy)
+    assert (run.status, run.written) == (RunStatus.STOPPED, 0)
+    assert "stops before anything is written" in run.note
+    assert set(shelf.prices().values()) == {1000}
+    assert set(outcomes(shelf, run.id)) <= {Outcome.STAGED, Outcome.KEPT}
+    assert shelf.repricing.due() == []
+
+
+def test_a_trial_and_a_preview_leave_prices_and_memory_alone(shelf: Shelf) -> None:
+    policy = shelf.policy()
+    preview = shelf.repricing.preview(policy)
+    trial = shelf.repricing.run(policy, trial=True)
+    assert (trial.status, trial.written, set(shelf.prices().values())) == (RunStatus.DONE, 0, {1000})
+    real = shelf.repricing.run(policy)
+    assert preview.looked_at == trial.tally.decided == real.tally.decided == PRODUCTS
+    assert sum(1 for _ in preview.decisions(moves_only=True)) == trial.tally.moves == real.written
+
+
+def test_what_is_old_is_forgotten(shelf: Shelf) -> None:
+    run = shelf.repricing.run(shelf.policy())
+    assert shelf.repricing.forget() == 0
+    shelf.clock.advance(days=91)
+    while shelf.repricing.forget(2):
+        pass
+    assert shelf.market.queries.repricing_run(run.id) is None
+    assert shelf.market.queries.decisions(run.id, PageRequest(5)).rows == ()
