@@ -23,7 +23,8 @@ from scalecommerce_core.domain.order import Order, OrderLine, OrderStatus
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
-from scalecommerce_core.pricing.stock_cover import PricingPolicy
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.reach import reach_of
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -229,7 +230,7 @@ def _in_transaction(work: Callable[[Transaction, Shop], object]) -> Callable[[Sh
 
 def _signals(tx: Transaction, shop: Shop) -> None:
     policy = PricingPolicy(tx.policies.next_ids(1)[0], shop.people[3], "keep cover", NOW)
-    tx.policies.signals(policy, NOW, after=shop.products[LAST], limit=20)
+    tx.runs.facts(reach_of(policy, [policy]), shop.products[LAST], shop.products[-1], NOW)
 
 
 DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))

@@ -22,7 +22,7 @@ from scalecommerce_core.domain.errors import (
     StockMoved,
     TransitionNotAllowed,
 )
-from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import Stock

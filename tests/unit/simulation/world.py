@@ -14,7 +14,7 @@ from attrs import define, field
 from adapters.tasks.jobs import Jobs
 from adapters.tasks.schedule import DECIDE, TASKS, Task
 from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Unavailable
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId, PolicyId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest

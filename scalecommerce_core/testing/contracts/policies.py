@@ -1,0 +1,122 @@
+"""Pricing policies, what they are for, what they see and what they remember."""
+
+from typing import Any
+
+import numpy as np
+
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.ports import Store
+from scalecommerce_core.pricing.memory import FACTS, Memory
+from scalecommerce_core.pricing.observing import DAY as DAY_MICROSECONDS
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.reach import reach_of
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
+
+
+class PoliciesContract:
+    def test_policies_come_back_as_they_were_and_as_they_are_edited(self, store: Store) -> None:
+        seller = Stage(store).account()
+        policy = _policy(store, seller, category_id=CategoryId(2), policy="hill_climb", parameters={"step": 0.1})
+        with store.begin() as tx:
+            found = tx.policies.lock([policy.id])[policy.id]
+            assert found == policy
+            found.edit(name="Climb", guardrails={"step": 0.1}, is_active=False)
+            tx.policies.save([found])
+        with store.begin() as tx:
+            assert list(tx.policies.of_sellers([seller])) == [found]
+            assert tx.policies.some([policy.id]) == {policy.id: found}
+            tx.policies.remove([policy.id])
+        with store.begin() as tx:
+            assert tx.policies.some([policy.id]) == {}
+
+    def test_a_policy_is_due_at_once_and_again_when_its_epoch_ends(self, store: Store) -> None:
+        policy = _policy(store, Stage(store).account())
+        with store.begin() as tx:
+            assert list(tx.policies.due(NOW, 10)) == [policy.id]
+            (schedule,) = tx.policies.lock_schedules([policy.id]).values()
+            schedule.turn(policy, NOW)
+            schedule.is_done = True
+            tx.policies.save_schedules([schedule])
+        with store.begin() as tx:
+            assert list(tx.policies.due(NOW + 6 * DAY, 10)) == []
+            assert list(tx.policies.due(NOW + 7 * DAY, 10)) == [policy.id]
+
+    def test_each_product_follows_one_policy(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        book, other_book, toy, excluded = (
+            stage.product(seller, category_id=CategoryId(category)) for category in (16, 16, 11, 11)
+        )
+        stage.product(seller, is_active=False)
+        stage.product()
+        first, everything, books, chosen = (
+            _policy(store, seller, **facts)
+            for facts in ({}, {}, {"category_id": CategoryId(16)}, {"assigned_only": True})
+        )
+        with store.begin() as tx:
+            tx.policies.assign([other_book], chosen.id)
+            tx.policies.exclude([excluded], True)
+            of_seller = tx.policies.of_sellers([seller])
+            reached = {p.id: tx.runs.product_ids(reach_of(p, of_seller)).tolist() for p in of_seller}
+            assert reached == {first.id: [], everything.id: [toy], books.id: [book], chosen.id: [other_book]}
+            tx.policies.assign([other_book], None)
+            tx.policies.exclude([excluded], False)
+            assert tx.policies.assignments([other_book, excluded]) == {}
+            assert tx.runs.product_ids(reach_of(everything, of_seller)).tolist() == [toy, excluded]
+
+    def test_facts_show_a_product_as_it_stands(self, store: Store) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        product = stage.product(seller, price=9_00, stock=20, at=NOW - 60 * DAY, cost=usd(5_00), min_price=usd(6_00))
+        stage.reprice(product, 10_00, NOW - 50 * DAY, PriceCause.MANUAL)
+        stage.view({product: 7}, NOW)
+        stage.order(buyer, {product: 3}, OrderStatus.PENDING)
+        policy = _policy(store, seller)
+        with store.begin() as tx:
+            seen = tx.runs.facts(reach_of(policy, [policy]), product, product, NOW)
+            past = tx.runs.past_prices(product, product, NOW - 55 * DAY)
+            none = tx.runs.past_prices(product, product, NOW - DAY)
+        assert [int(getattr(seen, name)[0]) for name in ("price", "cost", "min_price", "max_price")] == [
+            10_00, 5_00, 6_00, -1,
+        ]  # fmt: skip
+        assert [int(getattr(seen, name)[0]) for name in ("stock", "views_ever", "views", "units")] == [17, 7, 7, 0]
+        assert int(seen.priced_at[0] - seen.created_at[0]) == 10 * DAY_MICROSECONDS
+        assert past.price.tolist() == [9_00, 10_00]
+        assert past.by_hand.tolist() == [False, True]
+        assert past.valid_from.tolist() == [int(seen.created_at[0]), int(seen.priced_at[0])]
+        assert len(none.product) == 0
+
+    def test_memory_and_groups_come_back(self, store: Store) -> None:
+        policy = _policy(store, Stage(store).account())
+        facts = [np.arange(3, dtype=np.int64) + n for n in range(len(FACTS))]
+        memory = Memory(*facts, state={"a": np.array([0.1, np.nan, -np.inf]), "arms": np.ones((3, 4))})
+        with store.begin() as tx:
+            tx.runs.save_memory(policy.id, 7, memory)
+            tx.runs.save_groups(policy.id, {CategoryId(2): {"mean": -2.4}})
+            tx.runs.add_groups(policy.id, {CategoryId(2): {"mean": 1.0}, CategoryId(3): {"mean": 0.1}})
+        with store.begin() as tx:
+            found = tx.runs.memory(policy.id, 7)
+            assert found is not None
+            assert found.to_bytes() == memory.to_bytes()
+            assert tx.runs.memory(policy.id, 8) is None
+            assert list(tx.runs.blocks(policy.id)) == [7]
+            assert tx.runs.groups(policy.id) == {2: {"mean": -2.4}, 3: {"mean": 0.1}}
+            tx.runs.forget_memory([policy.id])
+            assert (list(tx.runs.blocks(policy.id)), tx.runs.groups(policy.id)) == ([], {})
+
+    def test_everything_can_be_stopped(self, store: Store) -> None:
+        for stopped in (True, True, False):
+            with store.begin() as tx:
+                tx.policies.stop(stopped)
+            with store.begin() as tx:
+                assert tx.policies.is_stopped() is stopped
+
+
+def _policy(store: Store, seller: AccountId, **facts: Any) -> PricingPolicy:
+    with store.begin() as tx:
+        (id_,) = tx.policies.next_ids(1)
+        policy = PricingPolicy(id_, seller, "Learn", NOW, **facts)
+        tx.policies.add([policy])
+    return policy
