@@ -59,7 +59,9 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
     output().print(table)
 
 
-def policies(ctx: typer.Context, count: CountOption = 100, data: DataOption = None, as_json: JsonOption = False) -> None:
+def policies(
+    ctx: typer.Context, count: CountOption = 100, data: DataOption = None, as_json: JsonOption = False
+) -> None:
     """List pricing policies."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -69,7 +71,7 @@ def policies(ctx: typer.Context, count: CountOption = 100, data: DataOption = No
         return
     table = Table("policy", "seller", "name", "rules", "for", "epoch", "active")
     for each in found:
-        reach = "assigned" if each.assigned_only else each.category_id and f"category {each.category_id}" or "all"
+        reach = "assigned" if each.assigned_only else (each.category_id and f"category {each.category_id}") or "all"
         table.add_row(
             str(each.id), str(each.seller_id), each.name, each.policy, reach, str(each.epoch),
             "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",

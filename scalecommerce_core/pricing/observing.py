@@ -270,7 +270,7 @@ def _ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str,
     if not len(at):
         found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
         return found
-    last = np.append(at[1:] != at[:-1], True)  # noqa: FBT003 - a value
+    last = np.append(at[1:] != at[:-1], True)
     ends = np.where(last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
     for days in (1, MONTH_DAYS):
         inside = ends > now - days * scale * DAY

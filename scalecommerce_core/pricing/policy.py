@@ -17,7 +17,14 @@ SHORTEST_EPOCH: Final = timedelta(seconds=1)
 LONGEST_EPOCH: Final = timedelta(days=90)
 _EDITABLE: Final = frozenset(
     {
-        "name", "category_id", "assigned_only", "policy", "parameters", "guardrails", "epoch_seconds", "is_shadow",
+        "name",
+        "category_id",
+        "assigned_only",
+        "policy",
+        "parameters",
+        "guardrails",
+        "epoch_seconds",
+        "is_shadow",
         "is_active",
     }  # fmt: skip
 )

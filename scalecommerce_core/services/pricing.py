@@ -217,12 +217,12 @@ class Pricing:
     def stop(self) -> None:
         """No price moves by itself any more, of whichever seller; runs at work are cancelled at their next range."""
         with self._store.begin() as tx:
-            tx.policies.stop(True)  # noqa: FBT003 - its only argument
+            tx.policies.stop(True)
 
     @retried(TransactionAborted)
     def resume(self) -> None:
         with self._store.begin() as tx:
-            tx.policies.stop(False)  # noqa: FBT003 - its only argument
+            tx.policies.stop(False)
 
     def is_stopped(self) -> bool:
         with self._store.begin() as tx:

@@ -31,7 +31,7 @@ from scalecommerce_core.domain.identifiers import (
     RunId,
     SessionId,
 )
-from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, Refund
+from scalecommerce_core.domain.order import Order, OrderStatus, Refund
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.rollups import Outage

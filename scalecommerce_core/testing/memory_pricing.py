@@ -106,7 +106,7 @@ class MemoryPolicies:
         for product_id in product_ids:
             self._put(evolve(self._said(product_id), policy_id=policy_id))
 
-    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:  # noqa: FBT001 - as in the port
+    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:
         for product_id in product_ids:
             self._put(evolve(self._said(product_id), is_excluded=excluded))
 
@@ -125,14 +125,12 @@ class MemoryPolicies:
     def is_stopped(self) -> bool:
         return bool(self._tables.switches.get("stopped"))
 
-    def stop(self, stopped: bool) -> None:  # noqa: FBT001 - as in the port
+    def stop(self, stopped: bool) -> None:
         self._tables.switches.put("stopped", stopped)
 
 
 class MemoryRuns:
-    def __init__(
-        self, tables: Tables, numbers: Callable[[str, int], list[int]], statistics: MemoryStatistics
-    ) -> None:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]], statistics: MemoryStatistics) -> None:
         self._tables = tables
         self._numbers = numbers
         self._statistics = statistics
@@ -345,9 +343,7 @@ class MemoryPricingQueries:
     def repricing_run(self, run_id: RunId) -> Run | None:
         return self._tables.runs.get(run_id)
 
-    def decisions(
-        self, run_id: RunId, page: PageRequest, *, moves_only: bool = False
-    ) -> Page[StoredDecision]:
+    def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
         shown = [each for each in self._stored() if each.run_id == run_id and (each.decision.moves or not moves_only)]
         return paged(shown, lambda each: (each.decision.product_id,), page)
 
@@ -391,4 +387,3 @@ def _outcome(product_id: int, staged: Staged, part: Range, *, moves: bool) -> Ou
 def _micros(moment: datetime) -> int:
     since = moment - _EARLY
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-

@@ -126,7 +126,7 @@ class Policies:
     def assign(self, product_ids: Collection[ProductId], policy_id: PolicyId | None) -> None:
         self._sql.run(_ASSIGN, {"ids": id_array(product_ids), "policy": policy_id})
 
-    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:  # noqa: FBT001 - as in the port
+    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:
         self._sql.run(_EXCLUDE, {"ids": id_array(product_ids), "excluded": excluded})
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
@@ -136,7 +136,7 @@ class Policies:
     def is_stopped(self) -> bool:
         return bool(self._sql.rows(_STOPPED))
 
-    def stop(self, stopped: bool) -> None:  # noqa: FBT001 - as in the port
+    def stop(self, stopped: bool) -> None:
         self._sql.run(_STOP if stopped else _RESUME)
 
 

@@ -78,9 +78,11 @@ _SAVE_MEMORY: Final = text(
     ON CONFLICT (policy_id, block) DO UPDATE SET content = excluded.content
     """
 ).bindparams(bindparam("content", type_=LargeBinary))
-_GROUPS: Final = select(pricing_groups.c.category_id, pricing_groups.c.name, pricing_groups.c.value).where(
-    pricing_groups.c.policy_id == bindparam("policy", type_=BigInteger)
-).order_by(pricing_groups.c.category_id, pricing_groups.c.name)
+_GROUPS: Final = (
+    select(pricing_groups.c.category_id, pricing_groups.c.name, pricing_groups.c.value)
+    .where(pricing_groups.c.policy_id == bindparam("policy", type_=BigInteger))
+    .order_by(pricing_groups.c.category_id, pricing_groups.c.name)
+)
 _GROUP_COLUMNS: Final = ("policy_id", "category_id", "name", "value")
 _ADD_GROUPS: Final = Insert(pricing_groups, *_GROUP_COLUMNS)
 _ADD_GROUPS.statement += " ORDER BY given.category_id, given.name ON CONFLICT DO NOTHING"
@@ -99,9 +101,7 @@ _RUN: Final = (
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
 )  # fmt: skip
 _INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
-_UPDATE_RUN: Final = Update(
-    pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note"
-)
+_UPDATE_RUN: Final = Update(pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note")
 RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
 _ONE: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
 _LOCK: Final = _ONE.with_for_update(key_share=True)
@@ -109,9 +109,7 @@ _SHARE: Final = _ONE.with_for_update(read=True)
 _UNFINISHED: Final = text(
     "SELECT id FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK') ORDER BY id LIMIT :limit"
 )
-_AT_WORK: Final = text(
-    "SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')"
-)
+_AT_WORK: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
 _RANGE: Final = (
     "run_id", "number", "block", "first", "last", "products", "status", *_TALLY, "decided_at", "written_at", "written",
     "undone",
@@ -363,9 +361,7 @@ def _reached(reach: Reach, first: int, last: int) -> dict[str, object]:
 
 
 def _group_rows(policy_id: PolicyId, groups: Groups) -> list[tuple[Any, ...]]:
-    return [
-        (policy_id, category, name, value) for category, values in groups.items() for name, value in values.items()
-    ]
+    return [(policy_id, category, name, value) for category, values in groups.items() for name, value in values.items()]
 
 
 def _run_row(run: Run, columns: Sequence[str]) -> tuple[Any, ...]:

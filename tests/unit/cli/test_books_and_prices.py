@@ -11,16 +11,18 @@ from attrs import evolve
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MovementKind
-from scalecommerce_core.queries import Queries, StockDiscrepancy
+from scalecommerce_core.queries import PageRequest, Queries, StockDiscrepancy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.pricing import AdoptPolicy
+from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 from tests.unit.core.tampering import Instead
+
+CALM = {"least_views": 0, "breaker_share": 1, "breaker_mean": 1}
 
 
 @pytest.fixture
@@ -29,8 +31,13 @@ def shop(runtime: MemoryRuntime) -> ProductId:
     market = runtime.market
     seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
     category = market.queries.categories()[0].id
-    listed = one(market.catalog.list_products([ListProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20)]))
-    market.pricing.adopt([AdoptPolicy(seller.id, "A month of stock")])
+    listed = one(
+        market.catalog.list_products(
+            [ListProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"))]
+        )
+    )
+    document = {"name": "Learn", "parameters": {"caution": 0, "vary": False}, "guardrails": CALM}
+    one(market.pricing.create([CreatePolicy(seller.id, document)]))
     runtime.clock.advance(days=28)
     placed = one(
         market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])])
@@ -123,22 +130,26 @@ def price(runtime: MemoryRuntime, product: ProductId) -> Any:
 def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     ended = cli("reprice", "--dry-run")
     assert ended.code == 0
-    assert "10.00 USD │ 10.50 USD │  +5.0% │ cover_short: 12 sold in 28 days" in ended.out
-    assert "1 of 1 prices under a policy would move." in ended.out
+    assert "DRY RUN, 1 of 1 prices would move, 0 did" in ended.out
+    assert price(runtime, shop) == "10.00 USD"
+    assert runtime.market.queries.runs(None, PageRequest()).rows == ()
+
+
+def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    (document,) = json.loads(cli("reprice", "--json").out)
+    (move,) = document["moves"]
+    assert (move["product"], move["old"], move["outcome"]) == (shop, "10.00", "written")
+    assert price(runtime, shop) == f"{move['new']} USD"
+    assert move["sentence"] in cli("pricing", "explain", str(shop)).out
+    assert "DONE" in cli("pricing", "runs").out
+    assert "0 of 0 prices would move" in cli("reprice").out
+    assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
 
 
-def test_prices_move_and_say_why(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
-    document = json.loads(cli("reprice", "--json").out)
-    assert document["moves"] == [
-        {
-            "product": shop,
-            "old": "10.00",
-            "new": "10.50",
-            "currency": "USD",
-            "reason": "cover_short",
-            "sentence": "12 sold in 28 days: the stock lasts 19 days, 30 are wanted.",
-        }
-    ]
-    assert price(runtime, shop) == "10.50 USD"
-    assert cli("reprice").out == "0 of 1 prices under a policy moved.\n"
+def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    cli("pricing", "stop")
+    assert "REFUSED" in cli("reprice").out
+    assert price(runtime, shop) == "10.00 USD"
+    cli("pricing", "resume")
+    assert "1 did" in cli("reprice").out

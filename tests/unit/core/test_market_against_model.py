@@ -26,13 +26,13 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PolicyId, 
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.pricing.runs import Outcome
+from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import AdjustStock
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.pricing.runs import Outcome
-from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.testing.gateway import DECLINED, LOST_REPLY
 from tests.unit.core.shop import Shop
@@ -408,7 +408,7 @@ class MarketMachine(RuleBasedStateMachine):
                 assert stored.outcome is Outcome.WRITTEN
                 assert stored.decision.old == shelf.price
                 assert abs(stored.decision.new - shelf.price) * 20 <= shelf.price
-                self._reprice(shelf, stored.decision.new)
+                shelf.prices.append((self.shop.product(stored.decision.product_id).priced_at, stored.decision.new))
 
     def _reprice(self, shelf: Shelf, price: int) -> None:
         if price != shelf.price:
