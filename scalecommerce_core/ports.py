@@ -251,7 +251,7 @@ class PolicyRepository(Protocol):
     def save(self, policies: Collection[PricingPolicy]) -> None: ...
 
     def remove(self, ids: Collection[PolicyId]) -> None:
-        """With schedule, assignments and all that it remembers. Its runs and decisions stay until they are forgotten."""
+        """With schedule, assignments and all that it remembers. Its runs and decisions stay for their time."""
         ...
 
     def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
