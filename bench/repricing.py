@@ -15,7 +15,9 @@ from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.system import SystemClock
+from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.pricing.runs import RunStatus
+from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 from scalecommerce_core.services.repricing import Repricing
 
@@ -56,27 +58,29 @@ def main() -> None:
 def _measure(url: str, products: int, rounds: int) -> None:
     upgrade(url)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(SEED.format(count=products))  # type: ignore[arg-type]
+        connection.execute(SEED.format(count=products))
         connection.execute("VACUUM ANALYZE")
         engine = database_engine(url)
         store, clock = PostgresStore(engine), SystemClock()
         rails = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
-        (policy,) = Pricing(store, clock).create([CreatePolicy(_owner(), {"name": "Learn", "guardrails": rails})])
+        command = CreatePolicy(AccountId(1), {"name": "Learn", "guardrails": rails})
+        policy = one(Pricing(store, clock).create([command]))
         repricing, ratios = Repricing(store, clock), []
         for _ in range(rounds):
             begun = time.perf_counter()
-            run = repricing.run(policy.id)  # type: ignore[union-attr]
+            run = repricing.run(policy.id)
             ours = run.written / (time.perf_counter() - begun)
-            assert run.status is RunStatus.DONE, run.note
+            if run.status is not RunStatus.DONE:
+                raise SystemExit(run.note)
             begun = time.perf_counter()
-            rows = connection.execute(BARE.format(column="new_price"), [run.id]).rowcount  # type: ignore[arg-type]
+            rows = connection.execute(BARE.format(column="new_price"), [run.id]).rowcount
             bare = rows / (time.perf_counter() - begun)
             ratios.append(ours / bare)
             print(
                 f"{run.written:,} written: {ours:,.0f}/s, bare UPDATE {bare:,.0f}/s, ratio {ratios[-1]:.2f}", flush=True
             )
             repricing.rollback(run.id)
-            connection.execute(BARE.format(column="old_price"), [run.id])  # type: ignore[arg-type]
+            connection.execute(BARE.format(column="old_price"), [run.id])
             # The next round is an epoch of its own, with prices that nobody has touched.
             connection.execute("UPDATE pricing_schedules SET ends_at = now(), is_done = true")
             connection.execute("UPDATE products SET priced_at = now() - interval '95 days'")
@@ -89,10 +93,6 @@ def _measure(url: str, products: int, rounds: int) -> None:
         ).fetchone()
         print(f"median ratio {statistics.median(ratios):.2f}, HOT share of products {hot[0] if hot else None}")
         engine.dispose()
-
-
-def _owner() -> int:
-    return 1
 
 
 if __name__ == "__main__":

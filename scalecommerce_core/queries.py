@@ -615,6 +615,7 @@ class Queries(
     StockQueries,
     EventQueries,
     WebhookQueries,
+    PricingQueries,
     ExportQueries,
     Protocol,
 ):

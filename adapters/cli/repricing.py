@@ -33,6 +33,7 @@ app = typer.Typer(help="Let pricing policies move prices.", invoke_without_comma
 @app.callback()
 def reprice(
     ctx: typer.Context,
+    *,
     policy: Annotated[int | None, typer.Option(help="Only this policy.", show_default=False)] = None,
     category: Annotated[int | None, typer.Option(help="Only products of this category.", show_default=False)] = None,
     seller: Annotated[int | None, typer.Option(help="Only this seller's policies.", show_default=False)] = None,

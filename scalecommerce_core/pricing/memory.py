@@ -4,6 +4,7 @@ A block is loaded, changed and stored as a whole, column by column: to write a r
 much as writing its price.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
@@ -36,7 +37,7 @@ class Memory:
     views: Whole
     units: Whole
     out_of_stock: Whole
-    state: Mapping[str, Floats] = field(factory=dict)
+    state: Mapping[str, Floats] = field(factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.product)
@@ -125,11 +126,11 @@ def parts_of(products: Whole, blocks: Sequence[int], size: int = BLOCK) -> list[
     block = np.maximum(np.searchsorted(starts, products, side="right") - 1, 0)
     parts = []
     cuts = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(products)]
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         name = int(starts[block[begin]])
         count = end - begin
         pieces = [begin, end] if count <= 2 * size else [*range(begin, end - size // 2, size), end]
-        for number, (a, b) in enumerate(zip(pieces, pieces[1:], strict=False)):
+        for number, (a, b) in enumerate(itertools.pairwise(pieces)):
             first = int(products[a])
             parts.append(Part(first if number else name, first, int(products[b - 1]), b - a))
     return parts

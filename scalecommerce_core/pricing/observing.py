@@ -152,7 +152,7 @@ def look(  # the whole of a step, with all that it is made of
         since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
         stock=facts.stock,
     )
-    state = _learned(rules, signals, known, old, categories, groups)
+    state = _learned(rules, signals, known=known, old=old, categories=categories, groups=groups)
     decisions = decide(policy, state, signals, epoch, rules=rules)
     kept = Memory(
         product=facts.product,
@@ -190,6 +190,7 @@ def pooled(rules: Policy, memory: Memory, groups: Groups) -> tuple[Memory, Group
 def _learned(
     rules: Policy,
     signals: Signals,
+    *,
     known: Flags,
     old: Memory,
     categories: Sequence[CategoryId],

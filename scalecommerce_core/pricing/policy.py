@@ -26,7 +26,7 @@ _EDITABLE: Final = frozenset(
         "epoch_seconds",
         "is_shadow",
         "is_active",
-    }  # fmt: skip
+    }
 )
 
 

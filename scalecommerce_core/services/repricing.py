@@ -278,7 +278,7 @@ class Repricing:
         policy = run.policy(_EARLY)
         try:
             scope = _Scope(policy, policy.rules(), _run_reach(tx, run))
-            looked = self._look(tx, scope, part.block, part.first, part.last, run.epoch)
+            looked = self._look(tx, scope, part.block, (part.first, part.last), run.epoch)
         except (Invalid, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from error
         part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
@@ -286,8 +286,9 @@ class Repricing:
         tx.runs.stage(part, looked)
 
     def _look(
-        self, tx: Transaction, scope: _Scope, block: int, first: ProductId, last: ProductId, epoch: int
+        self, tx: Transaction, scope: _Scope, block: int, bounds: tuple[ProductId, ProductId], epoch: int
     ) -> Looked:
+        first, last = bounds
         now = self._clock.now()
         rules, policy_id = scope.rules, scope.policy.id
         return look(
@@ -424,7 +425,7 @@ class Repricing:
         total = sum(part.products for part in parts)
         for part in parts:
             with self._store.begin() as tx:
-                looked = self._look(tx, scope, part.block, ProductId(part.first), ProductId(part.last), epoch)
+                looked = self._look(tx, scope, part.block, (ProductId(part.first), ProductId(part.last)), epoch)
             decided.append(looked.decisions)
             done += part.products
             progress("deciding", done, total)
@@ -511,7 +512,7 @@ def _run_reach(tx: Transaction, run: Run) -> Reach:
 
 
 def _range(run_id: RunId, number: int, part: Part) -> Range:
-    return Range(run_id, number, part.block, ProductId(part.first), ProductId(part.last), part.products)
+    return Range(run_id, number, ProductId(part.block), ProductId(part.first), ProductId(part.last), part.products)
 
 
 def _stopped(tx: Transaction, run: Run) -> bool:

@@ -1,15 +1,18 @@
 """Runs of pricing policies on PostgreSQL: whole, killed, raced and taken back."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
+from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
+from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.replay import replay
 from scalecommerce_core.pricing.runs import Outcome, RunStatus
 from scalecommerce_core.queries import PageRequest
@@ -64,8 +67,8 @@ def shelf(database: str) -> Iterator[Shelf]:
         yield Shelf(market, clock)
 
 
-def outcomes(shelf: Shelf, run_id: object) -> Sequence[Outcome]:
-    page = shelf.market.queries.decisions(run_id, PageRequest(PRODUCTS))  # type: ignore[arg-type]
+def outcomes(shelf: Shelf, run_id: RunId) -> Sequence[Outcome]:
+    page = shelf.market.queries.decisions(run_id, PageRequest(PRODUCTS))
     return [stored.outcome for stored in page.rows]
 
 
@@ -139,11 +142,12 @@ def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.Mon
     assert died > 8
 
 
-def dying(begin, error):  # type: ignore[no-untyped-def]
-    from contextlib import contextmanager
+Begin = Callable[[PostgresStore], AbstractContextManager[Transaction]]
 
+
+def dying(begin: Begin, error: Exception) -> Begin:
     @contextmanager
-    def begin_and_die(store):  # type: ignore[no-untyped-def]
+    def begin_and_die(store: PostgresStore) -> Iterator[Transaction]:
         with begin(store) as tx:
             yield tx
             raise error

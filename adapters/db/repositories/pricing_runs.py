@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, select, text
 
 from adapters.db.batches import Insert, Update, id_array
@@ -51,7 +52,7 @@ _FACTS: Final = f"""
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0)
         {_REACHED.format(more=_COUNTED)}
     ) TO STDOUT (FORMAT binary)
-"""
+"""  # noqa: S608 - no values in it
 _PAST: Final = """
     COPY (
         SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
@@ -293,7 +294,7 @@ class PricingRuns:
         decisions = looked.decisions
         if len(decisions):
             inputs = np.frombuffer(b"".join(looked.inputs.rows), dtype=f"V{len(looked.inputs.rows[0])}")
-            columns = [
+            columns: list[NDArray[Any]] = [
                 np.full(len(decisions), part.run_id, dtype=np.int64), decisions.product, decisions.old, decisions.new,
                 decisions.wanted, decisions.motive.astype(np.int32), decisions.guardrails.astype(np.int32),
                 looked.priced_at - EPOCH, inputs,

@@ -406,7 +406,7 @@ class World:
 
     def repricing(self) -> None:
         for policy_id in (1, 2):
-            self._quietly(lambda api, policy_id=policy_id: api.market.repricing.run(PolicyId(policy_id)))
+            self._quietly(partial(_reprice, PolicyId(policy_id)))
 
     def _quietly(self, work: Callable[[Api], object]) -> None:
         with suppress(ProcessDied, Unavailable):
@@ -500,3 +500,7 @@ class World:
 
 def _work(task: Task, worker: Worker) -> None:
     task.job(worker.jobs)
+
+
+def _reprice(policy_id: PolicyId, api: Api) -> object:
+    return api.market.repricing.run(policy_id)

@@ -2,16 +2,16 @@
 
 The policies of before kept a stock cover; each becomes one that learns, switched off until its seller looks at it.
 
-Revision ID: 0007
-Revises: 0006
+Revision ID: 0008
+Revises: 0007
 """
 
 from typing import Final
 
 from alembic import op
 
-revision: Final = "0007"
-down_revision: Final = "0006"
+revision: Final = "0008"
+down_revision: Final = "0007"
 branch_labels: Final = None
 depends_on: Final = None
 
@@ -93,7 +93,9 @@ CREATE TABLE pricing_runs (
     undone BIGINT NOT NULL,
     note TEXT NOT NULL,
     CONSTRAINT pricing_runs_pk PRIMARY KEY (id),
-    CONSTRAINT pricing_runs_status_known CHECK (status IN ('DECIDING', 'WRITING', 'DONE', 'STOPPED', 'CANCELLED', 'FAILED', 'ROLLING_BACK', 'ROLLED_BACK')),
+    CONSTRAINT pricing_runs_status_known CHECK (status IN (
+        'DECIDING', 'WRITING', 'DONE', 'STOPPED', 'CANCELLED', 'FAILED', 'ROLLING_BACK', 'ROLLED_BACK'
+    )),
     CONSTRAINT pricing_runs_trigger_known CHECK (trigger IN ('schedule', 'command')),
     CONSTRAINT pricing_runs_seller_id_fk FOREIGN KEY(seller_id) REFERENCES accounts (id)
 );
