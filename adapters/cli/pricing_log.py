@@ -43,7 +43,9 @@ def explain(
 
 
 def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List runs of pricing policies, the newest first."""
+    """List what pricing policies did: their runs, the newest first, with how many prices each decided, moved and took
+    back.
+    """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.runs(None, PageRequest(count)).rows
@@ -62,7 +64,7 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
 def policies(
     ctx: typer.Context, count: CountOption = 100, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """List pricing policies."""
+    """List the sellers' pricing policies: which rules they follow, for which products, and how often they run."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.policies(None, PageRequest(count)).rows
@@ -88,7 +90,7 @@ def stop(ctx: typer.Context, data: DataOption = None) -> None:
 
 
 def resume(ctx: typer.Context, data: DataOption = None) -> None:
-    """Let policies move prices again."""
+    """Let policies move prices again after `pricing stop`; those that are due run at once."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         opened.market.pricing.resume()

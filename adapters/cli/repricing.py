@@ -27,7 +27,7 @@ KEPT = "What is written stands. Run it again to go on, or let the workers do so:
 NOTHING_KEPT = "A dry run changes nothing."
 UNDONE = "What is back in force stays so. Roll the run back again to go on."
 
-app = typer.Typer(help="Let pricing policies move prices.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()

@@ -1,6 +1,7 @@
 """What reaches the server: as many statements for a hundred rows as for one, and indexes for whatever is hot."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -136,11 +137,15 @@ def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
         statements.append((statement.decode(), parameters))
         return execute(connection, statement, parameters)
 
-    # Writes go past SQLAlchemy, many at a time.
-    execute = psycopg.Connection.execute
+    def note_copy(cursor: Any, statement: bytes, parameters: Any = None) -> Any:
+        statements.append((statement.decode(), parameters))
+        return copy(cursor, statement, parameters)
+
+    # Writes, and what is read in bulk, go past SQLAlchemy.
+    execute, copy = psycopg.Connection.execute, psycopg.Cursor.copy
     event.listen(engine, "before_cursor_execute", note)
     try:
-        with patch.object(psycopg.Connection, "execute", note_write):
+        with patch.object(psycopg.Connection, "execute", note_write), patch.object(psycopg.Cursor, "copy", note_copy):
             yield statements
     finally:
         event.remove(engine, "before_cursor_execute", note)
@@ -230,7 +235,9 @@ def _in_transaction(work: Callable[[Transaction, Shop], object]) -> Callable[[Sh
 
 def _signals(tx: Transaction, shop: Shop) -> None:
     policy = PricingPolicy(tx.policies.next_ids(1)[0], shop.people[3], "keep cover", NOW)
-    tx.runs.facts(reach_of(policy, [policy]), shop.products[LAST], shop.products[-1], NOW)
+    first, last = shop.products[LAST], shop.products[LAST + 20]
+    tx.runs.facts(reach_of(policy, [policy]), first, last, NOW)
+    tx.runs.past_prices(first, last, NOW - 90 * 86_400 * SECOND)
 
 
 DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))
@@ -278,7 +285,7 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
         {"events_pk", "event_audience_pk"},
     ),
     "lines of events": (lambda shop: shop.queries.told(range(LAST, LAST + 20), None), {"events_pk", "order_lines_pk"}),
-    "signals": (_in_transaction(_signals), {"order_lines_product_id_idx", "price_history_pk", "stock_pk"}),
+    "signals": (_in_transaction(_signals), {"products_pk", "price_history_pk", "stock_pk"}),
 }
 BIG = {
     "products", "orders", "order_lines", "stock", "price_history", "accounts", "outbox", "events", "event_audience",
@@ -293,10 +300,12 @@ def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
     used: set[str] = set()
     scanned: set[str] = set()
     for statement, parameters in statements:
-        if not statement.lstrip().upper().startswith(("SELECT", "WITH")):
+        copied = re.fullmatch(r"\s*COPY \((.*)\) TO STDOUT.*", statement, re.DOTALL)
+        query = copied[1] if copied else statement
+        if not query.lstrip().upper().startswith(("SELECT", "WITH")):
             continue
         with shop.engine.connect() as connection:
-            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
+            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {query}", parameters).one()
         for node in nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]):
             used.add(node.get("Index Name", ""))
             if node["Node Type"] == "Seq Scan":

@@ -11,9 +11,10 @@ from tests.unit.cli.conftest import Cli
 
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
-    "import products", "export products", "export orders", "stock verify", "reprice", "events tail", "torture",
-    "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate", "pricing evaluate", "statistics verify",
-    "statistics rebuild",
+    "import products", "export products", "export orders", "stock verify", "reprice", "reprice rollback",
+    "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate",
+    "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
+    "statistics verify", "statistics rebuild",
 }  # fmt: skip
 
 
@@ -21,7 +22,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{path}{name} ")
-        else:
+        if not hasattr(command, "commands") or command.invoke_without_command:
             yield f"{path}{name}", command
 
 
