@@ -272,11 +272,11 @@ class PolicyRepository(Protocol):
         """Active policies that have a run to begin, by id: none of them decides or writes already."""
         ...
 
-    def assign(self, product_ids: Collection[ProductId], policy_id: PolicyId | None) -> None:
-        """These products follow that policy; None: that of their category again."""
+    def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
+        """Each product follows that policy; None: that of its category again."""
         ...
 
-    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:
+    def exclude(self, choices: Mapping[ProductId, bool]) -> None:
         """Whatever they are assigned to: an excluded product's price does not move by itself."""
         ...
 

@@ -123,7 +123,9 @@ def parameter(
     choices: Sequence[str] = (),
     longest: int = 20,
 ) -> Any:
-    """A parameter of a policy: its default says its type (a whole number, a number, a word, yes or no, prices)."""
+    """A parameter of a policy: its default says its type (a whole number, a number, a word, yes or no, prices), and an
+    annotation with `float` that a whole default is not meant to be the only kind.
+    """
     rule = {"at_least": at_least, "at_most": at_most, "says": says, "choices": tuple(choices), "longest": longest}
     return field(default=default, metadata={"rule": rule}, kw_only=True)
 
@@ -166,8 +168,9 @@ def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
             return value, f"At most {rule['longest']} are allowed."
         said = [_number(item, rule, whole=True) for item in value]
         return tuple(value), next(filter(None, said), "")
-    said_of_it = _number(value, rule, whole=isinstance(default, int))
-    return value if said_of_it or isinstance(default, int) else float(value), said_of_it
+    whole = isinstance(default, int) and attribute.type not in {float, "float"}
+    said_of_it = _number(value, rule, whole=whole)
+    return value if said_of_it or whole else float(value), said_of_it
 
 
 def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:

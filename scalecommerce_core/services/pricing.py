@@ -3,9 +3,9 @@
 Running them is `services.repricing`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -180,36 +180,25 @@ class Pricing:
         """Of several commands for one product the last one counts."""
         with self._store.begin() as tx:
             policies = tx.policies.some({c.policy_id for c in commands if c.policy_id is not None})
-            owners = tx.products.offers({command.product_id for command in commands})
-            outcomes: list[Assignment | MarketError] = []
-            for command in commands:
-                try:
-                    _own_product(owners.get(command.product_id), command)
-                    if command.policy_id is not None:
-                        policy = policies.get(command.policy_id)
-                        if policy is None or policy.seller_id != owners[command.product_id].seller_id:
-                            raise NotFound("policy", command.policy_id)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    tx.policies.assign([command.product_id], command.policy_id)
-                    outcomes.append(_assignment(tx, command.product_id))
-        return outcomes
+
+            def check(command: AssignProduct, seller_id: AccountId) -> None:
+                if command.policy_id is not None:
+                    policy = policies.get(command.policy_id)
+                    if policy is None or policy.seller_id != seller_id:
+                        raise NotFound("policy", command.policy_id)
+
+            refused = _refused(tx, commands, check)
+            chosen = {c.product_id: c.policy_id for c in commands if c not in refused}
+            tx.policies.assign(chosen)
+            return _said(tx, commands, refused)
 
     @retried(TransactionAborted)
     def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
+        """Of several commands for one product the last one counts."""
         with self._store.begin() as tx:
-            owners = tx.products.offers({command.product_id for command in commands})
-            outcomes: list[Assignment | MarketError] = []
-            for command in commands:
-                try:
-                    _own_product(owners.get(command.product_id), command)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    tx.policies.exclude([command.product_id], command.excluded)
-                    outcomes.append(_assignment(tx, command.product_id))
-        return outcomes
+            refused = _refused(tx, commands)
+            tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in refused})
+            return _said(tx, commands, refused)
 
     # --- the switch for everything
 
@@ -258,12 +247,35 @@ def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: 
                 tx.runs.save(run)
 
 
-def _own_product(offer: Any, command: AssignProduct | ExcludeProduct) -> None:
-    if offer is None:
-        raise NotFound("product", command.product_id)
-    if offer.seller_id != command.owner and not command.as_staff:
-        raise Forbidden("Only its seller may say how a product is priced.")
+_Said = TypeVar("_Said", AssignProduct, ExcludeProduct)
 
 
-def _assignment(tx: Transaction, product_id: ProductId) -> Assignment:
-    return tx.policies.assignments([product_id]).get(product_id) or Assignment(product_id)
+def _refused(
+    tx: Transaction,
+    commands: Sequence[_Said],
+    check: Callable[[_Said, AccountId], None] = lambda _command, _seller: None,
+) -> Mapping[_Said, MarketError]:
+    """Commands about products that are not there or somebody else's, and those that `check` refuses."""
+    offers = tx.products.offers({command.product_id for command in commands})
+    refused: dict[_Said, MarketError] = {}
+    for command in commands:
+        try:
+            offer = offers.get(command.product_id)
+            if offer is None:
+                raise NotFound("product", command.product_id)
+            if offer.seller_id != command.owner and not command.as_staff:
+                raise Forbidden("Only its seller may say how a product is priced.")
+            check(command, offer.seller_id)
+        except MarketError as error:
+            refused[command] = error
+    return refused
+
+
+def _said(
+    tx: Transaction, commands: Sequence[_Said], refused: Mapping[_Said, MarketError]
+) -> list[Assignment | MarketError]:
+    """What is said of each product in the end."""
+    known = tx.policies.assignments({command.product_id for command in commands})
+    return [
+        refused.get(command) or known.get(command.product_id) or Assignment(command.product_id) for command in commands
+    ]

@@ -102,12 +102,12 @@ class MemoryPolicies:
         due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
         return sorted(policy_id for policy_id in due if policy_id in active - at_work)[:limit]
 
-    def assign(self, product_ids: Collection[ProductId], policy_id: PolicyId | None) -> None:
-        for product_id in product_ids:
+    def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
+        for product_id, policy_id in choices.items():
             self._put(evolve(self._said(product_id), policy_id=policy_id))
 
-    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:
-        for product_id in product_ids:
+    def exclude(self, choices: Mapping[ProductId, bool]) -> None:
+        for product_id, excluded in choices.items():
             self._put(evolve(self._said(product_id), is_excluded=excluded))
 
     def _said(self, product_id: ProductId) -> Assignment:

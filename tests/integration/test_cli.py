@@ -59,8 +59,10 @@ def test_a_database_from_nothing_to_a_verified_shop(tmp_path: Path, shop: dict[s
     assert (made["users"], made["products"], made["orders"]) == (8, 20, 60)
     assert "Clean" in run("stock", "verify", cwd=tmp_path, **only).stdout
     planned = json.loads(run("reprice", "--dry-run", "--json", cwd=tmp_path, **only).stdout)
-    assert planned["looked_at"] == 20
-    assert json.loads(run("reprice", "--json", cwd=tmp_path, **only).stdout)["moved"] == planned["moved"]
+    assert sum(document["looked_at"] for document in planned) == 20
+    for done, plan in zip(json.loads(run("reprice", "--json", cwd=tmp_path, **only).stdout), planned, strict=True):
+        assert (done["status"], done["looked_at"]) == ("DONE", plan["looked_at"])
+        assert [move["new"] for move in done["moves"]] == [move["new"] for move in plan["moves"]]
     exported = run("export", "orders", "--format", "jsonl", cwd=tmp_path, **only).stdout.splitlines()
     assert len(exported) == 60
     staff = run(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, bindparam, select, text
 
-from adapters.db.batches import Insert, Update, among, id_array
+from adapters.db.batches import Insert, Update, Upsert, among, id_array
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
@@ -57,20 +57,8 @@ _REMOVE: Final = tuple(
         "DELETE FROM pricing_policies WHERE id = ANY (CAST(:ids AS bigint[]))",
     )
 )
-_ASSIGN: Final = text(
-    """
-    INSERT INTO pricing_assignments (product_id, policy_id)
-    SELECT id, CAST(:policy AS bigint) FROM unnest(CAST(:ids AS bigint[])) AS given(id) ORDER BY id
-    ON CONFLICT (product_id) DO UPDATE SET policy_id = excluded.policy_id
-    """
-)
-_EXCLUDE: Final = text(
-    """
-    INSERT INTO pricing_assignments (product_id, is_excluded)
-    SELECT id, CAST(:excluded AS boolean) FROM unnest(CAST(:ids AS bigint[])) AS given(id) ORDER BY id
-    ON CONFLICT (product_id) DO UPDATE SET is_excluded = excluded.is_excluded
-    """
-)
+_ASSIGN: Final = Upsert(pricing_assignments, ["product_id"], "policy_id")
+_EXCLUDE: Final = Upsert(pricing_assignments, ["product_id"], "is_excluded")
 _ASSIGNMENTS: Final = select(
     pricing_assignments.c.product_id, pricing_assignments.c.policy_id, pricing_assignments.c.is_excluded
 ).where(
@@ -123,11 +111,11 @@ class Policies:
     def due(self, now: datetime, limit: int) -> Sequence[PolicyId]:
         return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, {"now": now, "limit": limit})]
 
-    def assign(self, product_ids: Collection[ProductId], policy_id: PolicyId | None) -> None:
-        self._sql.run(_ASSIGN, {"ids": id_array(product_ids), "policy": policy_id})
+    def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
+        self._sql.upsert(_ASSIGN, list(choices.items()))
 
-    def exclude(self, product_ids: Collection[ProductId], excluded: bool) -> None:
-        self._sql.run(_EXCLUDE, {"ids": id_array(product_ids), "excluded": excluded})
+    def exclude(self, choices: Mapping[ProductId, bool]) -> None:
+        self._sql.upsert(_EXCLUDE, list(choices.items()))
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
         rows = self._sql.rows(_ASSIGNMENTS, {"ids": id_array(product_ids)})

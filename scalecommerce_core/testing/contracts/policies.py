@@ -56,13 +56,13 @@ class PoliciesContract:
             for facts in ({}, {}, {"category_id": CategoryId(16)}, {"assigned_only": True})
         )
         with store.begin() as tx:
-            tx.policies.assign([other_book], chosen.id)
-            tx.policies.exclude([excluded], True)
+            tx.policies.assign({other_book: chosen.id})
+            tx.policies.exclude({excluded: True})
             of_seller = tx.policies.of_sellers([seller])
             reached = {p.id: tx.runs.product_ids(reach_of(p, of_seller)).tolist() for p in of_seller}
             assert reached == {first.id: [], everything.id: [toy], books.id: [book], chosen.id: [other_book]}
-            tx.policies.assign([other_book], None)
-            tx.policies.exclude([excluded], False)
+            tx.policies.assign({other_book: None})
+            tx.policies.exclude({excluded: False})
             assert tx.policies.assignments([other_book, excluded]) == {}
             assert tx.runs.product_ids(reach_of(everything, of_seller)).tolist() == [toy, excluded]
 
