@@ -1,6 +1,6 @@
 """`pricing explain`, `runs`, `policies`, `stop` and `resume`: what policies did and why, and the switch for all."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -11,11 +11,19 @@ from adapters.cli.runtime import Runtime
 from adapters.cli.screen import output, print_json
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.pricing.explaining import ACTED, explained
 from scalecommerce_core.pricing.replay import values_of
-from scalecommerce_core.pricing.runs import StoredDecision
+from scalecommerce_core.pricing.runs import Outcome, StoredDecision
 from scalecommerce_core.queries import PageRequest
 
 ProductArgument = Annotated[int, typer.Argument(help="Number of the product.", show_default=False)]
+BECAME: Final = {
+    Outcome.KEPT: "the price stays",
+    Outcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
+    Outcome.WRITTEN: "in force since then",
+    Outcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
+    Outcome.ROLLED_BACK: "taken back since then",
+}
 CountOption = Annotated[int, typer.Option(min=1, max=1000, help="How many to show, newest first.")]
 
 
@@ -33,13 +41,20 @@ def explain(
     if not found:
         output().print(f"No policy has decided about product {product} yet, or its decisions are forgotten.")
     for stored in found:
-        decision = stored.decision
-        output().print(f"{stored.decided_at:%Y-%m-%d %H:%M}  run {stored.run_id}, {stored.outcome.value}")
-        output().print(f"  {decision.sentence}")
-        output().print(f"  wanted: {'nothing' if decision.wanted is None else decimal_text(decision.wanted)}")
-        output().print(f"  guardrails: {', '.join(decision.guardrails) or 'none'}")
-        seen = ", ".join(f"{name} {value}" for name, value in values_of(stored.inputs).items())
-        output().print(f"  seen: {seen}")
+        _print(stored)
+
+
+def _print(stored: StoredDecision) -> None:
+    decision = stored.decision
+    output().print(f"[bold]{decision.sentence}[/bold]")
+    output().print(f"  {stored.decided_at:%Y-%m-%d %H:%M:%S}, run {stored.run_id}: {BECAME[stored.outcome]}")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    for heading, said in explained(stored.inputs).items():
+        table.add_row(heading, said)
+    table.add_row("wanted", "nothing else" if decision.wanted is None else decimal_text(decision.wanted))
+    for number, rail in enumerate(decision.guardrails or ("none",)):
+        table.add_row("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted")
+    output().print(table)
 
 
 def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -102,5 +117,6 @@ def _document(stored: StoredDecision) -> dict[str, Any]:
     return {
         "run": stored.run_id, "decided_at": stored.decided_at, "outcome": stored.outcome.value,
         "old": decimal_text(decision.old), "new": decimal_text(decision.new), "currency": stored.currency,
-        "guardrails": list(decision.guardrails), "sentence": decision.sentence, "inputs": values_of(stored.inputs),
+        "guardrails": list(decision.guardrails), "sentence": decision.sentence, "explained": explained(stored.inputs),
+        "inputs": values_of(stored.inputs),
     }  # fmt: skip

@@ -146,6 +146,7 @@ def look(  # the whole of a step, with all that it is made of
         views=since("views"),
         units=since("units"),
         days=on_sale / DAY,
+        epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
         since_change=np.maximum(now - facts.priced_at, 0) / DAY,

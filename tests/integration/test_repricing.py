@@ -10,8 +10,10 @@ from sqlalchemy import create_engine, text
 
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import MarketError, PriceMoved
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import Order
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.replay import replay
 from scalecommerce_core.pricing.runs import Outcome, RunStatus
@@ -19,10 +21,11 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.repricing import Repricing, RunInProgress, Selection, Step
-from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
 
 CALM = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
@@ -43,6 +46,7 @@ class Shelf:
         clock.advance(days=30)
         market.catalog.record_views(dict.fromkeys(self.products, 400))
         self.repricing = Repricing(market.store, clock, block=8)
+        self.ids = CountingIds()
 
     def policy(self, **guardrails: float) -> PolicyId:
         document = {"name": "Learn", "guardrails": {**CALM, **guardrails}}
@@ -186,6 +190,66 @@ def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) 
     assert [change.price.minor for change in promised[moved[1]]] == [1000]
     shelf.clock.advance(days=6)
     assert shelf.repricing.run(policy).written == 0
+
+
+def order(shelf: Shelf, product: ProductId, price: int) -> Order | MarketError:
+    """Of somebody who saw the product at that price."""
+    buyer = one(shelf.market.accounts.sign_up([SignUp(f"{shelf.ids.command()}@example.com", "a long password")]))
+    command = PlaceOrder(shelf.ids.command(), buyer.id, [WantedLine(product, 1, price)])
+    (outcome,) = shelf.market.ordering.place([command])
+    assert not isinstance(outcome, Replayed)
+    return outcome
+
+
+def price_of(placed: Order | MarketError) -> int:
+    assert isinstance(placed, Order), placed
+    return placed.lines[0].price
+
+
+def test_who_saw_a_price_before_a_run_gets_it_and_what_was_taken_back_promises_nothing(shelf: Shelf) -> None:
+    policy = shelf.policy()
+    run = shelf.repricing.begin(policy)
+    while shelf.repricing.found(run.id).status is not RunStatus.WRITING:
+        shelf.repricing.step(run.id)
+    # In the middle: some prices are in force by now, and all orders go through.
+    shelf.repricing.step(run.id)
+    shelf.clock.advance(minutes=1)
+    for product in (shelf.products[0], shelf.products[-1]):
+        assert price_of(order(shelf, product, 1000)) <= 1000
+    run = shelf.repricing.finish(run.id)
+    shelf.clock.advance(minutes=1)
+    raised, high = next((product, price) for product, price in shelf.prices().items() if price > 1000)
+    assert price_of(order(shelf, raised, 1000)) == 1000
+    assert price_of(order(shelf, raised, high)) == high
+    shelf.repricing.rollback(run.id)
+    shelf.clock.advance(minutes=1)
+    assert isinstance(order(shelf, raised, high), PriceMoved), "nobody may insist on what was taken back"
+    assert price_of(order(shelf, raised, 1000)) == 1000
+
+
+def test_two_sellers_policies_run_at_once_and_move_their_own(shelf: Shelf) -> None:
+    other = one(shelf.market.accounts.sign_up([SignUp("sue@example.com", "a long password")]))
+    listed = shelf.market.catalog.list_products(
+        [ListProduct(other.id, CategoryId(1), f"Cup {n}", usd(2000), 50, cost=usd(900)) for n in range(PRODUCTS)]
+    )
+    cups = [one([outcome]).product.id for outcome in listed]
+    shelf.clock.advance(days=30)
+    shelf.market.catalog.record_views(dict.fromkeys(cups, 400))
+    document = {"name": "Hers", "guardrails": CALM}
+    hers = one(shelf.market.pricing.create([CreatePolicy(other.id, document)])).id
+    runs = [shelf.repricing.begin(policy) for policy in (shelf.policy(), hers)]
+    threads = [threading.Thread(target=shelf.repricing.finish, args=(run.id,)) for run in runs * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for run, products in zip(runs, (shelf.products, cups), strict=True):
+        done = shelf.repricing.found(run.id)
+        assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
+        decided = shelf.market.queries.decisions(run.id, PageRequest(PRODUCTS)).rows
+        assert [stored.decision.product_id for stored in decided] == products
+        now = shelf.market.queries.products(products)
+        assert [stored.decision.new for stored in decided] == [now[product].price.minor for product in products]
 
 
 def test_the_breaker_stops_a_run_before_anything_is_written(shelf: Shelf) -> None:

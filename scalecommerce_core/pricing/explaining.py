@@ -1,0 +1,118 @@
+"""What a decision was made of, in words: the facts that were seen, and what the policy believed by then."""
+
+from collections.abc import Mapping
+from math import isfinite, sqrt
+from typing import Any, Final
+
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
+from scalecommerce_core.pricing.observing import MEDIAN_DAYS, MONTH_DAYS
+from scalecommerce_core.pricing.replay import Inputs, values_of
+from scalecommerce_core.pricing.signals import COLUMNS
+
+ACTED: Final[Mapping[str, str]] = {
+    "few_views": "too few people have seen the product to judge its price",
+    "short_history": "the product is too new",
+    "out_of_stock": "nothing is in stock",
+    "manual_edit": "somebody has set the price by hand, so automation steps back for an epoch",
+    "promotion": "a promotion is on",
+    "floor": "not below the seller's lowest price, nor below cost, fees and the least margin",
+    "ceiling": "not above the seller's highest price, nor far above the usual price of 90 days",
+    "step": "no larger step than allowed at once",
+    "day_limit": "no larger move than allowed in a day",
+    "month_limit": "no larger move than allowed in 30 days",
+    "cooldown": "the price has moved lately and rests",
+    "dead_band": "the move would be too small to matter",
+    "ending": "prices end as the seller wants them to",
+}
+"""Each guardrail by its name in a decision, and what it did there."""
+
+
+def explained(inputs: Inputs) -> dict[str, str]:
+    """What the first decision of `inputs` was made of: headings and sentences, in the order in which one asks."""
+    seen = _defaults() | values_of(inputs)
+    told = {
+        "price": f"{_amount(seen['price'])}, {_since(seen['since_change'])}",
+        "reference": f"{_amount(seen['reference'])}, where the seller started it",
+        "demand": _demand(seen),
+        "stock": _stock(seen),
+        "cost": _cost(seen),
+        "bounds": _bounds(seen),
+        "past prices": _past(seen, inputs.head["document"]["epoch_seconds"] / 86_400 / USUAL_EPOCH_DAYS),
+        "belief": _belief(seen),
+    }
+    return {heading: said for heading, said in told.items() if said}
+
+
+def _defaults() -> dict[str, Any]:
+    """Columns that hold nothing but their default are not stored."""
+    return {name: column.metadata["default"] for name, column in COLUMNS.items()}
+
+
+def _amount(minor: float) -> str:
+    return decimal_text(round(minor))
+
+
+def _days(days: float) -> str:
+    for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+        if days >= length:
+            return f"{round(days / length, 1):,g} {unit}"
+    return f"{days * 86_400:.0f} seconds"
+
+
+def _since(days: float) -> str:
+    return f"in force for {_days(days)}" if isfinite(days) else "in force from the start"
+
+
+def _demand(seen: Mapping[str, Any]) -> str:
+    views, units = seen["views"], seen["units"]
+    if not views and not units:
+        return f"nobody looked or bought at this price in the last {_days(seen['days'])} on sale"
+    rate = f", {units / views:.1%} of those who looked" if views else ""
+    return f"{views:,.0f} views and {units:,.0f} units sold in {_days(seen['days'])} on sale{rate}"
+
+
+def _stock(seen: Mapping[str, Any]) -> str:
+    stock, days = seen["stock"], seen["days"]
+    if not isfinite(stock):
+        return ""
+    a_day = seen["units"] / days if days > 0 else 0.0
+    lasts = f"enough for {_days(stock / a_day)} at this pace" if a_day > 0 and stock > 0 else ""
+    until = f"meant to last {_days(seen['days_left'])}" if isfinite(seen["days_left"]) else ""
+    return ", ".join(filter(None, [f"{stock:,.0f} units", lasts, until]))
+
+
+def _cost(seen: Mapping[str, Any]) -> str:
+    cost, fee = seen["cost"], seen["fee"] / 10_000
+    if cost < 0:
+        return "unknown, so the price stays near its reference"
+    margin = (1 - fee) - cost / seen["price"]
+    fees = f" and a fee of {fee:.1%}" if fee else ""
+    return f"{_amount(cost)}{fees}: {margin:.1%} of the price is earned"
+
+
+def _bounds(seen: Mapping[str, Any]) -> str:
+    low, high = seen["min_price"], seen["max_price"]
+    said = [f"at least {_amount(low)}" if low >= 0 else "", f"at most {_amount(high)}" if high >= 0 else ""]
+    return " and ".join(filter(None, said))
+
+
+def _past(seen: Mapping[str, Any], scale: float) -> str:
+    """Durations are meant for epochs of a week, and scale with the epoch."""
+    low, high, usual = seen["lowest_30d"], seen["highest_30d"], seen["median_90d"]
+    if low < 0 or usual < 0:
+        return ""
+    month = f"{_amount(low)} to {_amount(high)}" if low != high else f"always {_amount(low)}"
+    by_hand = f"; last set by hand {_days(seen['since_edit'])} before" if isfinite(seen["since_edit"]) else ""
+    return f"{month} in {_days(MONTH_DAYS * scale)}, usually {_amount(usual)} in {_days(MEDIAN_DAYS * scale)}{by_hand}"
+
+
+def _belief(seen: Mapping[str, Any]) -> str:
+    """Of policies that learn how demand answers to the price."""
+    if not {"state.b", "state.c11", "group.mean"} <= seen.keys():
+        return ""
+    own, spread, others = -seen["state.b"], sqrt(max(seen["state.c11"], 0.0)), -seen["group.mean"]
+    return (
+        f"a price 1 % higher sells {own:.1f} % less, give or take {spread:.1f} (elasticity {-own:.2f});"
+        f" in its category {others:.1f} % less"
+    )

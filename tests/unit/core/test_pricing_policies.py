@@ -1,0 +1,170 @@
+"""Making, editing and deleting pricing policies, and saying which products they are for."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
+from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
+from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.pricing import (
+    MOST_POLICIES,
+    AssignProduct,
+    CreatePolicy,
+    DeletePolicy,
+    EditPolicy,
+    ExcludeProduct,
+    TooManyPolicies,
+)
+from scalecommerce_core.services.repricing import PricingStopped, RunInProgress
+from tests.unit.core.shop import Shop
+
+RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+Make = Callable[..., PricingPolicy]
+
+
+@pytest.fixture
+def make(shop: Shop, seller: Account) -> Make:
+    def make(owner: Account = seller, **document: Any) -> PricingPolicy:
+        return one(shop.pricing.create([CreatePolicy(owner.id, {"name": "Learn", "guardrails": RAILS} | document)]))
+
+    return make
+
+
+def edit(shop: Shop, policy: PricingPolicy, /, **changes: Any) -> PricingPolicy:
+    return one(shop.pricing.edit([EditPolicy(policy.id, policy.seller_id, changes)]))
+
+
+def test_a_bad_policy_is_refused_by_field_and_its_neighbours_are_made(shop: Shop, seller: Account) -> None:
+    bad, good, lost, nobody = shop.pricing.create(
+        [
+            CreatePolicy(seller.id, {"name": "", "parameters": {"caution": -1}, "epoch_seconds": 0.5}),
+            CreatePolicy(seller.id, {"name": "Good"}),
+            CreatePolicy(seller.id, {"name": "Lost", "category_id": 999}),
+            CreatePolicy(shop.person("x").id + 1, {"name": "Nobody's"}),  # type: ignore[arg-type]
+        ]
+    )
+    assert isinstance(bad, Invalid)
+    assert set(bad.errors) == {"name", "epoch_seconds", "parameters.caution"}
+    assert isinstance(good, PricingPolicy)
+    assert isinstance(lost, Invalid)
+    assert set(lost.errors) == {"category_id"}
+    assert isinstance(nobody, NotFound)
+    assert [each.name for each in shop.queries.policies(seller.id, PageRequest()).rows] == ["Good"]
+
+
+def test_days_may_be_fractions(make: Make) -> None:
+    assert make(guardrails={"cooldown_days": 3.5, "least_history_days": 0}).guardrails.cooldown_days == 3.5
+
+
+def test_a_seller_has_so_many_policies_at_most(shop: Shop, seller: Account) -> None:
+    outcomes = shop.pricing.create([CreatePolicy(seller.id, {"name": f"{n}"}) for n in range(MOST_POLICIES + 1)])
+    assert isinstance(outcomes[-1], TooManyPolicies)
+    assert all(isinstance(outcome, PricingPolicy) for outcome in outcomes[:-1])
+
+
+def test_an_edit_counts_and_is_its_seller_s(shop: Shop, buyer: Account, make: Make) -> None:
+    policy = make()
+    renamed = edit(shop, policy, name="Renamed")
+    assert (renamed.name, renamed.version) == ("Renamed", 2)
+    late, foreign, by_staff = shop.pricing.edit(
+        [
+            EditPolicy(policy.id, policy.seller_id, {"name": "Late"}, expected_version=1),
+            EditPolicy(policy.id, buyer.id, {"name": "Mine"}),
+            EditPolicy(policy.id, buyer.id, {"is_shadow": True}, as_staff=True),
+        ]
+    )
+    assert isinstance(late, VersionMismatch)
+    assert isinstance(foreign, NotFound)
+    assert isinstance(by_staff, PricingPolicy)
+    assert (by_staff.name, by_staff.is_shadow) == ("Renamed", True)
+
+
+def test_other_rules_forget_what_was_learned_and_other_numbers_do_not(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller, cost=None)
+    policy = make()
+    shop.market.repricing.run(policy.id)
+
+    def remembers() -> bool:
+        with shop.store.begin() as tx:
+            return bool(tx.runs.blocks(policy.id))
+
+    edit(shop, policy, parameters={"caution": 0.1})
+    assert remembers()
+    at_work = shop.market.repricing.begin(policy.id)
+    edit(shop, policy, policy="hill_climb", parameters={})
+    assert not remembers()
+    assert shop.market.repricing.found(at_work.id).status is RunStatus.CANCELLED
+
+
+def test_what_is_deleted_lets_its_products_go(shop: Shop, seller: Account, make: Make) -> None:
+    product = shop.list(seller)
+    policy = make(assigned_only=True)
+    one(shop.pricing.assign([AssignProduct(product, seller.id, policy.id)]))
+    run = shop.market.repricing.begin(policy.id)
+    one(shop.pricing.delete([DeletePolicy(policy.id, seller.id)]))
+    assert shop.market.repricing.found(run.id).status is RunStatus.CANCELLED
+    assert one(shop.pricing.assign([AssignProduct(product, seller.id, None)])) == Assignment(product)
+    (again,) = shop.pricing.delete([DeletePolicy(policy.id, seller.id)])
+    assert isinstance(again, NotFound)
+
+
+def test_products_are_assigned_and_excluded_by_their_seller(
+    shop: Shop, seller: Account, buyer: Account, make: Make
+) -> None:
+    first, second = shop.list(seller), shop.list(seller)
+    mine, theirs = make(), make(shop.person("sue"))
+    outcomes = shop.pricing.assign(
+        [
+            AssignProduct(first, seller.id, None),
+            AssignProduct(first, seller.id, mine.id),
+            AssignProduct(second, seller.id, theirs.id),
+            AssignProduct(second, buyer.id, mine.id),
+            AssignProduct(ProductId(999), seller.id, mine.id),
+            AssignProduct(second, seller.id, PolicyId(999)),
+        ]
+    )
+    assert outcomes[:2] == [Assignment(first, mine.id)] * 2, "of several about one product, the last counts"
+    assert [type(outcome) for outcome in outcomes[2:]] == [NotFound, Forbidden, NotFound, NotFound]
+    excluded, refused = shop.pricing.exclude([ExcludeProduct(first, seller.id), ExcludeProduct(second, buyer.id)])
+    assert excluded == Assignment(first, mine.id, is_excluded=True)
+    assert isinstance(refused, Forbidden)
+    assert shop.market.repricing.preview(mine.id).looked_at == 1
+    assert one(shop.pricing.exclude([ExcludeProduct(first, seller.id, excluded=False)])) == Assignment(first, mine.id)
+    assert shop.market.repricing.preview(mine.id).looked_at == 2
+
+
+def test_kill_switches(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller)
+    policy, other = make(), make(assigned_only=True)
+    run = shop.market.repricing.begin(policy.id)
+    with pytest.raises(RunInProgress):
+        shop.market.repricing.begin(policy.id)
+    edit(shop, policy, is_active=False)
+    assert shop.market.repricing.finish(run.id).status is RunStatus.CANCELLED
+    with pytest.raises(PricingStopped):
+        shop.market.repricing.begin(policy.id)
+    assert shop.market.repricing.due() == [other.id]
+    shop.pricing.stop()
+    assert shop.market.repricing.due() == []
+    with pytest.raises(PricingStopped):
+        shop.market.repricing.begin(other.id)
+    shop.pricing.resume()
+    shadow = shop.market.repricing.run(edit(shop, policy, is_active=True, is_shadow=True).id)
+    with pytest.raises(RunNotReversible):
+        shop.market.repricing.begin_rollback(shadow.id)
+
+
+def test_a_policy_looks_at_products_of_its_category_alone(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller)
+    elsewhere, here = make(category_id=CategoryId(2)), make()
+    assert shop.market.repricing.preview(elsewhere.id).looked_at == 0
+    assert shop.market.repricing.preview(here.id).looked_at == 1
+    shop.clock.advance(days=timedelta(days=7).days)
+    assert shop.market.repricing.due() == [elsewhere.id, here.id]
