@@ -1,5 +1,6 @@
 """`pricing explain`, `runs`, `policies`, `stop` and `resume`: what policies did and why, and the switch for all."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -48,7 +49,7 @@ def _print(stored: StoredDecision) -> None:
     decision = stored.decision
     output().print(f"[bold]{decision.sentence}[/bold]")
     output().print(f"  {stored.decided_at:%Y-%m-%d %H:%M:%S}, run {stored.run_id}: {BECAME[stored.outcome]}")
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for heading, said in explained(stored.inputs).items():
         table.add_row(heading, said)
     table.add_row("wanted", "nothing else" if decision.wanted is None else decimal_text(decision.wanted))
@@ -68,6 +69,7 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
         print_json([run_document(run) for run in found])
         return
     table = Table("run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back")
+    table.columns[3].min_width = len("2026-01-01")
     for run in found:
         table.add_row(
             str(run.id), str(run.policy_id), str(run.epoch), f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.status.value,
@@ -90,10 +92,15 @@ def policies(
     for each in found:
         reach = "assigned" if each.assigned_only else (each.category_id and f"category {each.category_id}") or "all"
         table.add_row(
-            str(each.id), str(each.seller_id), each.name, each.policy, reach, str(each.epoch),
+            str(each.id), str(each.seller_id), each.name, each.policy, reach, _spoken(each.epoch),
             "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
         )  # fmt: skip
     output().print(table)
+
+
+def _spoken(span: timedelta) -> str:
+    """An epoch as people say it."""
+    return str(span).removesuffix(", 0:00:00")
 
 
 def stop(ctx: typer.Context, data: DataOption = None) -> None:

@@ -152,6 +152,7 @@ def _move(decision: Decision) -> dict[str, Any]:
         "change": decision.new / decision.old - 1,
         "guardrails": list(decision.guardrails),
         "sentence": decision.sentence,
+        "reason": decision.reason,
     }
 
 
@@ -161,17 +162,21 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
     for document in documents:
         moves = document.get("moves", [])
         if moves:
-            table = Table("product", "old", "new", "change", "why")
+            title = f"Policy {document['policy']}: {document['name']}"
+            table = Table("product", "old", "new", "change", "why", title=title, title_justify="left")
             for column in table.columns[:4]:
                 column.justify = "right"
             for move in sorted(moves, key=lambda move: -abs(move["change"]))[:SHOWN]:
-                table.add_row(
-                    str(move["product"]), move["old"], move["new"], f"{move['change']:+.1%}", move["sentence"]
-                )
+                table.add_row(str(move["product"]), move["old"], move["new"], f"{move['change']:+.1%}", move["reason"])
             output().print(table)
-        head = f"Policy {document['policy']} ({document['name']}): {document['status']}"
-        if "looked_at" in document:
-            head += f", {len(moves):,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
-        output().print(f"{head}. {document['note']}")
+        output().print(_summary(document, len(moves)))
         if len(moves) > SHOWN:
             output().print(f"The {SHOWN} that move most are shown, --json has all.")
+
+
+def _summary(document: dict[str, Any], moves: int) -> str:
+    number = "" if document.get("run") is None else f", run {document['run']}"
+    head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
+    if "looked_at" in document:
+        head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
+    return f"{head}. {document['note'] if document.get('looked_at', 1) else ''}".strip()

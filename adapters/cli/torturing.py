@@ -68,8 +68,9 @@ def torture(
 
     PostgreSQL, Redis, two API processes, a worker and a beat are started for this alone; DATABASE_URL and REDIS_URL
     are not looked at, all other settings apply. Buyers and sellers order, pay, cancel, refund, reprice and restock
-    over HTTP, while processes are killed by `kill -9`, one after the other and several at once. Then everything is
-    left to settle, and plain SQL compares the database with what clients were told.
+    over HTTP, and pricing policies move prices every other second, while processes are killed by `kill -9`, one after
+    the other and several at once. Then everything is left to settle, and plain SQL compares the database with what
+    clients were told.
 
     Ctrl-C ends the load and checks what happened so far; a second one ends at once. Exits with 1 when an invariant
     is broken.

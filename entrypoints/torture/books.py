@@ -75,7 +75,7 @@ class Books:
                 elif (kept.buyer, kept.lines, kept.total) != (told.buyer, told.lines, told.total):
                     yield f"order {told.id} was told as {told}, and is {kept}"
 
-        return _checked("every acknowledged order exists as it was told", len(self._heard.orders), broken())
+        return checked_of("every acknowledged order exists as it was told", len(self._heard.orders), broken())
 
     def _no_unexplained_orders(self) -> Checked:
         """An order that nobody was told of belongs to a request without an answer, and no two to one such request."""
@@ -98,11 +98,11 @@ class Books:
                 else:
                     yield f"order {id_} of buyer {buyer}: no request explains it, so some request made two"
 
-        return _checked("no request made two orders", self._total("SELECT count(*) FROM orders"), broken())
+        return checked_of("no request made two orders", self._total("SELECT count(*) FROM orders"), broken())
 
     def _answers_agree(self) -> Checked:
         keys = len(self._heard.keys)
-        return _checked("repeated requests were answered alike, promises kept", keys, self._heard.contradictions)
+        return checked_of("repeated requests were answered alike, promises kept", keys, self._heard.contradictions)
 
     def _statuses(self) -> Checked:
         told = [(self._heard.paid, ["PAID", "REFUNDED"]), (self._heard.cancelled, ["CANCELLED"])]
@@ -115,7 +115,7 @@ class Books:
                     yield f"order {id_} was told to be {allowed[0]}, and is {status}"
 
         compared = len(self._heard.paid) + len(self._heard.cancelled)
-        return _checked("payments and cancellations that were confirmed lasted", compared, broken())
+        return checked_of("payments and cancellations that were confirmed lasted", compared, broken())
 
     def _stock_ledger(self) -> Checked:
         rows = self._rows(
@@ -126,7 +126,7 @@ class Books:
             WHERE s.on_hand <> coalesce(m.units, 0) OR s.on_hand < 0
             """
         )
-        return _checked(
+        return checked_of(
             "stock on hand is what came minus what went",
             self._total("SELECT count(*) FROM stock"),
             (f"product {product}: {on_hand} on hand, {moved} by its ledger" for product, on_hand, moved in rows),
@@ -143,7 +143,7 @@ class Books:
             WHERE s.reserved <> coalesce(p.units, 0) OR s.reserved > s.on_hand
             """
         )
-        return _checked(
+        return checked_of(
             "reserved stock is what open orders hold",
             self._total("SELECT count(*) FROM stock"),
             (
@@ -169,7 +169,7 @@ class Books:
             WHERE sold.units IS DISTINCT FROM moved.units OR moved.entries <> 1
             """
         )
-        return _checked(
+        return checked_of(
             "every paid line left the stock exactly once",
             self._total("SELECT count(*) FROM stock_movements WHERE kind = 'sale'"),
             (
@@ -202,7 +202,7 @@ class Books:
                     yield f"product {product} opened with {told}, and {kept} are in its ledger"
             yield from _differing(made, self._heard.adjusted, self._heard.doubtful_adjustments, "adjustment")
 
-        return _checked("stock changed by sellers as they were told", made.total() + len(openings), broken())
+        return checked_of("stock changed by sellers as they were told", made.total() + len(openings), broken())
 
     def _refunds(self) -> Checked:
         made = Counter(
@@ -230,7 +230,7 @@ class Books:
             for order, refunded, moved in returned:
                 yield f"order {order}: {refunded} units refunded with restock, {moved} came back"
 
-        return _checked("refunds were made once each, and restocked as asked", made.total(), broken())
+        return checked_of("refunds were made once each, and restocked as asked", made.total(), broken())
 
     def _money(self) -> Checked:
         """To the cent: what was given back is the lines' price, and never more than was paid."""
@@ -271,7 +271,7 @@ class Books:
                 yield f"order {order}: {amount} were refunded, its events say {of_events}"
 
         paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
-        return _checked("money is conserved to the cent", paid, broken())
+        return checked_of("money is conserved to the cent", paid, broken())
 
     def _payments(self) -> Checked:
         """Every paid order has one captured payment of its total, and gave back through it what it refunded."""
@@ -292,7 +292,7 @@ class Books:
                 ELSE p.times IS NOT NULL END
             """
         )
-        return _checked(
+        return checked_of(
             "every paid order was charged once, for its total",
             self._total("SELECT count(*) FROM payments"),
             (
@@ -327,7 +327,7 @@ class Books:
                 yield f"refund {refund}: {ours} by our books, {theirs} by the gateway's"
 
         compared = self._total("SELECT (SELECT count(*) FROM sandbox_charges) + (SELECT count(*) FROM sandbox_refunds)")
-        return _checked("the gateway took and sent back what our books say", compared, broken())
+        return checked_of("the gateway took and sent back what our books say", compared, broken())
 
     def _prices(self) -> Checked:
         """A line costs what its product cost when it was ordered, or while the promise lasted before."""
@@ -348,7 +348,7 @@ class Books:
             CLOCK_SECONDS,
             self._price_promise + 1,
         )
-        return _checked(
+        return checked_of(
             "every line was sold at a price in force or promised",
             self._total("SELECT count(*) FROM order_lines"),
             (f"order {order}: product {product} at {price}, which it did not cost" for order, product, price in rows),
@@ -383,7 +383,7 @@ class Books:
                 yield f"product {product}: {changes} price changes, {events} events about them"
 
         changes = self._total("SELECT count(*) FROM price_history")
-        return _checked("the price history is complete and without overlaps", changes, broken())
+        return checked_of("the price history is complete and without overlaps", changes, broken())
 
     def _transitions(self) -> Checked:
         """Each order's events are those of one way through the table of transitions, each told once."""
@@ -405,7 +405,7 @@ class Books:
             END
             """
         )
-        return _checked(
+        return checked_of(
             "each transition of an order was told once",
             self._total("SELECT count(*) FROM events"),
             (f"order {order} is {status}, its events are {', '.join(topics)}" for order, status, topics in rows),
@@ -425,7 +425,7 @@ class Books:
             if (first, highest, count) != (forgotten + 1, last, last - forgotten):
                 yield f"numbers {first} to {highest} are kept, {count} of them; {forgotten + 1} to {last} were expected"
 
-        return _checked("events are numbered without a gap", count, broken())
+        return checked_of("events are numbered without a gap", count, broken())
 
     def _feeds(self) -> Checked:
         """Readers saw each event that concerns them once, in order; nothing has appeared behind where they had read."""
@@ -445,7 +445,7 @@ class Books:
                     yield f"account {account} read up to {feed.place}, and events {differing} were not shown just once"
 
         shown = sum(len(feed.shown) for feed in self._heard.feeds.values())
-        return _checked("readers of the feed have missed nothing", shown, broken())
+        return checked_of("readers of the feed have missed nothing", shown, broken())
 
     def _webhooks(self) -> Checked:
         """Each event that concerns a subscriber has arrived, once or more often."""
@@ -467,7 +467,7 @@ class Books:
                 for seq, message, status in rows
                 if message is None or not self._heard.received[message]
             ]
-        return _checked("webhooks arrived at least once", compared, missing)
+        return checked_of("webhooks arrived at least once", compared, missing)
 
     def _settled(self) -> Checked:
         rows = self._rows(
@@ -493,7 +493,7 @@ class Books:
             if webhooks:
                 yield f"{webhooks} webhooks are still to be sent"
 
-        return _checked(
+        return checked_of(
             "nothing is left undone",
             self._total("SELECT count(*) FROM orders"),
             broken(),
@@ -504,15 +504,15 @@ def something_happened(heard: Heard, *, interrupted: bool) -> Checked:
     """Of nothing, everything holds. Whoever has cut a test short knows that it was short."""
     orders = len(heard.orders)
     wrong = [] if orders or interrupted else ["no order was acknowledged: nothing of the above is proved"]
-    return _checked("there was something to check", orders, wrong)
+    return checked_of("there was something to check", orders, wrong)
 
 
 def checked_lists(heard: Heard, violations: Sequence[str], samples: int, deadlocks: Sequence[str]) -> list[Checked]:
     """Those that were collected while the test ran."""
     return [
-        _checked("stock was possible and balanced at every sampled instant", samples, violations),
-        _checked("no request was answered by 500", heard.done.total(), heard.internal_errors),
-        _checked("PostgreSQL met no deadlock", samples, deadlocks),
+        checked_of("stock was possible and balanced at every sampled instant", samples, violations),
+        checked_of("no request was answered by 500", heard.done.total(), heard.internal_errors),
+        checked_of("PostgreSQL met no deadlock", samples, deadlocks),
     ]
 
 
@@ -523,6 +523,7 @@ def _differing(made: Counter[Any], told: Counter[Any], doubtful: Counter[Any], w
         yield f"{what} {unknown} was made, and nobody was told"
 
 
-def _checked(invariant: str, compared: int, broken: Iterable[str]) -> Checked:
+def checked_of(invariant: str, compared: int, broken: Iterable[str]) -> Checked:
+    """With the first few of what broke it."""
     found = list(broken)
     return Checked(invariant, compared, len(found), found[:EXAMPLES])

@@ -28,6 +28,7 @@ from entrypoints.torture.books import Books, checked_lists, something_happened
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
 from entrypoints.torture.heard import Heard
 from entrypoints.torture.messages import Messages
+from entrypoints.torture.policies import let_policies_move_prices, policies_rest, prices_by_policy
 from entrypoints.torture.receiver import Receiver
 from entrypoints.torture.shoppers import Buyer, Seller, Shelf, Shop, Shopper
 from entrypoints.torture.site import Site
@@ -148,6 +149,7 @@ class _Run:
             # One after the other, so that the same seed lists the same products.
             for number, seller in enumerate(sellers):
                 self._finish([pool.submit(seller.list_products, share + (number < rest))])
+            self._finish([pool.submit(let_policies_move_prices, site.settings, [each.account for each in sellers])])
         # Behind the children on the stack: these end first.
         stack.callback(self._stop_watching.set)
         stack.callback(self._stop.set)
@@ -206,6 +208,10 @@ class _Run:
             if person.failure is not None:
                 raise person.failure
         self._phase = "Settling"
+        # Or the books would change while they are read.
+        waited = time.monotonic()
+        while not policies_rest(site.settings) and time.monotonic() - waited < SETTLE_SECONDS:
+            self._tend()
         at_the_end = settle(site, self._tend, SETTLE_SECONDS)
         waited = time.monotonic()
         while not watcher.is_settled and time.monotonic() - waited < LONGEST_WAIT:
@@ -246,6 +252,7 @@ class _Run:
             books = Books(connection, self._heard, site.settings.price_promise_seconds)
             return [
                 *books.checked(),
+                *prices_by_policy(connection, site.settings),
                 something_happened(self._heard, interrupted=self._interrupted),
                 Checked(
                     "everything ran again and settled",

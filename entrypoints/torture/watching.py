@@ -41,6 +41,7 @@ UNSETTLED: Final[LiteralString] = """
          + (SELECT count(*) FROM sandbox_charges c JOIN payments p ON p.id = c.key
             WHERE c.declined_because IS NULL AND p.status = 'ABANDONED')
          + (SELECT count(*) FROM webhook_deliveries WHERE status = 'PENDING')
+         + (SELECT count(*) FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
          + (SELECT count(*) FROM event_consumers c, event_counter n
             WHERE c.seq < n.last AND EXISTS (SELECT FROM webhook_endpoints))
 """

@@ -68,17 +68,22 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """Why, for the seller."""
+        """What became of the price and why, for the seller."""
+        if not self.moves:
+            return f"Kept at {decimal_text(self.old)}: {self.reason}."
+        verb = "Raised" if self.new > self.old else "Lowered"
+        by = abs(self.new - self.old) / self.old
+        return f"{verb} by {by:.1%} to {decimal_text(self.new)}: {self.reason}."
+
+    @property
+    def reason(self) -> str:
+        """The part of the sentence that says why."""
         why, acted = _WHY[self.motive], {Guardrail[name.upper()] for name in self.guardrails}
         if not self.moves:
             held = next((said for rail, said in _HELD.items() if rail in acted), None)
-            held = held or next((f"it is at {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
-            return f"Kept at {decimal_text(self.old)}: {held}."
-        verb = "Raised" if self.new > self.old else "Lowered"
-        by = abs(self.new - self.old) / self.old
+            return held or next((f"it is at {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
         limits = " and ".join(said for rail, said in _BOUNDED.items() if rail in acted)
-        within = f"; {limits} decided how far" if limits else ""
-        return f"{verb} by {by:.1%} to {decimal_text(self.new)}: {why}{within}."
+        return f"{why}; {limits} decided how far" if limits else why
 
 
 @frozen(eq=False)

@@ -66,6 +66,8 @@ def _since(days: float) -> str:
 
 def _demand(seen: Mapping[str, Any]) -> str:
     views, units = seen["views"], seen["units"]
+    if not seen["days"]:
+        return "nothing is known of it at this price yet"
     if not views and not units:
         return f"nobody looked or bought at this price in the last {_days(seen['days'])} on sale"
     rate = f", {units / views:.1%} of those who looked" if views else ""

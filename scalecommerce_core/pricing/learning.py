@@ -22,6 +22,7 @@ from scalecommerce_core.pricing.signals import Signals
 
 _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
 _FLATTEST: Final = -0.8
+_UNTRIED: Final = 0.9
 """Demand is never believed to be less elastic than this: the best price would run away."""
 _UP: Final = 1.0304545339535169
 _DOWN: Final = 0.9704455335485082
@@ -85,7 +86,11 @@ class Learning(Drift):
         if self.vary:
             up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
-        return Proposal(self._paced(prices, signals), motives(Motive.LEARNED, len(signals)))
+        # As long as next to all that is known of a product is its category's.
+        trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
+        return Proposal(
+            self._paced(prices, signals), chosen(motives(Motive.LEARNED, len(signals)), (trying, Motive.TRYING))
+        )
 
     def _paced(self, prices: Floats, signals: Signals) -> Floats:
         return np.clip(prices, *around(signals.price, signals.price, self.pace))

@@ -152,6 +152,8 @@ def look(  # the whole of a step, with all that it is made of
         since_change=np.maximum(now - facts.priced_at, 0) / DAY,
         since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
         stock=facts.stock,
+        fee=round(policy.fee * 10_000),
+        days_left=np.inf if policy.stock_days is None else policy.stock_days,
     )
     state = _learned(rules, signals, known=known, old=old, categories=categories, groups=groups)
     decisions = decide(policy, state, signals, epoch, rules=rules)

@@ -15,6 +15,10 @@ from scalecommerce_core.pricing.interface import Policy, built, parameters
 
 SHORTEST_EPOCH: Final = timedelta(seconds=1)
 LONGEST_EPOCH: Final = timedelta(days=90)
+MOST_FEE: Final = 0.9
+SHORTEST_STOCK: Final = 0.001
+LONGEST_STOCK: Final = 3_650
+"""Days."""
 _EDITABLE: Final = frozenset(
     {
         "name",
@@ -24,6 +28,8 @@ _EDITABLE: Final = frozenset(
         "parameters",
         "guardrails",
         "epoch_seconds",
+        "fee",
+        "stock_days",
         "is_shadow",
         "is_active",
     }
@@ -49,6 +55,10 @@ class PricingPolicy:
     guardrails: Guardrails = field(factory=Guardrails)
     epoch: timedelta = timedelta(days=7)
     """How often prices may move; the guardrails' durations are scaled by it."""
+    fee: float = 0.0
+    """What the marketplace keeps of each price: a share, counted in hundredths of a percent."""
+    stock_days: float | None = None
+    """How long the stock is meant to last, as until the next delivery; None: stock does not matter to the price."""
     is_shadow: bool = False
     """Decides, records and learns, and leaves prices alone."""
     is_active: bool = True
@@ -91,6 +101,8 @@ class PricingPolicy:
             "parameters": dict(self.parameters),
             "guardrails": parameters(self.guardrails),
             "epoch_seconds": self.epoch.total_seconds(),
+            "fee": self.fee,
+            "stock_days": self.stock_days,
             "is_shadow": self.is_shadow,
             "is_active": self.is_active,
         }
@@ -117,6 +129,10 @@ class PricingPolicy:
             errors["name"] = said
         if not SHORTEST_EPOCH <= self.epoch <= LONGEST_EPOCH:
             errors["epoch_seconds"] = ["An epoch lasts from one second to 90 days."]
+        if not 0 <= self.fee <= MOST_FEE:
+            errors["fee"] = [f"A fee lies between 0 and {MOST_FEE}."]
+        if self.stock_days is not None and not SHORTEST_STOCK <= self.stock_days <= LONGEST_STOCK:
+            errors["stock_days"] = [f"This lies between {SHORTEST_STOCK} and {LONGEST_STOCK}."]
         if self.assigned_only and self.category_id is not None:
             errors["category_id"] = ["A policy is for a category, or for what is assigned to it."]
         try:
@@ -140,6 +156,8 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
         ("parameters", Mapping, "An object is wanted."),
         ("guardrails", Mapping, "An object is wanted."),
         ("epoch_seconds", int | float, "A number of seconds is wanted."),
+        ("fee", int | float, "A share is wanted."),
+        ("stock_days", int | float | None, "A number of days or nothing is wanted."),
     ):
         if name in facts and (
             not isinstance(facts[name], kinds) or (isinstance(facts[name], bool) and kinds is not bool)

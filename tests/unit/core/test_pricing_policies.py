@@ -9,7 +9,9 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.pricing.explaining import explained
 from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.replay import values_of
 from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.outcomes import one
@@ -23,7 +25,7 @@ from scalecommerce_core.services.pricing import (
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import PricingStopped, RunInProgress
-from tests.unit.core.shop import Shop
+from tests.unit.core.shop import Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 Make = Callable[..., PricingPolicy]
@@ -168,3 +170,55 @@ def test_a_policy_looks_at_products_of_its_category_alone(shop: Shop, seller: Ac
     assert shop.market.repricing.preview(here.id).looked_at == 1
     shop.clock.advance(days=timedelta(days=7).days)
     assert shop.market.repricing.due() == [elsewhere.id, here.id]
+
+
+# --- what a run sees, and what is told of it
+
+
+def seen(shop: Shop, policy: PricingPolicy, product: ProductId) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of the next run: the signals that it stores, and how they are told."""
+    run = shop.market.repricing.run(policy.id)
+    (stored,) = shop.queries.product_decisions(product, PageRequest(1)).rows
+    assert stored.run_id == run.id
+    return values_of(stored.inputs), explained(stored.inputs)
+
+
+def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
+    shop: Shop, seller: Account, buyer: Account, make: Make
+) -> None:
+    product = shop.list(seller, stock=90, cost=usd("6.00"))
+    policy = make(epoch_seconds=86_400, fee=0.1, stock_days=20, guardrails=RAILS | {"step": 0}, policy="learning")
+    shop.clock.advance(days=10)
+    shop.catalog.record_views({product: 40})
+    facts, told = seen(shop, policy, product)
+    assert [facts[name] for name in ("views", "days", "fee", "days_left", "epoch_days")] == [40, 10, 1000, 20, 1]
+    assert told["price"] == "10.00, in force for 10 days"
+    assert told["demand"] == "40 views and 0 units sold in 10 days on sale, 0.0% of those who looked"
+    assert told["stock"] == "90 units, meant to last 20 days"
+    assert told["cost"] == "6.00 and a fee of 10.0%: 30.0% of the price is earned"
+    assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40)")
+    shop.catalog.record_views({product: 30})
+    shop.buy(buyer, line(product, 3))
+    shop.market.relay.number()
+    shop.market.statistics.catch_up()
+    shop.clock.advance(days=1)
+    facts, told = seen(shop, policy, product)
+    assert (facts["views"], facts["units"], facts["days"]) == (30, 3, 1)
+    assert told["stock"] == "87 units, enough for 29 days at this pace, meant to last 20 days"
+    shop.clock.advance(minutes=1)
+    shop.edit(product, price=usd("14.00"))
+    shop.clock.advance(days=1)
+    facts, told = seen(shop, policy, product)
+    assert (facts["price"], facts["reference"], facts.get("views", 0)) == (1400, 1400, 0), "a new beginning"
+    assert (
+        told["past prices"] == "10.00 to 14.00 in 4.3 days, usually 10.00 in 12.9 days; last set by hand 1 days before"
+    )
+
+
+def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, make: Make) -> None:
+    product = shop.list(seller)
+    policy = make(policy="hill_climb")
+    _, told = seen(shop, policy, product)
+    assert told["cost"] == "unknown, so the price stays near its reference"
+    assert told["demand"] == "nothing is known of it at this price yet"
+    assert "belief" not in told

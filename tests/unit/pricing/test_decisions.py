@@ -65,6 +65,11 @@ def test_the_defaults_are_learning_weekly() -> None:
         ({"epoch_seconds": float("nan")}, ["epoch_seconds"]),
         ({"epoch_seconds": True}, ["epoch_seconds"]),
         ({"epoch_seconds": -1}, ["epoch_seconds"]),
+        ({"fee": 0.95}, ["fee"]),
+        ({"fee": float("nan")}, ["fee"]),
+        ({"fee": True}, ["fee"]),
+        ({"stock_days": 0}, ["stock_days"]),
+        ({"stock_days": "x"}, ["stock_days"]),
         ({"is_active": 1}, ["is_active"]),
         ({"category_id": "x"}, ["category_id"]),
         ({"version": 9}, ["version"]),
@@ -91,7 +96,7 @@ def test_an_edit_makes_a_version() -> None:
 
 # --- decisions and their sentences
 
-BEST = "past sales at other prices say that this one earns most"
+BEST = "trying a price is the only way to learn from it"
 CEILING = "the highest price that your bounds and the usual price allow"
 
 

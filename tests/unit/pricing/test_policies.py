@@ -58,7 +58,8 @@ def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
     seen = signals(cost=54_00, fee=1_000)
     plain = Learning(caution=0.0, vary=False, pace=1.0)
     # 54 / 0.9 + 100 / 2.5
-    assert wanted(plain, believing(seen, b=-2.5), seen) == (pytest.approx(100_00), Motive.LEARNED)
+    assert wanted(plain, believing(seen, b=-2.5, c11=0.1), seen) == (pytest.approx(100_00), Motive.LEARNED)
+    assert wanted(plain, believing(seen, b=-2.5), seen)[1] is Motive.TRYING, "of it, nothing is known yet"
     assert wanted(plain, believing(seen, b=-0.1), seen)[0] == pytest.approx(60_00 + 100_00 / 0.8)
 
 

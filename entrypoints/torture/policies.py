@@ -1,0 +1,98 @@
+"""Pricing policies with epochs of seconds, which reprice while everything dies, and what must hold of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import psycopg
+from attrs import evolve
+
+from adapters.cli.torture_report import Checked
+from entrypoints.settings import Settings
+from entrypoints.torture.books import EXAMPLES, checked_of
+from entrypoints.wiring import wire
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.pricing import CreatePolicy
+
+EPOCH_SECONDS: Final = 2
+RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+"""Prices are to move as often as they can."""
+
+TWICE: Final = """
+    SELECT d.product_id, run.policy_id, run.epoch FROM pricing_decisions d JOIN pricing_runs run ON run.id = d.run_id
+    GROUP BY 1, 2, 3 HAVING count(*) > 1
+"""
+UNWRITTEN: Final = """
+    SELECT d.run_id, d.product_id FROM pricing_decisions d
+    JOIN pricing_ranges r ON r.run_id = d.run_id AND d.product_id BETWEEN r.first AND r.last
+    WHERE d.new_price <> d.old_price AND d.outcome = 0 AND r.written_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM price_history h WHERE h.product_id = d.product_id AND h.valid_from = r.written_at
+        AND h.price = d.new_price AND h.cause = 'policy'
+    )
+"""
+UNEXPLAINED: Final = """
+    SELECT h.product_id, h.valid_from FROM price_history h WHERE h.cause = 'policy' AND NOT EXISTS (
+        SELECT FROM pricing_ranges r JOIN pricing_decisions d
+            ON d.run_id = r.run_id AND d.product_id = h.product_id AND d.new_price = h.price AND d.outcome = 0
+        WHERE r.written_at = h.valid_from AND h.product_id BETWEEN r.first AND r.last
+    )
+"""
+OVERLAPPING: Final = """
+    SELECT a.id, b.id FROM pricing_runs a JOIN pricing_runs b ON b.policy_id = a.policy_id AND b.id > a.id
+    WHERE b.started_at < coalesce(a.finished_at, 'infinity')
+"""
+
+
+def let_policies_move_prices(settings: Settings, sellers: Sequence[int]) -> None:
+    """One policy for each of them; beat and worker run it."""
+    engine = wire(evolve(settings, failpoints=""))
+    document = {"name": "Torture", "guardrails": RAILS, "epoch_seconds": EPOCH_SECONDS}
+    try:
+        for outcome in engine.market.pricing.create([CreatePolicy(AccountId(each), document) for each in sellers]):
+            one([outcome])
+    finally:
+        engine.close()
+
+
+def policies_rest(settings: Settings) -> bool:
+    """Throw the kill switch; False: the database does not answer."""
+    engine = wire(evolve(settings, failpoints=""))
+    try:
+        engine.market.pricing.stop()
+    except Unavailable:
+        return False
+    finally:
+        engine.close()
+    return True
+
+
+def prices_by_policy(connection: psycopg.Connection, settings: Settings) -> list[Checked]:
+    """The log of decisions agrees with the price history, and the statistics with what is in the raw tables."""
+    (decisions,) = connection.execute("SELECT count(*) FROM pricing_decisions").fetchone() or (0,)
+    (runs,) = connection.execute("SELECT count(*) FROM pricing_runs").fetchone() or (0,)
+
+    def broken() -> Iterator[str]:
+        for product, policy, epoch in connection.execute(TWICE):
+            yield f"product {product} was decided twice in epoch {epoch} of policy {policy}"
+        for run, product in connection.execute(UNWRITTEN):
+            yield f"run {run} moved product {product}, which its price history does not know"
+        for product, moment in connection.execute(UNEXPLAINED):
+            yield f"product {product} was repriced by a policy at {moment}, and no decision says so"
+
+    overlapping = (f"runs {first} and {then} of one policy overlap" for first, then in connection.execute(OVERLAPPING))
+    return [
+        checked_of("each product has one turn in an epoch, and each move is in its history once", decisions, broken()),
+        checked_of("runs of a policy came one after the other", runs, overlapping),
+        _statistics(settings),
+    ]
+
+
+def _statistics(settings: Settings) -> Checked:
+    engine = wire(evolve(settings, failpoints=""))
+    try:
+        differing = engine.market.queries.statistics_discrepancies(EXAMPLES)
+    finally:
+        engine.close()
+    wrong = (f"{each.rollup} {each.key}: {each.figure} is {each.stored}, not {each.expected}" for each in differing)
+    return checked_of("statistics equal what was sold, refunded and listed", 1, wrong)
