@@ -14,6 +14,7 @@ from scalecommerce_core.domain.errors import MarketError, PriceMoved
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.replay import replay
 from scalecommerce_core.pricing.runs import Outcome, RunStatus
@@ -44,9 +45,14 @@ class Shelf:
         ]
         self.products = [one([outcome]).product.id for outcome in market.catalog.list_products(commands)]
         clock.advance(days=30)
-        market.catalog.record_views(dict.fromkeys(self.products, 400))
+        self.look(self.products)
         self.repricing = Repricing(market.store, clock, block=8)
         self.ids = CountingIds()
+
+    def look(self, products: Sequence[ProductId]) -> None:
+        """Four hundred times at each."""
+        views = {(product, self.clock.now()): 400 for product in products}
+        self.market.catalog.record_views(ViewBatch(f"to {products[0]}", views))
 
     def policy(self, **guardrails: float) -> PolicyId:
         document = {"name": "Learn", "guardrails": {**CALM, **guardrails}}
@@ -234,7 +240,7 @@ def test_two_sellers_policies_run_at_once_and_move_their_own(shelf: Shelf) -> No
     )
     cups = [one([outcome]).product.id for outcome in listed]
     shelf.clock.advance(days=30)
-    shelf.market.catalog.record_views(dict.fromkeys(cups, 400))
+    shelf.look(cups)
     document = {"name": "Hers", "guardrails": CALM}
     hers = one(shelf.market.pricing.create([CreatePolicy(other.id, document)])).id
     runs = [shelf.repricing.begin(policy) for policy in (shelf.policy(), hers)]

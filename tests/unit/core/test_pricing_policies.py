@@ -9,6 +9,7 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.pricing.explaining import explained
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import values_of
@@ -189,7 +190,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     product = shop.list(seller, stock=90, cost=usd("6.00"))
     policy = make(epoch_seconds=86_400, fee=0.1, stock_days=20, guardrails=RAILS | {"step": 0}, policy="learning")
     shop.clock.advance(days=10)
-    shop.catalog.record_views({product: 40})
+    shop.catalog.record_views(ViewBatch("one", {(product, shop.clock.now()): 40}))
     facts, told = seen(shop, policy, product)
     assert [facts[name] for name in ("views", "days", "fee", "days_left", "epoch_days")] == [40, 10, 1000, 20, 1]
     assert told["price"] == "10.00, in force for 10 days"
@@ -197,7 +198,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     assert told["stock"] == "90 units, meant to last 20 days"
     assert told["cost"] == "6.00 and a fee of 10.0%: 30.0% of the price is earned"
     assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40)")
-    shop.catalog.record_views({product: 30})
+    shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 30}))
     shop.buy(buyer, line(product, 3))
     shop.market.relay.number()
     shop.market.statistics.catch_up()

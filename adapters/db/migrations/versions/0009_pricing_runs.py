@@ -2,16 +2,16 @@
 
 The policies of before kept a stock cover; each becomes one that learns, switched off until its seller looks at it.
 
-Revision ID: 0008
-Revises: 0007
+Revision ID: 0009
+Revises: 0008
 """
 
 from typing import Final
 
 from alembic import op
 
-revision: Final = "0008"
-down_revision: Final = "0007"
+revision: Final = "0009"
+down_revision: Final = "0008"
 branch_labels: Final = None
 depends_on: Final = None
 
