@@ -120,8 +120,9 @@ class Sql:
             for statement, parameters in waiting:
                 driver.execute(statement, parameters)
             if commit:
-                # After an error in one of them the server skips the others, and this.
-                driver.commit()
+                # After an error in one of them the server skips the others, and this. `driver.commit()` would wait for
+                # answers before all is sent: with megabytes to send, server and driver wait for each other for ever.
+                driver.execute("COMMIT", prepare=False)
 
     def _driver(self) -> "psycopg.Connection[Any]":
         return cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)

@@ -17,14 +17,17 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.system import RandomIds
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, TransactionAborted
-from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, ProductId
+from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.ports import StoredOutcome
+from scalecommerce_core.services.catalog import Catalog, ListProduct, Shelved
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder, WantedLine
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
+from tests.integration.engine_process import PATIENCE
 
 IMPATIENT = timedelta(milliseconds=100)
 
@@ -296,3 +299,19 @@ def test_one_product_and_many_buyers_sell_it_once(store: PostgresStore) -> None:
         found = tx.orders.lock([order.id for (order,) in orders if isinstance(order, Order)])
     statuses = [order.status for order in found.values()]
     assert statuses == [OrderStatus.PENDING] * 7 + [OrderStatus.REJECTED] * 13
+
+
+def test_a_batch_that_fills_the_connection_s_buffers_is_written(store: PostgresStore) -> None:
+    """Some megabytes in one pipeline: neither side may wait for the other to read first."""
+    seller = Stage(store).account()
+    commands = [
+        ListProduct(seller, CategoryId(1), f"Encyclopedia {n}", Money(100, "USD"), description="x" * 5_000)
+        for n in range(1_000)
+    ]
+    listed: list[object] = []
+    catalog = Catalog(store, SettableClock(NOW))
+    # A daemon, so that a wait for ever ends with the tests.
+    thread = threading.Thread(target=lambda: listed.extend(catalog.list_products(commands)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert [type(outcome) for outcome in listed] == [Shelved] * len(commands)
