@@ -1,98 +1,304 @@
-"""A repricing run over many products against a bare UPDATE of the same prices in the same server."""
+"""Runs of a pricing policy, week after week, against a bare `UPDATE … FROM` of the same prices in the same server.
+
+Ours is the whole run: signals read, decided, logged with all that they were made of, judged, and prices, history,
+feed and memory written. The bare statement has the new prices at hand in a narrow table, and updates a copy of
+`products` with the same rows, indexes and free space. Both are updated equally often, and vacuumed and checkpointed
+before each turn.
+"""
 
 import argparse
+import multiprocessing
 import os
+import resource
 import statistics
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
 
 import psycopg
+from attrs import frozen
 
 from adapters.db.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.system import SystemClock
-from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.pricing.runs import RunStatus
+from bench.orders_load.market import SERVER_SETTINGS, plain
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
+from scalecommerce_core.pricing.runs import Run, RunStatus
 from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 from scalecommerce_core.services.repricing import Repricing
 
-SEED = """
+WEEK: Final = timedelta(days=7)
+SEED: Final = """
 INSERT INTO accounts (id, email, first_name, last_name, bio, is_active, is_staff, created_at)
-VALUES (1, 'seller@example.com', 'S', 'S', '', true, false, now()) ON CONFLICT DO NOTHING;
+VALUES (1, 'seller@example.com', 'S', 'S', '', true, false, now());
 INSERT INTO products (id, seller_id, category_id, name, brand, description, price, currency, cost, is_active,
                       created_at, updated_at, priced_at, version)
-SELECT n, 1, 1 + n % 16, 'Product ' || n, '', '', 1000 + n % 5000, 'USD', 700 + n % 3500, true,
-       now() - interval '100 days', now(), now() - interval '95 days', 1 FROM generate_series(1, {count}) n;
+SELECT n, 1, 1 + n % 16, 'Product ' || n, 'Brand ' || n % 100, 'One of many', 1000 + n % 5000, 'USD',
+       (1000 + n % 5000) * 6 / 10, true, now() - interval '95 days', now(), now() - interval '95 days', 1
+FROM generate_series(1, {count}) n;
 INSERT INTO price_history (product_id, valid_from, price, currency, cause)
 SELECT id, priced_at, price, currency, 'listed' FROM products;
 INSERT INTO stock (product_id, on_hand, reserved) SELECT id, 50, 0 FROM products;
-INSERT INTO product_views (product_id, views) SELECT id, 500 FROM products;
-CREATE TABLE bare (LIKE products INCLUDING ALL);
-INSERT INTO bare (id, seller_id, category_id, name, brand, description, price, currency, cost, is_active, created_at,
-    updated_at, priced_at, version)
-SELECT id, seller_id, category_id, name, brand, description, price, currency, cost, is_active, created_at,
-    updated_at, priced_at, version FROM products;
+INSERT INTO product_views (product_id, views) SELECT id, 400 + id % 400 FROM products;
+INSERT INTO product_sales (product_id, orders, units, revenue) SELECT id, id % 20, id % 20, price * (id % 20)
+FROM products;
 """
-BARE = """
-UPDATE bare SET price = decision.{column}, priced_at = now() FROM pricing_decisions decision
-WHERE decision.run_id = %s AND decision.product_id = bare.id AND decision.new_price <> decision.old_price
+COPY: Final = """
+CREATE TABLE bare (LIKE products INCLUDING ALL) WITH (fillfactor = {fillfactor});
+INSERT INTO bare (id, seller_id, category_id, name, brand, description, price, currency, cost, is_active,
+                  created_at, updated_at, priced_at, version)
+SELECT id, seller_id, category_id, name, brand, description, price, currency, cost, is_active,
+       created_at, updated_at, priced_at, version FROM products ORDER BY id;
 """
+A_WEEK: Final = """
+UPDATE product_views SET views = views + 200 + product_id % 400;
+UPDATE product_sales SET units = units + product_id % 20, orders = orders + product_id % 20;
+"""
+MOVES: Final = """
+CREATE TABLE moves AS SELECT product_id AS id, new_price AS price FROM pricing_decisions
+WHERE run_id = %s AND new_price <> old_price AND outcome = 0 ORDER BY product_id
+"""
+BARE: Final = "UPDATE bare SET price = moves.price FROM moves WHERE moves.id = bare.id"
+COUNTED: Final = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s"
+
+
+@frozen
+class AheadClock:
+    """The time of day, some weeks from now."""
+
+    ahead: timedelta
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@frozen
+class Turn:
+    """What one side did."""
+
+    rows: int
+    seconds: float
+    hot: float
+    wal: int
+    processor: float
+    """Seconds of processor time of the clients and their sessions."""
+
+    @property
+    def rate(self) -> float:
+        return self.rows / self.seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench.repricing", description=__doc__)
     parser.add_argument("--products", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4, help="weeks; the first run knows nothing yet (default 4)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that share a run (default 2)")
+    parser.add_argument("--fillfactor", type=int, help="of products and its copy, in place of the schema's")
+    parser.add_argument("--statements", action="store_true", help="what the server spent its time on")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as directory:
-        settings = {"shared_buffers": "512MB", "max_wal_size": "8GB"}
-        with EmbeddedPostgres(Path(directory), settings) as server:
-            _measure(server.url, arguments.products, arguments.rounds)
+    settings = dict(SERVER_SETTINGS)
+    if arguments.statements:
+        settings["shared_preload_libraries"] = "pg_stat_statements"
+    with (
+        tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as directory,
+        EmbeddedPostgres(Path(directory), settings) as server,
+    ):
+        _Bench(server.url, arguments).measure()
 
 
-def _measure(url: str, products: int, rounds: int) -> None:
-    upgrade(url)
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(SEED.format(count=products))
-        connection.execute("VACUUM ANALYZE")
-        engine = database_engine(url)
-        store, clock = PostgresStore(engine), SystemClock()
+class _Bench:
+    def __init__(self, url: str, arguments: argparse.Namespace) -> None:
+        self._url = url
+        self._arguments = arguments
+        self._connection = psycopg.connect(plain(url), autocommit=True)
+
+    def measure(self) -> None:
+        self._seed()
+        policy_id = self._policy()
+        turns = []
+        for week in range(self._arguments.rounds):
+            clock = AheadClock(week * WEEK)
+            if week:
+                self._settle(A_WEEK)
+            run, ours = self._ours(policy_id, clock)
+            bare = self._bare(run.id)
+            turns.append((ours, bare))
+            _tell(week, run, self._phases(run), ours, bare)
+            if self._arguments.statements:
+                self._statements()
+        ratios = [ours.rate / bare.rate for ours, bare in turns]
+        print(f"first run {ratios[0]:.2f}")
+        if later := turns[1:]:
+            print(
+                f"later runs, median: ours {statistics.median(ours.rate for ours, _ in later):,.0f}/s, "
+                f"bare {statistics.median(bare.rate for _, bare in later):,.0f}/s, "
+                f"ratio {statistics.median(ratios[1:]):.2f} ({min(ratios[1:]):.2f} to {max(ratios[1:]):.2f})"
+            )
+
+    def _seed(self) -> None:
+        begun = time.perf_counter()
+        upgrade(self._url)
+        execute = self._connection.execute
+        if self._arguments.fillfactor:
+            execute(f"ALTER TABLE products SET (fillfactor = {self._arguments.fillfactor})")
+        (options,) = one_row(execute("SELECT reloptions FROM pg_class WHERE relname = 'products'"))
+        fillfactor = next(option.partition("=")[2] for option in options if option.startswith("fillfactor"))
+        execute(SEED.format(count=self._arguments.products))
+        execute(COPY.format(fillfactor=fillfactor))
+        if self._arguments.statements:
+            execute("CREATE EXTENSION pg_stat_statements")
+        self._settle()
+        print(f"{self._arguments.products:,} products seeded in {time.perf_counter() - begun:.0f} s", flush=True)
+
+    def _settle(self, *statements: str) -> None:
+        """No turn pays for what was before it."""
+        for statement in (*statements, "VACUUM (ANALYZE)", "CHECKPOINT"):
+            self._connection.execute(statement)
+
+    def _policy(self) -> PolicyId:
+        engine = database_engine(self._url)
         rails = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
         command = CreatePolicy(AccountId(1), {"name": "Learn", "guardrails": rails})
-        policy = one(Pricing(store, clock).create([command]))
-        repricing, ratios = Repricing(store, clock), []
-        for _ in range(rounds):
-            begun = time.perf_counter()
-            run = repricing.run(policy.id)
-            ours = run.written / (time.perf_counter() - begun)
-            if run.status is not RunStatus.DONE:
-                raise SystemExit(run.note)
-            begun = time.perf_counter()
-            rows = connection.execute(BARE.format(column="new_price"), [run.id]).rowcount
-            bare = rows / (time.perf_counter() - begun)
-            ratios.append(ours / bare)
-            print(
-                f"{run.written:,} written: {ours:,.0f}/s, bare UPDATE {bare:,.0f}/s, ratio {ratios[-1]:.2f}", flush=True
-            )
-            repricing.rollback(run.id)
-            connection.execute(BARE.format(column="old_price"), [run.id])
-            # The next round is an epoch of its own, with prices that nobody has touched.
-            connection.execute("UPDATE pricing_schedules SET ends_at = now(), is_done = true")
-            connection.execute("UPDATE products SET priced_at = now() - interval '95 days'")
-            connection.execute("DELETE FROM price_history WHERE cause <> 'listed'")
-            connection.execute("DELETE FROM pricing_memory")
-            connection.execute("TRUNCATE outbox")
-            connection.execute("VACUUM")
-        hot = connection.execute(
-            "SELECT n_tup_hot_upd::float / nullif(n_tup_upd, 0) FROM pg_stat_user_tables WHERE relname = 'products'"
-        ).fetchone()
-        print(f"median ratio {statistics.median(ratios):.2f}, HOT share of products {hot[0] if hot else None}")
+        policy = one(Pricing(PostgresStore(engine), AheadClock(timedelta(0))).create([command]))
         engine.dispose()
+        return policy.id
+
+    def _ours(self, policy_id: PolicyId, clock: AheadClock) -> tuple[Run, Turn]:
+        workers = self._arguments.workers
+        # Workers are there already when a run begins.
+        context = multiprocessing.get_context("spawn")
+        ready, wanted = context.Semaphore(0), context.SimpleQueue()
+        spent = context.SimpleQueue()
+        others = [
+            context.Process(target=_help, args=(self._url, clock, ready, wanted, spent)) for _ in range(workers - 1)
+        ]
+        for each in others:
+            each.start()
+        for _ in others:
+            ready.acquire()
+        engine = database_engine(self._url)
+        repricing = Repricing(PostgresStore(engine), clock)
+        repricing.unfinished()
+        processor = _Processor([engine])
+        with self._counted("products") as counted:
+            begun = time.perf_counter()
+            run_id = repricing.begin(policy_id).id
+            for _ in others:
+                wanted.put(run_id)
+            run = repricing.finish(run_id)
+            seconds = time.perf_counter() - begun
+            used = processor.used() + sum(spent.get() for _ in others)
+            for each in others:
+                each.join()
+            engine.dispose()
+        if run.status is not RunStatus.DONE:
+            raise SystemExit(run.note)
+        return run, Turn(run.written, seconds, *counted, used)
+
+    def _bare(self, run_id: RunId) -> Turn:
+        self._connection.execute(MOVES, [run_id])
+        self._settle()
+        with self._counted("bare") as counted, psycopg.connect(plain(self._url), autocommit=True) as connection:
+            before = _spent_by(connection.info.backend_pid)
+            begun = time.perf_counter()
+            rows = connection.execute(BARE).rowcount
+            seconds = time.perf_counter() - begun
+            used = _spent_by(connection.info.backend_pid) - before
+        self._connection.execute("DROP TABLE moves")
+        return Turn(rows, seconds, *counted, used)
+
+    @contextmanager
+    def _counted(self, table: str) -> Iterator[list[Any]]:
+        """The share of heap-only updates, and bytes of WAL."""
+        found: list[Any] = []
+        before, at = one_row(self._connection.execute(COUNTED, [table])), self._wal()
+        yield found
+        wal = self._wal() - at
+        time.sleep(1.5)  # sessions report what they did at their end, or soon after
+        after = one_row(self._connection.execute(COUNTED, [table]))
+        found += [(after[1] - before[1]) / max(after[0] - before[0], 1), wal]
+
+    def _wal(self) -> int:
+        (at,) = one_row(self._connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+        return int(at)
+
+    def _phases(self, run: Run) -> dict[str, float]:
+        (decided,) = one_row(
+            self._connection.execute("SELECT max(decided_at) FROM pricing_ranges WHERE run_id = %s", [run.id])
+        )
+        return {
+            "deciding": (decided - run.started_at).total_seconds(),
+            "writing": ((run.finished_at or decided) - decided).total_seconds(),
+        }
+
+    def _statements(self) -> None:
+        rows = self._connection.execute(
+            """
+            SELECT total_exec_time / 1000, calls, rows, wal_bytes / 1000000,
+                   left(regexp_replace(query, '\\s+', ' ', 'g'), 90)
+            FROM pg_stat_statements WHERE query NOT LIKE '%%VACUUM%%' ORDER BY 1 DESC LIMIT 14
+            """
+        ).fetchall()
+        for seconds, calls, count, wal, query in rows:
+            print(f"    {seconds:8.2f} s {calls:6} calls {count:9} rows {wal:8.0f} MB  {query}")
+        self._connection.execute("SELECT pg_stat_statements_reset()")
+
+
+def _help(url: str, clock: AheadClock, ready: Any, wanted: Any, spent: Any) -> None:
+    engine = database_engine(url)
+    repricing = Repricing(PostgresStore(engine), clock)
+    repricing.unfinished()
+    processor = _Processor([engine])
+    ready.release()
+    repricing.finish(wanted.get())
+    spent.put(processor.used())
+    engine.dispose()
+
+
+class _Processor:
+    """Processor time of this process and of the session that it has open."""
+
+    def __init__(self, engines: list[Any]) -> None:
+        with engines[0].connect() as connection:
+            self._session = connection.connection.driver_connection.info.backend_pid
+        self._before = self._now()
+
+    def _now(self) -> float:
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        return own.ru_utime + own.ru_stime + _spent_by(self._session)
+
+    def used(self) -> float:
+        return self._now() - self._before
+
+
+def _spent_by(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def one_row(cursor: "psycopg.Cursor[Any]") -> Any:
+    (row,) = cursor.fetchall()
+    return row
+
+
+def _tell(week: int, run: Run, phases: dict[str, float], ours: Turn, bare: Turn) -> None:
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+    of_processor = (bare.processor / bare.rows) / (ours.processor / ours.rows)
+    print(
+        f"week {week}: {run.tally.decided:,} decided, {run.written:,} written\n"
+        f"  ours {ours.rate:9,.0f}/s in {ours.seconds:5.1f} s ({spent}), HOT {ours.hot:.0%}, "
+        f"WAL {ours.wal / 1e6:,.0f} MB, processor {ours.processor:.1f} s\n"
+        f"  bare {bare.rate:9,.0f}/s in {bare.seconds:5.1f} s, HOT {bare.hot:.0%}, "
+        f"WAL {bare.wal / 1e6:,.0f} MB, processor {bare.processor:.1f} s\n"
+        f"  ratio {ours.rate / bare.rate:.2f}; of processor time {of_processor:.2f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

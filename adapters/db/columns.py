@@ -1,6 +1,8 @@
-"""Columns of numbers in and out of PostgreSQL by COPY's binary format, without a Python object per value.
+"""Columns of numbers in and out of PostgreSQL in its binary formats, without a Python object per row or value.
 
-A row is the number of its fields, then each field's length and bytes: with fixed lengths, a record that numpy reads.
+They come out as one array per column: COPY would hand over row by row, which takes longer than reading them. They go
+in by COPY, whose rows are the number of fields, then each field's length and bytes: with fixed lengths, a record of
+numpy's.
 """
 
 from collections.abc import Sequence
@@ -11,17 +13,24 @@ from numpy.typing import NDArray
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
+_ARRAY_HEAD: Final = 20
+"""Bytes: dimensions, flags and type, then the size and the lower bound of the only dimension."""
+_ELEMENT: Final = np.dtype([("length", ">i4"), ("value", ">i8")])
 EPOCH: Final = 946_684_800_000_000
 """Microseconds from 1970 to 2000, from where PostgreSQL counts."""
 
 
-def from_binary(copied: bytes, columns: int) -> list[NDArray[np.int64]]:
-    """Columns of 8-byte values, none of them NULL."""
-    fields: list[Any] = [("count", ">i2")]
-    for number in range(columns):
-        fields += [(f"length{number}", ">i4"), (f"value{number}", ">i8")]
-    table = np.frombuffer(copied[len(SIGNATURE) : -len(_TRAILER)], dtype=fields)
-    return [table[f"value{number}"].astype(np.int64) for number in range(columns)]
+def arrays_of(columns: Sequence[str], rows: str) -> str:
+    """A statement that answers with one row: what `from_array` reads, for each of these columns of `rows`, in order."""
+    sent = ", ".join(f"array_send(array_agg({name}))" for name in columns)
+    return f"SELECT {sent} FROM ({rows}) AS found({', '.join(columns)})"  # noqa: S608 - no values in it
+
+
+def from_array(sent: bytes | None) -> NDArray[np.int64]:
+    """An array of 8-byte values, none of them NULL; None has none, as PostgreSQL has it."""
+    if sent is None:
+        return np.empty(0, dtype=np.int64)
+    return np.frombuffer(sent, dtype=_ELEMENT, offset=_ARRAY_HEAD)["value"].astype(np.int64)
 
 
 def to_binary(columns: Sequence[NDArray[Any]]) -> bytes:

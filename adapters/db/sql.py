@@ -78,18 +78,19 @@ class Sql:
             copy.write(insert.lines(rows))
         self.copied[insert.table] += len(rows)
 
-    def copied_out(self, statement: str, parameters: Mapping[str, object]) -> bytes:
-        """What a COPY … TO STDOUT sends."""
+    def sent(self, statement: str, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
+        """The first row of an answer in PostgreSQL's binary format, in which long bytes are what they are.
+
+        The statement is planned anew each time: it is for much at once, and what suits one range may not suit all.
+        """
         self._settle()
-        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
-        with translated(), driver.cursor() as cursor, cursor.copy(statement.encode(), parameters) as copy:
-            return b"".join(copy)
+        with translated(), self._driver().cursor(binary=True) as cursor:
+            return cursor.execute(statement.encode(), parameters, prepare=False).fetchone()
 
     def copy_in(self, statement: str, content: bytes) -> None:
         """Send `content` to a COPY … FROM STDIN."""
         self._settle()
-        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
-        with translated(), driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        with translated(), self._driver().cursor() as cursor, cursor.copy(statement.encode()) as copy:
             copy.write(content)
 
     def returning(self, statement: str, parameters: Mapping[str, object]) -> Sequence[FetchedRow[*tuple[Any, ...]]]:

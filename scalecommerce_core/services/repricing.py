@@ -476,6 +476,8 @@ class Repricing:
             return tx.runs.forget(self._clock.now() - self._retention, limit)
 
     def _tell(self, run_id: RunId, progress: Progress) -> None:
+        if progress is silent:
+            return
         with self._store.begin() as tx:
             run, ranges = tx.runs.share(run_id), tx.runs.ranges(run_id)
         if run is None:

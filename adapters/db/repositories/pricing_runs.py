@@ -7,9 +7,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.batches import Insert, Update, id_array
-from adapters.db.columns import EPOCH, from_binary, to_binary
+from adapters.db.columns import EPOCH, arrays_of, from_array, to_binary
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
@@ -33,16 +34,21 @@ _REACHED: Final = """
       AND products.id BETWEEN %(first)s AND %(last)s
     ORDER BY products.id
 """
+# The range is said of each table, so that they are read side by side in order rather than once per product.
 _COUNTED: Final = """
-    LEFT JOIN stock ON stock.product_id = products.id
+    LEFT JOIN stock ON stock.product_id = products.id AND stock.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_views ON product_views.product_id = products.id
+        AND product_views.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_sales ON product_sales.product_id = products.id
+        AND product_sales.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_outages ON product_outages.product_id = products.id
+        AND product_outages.product_id BETWEEN %(first)s AND %(last)s
 """
-_IDS: Final = f"COPY (SELECT products.id {_REACHED.format(more='')}) TO STDOUT (FORMAT binary)"
+_IDS: Final = arrays_of(["id"], f"SELECT products.id {_REACHED.format(more='')}")
 # Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
-_FACTS: Final = f"""
-    COPY (
+_FACTS: Final = arrays_of(
+    FACTS,
+    f"""
         SELECT products.id, category_id::bigint, price, priced_at, created_at,
                coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
                coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
@@ -51,10 +57,11 @@ _FACTS: Final = f"""
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0)
         {_REACHED.format(more=_COUNTED)}
-    ) TO STDOUT (FORMAT binary)
-"""  # noqa: S608 - no values in it
-_PAST: Final = """
-    COPY (
+    """,  # noqa: S608 - no values in it
+)
+_PAST: Final = arrays_of(
+    ["product", "valid_from", "price", "by_hand"],
+    """
         SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
                AND valid_from > created_at)::integer::bigint
         FROM products, LATERAL (
@@ -66,13 +73,13 @@ _PAST: Final = """
         ) history
         WHERE id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
         ORDER BY id, valid_from
-    ) TO STDOUT (FORMAT binary)
-"""
+    """,
+)
 
 # --- what policies remember
 
 _BLOCKS: Final = text("SELECT block FROM pricing_memory WHERE policy_id = :policy ORDER BY block")
-_MEMORY: Final = text("SELECT content FROM pricing_memory WHERE policy_id = :policy AND block = :block")
+_MEMORY: Final = "SELECT content FROM pricing_memory WHERE policy_id = %(policy)s AND block = %(block)s"
 _SAVE_MEMORY: Final = text(
     """
     INSERT INTO pricing_memory (policy_id, block, content) VALUES (:policy, :block, :content)
@@ -127,10 +134,13 @@ _RANGES: Final = (
 _CLAIM: Final = (
     _RANGES.where(pricing_ranges.c.status == bindparam("status", type_=Text)).limit(1).with_for_update(skip_locked=True)
 )
-_STAGE: Final = Update(pricing_ranges, ["run_id", "number"], "head", "memory", "groups")
-_STAGED: Final = select(pricing_ranges.c.memory, pricing_ranges.c.groups).where(
-    pricing_ranges.c.run_id == bindparam("run", type_=BigInteger), pricing_ranges.c.number == bindparam("number")
-)
+_STAGE: Final = text(
+    """
+    UPDATE pricing_ranges SET head = :head, memory = :memory, groups = :groups
+    WHERE run_id = :run_id AND number = :number
+    """
+).bindparams(bindparam("head", type_=JSONB), bindparam("memory", type_=LargeBinary), bindparam("groups", type_=JSONB))
+_STAGED: Final = "SELECT memory, groups FROM pricing_ranges WHERE run_id = %(run)s AND number = %(number)s"
 _COPY_DECISIONS: Final = (
     "COPY pricing_decisions (run_id, product_id, old_price, new_price, wanted, motive, guardrails, priced_at, inputs)"
     " FROM STDIN (FORMAT binary)"
@@ -140,36 +150,29 @@ _MOVE: Final = """
     WITH wanted AS MATERIALIZED (
         SELECT products.id, products.price AS old, {target} AS new
         FROM pricing_decisions decision JOIN products ON products.id = decision.product_id
-        WHERE decision.run_id = :run AND decision.product_id BETWEEN :first AND :last
+        WHERE decision.run_id = %(run)s AND decision.product_id BETWEEN %(first)s AND %(last)s
+          AND products.id BETWEEN %(first)s AND %(last)s
           AND decision.new_price <> decision.old_price AND decision.outcome = 0
           AND products.price = {expected} AND products.priced_at = {began}
-          AND products.priced_at < :at AND products.withdrawn_at IS NULL
+          AND products.priced_at < %(at)s AND products.withdrawn_at IS NULL
         ORDER BY products.id FOR NO KEY UPDATE OF products
     ), moved AS (
-        UPDATE products SET price = wanted.new, priced_at = :at FROM wanted
+        UPDATE products SET price = wanted.new, priced_at = %(at)s FROM wanted
         WHERE products.id = wanted.id AND products.price IS DISTINCT FROM wanted.new
         RETURNING products.id, seller_id, wanted.old, products.price, currency
     ), recorded AS (
         INSERT INTO price_history (product_id, valid_from, price, currency, cause)
-        SELECT id, :at, price, currency, :cause FROM moved
+        SELECT id, %(at)s, price, currency, %(cause)s FROM moved
     ), told AS (
         INSERT INTO outbox (topic, at, audience, payload)
-        SELECT 'price.changed', :at, ARRAY[seller_id], jsonb_build_object('product_id', id, 'seller_id', seller_id,
-               'old', old, 'new', price, 'currency', currency, 'cause', CAST(:cause AS text))
+        SELECT 'price.changed', %(at)s, ARRAY[seller_id], jsonb_build_object('product_id', id, 'seller_id', seller_id,
+               'old', old, 'new', price, 'currency', currency, 'cause', %(cause)s::text)
         FROM moved ORDER BY id
     )
-    SELECT id FROM moved ORDER BY id
+    SELECT array_send(array_agg(id)) FROM moved
 """
-_BOUND: Final = (
-    bindparam("run", type_=BigInteger), bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger),
-    bindparam("at", type_=Moment), bindparam("cause", type_=Text),
-)  # fmt: skip
-_WRITE: Final = text(
-    _MOVE.format(target="decision.new_price", expected="decision.old_price", began="decision.priced_at")
-).bindparams(*_BOUND)
-_UNDO: Final = text(
-    _MOVE.format(target="decision.old_price", expected="decision.new_price", began=":began")
-).bindparams(*_BOUND, bindparam("began", type_=Moment))
+_WRITE: Final = _MOVE.format(target="decision.new_price", expected="decision.old_price", began="decision.priced_at")
+_UNDO: Final = _MOVE.format(target="decision.old_price", expected="decision.new_price", began="%(began)s")
 _OUTCOME: Final = text(
     """
     UPDATE pricing_decisions SET outcome = :outcome
@@ -204,20 +207,21 @@ class PricingRuns:
         self._sql = sql
 
     def product_ids(self, reach: Reach) -> Whole:
-        (ids,) = from_binary(self._sql.copied_out(_IDS, _reached(reach, 0, 2**63 - 1)), 1)
+        (ids,) = self._columns(_IDS, _reached(reach, 0, 2**63 - 1))
         return ids
 
     def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        copied = self._sql.copied_out(_FACTS, {**_reached(reach, first, last), "now": now})
-        columns = from_binary(copied, len(FACTS))
+        columns = self._columns(_FACTS, {**_reached(reach, first, last), "now": now})
         for moment in ("priced_at", "created_at"):
             columns[FACTS.index(moment)] += EPOCH
         return Facts(*columns)
 
     def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        copied = self._sql.copied_out(_PAST, {"first": first, "last": last, "since": since})
-        product, valid_from, price, by_hand = from_binary(copied, 4)
+        product, valid_from, price, by_hand = self._columns(_PAST, {"first": first, "last": last, "since": since})
         return PastPrices(product, valid_from + EPOCH, price, by_hand > 0)
+
+    def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
+        return [from_array(column) for column in self._sql.sent(statement, parameters) or ()]
 
     # --- what policies remember
 
@@ -225,8 +229,8 @@ class PricingRuns:
         return [block for (block,) in self._sql.rows(_BLOCKS, {"policy": policy_id})]
 
     def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
-        rows = self._sql.rows(_MEMORY, {"policy": policy_id, "block": block})
-        return Memory.from_bytes(bytes(rows[0][0])) if rows else None
+        found = self._sql.sent(_MEMORY, {"policy": policy_id, "block": block})
+        return None if found is None else Memory.from_bytes(found[0])
 
     def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
         self._sql.run(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": memory.to_bytes()})
@@ -301,13 +305,13 @@ class PricingRuns:
             ]  # fmt: skip
             self._sql.copy_in(_COPY_DECISIONS, to_binary(columns))
         groups = [[category, dict(values)] for category, values in looked.groups.items()]
-        row = (part.run_id, part.number, dict(looked.inputs.head), looked.memory.to_bytes(), groups)
-        self._sql.update(_STAGE, [row])
+        staged = {"head": dict(looked.inputs.head), "memory": looked.memory.to_bytes(), "groups": groups}
+        self._sql.run(_STAGE, {"run_id": part.run_id, "number": part.number, **staged})
         self.save_range(part)
 
     def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
-        memory, groups = self._sql.rows(_STAGED, {"run": part.run_id, "number": part.number})[0]
-        return Memory.from_bytes(bytes(memory)), {CategoryId(category): values for category, values in groups}
+        memory, groups = self._sql.sent(_STAGED, {"run": part.run_id, "number": part.number}) or ()
+        return Memory.from_bytes(memory), {CategoryId(category): values for category, values in groups}
 
     def write(self, run: Run, part: Range, at: datetime) -> Whole:
         del run
@@ -316,26 +320,27 @@ class PricingRuns:
             self._mark(part, 1, moved, among_them=False)
         part.written = len(moved)
         self.save_range(part)
-        return np.array(moved, dtype=np.int64)
+        return moved
 
     def undo(self, run: Run, part: Range, at: datetime) -> int:
         del run
-        moved = []
+        moved = np.empty(0, dtype=np.int64)
         if part.written_at is not None:
             moved = self._move(_UNDO, part, {"at": at, "cause": "rollback", "began": part.written_at})
             self._mark(part, 2, moved, among_them=True)
-            self._sql.run(_WITHDRAW, {"ids": id_array(moved), "began": part.written_at})
+            self._sql.run(_WITHDRAW, {"ids": id_array(moved.tolist()), "began": part.written_at})
         part.undone = len(moved)
         self.save_range(part)
         return len(moved)
 
-    def _move(self, statement: Any, part: Range, parameters: dict[str, Any]) -> list[int]:
+    def _move(self, statement: str, part: Range, parameters: dict[str, object]) -> Whole:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
-        return [id_ for (id_,) in self._sql.rows(statement, {**within, **parameters})]
+        (moved,) = self._columns(statement, {**within, **parameters})
+        return np.sort(moved)
 
-    def _mark(self, part: Range, outcome: int, ids: Sequence[int], *, among_them: bool) -> None:
+    def _mark(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
-        self._sql.run(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids), "among": among_them})
+        self._sql.run(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them})
 
     def forget(self, before: datetime, limit: int) -> int:
         rows = self._sql.rows(_OLD, {"before": before, "limit": limit})
