@@ -58,14 +58,30 @@ class Memory:
             state={name: values[chosen] for name, values in self.state.items()},
         )
 
+    @classmethod
+    def merged(cls, parts: Sequence["Memory"]) -> Self:
+        """One memory of several that have no product in common and remember the same columns."""
+        order = np.argsort(np.concatenate([part.product for part in parts]), kind="stable")
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts])[order] for name in FACTS),
+            state={name: np.concatenate([part.state[name] for part in parts])[order] for name in parts[-1].state},
+        )
+
     def joined(self, other: "Memory") -> "Memory":
         """With the rows of `other`, which replace those of the same products."""
-        both = [self.rows(~np.isin(self.product, other.product)), other]
-        order = np.argsort(np.concatenate([each.product for each in both]), kind="stable")
-        return Memory(
-            *(np.concatenate([getattr(each, name) for each in both])[order] for name in FACTS),
-            state={name: np.concatenate([each.state[name] for each in both])[order] for name in other.state},
+        return Memory.merged([self.rows(~np.isin(self.product, other.product)), other])
+
+    def of(self, products: Whole) -> "Memory":
+        """Of these products (sorted ids) alone, as far as they are known."""
+        if not len(products):
+            return self.rows(slice(0, 0))
+        near = self.rows(
+            slice(
+                int(np.searchsorted(self.product, products[0])),
+                int(np.searchsorted(self.product, products[-1], side="right")),
+            )
         )
+        return near.rows(np.isin(near.product, products))
 
     def to_bytes(self) -> bytes:
         """A line of JSON that names the columns, and the columns, little-endian."""

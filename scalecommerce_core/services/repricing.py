@@ -229,15 +229,12 @@ class Repricing:
         known = [(block, part) for block, part in parts if part is not None and part.fits(scope.rules.columns)]
         if not known:
             return
-        whole = known[0][1]
-        for _, part in known[1:]:
-            whole = whole.joined(part)
+        whole = Memory.merged([part for _, part in known])
         learned, groups = pooled(scope.rules, whole, tx.runs.groups(policy_id))
         if learned is whole:
             return
         for block, part in known:
-            rows = learned.rows(np.isin(learned.product, part.product))
-            tx.runs.save_memory(policy_id, block, part.joined(rows))
+            tx.runs.save_memory(policy_id, block, part.joined(learned.of(part.product)))
         tx.runs.save_groups(policy_id, groups)
 
     # --- working
