@@ -192,10 +192,12 @@ Index(
     postgresql_ops={"spelling": "gin_trgm_ops"},
 )
 
+# No foreign key: who writes a row holds the product's lock, no product is deleted, and the check takes as long as the
+# rest of the row.
 price_history: Final = Table(
     "price_history",
     metadata,
-    Column("product_id", BigInteger, ForeignKey(products.c.id), nullable=False),
+    Column("product_id", BigInteger, nullable=False),
     Column("valid_from", Moment, nullable=False),
     Column("price", BigInteger, nullable=False),
     _currency(),
