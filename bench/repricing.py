@@ -27,6 +27,7 @@ from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from bench.orders_load.market import SERVER_SETTINGS, plain
+from bench.repricing_orders import orders
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunStatus
 from scalecommerce_core.services.outcomes import one
@@ -100,8 +101,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="weeks; the first run knows nothing yet (default 4)")
     parser.add_argument("--workers", type=int, default=2, help="processes that share a run (default 2)")
     parser.add_argument("--fillfactor", type=int, help="of products and its copy, in place of the schema's")
+    parser.add_argument("--orders", action="store_true", help="instead: orders over HTTP with and without runs")
+    parser.add_argument("--seconds", type=float, default=20, help="of each stretch of orders (default 20)")
     parser.add_argument("--statements", action="store_true", help="what the server spent its time on")
     arguments = parser.parse_args()
+    if arguments.orders:
+        orders(arguments.products, arguments.rounds, arguments.seconds)
+        return
     settings = dict(SERVER_SETTINGS)
     if arguments.statements:
         settings["shared_preload_libraries"] = "pg_stat_statements"

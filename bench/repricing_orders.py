@@ -1,0 +1,168 @@
+"""Orders over HTTP with and without runs of pricing policies, in turns on the same database."""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import psycopg
+from attrs import frozen
+
+from adapters.db.engine import database_engine
+from adapters.db.store import PostgresStore
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+from adapters.system import SystemClock
+from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.figures import window
+from bench.orders_load.market import (
+    SELLERS,
+    SERVER_SETTINGS,
+    TEMPLATE,
+    Market,
+    access_tokens,
+    plain,
+    seed,
+    settle_database,
+    write_tokens,
+)
+from bench.orders_load.saturation import saturate
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.services.pricing import CreatePolicy, Pricing
+
+BUYERS: Final = 500
+WARM: Final = 4.0
+"""Seconds: orders flow, and the first runs have begun."""
+# Seen and sold for long, so that policies have something to decide on.
+OLD: Final = """
+UPDATE products SET created_at = now() - interval '95 days', priced_at = now() - interval '95 days',
+    cost = greatest(1, price * 6 / 10);
+DELETE FROM price_history;
+INSERT INTO price_history (product_id, valid_from, price, currency, cause)
+SELECT id, priced_at, price, currency, 'listed' FROM products;
+UPDATE product_views SET views = 400 + product_id % 400;
+"""
+DUE: Final = "UPDATE pricing_schedules SET ends_at = now(), is_done = true"
+STOP: Final = "INSERT INTO pricing_stops (name) VALUES ('everything') ON CONFLICT DO NOTHING"
+GO: Final = "DELETE FROM pricing_stops"
+REPRICED: Final = """
+SELECT coalesce(sum(products) FILTER (WHERE decided_at BETWEEN %(begun)s AND %(ended)s), 0)::bigint,
+       coalesce(sum(written) FILTER (WHERE written_at BETWEEN %(begun)s AND %(ended)s), 0)::bigint
+FROM pricing_ranges
+"""
+UNFINISHED: Final = "SELECT count(*) FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING')"
+
+
+@frozen
+class Half:
+    """One stretch of load."""
+
+    accepted: float
+    decided: float
+    """Orders per second."""
+    repriced: float
+    """Products per second: half decided, half written, since each is both in its time."""
+    is_busy: bool
+    """Runs were left when it ended, so that they filled it."""
+
+
+def orders(products: int, rounds: int, seconds: float) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as name,
+        EmbeddedPostgres(name, SERVER_SETTINGS) as server,
+        EmbeddedRedis(name) as redis,
+    ):
+        market = Market(products=products, buyers=BUYERS)
+        seed(server, market)
+        url, secret = server.url_of(TEMPLATE), secrets.token_urlsafe(48)
+        _execute(url, OLD, STOP)
+        _make_policies(url)
+        tokens = access_tokens(secret, range(market.first_buyer, market.first_buyer + BUYERS))
+        buyers = write_tokens(Path(name) / "tokens.txt", tokens)
+        settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "JWT_SECRET": secret}
+        halves: dict[bool, list[Half]] = {False: [], True: []}
+        with running_engine(Path(name), settings) as engine:
+            _load(engine, url, buyers, products, WARM)
+            for number in range(2 * rounds):
+                # Without, with, with, without: whatever grows meanwhile meets both.
+                runs = number % 4 in {1, 2}
+                with _repricing(url) if runs else _quiet(url):
+                    half = _load(engine, url, buyers, products, seconds)
+                halves[runs].append(half)
+                print(
+                    f"{'with runs' if runs else 'without  '}: {half.accepted:7,.0f} orders/s accepted, "
+                    f"{half.decided:7,.0f}/s decided; {half.repriced:7,.0f} products/s repriced"
+                    f"{'' if half.is_busy or not runs else ' (runs ended early)'}",
+                    flush=True,
+                )
+        for what in ("accepted", "decided"):
+            rates = {runs: median(getattr(each, what) for each in found) for runs, found in halves.items()}
+            print(
+                f"orders {what}: {rates[False]:,.0f}/s alone, {rates[True]:,.0f}/s beside runs: "
+                f"{rates[True] / rates[False]:.0%} kept"
+            )
+
+
+def _make_policies(url: str) -> None:
+    engine = database_engine(url)
+    rails = {
+        "breaker_share": 1,
+        "breaker_mean": 1,
+        "dead_band": 0,
+        "cooldown_days": 0,
+        "day_range": 0.9,
+        "month_range": 0.9,
+    }
+    commands = [
+        CreatePolicy(AccountId(1 + seller), {"name": "Learn", "guardrails": rails}) for seller in range(SELLERS)
+    ]
+    made = Pricing(PostgresStore(engine), SystemClock()).create(commands)
+    engine.dispose()
+    if any(isinstance(each, Exception) for each in made):
+        raise SystemExit(str(made))
+
+
+def _load(engine: Engine, url: str, buyers: Path, products: int, seconds: float) -> Half:
+    begun = datetime.now(UTC) + timedelta(seconds=WARM)
+    saturate(engine, tokens=buyers, products=products, mode="uniform", connections=256, seconds=seconds + WARM + 1)
+    ended = begun + timedelta(seconds=seconds)
+    measured = window(url, begun, ended)
+    with psycopg.connect(plain(url)) as connection:
+        ((decided, written),) = connection.execute(REPRICED, {"begun": begun, "ended": ended}).fetchall()
+        ((left,),) = connection.execute(UNFINISHED).fetchall()
+    return Half(
+        measured.accepted / seconds, measured.decided / seconds, (decided + written) / 2 / seconds, is_busy=bool(left)
+    )
+
+
+@contextmanager
+def _repricing(url: str) -> Iterator[None]:
+    """All policies are due now."""
+    _execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP, DUE)
+    settle_database(url)
+    _execute(url, GO)
+    yield
+    _execute(url, STOP)
+    # Workers cancel what is at work; the next load finds the machine its own.
+    deadline = time.monotonic() + 30
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        while connection.execute(UNFINISHED).fetchall()[0][0] and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+
+@contextmanager
+def _quiet(url: str) -> Iterator[None]:
+    _execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP)
+    settle_database(url)
+    yield
+
+
+def _execute(url: str, *statements: str) -> None:
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
