@@ -205,7 +205,8 @@ class _Bench:
             engine.dispose()
         if run.status is not RunStatus.DONE:
             raise SystemExit(run.note)
-        return run, Turn(run.written, seconds, *counted, used)
+        hot, wal = counted
+        return run, Turn(run.written, seconds, hot, wal, used)
 
     def _bare(self, run_id: RunId) -> Turn:
         self._connection.execute(MOVES, [run_id])
@@ -217,7 +218,8 @@ class _Bench:
             seconds = time.perf_counter() - begun
             used = _spent_by(connection.info.backend_pid) - before
         self._connection.execute("DROP TABLE moves")
-        return Turn(rows, seconds, *counted, used)
+        hot, wal = counted
+        return Turn(rows, seconds, hot, wal, used)
 
     @contextmanager
     def _counted(self, table: str) -> Iterator[list[Any]]:

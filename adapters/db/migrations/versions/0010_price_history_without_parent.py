@@ -2,16 +2,16 @@
 
 The check took as long as the rest of a row, for each of the millions that pricing may write in a night.
 
-Revision ID: 0009
-Revises: 0008
+Revision ID: 0010
+Revises: 0009
 """
 
 from typing import Final
 
 from alembic import op
 
-revision: Final = "0009"
-down_revision: Final = "0008"
+revision: Final = "0010"
+down_revision: Final = "0009"
 branch_labels: Final = None
 depends_on: Final = None
 
