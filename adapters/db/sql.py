@@ -84,8 +84,8 @@ class Sql:
         The statement is planned anew each time: it is for much at once, and what suits one range may not suit all.
         """
         self._settle()
-        with translated(), self._driver().cursor(binary=True) as cursor:
-            return cursor.execute(statement.encode(), parameters, prepare=False).fetchone()
+        with translated():
+            return self._driver().execute(statement.encode(), parameters, prepare=False, binary=True).fetchone()
 
     def copy_in(self, statement: str, content: bytes) -> None:
         """Send `content` to a COPY … FROM STDIN."""
