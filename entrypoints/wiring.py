@@ -36,6 +36,7 @@ from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.searching import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
@@ -114,6 +115,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         pricing=Pricing(store, clock),
         relay=Relay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention),
+        searching=Searching(store),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

@@ -653,6 +653,27 @@ class StatisticsRepository(Protocol):
         ...
 
 
+class SearchRepository(Protocol):
+    """What searching needs beside the products themselves; kept up by a task, one at a time."""
+
+    def learn_words(self, limit: int) -> int:
+        """Bring up to `limit` news of words into the vocabulary; return how many there were."""
+        ...
+
+    def move_prices(self, limit: int) -> int:
+        """Bring the prices of up to `limit` products into the order by price; return how many were looked at."""
+        ...
+
+    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+        """Up to `limit` active products whose prominence should be another, and which (`domain.prominence`).
+
+        This reads whole tables.
+        """
+        ...
+
+    def place(self, levels: Mapping[ProductId, int]) -> None: ...
+
+
 class Transaction(Protocol):
     """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, policies, runs and their
     ranges, products, stock, events, webhooks, deliveries, rollups.
@@ -686,6 +707,8 @@ class Transaction(Protocol):
     def deliveries(self) -> DeliveryRepository: ...
     @property
     def statistics(self) -> StatisticsRepository: ...
+    @property
+    def search(self) -> SearchRepository: ...
 
 
 class Store(Protocol):

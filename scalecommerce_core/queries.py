@@ -116,7 +116,9 @@ class ProductView:
 class Ordering(StrEnum):
     """Of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
 
-    Relevance is descending, the newest first among equals; without a search it is the newest first.
+    Relevance is descending, the newest first among equals; without a wanted word it is the newest first. See
+    `domain.relevance`. Of the very many products that have a common word, an adapter may rank the most prominent
+    alone; the others follow in the order of their prominence, the newest first.
     """
 
     RELEVANCE = "relevance"
@@ -128,7 +130,7 @@ class Ordering(StrEnum):
 
 
 class Facet(StrEnum):
-    """Categories and brands come most frequent first, prices in their order."""
+    """Categories and brands come most frequent first, at most `FACET_VALUES`; prices in their order."""
 
     CATEGORY = "category"
     BRAND = "brand"
@@ -148,8 +150,9 @@ def bucket_label(lower: int, upper: int | None) -> str:
 class ProductFilter:
     """All conditions hold together; several values of one condition are alternatives.
 
-    `search` holds words in English or Russian, all of which must occur in any form, "phrases", and -excluded ones;
-    when nothing in the catalogue has the words, those that are spelt alike count. `categories` holds ids or slugs.
+    `search` holds words in English or Russian, all of which must occur in any form, "phrases", and -excluded ones.
+    A word that the catalogue does not know stands for what it may be the beginning of, if it is the last one, or else
+    for the most frequent word that is spelt alike (`domain.spelling`). `categories` holds ids or slugs.
     Prices are minor units, both ends included. `created_after` is exclusive, `created_before` too. Only active
     products of the catalogue are found.
     """
@@ -219,10 +222,41 @@ class SellerStats:
     top_products: tuple[TopProduct, ...]
 
 
-class ProductQueries(Protocol):
-    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]: ...
+@frozen
+class FoundProducts(Page[ProductView]):
+    """A page of what matches, and of how many: estimated from statistics unless `is_exact`.
 
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
+    `did_you_mean` is a search of other words: the one that is answered here if the catalogue does not know the words
+    as they were typed, else one that many more products would answer.
+    """
+
+    total: int = 0
+    is_exact: bool = True
+    did_you_mean: str | None = None
+
+
+@frozen
+class FacetCounts:
+    """By facet. Not exact: counted over a sample of `FACET_CAP` products, and scaled up to the estimated total."""
+
+    values: Mapping[Facet, Sequence[FacetValue]]
+    is_exact: bool = True
+
+
+FACET_CAP: Final = 10_000
+"""Facets of so many matching products are exact."""
+FACET_VALUES: Final = 100
+"""The most frequent values of a facet, no more."""
+
+
+class ProductQueries(Protocol):
+    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
+        """Pages are keyset pages: whatever is added, removed or changed between two of them, what stands still is
+        shown once. A product that moves in the order meanwhile is shown where it is.
+        """
+        ...
+
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         """Counts over the products that match all conditions."""
         ...
 

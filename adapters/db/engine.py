@@ -3,10 +3,14 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVER: Final = "postgresql+psycopg"
+PLANNED: Final = "planned_each_time"
+"""The execution option of statements whose best plan depends on their values."""
+EXPLAINED: Final = "explained"
+"""The execution option, beside `PLANNED`, of statements whose plan is wanted instead of their rows."""
 
 
 def database_url(text: str) -> URL:
@@ -57,7 +61,7 @@ def database_engine(
         "keepalives_interval": 10,
         "keepalives_count": 3,
     }
-    return create_engine(
+    engine = create_engine(
         parsed.difference_update_query(["options"]),
         connect_args=connect_args,
         pool_size=pool_size,
@@ -68,6 +72,17 @@ def database_engine(
         # Under load the same few connections are used again and again; the others may go idle.
         pool_use_lifo=True,
     )
+    event.listen(engine, "do_execute", _execute)
+    return engine
+
+
+def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Keep the driver from preparing what is to be planned each time."""
+    if not context.execution_options.get(PLANNED):
+        return False
+    explain = "EXPLAIN (FORMAT JSON) " if context.execution_options.get(EXPLAINED) else ""
+    cursor.execute(explain + statement, parameters, prepare=False)
+    return True
 
 
 def _milliseconds(timeout: timedelta | None) -> int:

@@ -6,14 +6,18 @@ from adapters.db.reads.accounts import AccountReads
 from adapters.db.reads.books import StockReads
 from adapters.db.reads.events import EventReads
 from adapters.db.reads.exports import ExportReads
+from adapters.db.reads.listing import Scale
 from adapters.db.reads.pricing import PricingReads
+from adapters.db.reads.products import ProductReads
 from adapters.db.reads.reader import Reader
 from adapters.db.reads.statistics import StatisticsReads
 from adapters.db.reads.webhooks import WebhookReads
 
 
 class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, StatisticsReads, WebhookReads, PricingReads):
-    """`currency` is that of statistics without a product or a sale."""
+    """`currency` is that of statistics without a product or a sale, `scale` bounds the work of a search."""
 
-    def __init__(self, engine: Engine, *, currency: str = "USD") -> None:
-        StatisticsReads.__init__(self, Reader(engine), currency)
+    def __init__(self, engine: Engine, *, currency: str = "USD", scale: Scale | None = None) -> None:
+        reader = Reader(engine)
+        ProductReads.__init__(self, reader, scale)
+        StatisticsReads.__init__(self, reader, currency)

@@ -17,6 +17,7 @@ from adapters.db.repositories.payments import PaymentRows
 from adapters.db.repositories.policies import Policies
 from adapters.db.repositories.pricing_runs import PricingRuns
 from adapters.db.repositories.products import Categories, Products
+from adapters.db.repositories.search import SearchRows
 from adapters.db.repositories.statistics import StatisticsRows
 from adapters.db.repositories.stock import Stocks
 from adapters.db.repositories.webhooks import Deliveries, Endpoints
@@ -84,6 +85,7 @@ class PostgresTransaction:
         self.webhooks = Endpoints(sql)
         self.deliveries = Deliveries(sql)
         self.statistics = StatisticsRows(sql)
+        self.search = SearchRows(sql)
 
 
 def _milliseconds(timeout: timedelta) -> int:

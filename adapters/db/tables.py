@@ -37,7 +37,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
@@ -47,6 +46,7 @@ from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.payment import AMOUNT_DIGITS, MAX_TEXT, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.prominence import LEVELS
 from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
@@ -152,6 +152,9 @@ products: Final = Table(
     Column("withdrawn_at", Moment),
     Column("version", Integer, nullable=False),
     Column("document", TSVECTOR, Computed("search_document(name, brand, description)", persisted=True)),
+    # The task that places products writes it, nobody else; see `domain.prominence`.
+    Column("prominence", SmallInteger, nullable=False, server_default=text("0")),
+    CheckConstraint(f"prominence BETWEEN 0 AND {LEVELS}", name="prominence_range"),
     _price("price"),
     CheckConstraint("cost >= 0", name="cost_range"),
     CheckConstraint("min_price <= max_price", name="bounds_order"),
@@ -184,12 +187,66 @@ Index(
     postgresql_where=text("is_active"),
 )
 Index("products_seller_newest_idx", products.c.seller_id, products.c.created_at, products.c.id)
-Index("products_document_idx", products.c.document, postgresql_using="gin")
+# What is not indexed yet is read from end to end by each search, so there is little of it at any time.
 Index(
-    "products_typos_idx",
-    func.spelling(products.c.name, products.c.brand).label("spelling"),
+    "products_document_idx",
+    products.c.document,
     postgresql_using="gin",
-    postgresql_ops={"spelling": "gin_trgm_ops"},
+    postgresql_with={"gin_pending_list_limit": 256},
+)
+# Common words are looked for among the more prominent products alone.
+for _level in range(1, LEVELS + 1):
+    Index(
+        f"products_document_{_level}_idx",
+        products.c.document,
+        postgresql_using="gin",
+        postgresql_where=text(f"is_active AND prominence >= {_level}"),
+        postgresql_with={"gin_pending_list_limit": 64},
+    )
+Index("products_prominent_idx", products.c.prominence, products.c.id, postgresql_where=text("is_active"))
+
+# The words of names and brands, folded, and how many active products have each. Triggers note what comes and goes.
+vocabulary: Final = Table(
+    "vocabulary",
+    metadata,
+    Column("word", Text(collation="C"), primary_key=True),
+    Column("products", BigInteger, nullable=False),
+    # The word, and what is left of it without any one letter.
+    Column("variants", ARRAY(Text), Computed("word_variants(word)", persisted=True)),
+    postgresql_with={"fillfactor": "50"},
+)
+Index("vocabulary_variants_idx", vocabulary.c.variants, postgresql_using="gin")
+Index("vocabulary_typos_idx", vocabulary.c.word, postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"})
+
+vocabulary_news: Final = Table(
+    "vocabulary_news",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("word", Text, nullable=False),
+    Column("products", BigInteger, nullable=False),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+)
+
+# Prices as an index needs them: prices of products are rewritten in bulk, and no index over there may hold them.
+product_prices: Final = Table(
+    "product_prices",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("category_id", Integer, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Index("product_prices_price_idx", "price", "product_id"),
+    Index("product_prices_category_idx", "category_id", "price", "product_id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# Ids between which many prices have changed at once.
+product_prices_owed: Final = Table(
+    "product_prices_owed",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("first_id", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
 )
 
 # No foreign key: who writes a row holds the product's lock, no product is deleted, and the check takes as long as the
@@ -222,6 +279,7 @@ product_views: Final = Table(
     Column("shelf", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("past_views BETWEEN 0 AND views", name="past_views_range"),
     CheckConstraint("shelf BETWEEN 0 AND 2", name="shelf_known"),
+    Index("product_views_most_idx", "views", "product_id"),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -15,7 +15,7 @@ from adapters.http.problems import invalid
 
 MIN_KEY_BYTES: Final = 32
 MAC_BYTES: Final = 16
-MAX_LENGTH: Final = 1000
+MAX_LENGTH: Final = 3000
 
 Scalar = str | int | float | None
 

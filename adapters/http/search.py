@@ -62,10 +62,16 @@ class FacetDocument(msgspec.Struct):
 
 
 class ProductPage(msgspec.Struct):
+    """Totals and facet counts that are not exact come from statistics and from a sample."""
+
     next: str | None
     previous: str | None
     results: list[Product]
+    total: int
+    total_is_exact: bool
+    did_you_mean: str | UnsetType = UNSET
     facets: dict[Facet, list[FacetDocument]] | UnsetType = UNSET
+    facets_are_exact: bool | UnsetType = UNSET
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:
@@ -78,10 +84,13 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         wanted = _filter(query)
         page = await backend.read(queries.search, wanted, backend.pages.request(call.request, query))
         listed = backend.pages.answer(call.request, query, page, shown)
-        answer = ProductPage(listed.next, listed.previous, listed.results)
+        answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
+        if page.did_you_mean is not None:
+            answer.did_you_mean = page.did_you_mean
         if query.facets:
             found = await backend.read(queries.facets, wanted, query.facets)
-            answer.facets = {facet: [_facet(facet, value) for value in values] for facet, values in found.items()}
+            answer.facets = {facet: [_facet(facet, each) for each in values] for facet, values in found.values.items()}
+            answer.facets_are_exact = found.is_exact
         return json_answer(answer)
 
     async def _check_categories(choices: list[str]) -> None:

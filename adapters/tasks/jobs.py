@@ -24,6 +24,10 @@ EVENTS: Final = 2_000
 """They are small, and numbering them is one statement."""
 KEYS: Final = 2_000
 """They are small as well, and as many as the orders of a day."""
+WORDS: Final = 20_000
+"""They are smaller than events."""
+PLACES: Final = 50_000
+"""To find them costs more than to place them."""
 BREATH: Final = 0.02
 """Seconds from one batch of decisions to the next, unless that is full already: orders that come in meanwhile share
 its statements and its commit, which cost more than a few orders do."""
@@ -95,6 +99,15 @@ class Jobs:
     def fold_statistics(self) -> None:
         # As with numbering: a batch that is not full was the last.
         _repeat(lambda: self.market.statistics.fold(EVENTS).is_full(EVENTS))
+
+    def learn_words(self) -> None:
+        _repeat(lambda: self.market.searching.learn_words(WORDS) // WORDS)
+
+    def move_prices(self) -> None:
+        _repeat(self.market.searching.move_prices)
+
+    def place_products(self) -> None:
+        _repeat(lambda: self.market.searching.place(PLACES) // PLACES)
 
     def forget_idempotency_keys(self) -> None:
         _repeat(lambda: self.market.ordering.forget_keys(KEYS))

@@ -35,6 +35,10 @@ TASKS: Final = (
     Task("scalecommerce.fold_statistics", Jobs.fold_statistics, timedelta(seconds=2)),
     Task("scalecommerce.reprice", Jobs.reprice, timedelta(seconds=1)),
     Task("scalecommerce.forget_decisions", Jobs.forget_decisions, timedelta(minutes=1)),
+    Task("scalecommerce.move_prices", Jobs.move_prices, timedelta(seconds=1)),
+    Task("scalecommerce.learn_words", Jobs.learn_words, timedelta(seconds=2)),
+    # It reads all products, to find the few whose prominence has changed.
+    Task("scalecommerce.place_products", Jobs.place_products, timedelta(minutes=10)),
     Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=1)),
 )
 

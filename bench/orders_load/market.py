@@ -52,7 +52,6 @@ _SEED: Final[Sequence[LiteralString]] = (
     INSERT INTO price_history (product_id, valid_from, price, currency, cause)
     SELECT id, priced_at, price, currency, 'listed' FROM products
     """,
-    "INSERT INTO product_views (product_id, views, viewed_at) SELECT id, 0, now() FROM products",
     "INSERT INTO stock (product_id, on_hand, reserved) SELECT id, {stock}, 0 FROM products",
     """
     INSERT INTO stock_movements (product_id, quantity, kind, at)

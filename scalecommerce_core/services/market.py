@@ -11,6 +11,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.searching import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 
@@ -26,6 +27,7 @@ class Market:
     pricing: Pricing
     relay: Relay
     repricing: Repricing
+    searching: Searching
     statistics: Statistics
     webhooks: Webhooks
     queries: Queries

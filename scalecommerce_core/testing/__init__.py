@@ -15,6 +15,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.searching import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
@@ -88,6 +89,7 @@ def in_memory_market(
         pricing=Pricing(store, clock),
         relay=Relay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
+        searching=Searching(store),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

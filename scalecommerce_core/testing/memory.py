@@ -7,6 +7,7 @@ contract suites demand of every adapter.
 import itertools
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,7 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, OrderStatus, Refund
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.prominence import Popularity, levels
 from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.views import NOTED, ViewCounts
@@ -176,6 +178,7 @@ class Tables:
     viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(_same))
     noted_views: Table[str, datetime] = field(factory=lambda: Table(_same))
     """By rollup and key."""
+    prominence: Table[ProductId, int] = field(factory=lambda: Table(_same))
     shelves: Table[ProductId, int] = field(factory=lambda: Table(_same))
     rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(_same))
     outages: Table[ProductId, Outage] = field(factory=lambda: Table(_same))
@@ -270,6 +273,39 @@ class MemoryTransaction:
             tables.deliveries, tables.attempts, tables.endpoints, tables.accounts, numbers
         )
         self.statistics = MemoryStatistics(tables, numbers)
+        self.search = _Search(tables)
+
+
+class _Search:
+    """There is nothing to keep up but prominence: words and prices are read where they stand."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def learn_words(self, limit: int) -> int:  # noqa: ARG002 - the port's
+        return 0
+
+    def move_prices(self, limit: int) -> int:  # noqa: ARG002 - the port's
+        return 0
+
+    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+        orders = Counter(
+            line.product_id
+            for order in self._tables.orders.all()
+            if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
+            for line in order.lines
+        )
+        wanted = levels(
+            Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])
+            for product in self._tables.products.all()
+            if product.is_active
+        )
+        moved = {id_: level for id_, level in wanted.items() if level != (self._tables.prominence.get(id_) or 0)}
+        return dict(itertools.islice(moved.items(), limit))
+
+    def place(self, levels: Mapping[ProductId, int]) -> None:
+        for product_id, level in levels.items():
+            self._tables.prominence.put(product_id, level)
 
 
 class _Accounts:

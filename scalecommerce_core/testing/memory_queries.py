@@ -6,7 +6,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from difflib import SequenceMatcher
 from typing import Final, TypeVar
 
 from scalecommerce_core.domain.account import Account
@@ -15,19 +14,25 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Deliver
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus
 from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, NAMED, TOGETHER, relevance
+from scalecommerce_core.domain.search_text import FEW, SearchText, Term, better_known, probable, read, suggestion
+from scalecommerce_core.domain.spelling import KnownWord
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.telling import ToldLine, ToldOrder, told
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
+    FACET_VALUES,
     PRICE_BUCKETS,
     AccountView,
     CategoryRef,
     DeliveryView,
     EndpointView,
     Facet,
+    FacetCounts,
     FacetValue,
     FeedEvent,
     FeedPage,
+    FoundProducts,
     Key,
     MovementTotal,
     Ordering,
@@ -56,8 +61,6 @@ from scalecommerce_core.testing.memory_webhooks import shown_delivery, shown_end
 T = TypeVar("T")
 SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 TOP: Final = 10
-WEIGHTS: Final = (1.0, 0.4, 0.1)
-"""Of a word in name, brand and description: PostgreSQL's weights for A, B and C."""
 
 
 class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
@@ -131,17 +134,31 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     # --- products
 
-    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
-        ranked = self._matching(wanted)
-        if wanted.ordering is Ordering.RELEVANCE and wanted.search is None:
-            return paged(list(ranked), SORT_KEYS[Ordering.CREATED_DESC], page)
-        if wanted.ordering is Ordering.RELEVANCE:
-            return paged(list(ranked), lambda view: (-ranked[view], -view.id), page)
-        return paged(list(ranked), SORT_KEYS[wanted.ordering], page)
+    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
+        sort_key = SORT_KEYS.get(wanted.ordering, SORT_KEYS[Ordering.CREATED_DESC])
+        if wanted.search is None:
+            matching = self._matching(wanted, None)
+            found = paged(matching, sort_key, page)
+            return FoundProducts(found.rows, found.next, found.previous, len(matching))
+        text = read(wanted.search)
+        begins = page.before if page.before is not None else page.after
+        if begins is None:
+            meant, said = self._meant(text)
+        else:
+            # As the words were read for the first page, whatever the catalogue has learned since.
+            meant, said = text.reread(str(begins[0])), None
+        matching = self._matching(wanted, meant)
+        if wanted.ordering is Ordering.RELEVANCE and meant.wanted:
+            sort_key = self._by_relevance(meant, matching)
+        found = paged(matching, lambda view: (meant.reading, *sort_key(view)), page)
+        if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW:
+            said = self._more_frequent(text)
+        return FoundProducts(found.rows, found.next, found.previous, len(matching), True, said)
 
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
-        views = list(self._matching(wanted))
-        return {facet: FACETS[facet](views) for facet in facets}
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
+        text = None if wanted.search is None else self._meant(read(wanted.search))[0]
+        views = self._matching(wanted, text)
+        return FacetCounts({facet: FACETS[facet](views)[:FACET_VALUES] for facet in facets})
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         found = self._tables.products.some(ids).values()
@@ -203,20 +220,50 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             if p.seller_id == seller_id and p.sku is not None and p.sku in wanted and p.withdrawn_at is None
         }
 
-    def _matching(self, wanted: ProductFilter) -> dict[ProductView, float]:
-        """Views that meet every condition, with their relevance."""
-        views = [
-            self._view(product)
-            for product in self._tables.products.all()
-            if product.is_active and product.withdrawn_at is None
-        ]
-        ranked = dict.fromkeys(views, 0.0)
-        if wanted.search is not None:
-            ranked = {view: rank for view in views if (rank := relevance(wanted.search, view))}
-            # Spelling is doubted only where the whole catalogue does not know the words, whatever the other filters.
-            ranked = ranked or {view: rank for view in views if (rank := similarity(wanted.search, view))}
+    def _matching(self, wanted: ProductFilter, text: SearchText | None) -> list[ProductView]:
         slugs = {category.id: category.slug for category in self._tables.categories.all()}
-        return {view: rank for view, rank in ranked.items() if _meets(view, wanted, slugs[view.category.id])}
+        return [
+            view
+            for view in self._active()
+            if _meets(view, wanted, slugs[view.category.id]) and (text is None or _has(view, text))
+        ]
+
+    def _active(self) -> list[ProductView]:
+        return [self._view(product) for product in self._tables.products.all() if product.is_active]
+
+    def _by_relevance(self, text: SearchText, views: Collection[ProductView]) -> Callable[[ProductView], Key]:
+        ranks = {
+            view: relevance(text_score(text, view), self._tables.prominence.get(view.id) or 0, in_stock=view.stock > 0)
+            for view in views
+        }
+        return lambda view: (-ranks[view], -view.id)
+
+    def _meant(self, text: SearchText) -> tuple[SearchText, str | None]:
+        """What stands for words that the catalogue does not know, and how to tell so."""
+        views = self._active()
+        unknown = {
+            place: folded(term.word)
+            for place, term in enumerate(text.terms)
+            if term.word is not None and not any(_has(view, SearchText((term,))) for view in views)
+        }
+        meant = probable(text, unknown, lambda _: self._vocabulary(views))
+        if meant is None:
+            return text, None
+        return meant, suggestion(meant, list(unknown.items()))
+
+    def _more_frequent(self, text: SearchText) -> str | None:
+        known = self._vocabulary(self._active())
+        counts = {each.word: each.products for each in known}
+        rare = {}
+        for place, term in enumerate(text.terms):
+            if term.word is not None and counts.get(folded(term.word), 0) < FEW:
+                rare[place] = folded(term.word), counts.get(folded(term.word), 0)
+        better = better_known(text, rare, lambda _: known)
+        return None if better is None else str(better)
+
+    def _vocabulary(self, views: Sequence[ProductView]) -> list[KnownWord]:
+        words = Counter(word for view in views for word in set(_words(f"{view.name} {view.brand}")))
+        return [KnownWord(word, count) for word, count in words.items() if 2 <= len(word) <= 40]
 
     def _view(self, product: Product) -> ProductView:
         category = self._tables.categories.get(product.category_id)
@@ -447,44 +494,54 @@ FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView]], list[FacetValue]]
 # --- full text, in miniature
 
 
-def relevance(search: str, view: ProductView) -> float:
-    """0.0 unless every word and phrase of the search stands in the product and no excluded one does."""
-    fields = [_stems(text) for text in (view.name, view.brand, view.description)]
-    everything = [stem for stems in fields for stem in stems]
-    score = 0.0
-    for excluded, phrase in _terms(search):
-        if excluded:
-            if _holds(everything, phrase):
-                return 0.0
-        elif not _holds(everything, phrase):
-            return 0.0
+def _has(view: ProductView, text: SearchText) -> bool:
+    """Every word and phrase that is wanted, and none that is not."""
+    everything = _stems(view.name) + _stems(view.brand) + _stems(view.description)
+    return (
+        bool(text.terms)
+        and all(_holds_any(everything, term) for term in text.wanted)
+        and not any(_holds_any(everything, term) for term in text.excluded)
+    )
+
+
+def text_score(text: SearchText, view: ProductView) -> int:
+    """The part of the relevance that is in the words; see `domain.relevance`."""
+    name, brand, description = _stems(view.name), _stems(view.brand), _stems(view.description)
+    score = 0
+    for term in text.wanted:
+        if _holds_any(name, term):
+            score += NAMED
         else:
-            score += sum(weight * _holds(stems, phrase) for weight, stems in zip(WEIGHTS, fields, strict=True))
+            score += BRANDED if _holds_any(name + brand, term) else DESCRIBED
+    together = itertools.product(*(term.meant or [term.text] for term in text.wanted))
+    if len(text.wanted) > 1 and any(_holds(name + brand + description, _stems(" ".join(each))) for each in together):
+        score += TOGETHER
     return score
 
 
-def similarity(search: str, view: ProductView) -> float:
-    """0.0 unless each wanted word is like some word of the name or the brand: typos are forgiven."""
-    words = _stems(f"{view.name} {view.brand}")
-    wanted = [stem for excluded, phrase in _terms(search) if not excluded for stem in phrase]
-    best = [max((SequenceMatcher(None, stem, word).ratio() for word in words), default=0.0) for stem in wanted]
-    return min(best, default=0.0) if min(best, default=0.0) >= 0.7 else 0.0
+def _holds_any(stems: Sequence[str], term: Term) -> bool:
+    return any(_holds(stems, _stems(text)) for text in term.meant or [term.text])
 
 
-def _terms(search: str) -> list[tuple[bool, list[str]]]:
-    """(excluded, stems) per quoted phrase or word."""
-    found = []
-    for sign, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', search):
-        stems = _stems(phrase or word)
-        if stems:
-            found.append((bool(sign), stems))
-    return found
+def folded(text: str) -> str:
+    """Without accents, and in lower case."""
+    return "".join(map(_unaccented, text.casefold()))
+
+
+def _unaccented(character: str) -> str:
+    if character == "й":
+        # A letter of its own, unlike е and ё.
+        return character
+    decomposed = unicodedata.normalize("NFKD", character)
+    return "".join(part for part in decomposed if not unicodedata.combining(part))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", folded(text))
 
 
 def _stems(text: str) -> list[str]:
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(character for character in folded if not unicodedata.combining(character))
-    return [_stem(word) for word in re.findall(r"\w+", plain)]
+    return [_stem(word) for word in _words(text)]
 
 
 def _stem(word: str) -> str:

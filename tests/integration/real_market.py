@@ -17,6 +17,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.searching import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
@@ -51,6 +52,7 @@ def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
             pricing=Pricing(store, clock),
             relay=Relay(store, clock),
             repricing=Repricing(store, clock),
+            searching=Searching(store),
             statistics=Statistics(store, clock),
             webhooks=Webhooks(
                 store,

@@ -1,158 +1,223 @@
-"""Which products a filter means, as conditions and ranks in SQL: full text first, spelling where that finds none."""
+"""Which products a filter means, as conditions in SQL, and what relevance is among them."""
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from functools import reduce
 from typing import Any, Final
 
-from attrs import frozen
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, Text, cast, exists, func, literal, select
-from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
+from attrs import evolve, field, frozen
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
 
 from adapters.db.reads.pages import BIGINT, Keyset
-from adapters.db.tables import categories, product_views, products, stock
+from adapters.db.tables import product_prices, product_views, products, stock
+from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, IN_STOCK, NAMED, PROMINENT, SOLD_OUT, TOGETHER
+from scalecommerce_core.domain.search_text import SearchText, Term
 from scalecommerce_core.domain.text import checked
 from scalecommerce_core.queries import Ordering, ProductFilter
 
-ALIKE: Final = {"pg_trgm.word_similarity_threshold": "0.4"}
-"""How much of its trigrams a misspelt word shares with the word that was meant: `iphnoe` with `iphone` 0.43."""
-SPELLED: Final = 8
-"""More words than this are not looked up by their spelling."""
 SENSIBLE: Final = 10_000
 """Characters of a search; a bound so that nobody makes the database parse a book."""
+MARKET: Final = cast(literal_column("'market'"), REGCONFIG)
 
 
 @frozen
 class Match:
-    """Conditions on `products`, and what relevance means under them."""
+    """Conditions on `products`, which `source` joins with what else they are about."""
 
     conditions: Sequence[ColumnElement[bool]]
-    rank: ColumnElement[int]
+    source: FromClause = products
+    text: SearchText | None = None
 
-    def select(self, *columns: ColumnElement[Any], source: FromClause = products) -> Select[*tuple[Any, ...]]:
-        return select(*columns).select_from(source).where(*self.conditions)
+    def select(self, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+        return select(*columns).select_from(self.source).where(*self.conditions)
 
+    def prominent(self, level: int) -> "Match":
+        """Those from this level of prominence up. A literal, so that an index of these alone is known to do."""
+        if level == 0:
+            return self
+        return evolve(self, conditions=[*self.conditions, products.c.prominence >= literal_column(str(level))])
 
-def by_text(wanted: ProductFilter) -> Match:
-    """Products with all the words in any of their forms."""
-    conditions = _filters(wanted)
-    rank: ColumnElement[int] = literal(0, Integer)
-    if wanted.search is not None:
-        query = _text_query(wanted.search)
-        conditions.append(products.c.document.bool_op("@@")(query))
-        # A subquery, so that the search text is parsed once and not per row. Whole millionths compare equal again
-        # when they come back in a key.
-        relevance = func.ts_rank(products.c.document, select(query).scalar_subquery())
-        rank = cast(func.round(relevance * 1_000_000), Integer)
-    return Match(conditions, rank)
+    def text_alone(self) -> "Match":
+        """Without the filters."""
+        return Match([self.conditions[0], self.conditions[-1]], products, self.text)
 
-
-def by_spelling(wanted: ProductFilter) -> Match | None:
-    """Products whose name or brand is spelt like each word; None when there is nothing to look for.
-
-    Only where the catalogue has no product with the words themselves, whatever the other filters leave of them.
-    To be run under `ALIKE`.
-    """
-    words, excluded = _words(wanted.search or "")
-    if wanted.search is None or not words:
-        return None
-    spelled = func.spelling(products.c.name, products.c.brand)
-    folded = [func.folded(literal(word, Text)) for word in words]
-    known = products.alias("known")
-    conditions = [
-        *_filters(wanted),
-        *(spelled.bool_op("%>")(word) for word in folded),
-        ~exists().where(known.c.is_active, known.c.document.bool_op("@@")(_text_query(wanted.search))),
-    ]
-    if excluded:
-        conditions.append(~products.c.document.bool_op("@@")(_text_query(" or ".join(excluded))))
-    alike = sum((func.word_similarity(word, spelled) for word in folded), start=literal(0.0))
-    return Match(conditions, cast(func.round(alike * (1_000_000 / len(folded))), Integer))
+    def below(self, level: int) -> "Match":
+        return evolve(self, conditions=[*self.conditions, products.c.prominence < literal_column(str(level))])
 
 
-def sorted_by(ordering: Ordering, match: Match, *, ranked: bool) -> Keyset:
-    """The sort columns of an ordering."""
-    ways: Mapping[Ordering, tuple[ColumnElement[Any], bool]] = {
-        Ordering.RELEVANCE: (match.rank, True) if ranked else (products.c.created_at, True),
-        Ordering.PRICE: (products.c.price, False),
-        Ordering.PRICE_DESC: (products.c.price, True),
-        Ordering.CREATED: (products.c.created_at, False),
-        Ordering.CREATED_DESC: (products.c.created_at, True),
-        Ordering.VIEWED_DESC: (_VIEWS, True),
-    }
-    column, descending = ways[ordering]
-    return Keyset((column, products.c.id), descending=descending)
-
-
-def source_of(ordering: Ordering) -> FromClause:
-    """Where the sort columns of an ordering stand."""
-    if ordering is Ordering.VIEWED_DESC:
-        return products.outerjoin(product_views, product_views.c.product_id == products.c.id)
-    return products
-
-
-_VIEWS: Final = func.coalesce(product_views.c.views, 0)
-
-
-def _text_query(search: str) -> ColumnElement[Any]:
-    checked("search", search, at_most=SENSIBLE)
-    return func.websearch_to_tsquery(
-        cast(literal("market", Text), REGCONFIG), func.folded(literal(search, Text)), type_=TSQUERY
-    )
-
-
-def _filters(wanted: ProductFilter) -> list[ColumnElement[bool]]:
+def matching(wanted: ProductFilter, text: SearchText | None, categories: Collection[int] | None) -> Match:
+    """`categories` are the ids of those that are wanted, None for all."""
     product = products.c
+    source: FromClause = products
     conditions: list[ColumnElement[bool]] = [product.is_active]
-    if wanted.categories:
-        conditions.append(_in_categories(wanted.categories))
+    by_price = wanted.ordering in {Ordering.PRICE, Ordering.PRICE_DESC}
+    if by_price or wanted.price_min is not None or wanted.price_max is not None:
+        # The price in the narrow table, which is indexed, and which rows of products follow.
+        source = source.join(product_prices, product_prices.c.product_id == product.id)
+        if wanted.price_min is not None:
+            conditions.append(product_prices.c.price >= _bounded(wanted.price_min))
+        if wanted.price_max is not None:
+            conditions.append(product_prices.c.price <= _bounded(wanted.price_max))
+    if wanted.ordering is Ordering.VIEWED_DESC:
+        source = source.join(product_views, product_views.c.product_id == product.id)
+    if categories is not None:
+        column = product_prices.c.category_id if by_price else product.category_id
+        conditions.append(_one_of(column, categories))
     if wanted.brands:
-        conditions.append(
-            _one_of(product.brand, {checked("brand", brand, at_most=SENSIBLE) for brand in wanted.brands})
-        )
+        conditions.append(_one_of(product.brand, {_sensible("brand", brand) for brand in wanted.brands}))
     if wanted.seller is not None:
         conditions.append(product.seller_id == _bounded(wanted.seller))
-    if wanted.price_min is not None:
-        conditions.append(product.price >= _bounded(wanted.price_min))
-    if wanted.price_max is not None:
-        conditions.append(product.price <= _bounded(wanted.price_max))
     if wanted.in_stock is not None:
-        available = exists().where(stock.c.product_id == product.id, stock.c.on_hand > stock.c.reserved)
+        available = exists().where(stock.c.product_id == product.id, stock.c.on_hand - stock.c.reserved > 0)
         conditions.append(available if wanted.in_stock else ~available)
     if wanted.created_after is not None:
         conditions.append(product.created_at > wanted.created_after)
     if wanted.created_before is not None:
         conditions.append(product.created_at < wanted.created_before)
-    return conditions
+    if text is not None:
+        conditions.append(_holds(text))
+    return Match(conditions, source, text)
 
 
-def _in_categories(wanted: Collection[int | str]) -> ColumnElement[bool]:
-    named = {checked("category", str(category), at_most=SENSIBLE) for category in wanted}
-    meant = select(categories.c.id).where(
-        _one_of(categories.c.slug, named) | _one_of(cast(categories.c.id, Text), named)
-    )
-    if len(named) == 1:
-        # An equality, so that an index gives the products of one category in order; an id beats a slug of digits.
-        first = meant.order_by(categories.c.slug.in_(named)).limit(1)
-        return products.c.category_id == first.scalar_subquery()
-    return products.c.category_id.in_(meant)
+def sorted_by(ordering: Ordering) -> Keyset:
+    """The sort columns of an ordering, out of one index."""
+    if ordering in {Ordering.PRICE, Ordering.PRICE_DESC}:
+        columns = product_prices.c.price, product_prices.c.product_id
+    elif ordering is Ordering.VIEWED_DESC:
+        columns = product_views.c.views, product_views.c.product_id
+    else:
+        columns = products.c.created_at, products.c.id
+    return Keyset(columns, descending=ordering not in {Ordering.PRICE, Ordering.CREATED})
 
 
-def _one_of(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
+# --- text
+
+
+def _holds(text: SearchText) -> ColumnElement[bool]:
+    document = products.c.document
+    unwanted = [_query(term) for term in text.excluded]
+    if text.wanted:
+        wanted = reduce(_both, map(_query, text.wanted))
+        return _matches(document, reduce(_both, (func.tsquery_not(each, type_=TSQUERY) for each in unwanted), wanted))
+    if unwanted:
+        return ~_matches(document, reduce(_either, unwanted))
+    return false()
+
+
+def _query(term: Term) -> ColumnElement[Any]:
+    return reduce(_either, (phrase_query(each) for each in term.meant or [term.text]))
+
+
+def phrase_query(text: str) -> ColumnElement[Any]:
+    """The words of a text, in their order, in any form; they are taken apart as those of the products are."""
+    _sensible("search", text)
+    return func.phraseto_tsquery(MARKET, func.folded(literal(text, Text)), type_=TSQUERY)
+
+
+def _both(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.tsquery_and(first, second, type_=TSQUERY)
+
+
+def _either(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.tsquery_or(first, second, type_=TSQUERY)
+
+
+def _matches(document: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnElement[bool]:
+    return document.bool_op("@@")(query)
+
+
+# --- relevance
+
+
+@frozen
+class Ranking:
+    """Candidates, those from a level of prominence up, by relevance.
+
+    Each statement counts the candidates, up to one more than `cap`, if there is one.
+    """
+
+    match: Match
+    level: int
+    cap: int | None = None
+    _scored: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_scored", self._make())
+
+    def page(self, mark: Sequence[int], limit: int, *, backwards: bool) -> Select[*tuple[Any, ...]]:
+        """Rows of (score, id, number of candidates), behind or before the mark, if there is one."""
+        scored = self._scored.c
+        keyset = Keyset((scored.score, scored.id), descending=True)
+        statement = select(scored.score, scored.id, scored.candidates)
+        return keyset.slice(statement, mark, limit, backwards=backwards)
+
+    def _make(self) -> Any:
+        product = products.c
+        chosen = (
+            self.match.prominent(self.level)
+            .select(
+                product.id,
+                product.prominence,
+                product.document,
+                func.ts_filter(product.document, literal_column("'{a}'"), type_=TSVECTOR).label("name"),
+                func.ts_filter(product.document, literal_column("'{a,b}'"), type_=TSVECTOR).label("label"),
+            )
+            .limit(None if self.cap is None else self.cap + 1)
+            # Lets nothing above reach into the subquery: what is worked out once per row is not worked out again.
+            .offset(literal_column("0"))
+            .subquery("chosen")
+        )
+        wanted = [_query(term) for term in self.match.text.wanted] if self.match.text else []
+        score: ColumnElement[Any] = sum(
+            (
+                case(
+                    (_matches(chosen.c.name, query), NAMED), (_matches(chosen.c.label, query), BRANDED), else_=DESCRIBED
+                )
+                for query in wanted
+            ),
+            start=literal(0, Integer),
+        )
+        if len(wanted) > 1:
+            phrase = reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), wanted)
+            score += case((_matches(chosen.c.document, phrase), TOGETHER), else_=0)
+        score = score * (100 + PROMINENT * cast(chosen.c.prominence, Integer))
+        score = score * case((func.coalesce(stock.c.on_hand - stock.c.reserved, 0) > 0, IN_STOCK), else_=SOLD_OUT)
+        return (
+            select(score.label("score"), chosen.c.id, func.count().over().label("candidates"))
+            .select_from(chosen.outerjoin(stock, stock.c.product_id == chosen.c.id))
+            .subquery("scored")
+        )
+
+
+REST: Final = Keyset((products.c.prominence, products.c.id), descending=True)
+"""How those are sorted that were not ranked."""
+
+
+# --- conditions
+
+
+def _one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     return column == next(iter(values)) if len(values) == 1 else column.in_(values)
+
+
+def _sensible(name: str, value: str) -> str:
+    return checked(name, value, at_most=SENSIBLE)
 
 
 def _bounded(number: int) -> int:
     """A number that fits: nothing in the database is beyond it."""
     return max(BIGINT.start, min(number, BIGINT.stop - 1))
-
-
-def _words(search: str) -> tuple[list[str], list[str]]:
-    """The words that are wanted, and the words and "phrases" that are not."""
-    words: list[str] = []
-    excluded: list[str] = []
-    for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', search):
-        if minus:
-            excluded.append(f'"{phrase or word}"')
-        else:
-            words += re.findall(r"\w+", phrase or word)
-    return words[:SPELLED], excluded

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Select, bindparam, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, literal, tuple_
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.queries import Key, Page, PageRequest
@@ -40,6 +40,18 @@ class Keyset:
         order = [column.desc() if descending else column.asc() for column in self.columns]
         return statement.order_by(*order).limit(bindparam("limit"))
 
+    def slice(
+        self, statement: Select[*tuple[Any, ...]], mark: Sequence[Any], limit: int, *, backwards: bool
+    ) -> Select[*tuple[Any, ...]]:
+        """Rows behind these sort values, or before them, from the nearest on; from the start without any."""
+        descending = self.descending is not backwards
+        if mark:
+            place = tuple_(*self.columns)
+            values = tuple_(*(literal(value, column.type) for value, column in zip(mark, self.columns, strict=True)))
+            statement = statement.where(place < values if descending else place > values)
+        order = [column.desc() if descending else column.asc() for column in self.columns]
+        return statement.order_by(*order).limit(limit)
+
     def parameters(self, request: PageRequest) -> dict[str, object]:
         """What `page` needs; raise `Invalid` for a key of another list."""
         values: dict[str, object] = {"limit": request.size + 1}
@@ -57,7 +69,7 @@ def key_of(values: Sequence[Any]) -> Key:
 def values_of(key: Key, kinds: Sequence[type]) -> list[Any]:
     """Sort values out of a key; raise `Invalid` if they are not of these kinds."""
     if len(key) != len(kinds):
-        raise _foreign_key()
+        raise foreign_key()
     return [_value(part, kind) for part, kind in zip(key, kinds, strict=True)]
 
 
@@ -66,15 +78,15 @@ def _value(part: object, kind: type) -> object:
         try:
             moment = datetime.fromisoformat(part)
         except ValueError:
-            raise _foreign_key() from None
+            raise foreign_key() from None
         if moment.tzinfo is not None:
             return moment
     elif kind is int and isinstance(part, int) and not isinstance(part, bool) and part in BIGINT:
         return part
-    raise _foreign_key()
+    raise foreign_key()
 
 
-def _foreign_key() -> Invalid:
+def foreign_key() -> Invalid:
     return Invalid.field("cursor", "This cursor does not belong to this list.")
 
 

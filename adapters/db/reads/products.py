@@ -3,13 +3,13 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, union_all
 
 from adapters.db.batches import among, id_array, text_array
-from adapters.db.reads.matching import ALIKE, Match, by_spelling, by_text, sorted_by, source_of
-from adapters.db.reads.pages import key_of, page_of
+from adapters.db.reads.listing import Listing, Sample, Scale
+from adapters.db.reads.matching import Match
 from adapters.db.reads.reader import Reader, Rows
 from adapters.db.tables import accounts, categories, price_history, product_views, products, stock
 from scalecommerce_core.domain.category import Category
@@ -18,12 +18,13 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.queries import (
+    FACET_VALUES,
     PRICE_BUCKETS,
     CategoryRef,
     Facet,
+    FacetCounts,
     FacetValue,
-    Key,
-    Page,
+    FoundProducts,
     PageRequest,
     PriceHistory,
     PriceInterval,
@@ -32,13 +33,6 @@ from scalecommerce_core.queries import (
     SellerRef,
     bucket_label,
 )
-
-FACET_CAP: Final = 10_000
-"""Facets count at most this many products: exact below, a sample above."""
-SPELLED: Final = "~"
-"""The first part of a key of a page that was found by spelling: the pages around it are found so too."""
-
-T = TypeVar("T")
 
 _VIEW: Final = (
     products.c.id,
@@ -85,61 +79,42 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
 
 
 class ProductReads:
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, scale: Scale | None = None) -> None:
         self._reader = reader
+        self._listing = Listing(reader, scale or Scale())
 
-    def search(self, wanted: ProductFilter, page: PageRequest) -> Page[ProductView]:
-        begins = page.before if page.before is not None else page.after
-        if not (begins and begins[0] == SPELLED):
-            found = self._page(by_text(wanted), wanted, page, self._reader.rows)
-            if found.rows or begins is not None:
-                return found
-        elif page.after is not None:
-            page = PageRequest(page.size, after=page.after[1:])
-        elif page.before is not None:
-            page = PageRequest(page.size, before=page.before[1:])
-        match = by_spelling(wanted)
-        if match is None:
-            return Page(())
-        return self._page(match, wanted, page, self._reader_of_alike, SPELLED)
-
-    def _page(
-        self,
-        match: Match,
-        wanted: ProductFilter,
-        request: PageRequest,
-        run: Callable[[Select[*tuple[Any, ...]], Mapping[str, object]], Rows],
-        *mark: str,
-    ) -> Page[ProductView]:
-        keyset = sorted_by(wanted.ordering, match, ranked=wanted.search is not None)
-        sort, id_ = keyset.columns
-        # First the ids of the page out of what the conditions need, then everything that is shown of these few.
-        columns = sort.label("sort"), id_.label("chosen_id")
-        chosen = keyset.page(match.select(*columns, source=source_of(wanted.ordering)), request)
-        page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
-        forwards = keyset.descending is (request.before is not None)
-        statement = (
-            select(*_VIEW, page.c.sort)
-            .select_from(_SHOWN.join(page, page.c.chosen_id == products.c.id))
-            .order_by(*(c.asc() if forwards else c.desc() for c in (page.c.sort, page.c.chosen_id)))
+    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
+        listed = self._listing.page(wanted, page)
+        views = self.products([ProductId(id_) for id_ in listed.ids])
+        return FoundProducts(
+            # One that was withdrawn a moment ago is missing.
+            tuple(views[ProductId(id_)] for id_ in listed.ids if id_ in views),
+            listed.next,
+            listed.previous,
+            listed.total,
+            listed.is_exact,
+            listed.did_you_mean,
         )
-        fetched = run(statement, keyset.parameters(request))
 
-        def key(row: Sequence[Any]) -> Key:
-            return key_of((*mark, row[-1], row[0]))
-
-        return page_of(fetched, request, lambda row: _view(row[:-1]), key)
-
-    def _reader_of_alike(self, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, object]) -> Rows:
-        return self._reader.rows_with(ALIKE, statement, parameters)
-
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> Mapping[Facet, Sequence[FacetValue]]:
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         if not facets:
-            return {}
-        counted = self._reader.rows(_facets(by_text(wanted), facets))
-        if not counted and (match := by_spelling(wanted)) is not None:
-            counted = self._reader.rows_with(ALIKE, _facets(match, facets))
-        return {facet: _FACETS[facet][1](row[1:] for row in counted if row[0] == facet) for facet in facets}
+            return FacetCounts({})
+        sample = self._listing.sample(wanted)
+        counted, size = self._counted(sample, facets)
+        if size == 0 and (probable := self._listing.probable_sample(wanted)) is not None:
+            sample = probable
+            counted, size = self._counted(sample, facets)
+        is_exact = sample.is_whole and size <= self._listing.scale.facet_cap
+        factor = 1.0 if is_exact else max(1.0, sample.total / max(size, 1))
+        rows = [(*row[:-1], round(row[-1] * factor)) for row in counted]
+        values = {facet: _FACETS[facet][1](row[1:] for row in rows if row[0] == facet) for facet in facets}
+        return FacetCounts(values, is_exact=is_exact)
+
+    def _counted(self, sample: Sample, facets: Collection[Facet]) -> tuple[Rows, int]:
+        """Rows of the facets, and of how many products."""
+        counted = self._reader.rows_planned(_facets(sample.match, facets, sample.size))
+        (size,) = [row[-1] for row in counted if row[0] == _SIZE]
+        return counted, size
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         views = map(_view, self._reader.rows(_BY_ID, {"ids": id_array(ids)}))
@@ -195,11 +170,20 @@ def _view(row: Sequence[Any]) -> ProductView:
 # --- facets: rows of (facet, id or bound, text, count)
 
 
-def _facets(match: Match, facets: Collection[Facet]) -> Select[Any]:
-    matching = match.select(products.c.category_id, products.c.brand, products.c.price).limit(FACET_CAP)
+_SIZE: Final = "size"
+
+
+def _facets(match: Match, facets: Collection[Facet], size: int) -> Select[Any]:
+    matching = match.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     parts = [_FACETS[facet][0](counted) for facet in dict.fromkeys(facets)]
-    return select(union_all(*parts).subquery())
+    whole = select(
+        literal(_SIZE, Text).label("facet"),
+        cast(literal(0), BigInteger).label("number"),
+        literal("", Text).label("label"),
+        func.count().label("count"),
+    ).select_from(counted)
+    return select(union_all(whole, *parts).subquery())
 
 
 def _count_categories(matching: Any) -> Select[Any]:
@@ -220,6 +204,8 @@ def _count_brands(matching: Any) -> Select[Any]:
         select(literal(Facet.BRAND.value, Text), cast(literal(0), BigInteger), matching.c.brand, func.count())
         .where(matching.c.brand != "")
         .group_by(matching.c.brand)
+        .order_by(func.count().desc(), matching.c.brand)
+        .limit(FACET_VALUES)
     )
 
 
@@ -231,7 +217,8 @@ def _count_prices(matching: Any) -> Select[Any]:
 
 
 def _categories(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
-    return [FacetValue(CategoryId(id_), name, count) for id_, name, count in sorted(rows, key=lambda r: (-r[2], r[0]))]
+    found = [FacetValue(CategoryId(id_), name, count) for id_, name, count in sorted(rows, key=lambda r: (-r[2], r[0]))]
+    return found[:FACET_VALUES]
 
 
 def _brands(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:

@@ -1,10 +1,11 @@
 """Runs the statements of the read side: one at a time, in autocommit, so that no transaction is held open."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Engine, Executable, Row, text
+from sqlalchemy import Engine, Executable, Row, Select, text
 
+from adapters.db.engine import EXPLAINED, PLANNED
 from adapters.db.errors import translated
 from scalecommerce_core.domain.errors import ConnectionLost
 
@@ -40,6 +41,22 @@ class Reader:
                 return connection.execute(statement, parameters).all()
 
         return _twice(read)
+
+    def rows_planned(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None, **options: bool
+    ) -> Rows:
+        """As `rows`, planned for these very values: what is best for a rare word is bad for a common one."""
+
+        def read() -> Rows:
+            with translated(), self._autocommit.connect() as connection:
+                return connection.execute(statement, parameters, execution_options={PLANNED: True, **options}).all()
+
+        return _twice(read)
+
+    def estimate(self, statement: Select[tuple[int]]) -> int:
+        """How many rows the planner expects of a query of one column, which is not run."""
+        ((plan,),) = self.rows_planned(statement, None, **{EXPLAINED: True})
+        return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])
 
 
 def _twice(read: Callable[[], Rows]) -> Rows:

@@ -12,6 +12,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
+    FACET_VALUES,
     CategoryRef,
     Facet,
     FacetValue,
@@ -140,26 +141,175 @@ class SearchContract:
         wanted = ProductFilter(search="samovar", ordering=Ordering.RELEVANCE)
         assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [in_name, in_brand, in_text]
 
-    def test_typos_are_forgiven_where_nothing_else_is_found(self, store: Store, queries: Queries) -> None:
+    @pytest.mark.parametrize(
+        ("search", "meant"),
+        [
+            ("hedphones", "headphones"),
+            ("wirelss hedphones", "wireless headphones"),
+            ("Sonexx", "sonex"),
+            ("taepot", "teapot"),
+            ("teaopt red", "teapot red"),
+            ("etapot", "teapot"),
+            ("hedphonees", "headphones"),
+            ("чайинк", "чайник"),
+            ("чяйник красный", "чайник красный"),
+            ("creem", "creme"),
+        ],
+    )
+    def test_typos_are_forgiven(self, store: Store, queries: Queries, search: str, meant: str) -> None:
         stage = Stage(store)
-        phones = stage.product(name="Wireless headphones", brand="Sonex")
-        stage.product(name="Garden chair")
-        assert found(queries, "hedphones") == {phones}
-        assert found(queries, "wirelss headphons") == {phones}
-        assert found(queries, "Sonexx") == {phones}
-        assert found(queries, "zzzzqqq") == set()
+        seller = stage.account()
+        stage.product(seller, name="Wireless headphones", brand="Sonex")
+        stage.product(seller, name="Red teapot")
+        stage.product(seller, name="Красный чайник")
+        stage.product(seller, name="Crème")
+        stage.product(seller, name="Garden chair")
+        stage.settle()
+        answer = queries.search(ProductFilter(search=search), PageRequest())
+        assert {view.id for view in answer.rows} == found(queries, meant) != set()
+        assert answer.did_you_mean == meant
+        assert queries.search(ProductFilter(search=meant), PageRequest()).did_you_mean is None
+
+    @pytest.mark.parametrize("search", ["zzzzqqq", "te", "model 16", "x15", "teapot zzzzqqq", '"taepot"', "re-dd"])
+    def test_not_everything_is_a_typo(self, store: Store, queries: Queries, search: str) -> None:
+        stage = Stage(store)
+        stage.product(name="Red Teapot x14, model 17")
+        stage.product(name="Ton")
+        stage.settle()
+        answer = queries.search(ProductFilter(search=f"{search} -none"), PageRequest())
+        assert (answer.rows, answer.did_you_mean, answer.total) == ((), None, 0)
+
+    def test_of_several_words_the_nearest_and_most_frequent_was_meant(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        for name in ("Cup", "Cap", "Cap", "Cope"):
+            stage.product(seller, name=name)
+        stage.settle()
+        assert queries.search(ProductFilter(search="czp red"), PageRequest()).rows == ()
+        assert queries.search(ProductFilter(search="czp"), PageRequest()).did_you_mean == "cap"
 
     def test_words_that_exist_are_not_taken_for_typos(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         stage.product(name="Tablet", price=5_00)
         table = stage.product(name="Table", price=50_00)
+        stage.product(name="Chair", description="For a tabla.")
+        stage.settle()
         assert found(queries, "table") == {table}
         assert found(queries, "table", price_max=10_00) == set()
+        assert found(queries, "tabla tablet") == set()
 
-    @pytest.mark.parametrize("search", ["", "   ", "-", '"', '""', "&|!:*()<>\\'", "the", "-tea", "a" * 5000, "%_"])
+    def test_a_rare_word_is_answered_and_a_frequent_one_suggested(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        misspelt = stage.product(seller, name="Taepot")
+        for _ in range(20):
+            stage.product(seller, name="Teapot")
+        stage.settle()
+        answer = queries.search(ProductFilter(search="taepot"), PageRequest())
+        assert [view.id for view in answer.rows] == [misspelt]
+        assert answer.did_you_mean == "teapot"
+
+    def test_words_that_are_gone_are_not_suggested(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        gone, renamed, asleep = stage.product(name="Teapot"), stage.product(name="Teacup"), stage.product(name="Teakid")
+        stage.settle()
+        assert found(queries, "taepot") == {gone}
+        stage.withdraw(gone)
+        stage.edit(renamed, name="Saucer")
+        stage.edit(asleep, is_active=False)
+        stage.settle()
+        for search in ("taepot", "taecup", "taekid"):
+            assert found(queries, search) == set()
+        assert found(queries, "suacer") == {renamed}
+        stage.edit(asleep, is_active=True)
+        stage.settle()
+        assert found(queries, "taekid") == {asleep}
+
+    def test_the_last_word_may_be_the_beginning_of_one(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        pot, pots = stage.product(seller, name="Red teapot"), stage.product(seller, name="Teapots, blue")
+        stage.product(seller, name="Cup")
+        stage.settle()
+        answer = queries.search(ProductFilter(search="teap"), PageRequest())
+        assert {view.id for view in answer.rows} == {pot, pots}
+        assert answer.did_you_mean is None
+        assert found(queries, "red te") == {pot}
+        assert found(queries, "te red") == set()
+        assert found(queries, "Té") == {pot, pots}
+        assert found(queries, "t") == set()
+        wanted = ProductFilter(search="tea", ordering=Ordering.RELEVANCE)
+        pages = forwards(lambda page: queries.search(wanted, page), 1)
+        assert {view.id for view in rows(pages)} == {pot, pots}
+
+    def test_a_reading_holds_for_the_pages_behind(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        made = [stage.product(seller, name="Teapot") for _ in range(4)]
+        stage.settle()
+        for ordering in (Ordering.RELEVANCE, Ordering.PRICE):
+            wanted = ProductFilter(search="taepot", ordering=ordering)
+            first = queries.search(wanted, PageRequest(2))
+            late = stage.product(seller, name="Taepot", price=1_00)
+            stage.settle()
+            second = queries.search(wanted, PageRequest(2, after=first.next))
+            assert {view.id for view in (*first.rows, *second.rows)} == set(made)
+            stage.withdraw(late)
+            stage.settle()
+
+    def test_exclusions_alone_leave_everything_else(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        cup = stage.product(name="Cup")
+        stage.product(name="Tea pot")
+        assert found(queries, "-pot") == {cup}
+        assert found(queries, '-"tea pot" -spoon', ordering=Ordering.RELEVANCE) == {cup}
+
+    def test_relevance_is_blended_with_stock_and_prominence(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        dull, sold_out, in_text, popular = (
+            stage.product(seller, name=name, stock=stock, description=text)
+            for name, stock, text in (
+                ("Samovar", 5, ""), ("Samovar", 0, ""), ("Spoon", 5, "For a samovar."), ("Samovar", 5, ""),
+            )
+        )  # fmt: skip
+        newest = stage.product(seller, name="Samovar")
+        stage.view({popular: 9, in_text: 8})
+        stage.settle()
+        wanted = ProductFilter(search="samovar", ordering=Ordering.RELEVANCE)
+        ranked = [view.id for view in queries.search(wanted, PageRequest()).rows]
+        assert ranked == [popular, newest, dull, sold_out, in_text]
+
+    def test_words_that_stand_together_rank_higher(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        together = stage.product(seller, name="Green tea pot")
+        apart = stage.product(seller, name="Tea pot, green")
+        wanted = ProductFilter(search="green tea", ordering=Ordering.RELEVANCE)
+        assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [together, apart]
+
+    def test_the_total_is_told(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        for _ in range(5):
+            stage.product(seller)
+        for wanted in (ProductFilter(), ProductFilter(search="tea"), ProductFilter(search="tea", price_max=10_00)):
+            whole = queries.search(wanted, PageRequest())
+            assert (whole.total, whole.is_exact) == (5, True)
+            part = queries.search(wanted, PageRequest(2))
+            assert part.total >= 3
+            assert part.total == 5 or not part.is_exact
+        nothing = queries.search(ProductFilter(search="zzzz"), PageRequest())
+        assert (nothing.rows, nothing.total, nothing.is_exact) == ((), 0, True)
+
+    @pytest.mark.parametrize(
+        "search", ["", "   ", "-", '"', '""', "&|!:*()<>\\'", "the", "-tea", "a" * 5000, "%_", "-" * 50, "tea " * 900]
+    )
     def test_no_search_text_breaks_anything(self, store: Store, queries: Queries, search: str) -> None:
         Stage(store).product()
-        assert len(queries.search(ProductFilter(search=search), PageRequest()).rows) <= 1
+        for ordering in Ordering:
+            wanted = ProductFilter(search=search, ordering=ordering)
+            assert len(queries.search(wanted, PageRequest()).rows) <= 1
         queries.facets(ProductFilter(search=search), list(Facet))
 
     # --- filters
@@ -233,6 +383,7 @@ class SearchContract:
             )
         ]  # fmt: skip
         stage.view({made[2]: 5, made[4]: 5, made[0]: 9})
+        stage.settle()
         expected: dict[Ordering, Sequence[int]] = {
             Ordering.PRICE: [1, 5, 2, 3, 4, 0, 6],
             Ordering.PRICE_DESC: [6, 0, 4, 3, 2, 5, 1],
@@ -285,7 +436,9 @@ class SearchContract:
         ):  # fmt: skip
             stage.product(price=price, brand=brand, category_id=CategoryId(category))
         stage.product(name="Spoon", brand="A")
-        facets = queries.facets(ProductFilter(search="tea"), list(Facet))
+        counts = queries.facets(ProductFilter(search="tea"), list(Facet))
+        assert counts.is_exact
+        facets = counts.values
         assert list(facets[Facet.CATEGORY]) == [
             FacetValue(4, "accessories", 3),
             FacetValue(5, "home_appliances", 2),
@@ -303,8 +456,20 @@ class SearchContract:
         stage = Stage(store)
         stage.product(name="Headphones", brand="A", price=5)
         stage.product(name="Headphones", brand="B", price=50)
+        stage.settle()
         for search in ("headphones", "hedphones"):
             wanted = ProductFilter(search=search, price_max=10)
-            assert queries.facets(wanted, [Facet.BRAND]) == {Facet.BRAND: [FacetValue("A", "A", 1)]}
-        assert queries.facets(ProductFilter(search="zzzz"), [Facet.PRICE]) == {Facet.PRICE: []}
-        assert queries.facets(ProductFilter(), []) == {}
+            assert queries.facets(wanted, [Facet.BRAND]).values == {Facet.BRAND: [FacetValue("A", "A", 1)]}
+        assert queries.facets(ProductFilter(search="zzzz"), [Facet.PRICE]).values == {Facet.PRICE: []}
+        assert queries.facets(ProductFilter(), []).values == {}
+
+    def test_facets_show_the_most_frequent_values(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        for number in range(FACET_VALUES + 2):
+            stage.product(seller, brand=f"B{number:03}")
+        stage.product(seller, brand=f"B{FACET_VALUES + 1:03}")
+        (values,) = queries.facets(ProductFilter(), [Facet.BRAND]).values.values()
+        assert len(values) == FACET_VALUES
+        assert values[0] == FacetValue(f"B{FACET_VALUES + 1:03}", f"B{FACET_VALUES + 1:03}", 2)
+        assert values[-1].value == f"B{FACET_VALUES - 2:03}"

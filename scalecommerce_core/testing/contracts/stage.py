@@ -12,6 +12,7 @@ from scalecommerce_core.domain.order import Order, OrderLine, OrderOrigin, Order
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Store, Transaction
+from scalecommerce_core.services.searching import Searching
 
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
@@ -62,6 +63,16 @@ class Stage:
             found = tx.products.lock([product])[product]
             found.withdraw(at)
             tx.products.save([found])
+
+    def edit(self, product: ProductId, at: datetime = NOW, **facts: Any) -> None:
+        with self.store.begin() as tx:
+            found = tx.products.lock([product])[product]
+            found.edit(at, **facts)
+            tx.products.save([found])
+
+    def settle(self) -> None:
+        """Let searches know of all that has changed: in a market a task does that every few seconds."""
+        Searching(self.store).catch_up()
 
     def view(self, counts: Mapping[ProductId, int], at: datetime = NOW) -> None:
         with self.store.begin() as tx:

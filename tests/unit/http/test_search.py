@@ -203,7 +203,7 @@ def test_a_facet_leads_to_what_it_counts(search: Search) -> None:
 
 
 def test_no_facets_unless_asked(search: Search) -> None:
-    assert search().keys() == {"next", "previous", "results"}
+    assert search().keys() == {"next", "previous", "results", "total", "total_is_exact"}
     assert search(facets="brand")["facets"].keys() == {"brand"}
     search.refuse("facets", "seller")
     search.refuse("facets", "brand", "brand", "brand", "brand")

@@ -1,0 +1,276 @@
+"""Pages of the catalogue: what was meant, in which way the matching products are best found, and where pages begin.
+
+A page in the order of an index is walked to in that index. By relevance, all matches are ranked where they are few.
+Where they are many, those of a level of prominence and above are, so that about as many are left; the others follow
+in the order of an index, the more prominent and then the newer first. The level is chosen for the first page by what
+the planner knows about the words, and goes into the keys: pages of one walk see the same candidates.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+from sqlalchemy import Text, cast, select
+from sqlalchemy import text as sql_text
+
+from adapters.db.batches import among, text_array
+from adapters.db.reads.matching import REST, SENSIBLE, Match, Ranking, matching, sorted_by
+from adapters.db.reads.pages import foreign_key, key_of, page_of, values_of
+from adapters.db.reads.reader import Reader
+from adapters.db.reads.words import Words
+from adapters.db.tables import categories, products
+from scalecommerce_core.domain.prominence import LEVELS, size_of
+from scalecommerce_core.domain.search_text import FEW, SearchText, better_known, probable, read, suggestion
+from scalecommerce_core.domain.text import checked
+from scalecommerce_core.queries import FACET_CAP, Key, Ordering, PageRequest, ProductFilter
+
+
+@frozen
+class Scale:
+    """Bounds on the work for one answer; tests make them small."""
+
+    rank_all: int = 1_000
+    """So many products are all ranked."""
+    candidates: int = 1_000
+    """Of more, those of a level of prominence are: the lowest that does not leave more than about so many."""
+    most_candidates: int = 4_000
+    """The planner is sometimes wrong: with more than this, a higher level is taken."""
+    facet_cap: int = FACET_CAP
+
+
+@frozen
+class Listed:
+    ids: Sequence[int]
+    next: Key | None = None
+    previous: Key | None = None
+    total: int = 0
+    is_exact: bool = True
+    did_you_mean: str | None = None
+
+
+@frozen
+class Sample:
+    """At most `size` products of `match` speak for `total`; they are all of them if `is_whole` and fewer are found."""
+
+    match: Match
+    size: int
+    total: int
+    is_whole: bool
+
+
+RANKED: Final = 1
+NOT_RANKED: Final = 0
+
+
+class Listing:
+    def __init__(self, reader: Reader, scale: Scale) -> None:
+        self._reader = reader
+        self._words = Words(reader)
+        self.scale = scale
+
+    def page(self, wanted: ProductFilter, request: PageRequest) -> Listed:
+        text = None if wanted.search is None else _read(wanted.search)
+        chosen = self._chosen(wanted)
+        begins = request.before if request.before is not None else request.after
+        if text is None:
+            return self._list(wanted, None, chosen, request, "")
+        if begins is not None:
+            if not begins or not isinstance(reading := begins[0], str):
+                raise foreign_key()
+            key = begins[1:]
+            request = evolve(request, before=key) if request.before is not None else evolve(request, after=key)
+            try:
+                reread = text.reread(reading)
+            except ValueError:
+                raise foreign_key() from None
+            return self._list(wanted, reread, chosen, request, reading)
+        if not text.terms:
+            return Listed(())
+        listed = self._list(wanted, text, chosen, request, "")
+        if len(listed.ids) >= FEW or listed.next is not None:
+            return listed
+        if listed.ids:
+            return evolve(listed, did_you_mean=self._more_frequent(text))
+        meant, said = self._meant(text)
+        if meant is None:
+            return listed
+        return evolve(self._list(wanted, meant, chosen, request, meant.reading), did_you_mean=said)
+
+    def sample(self, wanted: ProductFilter) -> Sample:
+        """What facets are counted over, if the words are meant as they were typed."""
+        return self._sample(wanted, None if wanted.search is None else _read(wanted.search))
+
+    def probable_sample(self, wanted: ProductFilter) -> Sample | None:
+        """The same for what was probably meant, where nothing was found."""
+        meant, _ = (None, None) if wanted.search is None else self._meant(_read(wanted.search))
+        return None if meant is None else self._sample(wanted, meant)
+
+    def _sample(self, wanted: ProductFilter, text: SearchText | None) -> Sample:
+        cap = self.scale.facet_cap
+        # Facets do not come in an order; relevance is the one that needs nothing else.
+        match = matching(evolve(wanted, ordering=Ordering.RELEVANCE), text, self._chosen(wanted))
+        total = self._expected(match)
+        if total > cap and text is not None and text.wanted:
+            level = self._level(total, cap)
+            return Sample(match.prominent(level), cap + 1, total, is_whole=level == 0)
+        return Sample(match, cap + 1, total, is_whole=True)
+
+    # --- what was meant
+
+    def _meant(self, text: SearchText) -> tuple[SearchText | None, str | None]:
+        """What stands for words that nothing is found for, and how to tell so."""
+        unknown = self._words.unknown(text)
+        meant = probable(text, unknown, self._words.alike)
+        return meant, None if meant is None else suggestion(meant, list(unknown.items()))
+
+    def _more_frequent(self, text: SearchText) -> str | None:
+        known = self._words.looked_up(text)
+        rare = {place: (word, count) for place, (word, count) in known.items() if count < FEW}
+        better = better_known(text, rare, self._words.alike)
+        return None if better is None else str(better)
+
+    def _chosen(self, wanted: ProductFilter) -> Sequence[int] | None:
+        """Ids of the wanted categories: the planner knows much about a number, and nothing about a subquery."""
+        if not wanted.categories:
+            return None
+        named = text_array({checked("category", str(category), at_most=SENSIBLE) for category in wanted.categories})
+        return [id_ for (id_,) in self._reader.rows(_CATEGORY_IDS, {"given": named})] or [0]
+
+    # --- pages
+
+    def _list(
+        self,
+        wanted: ProductFilter,
+        text: SearchText | None,
+        chosen: Sequence[int] | None,
+        request: PageRequest,
+        reading: str,
+    ) -> Listed:
+        match = matching(wanted, text, chosen)
+        mark = () if text is None else (reading,)
+        if wanted.ordering is Ordering.RELEVANCE and text is not None and text.wanted:
+            return self._ranked(match, request, reading)
+        keyset = sorted_by(wanted.ordering)
+        rows = self._reader.rows_planned(
+            keyset.page(match.select(*keyset.columns), request), keyset.parameters(request)
+        )
+        page = page_of(rows, request, lambda row: int(row[-1]), lambda row: key_of((*mark, *row)))
+        total, is_exact = self._total(match, request, page.rows, whole=page.next is None and page.previous is None)
+        return Listed(page.rows, page.next, page.previous, total, is_exact)
+
+    def _total(self, match: Match, request: PageRequest, rows: Sequence[int], *, whole: bool) -> tuple[int, bool]:
+        if whole and request.before is None and request.after is None:
+            return len(rows), True
+        # What is seen is certain, and there is something before or behind it.
+        return max(self._expected(match), len(rows) + 1), False
+
+    # --- by relevance
+
+    def _ranked(self, match: Match, request: PageRequest, reading: str) -> Listed:
+        backwards = request.before is not None
+        begins = request.before if request.before is not None else request.after
+        if begins is None:
+            found = self._first(match, request.size + 1)
+        else:
+            level, section, *key = _place(begins)
+            found = self._gathered(Ranking(match, level), section, key, request.size + 1, backwards=backwards)
+        shown = found.rows[: request.size]
+        more = len(found.rows) > request.size
+        if backwards:
+            shown.reverse()
+        if found.level == 0 and found.candidates is not None:
+            total, is_exact = found.candidates, True
+        else:
+            expected = self._expected(match) if found.expected is None else found.expected
+            total, is_exact = max(expected, len(shown) + more), False
+
+        def key_to(row: tuple[int, int, int]) -> Key:
+            return (reading, found.level, *row)
+
+        return Listed(
+            [id_ for _, _, id_ in shown],
+            key_to(shown[-1]) if shown and (more or backwards) else None,
+            key_to(shown[0]) if shown and (more if backwards else begins is not None) else None,
+            total,
+            is_exact,
+        )
+
+    def _first(self, match: Match, limit: int) -> "_Found":
+        """The first page, of all that match if they are few, else from the level that leaves enough of them."""
+        expected = self._expected(match)
+        level = 0
+        if expected > self.scale.rank_all:
+            is_alone = len(match.conditions) == TEXT_ALONE
+            level = self._level(expected if is_alone else self._expected(match.text_alone()), self.scale.candidates)
+        while True:
+            # There is no need to bound the highest level: it is small.
+            cap = None if level == LEVELS else self.scale.most_candidates
+            found = self._gathered(Ranking(match, level, cap), RANKED, [], limit, backwards=False)
+            if cap is None or (found.candidates or 0) <= cap:
+                found.expected = expected
+                return found
+            level += 1
+
+    def _expected(self, match: Match) -> int:
+        return self._reader.estimate(match.select(products.c.id))
+
+    def _level(self, expected: int, at_most: int) -> int:
+        """The lowest level that leaves about so many of so many expected products."""
+        ((known,),) = self._reader.rows(_PRODUCTS)
+        count = max(int(known), 1)
+        for level in range(LEVELS):
+            if expected * size_of(level, count) <= at_most * count:
+                return level
+        return LEVELS
+
+    def _gathered(self, ranking: Ranking, section: int, key: Sequence[int], limit: int, *, backwards: bool) -> "_Found":
+        """Rows out of one section from the key on, and then out of the next, as long as they are too few."""
+        found = _Found(ranking.level)
+        sections = (NOT_RANKED, RANKED) if backwards else (RANKED, NOT_RANKED)
+        for each in sections[sections.index(section) :]:
+            mark = key if each == section else ()
+            if each == RANKED:
+                rows = self._reader.rows_planned(ranking.page(mark, limit - len(found.rows), backwards=backwards))
+                found.candidates = rows[0][-1] if rows else None if mark else 0
+            elif ranking.level > 0:
+                rest = ranking.match.below(ranking.level).select(*REST.columns)
+                rows = self._reader.rows_planned(REST.slice(rest, mark, limit - len(found.rows), backwards=backwards))
+            else:
+                break
+            found.rows += [(each, value, id_) for value, id_, *_ in rows]
+            if len(found.rows) == limit:
+                break
+        return found
+
+
+@define
+class _Found:
+    """`rows` are of (section, sort value, id); `candidates`, if they were counted, those that were ranked.
+
+    `expected` is how many matches the planner expects, if it was asked.
+    """
+
+    level: int
+    rows: list[tuple[int, int, int]] = field(factory=list)
+    candidates: int | None = None
+    expected: int | None = None
+
+
+def _read(search: str) -> SearchText:
+    return read(checked("search", search, at_most=SENSIBLE))
+
+
+def _place(begins: Key) -> tuple[int, int, int, int]:
+    """Level, section, sort value and id out of a key of a ranked page."""
+    level, section, value, id_ = values_of(begins, (int, int, int, int))
+    if not 0 <= level <= LEVELS or section not in {RANKED, NOT_RANKED}:
+        raise foreign_key()
+    return level, section, value, id_
+
+
+TEXT_ALONE: Final = 2
+"""Conditions of a search without filters."""
+_PRODUCTS: Final = sql_text("SELECT reltuples FROM pg_class WHERE oid = CAST('products' AS regclass)")
+_CATEGORY_IDS: Final = select(categories.c.id).where(
+    among(categories.c.slug, "given") | among(cast(categories.c.id, Text), "given")
+)

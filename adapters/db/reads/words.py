@@ -1,0 +1,85 @@
+"""Words as the catalogue knows them: which ones it does not, and which others may have been meant."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import text
+
+from adapters.db.batches import int_array, text_array
+from adapters.db.reads.reader import Reader
+from scalecommerce_core.domain.search_text import MOST_UNKNOWN, SearchText
+from scalecommerce_core.domain.spelling import COMPLETIONS, TWO_TYPOS, KnownWord
+
+MOST_NEWS: Final = 1_000
+"""What came last is known at once; more than that comes from imports."""
+
+# Words such as "the" are no words to a search: there is nothing about them to know.
+_LOOKED_UP: Final = text(
+    """
+    SELECT place, folded(given.word), coalesce(vocabulary.products, 0)
+    FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
+    LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
+    WHERE numnode(phraseto_tsquery('market', folded(given.word))) > 0
+    """
+)
+# A statement per word, so that the planner knows what it is looking for.
+_HAS: Final = text(
+    "SELECT EXISTS (SELECT FROM products WHERE is_active AND document @@ phraseto_tsquery('market', :word))"
+)
+_ALIKE: Final = text(
+    f"""
+    SELECT word, products FROM (
+        (
+            SELECT word, products FROM vocabulary
+            WHERE word >= :word AND word < :word || chr(1114111) AND products > 0
+            ORDER BY products DESC, word LIMIT {COMPLETIONS}
+        ) UNION (
+            SELECT word, products FROM vocabulary WHERE variants && word_variants(:word) AND products > 0
+        ) UNION (
+            SELECT word, products FROM vocabulary
+            WHERE length(:word) >= {TWO_TYPOS} AND word % :word AND products > 0
+                AND length(word) BETWEEN length(:word) - 2 AND length(:word) + 2
+        )
+    ) AS alike
+    """.replace(":word", "CAST(:word AS text)")  # noqa: S608 - numbers of our own
+)
+_NEWS: Final = text(
+    f"""
+    SELECT word, CAST(sum(products) AS bigint)
+    FROM (SELECT word, products FROM vocabulary_news ORDER BY id DESC LIMIT {MOST_NEWS}) AS news GROUP BY word
+    """  # noqa: S608 - a number of our own
+)
+
+
+class Words:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def looked_up(self, search: SearchText) -> Mapping[int, tuple[str, int]]:
+        """Folded words by their places, with how many names and brands have each."""
+        words = {place: term.word for place, term in enumerate(search.terms) if term.word is not None}
+        if not words:
+            return {}
+        rows = self._reader.rows(_LOOKED_UP, {"places": int_array(words), "words": text_array(words.values())})
+        return {place: (word, count) for place, word, count in rows}
+
+    def unknown(self, search: SearchText) -> Mapping[int, str]:
+        """Folded words by their places, those that no active product has.
+
+        What is in a description alone is not in the vocabulary: each such word is looked for, up to one more than are
+        guessed at.
+        """
+        found: dict[int, str] = {}
+        for place, (word, count) in sorted(self.looked_up(search).items()):
+            if count <= 0 and not self._reader.rows_planned(_HAS, {"word": word})[0][0]:
+                found[place] = word
+            if len(found) > MOST_UNKNOWN:
+                break
+        return found
+
+    def alike(self, word: str) -> Sequence[KnownWord]:
+        """All that may be meant by it, with the words that were not brought into the vocabulary yet."""
+        found: Counter[str] = Counter(dict(self._reader.rows_planned(_ALIKE, {"word": word})))
+        found.update(dict(self._reader.rows(_NEWS)))
+        return [KnownWord(known, count) for known, count in found.items()]

@@ -1,0 +1,140 @@
+"""The vocabulary, the order by price, and prominence: what triggers of the migrations note is brought in here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import func, select, text
+
+from adapters.db.batches import int_array
+from adapters.db.sql import Sql
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.prominence import LARGEST, LEVELS, SALE
+
+LEARNER: Final = 7_265_011
+MOVER: Final = 7_265_012
+"""Of pg_try_advisory_xact_lock: whoever holds it learns words, or moves prices."""
+_TURN_TO_LEARN: Final = select(func.pg_try_advisory_xact_lock(LEARNER))
+_TURN_TO_MOVE: Final = select(func.pg_try_advisory_xact_lock(MOVER))
+
+_LEARN: Final = text(
+    """
+    WITH taken AS (
+        DELETE FROM vocabulary_news WHERE id IN (SELECT id FROM vocabulary_news ORDER BY id LIMIT :limit)
+        RETURNING word, products
+    ), changes AS (
+        SELECT word, sum(products) AS products FROM taken GROUP BY word
+    ), learned AS (
+        INSERT INTO vocabulary (word, products) SELECT word, products FROM changes WHERE products <> 0 ORDER BY word
+        ON CONFLICT (word) DO UPDATE SET products = vocabulary.products + excluded.products
+    )
+    SELECT count(*) FROM taken
+    """
+)
+# Not those below none: what takes a word away may have been noted before what brought it.
+_UNLEARN: Final = text("DELETE FROM vocabulary WHERE products = 0")
+
+_OWED: Final = text("DELETE FROM product_prices_owed RETURNING first_id, last_id")
+_OWE: Final = text("INSERT INTO product_prices_owed (first_id, last_id) VALUES (:first, :last)")
+_DIFFERING: Final = text(
+    """
+    SELECT count(*), coalesce(max(id), 0),
+        array_agg(id) FILTER (WHERE (products.price, products.category_id)
+            IS DISTINCT FROM (product_prices.price, product_prices.category_id))
+    FROM (SELECT * FROM products WHERE id BETWEEN :first AND :last ORDER BY id LIMIT :limit) AS products
+    LEFT JOIN product_prices ON product_id = id
+    """
+)
+# Locked first, and then read anew: whoever changes one of these prices meanwhile has the last word.
+_LOCK: Final = text(
+    """
+    SELECT FROM product_prices WHERE product_id = ANY (CAST(:ids AS bigint[])) ORDER BY product_id FOR NO KEY UPDATE
+    """
+)
+_MOVE: Final = text(
+    """
+    UPDATE product_prices SET price = products.price, category_id = products.category_id
+    FROM products WHERE product_id = ANY (CAST(:ids AS bigint[])) AND id = product_id
+    """
+)
+
+_MISPLACED: Final = text(
+    f"""
+    WITH ranked AS (
+        SELECT id, prominence, count(*) OVER () AS products,
+            row_number() OVER (
+                ORDER BY coalesce(views, 0) + {SALE} * coalesce(orders, 0) DESC, id DESC
+            ) AS place
+        FROM products
+        LEFT JOIN product_views ON product_views.product_id = id
+        LEFT JOIN product_sales ON product_sales.product_id = id
+        WHERE is_active
+    ), placed AS (
+        SELECT id, prominence, CASE {
+        " ".join(
+            f"WHEN place <= least({LARGEST * 4 ** (LEVELS - level)}, products / {4**level}) THEN {level}"
+            for level in range(LEVELS, 0, -1)
+        )
+    } ELSE 0 END AS level
+        FROM ranked
+    )
+    SELECT id, level FROM placed WHERE prominence <> level LIMIT :limit
+    """  # noqa: S608 - numbers of our own
+)
+_LOCK_PRODUCTS: Final = text(
+    "SELECT FROM products WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
+)
+_PLACE: Final = text(
+    """
+    UPDATE products SET prominence = given.level
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:levels AS smallint[])) AS given(id, level)
+    WHERE products.id = given.id
+    """
+)
+
+
+class SearchRows:
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    def learn_words(self, limit: int) -> int:
+        if not self._sql.rows(_TURN_TO_LEARN)[0][0]:
+            return 0
+        ((learned,),) = self._sql.rows(_LEARN, {"limit": limit})
+        if learned:
+            self._sql.run(_UNLEARN)
+        return int(learned)
+
+    def move_prices(self, limit: int) -> int:
+        if not self._sql.rows(_TURN_TO_MOVE)[0][0]:
+            return 0
+        owed = _united([(first, last) for first, last in self._sql.rows(_OWED)])
+        if not owed:
+            return 0
+        first, last = owed[0]
+        ((count, reached, ids),) = self._sql.rows(_DIFFERING, {"first": first, "last": last, "limit": limit})
+        if ids:
+            self._sql.rows(_LOCK, {"ids": int_array(ids)})
+            self._sql.run(_MOVE, {"ids": int_array(ids)})
+        left = [(reached + 1, last), *owed[1:]] if count == limit and reached < last else owed[1:]
+        for first, last in left:
+            self._sql.run(_OWE, {"first": first, "last": last})
+        return max(int(count), 1)
+
+    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+        return {ProductId(id_): level for id_, level in self._sql.rows(_MISPLACED, {"limit": limit})}
+
+    def place(self, levels: Mapping[ProductId, int]) -> None:
+        ids = int_array(levels.keys())
+        self._sql.rows(_LOCK_PRODUCTS, {"ids": ids})
+        self._sql.run(_PLACE, {"ids": ids, "levels": int_array(levels.values())})
+
+
+def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges that overlap or touch, as one: what many batches owe is looked at once."""
+    united: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if united and first <= united[-1][1] + 1:
+            united[-1] = united[-1][0], max(united[-1][1], last)
+        else:
+            united.append((first, last))
+    return united

@@ -1,0 +1,133 @@
+"""What somebody typed into a search: words, "phrases" and -exclusions, and the words that were probably meant."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import evolve, frozen
+
+from scalecommerce_core.domain.spelling import KnownWord, completions, correction
+
+MOST_TERMS: Final = 32
+"""What stands behind so many words and phrases is not looked at."""
+_TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
+_WORDS: Final = re.compile(r"[^\W_]+")
+
+
+@frozen
+class Term:
+    """A word or a phrase that products must have, or must not.
+
+    `meant` holds words that stand for it instead, any of them: what it was corrected to or may be the beginning of.
+    """
+
+    text: str
+    is_phrase: bool = False
+    is_excluded: bool = False
+    meant: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str | None:
+        """The only word of it, if it can be taken for another."""
+        words = _WORDS.findall(self.text)
+        return words[0] if len(words) == 1 and not self.is_phrase and not self.is_excluded else None
+
+    def __str__(self) -> str:
+        text = f'"{self.text}"' if self.is_phrase else self.text
+        return f"-{text}" if self.is_excluded else self.meant[0] if self.meant else text
+
+
+@frozen
+class SearchText:
+    terms: tuple[Term, ...]
+
+    @property
+    def wanted(self) -> tuple[Term, ...]:
+        return tuple(term for term in self.terms if not term.is_excluded)
+
+    @property
+    def excluded(self) -> tuple[Term, ...]:
+        return tuple(term for term in self.terms if term.is_excluded)
+
+    def meaning(self, meant: Mapping[int, Sequence[str]]) -> "SearchText":
+        """With other words in these places."""
+        return SearchText(
+            tuple(evolve(term, meant=tuple(meant.get(place, ()))) for place, term in enumerate(self.terms))
+        )
+
+    @property
+    def reading(self) -> str:
+        """Which words are meant, as a text for `reread`; empty if those that were typed are."""
+        return ";".join(f"{place}={','.join(term.meant)}" for place, term in enumerate(self.terms) if term.meant)
+
+    def reread(self, reading: str) -> "SearchText":
+        meant = {}
+        for part in filter(None, reading.split(";")):
+            place, _, words = part.partition("=")
+            meant[int(place)] = words.split(",")
+        return self.meaning(meant)
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.terms))
+
+
+def read(search: str) -> SearchText:
+    """Never fails: what has no letter or digit in it is passed over."""
+    terms = []
+    for minus, phrase, token in _TERM.findall(search):
+        text, is_phrase, is_excluded = (phrase, True, bool(minus)) if not token else (token, False, False)
+        if token.startswith("-"):
+            text, is_excluded = token.lstrip("-"), True
+        if _WORDS.search(text):
+            terms.append(Term(text, is_phrase, is_excluded))
+        if len(terms) == MOST_TERMS:
+            break
+    return SearchText(tuple(terms))
+
+
+MOST_UNKNOWN: Final = 8
+"""A text with more unknown words than this is not guessed at."""
+FEW: Final = 3
+"""Fewer products than this, and it is asked whether something else was meant."""
+FREQUENT: Final = 20
+"""Something else that is so many times as frequent."""
+
+
+def probable(
+    text: SearchText, unknown: Mapping[int, str], known: Callable[[str], Iterable[KnownWord]]
+) -> SearchText | None:
+    """What was probably meant by a text with unknown words (folded, by their places); None if that cannot be told.
+
+    The last word may be the beginning of one, as it is while somebody types.
+    """
+    if not 0 < len(unknown) <= MOST_UNKNOWN:
+        return None
+    meant: dict[int, Sequence[str]] = {}
+    for place, word in unknown.items():
+        words = list(known(word))
+        found: Sequence[str] = completions(word, words) if place == len(text.terms) - 1 else ()
+        if not found:
+            corrected = correction(word, words)
+            if corrected is None:
+                return None
+            found = [corrected]
+        meant[place] = found
+    return text.meaning(meant)
+
+
+def suggestion(meant: SearchText, words: Collection[tuple[int, str]]) -> str | None:
+    """`did_you_mean`: the text with its corrections; None if no word was corrected, but at most completed."""
+    corrected = [place for place, word in words if not meant.terms[place].meant[0].startswith(word)]
+    return str(meant) if corrected else None
+
+
+def better_known(
+    text: SearchText, rare: Mapping[int, tuple[str, int]], known: Callable[[str], Iterable[KnownWord]]
+) -> SearchText | None:
+    """The text with its rare words (folded, with how many products have them) replaced by much more frequent ones."""
+    meant = {
+        place: [found]
+        for place, (word, products) in rare.items()
+        if (found := correction(word, known(word), times=FREQUENT * max(products, 1))) is not None
+    }
+    return text.meaning(meant) if meant else None

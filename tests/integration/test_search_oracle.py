@@ -1,0 +1,309 @@
+"""Random searches on PostgreSQL, answered as the naive in-memory adapter answers them; and walks through a catalogue
+that others change meanwhile.
+
+`SEARCH_COMBINATIONS=10000 .venv/bin/pytest tests/integration/test_search_oracle.py` asks more of them.
+"""
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from attrs import evolve, frozen
+from sqlalchemy import Engine
+
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.reads.listing import Scale
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.category import slug_of
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.queries import Facet, Ordering, Page, PageRequest, ProductFilter, ProductView, Queries
+from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.testing import MemoryQueries, MemoryStore
+from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
+
+COMBINATIONS: Final = int(os.environ.get("SEARCH_COMBINATIONS", "300"))
+PRODUCTS: Final = 250
+# Words that both stemmers tell apart, and forms of them that both take for the same.
+WORDS: Final = (
+    *("kettle", "kettles", "teapot", "teapots", "lamp", "lamps", "samovar", "garden", "wooden", "copper", "mug"),
+    *("чайник", "чайники", "самовар", "стол", "столы", "зонт", "клубок", "фонарь", "Ёлка", "crème", "Zürich"),
+    *("headphone", "keyboard", "monitor", "monitors", "harbour", "lantern", "blanket", "notebook", "x200", "b12"),
+)
+STOP_WORDS: Final = {"he", "no", "not", "сам", "b1", "x2"}
+"""Beginnings of these words that say nothing in English, or are numbers of some kind."""
+BRANDS: Final = ("Acme", "Sonex", "Бренд", "Lamp & Co", "", "Kraft")
+
+
+@frozen
+class Twins:
+    """The same catalogue twice."""
+
+    real: Stage
+    naive: Stage
+    sellers: Sequence[AccountId]
+
+    @classmethod
+    def made(cls, engine: Engine, chance: random.Random) -> "Twins":
+        real, naive = Stage(PostgresStore(engine)), Stage(MemoryStore())
+        sellers = [_same(real.account(f"{number}@example.com"), naive.account(f"{number}@example.com"))
+                   for number in range(3)]  # fmt: skip
+        twins = cls(real, naive, sellers)
+        for _ in range(PRODUCTS):
+            twins.list(chance)
+        for product in range(1, PRODUCTS + 1, 3):
+            twins.both(partial(Stage.view, counts={ProductId(product): chance.randrange(6)}))
+        twins.settle()
+        return twins
+
+    def list(self, chance: random.Random) -> ProductId:
+        facts: dict[str, Any] = {
+            "seller": chance.choice(self.sellers),
+            "name": " ".join(chance.choices(WORDS, k=chance.randint(1, 4))).capitalize(),
+            "brand": chance.choice(BRANDS),
+            "description": " ".join(chance.choices(WORDS, k=chance.randrange(5))),
+            "price": chance.choice((500, 500, 999, 1000, 2499, 2500, 99_00, 5000_00)),
+            "stock": chance.choice((0, 1, 5)),
+            "category_id": CategoryId(chance.randint(1, 4)),
+            "at": NOW + chance.randrange(40) * SECOND,
+            "is_active": chance.random() < 0.95,
+        }
+        return ProductId(_same(*self.both(lambda stage: stage.product(**facts))))
+
+    def both(self, act: Callable[[Stage], Any]) -> tuple[Any, Any]:
+        return act(self.real), act(self.naive)
+
+    def settle(self) -> None:
+        self.both(Stage.settle)
+
+
+def _same(first: Any, second: Any) -> Any:
+    assert first == second
+    return first
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+def _text(chance: random.Random) -> str | None:
+    if chance.random() < 0.25:
+        return None
+    parts = []
+    for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
+        word = chance.choice(WORDS)
+        kind = chance.random()
+        if kind < 0.1:
+            parts.append(f'"{word} {chance.choice(WORDS)}"')
+        elif kind < 0.2:
+            parts.append(f"-{word}")
+        elif kind < 0.25:
+            parts.append(f'-"{word} {chance.choice(WORDS)}"')
+        elif kind < 0.45:
+            parts.append(_misspelt(chance, word))
+        elif kind < 0.55:
+            beginning = word[: chance.randint(2, len(word))]
+            parts.append(word if beginning in STOP_WORDS else beginning)
+        else:
+            parts.append(chance.choice((word, word.upper())))
+    return " ".join(parts)
+
+
+def _misspelt(chance: random.Random, word: str) -> str:
+    for _ in range(chance.choice((1, 1, 1, 2))):
+        place = chance.randrange(len(word) - 1)
+        letter = chance.choice("qzwxжщф")
+        word = chance.choice((
+            word[:place] + word[place + 1 :],
+            word[:place] + letter + word[place:],
+            word[:place] + letter + word[place + 1 :],
+            word[:place] + word[place + 1] + word[place] + word[place + 2 :],
+        ))  # fmt: skip
+        if len(word) < 2:
+            break
+    return word
+
+
+def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilter:
+    def sometimes(value: Any, otherwise: Any = None, share: float = 0.15) -> Any:
+        return value if chance.random() < share else otherwise
+
+    categories = chance.sample([1, 2, "3", slug_of("home_appliances"), "no-such", 4], chance.randint(1, 2))
+    return ProductFilter(
+        search=_text(chance),
+        categories=sometimes(categories, ()),
+        brands=sometimes(chance.sample(BRANDS, chance.randint(1, 2)), ()),
+        seller=sometimes(chance.choice(sellers)),
+        price_min=sometimes(chance.choice((0, 500, 501, 1000, 2500))),
+        price_max=sometimes(chance.choice((499, 999, 2499, 2500, 10**12))),
+        in_stock=sometimes(chance.random() < 0.7),
+        created_after=sometimes(NOW + timedelta(seconds=chance.randrange(40))),
+        created_before=sometimes(NOW + timedelta(seconds=chance.randrange(40))),
+        ordering=chance.choice(list(Ordering)),
+    )
+
+
+def test_random_searches_are_answered_as_the_naive_way_would(engine: Engine) -> None:
+    chance = random.Random(5)
+    twins = Twins.made(engine, chance)
+    real, naive = PostgresQueries(engine), MemoryQueries(_memory(twins))
+    kinds: set[str] = set()
+    for number in range(COMBINATIONS):
+        if number % 50 == 49:
+            _change(twins, chance)
+        wanted = _filter(chance, twins.sellers)
+        size = chance.choice((1, 2, 3, 7, 20, 100))
+        ours, theirs = PageRequest(size), PageRequest(size)
+        for _ in range(chance.choice((1, 1, 2, 3, 6))):
+            answer, expected = real.search(wanted, ours), naive.search(wanted, theirs)
+            shown = [view.id for view in answer.rows], answer.did_you_mean
+            assert shown == ([view.id for view in expected.rows], expected.did_you_mean), (number, wanted, ours)
+            assert answer.rows == expected.rows
+            assert (answer.next is None, answer.previous is None) == (expected.next is None, expected.previous is None)
+            assert answer.total == expected.total or not answer.is_exact
+            kinds |= _kinds(answer, expected.did_you_mean)
+            if answer.next and expected.next and (answer.previous is None or chance.random() < 0.7):
+                ours, theirs = PageRequest(size, after=answer.next), PageRequest(size, after=expected.next)
+            elif answer.previous and expected.previous:
+                ours, theirs = PageRequest(size, before=answer.previous), PageRequest(size, before=expected.previous)
+            else:
+                break
+        if chance.random() < 0.3:
+            assert real.facets(wanted, list(Facet)) == naive.facets(wanted, list(Facet)), (number, wanted)
+    assert kinds >= {"rows", "nothing", "next", "previous", "corrected", "exact", "estimated"}
+
+
+def _kinds(answer: Any, said: str | None) -> set[str]:
+    found = {"rows" if answer.rows else "nothing", "exact" if answer.is_exact else "estimated"}
+    return found | {
+        kind for kind, holds in (("next", answer.next), ("previous", answer.previous), ("corrected", said)) if holds
+    }
+
+
+def _memory(twins: Twins) -> MemoryStore:
+    assert isinstance(twins.naive.store, MemoryStore)
+    return twins.naive.store
+
+
+def _change(twins: Twins, chance: random.Random) -> None:
+    """A few new products, prices, names, views; and some that are gone."""
+    for _ in range(3):
+        twins.list(chance)
+    products = [view.id for view in MemoryQueries(_memory(twins)).every_product()]
+    price, name, views = chance.randint(100, 6000), chance.choice(WORDS), chance.randrange(20)
+    chosen = chance.sample(products, 5)
+    for act in (
+        partial(Stage.reprice, product=chosen[0], price=price, at=NOW + SECOND),
+        partial(Stage.edit, product=chosen[1], name=name),
+        partial(Stage.edit, product=chosen[2], category_id=CategoryId(3), is_active=True),
+        partial(Stage.view, counts={chosen[3]: views}),
+        partial(Stage.withdraw, product=chosen[4]),
+    ):
+        twins.both(act)
+    twins.settle()
+
+
+# --- walks
+
+
+SMALL: Final = Scale(rank_all=15, candidates=8, most_candidates=40, facet_cap=50)
+"""So that many matches are more than can be ranked."""
+
+
+def _walk(queries: Queries, wanted: ProductFilter, size: int) -> list[Page[ProductView]]:
+    pages: list[Page[ProductView]] = [queries.search(wanted, PageRequest(size))]
+    while (after := pages[-1].next) is not None:
+        pages.append(queries.search(wanted, PageRequest(size, after=after)))
+    return pages
+
+
+def _walks() -> Iterator[tuple[ProductFilter, int]]:
+    chance = random.Random(8)
+    for number in range(max(30, COMBINATIONS // 100)):
+        wanted = evolve(_filter(chance, [AccountId(1), AccountId(2)]), ordering=list(Ordering)[number % len(Ordering)])
+        if number % 2:
+            # What many have, so that candidates have to be chosen.
+            wanted = ProductFilter(search="lamp", ordering=wanted.ordering, in_stock=wanted.in_stock)
+        yield wanted, chance.choice((1, 3, 10))
+
+
+def test_what_is_not_ranked_follows_what_is(engine: Engine) -> None:
+    chance = random.Random(6)
+    twins = Twins.made(engine, chance)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    real, naive = PostgresQueries(engine, scale=SMALL), MemoryQueries(_memory(twins))
+    was_cut = False
+    for wanted, size in _walks():
+        pages = _walk(real, wanted, size)
+        ids = [view.id for page in pages for view in page.rows]
+        assert len(set(ids)) == len(ids)
+        assert set(ids) == {view.id for page in _walk(naive, wanted, 100) for view in page.rows}
+        last, back = pages[-1], []
+        while last.previous is not None:
+            last = real.search(wanted, PageRequest(size, before=last.previous))
+            back.append(last.rows)
+        assert back[::-1] == [page.rows for page in pages[:-1]]
+        # Behind what the words mean stands the level, if the list is by relevance.
+        was_cut |= pages[0].next is not None and len(pages[0].next) == 5 and pages[0].next[1] != 0
+    assert was_cut
+
+
+def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine: Engine) -> None:
+    chance = random.Random(7)
+    twins = Twins.made(engine, chance)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    real, naive = PostgresQueries(engine, scale=SMALL), MemoryQueries(_memory(twins))
+    still = {ProductId(id_) for id_ in range(1, PRODUCTS + 1) if id_ % 2}
+    over, failures = threading.Event(), list[BaseException]()
+
+    def disturb() -> None:
+        moving = random.Random(9)
+        try:
+            while not over.is_set():
+                _disturb(twins.real, moving, twins.sellers[0])
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            failures.append(error)
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        for wanted, size in _walks():
+            # What words mean may change with the words that are there: this is about what stands still.
+            expected = {view.id for page in _walk(naive, wanted, 100) for view in page.rows} & still
+            if naive.search(wanted, PageRequest()).did_you_mean or not expected:
+                continue
+            shown = [view.id for page in _walk(real, wanted, size) for view in page.rows if view.id in still]
+            assert sorted(shown) == sorted(expected), wanted
+    finally:
+        over.set()
+        thread.join()
+    assert failures == []
+
+
+def _disturb(stage: Stage, chance: random.Random, seller: AccountId) -> None:
+    """Only products with even ids, and new ones."""
+    product = ProductId(2 * chance.randint(1, PRODUCTS // 2))
+    kind = chance.randrange(5)
+    if kind == 0:
+        stage.product(seller, name="Lamp", price=chance.randint(100, 9000), at=NOW + chance.randrange(40) * SECOND)
+    elif kind == 1:
+        stage.view({product: chance.randrange(9)})
+    elif kind == 2 and chance.random() < 0.2:
+        stage.withdraw(product)
+    else:
+        with stage.store.begin() as tx:
+            found = tx.products.lock([product])[product]
+        if found.withdrawn_at is None:
+            stage.reprice(product, chance.randint(100, 9000), NOW + SECOND)
+            stage.edit(product, name=chance.choice(("Lamp", "Teapot lamp", "Kettle")))
+    Searching(stage.store).move_prices()

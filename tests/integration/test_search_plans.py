@@ -1,0 +1,213 @@
+"""The plans of the catalogue's queries, at a size where a bad one would hurt: which indexes, and how many rows."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from attrs import frozen
+from sqlalchemy import Engine, event, text
+
+from adapters.db.engine import EXPLAINED, database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.services.searching import Searching
+
+PRODUCTS: Final = 50_000
+LARGE: Final = {"products", "product_prices", "product_views", "stock", "vocabulary", "price_history"}
+
+# Of every ten products three are "common", one of a hundred is "usual" and one of five hundred "seldom"; each has a
+# word of its own, of which those of four letters are as alike as can be.
+FILL: Final = (
+    """
+    INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+    SELECT n, n || '@example.com', '', '', '', false, true, now() FROM generate_series(1, 500) AS n
+    """,
+    """
+    INSERT INTO products (id, seller_id, category_id, name, brand, description, price, currency, is_active, created_at,
+        updated_at, priced_at, version)
+    SELECT n, 1 + n % 500, 1 + n % 20,
+        concat_ws(' ', 'thing', CASE WHEN n % 10 < 3 THEN 'common' END, CASE WHEN n % 100 = 5 THEN 'usual' END,
+            CASE WHEN n % 500 = 7 THEN 'seldom' END, 'w' || translate(CAST(n AS text), '0123456789', 'abcdefghij')),
+        'brand' || n % 300, '', 100 + (CAST(n AS bigint) * 7919) % 100003, 'USD', true,
+        now() - n * interval '1 minute', now(), now(), 1
+    FROM generate_series(1, 50000) AS n
+    """,
+    "INSERT INTO stock SELECT id, 5, 0 FROM products",
+    "UPDATE product_views SET views = (product_id * 104729) % 10007",
+)
+
+
+@pytest.fixture(scope="module")
+def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
+    engine = database_engine(make_database())
+    with engine.begin() as connection:
+        for statement in FILL:
+            connection.execute(text(statement))
+    Searching(PostgresStore(engine)).catch_up()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    yield engine
+    engine.dispose()
+
+
+@frozen
+class Plan:
+    nodes: list[dict[str, Any]]
+
+    @property
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+    @property
+    def scanned_whole(self) -> set[str]:
+        return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"}
+
+    @property
+    def rows(self) -> int:
+        """The most that any part of it has touched."""
+        touched = (
+            round((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+            for node in self.nodes
+        )
+        return int(max(touched))
+
+
+def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Plan]:
+    """Of all statements that a read takes, run once more."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool) -> None:
+        # What the planner is only asked about is not run.
+        if not context.execution_options.get(EXPLAINED):
+            seen.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        read(PostgresQueries(engine))
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    plans = []
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        for statement, parameters in seen:
+            explained = driver.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters, prepare=False)
+            (found,) = explained.fetchone()
+            found = json.loads(found) if isinstance(found, str) else found
+            plans.append(Plan(list(_nodes(found[0]["Plan"]))))
+    return plans
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _search(wanted: ProductFilter, page: PageRequest | None = None) -> Callable[[PostgresQueries], object]:
+    return lambda queries: queries.search(wanted, page or PageRequest())
+
+
+def _deep(engine: Engine, wanted: ProductFilter, pages: int = 60) -> PageRequest:
+    """A place so far behind the beginning."""
+    queries, request = PostgresQueries(engine), PageRequest(100)
+    for _ in range(pages):
+        request = PageRequest(100, after=queries.search(wanted, request).next)
+    return PageRequest(after=request.after)
+
+
+RELEVANT: Final = Ordering.RELEVANCE
+READS: Final = {
+    # What is read, the index that must be used, and how many rows it may touch.
+    "newest": (ProductFilter(), "products_newest_idx", 25),
+    "oldest": (ProductFilter(ordering=Ordering.CREATED), "products_newest_idx", 25),
+    "cheapest": (ProductFilter(ordering=Ordering.PRICE), "product_prices_price_idx", 25),
+    "dearest": (ProductFilter(ordering=Ordering.PRICE_DESC), "product_prices_price_idx", 25),
+    "most viewed": (ProductFilter(ordering=Ordering.VIEWED_DESC), "product_views_most_idx", 25),
+    "newest of a category": (ProductFilter(categories=[5]), "products_category_newest_idx", 25),
+    "newest of a brand": (ProductFilter(brands=["brand7"]), "products_brand_newest_idx", 25),
+    "newest of a seller": (ProductFilter(seller=AccountId(7)), "products_seller_newest_idx", 25),
+    "cheapest of a category": (
+        ProductFilter(categories=[5], ordering=Ordering.PRICE), "product_prices_category_idx", 25,
+    ),
+    "cheapest from a price on": (
+        ProductFilter(price_min=90_000, ordering=Ordering.PRICE), "product_prices_price_idx", 25,
+    ),
+    "newest in a narrow band of prices": (
+        ProductFilter(price_min=50_000, price_max=50_100), "product_prices_price_idx", 200,
+    ),
+    "newest in stock": (ProductFilter(in_stock=True), "products_newest_idx", 25),
+    "a word of every product": (ProductFilter(search="thing", ordering=RELEVANT), "products_prominent_idx", 1_000),
+    "a common word": (ProductFilter(search="common", ordering=RELEVANT), "products_document_2_idx", 1_500),
+    "a usual word": (ProductFilter(search="usual", ordering=RELEVANT), "products_document_idx", 600),
+    # It asks what else may have been meant, too.
+    "a rare word": (ProductFilter(search="wbcde", ordering=RELEVANT), "products_document_idx", 400),
+    "two words": (ProductFilter(search="common seldom", ordering=RELEVANT), "products_document_idx", 200),
+    "a phrase": (ProductFilter(search='"thing common"', ordering=RELEVANT), "products_document_2_idx", 1_500),
+    "a common word, cheapest first": (
+        ProductFilter(search="common", ordering=Ordering.PRICE), "product_prices_price_idx", 200,
+    ),
+    "a rare word, cheapest first": (
+        ProductFilter(search="seldom", ordering=Ordering.PRICE), "products_document_idx", 200,
+    ),
+    "a typo": (ProductFilter(search="selddom", ordering=RELEVANT), "vocabulary_variants_idx", 200),
+    "two typos": (ProductFilter(search="wbbcdexyz", ordering=RELEVANT), "vocabulary_typos_idx", 2_000),
+    "a beginning": (ProductFilter(search="seld", ordering=RELEVANT), "vocabulary_pk", 200),
+    "an exclusion": (ProductFilter(search="-common"), "products_newest_idx", 60),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads_use_their_index_and_touch_few_rows(engine: Engine, name: str) -> None:
+    wanted, index, rows = READS[name]
+    plans = _plans(engine, _search(wanted))
+    assert index in set[str]().union(*(plan.indexes for plan in plans))
+    for plan in plans:
+        assert not plan.scanned_whole & LARGE
+    assert max(plan.rows for plan in plans) <= rows
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ProductFilter(),
+        ProductFilter(ordering=Ordering.PRICE),
+        ProductFilter(ordering=Ordering.VIEWED_DESC),
+        ProductFilter(categories=[5], ordering=Ordering.PRICE_DESC),
+        ProductFilter(search="common", ordering=Ordering.RELEVANCE),
+        ProductFilter(search="common", ordering=Ordering.PRICE),
+    ],
+    ids=lambda wanted: f"{wanted.search} {wanted.ordering}",
+)
+def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted: ProductFilter) -> None:
+    first = _plans(engine, _search(wanted))
+    deep = _plans(engine, _search(wanted, _deep(engine, wanted, 20)))
+    assert len(deep) <= len(first)
+    rows = [max(plan.rows for plan in plans) for plans in (first, deep)]
+    assert rows[1] <= max(1.2 * rows[0], 120)
+
+
+@pytest.mark.parametrize("search", ["thing", "common", "seldom", None])
+def test_facets_count_no_more_than_their_cap(engine: Engine, search: str | None) -> None:
+    plans = _plans(engine, lambda queries: queries.facets(ProductFilter(search=search), list(Facet)))
+    assert max(plan.rows for plan in plans) <= 15_000
+
+
+def test_counts_above_the_cap_are_said_to_be_approximate_and_are_near(engine: Engine) -> None:
+    queries = PostgresQueries(engine)
+    for wanted, total in ((ProductFilter(), PRODUCTS), (ProductFilter(search="common"), PRODUCTS * 3 / 10)):
+        counts = queries.facets(wanted, [Facet.CATEGORY])
+        assert not counts.is_exact
+        assert sum(value.count for value in counts.values[Facet.CATEGORY]) == pytest.approx(total, rel=0.1)
+        assert queries.search(wanted, PageRequest()).total == pytest.approx(total, rel=0.1)
+    assert queries.facets(ProductFilter(search="usual"), [Facet.CATEGORY]).is_exact
+
+
+@pytest.mark.parametrize("search", ["thing", "common", "usual"])
+def test_totals_of_searches_are_near(engine: Engine, search: str) -> None:
+    answer = PostgresQueries(engine).search(ProductFilter(search=search, ordering=RELEVANT), PageRequest())
+    assert answer.total == pytest.approx({"thing": 1.0, "common": 0.3, "usual": 0.01}[search] * PRODUCTS, rel=0.1)
+    assert answer.is_exact is (search == "usual")
