@@ -2,16 +2,16 @@
 
 What the database holds already is brought in here, except prominence: the task that places products sees to that.
 
-Revision ID: 0010
-Revises: 0009
+Revision ID: 0011
+Revises: 0010
 """
 
 from typing import Final
 
 from alembic import op
 
-revision: Final = "0010"
-down_revision: Final = "0009"
+revision: Final = "0011"
+down_revision: Final = "0010"
 branch_labels: Final = None
 depends_on: Final = None
 
