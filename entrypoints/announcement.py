@@ -5,12 +5,20 @@ from typing import Final
 
 from attrs import frozen
 
+from entrypoints.traffic.plan import Plan
+from entrypoints.traffic.wares import EPOCH_SECONDS, WARES
+from scalecommerce_core.domain.money import decimal_text
+
 NOT_EMPTY: Final = "The database holds data of its own, so no demo market was made in it."
+NOT_ALONE: Final = "The database holds accounts beside the demo's, so no visitors were let in."
 
 
 @frozen
 class Demo:
-    """Whom to log in as, and a product to order. `token` is the buyer's; all three log in with `password`."""
+    """Whom to log in as, and a product to order. `token` is the buyer's; all three log in with `password`.
+
+    `plan` is what visitors would do; None: nobody may visit, because the database is not the demo's alone.
+    """
 
     buyer: str
     seller: str
@@ -18,6 +26,7 @@ class Demo:
     password: str
     token: str
     product: int
+    plan: Plan | None = None
 
 
 def ready(url: str, data: Path, seconds: float) -> str:
@@ -38,6 +47,31 @@ curl -s {url}/orders/api/v1/ \\
   -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Prefer: wait=5' \\
   -d '{{"order_item": [{{"product": {demo.product}, "quantity": 1}}]}}'
 """
+
+
+def what_to_watch(plan: Plan, url: str) -> str:
+    """How the prices of the visitors' wares can be seen to move."""
+    lines = [
+        f"  {plan.products[ware.key]:<8} {ware.name:<16}{decimal_text(ware.start):>8}"
+        f"{decimal_text(ware.demand.best_price):>10}   {ware.story}"
+        for ware in WARES
+    ]
+    first = plan.products[WARES[0].key]
+    return "\n".join(
+        [
+            f"Visitors look and buy, by a known demand. A policy that does not know it moves prices every {EPOCH_SECONDS} s:",
+            "",
+            "  product  name            listed at  best     and so it is",
+            *lines,
+            "",
+            "Watch them, here or in another terminal of this directory (--no-traffic does without):",
+            "",
+            "scalecommerce demo watch",
+            f"scalecommerce pricing explain {first}",
+            f"curl -s {url}/products/api/v1/{first}/price-history/",
+            "",
+        ]
+    )
 
 
 def exposed(host: str) -> str:

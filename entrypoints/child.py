@@ -1,4 +1,7 @@
-"""The program that `up` runs for each of its processes: `python -P -m entrypoints.child OWNER NAME [HOST PORT]`."""
+"""The program that `up` runs for each of its processes.
+
+`python -P -m entrypoints.child OWNER NAME [HOST PORT [PLAN]]`
+"""
 
 import contextlib
 import json
@@ -16,10 +19,11 @@ _MODULES = {
     "api": ("entrypoints.serve", "entrypoints.asgi"),
     "worker": ("entrypoints.worker",),
     "beat": ("entrypoints.beat",),
+    "traffic": ("entrypoints.traffic.run",),
 }
 
 
-def main(owner: int, name: str, *address: str) -> None:
+def main(owner: int, name: str, *arguments: str) -> None:
     # It drains when its owner dies.
     end_with(owner, signal.SIGTERM)
     # What takes longest comes first: the servers that the settings name may still be starting.
@@ -33,7 +37,7 @@ def main(owner: int, name: str, *address: str) -> None:
         case "api":
             from entrypoints.serve import serve_on
 
-            host, port = address
+            host, port = arguments
             serve_on(chosen, host, int(port), workers=1)
         case "worker":
             from entrypoints.worker import run_worker
@@ -43,6 +47,12 @@ def main(owner: int, name: str, *address: str) -> None:
             from entrypoints.beat import run_beat
 
             run_beat(chosen)
+        case "traffic":
+            from entrypoints.traffic.plan import Plan
+            from entrypoints.traffic.run import run_traffic
+
+            host, port, plan = arguments
+            run_traffic(chosen, host, int(port), Plan.from_text(plan))
 
 
 def _receive_settings() -> None:

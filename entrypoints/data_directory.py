@@ -4,7 +4,7 @@
     engine.lock    held by `scalecommerce up` for as long as it runs
     engine.json    the settings it runs with, for commands in another terminal; private
     jwt-secret     made once; private
-    logs/          api.log, worker.log, beat.log
+    logs/          api.log, worker.log, beat.log, traffic.log
     postgresql/    see adapters.embedded
     redis/
 """

@@ -23,10 +23,10 @@ from entrypoints.settings import Settings, SettingsError
 
 
 class Processes:
-    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
+    def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
         from entrypoints.up import Up, up
 
-        up(Up(host, port, data, demo))
+        up(Up(host, port, data, demo, traffic))
 
     def serve(self, *, host: str, port: int, workers: int) -> None:
         chosen = settings.load()

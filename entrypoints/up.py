@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +24,7 @@ from entrypoints.readiness import api_answers
 from entrypoints.servers import Servers, restart, started
 from entrypoints.settings import Settings
 from entrypoints.stopping import Stopped, stop_signals
+from entrypoints.traffic.plan import Plan
 
 READY_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.1
@@ -48,6 +49,8 @@ class Up:
     port: int
     data: Path
     demo: bool
+    traffic: bool = True
+    """With `demo`: visitors look and buy, and prices learn from it."""
 
 
 def up(wanted: Up) -> None:
@@ -90,6 +93,8 @@ class _Engine:
             self._data.publish(self._note(servers, chosen))
             demo = self._prepare_demo(chosen, status.update) if self._wanted.demo else None
             self._wait_until_ready(servers)
+            if demo is not None and demo.plan is not None and self._wanted.traffic:
+                self._let_visitors_in(given, demo.plan)
         self._announce(time.monotonic() - begun, demo)
         while True:
             self._look_after(servers)
@@ -113,6 +118,13 @@ class _Engine:
             database_url=os.environ.get("DATABASE_URL"),
             redis_url=os.environ.get("REDIS_URL"),
         )
+
+    def _let_visitors_in(self, given: Mapping[str, str], plan: Plan) -> None:
+        where = [self._address.reachable, str(self._address.port)]
+        visitors = Child("traffic", [*where, plan.to_text()], self._data.log("traffic"))
+        self._children.append(visitors)
+        visitors.start()
+        visitors.begin(given)
 
     def _settings(self, servers: Servers) -> dict[str, str]:
         """What the children get in addition to our environment."""
@@ -167,9 +179,14 @@ class _Engine:
             self._tell(sentence)
 
     def _drain(self) -> None:
-        """The API first, so that nobody is promised what the others do not do any more today."""
+        """Visitors first; then the API, so that nobody is promised what the others do not do any more today."""
+        by_turn = [
+            [child for child in self._children if child.name == "traffic"],
+            [child for child in self._children if child.name == "api"],
+            [child for child in self._children if child.name not in {"traffic", "api"}],
+        ]
         with self._err.status("Stopping: what is in hand is finished; Ctrl-C again ends at once …"):
-            for together in (self._children[:1], self._children[1:]):
+            for together in by_turn:
                 for child in together:
                     child.finish()
                 for child in together:
@@ -182,6 +199,11 @@ class _Engine:
         self._say(announcement.ready(self._address.url, self._wanted.data, seconds))
         if demo is not None:
             self._say(announcement.how_to_play(demo, self._address.url))
+            if demo.plan is None:
+                if self._wanted.traffic:
+                    self._tell(announcement.NOT_ALONE)
+            elif self._wanted.traffic:
+                self._say(announcement.what_to_watch(demo.plan, self._address.url))
             if not self._address.is_local:
                 self._tell(announcement.exposed(self._wanted.host))
         elif self._wanted.demo:

@@ -15,7 +15,7 @@ PortOption: TypeAlias = Annotated[
 ]
 
 
-def up(
+def up(  # noqa: PLR0917 - Typer passes them by name
     ctx: typer.Context,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
@@ -29,6 +29,13 @@ def up(
             help="Fill an empty database with a small market, and print log-ins and a curl that places an order.",
         ),
     ] = False,
+    traffic: Annotated[
+        bool,
+        typer.Option(
+            "--traffic/--no-traffic",
+            help="With --demo: let visitors look and buy, some 35 requests a second, so that prices can learn.",
+        ),
+    ] = True,
 ) -> None:
     """Run the whole engine on this machine: PostgreSQL, Redis, migrations, API, worker and beat.
 
@@ -40,7 +47,7 @@ def up(
     does not wait. After a crash or `kill -9`, the next start recovers.
     """
     runtime: Runtime = ctx.obj
-    runtime.up(host=host, port=port, data=data, demo=demo)
+    runtime.up(host=host, port=port, data=data, demo=demo, traffic=traffic)
 
 
 def serve(

@@ -35,8 +35,8 @@ class Setting:
 class Runtime(Protocol):
     """`data` names the directory of a running engine; None: the environment's database, else the usual directory."""
 
-    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
-        """Run the whole engine until a signal."""
+    def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
+        """Run the whole engine until a signal; with `demo` and `traffic`, also visitors who look and buy."""
         ...
 
     def serve(self, *, host: str, port: int, workers: int) -> None:

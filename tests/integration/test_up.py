@@ -28,7 +28,7 @@ ORDERS = "/orders/api/v1/"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """One engine with the demo market for all tests that only look at it."""
-    engine = EngineProcess(tmp_path_factory.mktemp("demo"), "--demo")
+    engine = EngineProcess(tmp_path_factory.mktemp("demo"), "--demo", "--no-traffic")
     try:
         assert engine.url
         yield engine
@@ -164,7 +164,7 @@ def test_a_directory_that_cannot_be_used_is_said_at_once(tmp_path: Path, path: s
 
 
 def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
-    engine = start("shop", "--demo")
+    engine = start("shop", "--demo", "--no-traffic")
     before = paste(engine)
     token = re.search(r"^TOKEN=(\S+)$", engine.out, re.MULTILINE)
     assert token is not None
@@ -173,7 +173,7 @@ def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
     engine.process.wait()
     eventually(lambda: not engine.processes(), "the end of what the killed engine had started")
 
-    again = start("shop", "--demo")
+    again = start("shop", "--demo", "--no-traffic")
     status, found = again.request(f"{ORDERS}{before['id']}/", token=token[1])  # the token of before, too
     assert (status, found["total_amount"]) == (200, before["total_amount"])
     assert paste(again)["status"] == "PENDING"
@@ -225,7 +225,7 @@ def test_two_run_side_by_side(start: Any, demo: EngineProcess) -> None:
 
 
 def test_a_request_in_flight_is_answered_before_the_end(start: Any) -> None:
-    engine = start("busy", "--demo")
+    engine = start("busy", "--demo", "--no-traffic")
     token = engine.token(log_ins(engine)["buyer"])
     product = engine.request("/products/api/v1/?in_stock=true")[1]["results"][0]
     os.killpg(engine.child("worker"), signal.SIGSTOP)
@@ -256,7 +256,7 @@ def test_a_second_signal_does_not_wait(start: Any) -> None:
 def test_servers_of_the_environment_are_used_and_left_alone(
     start: Any, database: str, redis_server: EmbeddedRedis, redis_url: str
 ) -> None:
-    engine = start("outside", "--demo", DATABASE_URL=database, REDIS_URL=redis_url)
+    engine = start("outside", "--demo", "--no-traffic", DATABASE_URL=database, REDIS_URL=redis_url)
     assert paste(engine)["status"] == "PENDING"
     assert not (engine.data / "postgresql").exists()
     assert not (engine.data / "redis").exists()

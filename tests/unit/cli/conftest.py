@@ -34,8 +34,8 @@ class MemoryRuntime:
         self.tortured_to: Sequence[Checked] = [Checked("nothing is lost", 10, 0)]
         self.interrupted = False
 
-    def up(self, *, host: str, port: int, data: Path, demo: bool) -> None:
-        self._run("up", host=host, port=port, data=data, demo=demo)
+    def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
+        self._run("up", host=host, port=port, data=data, demo=demo, traffic=traffic)
 
     def serve(self, *, host: str, port: int, workers: int) -> None:
         self._run("serve", host=host, port=port, workers=workers)

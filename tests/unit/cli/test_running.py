@@ -9,12 +9,14 @@ from tests.unit.cli.conftest import Cli, MemoryRuntime
 
 def test_up_has_defaults_for_everything(cli: Cli, runtime: MemoryRuntime) -> None:
     assert cli("up").code == 0
-    assert runtime.ran == [("up", {"host": "127.0.0.1", "port": 8000, "data": Path(".scalecommerce"), "demo": False})]
+    usual = {"host": "127.0.0.1", "port": 8000, "data": Path(".scalecommerce"), "demo": False, "traffic": True}
+    assert runtime.ran == [("up", usual)]
 
 
 def test_up_takes_its_options(cli: Cli, runtime: MemoryRuntime) -> None:
-    cli("up", "--host", "0.0.0.0", "--port", "9000", "--data", "/srv/shop", "--demo")  # noqa: S104 - parsed only
-    assert runtime.ran == [("up", {"host": "0.0.0.0", "port": 9000, "data": Path("/srv/shop"), "demo": True})]  # noqa: S104
+    cli("up", "--host", "0.0.0.0", "--port", "9000", "--data", "/srv/shop", "--demo", "--no-traffic")  # noqa: S104 - parsed only
+    chosen = {"host": "0.0.0.0", "port": 9000, "data": Path("/srv/shop"), "demo": True, "traffic": False}  # noqa: S104
+    assert runtime.ran == [("up", chosen)]
 
 
 def test_serve_takes_its_options(cli: Cli, runtime: MemoryRuntime) -> None:

@@ -1,0 +1,56 @@
+"""Visitors' pace, on a clock that stands until it is moved."""
+
+import random
+
+import pytest
+
+from entrypoints.traffic.pacing import MOST_LATE, Pacer
+
+
+class Hands:
+    """A clock's."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+def test_so_many_come_in_a_second_on_average(clock: Hands) -> None:
+    pacer, visits, begun = Pacer(25.0, random.Random(1), clock), 5_000, clock.now
+    for _ in range(visits):
+        clock.now += pacer.pause()
+    assert visits / (clock.now - begun) == pytest.approx(25.0, rel=0.05)
+
+
+def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
+    pacer, pauses = Pacer(1.0, random.Random(2), clock), []
+    for _ in range(5_000):
+        pauses.append(pacer.pause())
+        clock.now += pauses[-1]
+    mean = sum(pauses) / len(pauses)
+    # Of an exponential distribution both are the mean.
+    assert (sum((pause - mean) ** 2 for pause in pauses) / len(pauses)) ** 0.5 == pytest.approx(mean, rel=0.1)
+
+
+def test_time_that_a_visit_takes_is_not_added_to_the_pause(clock: Hands) -> None:
+    pacer, begun = Pacer(25.0, random.Random(3), clock), clock.now
+    for _ in range(2_000):
+        clock.now += pacer.pause() + 0.01
+    assert 2_000 / (clock.now - begun) == pytest.approx(25.0, rel=0.1)
+
+
+def test_after_a_stall_nobody_rushes_in(clock: Hands) -> None:
+    pacer = Pacer(25.0, random.Random(4), clock)
+    pacer.pause()
+    clock.now += 3_600.0
+    at_once = 0
+    while pacer.pause() == 0.0:
+        at_once += 1
+    assert at_once <= 3 * 25.0 * MOST_LATE

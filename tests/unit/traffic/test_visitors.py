@@ -1,0 +1,152 @@
+"""Visitors against an API of a few lines."""
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from entrypoints.traffic.pacing import Pacer
+from entrypoints.traffic.plan import Plan
+from entrypoints.traffic.visitors import NoAnswer, Shopper, Visitor
+from entrypoints.traffic.wares import WARES, Demand
+
+
+class Api(HTTPServer):
+    """Notes requests; answers what `answers` says for a path, by turns, the last one for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.heard: list[tuple[str, str, dict[str, str], Any]] = []
+        self.answers: dict[str, list[tuple[int, Any]]] = {
+            "/products/api/v1/7/": [(200, {"id": 7, "price": "20.00"})],
+            "/users/api/v1/token/": [(200, {"access": "t1"}), (200, {"access": "t2"})],
+            "/orders/api/v1/": [(201, {"id": 5, "status": "PENDING"})],
+            "/orders/api/v1/5/pay/": [(200, {"id": 5, "status": "PAID"})],
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Api
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def log_message(self, *_said: object) -> None:
+        pass
+
+    def _answer(self, body: object) -> None:
+        self.server.heard.append((self.command, self.path, dict(self.headers), body))
+        turns = self.server.answers[self.path]
+        status, document = turns.pop(0) if len(turns) > 1 else turns[0]
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def shopper(api: Api) -> Iterator[Shopper]:
+    shopper = Shopper("127.0.0.1", api.server_port, "ann@seed-1.example", "admin")
+    yield shopper
+    shopper.close()
+
+
+def visitor(shopper: Shopper, *, buys: bool, stop: threading.Event | None = None, rate: float = 1e6) -> Visitor:
+    demand = Demand(cost=1, spread=100, buyers=1e9 if buys else 0.0)
+    return Visitor(
+        shopper, [(7, demand)], Pacer(rate, random.Random(1)), stop or threading.Event(), random.Random(1), rest=0.0
+    )
+
+
+def test_who_does_not_buy_only_looks(api: Api, shopper: Shopper) -> None:
+    someone = visitor(shopper, buys=False)
+    someone.visit()
+    assert [(method, path) for method, path, _, _ in api.heard] == [("GET", "/products/api/v1/7/")]
+    assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 0, 0)
+
+
+def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, shopper: Shopper) -> None:
+    someone = visitor(shopper, buys=True)
+    someone.visit()
+    paths = [path for _, path, _, _ in api.heard]
+    assert paths == [
+        "/products/api/v1/7/", "/users/api/v1/token/", "/orders/api/v1/", "/orders/api/v1/5/pay/",
+    ]  # fmt: skip
+    _, _, headers, order = api.heard[2]
+    assert order == {"order_item": [{"product": 7, "quantity": 1, "price": "20.00"}]}
+    assert headers["Authorization"] == "Bearer t1"
+    assert headers["Prefer"] == "wait=10"
+    assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 1, 1)
+
+
+def test_a_token_that_has_expired_is_renewed(api: Api, shopper: Shopper) -> None:
+    api.answers["/orders/api/v1/"].insert(0, (401, {}))
+    assert shopper.buy(7, 20_00) is True
+    assert [headers["Authorization"] for _, path, headers, _ in api.heard if path == "/orders/api/v1/"] == [
+        "Bearer t1",
+        "Bearer t2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [(409, {"code": "price_changed"}), (201, {"id": 5, "status": "REJECTED"}), (202, {"id": 5})]
+)
+def test_what_did_not_become_an_order_is_not_paid(api: Api, shopper: Shopper, answer: tuple[int, Any]) -> None:
+    api.answers["/orders/api/v1/"] = [answer]
+    assert shopper.buy(7, 20_00) is None
+    assert api.heard[-1][1] == "/orders/api/v1/"
+
+
+def test_a_payment_that_fails_is_no_error(api: Api, shopper: Shopper) -> None:
+    api.answers["/orders/api/v1/5/pay/"] = [(402, {})]
+    assert shopper.buy(7, 20_00) is False
+
+
+def test_an_engine_that_does_not_answer_is_said(shopper: Shopper, api: Api) -> None:
+    api.answers["/orders/api/v1/"] = [(503, {})]
+    with pytest.raises(NoAnswer, match="503"):
+        shopper.buy(7, 20_00)
+    api.answers["/products/api/v1/7/"] = [(404, {})]
+    with pytest.raises(NoAnswer, match="404"):
+        shopper.look(7)
+
+
+def test_an_outage_is_logged_once_and_survived(api: Api, shopper: Shopper, caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+    api.answers["/products/api/v1/7/"] = [(503, {})] * 5 + api.answers["/products/api/v1/7/"]
+    someone = visitor(shopper, buys=False, stop=stop)
+    with caplog.at_level(logging.WARNING):
+        someone.start()
+        while not someone.counts.views:
+            stop.wait(0.01)
+        stop.set()
+        someone.join()
+    assert [record.message for record in caplog.records] == [
+        "visitors of the demo wait: A product could not be seen: 503."
+    ]
+
+
+def test_a_plan_is_told_as_text() -> None:
+    plan = Plan({ware.key: number for number, ware in enumerate(WARES, 500)}, ["a@seed-1.example"], "admin")
+    assert Plan.from_text(plan.to_text()) == plan
+    assert plan.wares == [(500 + number, ware.demand) for number, ware in enumerate(WARES)]
