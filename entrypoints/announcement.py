@@ -59,7 +59,7 @@ def what_to_watch(plan: Plan, url: str) -> str:
     first = plan.products[WARES[0].key]
     return "\n".join(
         [
-            f"Visitors look and buy, by a known demand. A policy that does not know it moves prices every {EPOCH_SECONDS} s:",
+            f"Visitors buy by a known demand; a policy that has to learn it sets prices every {EPOCH_SECONDS} s:",
             "",
             "  product  name            listed at  best     and so it is",
             *lines,

@@ -5,7 +5,20 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
-from adapters.http import categories, events, health, orders, products, search, statistics, stock, users, webhooks
+from adapters.http import (
+    categories,
+    events,
+    health,
+    orders,
+    pricing,
+    pricing_runs,
+    products,
+    search,
+    statistics,
+    stock,
+    users,
+    webhooks,
+)
 from adapters.http.application import application
 from adapters.http.backend import Backend
 
@@ -19,7 +32,9 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         await backend.close()
         on_close()
 
-    resources = (users, search, products, statistics, stock, categories, orders, events, webhooks, health)
+    resources = (
+        users, search, products, statistics, stock, categories, pricing, pricing_runs, orders, events, webhooks, health,
+    )  # fmt: skip
     return application(
         [operation for resource in resources for operation in resource.operations(backend)],
         authenticate=backend.market.accounts.identify,

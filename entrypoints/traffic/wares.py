@@ -18,13 +18,14 @@ SKU: Final = "DEMO-"
 EPOCH_SECONDS: Final = 15
 """Of the policy that prices the wares, in place of a week; its guardrails' durations are as much shorter."""
 POLICY: Final = "Demo: learn while you watch"
-PARAMETERS: Final = {"caution": 0.3}
+PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001}
+"""Nothing drifts here: what is learned may be trusted longer than in a world where epochs are weeks."""
 GUARDRAILS: Final = {
     # Three products that were mispriced on purpose are no catalogue: of those, many should move at once.
     "breaker_share": 1.0,
     "breaker_mean": 1.0,
     # Runs begin up to a second late; a price that rests a whole epoch would sit every other one out.
-    "cooldown_days": 3.5,
+    "cooldown_days": 3,
     "step": 0.08,
     "day_range": 0.08,
     "month_range": 0.3,
@@ -72,8 +73,8 @@ class Ware:
 
 
 WARES: Final = (
-    Ware("DEAR", "Copper kettle", "home_appliances", 36_00, Demand(10_00, 10_00, 0.22), "far too dear"),
-    Ware("CHEAP", "Reading lamp", "electronics", 16_00, Demand(10_00, 15_00, 0.20), "far too cheap"),
-    Ware("RIGHT", "Garden chair", "furniture", 30_00, Demand(12_00, 18_00, 0.20), "about right"),
+    Ware("DEAR", "Copper kettle", "home_appliances", 36_00, Demand(10_00, 10_00, 0.25), "far too dear"),
+    Ware("CHEAP", "Reading lamp", "electronics", 15_00, Demand(12_00, 12_00, 0.25), "far too cheap"),
+    Ware("RIGHT", "Garden chair", "furniture", 30_00, Demand(14_00, 16_00, 0.25), "about right"),
 )
 """What a visitor looks at is any of them, equally often."""
