@@ -11,6 +11,7 @@ from adapters.http import (
     health,
     orders,
     pricing,
+    pricing_products,
     pricing_runs,
     products,
     search,
@@ -33,7 +34,8 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         on_close()
 
     resources = (
-        users, search, products, statistics, stock, categories, pricing, pricing_runs, orders, events, webhooks, health,
+        users, search, products, statistics, stock, categories, pricing, pricing_products, pricing_runs, orders, events,
+        webhooks, health,
     )  # fmt: skip
     return application(
         [operation for resource in resources for operation in resource.operations(backend)],

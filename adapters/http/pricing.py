@@ -1,4 +1,4 @@
-"""`pricing/api/v1/policies/`: how a seller's prices move, for which products, and what would come of it."""
+"""`pricing/api/v1/policies/`: how a seller's prices move, and what would come of it."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -15,29 +15,24 @@ from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.pricing_documents import (
-    AssignmentDocument,
     PolicyDocument,
     PolicyKindsDocument,
     PreviewDocument,
-    shown_assignment,
     shown_decision,
     shown_kinds,
     shown_policy,
 )
 from adapters.http.texts import ProductName
-from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.pricing.policy import LONGEST_EPOCH, SHORTEST_EPOCH, PricingPolicy
-from scalecommerce_core.pricing.runs import Assignment
-from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.outcomes import Replayed, one
-from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
+from scalecommerce_core.services.pricing import CreatePolicy, DeletePolicy, EditPolicy
 from scalecommerce_core.services.repricing import Selection
 
 ROOT: Final = "/pricing/api/v1/"
 POLICIES: Final = ROOT + "policies/"
 POLICY: Final = POLICIES + "{id:id}/"
-PRODUCT: Final = ROOT + "products/{id:id}/"
 TAG: Final = "Pricing"
 MOST_PREVIEWED: Final = 1_000
 """Products: each is decided for the answer, in one request."""
@@ -97,11 +92,6 @@ class PolicyPatch(msgspec.Struct):
     is_active: bool | UnsetType = UNSET
 
 
-class AssignmentPatch(msgspec.Struct):
-    policy: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | UnsetType | None = UNSET
-    is_excluded: bool | UnsetType = UNSET
-
-
 class PreviewQuery(msgspec.Struct, frozen=True):
     category: Annotated[Category | None, msgspec.Meta(description="Only products of this category.")] = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED, description="Products to look at, by id.")] = 100
@@ -116,12 +106,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         if policy is None or (policy.seller_id != call.who.account_id and not call.who.is_staff):
             raise NotFound("policy", call.id)
         return policy
-
-    async def own_product(call: Call[Any, Any]) -> ProductView:
-        view = await backend.product.submit(ProductId(call.id))
-        if view.seller.id != call.who.account_id and not call.who.is_staff:
-            raise NotFound("product", call.id)
-        return view
 
     async def list_kinds(call: Call[None, None]) -> Response:
         # Made anew each time: policies of the shop's own may have been registered.
@@ -191,28 +175,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 decisions=shown,
             )
         )
-
-    def assignment_of(product_id: ProductId) -> Assignment:
-        with market.store.begin() as tx:
-            return tx.policies.assignments([product_id]).get(product_id) or Assignment(product_id)
-
-    async def read_assignment(call: Call[None, None]) -> Response:
-        product = await own_product(call)
-        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
-
-    async def assign(call: Call[AssignmentPatch, None]) -> Response:
-        product, who = await own_product(call), call.who
-        if call.body.policy is not UNSET:
-            policy = None if call.body.policy is None else PolicyId(call.body.policy)
-            assign_it = AssignProduct(product.id, who.account_id, policy, as_staff=who.is_staff)
-            try:
-                one(await backend.read(pricing.assign, [assign_it]))
-            except NotFound as error:
-                raise Invalid.field("policy", "The product's seller has no such policy.") from error
-        if call.body.is_excluded is not UNSET:
-            exclude = ExcludeProduct(product.id, who.account_id, call.body.is_excluded, as_staff=who.is_staff)
-            one(await backend.read(pricing.exclude, [exclude]))
-        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
 
     leads_on = [
         Link("readPricingPolicy"),
@@ -308,28 +270,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             query=PreviewQuery,
             access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="GET",
-            path=PRODUCT,
-            name="readPricingOfProduct",
-            summary="Which policy a product was assigned to, for its seller and staff",
-            handler=read_assignment,
-            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="PATCH",
-            path=PRODUCT,
-            name="patchPricingOfProduct",
-            summary="Assign a product to a policy, or exclude it from all",
-            handler=assign,
-            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
-            tag=TAG,
-            body=AssignmentPatch,
-            access=Access.ACCOUNT,
-            errors=(403,),
         ),
     ]
 

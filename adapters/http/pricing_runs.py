@@ -9,10 +9,10 @@ from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer
 from adapters.http.pages import PageAnswer, PageQuery
-from adapters.http.pricing import PRODUCT, ROOT, TAG, owner_of
+from adapters.http.pricing import ROOT, TAG, owner_of
 from adapters.http.pricing_documents import RunDocument, StoredDecisionDocument, shown_run, shown_stored
 from scalecommerce_core.domain.errors import NotFound
-from scalecommerce_core.domain.identifiers import PolicyId, ProductId, RunId
+from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run
 
 RUNS: Final = ROOT + "runs/"
@@ -56,14 +56,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def cancel(call: Call[None, None]) -> Response:
         return json_answer(shown_run(await backend.read(repricing.cancel, RunId(call.id), owner_of(call))))
-
-    async def list_of_product(call: Call[None, PageQuery]) -> Response:
-        product = await backend.product.submit(ProductId(call.id))
-        if product.seller.id != call.who.account_id and not call.who.is_staff:
-            raise NotFound("product", call.id)
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.product_decisions, product.id, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
 
     return [
         Operation(
@@ -121,17 +113,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             handler=cancel,
             answers={200: Answer(RunDocument, "The run.")},
             tag=TAG,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="GET",
-            path=f"{PRODUCT}decisions/",
-            name="listDecisionsOfProduct",
-            summary="What was decided for a product, and why; for its seller and staff",
-            handler=list_of_product,
-            answers={200: Answer(PageAnswer[StoredDecisionDocument], "Of the newest run first.")},
-            tag=TAG,
-            query=PageQuery,
             access=Access.ACCOUNT,
         ),
     ]

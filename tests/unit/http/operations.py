@@ -32,6 +32,19 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "payOrder": {"payment_method": "sandbox-ok"},
     "createWebhook": {"url": "https://example.com/hooks", "topics": ["order.paid"], "description": "W"},
     "patchWebhook": {"url": "https://example.com/new", "topics": [], "description": "X", "is_active": True},
+    "createPricingPolicy": {
+        "name": "Mine",
+        "policy": "hill_climb",
+        "parameters": {"step": 0.03},
+        "guardrails": {"ending": "99"},
+        "epoch_seconds": 86_400,
+        "category_id": 1,
+        "assigned_only": False,
+        "is_shadow": False,
+        "is_active": True,
+    },
+    "patchPricingPolicy": {"name": "Ours", "parameters": {}, "is_active": False},
+    "patchPricingOfProduct": {"policy": None, "is_excluded": True},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
 }
 """By operation id."""
