@@ -64,11 +64,10 @@ def what_to_watch(plan: Plan, url: str) -> str:
             "  product  name            listed at  best     and so it is",
             *lines,
             "",
-            "Watch them, here or in another terminal of this directory (--no-traffic does without):",
+            "What its price was, and why, from another terminal of this directory (--no-traffic keeps visitors out):",
             "",
-            "scalecommerce demo watch",
-            f"scalecommerce pricing explain {first}",
             f"curl -s {url}/products/api/v1/{first}/price-history/",
+            f"scalecommerce pricing explain {first}",
             "",
         ]
     )

@@ -52,7 +52,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
 
     async def roll_back(call: Call[None, None]) -> Response:
-        return json_answer(shown_run(await backend.read(repricing.begin_rollback, RunId(call.id), owner_of(call))), 202)
+        return json_answer(shown_run(await backend.read(repricing.begin_rollback, RunId(call.id), owner_of(call))))
 
     async def cancel(call: Call[None, None]) -> Response:
         return json_answer(shown_run(await backend.read(repricing.cancel, RunId(call.id), owner_of(call))))
@@ -100,7 +100,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Prices that somebody moved since stay. Asking again changes nothing; `status` tells when it is"
             " done.",
             handler=roll_back,
-            answers={202: Answer(RunDocument, "It is being rolled back.", links=[Link("readPricingRun")])},
+            answers={200: Answer(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
             tag=TAG,
             access=Access.ACCOUNT,
             errors=(409,),

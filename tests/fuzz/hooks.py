@@ -112,6 +112,24 @@ def _category(body: dict[str, Any]) -> None:
     body["name"] = f"{uuid.uuid4()} {body['name']}"[:100]
 
 
+def _policy(body: dict[str, Any]) -> None:
+    """Kinds, and settings that each has; nothing may move prices of the products that orders name."""
+    if "policy" in body:
+        body["policy"] = "hill_climb"
+    for settings, known in (("parameters", "step"), ("guardrails", "step")):
+        if settings in body:
+            body[settings] = {known: 0.04}
+    if body.get("category_id") is not None:
+        body["category_id"] = int(body["category_id"]) % CATEGORIES + 1
+        body["assigned_only"] = False
+    body["is_active"] = False
+
+
+def _assignment(body: dict[str, Any]) -> None:
+    # Only a policy of the product's own seller would do.
+    body["policy"] = None
+
+
 def _amount(value: Any) -> Decimal:
     return Decimal(str(value))
 
@@ -126,4 +144,7 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "patchProduct": _product,
     "placeOrder": _order,
     "addCategory": _category,
+    "createPricingPolicy": _policy,
+    "patchPricingPolicy": _policy,
+    "patchPricingOfProduct": _assignment,
 }

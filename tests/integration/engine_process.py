@@ -89,14 +89,16 @@ class EngineProcess:
 
         return eventually(look, f"the line that says it is ready; {self.out} {self.err}")
 
-    def request(self, path: str, *, token: str = "", body: object = None, **headers: str) -> tuple[int, Any]:
+    def request(
+        self, path: str, *, token: str = "", body: object = None, method: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
         sent = {name.replace("_", "-"): text for name, text in headers.items()}
         if token:
             sent["Authorization"] = f"Bearer {token}"
         if body is not None:
             sent["Content-Type"] = "application/json"
         request = urllib.request.Request(  # noqa: S310 - the URL is our own
-            self.url + path, None if body is None else json.dumps(body).encode(), sent
+            self.url + path, None if body is None else json.dumps(body).encode(), sent, method=method
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above

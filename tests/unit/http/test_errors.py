@@ -17,6 +17,8 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
+from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
     CountingIds,
@@ -138,7 +140,7 @@ def test_400_what_is_said_is_bounded(seller: Person) -> None:
 
 ANYBODY = {
     "signUp", "logIn", "refreshToken", "verifyToken", "searchProducts", "readProduct", "readPriceHistory",
-    "listCategories", "isAlive", "isReady",
+    "listCategories", "listPolicyKinds", "isAlive", "isReady",
 }  # fmt: skip
 
 
@@ -311,6 +313,8 @@ class Outage:
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
             payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),
+            pricing=Pricing(store, clock),
+            repricing=Repricing(store, clock),
             webhooks=Webhooks(
                 store,
                 clock,
@@ -331,7 +335,7 @@ def failing() -> Iterator[tuple[Marketplace, Person, Outage]]:
         yield place, place.person(is_staff=True), outage
 
 
-NEED_NO_DATABASE = {"isAlive", "verifyToken"}
+NEED_NO_DATABASE = {"isAlive", "verifyToken", "listPolicyKinds"}
 
 
 @every()

@@ -1,0 +1,101 @@
+"""The demo market with visitors: they look and buy over HTTP, and prices follow."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoints.traffic.wares import POLICY, WARES
+from tests.integration.engine_process import EngineProcess, eventually
+from tests.integration.test_up import log_ins
+
+PRICING = "/pricing/api/v1/"
+PRODUCTS = "/products/api/v1/"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    engine = EngineProcess(tmp_path_factory.mktemp("visited"), "--demo")
+    try:
+        assert engine.url
+        yield engine
+    finally:
+        engine.end()
+
+
+@pytest.fixture(scope="module")
+def token(demo: EngineProcess) -> str:
+    """The seller's, whose epochs are shortened to two seconds, over HTTP."""
+    token = demo.token(log_ins(demo)["seller"])
+    status, page = demo.request(f"{PRICING}policies/?page_size=100", token=token)
+    assert status == 200
+    (policy,) = [each for each in page["results"] if each["name"] == POLICY]
+    assert policy["assigned_only"]
+    path = f"{PRICING}policies/{policy['id']}/"
+    status, edited = demo.request(path, token=token, method="PATCH", body={"epoch_seconds": 2})
+    assert (status, edited["version"], edited["epoch_seconds"]) == (200, 2, 2)
+    return token
+
+
+@pytest.fixture(scope="module")
+def wares(demo: EngineProcess, token: str) -> dict[str, Any]:
+    """By their keys."""
+    _, page = demo.request(f"{PRODUCTS}?brand=Demo", token=token)
+    return {each["sku"].removeprefix("DEMO-"): each for each in page["results"]}
+
+
+def test_visitors_look_order_and_pay(demo: EngineProcess, token: str, wares: dict[str, Any]) -> None:
+    assert wares.keys() == {ware.key for ware in WARES}
+
+    def paid() -> bool:
+        _, sales = demo.request("/orders/api/v1/sales/?page_size=100", token=token)
+        sold = {sale["product"] for sale in sales["results"] if sale["status"] == "PAID"}
+        return {ware["id"] for ware in wares.values()} <= sold
+
+    eventually(paid, "a paid order for each of the wares")
+
+    def seen() -> bool:
+        views = [demo.request(f"{PRODUCTS}{ware['id']}/")[1]["count_viewed"] for ware in wares.values()]
+        return min(views) > 10
+
+    eventually(seen, "views")
+
+
+def test_a_price_moves_and_says_why(demo: EngineProcess, token: str, wares: dict[str, Any]) -> None:
+    dear = wares["DEAR"]
+    path = f"{PRICING}products/{dear['id']}/decisions/"
+
+    def moved() -> Any:
+        found = demo.request(path, token=token)[1]["results"]
+        return next((each for each in found if each["outcome"] == "written"), None)
+
+    decision = eventually(moved, "a decision that moved the price")
+    assert decision["new_price"] in decision["sentence"]
+    _, run = demo.request(f"{PRICING}runs/{decision['run']}/", token=token)
+    assert (run["status"], run["policy"]) == ("DONE", decision["policy"])
+    _, history = demo.request(f"{PRODUCTS}{dear['id']}/price-history/")
+    assert decision["new_price"] in [interval["price"] for interval in history["intervals"]]
+    assert "policy" in {interval["cause"] for interval in history["intervals"]}
+
+
+def test_visitors_say_little_and_leave_first(demo: EngineProcess, token: str) -> None:
+    assert token
+    assert demo.err == ""
+    log = demo.data / "logs" / "traffic.log"
+    assert demo.stop() == 0
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [each["event"] for each in said] == ["visitors come", "visitors have gone"]
+    assert said[1]["paid"] > 0
+    assert said[1]["views"] >= said[1]["orders"] >= said[1]["paid"]
+    assert demo.processes() == {}
+
+
+def test_nobody_visits_without_being_asked(tmp_path: Path) -> None:
+    engine = EngineProcess(tmp_path / "quiet", "--demo", "--no-traffic")
+    try:
+        assert engine.url
+        assert not (engine.data / "logs" / "traffic.log").exists()
+    finally:
+        engine.end()
