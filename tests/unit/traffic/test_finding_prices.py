@@ -1,0 +1,78 @@
+"""The demo's policy, guarded as it is, finds its wares' prices within minutes: on paper, epoch by epoch."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from entrypoints.traffic.run import VISITS_PER_SECOND
+from entrypoints.traffic.wares import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.decisions import decide
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.signals import Signals
+
+MINUTES = 6
+DAY = EPOCH_SECONDS / 86_400
+MONTH, QUARTER = 5, 13
+"""Epochs, when one stands for a week."""
+
+
+def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Of each ware at the end of each epoch."""
+    chance = np.random.default_rng(seed)
+    policy = PricingPolicy.read(
+        {
+            "name": POLICY,
+            "parameters": {**PARAMETERS, "seed": seed},
+            "guardrails": GUARDRAILS,
+            "epoch_seconds": EPOCH_SECONDS,
+        },
+        id=PolicyId(1),
+        seller_id=AccountId(1),
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    rules, demand, state = policy.rules(), [ware.demand for ware in WARES], None
+    now = np.array([ware.start for ware in WARES])
+    reference, past, age = now, [now], np.full(len(WARES), 1_000.0)
+    for epoch in range(MINUTES * 60 // EPOCH_SECONDS):
+        views = chance.poisson(VISITS_PER_SECOND * EPOCH_SECONDS / len(WARES), len(WARES))
+        chances = [each.probability(int(price)) for each, price in zip(demand, now, strict=True)]
+        seen = Signals.of(
+            product=np.arange(len(WARES)),
+            group=np.arange(len(WARES)),
+            price=now,
+            reference=reference,
+            cost=[each.cost for each in demand],
+            views=views,
+            units=chance.binomial(views, chances),
+            days=DAY,
+            history_days=(epoch + 1) * DAY,
+            since_change=age * DAY,
+            median_90d=np.median(past[-QUARTER:], axis=0).astype(np.int64),
+            lowest_1d=now,
+            highest_1d=now,
+            lowest_30d=np.min(past[-MONTH:], axis=0),
+            highest_30d=np.max(past[-MONTH:], axis=0),
+        )
+        state = rules.update(rules.start(seen, {}) if state is None else state, seen)
+        new = decide(policy, state, seen, epoch, rules=rules).new
+        age = np.where(new == now, age + 1, 1.0)
+        now = new
+        past.append(now)
+    return np.array(past)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_ware_ends_near_its_best_price(seed: int) -> None:
+    last = prices(seed)[-8:]
+    for ware, found in zip(WARES, last.T, strict=True):
+        earned = np.mean([ware.demand.profit(int(price)) for price in found])
+        assert earned > 0.93 * ware.demand.profit(ware.demand.best_price), ware.key
+        assert found.mean() == pytest.approx(ware.demand.best_price, rel=0.25)
+
+
+def test_what_is_mispriced_earns_more_than_before() -> None:
+    last = prices(1)[-8:].mean(axis=0)
+    for ware, found in list(zip(WARES, last, strict=True))[:2]:
+        assert ware.demand.profit(int(found)) > 1.2 * ware.demand.profit(ware.start)
