@@ -25,7 +25,14 @@ from adapters.http.pricing_documents import (
 from adapters.http.texts import ProductName
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
-from scalecommerce_core.pricing.policy import LONGEST_EPOCH, SHORTEST_EPOCH, PricingPolicy
+from scalecommerce_core.pricing.policy import (
+    LONGEST_EPOCH,
+    LONGEST_STOCK,
+    MOST_FEE,
+    SHORTEST_EPOCH,
+    SHORTEST_STOCK,
+    PricingPolicy,
+)
 from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.pricing import CreatePolicy, DeletePolicy, EditPolicy
 from scalecommerce_core.services.repricing import Selection
@@ -59,6 +66,24 @@ EpochSeconds = Annotated[
         description="How often prices may move; the guardrails' durations are meant for a week, and scale with it.",
     ),
 ]
+Fee = Annotated[
+    float,
+    msgspec.Meta(
+        ge=0,
+        le=MOST_FEE,
+        description="What the marketplace keeps of each price: a share, counted in hundredths of a percent.",
+        examples=[0.08],
+    ),
+]
+StockDays = Annotated[
+    float,
+    msgspec.Meta(
+        ge=SHORTEST_STOCK,
+        le=LONGEST_STOCK,
+        description="How long the stock is meant to last; null: stock does not matter to the price.",
+        examples=[30],
+    ),
+]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
 
 
@@ -70,6 +95,8 @@ class NewPolicy(msgspec.Struct):
     parameters: Settings | UnsetType = UNSET
     guardrails: Settings | UnsetType = UNSET
     epoch_seconds: EpochSeconds | UnsetType = UNSET
+    fee: Fee | UnsetType = UNSET
+    stock_days: StockDays | UnsetType | None = UNSET
     category_id: Category | UnsetType | None = UNSET
     assigned_only: bool | UnsetType = UNSET
     is_shadow: Annotated[bool, msgspec.Meta(description="Decides, records and learns, and leaves prices alone.")] = (
@@ -86,6 +113,8 @@ class PolicyPatch(msgspec.Struct):
     parameters: Settings | UnsetType = UNSET
     guardrails: Settings | UnsetType = UNSET
     epoch_seconds: EpochSeconds | UnsetType = UNSET
+    fee: Fee | UnsetType = UNSET
+    stock_days: StockDays | UnsetType | None = UNSET
     category_id: Category | UnsetType | None = UNSET
     assigned_only: bool | UnsetType = UNSET
     is_shadow: bool | UnsetType = UNSET

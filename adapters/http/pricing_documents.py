@@ -25,6 +25,8 @@ class PolicyDocument(msgspec.Struct):
     parameters: dict[str, Any]
     guardrails: dict[str, Any]
     epoch_seconds: float
+    fee: float
+    stock_days: float | None
     category_id: int | None
     assigned_only: bool
     is_shadow: bool

@@ -51,9 +51,9 @@ class Shopper:
         self._credentials = {"email": email, "password": password}
         self._token = ""
 
-    def look(self, product: int) -> int:
-        """At a product: its price, in minor units."""
-        answer = self._send("GET", f"/products/api/v1/{product}/", None, {})
+    def look(self, product: int, visitor: str) -> int:
+        """At a product: its price, in minor units. Looks of one visitor within half a minute are one view."""
+        answer = self._send("GET", f"/products/api/v1/{product}/", None, {"User-Agent": visitor})
         if answer.status != HTTPStatus.OK:
             raise NoAnswer(f"A product could not be seen: {answer.status}.")
         return minor_units(answer.body["price"])
@@ -136,7 +136,8 @@ class Visitor(threading.Thread):
 
     def visit(self) -> None:
         product, demand = self._rng.choice(self._wares)
-        price = self._shopper.look(product)
+        # Nobody has come before: strangers at one address are told apart by their user agents.
+        price = self._shopper.look(product, f"demo-visitor/{self._rng.getrandbits(64):x}")
         self.counts.views += 1
         if self._rng.random() < demand.probability(price):
             bought = self._shopper.buy(product, price)

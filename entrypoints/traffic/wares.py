@@ -18,7 +18,7 @@ SKU: Final = "DEMO-"
 EPOCH_SECONDS: Final = 15
 """Of the policy that prices the wares, in place of a week; its guardrails' durations are as much shorter."""
 POLICY: Final = "Demo: learn while you watch"
-PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001}
+PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001, "pace": 0.1}
 """Nothing drifts here: what is learned may be trusted longer than in a world where epochs are weeks."""
 GUARDRAILS: Final = {
     # Three products that were mispriced on purpose are no catalogue: of those, many should move at once.
@@ -26,9 +26,9 @@ GUARDRAILS: Final = {
     "breaker_mean": 1.0,
     # Runs begin up to a second late; a price that rests a whole epoch would sit every other one out.
     "cooldown_days": 3,
-    "step": 0.08,
-    "day_range": 0.08,
-    "month_range": 0.3,
+    "step": 0.1,
+    "day_range": 0.1,
+    "month_range": 0.4,
 }
 
 

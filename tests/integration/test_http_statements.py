@@ -1,7 +1,8 @@
 """Every list endpoint of the served document takes as many statements for a hundred rows as for one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -12,14 +13,16 @@ from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from adapters.system import SystemClock
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS
+from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.pricing import MOST_POLICIES, AssignProduct
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter
 from tests.integration.real_market import real_market
@@ -58,7 +61,21 @@ def _filled(market: Market) -> Account:
     wanted = [CreateEndpoint(staff.id, "https://example.com/hooks")] * MAX_ENDPOINTS
     hooks = [one([made]).endpoint.id for made in market.webhooks.create(wanted)]
     market.webhooks.ping([ActOnEndpoint(hooks[0], staff.id) for _ in range(ROWS)])
+    _reprice(market, staff.id, products)
     return staff
+
+
+def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -> None:
+    """A run over all products, and as many over the first of them, as there are rows."""
+    now = datetime.now(UTC)
+    with market.store.begin() as tx:
+        first, *_, last = ids = tx.policies.next_ids(MOST_POLICIES)
+        tx.policies.add([PricingPolicy(policy_id, seller, "Mine", now) for policy_id in ids])
+    whole = market.repricing.run(last)
+    assert (whole.id, whole.products) == (1, len(products))
+    one(market.pricing.assign([AssignProduct(products[0], seller, first)]))
+    for _ in range(ROWS):
+        market.repricing.run(first, trial=True)
 
 
 def _person(number: int) -> SignUp:
@@ -82,7 +99,7 @@ def counted() -> Iterator[list[str]]:
 FILTERS = {
     "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
 }
-MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS}
+MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS, "/pricing/api/v1/policies/": MOST_POLICIES}
 """Rows of lists that do not get longer."""
 
 
@@ -93,7 +110,7 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: h
         for path, methods in described["paths"].items()
         if any(each["name"] == "page_size" for each in methods.get("get", {}).get("parameters", []))
     ]
-    assert len(paged) == 6
+    assert len(paged) == 10
     for path in paged:
         for filters in FILTERS.get(path, [""]):
             costs = {}

@@ -38,6 +38,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "parameters": {"step": 0.03},
         "guardrails": {"ending": "99"},
         "epoch_seconds": 86_400,
+        "fee": 0.08,
+        "stock_days": 30,
         "category_id": 1,
         "assigned_only": False,
         "is_shadow": False,

@@ -1,5 +1,6 @@
 """`pricing/api/v1/`: policies, what they would do and did, and taking it back."""
 
+from decimal import Decimal
 from typing import Any
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
@@ -43,8 +44,8 @@ def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
     assert {"learning", "hill_climb", "threshold", "price_grid", "inventory"} <= kinds.keys()
     assert all(kind["description"] for kind in kinds.values())
     climb = {each["name"]: each for each in kinds["hill_climb"]["parameters"]}
-    assert (climb["step"]["type"], climb["step"]["default"]) == ("number", 0.05)
-    assert climb["step"]["minimum"] < 0.05 < climb["step"]["maximum"]
+    assert (climb["step"]["type"], climb["step"]["default"]) == ("number", 0.04)
+    assert climb["step"]["minimum"] < 0.04 < climb["step"]["maximum"]
     rails = {each["name"]: each for each in listed["guardrails"]}
     assert rails["ending"]["choices"] == ["none", "99", "90", "whole"]
     etag = response.headers["etag"]
@@ -70,6 +71,8 @@ def test_what_is_chosen_is_kept(seller: Person) -> None:
         "policy": "hill_climb",
         "parameters": {"step": 0.03, "enough_units": 10},
         "epoch_seconds": 86_400,
+        "fee": 0.085,
+        "stock_days": 2.5,
         "category_id": 3,
         "is_shadow": True,
         "is_active": False,
@@ -92,6 +95,8 @@ def test_what_is_wrong_is_named(seller: Person) -> None:
         ({"category_id": 77}, "category_id"),
         ({"category_id": 3, "assigned_only": True}, "category_id"),
         ({"epoch_seconds": 0.5}, "epoch_seconds"),
+        ({"fee": 1}, "fee"),
+        ({"stock_days": 0}, "stock_days"),
         ({"name": " "}, "name"),
     ):
         problem(seller.post(POLICIES, {"name": "Mine", **fields}), 400, named)
@@ -130,7 +135,7 @@ def test_a_preview_says_what_would_change_and_changes_nothing(place: Marketplace
     assert seen["moves"] == sum(each["old_price"] != each["new_price"] for each in seen["decisions"]) == 2
     first = seen["decisions"][0]
     assert (first["old_price"], first["currency"]) == ("20.00", products[0]["currency"])
-    assert first["guardrails"]
+    assert (first["motive"], first["guardrails"]) == ("trying", [])
     assert first["new_price"] in first["sentence"]
     assert answer(seller.get(at(made, "preview/"))) == answer(seller.get(at(made, "preview/")))
     assert answer(seller.get(at(made, "preview/"), params={"category": 2}))["decisions"] == []
@@ -162,6 +167,49 @@ def test_a_run_tells_what_it_did_and_is_taken_back_as_one(place: Marketplace, se
     again = answer(seller.post(f"{RUNS}{done.id}/rollback/"))
     assert (again["status"], again["undone"]) == ("ROLLED_BACK", 3)
     assert {answer(seller.get(f"{PRODUCTS}{each['id']}/"))["price"] for each in products} == {"20.00"}
+
+
+def test_a_run_is_taken_back_while_the_next_one_is_at_work(place: Marketplace, seller: Person) -> None:
+    (product,) = wares(seller)
+    made = wanting(place, seller, epoch_seconds=60)
+    done = run(place, made)
+    place.clock.advance(minutes=1)
+    begun = place.market.repricing.begin(PolicyId(made["id"]))
+    place.market.repricing.step(begun.id)  # it has decided, and not written
+    assert answer(seller.post(f"{RUNS}{done.id}/rollback/"))["status"] == "ROLLING_BACK"
+    place.market.repricing.finish(done.id)
+    place.market.repricing.finish(begun.id)
+    assert answer(seller.get(f"{RUNS}{done.id}/"))["undone"] == 1
+    later = answer(seller.get(f"{RUNS}{begun.id}/"))
+    assert (later["status"], later["written"]) == ("DONE", 0)
+    (decision,) = answer(seller.get(f"{RUNS}{begun.id}/decisions/"))["results"]
+    assert (decision["outcome"], decision["old_price"] != "20.00") == ("superseded", True)
+    assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == "20.00"
+    causes = [each["cause"] for each in answer(seller.get(f"{PRODUCTS}{product['id']}/price-history/"))["intervals"]]
+    assert causes == ["rollback", "policy", "listed"]
+
+
+def test_each_price_of_a_policy_has_its_own_figures(place: Marketplace, seller: Person, buyer: Person) -> None:
+    (product,) = wares(seller)
+    path = f"{PRODUCTS}{product['id']}/"
+    made = wanting(place, seller, epoch_seconds=60)
+    expected = []
+    for looks, sold in ((3, 1), (2, 2), (1, 0)):
+        shown = [answer(buyer.get(path)) for _ in range(looks)]
+        place.flush_views()
+        for _ in range(sold):
+            place.sell(buyer, (product["id"], 1))
+        price = Decimal(shown[0]["price"])
+        expected.append((str(price), looks, sold, str(sold * price), sold / looks, f"{sold * (price - 15):.2f}"))
+        run(place, made)
+        place.clock.advance(minutes=1)
+    still, *found = answer(seller.get(f"{path}statistics/"))["prices"]
+    figures = ("price", "views", "orders", "revenue", "conversion_rate", "profit")
+    shown = [tuple(each[name] for name in figures) for each in reversed(found)]
+    assert [(*each[:3], f"{Decimal(each[3]):.2f}", *each[4:]) for each in expected] == shown
+    assert len({price for price, *_ in expected}) == 3
+    assert [each["cause"] for each in (still, *found)] == ["policy", "policy", "policy", "listed"]
+    assert (still["views"], still["orders"], still["profit"]) == (0, 0, "0.00")
 
 
 def test_only_moves_are_shown_on_request(place: Marketplace, seller: Person) -> None:

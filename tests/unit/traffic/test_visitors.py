@@ -5,15 +5,21 @@ import logging
 import random
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from attrs import fields
 
+from adapters.http.looks import Looks
+from entrypoints.settings import Settings
 from entrypoints.traffic.pacing import Pacer
 from entrypoints.traffic.plan import Plan
 from entrypoints.traffic.visitors import NoAnswer, Shopper, Visitor
 from entrypoints.traffic.wares import WARES, Demand
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.testing import MemoryViewCounter
 
 
 class Api(HTTPServer):
@@ -85,6 +91,20 @@ def test_who_does_not_buy_only_looks(api: Api, shopper: Shopper) -> None:
     assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 0, 0)
 
 
+def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, shopper: Shopper) -> None:
+    someone, views, visits = visitor(shopper, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
+    looks = Looks(views, fields(Settings).view_bots.default.split(","))
+    for _ in range(visits):
+        someone.visit()
+    for _, _, headers, _ in api.heard:
+        agent = (b"user-agent", headers["User-Agent"].encode())
+        scope = {"type": "http", "method": "GET", "headers": [agent], "client": ("127.0.0.1", 1)}
+        looks.note(scope, None, ProductId(7), AccountId(1))
+    batch = views.batch()
+    assert batch is not None
+    assert sum(batch.counts.values()) == visits
+
+
 def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, shopper: Shopper) -> None:
     someone = visitor(shopper, buys=True)
     someone.visit()
@@ -128,7 +148,7 @@ def test_an_engine_that_does_not_answer_is_said(shopper: Shopper, api: Api) -> N
         shopper.buy(7, 20_00)
     api.answers["/products/api/v1/7/"] = [(404, {})]
     with pytest.raises(NoAnswer, match="404"):
-        shopper.look(7)
+        shopper.look(7, "somebody")
 
 
 def test_an_outage_is_logged_once_and_survived(api: Api, shopper: Shopper, caplog: pytest.LogCaptureFixture) -> None:
