@@ -1,14 +1,19 @@
 """What `up` says when it is ready."""
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
+from entrypoints.data_directory import DEFAULT
 from entrypoints.traffic.plan import Plan
 from entrypoints.traffic.wares import EPOCH_SECONDS, WARES
 from scalecommerce_core.domain.money import decimal_text
 
+NAME: Final = "scalecommerce"
 NOT_EMPTY: Final = "The database holds data of its own, so no demo market was made in it."
 NOT_ALONE: Final = "The database holds accounts beside the demo's, so no visitors were let in."
 
@@ -49,7 +54,15 @@ curl -s {url}/orders/api/v1/ \\
 """
 
 
-def what_to_watch(plan: Plan, url: str) -> str:
+def command(*words: str, data: Path) -> str:
+    """What to type in another terminal of this directory; after `make run`, the program is on no PATH."""
+    program = sys.argv[0]
+    is_known = Path(program).name != NAME or shutil.which(NAME) == program
+    told = [] if data == DEFAULT else ["--data", str(data)]
+    return shlex.join([NAME if is_known else program, *words, *told])
+
+
+def what_to_watch(plan: Plan, url: str, data: Path) -> str:
     """How the prices of the visitors' wares can be seen to move."""
     lines = [
         f"  {plan.products[ware.key]:<8} {ware.name:<16}{decimal_text(ware.start):>8}"
@@ -67,7 +80,7 @@ def what_to_watch(plan: Plan, url: str) -> str:
             "What its price was, and why, from another terminal of this directory (--no-traffic keeps visitors out):",
             "",
             f"curl -s {url}/products/api/v1/{first}/price-history/",
-            f"scalecommerce pricing explain {first}",
+            command("pricing", "explain", str(first), data=data),
             "",
         ]
     )

@@ -34,7 +34,7 @@ from scalecommerce_core.pricing.policy import (
     PricingPolicy,
 )
 from scalecommerce_core.services.outcomes import Replayed, one
-from scalecommerce_core.services.pricing import CreatePolicy, DeletePolicy, EditPolicy
+from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy
 from scalecommerce_core.services.repricing import Selection
 
 ROOT: Final = "/pricing/api/v1/"
@@ -243,7 +243,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=POLICIES,
             name="createPricingPolicy",
             summary="Let prices of the caller's products move",
-            description="It is due at once. `preview/` of a policy that is not active tells what it would do.",
+            description="It is due at once. `preview/` of a policy that is not active tells what it would do."
+            f" A seller has {MOST_POLICIES} at most: one more is a 409 `too_many_policies`.",
             handler=create,
             answers={201: Answer(PolicyDocument, "The policy.", [LOCATION, ETAG], leads_on)},
             tag=TAG,

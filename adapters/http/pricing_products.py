@@ -91,7 +91,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=AssignmentPatch,
             access=Access.ACCOUNT,
-            errors=(403,),
         ),
         Operation(
             method="GET",

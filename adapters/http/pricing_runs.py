@@ -97,8 +97,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=f"{RUN}rollback/",
             name="rollBackPricingRun",
             summary="Put all prices of a run back where they were",
-            description="Prices that somebody moved since stay. Asking again changes nothing; `status` tells when it is"
-            " done.",
+            description="Prices that somebody moved since stay. A run at work is ended by this. Asking again changes"
+            " nothing; `status` tells when it is done. A run that has moved nothing is a 409 `run_not_reversible`.",
             handler=roll_back,
             answers={200: Answer(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
             tag=TAG,

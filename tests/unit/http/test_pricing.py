@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.services.pricing import MOST_POLICIES
 from scalecommerce_core.services.repricing import Selection
-from tests.unit.http.marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
+from tests.unit.http.marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 
 PRICING = "/pricing/api/v1/"
 POLICIES = PRICING + "policies/"
@@ -109,6 +110,14 @@ def test_a_key_makes_one_policy(seller: Person) -> None:
     assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
     problem(seller.post(POLICIES, {"name": "Other"}, headers=headers), 422)
     assert len(answer(seller.get(POLICIES))["results"]) == 1
+
+
+def test_there_are_no_more_than_may_be() -> None:
+    with marketplace() as place:  # of its own: lists of all policies stay short in the others
+        seller = place.person()
+        for _ in range(MOST_POLICIES):
+            create(seller)
+        assert problem(seller.post(POLICIES, {"name": "Mine"}), 409)["code"] == "too_many_policies"
 
 
 def test_a_policy_is_edited_and_deleted_by_its_edition(seller: Person) -> None:

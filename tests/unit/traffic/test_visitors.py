@@ -93,7 +93,7 @@ def test_who_does_not_buy_only_looks(api: Api, shopper: Shopper) -> None:
 
 def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, shopper: Shopper) -> None:
     someone, views, visits = visitor(shopper, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
-    looks = Looks(views, fields(Settings).view_bots.default.split(","))
+    looks = Looks(views, str(fields(Settings).view_bots.default).split(","))
     for _ in range(visits):
         someone.visit()
     for _, _, headers, _ in api.heard:
