@@ -114,7 +114,7 @@ def _category(body: dict[str, Any]) -> None:
 
 def _policy(body: dict[str, Any]) -> None:
     """Kinds, and settings that each has; nothing may move prices of the products that orders name."""
-    if "policy" in body:
+    if "policy" in body or "parameters" in body:
         body["policy"] = "hill_climb"
     for settings, known in (("parameters", "step"), ("guardrails", "step")):
         if settings in body:
@@ -122,6 +122,8 @@ def _policy(body: dict[str, Any]) -> None:
     if body.get("category_id") is not None:
         body["category_id"] = int(body["category_id"]) % CATEGORIES + 1
         body["assigned_only"] = False
+    if body.get("assigned_only"):
+        body["category_id"] = None
     body["is_active"] = False
 
 
