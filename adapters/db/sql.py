@@ -12,7 +12,9 @@ from sqlalchemy import Sequence as Numbers
 
 from adapters.db.batches import Batch, Insert, Row, Update, Upsert
 from adapters.db.behind import WriteBehind
+from adapters.db.changes import TELL, ChangeNotes
 from adapters.db.errors import translated
+from scalecommerce_core.ports import CatalogChange
 
 COPY_FROM: Final = 200
 """Fewer rows are not worth COPY's extra round trips."""
@@ -31,6 +33,8 @@ class Sql:
         self._waiting: list[tuple[bytes, dict[str, str]]] = []
         self.copied: Counter[str] = Counter()
         """Rows that went in by COPY, by table."""
+        self.notes = ChangeNotes()
+        """Whoever writes what the catalogue shows notes it here: processes that keep copies are told by the commit."""
 
     def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
@@ -103,10 +107,26 @@ class Sql:
         """`count` new numbers of a sequence, in order."""
         return [number for (number,) in self.rows(statement, {"count": count})] if count else []
 
-    def commit(self) -> None:
-        """Send what still waits, and commit, if something does; else the commit is left to the caller."""
-        if self._waiting:
-            self._send(commit=True)
+    def commit(self) -> CatalogChange | None:
+        """Send what still waits, and commit, if something does; else the commit is left to the caller.
+
+        Return what readers of the catalogue were told.
+        """
+        if self.notes:
+            self._waiting.append((TELL.encode(), self.notes.parameters()))
+        if not self._waiting:
+            return None
+        number = self._send(commit=True)
+        return self.notes.as_change(number) if self.notes else None
+
+    def tell(self) -> CatalogChange | None:
+        """Tell of what was noted as part of a transaction that the caller commits, and return it."""
+        if not self.notes:
+            return None
+        self._settle()
+        with translated():
+            ((number, *_), *_) = self._driver().execute(TELL.encode(), self.notes.parameters()).fetchall()
+        return self.notes.as_change(number)
 
     def _settle(self) -> None:
         if self._behind is not None:
@@ -114,16 +134,22 @@ class Sql:
         elif self._waiting:
             self._send()
 
-    def _send(self, *, commit: bool = False) -> None:
+    def _send(self, *, commit: bool = False) -> int:
+        """Return the first figure that the last statement answers with, or 0."""
         driver, waiting = self._driver(), self._waiting
         self._waiting = []
-        with translated(), driver.pipeline():
-            for statement, parameters in waiting:
-                driver.execute(statement, parameters)
-            if commit:
-                # After an error in one of them the server skips the others, and this. `driver.commit()` would wait for
-                # answers before all is sent: with megabytes to send, server and driver wait for each other for ever.
-                driver.execute("COMMIT", prepare=False)
+        with translated():
+            with driver.pipeline():
+                last = None
+                for statement, parameters in waiting:
+                    last = driver.execute(statement, parameters)
+                if commit:
+                    # After an error in one of them the server skips the others, and this. `driver.commit()` would wait
+                    # for answers before all is sent: with megabytes to send, server and driver wait for each other for
+                    # ever.
+                    driver.execute("COMMIT", prepare=False)
+            row = last.fetchone() if last is not None and last.description else None
+        return int(row[0]) if row else 0
 
     def _driver(self) -> "psycopg.Connection[Any]":
         return cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)

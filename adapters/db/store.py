@@ -1,6 +1,6 @@
 """`ports.Store` on PostgreSQL: every load locks its rows in order, every save is one statement per table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from adapters.db.repositories.statistics import StatisticsRows
 from adapters.db.repositories.stock import Stocks
 from adapters.db.repositories.webhooks import Deliveries, Endpoints
 from adapters.db.sql import Sql
-from scalecommerce_core.ports import Transaction
+from scalecommerce_core.ports import CatalogChange, Transaction
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
 """An import waits for buyers rather than fail."""
@@ -36,15 +36,19 @@ _ROWS_KNOWN: Final = text(
 class PostgresStore:
     """How long a transaction waits for others that hold a row is told to the engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, changed: Callable[[CatalogChange], None] = lambda _: None) -> None:
+        """`changed` is told of each change of the catalogue once it is committed, before whoever made it knows."""
         self._engine = engine
+        self._changed = changed
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         with translated(), self._engine.begin() as connection:
             sql = Sql(connection)
             yield PostgresTransaction(sql)
-            sql.commit()
+            change = sql.commit()
+        if change is not None:
+            self._changed(change)
 
     @contextmanager
     def bulk(self) -> Iterator[Transaction]:
@@ -56,6 +60,9 @@ class PostgresStore:
             with write_behind() as behind:
                 sql = Sql(connection, behind)
                 yield PostgresTransaction(sql)
+                change = sql.tell()
+        if change is not None:
+            self._changed(change)
         self._analyze(sql.copied)
 
     def _analyze(self, copied: Mapping[str, int]) -> None:

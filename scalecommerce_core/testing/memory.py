@@ -40,7 +40,7 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.views import NOTED, ViewCounts
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
+from scalecommerce_core.ports import CatalogChange, Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
 from scalecommerce_core.pricing.memory import Memory
 from scalecommerce_core.pricing.observing import Groups
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -96,6 +96,10 @@ class Table(Generic[K, V]):
 
     def rollback(self) -> None:
         self._draft.clear()
+
+    def drafted(self) -> list[tuple[K, V | None, V | None]]:
+        """The keys that the transaction has written, with their rows before and after it."""
+        return [(key, self._rows.get(key), row) for key, row in self._draft.items()]
 
     def committed(self) -> "Table[K, V]":
         """The same rows without any draft."""
@@ -218,9 +222,14 @@ class Tables:
 
 
 class MemoryStore:
-    """`ports.Store` over plain dictionaries, with the default categories installed."""
+    """`ports.Store` over plain dictionaries, with the default categories installed.
+
+    `changed` is told of each change of the catalogue once it is committed.
+    """
 
     def __init__(self) -> None:
+        self.changed: Callable[[CatalogChange], None] = lambda _: None
+        self.commits = 0
         self.tables = Tables()
         self._parts = self.tables.parts()
         self._turn = threading.Lock()
@@ -242,10 +251,14 @@ class MemoryStore:
                     part.rollback()
                 raise
             else:
+                self.commits += 1
+                change = catalog_change(self.tables, self.commits)
                 for part in self._parts:
                     part.commit()
             finally:
                 self._owner = None
+        if change is not None:
+            self.changed(change)
 
     bulk = begin
 
@@ -253,6 +266,23 @@ class MemoryStore:
         # As in a database, numbers that a rolled back transaction took are gone.
         counter = self._counters.setdefault(name, itertools.count(1))
         return list(itertools.islice(counter, count))
+
+
+def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
+    """What readers of the catalogue see otherwise once the transaction in flight is committed."""
+    products = {key for key, before, after in tables.products.drafted() if before != after}
+    for key, was, stock in tables.stock.drafted():
+        if (was and was.available) != (stock and stock.available):
+            products.add(key)
+    people = tables.accounts.drafted()
+    sellers = {key for key, was, is_ in people if was and is_ and _shown(was) != _shown(is_)}
+    if not products and not sellers and not tables.categories.drafted():
+        return None
+    return CatalogChange(number, frozenset(products), frozenset(sellers))
+
+
+def _shown(account: Account) -> tuple[str, ...]:
+    return account.first_name, account.last_name, account.email
 
 
 class MemoryTransaction:

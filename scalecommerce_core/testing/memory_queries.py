@@ -67,6 +67,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
+        self._store = store
         self._tables = store.tables.committed()
         self._currency = currency
 
@@ -166,6 +167,9 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     def categories(self) -> Sequence[Category]:
         return sorted(self._tables.categories.all(), key=lambda category: category.id)
+
+    def horizon(self) -> int:
+        return self._store.commits + 1
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         product = self._tables.products.get(product_id)

@@ -11,9 +11,14 @@ from adapters.db.store import PostgresStore
 from adapters.db.tables import categories, metadata
 from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
-from scalecommerce_core.ports import PaymentGateway, Store
+from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.testing.contracts import PaymentGatewayContract, QueriesContract, StoreContract
+from scalecommerce_core.testing.contracts import (
+    CatalogChangesContract,
+    PaymentGatewayContract,
+    QueriesContract,
+    StoreContract,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,20 @@ class TestPostgresStore(StoreContract):
 
 
 class TestPostgresQueries(QueriesContract):
+    @pytest.fixture
+    def queries(self, engine: Engine) -> Queries:
+        return PostgresQueries(engine)
+
+
+class TestPostgresChanges(CatalogChangesContract):
+    @pytest.fixture
+    def told(self) -> list[CatalogChange]:
+        return []
+
+    @pytest.fixture
+    def store(self, engine: Engine, store: Store, told: list[CatalogChange]) -> Store:  # noqa: ARG002 - it empties the tables
+        return PostgresStore(engine, told.append)
+
     @pytest.fixture
     def queries(self, engine: Engine) -> Queries:
         return PostgresQueries(engine)

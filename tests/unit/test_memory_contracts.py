@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalecommerce_core.ports import PaymentGateway, Store
+from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing import (
     MemoryGateway,
@@ -13,6 +13,7 @@ from scalecommerce_core.testing import (
     SharedViews,
 )
 from scalecommerce_core.testing.contracts import (
+    CatalogChangesContract,
     PaymentGatewayContract,
     QueriesContract,
     StoreContract,
@@ -34,6 +35,18 @@ class TestMemoryQueries(QueriesContract):
     @pytest.fixture
     def queries(self, store: MemoryStore) -> Queries:
         return MemoryQueries(store)
+
+
+class TestMemoryChanges(CatalogChangesContract):
+    @pytest.fixture
+    def queries(self, store: MemoryStore) -> Queries:
+        return MemoryQueries(store)
+
+    @pytest.fixture
+    def told(self, store: MemoryStore) -> list[CatalogChange]:
+        told: list[CatalogChange] = []
+        store.changed = told.append
+        return told
 
 
 class TestMemoryGateway(PaymentGatewayContract):

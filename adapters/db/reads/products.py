@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, union_all
 
 from adapters.db.batches import among, id_array, text_array
+from adapters.db.changes import HORIZON
 from adapters.db.reads.listing import Listing, Sample, Scale
 from adapters.db.reads.matching import Match
 from adapters.db.reads.reader import Reader, Rows
@@ -122,6 +123,10 @@ class ProductReads:
 
     def categories(self) -> Sequence[Category]:
         return [Category(*row) for row in self._reader.rows(_CATEGORIES)]
+
+    def horizon(self) -> int:
+        ((number,),) = self._reader.rows(HORIZON)
+        return int(number)
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         changes = [

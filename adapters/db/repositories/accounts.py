@@ -26,6 +26,7 @@ _BY_EMAIL: Final = _SELECTED.where(among(accounts.c.email, "emails"))
 class Accounts:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
+        self._shown: dict[AccountId, tuple[str, ...]] = {}
 
     def next_ids(self, count: int) -> Sequence[AccountId]:
         return [AccountId(number) for number in self._sql.numbers(_NUMBERS, count)]
@@ -34,15 +35,22 @@ class Accounts:
         self._sql.insert(_INSERT, [_row(account) for account in new])
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
-        found = map(_account, self._sql.rows(_LOCK, {"ids": id_array(ids)}))
-        return {account.id: account for account in found}
+        found = {account.id: account for account in map(_account, self._sql.rows(_LOCK, {"ids": id_array(ids)}))}
+        self._shown.update((account.id, _shown(account)) for account in found.values())
+        return found
 
     def save(self, changed: Collection[Account]) -> None:
         self._sql.update(_UPDATE, [_row(account)[:-1] for account in changed])
+        self._sql.notes.sellers.update(a.id for a in changed if self._shown.get(a.id) != _shown(a))
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.rows(_BY_EMAIL, {"emails": text_array(emails)}))
         return {account.email: account for account in found}
+
+
+def _shown(account: Account) -> tuple[str, ...]:
+    """What the products of a seller show of them."""
+    return account.first_name, account.last_name, account.email
 
 
 def _row(account: Account) -> tuple[Any, ...]:

@@ -33,6 +33,7 @@ class Categories:
         ids = self._sql.numbers(_NEW_CATEGORY_IDS, len(names))
         made = [Category(CategoryId(number), name, slug) for number, (name, slug) in zip(ids, names, strict=True)]
         self._sql.insert(_INSERT_CATEGORIES, [(category.id, category.name, category.slug) for category in made])
+        self._sql.notes.lists = True
         return made
 
     def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
@@ -186,6 +187,7 @@ class Products:
             (product.id, product.seller_id, product.created_at, *_price(product), *_details(product)) for product in new
         ]
         self._sql.insert(_INSERT, rows)
+        self._sql.notes.products.update(product.id for product in new)
         self._append(new)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
@@ -206,6 +208,7 @@ class Products:
             self._loaded[product.id] = price, details
         self._sql.update(_UPDATE, edited)
         self._sql.update(_UPDATE_PRICE, repriced)
+        self._sql.notes.products.update(row[0] for row in (*edited, *repriced))
         self._append(changed)
 
     def _append(self, written: Collection[Product]) -> None:

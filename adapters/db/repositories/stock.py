@@ -62,6 +62,7 @@ class Stocks:
 
     def add(self, new: Collection[Stock], at: datetime | None = None) -> None:
         self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
+        self._sql.notes.products.update(s.product_id for s in new)
         self._append_movements(new)
         self._tell([(s.product_id, True) for s in new if s.available == 0], at)
 
@@ -76,6 +77,8 @@ class Stocks:
         # Use cases save all that they locked; rows that stayed as they were need no new version.
         moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
+        # A sale takes a reserved unit: what can be promised, which is what readers see, stays.
+        self._sql.notes.products.update(s.product_id for s in moved if self._was_available(s) != s.available)
         if at is not None:
             turned = [(s.product_id, s.available == 0) for s in moved if self._was_out(s) != (s.available == 0)]
             self._tell(turned, at)
@@ -95,8 +98,11 @@ class Stocks:
         self._sql.insert(_INSERT_MOVEMENTS, rows)
 
     def _was_out(self, stock: Stock) -> bool:
-        on_hand, reserved = self._loaded[stock.product_id]
-        return on_hand == reserved
+        return self._was_available(stock) == 0
+
+    def _was_available(self, stock: Stock) -> int | None:
+        on_hand, reserved = self._loaded.get(stock.product_id, (None, None))
+        return None if on_hand is None or reserved is None else on_hand - reserved
 
     def _tell(self, turned: Sequence[tuple[ProductId, bool]], at: datetime | None) -> None:
         """Stock does not know whose it is; few products turn, so only theirs are looked up."""

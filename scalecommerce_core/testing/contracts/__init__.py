@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalogue", "events", "figures", "gateways", "idempotency", "lists", "orders",
+            "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists", "orders",
             "payments", "policies", "search", "stage", "statistics", "stock", "transactions", "views", "webhooks",
         )
     )
@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
 from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
+from scalecommerce_core.testing.contracts.changes import CatalogChangesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
 from scalecommerce_core.testing.contracts.gateways import PaymentGatewayContract  # noqa: E402
@@ -39,7 +40,13 @@ from scalecommerce_core.testing.contracts.transactions import TransactionsContra
 from scalecommerce_core.testing.contracts.views import ViewCounterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.webhooks import WebhookListsContract, WebhooksContract  # noqa: E402
 
-__all__ = ["PaymentGatewayContract", "QueriesContract", "StoreContract", "ViewCounterContract"]
+__all__ = [
+    "CatalogChangesContract",
+    "PaymentGatewayContract",
+    "QueriesContract",
+    "StoreContract",
+    "ViewCounterContract",
+]
 
 
 class StoreContract(
