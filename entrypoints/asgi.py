@@ -8,6 +8,8 @@ from starlette.applications import Starlette
 
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
+from adapters.http.cache.catalog import CacheLimits
+from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
 from entrypoints.garbage import collect_seldom
 from entrypoints.wiring import Engine, wire
@@ -27,6 +29,9 @@ def create() -> Starlette:
         ready=lambda: _readiness(engine),
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
+        feed=engine.feed if chosen.cache_megabytes else None,
+        shared=RedisSharedCopies.at(chosen.redis_url, chosen.cache_seconds) if chosen.cache_megabytes else None,
+        cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
     app = create_app(backend, version=version("scalecommerce"), on_close=engine.close)
     collect_seldom()

@@ -6,11 +6,11 @@ from typing import Final
 _SECONDS: Final = 2.0
 
 
-def api_answers(host: str, port: int) -> bool:
-    """Whether `/readyz` says 200."""
+def api_answers(host: str, port: int, path: str = "/readyz") -> bool:
+    """Whether it says 200 there."""
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -14,6 +14,7 @@ from entrypoints.listening import reserved
 from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
 
+APPLICATION: Final = "entrypoints.asgi:create"
 DRAIN_SECONDS: Final = 20
 """How long requests in flight may take to end after SIGTERM; orchestrators usually kill after 30."""
 
@@ -33,10 +34,10 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         serve_on(settings, address.host, address.port, workers)
 
 
-def serve_on(settings: Settings, host: str, port: int, workers: int) -> None:
-    """As `serve`, on a port that the caller or its parent has reserved."""
+def serve_on(settings: Settings, host: str, port: int, workers: int, application: str = APPLICATION) -> None:
+    """As `serve`, on a port that the caller or its parent has reserved. `application` names a factory."""
     server = Server(
-        "entrypoints.asgi:create",
+        application,
         factory=True,
         interface=Interfaces.ASGI,
         address=host,

@@ -143,6 +143,12 @@ class Settings:
         60, "After so long the gateway is asked what became of an attempt to pay.", validator=_positive
     )
     intake_queue: int = _setting(2_000, "Orders that may wait in one process; beyond it: 503.", validator=_positive)
+    cache_megabytes: int = _setting(
+        64, "Room for answers that one API process keeps; 0: it keeps none.", validator=_from_zero
+    )
+    cache_seconds: int = _setting(
+        5, "After so long an answer is made anew, whatever has changed; views show by then.", validator=_positive
+    )
     event_retention_days: int = _setting(
         30, "How long the feed keeps events; readers that are further behind get a 410.", validator=_days
     )

@@ -9,6 +9,7 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine as DatabaseEngine
 
+from adapters.db.changes import PostgresCatalogFeed
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
@@ -53,6 +54,7 @@ class Engine:
     views: RedisViewCounter
     wakeups: CeleryWakeups
     ids: RandomIds
+    feed: PostgresCatalogFeed
 
     @property
     def cursor_key(self) -> bytes:
@@ -60,6 +62,7 @@ class Engine:
         return _derived(self.settings, b"page cursors")
 
     def close(self) -> None:
+        self.feed.close()
         self.wakeups.close()
         self.views.close()
         self.redis.close()
@@ -74,7 +77,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     database = database_engine(settings.database_url, pool_size=settings.database_pool_size, application_name=session)
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
-    store: Store = PostgresStore(database)
+    feed = PostgresCatalogFeed(database)
+    store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
     wakeups = CeleryWakeups(connected(settings.redis_url), redis)
@@ -141,6 +145,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         views=views,
         wakeups=wakeups,
         ids=ids,
+        feed=feed,
     )
 
 

@@ -22,6 +22,7 @@ from adapters.http import (
 )
 from adapters.http.application import application
 from adapters.http.backend import Backend
+from adapters.http.shortcut import ProductShortcut
 
 
 def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] = lambda: None) -> Starlette:
@@ -29,6 +30,7 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        backend.start()
         yield
         await backend.close()
         on_close()
@@ -42,4 +44,5 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         authenticate=backend.market.accounts.identify,
         version=version,
         lifespan=lifespan,
+        shortcut=ProductShortcut(backend.cache.products, backend.views, backend.market.accounts.identify),
     )

@@ -14,7 +14,7 @@ from adapters.http.auth import Authenticate
 from adapters.http.docs import docs_routes
 from adapters.http.etags import content_etag, is_current
 from adapters.http.landing import landing_routes
-from adapters.http.middleware import Envelope
+from adapters.http.middleware import Envelope, Shortcut
 from adapters.http.openapi import document
 from adapters.http.operations import Operation
 from adapters.http.routing import Directory, routes_of
@@ -23,8 +23,10 @@ from adapters.http.routing import Directory, routes_of
 class Application(Starlette):
     """Starlette with one piece in place of its middleware, which `Envelope` does without."""
 
+    shortcut: Shortcut | None = None
+
     def build_middleware_stack(self) -> ASGIApp:
-        return Envelope(Directory(self.router))
+        return Envelope(Directory(self.router), shortcut=self.shortcut)
 
 
 def application(
@@ -33,6 +35,7 @@ def application(
     authenticate: Authenticate,
     version: str,
     lifespan: Lifespan[Starlette] | None = None,
+    shortcut: Shortcut | None = None,
 ) -> Starlette:
     listed = list(operations)
     app = Application(
@@ -44,6 +47,7 @@ def application(
         ],
         lifespan=lifespan,
     )
+    app.shortcut = shortcut
     # A redirect to an address made from the Host header would lead wherever the client's client says.
     app.router.redirect_slashes = False
     return app

@@ -8,6 +8,8 @@ from typing import ParamSpec, TypeVar
 from attrs import frozen
 
 from adapters.http.batching import Batcher
+from adapters.http.cache.catalog import DEFAULT_LIMITS, CacheLimits, CatalogCache
+from adapters.http.cache.shared import SharedCopies
 from adapters.http.cursors import Cursors
 from adapters.http.looks import Looks
 from adapters.http.pages import Pages
@@ -17,7 +19,7 @@ from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import Ids, ViewCounter, Wakeups
+from scalecommerce_core.ports import CatalogFeed, Ids, ViewCounter, Wakeups
 from scalecommerce_core.queries import OrderView, ProductView
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
 from scalecommerce_core.services.market import Market
@@ -56,7 +58,11 @@ class Backend:
         ready: Callable[[], Readiness],
         intake_queue: int = 2000,
         bots: Sequence[str] = (),
+        feed: CatalogFeed | None = None,
+        shared: SharedCopies | None = None,
+        cache_limits: CacheLimits = DEFAULT_LIMITS,
     ) -> None:
+        """Without a `feed` that tells of changes, every read goes to the database."""
         self.market = market
         self.wakeups = wakeups
         self.looks = Looks(views, bots)
@@ -78,6 +84,11 @@ class Backend:
         self.order: Batcher[OrderId, OrderView] = Batcher(_each(queries.orders, "order"), name="order")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._hashers = ThreadPoolExecutor(HASHERS, thread_name_prefix="hasher")
+        self.cache = CatalogCache(queries, self.read, limits=cache_limits, feed=feed, shared=shared)
+
+    def start(self) -> None:
+        """On the loop that serves."""
+        self.cache.start()
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query, or a use case that is rare, in a thread."""
@@ -90,6 +101,7 @@ class Backend:
     async def close(self) -> None:
         """Answer who waits, and end the threads."""
         await self.paying.close()
+        await self.cache.close()
         batchers = (
             self.place, self.cancel, self.refund, self.list_product, self.edit_product,
             self.withdraw_product, self.adjust_stock, self.product, self.order,

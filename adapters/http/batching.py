@@ -50,6 +50,10 @@ class Batcher(Generic[Command, Result]):
 
     async def submit(self, command: Command) -> Result:
         """The result, or the error, of this command; raise `Overloaded` at once when too many wait already."""
+        return await self.enqueue(command)
+
+    def enqueue(self, command: Command) -> "asyncio.Future[Result]":
+        """As `submit`, for several who wait for the same."""
         if self._closed:
             raise Overloaded("The server is shutting down: send the request again.")
         if len(self._waiting) >= self._queue_size:
@@ -59,7 +63,7 @@ class Batcher(Generic[Command, Result]):
         self._waiting.append((command, answer))
         if self._worker is None:
             self._worker = loop.create_task(self._work())
-        return await answer
+        return answer
 
     async def drain(self) -> None:
         """Take no more commands, answer those that wait, and end the thread."""

@@ -54,7 +54,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="listCategories",
             summary="All categories",
-            handler=list_categories,
+            handler=backend.cache.lists.kept(list_categories),
             answers={200: Answer(CategoryList, "By id.")},
             tag=TAG,
         ),

@@ -5,7 +5,7 @@ request about as much as its handler.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from secrets import token_hex
 from typing import Final
@@ -27,16 +27,24 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+ON_EVERY_ANSWER: Final = (*_ALWAYS, _POLICY)
+"""Of those that are nothing special."""
 # Above all tokens, but what one account sees is no other's business either.
 _PERSONAL: Final = (b"cache-control", b"private, no-store")
+Ready = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
+"""Status, headers, body, and the id that the request gives itself."""
+Shortcut = Callable[[Scope], Ready | None]
+
 _log = structlog.get_logger("scalecommerce.http")
 
 
 class Envelope:
     """Gives each request an id and each answer its headers, bounds bodies, and answers whatever is raised inside."""
 
-    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, shortcut: Shortcut | None = None) -> None:
+        """`shortcut` knows answers that need nothing of all this but an id: all their other headers are made."""
         self._app = app
+        self._shortcut = shortcut
         self._limit = limit
         # Names of this process's requests: a random word, and a number behind it. Randomness for each would cost more
         # than it is worth, since nobody gains from guessing one.
@@ -46,8 +54,14 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._shortcut is not None and (ready := self._shortcut(scope)) is not None:
+            status, headers, body, given = ready
+            named = (b"x-request-id", self._request_id(given))
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
+            await send({"type": "http.response.body", "body": body})
+            return
         given, declared, authorized = _asked(scope["headers"])
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()
+        request_id = self._request_id(given)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
         received, started = 0, False
 
@@ -93,6 +107,9 @@ class Envelope:
                 error.__traceback__ = None
             refused = known
         await refused(scope, receive, send_with_headers)
+
+    def _request_id(self, given: bytes | None) -> bytes:
+        return given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()
 
     def _refusal(self, declared: bytes) -> Response | None:
         """The answer to a body that is too long by what it says of itself; what really comes is counted as well."""

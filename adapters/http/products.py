@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.http.amounts import Amount, Price
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
-from adapters.http.etags import expected_version, is_current, version_etag
+from adapters.http.etags import expected_version, version_etag
 from adapters.http.idempotency import keyed
 from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
@@ -17,17 +17,16 @@ from adapters.http.product_documents import (
     CategoryRefDocument,
     PriceHistoryDocument,
     Product,
-    owned,
     shown,
     shown_history,
     shown_listed,
 )
+from adapters.http.product_readers import ProductReaders
 from adapters.http.texts import Brand, Description, ProductName, Sku
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.catalog import EditProduct, ListProduct, Shelved, WithdrawProduct
 from scalecommerce_core.services.outcomes import Replayed
 
@@ -82,14 +81,7 @@ AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
-
-    async def visible(call: Call[Any, Any]) -> ProductView:
-        """The product, if the caller may see it: an inactive one is there for its owner and for staff only."""
-        view = await backend.product.submit(ProductId(call.id))
-        if not view.is_active and not owned(view, call.identity):
-            raise NotFound("product", call.id)
-        return view
+    market, readers = backend.market, ProductReaders(backend)
 
     async def list_product(call: Call[NewProduct, None]) -> Response:
         body = call.body
@@ -123,14 +115,6 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             content, number = render(outcome), outcome.product.id
         return Response(content, 201, {"Location": f"{ROOT}{number}/", "ETag": version_etag(1)}, "application/json")
 
-    async def read_product(call: Call[None, None]) -> Response:
-        view = await visible(call)
-        backend.looks.note(call.request.scope, call.identity, view.id, view.seller.id)
-        etag = version_etag(view.version)
-        if is_current(call.request.headers, etag):
-            return Response(status_code=304, headers={"ETag": etag})
-        return json_answer(shown(view, call.identity), headers={"ETag": etag, "Cache-Control": "no-cache"})
-
     async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
         given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
         currency = market.currency
@@ -157,7 +141,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         return no_content()
 
     async def price_history(call: Call[None, None]) -> Response:
-        view = await visible(call)
+        view = await readers.visible(call)
         history = await backend.read(market.queries.price_history, view.id, market.clock.now())
         if history is None:
             raise NotFound("product", call.id)
@@ -189,7 +173,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=ONE,
             name="readProduct",
             summary="One product; counts a view",
-            handler=read_product,
+            handler=readers.product,
             answers={200: Answer(Product, "The product.", [ETAG]), 304: Answer(None, "It is unchanged.", [ETAG])},
             tag=TAG,
             access=Access.OPTIONAL,

@@ -104,7 +104,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="searchProducts",
             summary="The catalogue: active products, filtered",
-            handler=search,
+            handler=backend.cache.lists.kept(search),
             answers={200: Answer(ProductPage, "A page of products.")},
             tag=TAG,
             query=SearchQuery,

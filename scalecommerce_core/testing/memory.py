@@ -8,6 +8,7 @@ import itertools
 import json
 import threading
 from collections import Counter
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -40,7 +41,7 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.views import NOTED, ViewCounts
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import CatalogChange, Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
+from scalecommerce_core.ports import CatalogChange, ChangeListener, Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
 from scalecommerce_core.pricing.memory import Memory
 from scalecommerce_core.pricing.observing import Groups
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -266,6 +267,27 @@ class MemoryStore:
         # As in a database, numbers that a rolled back transaction took are gone.
         counter = self._counters.setdefault(name, itertools.count(1))
         return list(itertools.islice(counter, count))
+
+
+class MemoryCatalogFeed:
+    """`ports.CatalogFeed` of a `MemoryStore` in this process: it tells at once, and is complete at any time."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._listener: ChangeListener | None = None
+
+    def follow(self, listener: ChangeListener) -> None:
+        self._listener = listener
+        self._store.changed = listener.changed_here
+        listener.begun(self._store.commits + 1)
+        listener.complete(time.monotonic())
+
+    def wanted(self) -> None:
+        if self._listener is not None:
+            self._listener.complete(time.monotonic())
+
+    def close(self) -> None:
+        self._store.changed = lambda _: None
 
 
 def catalog_change(tables: Tables, number: int) -> CatalogChange | None:

@@ -20,7 +20,9 @@ from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.testing import (
     CountedWakeups,
     CountingIds,
+    MemoryCatalogFeed,
     MemoryGateway,
+    MemoryStore,
     MemoryViewCounter,
     SettableClock,
     in_memory_market,
@@ -175,7 +177,8 @@ def marketplace(
     """A market of its own; `rebuilt` may put something between its parts."""
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window)
-    market = rebuilt(in_memory_market(clock, gateway=gateway))
+    memory = MemoryStore()
+    market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway))
     backend = Backend(
         market,
         wakeups=wakeups(market),
@@ -185,6 +188,7 @@ def marketplace(
         ready=readiness,
         intake_queue=intake_queue,
         bots=bots,
+        feed=MemoryCatalogFeed(memory),
     )
     with calling(create_app(backend, version="1.0")) as client:
         yield Marketplace(market, clock, views, client, gateway)

@@ -1,0 +1,128 @@
+"""Lists that many ask for, with their facets: whole answers by their address."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.http.cache.bounded import Bounded, Recurring
+from adapters.http.cache.knowledge import Knowledge
+from adapters.http.cache.shared import SharedCopies, packed, unpacked
+from adapters.http.etags import content_etag, is_current
+from adapters.http.operations import Call
+
+T = TypeVar("T")
+Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
+InThread = Callable[..., Awaitable[Any]]
+
+FRESH: Final = {"Cache-Control": "public, no-cache"}
+RECURRING: Final = 10_000
+
+
+class ListCopy:
+    __slots__ = ("body", "etag", "expires", "stamp")
+
+    def __init__(self, body: bytes, stamp: int, expires: float) -> None:
+        self.body = body
+        self.etag = content_etag(body)
+        self.stamp = stamp
+        self.expires = expires
+
+
+class ListCopies:
+    """Any change may change any list, so a list is shown for as long as nothing at all has changed, and `GRACE_SECONDS`
+    more. `in_thread` calls a function in a thread.
+    """
+
+    def __init__(
+        self,
+        horizon: Callable[[], int],
+        knowledge: Knowledge,
+        in_thread: InThread,
+        *,
+        limit: int,
+        seconds: float,
+        shared: SharedCopies | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._horizon = horizon
+        self._knowledge = knowledge
+        self._in_thread = in_thread
+        self._seconds = seconds
+        self._shared = shared
+        self._clock = clock
+        self._copies: Bounded[str, ListCopy] = Bounded(limit)
+        self._flights: dict[tuple[str, int], asyncio.Task[ListCopy | Response]] = {}
+        self._recurring: Recurring[str] = Recurring(RECURRING)
+
+    def kept(self, handler: Handler) -> Handler:
+        """The handler of a list that is the same for everybody, with its answers kept."""
+
+        async def answer(call: Call[Any, Any]) -> Response:
+            found = await self._get(_address(call.request), partial(handler, call))
+            if isinstance(found, Response):
+                return found
+            headers = {"ETag": found.etag, **FRESH}
+            if is_current(call.request.headers, found.etag):
+                return Response(status_code=304, headers=headers)
+            return Response(found.body, headers=headers, media_type="application/json")
+
+        return answer
+
+    def clear(self) -> None:
+        self._copies.clear()
+        self._flights.clear()
+
+    async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
+        if (copy := self._copies.get(address)) is not None and self._holds(copy):
+            return copy
+        # Who comes after a change that was made here does not get what was begun before it.
+        flying = address, self._knowledge.lists_position
+        flight = self._flights.get(flying)
+        if flight is None:
+            flight = self._flights[flying] = asyncio.ensure_future(self._load(address, make))
+            flight.add_done_callback(lambda done: self._landed(flying, done))
+        return await asyncio.shield(flight)
+
+    def _holds(self, copy: ListCopy) -> bool:
+        now = self._clock()
+        return self._knowledge.is_trusted(now) and now < copy.expires and self._knowledge.lists_unchanged(copy.stamp)
+
+    def _landed(self, flying: tuple[str, int], flight: "asyncio.Task[ListCopy | Response]") -> None:
+        if self._flights.get(flying) is flight:
+            del self._flights[flying]
+        if flight.cancelled() or flight.exception() is not None:
+            return
+        found = flight.result()
+        if isinstance(found, ListCopy) and self._knowledge.lists_unchanged(found.stamp):
+            self._copies.put(flying[0], found, len(found.body))
+
+    async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
+        expires = self._clock() + self._seconds
+        key = f"list:{sha256(address.encode()).hexdigest()}"
+        # Others are asked, and told, only of what recurs.
+        shared = self._shared if self._shared is not None and self._recurring.meet(address) else None
+        if shared is not None:
+            (content,) = await self._in_thread(shared.get, [key])
+            theirs = unpacked(content)
+            if theirs is not None and theirs.body is not None and self._knowledge.lists_unchanged(theirs.stamp):
+                return ListCopy(theirs.body, theirs.stamp, expires)
+        # Before what it vouches for.
+        stamp = await self._in_thread(self._horizon)
+        response = await make()
+        if response.status_code != 200:
+            return response
+        copy = ListCopy(bytes(response.body), stamp, expires)
+        if shared is not None:
+            await self._in_thread(shared.put, {key: packed(stamp, 0, 0, copy.body)})
+        return copy
+
+
+def _address(request: Request) -> str:
+    """All that an answer is made of: its links repeat scheme and host."""
+    return str(request.url)

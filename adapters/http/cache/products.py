@@ -1,0 +1,188 @@
+"""Products as everybody sees them, ready to be sent."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from adapters.http.batching import Batcher
+from adapters.http.cache.bounded import Bounded, Recurring
+from adapters.http.cache.knowledge import Knowledge
+from adapters.http.cache.shared import SharedCopies, packed, unpacked
+from adapters.http.etags import version_etag
+from adapters.http.middleware import ON_EVERY_ANSWER
+from adapters.http.product_documents import shown
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.queries import ProductQueries, ProductView
+
+NOBODY: Final = AccountId(0)
+RECURRING: Final = 100_000
+PUBLIC: Final = "public, no-cache"
+PERSONAL: Final = "private, no-cache"
+
+Headers = list[tuple[bytes, bytes]]
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ProductCopy:
+    """What strangers are answered: `body` None is a 404, of a product that is not there or not for them.
+
+    Its `seller`, and staff, see more, or see it at all: they are not answered from copies.
+    """
+
+    __slots__ = ("body", "etag", "expires", "headers", "personal_headers", "raw_etag", "seller", "stamp", "version")
+
+    def __init__(self, seller: AccountId, version: int, body: bytes | None, stamp: int, expires: float) -> None:
+        self.seller = seller
+        self.version = version
+        self.etag = version_etag(version)
+        self.raw_etag = self.etag.encode()
+        self.body = body
+        self.stamp = stamp
+        self.expires = expires
+        # All that an answer has but the request's id, for those who did not say who they are, and for those who did.
+        self.headers = self._headers(PUBLIC)
+        self.personal_headers = self._headers(PERSONAL)
+
+    def _headers(self, cache_control: str) -> Headers:
+        return [
+            (b"content-length", b"%d" % len(self.body or b"")),
+            (b"content-type", b"application/json"),
+            (b"etag", self.raw_etag),
+            (b"cache-control", cache_control.encode()),
+            (b"vary", b"Authorization"),
+            *ON_EVERY_ANSWER,
+        ]
+
+
+class ProductCopies:
+    """`seconds` bounds what no change tells of: views are counted without one.
+
+    Whoever asks for a product that somebody else is waiting for waits for the same; all that are asked for while the
+    database is busy with others share its next statements.
+    """
+
+    def __init__(
+        self,
+        queries: ProductQueries,
+        knowledge: Knowledge,
+        *,
+        limit: int,
+        seconds: float,
+        shared: SharedCopies | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queries = queries
+        self._knowledge = knowledge
+        self._shared = shared
+        self._seconds = seconds
+        self._clock = clock
+        self._copies: Bounded[ProductId, ProductCopy] = Bounded(limit)
+        self._flights: dict[ProductId, asyncio.Future[ProductCopy]] = {}
+        self._recurring: Recurring[ProductId] = Recurring(RECURRING)
+        self._batcher: Batcher[ProductId, ProductCopy] = Batcher(self._load, name="copies")
+
+    def ready(self, product: ProductId) -> ProductCopy | None:
+        """A copy that holds now."""
+        now = self._clock()
+        knowledge = self._knowledge
+        if not knowledge.is_trusted(now):
+            return None
+        copy = self._copies.get(product)
+        if copy is None:
+            return None
+        if now >= copy.expires or (
+            # Of products each change takes its copy away; what a seller has is not known here.
+            knowledge.sellers and not knowledge.is_unchanged(copy.stamp, product, copy.seller)
+        ):
+            self._copies.drop(product)
+            return None
+        return copy
+
+    async def get(self, product: ProductId) -> ProductCopy:
+        """A copy that holds, made now if there is none; raise `Unavailable` or `Overloaded`."""
+        copy = self.ready(product)
+        if copy is not None:
+            return copy
+        flight = self._flights.get(product)
+        if flight is None:
+            flight = self._flights[product] = self._batcher.enqueue(product)
+            flight.add_done_callback(lambda done: self._landed(product, done))
+        # The others still wait when one of them goes away.
+        return await asyncio.shield(flight)
+
+    def changed(self, change: CatalogChange) -> None:
+        for product in change.products:
+            copy = self._copies.peek(product)
+            # What was made here is told twice: by then the copy is a new one.
+            if copy is not None and copy.stamp <= change.number:
+                self._copies.drop(product)
+            # Who comes from now on must not be given what was read before.
+            self._flights.pop(product, None)
+        if change.sellers:
+            self._flights.clear()
+
+    def clear(self) -> None:
+        self._copies.clear()
+        self._flights.clear()
+
+    async def close(self) -> None:
+        await self._batcher.drain()
+
+    def _landed(self, product: ProductId, flight: "asyncio.Future[ProductCopy]") -> None:
+        if self._flights.get(product) is flight:
+            del self._flights[product]
+        if flight.cancelled() or flight.exception() is not None:
+            return
+        copy = flight.result()
+        if self._knowledge.is_unchanged(copy.stamp, product, copy.seller):
+            self._copies.put(product, copy, len(copy.body or b""))
+
+    # --- in the batcher's thread
+
+    def _load(self, products: Sequence[ProductId]) -> list[ProductCopy]:
+        expires = self._clock() + self._seconds
+        unique = dict.fromkeys(products)
+        # Nothing is gained by sharing what is asked for once a day.
+        often = [product for product in unique if self._recurring.meet(product)] if self._shared else []
+        found = self._from_others(often, expires)
+        missing = {product: None for product in unique if product not in found}
+        if missing:
+            # Before what it vouches for: a stamp that is too old costs a copy, one that is too new would be a lie.
+            stamp = self._queries.horizon()
+            views = self._queries.products(missing)
+            for product in missing:
+                found[product] = _copy(views.get(product), stamp, expires)
+            self._for_others({product: found[product] for product in often if product in missing})
+        return [found[product] for product in products]
+
+    def _from_others(self, products: Sequence[ProductId], expires: float) -> dict[ProductId, ProductCopy]:
+        found: dict[ProductId, ProductCopy] = {}
+        if self._shared is None or not products:
+            return found
+        for product, content in zip(products, self._shared.get([_key(p) for p in products]), strict=True):
+            copy = unpacked(content)
+            if copy is not None and self._knowledge.is_unchanged(copy.stamp, product, AccountId(copy.seller)):
+                seller = AccountId(copy.seller)
+                found[product] = ProductCopy(seller, copy.version, copy.body, copy.stamp, expires)
+        return found
+
+    def _for_others(self, copies: Mapping[ProductId, ProductCopy]) -> None:
+        if self._shared is not None and copies:
+            self._shared.put(
+                {_key(p): packed(copy.stamp, copy.seller, copy.version, copy.body) for p, copy in copies.items()}
+            )
+
+
+def _key(product: ProductId) -> str:
+    return f"product:{product}"
+
+
+def _copy(view: ProductView | None, stamp: int, expires: float) -> ProductCopy:
+    if view is None:
+        return ProductCopy(NOBODY, 0, None, stamp, expires)
+    body = _ENCODER.encode(shown(view)) if view.is_active else None
+    return ProductCopy(view.seller.id, view.version, body, stamp, expires)

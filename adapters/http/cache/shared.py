@@ -1,0 +1,44 @@
+"""Copies that the processes of one engine share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class SharedCopies(Protocol):
+    """May forget anything at any time, and holds what others have put there: who reads it asks the stamp.
+
+    Waits for nothing for long, and never raises: away, it knows nothing and keeps nothing.
+    """
+
+    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]: ...
+
+    def put(self, copies: Mapping[str, bytes]) -> None: ...
+
+
+class Packed(msgspec.Struct, array_like=True, frozen=True):
+    """A copy on its way: `seller` 0 is nobody's, `body` None that there is nothing to see."""
+
+    stamp: int
+    seller: int
+    version: int
+    body: bytes | None
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Packed)
+
+
+def packed(stamp: int, seller: int, version: int, body: bytes | None) -> bytes:
+    return _ENCODER.encode(Packed(stamp, seller, version, body))
+
+
+def unpacked(content: bytes | None) -> Packed | None:
+    """None for what is not there, and for what is not ours: other releases may have put it there."""
+    if content is None:
+        return None
+    try:
+        return _DECODER.decode(content)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,53 @@
+"""Who sees what of one product, and from where."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.backend import Backend
+from adapters.http.cache.products import PERSONAL, PUBLIC
+from adapters.http.etags import is_current, version_etag
+from adapters.http.operations import Call
+from adapters.http.product_documents import owned, shown
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.queries import ProductView
+
+# Of answers with what only the seller, and staff, may see.
+PRIVATE: Final = "private, no-store"
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ProductReaders:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def visible(self, call: Call[Any, Any]) -> ProductView:
+        """The product, if the caller may see it: an inactive one is there for its owner and for staff only."""
+        view = await self._backend.product.submit(ProductId(call.id))
+        if not view.is_active and not owned(view, call.identity):
+            raise NotFound("product", call.id)
+        return view
+
+    async def product(self, call: Call[None, None]) -> Response:
+        """Of `readProduct`: copies for strangers, the database for sellers and staff."""
+        product, identity = ProductId(call.id), call.identity
+        copy = None
+        if identity is None or not identity.is_staff:
+            copy = await self._backend.cache.products.get(product)
+        if copy is None or (identity is not None and identity.account_id == copy.seller):
+            view = await self.visible(call)
+            version, cache_control = view.version, PRIVATE
+            body = _ENCODER.encode(shown(view, identity))
+        elif copy.body is None:
+            raise NotFound("product", call.id)
+        else:
+            version, cache_control = copy.version, PUBLIC if identity is None else PERSONAL
+            body = copy.body
+        if call.request.method == "GET":
+            self._backend.views.viewed(product)
+        headers = {"ETag": version_etag(version), "Cache-Control": cache_control}
+        if is_current(call.request.headers, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type="application/json")

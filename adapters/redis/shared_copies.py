@@ -1,0 +1,66 @@
+"""Copies of answers in Redis, for all API processes of one engine."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+PREFIX: Final = "scalecommerce:copies:1:"
+"""The number is that of the copies' form."""
+PATIENCE: Final = 0.1
+"""Seconds for an answer: PostgreSQL is not far behind."""
+PAUSE: Final = 5.0
+"""Seconds without another try, once Redis did not answer."""
+
+
+class RedisSharedCopies:
+    """Of `adapters.http.cache.shared.SharedCopies`. Each is forgotten after `seconds`."""
+
+    def __init__(self, redis: Redis, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._milliseconds = max(1, round(seconds * 1000))
+        self._clock = clock
+        self._away_until = float("-inf")
+
+    @classmethod
+    def at(cls, url: str, seconds: float) -> "RedisSharedCopies":
+        retry = Retry(NoBackoff(), 0)
+        return cls(Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=retry), seconds)
+
+    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        nothing: list[bytes | None] = [None] * len(keys)
+        return self._asked(lambda: self._copies(keys), nothing)
+
+    def _copies(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        found = self._redis.mget([PREFIX + key for key in keys])
+        return [copy if isinstance(copy, bytes) else None for copy in found]
+
+    def put(self, copies: Mapping[str, bytes]) -> None:
+        def put() -> None:
+            with self._redis.pipeline(transaction=False) as together:
+                for key, copy in copies.items():
+                    together.set(PREFIX + key, copy, px=self._milliseconds)
+                together.execute()
+
+        self._asked(put, None)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _asked(self, ask: Callable[[], T], otherwise: T) -> T:
+        if self._clock() < self._away_until:
+            return otherwise
+        try:
+            return ask()
+        except RedisError as error:
+            self._away_until = self._clock() + PAUSE
+            logger.warning("processes do not share copies while Redis is away: %s", error)
+            return otherwise

@@ -1,0 +1,169 @@
+"""A catalogue to read from: words as uneven as those of a language, and one seller with much of it and many sales."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Final, LiteralString
+
+import numpy as np
+import psycopg
+from attrs import frozen
+from psycopg import sql
+
+from adapters.db.engine import database_engine
+from adapters.db.migrate import upgrade
+from adapters.db.store import PostgresStore
+from adapters.system import SystemClock
+from bench.orders_load.market import plain
+from scalecommerce_core.services.statistics import Statistics
+
+SELLERS: Final = 2_000
+LARGE_SELLER: Final = 1
+"""Has a tenth of all products, and all of the sales."""
+BUYER: Final = SELLERS + 1
+BRANDS: Final = 2_000
+WORDS: Final = 40_000
+CHUNK: Final = 20_000
+LETTERS: Final = (("bcdfghklmnprstvz", "aeiou"), ("бвгдзклмнпрстж", "аеиоу"))
+
+PEOPLE: Final = """
+INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+SELECT nextval('account_ids'), 'person-' || n || '@example.com', 'Kara', 'Sexton', '', false, true, now()
+FROM generate_series(1, {people}) AS n
+"""
+COPY: Final = """
+COPY products (id, seller_id, category_id, name, brand, description, price, currency, is_active, created_at, updated_at,
+    priced_at, version) FROM STDIN
+"""
+# Views fall as one over the rank, over all ids alike: a few are looked at by everybody.
+REST: Final[tuple[LiteralString, ...]] = (
+    "SELECT setval('product_ids', {products})",
+    "INSERT INTO stock SELECT id, CASE WHEN id % 20 = 0 THEN 0 ELSE 50 END, 0 FROM products",
+    """
+    INSERT INTO price_history (product_id, valid_from, price, currency, cause)
+    SELECT id, priced_at, price, currency, 'listed' FROM products
+    """,
+    """
+    INSERT INTO product_views (product_id, views)
+    SELECT id, 5000000 / (1 + id * 7919 % 1000003) FROM products
+    ON CONFLICT (product_id) DO UPDATE SET views = excluded.views
+    """,
+)
+SALES: Final[tuple[LiteralString, ...]] = (
+    """
+    INSERT INTO orders (id, command_id, buyer_id, currency, status, created_at, updated_at, paid_at, origin,
+        decide_attempts)
+    SELECT nextval('order_ids'), gen_random_uuid(), {buyer}, 'USD', 'PAID', at, at, at, 'api', 0
+    FROM generate_series(1, {orders}) AS n,
+        LATERAL (SELECT now() - (n / {orders}::float8) * interval '365 days' AS at) AS moment
+    """,
+    """
+    INSERT INTO order_lines (order_id, position, product_id, seller_id, quantity, price, refunded)
+    SELECT id, position, 10 * (1 + (id * 7919 + position * 104729) % ({products} / 10)), {seller}, 1 + id % 3, 500, 0
+    FROM orders, generate_series(1, 2) AS position
+    """,
+)
+
+
+@frozen
+class Sizes:
+    products: int = 1_000_000
+    orders: int = 500_000
+    """Of two lines each."""
+
+
+class Words:
+    """Made-up ones, the most frequent first; a third of them Russian."""
+
+    def __init__(self, seed: int = 1) -> None:
+        chance = random.Random(seed)
+        found: dict[str, None] = {}
+        while len(found) < WORDS:
+            consonants, vowels = LETTERS[chance.random() < 1 / 3]
+            syllables = chance.choices((1, 2, 3, 4), (1, 6, 6, 2))[0]
+            letters = [chance.choice(consonants) + chance.choice(vowels) for _ in range(syllables)]
+            found["".join(letters) + chance.choice(consonants)] = None
+        self.words = list(found)
+        self.brands = [word.capitalize() for word in self.words[500 : 500 + BRANDS]]
+        self._chances = _zipf(len(self.words))
+
+    def pick(self, count: int, seed: int) -> list[str]:
+        """As often as they occur."""
+        picked = np.searchsorted(self._chances, np.random.default_rng(seed).random(count))
+        return [self.words[min(number, len(self.words) - 1)] for number in picked]
+
+
+def _zipf(count: int) -> np.ndarray:
+    """Cumulated chances."""
+    weights = 1.0 / np.arange(10, count + 10)
+    return np.asarray(np.cumsum(weights / weights.sum()))
+
+
+def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> None:
+    """Into an empty database, which is migrated here; indexes are made when the rows are there, which is faster."""
+    upgrade(url)
+    given = {
+        "people": sql.Literal(SELLERS + 1),
+        "products": sql.Literal(sizes.products),
+        "orders": sql.Literal(sizes.orders),
+        "buyer": sql.Literal(BUYER),
+        "seller": sql.Literal(LARGE_SELLER),
+    }
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        connection.execute("SET maintenance_work_mem = '512MB'")
+        indexes = _taken_off(connection)
+        connection.execute(sql.SQL(PEOPLE).format(**given))
+        with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+            for lines in _rows(sizes.products, words):
+                copy.write(lines)
+        for statement in REST:
+            connection.execute(sql.SQL(statement).format(**given))
+        say(f"{sizes.products:,} products are there; their indexes …")
+        for definition in indexes:
+            connection.execute(definition)
+        for statement in SALES if sizes.orders else ():
+            connection.execute(sql.SQL(statement).format(**given))
+        connection.execute("VACUUM (ANALYZE)")
+    say("Their statistics …")
+    engine = database_engine(url, statement_timeout=None)
+    Statistics(PostgresStore(engine), SystemClock()).rebuild()
+    engine.dispose()
+    with psycopg.connect(plain(url), autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+        connection.execute("CHECKPOINT")
+
+
+def _taken_off(connection: "psycopg.Connection") -> list[bytes]:
+    """The definitions of all indexes on products that no constraint needs, which are gone then."""
+    found = connection.execute(
+        """
+        SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+        WHERE indrelid = 'products'::regclass AND NOT indisunique
+        """
+    ).fetchall()
+    for name, _ in found:
+        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+    return [definition.encode() for _, definition in found]
+
+
+def _rows(products: int, words: Words) -> Iterator[str]:
+    chance = np.random.default_rng(2)
+    of_words, of_brands = _zipf(len(words.words)), _zipf(len(words.brands))
+    for begin in range(0, products, CHUNK):
+        size = min(CHUNK, products - begin)
+        picked = np.searchsorted(of_words, chance.random((size, 16))).clip(0, len(words.words) - 1)
+        brands = np.searchsorted(of_brands, chance.random(size)).clip(0, len(words.brands) - 1)
+        lengths = chance.integers(3, 7, size)
+        prices = np.exp(chance.normal(8.0, 1.2, size)).astype(int).clip(50, 9_999_999)
+        lines = []
+        for index in range(size):
+            id_ = begin + index + 1
+            row = [words.words[number] for number in picked[index]]
+            name, description = " ".join(row[: lengths[index]]), " ".join(row[lengths[index] :])
+            seller = LARGE_SELLER if id_ % 10 == 0 else 2 + id_ % (SELLERS - 1)
+            # Older rows were listed earlier, a few a minute.
+            moment = np.datetime64("2024-01-01T00:00:00") + np.timedelta64(id_ * 40, "s")
+            lines.append(
+                f"{id_}\t{seller}\t{1 + id_ * 7919 % 1009 % 20}\t{name.capitalize()}\t{words.brands[brands[index]]}\t"
+                f"{description}\t{prices[index]}\tUSD\tt\t{moment}Z\t{moment}Z\t{moment}Z\t1"
+            )
+        yield "\n".join(lines) + "\n"

@@ -1,0 +1,195 @@
+"""Servers with a seeded catalogue, and the runs: all sides in turns, so that whatever else the machine does meets all."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import psycopg
+from attrs import Factory, frozen
+
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
+from bench.orders_load.saturation import Answers, find_wrk
+from bench.reads_load.market import LARGE_SELLER, Sizes, Words, seed
+from bench.reads_load.statements import SCRIPTS, statements_per_second
+from entrypoints.readiness import api_answers
+
+Say = Callable[[str], None]
+
+KINDS: Final = ("detail_hot", "detail_cold", "list", "search", "facets", "seller_stats")
+NOTHING: Final = "nothing"
+HOT: Final = 1_000
+"""Products that everybody looks at."""
+TERMS: Final = 2_000
+ROOT: Final = "/products/api/v1/"
+SEEDED: Final = "seeded"
+
+
+@frozen
+class Plan:
+    sizes: Sizes = Factory(Sizes)
+    kinds: Sequence[str] = KINDS
+    rounds: int = 5
+    seconds: float = 8
+    connections: int = 128
+    clients: int = 8
+    """Of pgbench."""
+
+
+@frozen
+class Round:
+    """Requests, or statements, per second."""
+
+    kind: str
+    answers: Answers
+    nothing: float
+    statements: float
+
+    @property
+    def rate(self) -> float:
+        return self.answers.requests / self.answers.seconds
+
+
+class Bench:
+    def __init__(self, plan: Plan, url: str, redis_url: str, directory: Path, say: Say) -> None:
+        self._plan = plan
+        self.url = url
+        self._redis_url = redis_url
+        self._directory = directory
+        self._say = say
+        self._secret = secrets.token_urlsafe(48)
+        self._words = Words()
+        self._terms = self._words.pick(TERMS, seed=3)
+
+    def rounds(self) -> list[Round]:
+        plan = self._plan
+        self._write()
+        found = []
+        with self.engine() as engine, self._nothing() as nothing:
+            for kind in plan.kinds:
+                self._read(engine, kind, 2)
+            self._read(nothing, NOTHING, 2)
+            for number in range(1, plan.rounds + 1):
+                for kind in plan.kinds:
+                    least = self._read(nothing, NOTHING, plan.seconds)
+                    answers = self._read(engine, kind, plan.seconds)
+                    statements = statements_per_second(
+                        self.url, self._script(kind), clients=plan.clients, seconds=plan.seconds
+                    )
+                    made = Round(kind, answers, least.requests / least.seconds, statements)
+                    found.append(made)
+                    self._say(
+                        f"{number} {kind}: {made.rate:,.0f}/s, p99 {answers.p99:.1f} ms, "
+                        f"refused {answers.refused + answers.broken}; nothing {made.nothing:,.0f}/s; "
+                        f"pgbench {statements:,.0f}/s"
+                    )
+        return found
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
+        with running_engine(self._directory, settings) as engine:
+            yield engine
+
+    @contextmanager
+    def _nothing(self) -> Iterator[Engine]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
+        with (self._directory / "nothing.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "bench.reads_load.nothing", str(port), str(os.getpid())],
+                env={**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parents[2])},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            engine = Engine("127.0.0.1", port, {"nothing": process.pid})
+            deadline = time.monotonic() + 30
+            while not api_answers(engine.host, engine.port, "/nothing/"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((self._directory / "nothing.log").read_text())
+                time.sleep(0.05)
+            yield engine
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    def _read(self, engine: Engine, kind: str, seconds: float) -> Answers:
+        host = f"{engine.host}:{engine.port}"
+        if kind == "detail_hot":
+            given = ["ids", "1", str(HOT), host]
+        elif kind == "detail_cold":
+            given = ["ids", "1", str(self._plan.sizes.products), host]
+        else:
+            given = ["paths", str(self._directory / f"{kind}.txt"), host]
+        if kind == "seller_stats":
+            given += access_tokens(self._secret, [LARGE_SELLER])
+        output = subprocess.run(
+            [
+                find_wrk(), "--threads", "1", "--connections", str(self._plan.connections),
+                "--duration", f"{round(seconds)}s", "--timeout", "10s",
+                "--script", str(Path(__file__).with_name("read.lua")), engine.url, "--", *given,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout  # fmt: skip
+        return Answers(**json.loads(output.strip().rpartition("\n")[2]))
+
+    def _write(self) -> None:
+        categories = [f"{ROOT}?category={number}" for number in range(1, 21)]
+        paths = {
+            NOTHING: ["/nothing/"],
+            "list": [ROOT, f"{ROOT}?page_size=50", *categories],
+            "facets": [f"{path}&facets=brand&facets=price" for path in categories],
+            "search": [f"{ROOT}?{urlencode({'search': term})}" for term in self._terms],
+            "seller_stats": [f"{ROOT}seller-stats/"],
+        }
+        for kind, lines in paths.items():
+            (self._directory / f"{kind}.txt").write_text("\n".join(lines) + "\n")
+        for kind in SCRIPTS:
+            self._script(kind).write_text(
+                SCRIPTS[kind].format(products=self._plan.sizes.products, first=1, hot=HOT, terms=len(self._terms))
+            )
+        with psycopg.connect(plain(self.url)) as connection:
+            connection.execute("DROP TABLE IF EXISTS bench_terms")
+            connection.execute("CREATE TABLE bench_terms (n integer PRIMARY KEY, word text)")
+            with connection.cursor() as cursor, cursor.copy("COPY bench_terms FROM STDIN") as copy:
+                for row in enumerate(self._terms):
+                    copy.write_row(row)
+
+    def _script(self, kind: str) -> Path:
+        return self._directory / f"{kind}.pgbench"
+
+
+@contextmanager
+def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
+    """In `keep`, a catalogue that was seeded there before is read again; else all is made anew, and gone afterwards."""
+    with ExitStack() as stack:
+        directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-reads-")))
+        directory.mkdir(parents=True, exist_ok=True)
+        server = stack.enter_context(EmbeddedPostgres(directory, {**SERVER_SETTINGS, "shared_buffers": "2GB"}))
+        redis = stack.enter_context(EmbeddedRedis(directory))
+        mark = directory / SEEDED
+        if not mark.exists():
+            begun = time.monotonic()
+            say(f"Seeding {plan.sizes.products:,} products and {plan.sizes.orders:,} orders …")
+            seed(server.url, plan.sizes, Words(), say)
+            say(f"Seeded in {time.monotonic() - begun:,.0f} s.")
+            mark.touch()
+        yield Bench(plan, server.url, redis.url, directory, say)
