@@ -80,6 +80,8 @@ def _figures(kind: str, rounds: Sequence[Round]) -> dict[str, Any]:
     return {
         "read": kind,
         "per_second": median(each.rate for each in rounds),
+        "microseconds": median(each.cost for each in rounds),
+        "cost_to_nothing": median(each.cost / each.nothing_cost for each in rounds),
         "p50_ms": median(each.answers.p50 for each in rounds),
         "p99_ms": median(each.answers.p99 for each in rounds),
         "nothing": median(each.nothing for each in rounds),
@@ -93,7 +95,7 @@ def _figures(kind: str, rounds: Sequence[Round]) -> dict[str, Any]:
 
 
 def _table(figures: Sequence[dict[str, Any]]) -> Table:
-    names = ("read", "requests/s", "p50 ms", "p99 ms", "÷ nothing", "range", "goal", "÷ pgbench", "failed")
+    names = ("read", "requests/s", "p50 ms", "p99 ms", "÷ nothing", "range", "goal", "CPU µs", "÷ nothing", "÷ pgbench")
     table = Table(*names, show_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -107,8 +109,9 @@ def _table(figures: Sequence[dict[str, Any]]) -> Table:
             f"{each['to_nothing']:.2f}",
             f"{low:.2f} … {high:.2f}",
             f"≥ {each['goal']}" if each["goal"] else "",
+            f"{each['microseconds']:.0f}",
+            f"{each['cost_to_nothing']:.2f}",
             f"{each['to_pgbench']:.2f}",
-            str(each["failed"]),
         )
     return table
 

@@ -5,10 +5,10 @@ request about as much as its handler.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from starlette.responses import Response
@@ -33,7 +33,7 @@ ON_EVERY_ANSWER: Final = (*_ALWAYS, _POLICY)
 _PERSONAL: Final = (b"cache-control", b"private, no-store")
 Ready = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
 """Status, headers, body, and the id that the request gives itself."""
-Shortcut = Callable[[Scope], Ready | None]
+Shortcut = Callable[[Scope], Ready | Coroutine[Any, Any, Ready | None] | None]
 
 _log = structlog.get_logger("scalecommerce.http")
 
@@ -54,12 +54,14 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._shortcut is not None and (ready := self._shortcut(scope)) is not None:
-            status, headers, body, given = ready
-            named = (b"x-request-id", self._request_id(given))
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
-            await send({"type": "http.response.body", "body": body})
-            return
+        if self._shortcut is not None and (found := self._shortcut(scope)) is not None:
+            ready = found if isinstance(found, tuple) else await found
+            if ready is not None:
+                status, headers, body, given = ready
+                named = (b"x-request-id", self._request_id(given))
+                await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
+                await send({"type": "http.response.body", "body": body})
+                return
         given, declared, authorized = _asked(scope["headers"])
         request_id = self._request_id(given)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}

@@ -29,4 +29,4 @@ if __name__ == "__main__":
     # With the benchmark, be that killed by `kill -9`.
     end_with(int(sys.argv[2]), signal.SIGKILL)
     with reserved("127.0.0.1", int(sys.argv[1])) as address:
-        serve_on(settings.load(), address.host, address.port, 1, f"{__spec__.name}:create" if __spec__ else "")
+        serve_on(settings.load(), address.host, address.port, 1, "bench.reads_load.nothing:create")

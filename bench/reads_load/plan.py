@@ -1,4 +1,4 @@
-"""Servers with a seeded catalogue, and the runs: all sides in turns, so that whatever else the machine does meets all."""
+"""Servers with a seeded catalogue, and the runs: all sides in turns, so that what else the machine does meets all."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from bench.orders_load.engine import Engine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, seed
+from bench.reads_load.processor import processor_seconds
 from bench.reads_load.statements import SCRIPTS, statements_per_second
 from entrypoints.readiness import api_answers
 
@@ -54,7 +55,10 @@ class Round:
 
     kind: str
     answers: Answers
+    cost: float
+    """Processor time of the API per request, in microseconds."""
     nothing: float
+    nothing_cost: float
     statements: float
 
     @property
@@ -83,17 +87,17 @@ class Bench:
             self._read(nothing, NOTHING, 2)
             for number in range(1, plan.rounds + 1):
                 for kind in plan.kinds:
-                    least = self._read(nothing, NOTHING, plan.seconds)
-                    answers = self._read(engine, kind, plan.seconds)
+                    least, least_cost = self._costed(nothing, NOTHING)
+                    answers, cost = self._costed(engine, kind)
                     statements = statements_per_second(
                         self.url, self._script(kind), clients=plan.clients, seconds=plan.seconds
                     )
-                    made = Round(kind, answers, least.requests / least.seconds, statements)
+                    made = Round(kind, answers, cost, least.requests / least.seconds, least_cost, statements)
                     found.append(made)
                     self._say(
-                        f"{number} {kind}: {made.rate:,.0f}/s, p99 {answers.p99:.1f} ms, "
-                        f"refused {answers.refused + answers.broken}; nothing {made.nothing:,.0f}/s; "
-                        f"pgbench {statements:,.0f}/s"
+                        f"{number} {kind}: {made.rate:,.0f}/s, {cost:.0f} µs, p99 {answers.p99:.1f} ms, "
+                        f"failed {answers.refused + answers.broken}; nothing {made.nothing:,.0f}/s, "
+                        f"{least_cost:.0f} µs; pgbench {statements:,.0f}/s"
                     )
         return found
 
@@ -118,7 +122,7 @@ class Bench:
                 start_new_session=True,
             )
         try:
-            engine = Engine("127.0.0.1", port, {"nothing": process.pid})
+            engine = Engine("127.0.0.1", port, {NOTHING: process.pid})
             deadline = time.monotonic() + 30
             while not api_answers(engine.host, engine.port, "/nothing/"):
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -128,6 +132,13 @@ class Bench:
         finally:
             process.terminate()
             process.wait(30)
+
+    def _costed(self, engine: Engine, kind: str) -> tuple[Answers, float]:
+        """What a run answered, and what each answer cost the API in microseconds."""
+        process = engine.processes.get("serve") or engine.processes[NOTHING]
+        before = processor_seconds(process)
+        answers = self._read(engine, kind, self._plan.seconds)
+        return answers, (processor_seconds(process) - before) / max(1, answers.requests) * 1e6
 
     def _read(self, engine: Engine, kind: str, seconds: float) -> Answers:
         host = f"{engine.host}:{engine.port}"

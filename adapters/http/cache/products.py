@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,12 +16,17 @@ from adapters.http.cache.shared import SharedCopies, packed, unpacked
 from adapters.http.etags import version_etag
 from adapters.http.middleware import ON_EVERY_ANSWER
 from adapters.http.product_documents import shown
+from scalecommerce_core.domain.errors import Overloaded
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import ProductQueries, ProductView
 
 NOBODY: Final = AccountId(0)
 RECURRING: Final = 100_000
+RENEWAL_SECONDS: Final = 1.0
+"""So long a copy that has had its time is still shown, while another is made."""
+GATHER_SECONDS: Final = 0.25
+"""Copies that have had their time wait so long for others to be made anew with."""
 PUBLIC: Final = "public, no-cache"
 PERSONAL: Final = "private, no-cache"
 
@@ -82,6 +89,7 @@ class ProductCopies:
         self._clock = clock
         self._copies: Bounded[ProductId, ProductCopy] = Bounded(limit)
         self._flights: dict[ProductId, asyncio.Future[ProductCopy]] = {}
+        self._due: set[ProductId] = set()
         self._recurring: Recurring[ProductId] = Recurring(RECURRING)
         self._batcher: Batcher[ProductId, ProductCopy] = Batcher(self._load, name="copies")
 
@@ -94,12 +102,15 @@ class ProductCopies:
         copy = self._copies.get(product)
         if copy is None:
             return None
-        if now >= copy.expires or (
-            # Of products each change takes its copy away; what a seller has is not known here.
-            knowledge.sellers and not knowledge.is_unchanged(copy.stamp, product, copy.seller)
-        ):
+        # Of products each change takes its copy away; what a seller has is not known there.
+        if knowledge.sellers and not knowledge.is_unchanged(copy.stamp, product, copy.seller):
             self._copies.drop(product)
             return None
+        if now >= copy.expires:
+            if now >= copy.expires + RENEWAL_SECONDS:
+                self._copies.drop(product)
+                return None
+            self._renew(product)
         return copy
 
     async def get(self, product: ProductId) -> ProductCopy:
@@ -107,12 +118,8 @@ class ProductCopies:
         copy = self.ready(product)
         if copy is not None:
             return copy
-        flight = self._flights.get(product)
-        if flight is None:
-            flight = self._flights[product] = self._batcher.enqueue(product)
-            flight.add_done_callback(lambda done: self._landed(product, done))
         # The others still wait when one of them goes away.
-        return await asyncio.shield(flight)
+        return await asyncio.shield(self._flights.get(product) or self._fly(product))
 
     def changed(self, change: CatalogChange) -> None:
         for product in change.products:
@@ -131,6 +138,25 @@ class ProductCopies:
 
     async def close(self) -> None:
         await self._batcher.drain()
+
+    def _fly(self, product: ProductId) -> "asyncio.Future[ProductCopy]":
+        flight = self._flights[product] = self._batcher.enqueue(product)
+        flight.add_done_callback(partial(self._landed, product))
+        return flight
+
+    def _renew(self, product: ProductId) -> None:
+        """Soon, together with others: a statement for each would cost many times as much."""
+        if product not in self._flights:
+            if not self._due:
+                asyncio.get_running_loop().call_later(GATHER_SECONDS, self._renew_due)
+            self._due.add(product)
+
+    def _renew_due(self) -> None:
+        due, self._due = self._due, set()
+        # When too many wait already, those who ask will make it anew.
+        with suppress(Overloaded):
+            for product in due - self._flights.keys():
+                self._fly(product)
 
     def _landed(self, product: ProductId, flight: "asyncio.Future[ProductCopy]") -> None:
         if self._flights.get(product) is flight:
