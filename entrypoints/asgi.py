@@ -19,7 +19,7 @@ def create() -> Starlette:
     """Read the environment, wire the engine, build the application."""
     chosen = settings.load()
     logs.configure(chosen, "api")
-    engine = wire(chosen, "api")
+    engine, release = wire(chosen, "api"), version("scalecommerce")
     backend = Backend(
         engine.market,
         wakeups=engine.wakeups,
@@ -30,10 +30,12 @@ def create() -> Starlette:
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
-        shared=RedisSharedCopies.at(chosen.redis_url, chosen.cache_seconds) if chosen.cache_megabytes else None,
+        shared=RedisSharedCopies.at(chosen.redis_url, release, chosen.cache_seconds)
+        if chosen.cache_megabytes
+        else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
-    app = create_app(backend, version=version("scalecommerce"), on_close=engine.close)
+    app = create_app(backend, version=release, on_close=engine.close)
     collect_seldom()
     return app
 

@@ -13,8 +13,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PREFIX: Final = "scalecommerce:copies:1:"
-"""The number is that of the copies' form."""
+PREFIX: Final = "scalecommerce:copies"
 PATIENCE: Final = 0.1
 """Seconds for an answer: PostgreSQL is not far behind."""
 PAUSE: Final = 5.0
@@ -22,32 +21,37 @@ PAUSE: Final = 5.0
 
 
 class RedisSharedCopies:
-    """Of `adapters.http.cache.shared.SharedCopies`. Each is forgotten after `seconds`."""
+    """Of `adapters.http.cache.shared.SharedCopies`. Each is forgotten after `seconds`.
 
-    def __init__(self, redis: Redis, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    Processes of one `release` share them: another may show other fields.
+    """
+
+    def __init__(self, redis: Redis, release: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
+        self._prefix = f"{PREFIX}:{release}:"
         self._milliseconds = max(1, round(seconds * 1000))
         self._clock = clock
         self._away_until = float("-inf")
 
     @classmethod
-    def at(cls, url: str, seconds: float) -> "RedisSharedCopies":
+    def at(cls, url: str, release: str, seconds: float) -> "RedisSharedCopies":
         retry = Retry(NoBackoff(), 0)
-        return cls(Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=retry), seconds)
+        redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=retry)
+        return cls(redis, release, seconds)
 
     def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         nothing: list[bytes | None] = [None] * len(keys)
         return self._asked(lambda: self._copies(keys), nothing)
 
     def _copies(self, keys: Sequence[str]) -> Sequence[bytes | None]:
-        found = self._redis.mget([PREFIX + key for key in keys])
+        found = self._redis.mget([self._prefix + key for key in keys])
         return [copy if isinstance(copy, bytes) else None for copy in found]
 
     def put(self, copies: Mapping[str, bytes]) -> None:
         def put() -> None:
             with self._redis.pipeline(transaction=False) as together:
                 for key, copy in copies.items():
-                    together.set(PREFIX + key, copy, px=self._milliseconds)
+                    together.set(self._prefix + key, copy, px=self._milliseconds)
                 together.execute()
 
         self._asked(put, None)

@@ -76,8 +76,9 @@ class CatalogCache:
     def changed(self, change: CatalogChange, *, here: bool) -> None:
         if self.knowledge.changed(change, here=here):
             self._clear()
-        else:
-            self.products.changed(change)
+        self.products.changed(change)
+        if here:
+            self.lists.changed_here()
 
     def complete(self, moment: float) -> None:
         self.knowledge.complete(moment)

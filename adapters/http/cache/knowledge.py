@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -18,8 +19,11 @@ TRUST_SECONDS: Final = 0.7
 """So long after a moment as of which all is known, copies are shown without having heard anything newer."""
 GRACE_SECONDS: Final = 0.3
 """So long a list may be shown after the news that something in the catalogue changed elsewhere. Together: a second."""
-MOST: Final = 200_000
-"""Products and sellers whose last change is remembered one by one."""
+MOST: Final = 50_000
+"""Products, and sellers, whose last change is remembered one by one; beyond that, as if all had changed last of all.
+
+It matters for what was read before and is still on its way: a copy that is made now has seen them anyhow.
+"""
 _NEVER: Final = 2**63
 
 
@@ -57,14 +61,8 @@ class Knowledge:
 
     def lists_unchanged(self, stamp: int) -> bool:
         """Whether a list has seen every change but those that were heard of just now."""
-        if self._news:
-            self._age()
+        self._age()
         return stamp > self._lists
-
-    @property
-    def lists_position(self) -> int:
-        """Rises when a list that is on its way must not be given to whoever comes now."""
-        return self._lists
 
     # --- what a feed tells
 
@@ -76,25 +74,29 @@ class Knowledge:
         self.trusted_until = float("-inf")
 
     def changed(self, change: CatalogChange, *, here: bool) -> bool:
-        """Return whether single changes were forgotten in favour of the floor: all copies have to be asked for anew."""
+        """Return whether all copies are to be dropped, since it is not known which of them it changes."""
         if self._floor == _NEVER:
             return False
-        if change.everything:
-            self._floor = max(self._floor, change.number)
         for product in change.products:
             self._products[product] = max(self._products.get(product, -1), change.number)
         for seller in change.sellers:
             self.sellers[seller] = max(self.sellers.get(seller, -1), change.number)
+        self._age()
         if here:
             self._lists = max(self._lists, change.number)
         else:
             self._news.append((self._clock() + GRACE_SECONDS, change.number))
-        if len(self._products) + len(self.sellers) <= MOST:
-            return change.everything
-        self._floor = max(self._floor, max(self._products.values(), default=-1), max(self.sellers.values(), default=-1))
-        self._products.clear()
-        self.sellers.clear()
-        return True
+        if change.everything:
+            self._floor = max(self._floor, change.number)
+        if len(self._products) > MOST:
+            self._floor = max(self._floor, *self._products.values())
+            self._products.clear()
+        if len(self.sellers) > MOST:
+            # Copies that are kept rely on what is known of their sellers.
+            self._floor = max(self._floor, *self.sellers.values())
+            self.sellers.clear()
+            return True
+        return change.everything
 
     def complete(self, moment: float) -> None:
         self.trusted_until = moment + TRUST_SECONDS
@@ -142,5 +144,6 @@ class OnLoop:
         self._call(lambda: self._listener.complete(moment))
 
     def _call(self, what: Callable[[], None]) -> None:
-        if not self._loop.is_closed():
+        # A closed loop has nobody left who could read.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(what)

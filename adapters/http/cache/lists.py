@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.cache.bounded import Bounded, Recurring
+from adapters.http.cache.flights import Flights
 from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SharedCopies, packed, unpacked
 from adapters.http.etags import content_etag, is_current
@@ -57,7 +58,7 @@ class ListCopies:
         self._shared = shared
         self._clock = clock
         self._copies: Bounded[str, ListCopy] = Bounded(limit)
-        self._flights: dict[tuple[str, int], asyncio.Task[ListCopy | Response]] = {}
+        self._flights: Flights[str, ListCopy | Response] = Flights(clock)
         self._recurring: Recurring[str] = Recurring(RECURRING)
 
     def kept(self, handler: Handler) -> Handler:
@@ -74,33 +75,30 @@ class ListCopies:
 
         return answer
 
+    def changed_here(self) -> None:
+        """Who comes from now on must not be given what was begun before."""
+        self._flights.leave_all()
+
     def clear(self) -> None:
         self._copies.clear()
-        self._flights.clear()
+        self._flights.leave_all()
 
     async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
         if (copy := self._copies.get(address)) is not None and self._holds(copy):
             return copy
-        # Who comes after a change that was made here does not get what was begun before it.
-        flying = address, self._knowledge.lists_position
-        flight = self._flights.get(flying)
+        flight = self._flights.joinable(address)
         if flight is None:
-            flight = self._flights[flying] = asyncio.ensure_future(self._load(address, make))
-            flight.add_done_callback(lambda done: self._landed(flying, done))
+            flight = asyncio.ensure_future(self._load(address, make))
+            self._flights.begin(address, flight, partial(self._keep, address))
         return await asyncio.shield(flight)
 
     def _holds(self, copy: ListCopy) -> bool:
         now = self._clock()
         return self._knowledge.is_trusted(now) and now < copy.expires and self._knowledge.lists_unchanged(copy.stamp)
 
-    def _landed(self, flying: tuple[str, int], flight: "asyncio.Task[ListCopy | Response]") -> None:
-        if self._flights.get(flying) is flight:
-            del self._flights[flying]
-        if flight.cancelled() or flight.exception() is not None:
-            return
-        found = flight.result()
+    def _keep(self, address: str, found: ListCopy | Response) -> None:
         if isinstance(found, ListCopy) and self._knowledge.lists_unchanged(found.stamp):
-            self._copies.put(flying[0], found, len(found.body))
+            self._copies.put(address, found, len(found.body))
 
     async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
         expires = self._clock() + self._seconds

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from adapters.http.batching import Batcher
 from adapters.http.cache.bounded import Bounded, Recurring
+from adapters.http.cache.flights import Flights
 from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SharedCopies, packed, unpacked
 from adapters.http.etags import version_etag
@@ -65,6 +66,17 @@ class ProductCopy:
         ]
 
 
+class Batching(Protocol):
+    """What is wanted of `Batcher`."""
+
+    def enqueue(self, command: ProductId) -> "asyncio.Future[ProductCopy]": ...
+
+    async def drain(self) -> None: ...
+
+
+Batched = Callable[[Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]], Batching]
+
+
 class ProductCopies:
     """`seconds` bounds what no change tells of: views are counted without one.
 
@@ -81,6 +93,7 @@ class ProductCopies:
         seconds: float,
         shared: SharedCopies | None = None,
         clock: Callable[[], float] = time.monotonic,
+        batched: Batched = Batcher,
     ) -> None:
         self._queries = queries
         self._knowledge = knowledge
@@ -88,10 +101,10 @@ class ProductCopies:
         self._seconds = seconds
         self._clock = clock
         self._copies: Bounded[ProductId, ProductCopy] = Bounded(limit)
-        self._flights: dict[ProductId, asyncio.Future[ProductCopy]] = {}
+        self._flights: Flights[ProductId, ProductCopy] = Flights(clock)
         self._due: set[ProductId] = set()
         self._recurring: Recurring[ProductId] = Recurring(RECURRING)
-        self._batcher: Batcher[ProductId, ProductCopy] = Batcher(self._load, name="copies")
+        self._batcher = batched(self._load)
 
     def ready(self, product: ProductId) -> ProductCopy | None:
         """A copy that holds now."""
@@ -119,7 +132,7 @@ class ProductCopies:
         if copy is not None:
             return copy
         # The others still wait when one of them goes away.
-        return await asyncio.shield(self._flights.get(product) or self._fly(product))
+        return await asyncio.shield(self._flights.joinable(product) or self._fly(product))
 
     def changed(self, change: CatalogChange) -> None:
         for product in change.products:
@@ -127,21 +140,21 @@ class ProductCopies:
             # What was made here is told twice: by then the copy is a new one.
             if copy is not None and copy.stamp <= change.number:
                 self._copies.drop(product)
-            # Who comes from now on must not be given what was read before.
-            self._flights.pop(product, None)
+        # Who comes from now on must not be given what was read before.
+        self._flights.leave(change.products)
         if change.sellers:
-            self._flights.clear()
+            self._flights.leave_all()
 
     def clear(self) -> None:
         self._copies.clear()
-        self._flights.clear()
+        self._flights.leave_all()
 
     async def close(self) -> None:
         await self._batcher.drain()
 
     def _fly(self, product: ProductId) -> "asyncio.Future[ProductCopy]":
-        flight = self._flights[product] = self._batcher.enqueue(product)
-        flight.add_done_callback(partial(self._landed, product))
+        flight = self._batcher.enqueue(product)
+        self._flights.begin(product, flight, partial(self._keep, product))
         return flight
 
     def _renew(self, product: ProductId) -> None:
@@ -155,15 +168,11 @@ class ProductCopies:
         due, self._due = self._due, set()
         # When too many wait already, those who ask will make it anew.
         with suppress(Overloaded):
-            for product in due - self._flights.keys():
-                self._fly(product)
+            for product in due:
+                if product not in self._flights:
+                    self._fly(product)
 
-    def _landed(self, product: ProductId, flight: "asyncio.Future[ProductCopy]") -> None:
-        if self._flights.get(product) is flight:
-            del self._flights[product]
-        if flight.cancelled() or flight.exception() is not None:
-            return
-        copy = flight.result()
+    def _keep(self, product: ProductId, copy: ProductCopy) -> None:
         if self._knowledge.is_unchanged(copy.stamp, product, copy.seller):
             self._copies.put(product, copy, len(copy.body or b""))
 

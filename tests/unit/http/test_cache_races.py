@@ -1,0 +1,293 @@
+"""Many processes, one database, and any order of events: nobody is shown what has changed a second before.
+
+The parts that decide are the real ones. The database is a model of what PostgreSQL says of itself: transactions get
+numbers when they first write and commit in any order, a snapshot knows the oldest that is still running, and messages
+come to every listener in the order of the commits. Time, and whose turn it is, come out of a seed.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from attrs import Factory, define, field
+
+from adapters.http.cache.knowledge import GRACE_SECONDS, TRUST_SECONDS, Knowledge
+from adapters.http.cache.products import ProductCopies, ProductCopy
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.queries import CategoryRef, ProductQueries, ProductView, SellerRef
+
+PRODUCTS = [ProductId(number) for number in (1, 2, 3)]
+PROCESSES = 3
+STEPS = 150
+
+
+@define
+class Database:
+    """`versions` counts a product's committed changes; `log` is what listeners hear."""
+
+    now: float = 100.0
+    next_number: int = 10
+    running: dict[int, ProductId] = Factory(dict)
+    versions: dict[ProductId, int] = Factory(lambda: dict.fromkeys(PRODUCTS, 0))
+    committed: list[tuple[float, ProductId, int]] = Factory(list)
+    log: list[CatalogChange | tuple[int, float]] = Factory(list)
+    shared: dict[str, bytes] = Factory(dict)
+
+    def begin(self, product: ProductId) -> int:
+        # Of one product at a time: it is locked.
+        number = self.next_number
+        self.next_number += 1
+        self.running[number] = product
+        return number
+
+    def commit(self, number: int) -> CatalogChange:
+        product = self.running.pop(number)
+        self.versions[product] += 1
+        self.committed.append((self.now, product, self.versions[product]))
+        change = CatalogChange(number, frozenset({product}))
+        self.log.append(change)
+        return change
+
+    def must_show(self, product: ProductId) -> int:
+        """The version of a second ago."""
+        old = [version for at, of, version in self.committed if of == product and at <= self.now - 1.0]
+        return max(old, default=0)
+
+
+class Reads:
+    """Of one process; whatever happens meanwhile happens before and after each answer."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[], None]) -> None:
+        self._database = database
+        self._meanwhile = meanwhile
+
+    def horizon(self) -> int:
+        self._meanwhile()
+        horizon = min(self._database.running, default=self._database.next_number)
+        self._meanwhile()
+        return horizon
+
+    def products(self, ids: Sequence[ProductId]) -> Mapping[ProductId, ProductView]:
+        self._meanwhile()
+        found = {product: _view(product, self._database.versions[product]) for product in ids}
+        self._meanwhile()
+        return found
+
+    # Redis
+
+    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        self._meanwhile()
+        found = [self._database.shared.get(key) for key in keys]
+        self._meanwhile()
+        return found
+
+    def put(self, copies: Mapping[str, bytes]) -> None:
+        self._meanwhile()
+        self._database.shared.update(copies)
+        self._meanwhile()
+
+
+def _view(product: ProductId, version: int) -> ProductView:
+    return ProductView(
+        product, "Tea pot", "", Money(100 + version, "USD"), "", CategoryRef(CategoryId(1), "kitchen"),
+        SellerRef(AccountId(7), "", "", ""), 1, True, datetime(2026, 1, 1, tzinfo=UTC), 0, None, None, None, None, 1,
+    )  # fmt: skip
+
+
+@define
+class ByHand:
+    """In place of the batcher: a step of the simulation does the work."""
+
+    load: Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]
+    waiting: list[tuple[ProductId, "asyncio.Future[ProductCopy]"]] = Factory(list)
+
+    def enqueue(self, command: ProductId) -> "asyncio.Future[ProductCopy]":
+        self.waiting.append((command, asyncio.get_running_loop().create_future()))
+        return self.waiting[-1][1]
+
+    async def drain(self) -> None:
+        pass
+
+
+@define
+class Process:
+    database: Database
+    meanwhile: Callable[[], None]
+    place: int = 0
+    made: dict[ProductId, int] = Factory(dict)
+    """The versions that it has committed itself."""
+    knowledge: Knowledge = field(init=False)
+    copies: ProductCopies = field(init=False)
+    batch: ByHand = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        def clock() -> float:
+            return self.database.now
+
+        def batched(load: Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]) -> ByHand:
+            self.batch = ByHand(load)
+            return self.batch
+
+        reads = Reads(self.database, self.meanwhile)
+        self.knowledge = Knowledge(clock)
+        self.copies = ProductCopies(
+            cast(ProductQueries, reads),
+            self.knowledge,
+            limit=10**6,
+            seconds=5,
+            shared=reads,
+            clock=clock,
+            batched=batched,
+        )
+        self.connect()
+
+    def connect(self) -> None:
+        self.place = len(self.database.log)
+        self.knowledge.begun(self.database.next_number)
+        self.copies.clear()
+
+    def hear(self, mine: int) -> None:
+        if self.place == len(self.database.log):
+            return
+        message = self.database.log[self.place]
+        self.place += 1
+        if isinstance(message, CatalogChange):
+            self.knowledge.changed(message, here=False)
+            self.copies.changed(message)
+        elif message[0] == mine:
+            self.knowledge.complete(message[1])
+
+    def commit(self, number: int) -> None:
+        change = self.database.commit(number)
+        (product,) = change.products
+        self.knowledge.changed(change, here=True)
+        self.copies.changed(change)
+        self.made[product] = self.database.versions[product]
+
+
+class Simulation:
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.database = Database()
+        self.depth = 0
+        self.processes = [Process(self.database, self.meanwhile) for _ in range(PROCESSES)]
+        self.reads: list[tuple[asyncio.Task[ProductCopy], int]] = []
+        self.read = 0
+        self.from_copies = 0
+
+    def meanwhile(self) -> None:
+        """Between two statements of a loader, other processes and the feed go on."""
+        if self.depth == 0 and self.chance.random() < 0.5:
+            self.depth += 1
+            for _ in range(self.chance.randrange(4)):
+                self.chance.choice([self.begin, self.commit, self.hear, self.hear, self.beat, self.wait])()
+            self.depth -= 1
+
+    def begin(self) -> None:
+        free = [product for product in PRODUCTS if product not in self.database.running.values()]
+        if free and len(self.database.running) < 2:
+            self.database.begin(self.chance.choice(free))
+
+    def commit(self) -> None:
+        if self.database.running:
+            self.chance.choice(self.processes).commit(self.chance.choice(list(self.database.running)))
+
+    def hear(self) -> None:
+        number = self.chance.randrange(PROCESSES)
+        self.processes[number].hear(number)
+
+    def hear_all(self) -> None:
+        number = self.chance.randrange(PROCESSES)
+        while self.processes[number].place < len(self.database.log):
+            self.processes[number].hear(number)
+
+    def beat(self) -> None:
+        self.database.log.append((self.chance.randrange(PROCESSES), self.database.now))
+
+    def wait(self) -> None:
+        self.database.now += self.chance.choice([0.001, 0.01, 0.05, 0.3])
+
+    def reconnect(self) -> None:
+        if self.chance.random() < 0.1:
+            self.chance.choice(self.processes).connect()
+
+    def ask(self) -> None:
+        process, product = self.chance.choice(self.processes), self.chance.choice(PRODUCTS)
+        wanted = max(self.database.must_show(product), process.made.get(product, 0))
+        self.from_copies += process.copies.ready(product) is not None
+        self.reads.append((asyncio.ensure_future(process.copies.get(product)), wanted))
+
+    def load(self) -> None:
+        self.load_of(self.chance.choice(self.processes))
+
+    def load_of(self, process: Process) -> None:
+        if waiting := process.batch.waiting:
+            process.batch.waiting = []
+            answers = process.batch.load([product for product, _ in waiting])
+            for (_, future), copy in zip(waiting, answers, strict=True):
+                assert isinstance(copy, ProductCopy)
+                future.set_result(copy)
+            self.meanwhile()
+
+    async def run(self) -> None:
+        steps = [
+            self.begin, self.commit, self.hear, self.hear, self.hear_all, self.beat, self.beat, self.wait,
+            self.reconnect, self.ask, self.ask, self.ask, self.load, self.load,
+        ]  # fmt: skip
+        for _ in range(STEPS):
+            self.chance.choice(steps)()
+            for _ in range(self.chance.randrange(4)):
+                await asyncio.sleep(0)
+            self.check()
+        for _ in range(20):
+            for process in self.processes:
+                self.load_of(process)
+            await asyncio.sleep(0)
+            self.check()
+        assert not self.reads
+
+    def check(self) -> None:
+        for read in [each for each in self.reads if each[0].done()]:
+            self.reads.remove(read)
+            body = read[0].result().body
+            assert body is not None
+            shown = int(body.partition(b'"price":"1.')[2][:2])
+            assert shown >= read[1]
+            self.read += 1
+
+
+def test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did() -> None:
+    read = from_copies = 0
+    for seed in range(400):
+        simulation = Simulation(seed)
+        asyncio.run(simulation.run())
+        read += simulation.read
+        from_copies += simulation.from_copies
+    # It would prove nothing if copies were hardly ever shown.
+    assert from_copies > read / 10
+
+
+def test_what_two_waits_may_add_up_to_is_a_second() -> None:
+    assert TRUST_SECONDS + GRACE_SECONDS <= 1.0
+
+
+@pytest.mark.parametrize("broken", ["is_unchanged", "changed", "complete"])
+def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is needed: without it some seed finds an old price."""
+
+    def trusting(knowledge: Knowledge, moment: float) -> None:
+        knowledge.trusted_until = moment + 1000
+
+    if broken == "is_unchanged":
+        monkeypatch.setattr(Knowledge, "is_unchanged", lambda *_: True)
+    elif broken == "changed":
+        monkeypatch.setattr(ProductCopies, "changed", lambda *_: None)
+    else:
+        monkeypatch.setattr(Knowledge, "complete", trusting)
+    with pytest.raises(AssertionError):
+        test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did()
