@@ -108,8 +108,10 @@ class ListCopies:
         if shared is not None:
             (content,) = await self._in_thread(shared.get, [key])
             theirs = unpacked(content)
-            if theirs is not None and theirs.body is not None and self._knowledge.lists_unchanged(theirs.stamp):
-                return ListCopy(theirs.body, theirs.stamp, expires)
+            if theirs is not None and theirs.body is not None:
+                copy = ListCopy(theirs.body, theirs.stamp, expires)
+                if self._holds(copy):
+                    return copy
         # Before what it vouches for.
         stamp = await self._in_thread(self._horizon)
         response = await make()

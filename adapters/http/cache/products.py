@@ -200,7 +200,10 @@ class ProductCopies:
             return found
         for product, content in zip(products, self._shared.get([_key(p) for p in products]), strict=True):
             copy = unpacked(content)
-            if copy is not None and self._knowledge.is_unchanged(copy.stamp, product, AccountId(copy.seller)):
+            # What others have put there may have changed unheard while nothing is heard.
+            if copy is None or not self._knowledge.is_trusted(self._clock()):
+                continue
+            if self._knowledge.is_unchanged(copy.stamp, product, AccountId(copy.seller)):
                 seller = AccountId(copy.seller)
                 found[product] = ProductCopy(seller, copy.version, copy.body, copy.stamp, expires)
         return found
