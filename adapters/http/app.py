@@ -44,5 +44,5 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         authenticate=backend.market.accounts.identify,
         version=version,
         lifespan=lifespan,
-        shortcut=ProductShortcut(backend.cache.products, backend.views, backend.market.accounts.identify),
+        shortcut=ProductShortcut(backend.cache.products, backend.looks, backend.market.accounts.identify),
     )

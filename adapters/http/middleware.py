@@ -54,14 +54,12 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._shortcut is not None and (found := self._shortcut(scope)) is not None:
-            ready = found if isinstance(found, tuple) else await found
-            if ready is not None:
-                status, headers, body, given = ready
-                named = (b"x-request-id", self._request_id(given))
-                await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
-                await send({"type": "http.response.body", "body": body})
-                return
+        if self._shortcut is not None and (ready := await self._ready(self._shortcut, scope)) is not None:
+            status, headers, body, given = ready
+            named = (b"x-request-id", self._request_id(given))
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
+            await send({"type": "http.response.body", "body": body})
+            return
         given, declared, authorized = _asked(scope["headers"])
         request_id = self._request_id(given)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
@@ -109,6 +107,13 @@ class Envelope:
                 error.__traceback__ = None
             refused = known
         await refused(scope, receive, send_with_headers)
+
+    async def _ready(self, shortcut: Shortcut, scope: Scope) -> Ready | None:
+        try:
+            found = shortcut(scope)
+            return found if found is None or isinstance(found, tuple) else await found
+        except Exception:  # noqa: BLE001 - the long way meets it again, and knows what to do with it
+            return None
 
     def _request_id(self, given: bytes | None) -> bytes:
         return given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()

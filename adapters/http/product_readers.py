@@ -38,15 +38,14 @@ class ProductReaders:
             copy = await self._backend.cache.products.get(product)
         if copy is None or (identity is not None and identity.account_id == copy.seller):
             view = await self.visible(call)
-            version, cache_control = view.version, PRIVATE
+            version, seller, cache_control = view.version, view.seller.id, PRIVATE
             body = _ENCODER.encode(shown(view, identity))
         elif copy.body is None:
             raise NotFound("product", call.id)
         else:
-            version, cache_control = copy.version, PUBLIC if identity is None else PERSONAL
+            version, seller, cache_control = copy.version, copy.seller, PUBLIC if identity is None else PERSONAL
             body = copy.body
-        if call.request.method == "GET":
-            self._backend.views.viewed(product)
+        self._backend.looks.note(call.request.scope, identity, product, seller)
         headers = {"ETag": version_etag(version), "Cache-Control": cache_control}
         if is_current(call.request.headers, headers["ETag"]):
             return Response(status_code=304, headers=headers)

@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from adapters.http.auth import SCHEME, Authenticate
 from adapters.http.cache.products import ProductCopies, ProductCopy
+from adapters.http.looks import Looks
 from adapters.http.middleware import ON_EVERY_ANSWER, Ready
 from adapters.http.negotiation import accepts_json
 from adapters.http.problems import problem_of
@@ -14,7 +15,7 @@ from adapters.http.products import ROOT
 from adapters.http.routing import MAX_ID
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.ports import ViewCounter
+from scalecommerce_core.services.accounts import Identity
 
 _BEGINS: Final = len(ROOT)
 _LONGEST: Final = _BEGINS + len(str(MAX_ID)) + 1
@@ -27,9 +28,9 @@ Given = dict[bytes, bytes]
 class ProductShortcut:
     """Answers just as `readProduct` does, or, if there is anything unusual about the request, not at all."""
 
-    def __init__(self, copies: ProductCopies, views: ViewCounter, authenticate: Authenticate) -> None:
+    def __init__(self, copies: ProductCopies, looks: Looks, authenticate: Authenticate) -> None:
         self._copies = copies
-        self._views = views
+        self._looks = looks
         self._authenticate = authenticate
 
     def __call__(self, scope: Scope) -> Ready | Coroutine[Any, Any, Ready | None] | None:
@@ -44,44 +45,41 @@ class ProductShortcut:
             return None
         product = ProductId(int(number))
         copy = self._copies.ready(product)
-        return self._made(product, given) if copy is None else self._answer(product, copy, given)
+        return self._made(product, scope, given) if copy is None else self._answer(product, copy, scope, given)
 
-    async def _made(self, product: ProductId, given: Given) -> Ready | None:
+    async def _made(self, product: ProductId, scope: Scope, given: Given) -> Ready | None:
         try:
             copy = await self._copies.get(product)
         except MarketError as error:
             return _told(error, given)
-        except Exception:  # noqa: BLE001 - the long way meets it again, and knows whom to tell
-            return None
-        return self._answer(product, copy, given)
+        return self._answer(product, copy, scope, given)
 
-    def _answer(self, product: ProductId, copy: ProductCopy, given: Given) -> Ready | None:
-        headers = copy.headers
+    def _answer(self, product: ProductId, copy: ProductCopy, scope: Scope, given: Given) -> Ready | None:
+        identity, headers = None, copy.headers
         if (authorization := given.get(b"authorization")) is not None:
-            if not self._is_stranger(authorization, copy.seller):
+            identity, headers = self._identity(authorization), copy.personal_headers
+            if identity is None or identity.is_staff or identity.account_id == copy.seller:
                 return None
-            headers = copy.personal_headers
         if copy.body is None:
             return _told(NotFound("product", product), given)
         known = given.get(b"if-none-match")
         if known is not None and known != copy.raw_etag:
             # Lists of tags, weak ones and `*` are read elsewhere.
             return None
-        self._views.viewed(product)
+        self._looks.note(scope, identity, product, copy.seller)
         if known is not None:
             return 304, headers[2:], b"", given.get(b"x-request-id")
         return 200, headers, copy.body, given.get(b"x-request-id")
 
-    def _is_stranger(self, authorization: bytes, seller: int) -> bool:
-        """Whether it is the valid token of somebody who sees what everybody sees."""
+    def _identity(self, authorization: bytes) -> Identity | None:
+        """Whose token it is, if it is a valid one."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != SCHEME or not (token := token.strip()):
-            return False
+            return None
         try:
-            identity = self._authenticate(token)
+            return self._authenticate(token)
         except MarketError:
-            return False
-        return not identity.is_staff and identity.account_id != seller
+            return None
 
 
 def _plain(listed: Sequence[tuple[bytes, bytes]]) -> Given | None:

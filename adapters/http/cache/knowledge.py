@@ -28,7 +28,10 @@ _NEVER: Final = 2**63
 
 
 class Knowledge:
-    """Lives on the event loop; other threads may ask `is_trusted` and `is_unchanged` only. Until `begun`, nothing is good."""
+    """Lives on the event loop; other threads may ask `is_trusted` and `is_unchanged`.
+
+    Until `begun`, nothing is good.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
