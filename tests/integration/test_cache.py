@@ -1,0 +1,284 @@
+"""Copies of the catalogue in several processes, on real servers."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from adapters.db.changes import CHANNEL, MOST, PostgresCatalogFeed
+from adapters.db.engine import database_engine
+from adapters.db.queries import PostgresQueries
+from adapters.db.store import PostgresStore
+from adapters.embedded.redis import EmbeddedRedis
+from adapters.redis.shared_copies import PREFIX, RedisSharedCopies
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
+from tests.integration.deployment import Deployment
+from tests.integration.engine_process import eventually
+
+PRODUCTS = "/products/api/v1/"
+
+
+class Heard:
+    """`ports.ChangeListener` that remembers."""
+
+    def __init__(self) -> None:
+        self.begins: list[int] = []
+        self.changes: list[CatalogChange] = []
+        self.here: list[CatalogChange] = []
+        self.moments: list[float] = []
+
+    def begun(self, number: int) -> None:
+        self.begins.append(number)
+
+    def changed(self, change: CatalogChange) -> None:
+        self.changes.append(change)
+
+    def changed_here(self, change: CatalogChange) -> None:
+        self.here.append(change)
+
+    def complete(self, moment: float) -> None:
+        self.moments.append(moment)
+
+    def all_until(self, moment: float, feed: PostgresCatalogFeed) -> None:
+        """Wait until everything that was committed before is known."""
+
+        def look() -> bool:
+            feed.wanted()
+            return bool(self.moments) and self.moments[-1] >= moment
+
+        eventually(look, "the feed to be complete")
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def feed(engine: Engine, heard: Heard) -> Iterator[PostgresCatalogFeed]:
+    feed = PostgresCatalogFeed(engine, beat_seconds=0.02)
+    feed.follow(heard)
+    eventually(lambda: heard.begins, "the feed's begin")
+    yield feed
+    feed.close()
+
+
+def test_what_others_commit_is_heard_before_the_feed_says_that_it_is_complete(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+) -> None:
+    told: list[CatalogChange] = []
+    stage = Stage(PostgresStore(engine, told.append))
+    product = stage.product()
+    for price in range(100, 120):
+        stage.reprice(product, price, NOW + SECOND * price)
+    heard.all_until(time.monotonic(), feed)
+    assert heard.changes == told
+    assert len(told) == 21
+    assert all(change.number >= heard.begins[0] for change in told)
+    assert heard.here == []
+
+
+def test_what_this_process_commits_is_told_to_it_at_once(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+) -> None:
+    stage = Stage(PostgresStore(engine, feed.announce))
+    product = stage.product()
+    assert [change.products for change in heard.here] == [{product}]
+
+
+def test_nobody_follows_in_a_command(engine: Engine) -> None:
+    feed = PostgresCatalogFeed(engine)
+    Stage(PostgresStore(engine, feed.announce)).product()
+    feed.close()
+
+
+def test_many_products_are_told_in_parts_and_very_many_as_everything(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+) -> None:
+    for count, parts in ((MOST, 20), (MOST + 1, 1)):
+        store, wanted = PostgresStore(engine), {ProductId(10**9 + number) for number in range(count)}
+        with store.begin() as tx:
+            tx.products._sql.notes.products |= wanted  # type: ignore[attr-defined]  # as so many products would
+        heard.all_until(time.monotonic(), feed)
+        assert len(heard.changes) >= parts
+        told = {product for change in heard.changes for product in change.products}
+        assert told == (wanted if parts > 1 else set())
+        assert [change.everything for change in heard.changes] == [parts == 1] * len(heard.changes)
+        assert len({change.number for change in heard.changes}) == 1
+        heard.changes.clear()
+
+
+def test_a_seller_is_told_apart_from_a_product_of_the_same_number(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+) -> None:
+    stage = Stage(PostgresStore(engine))
+    person = stage.account()
+    with stage.store.begin() as tx:
+        found = tx.accounts.lock([person])[person]
+        found.edit(first_name="Grace")
+        tx.accounts.save([found])
+    heard.all_until(time.monotonic(), feed)
+    assert [change.sellers for change in heard.changes] == [{AccountId(person)}]
+    assert not heard.changes[0].products
+
+
+def test_a_broken_connection_and_a_message_that_is_none_begin_the_feed_anew(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard, database: str
+) -> None:
+    heard.all_until(time.monotonic(), feed)
+    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        eventually(lambda: len(heard.begins) == 2, "another begin")
+        engine.dispose()
+        Stage(PostgresStore(engine)).product()
+        heard.all_until(time.monotonic(), feed)
+        assert len(heard.changes) == 1
+        other.execute("SELECT pg_notify(%s, 'what is this?')", (CHANNEL,))
+        eventually(lambda: len(heard.begins) == 3, "one more begin")
+    assert heard.begins == sorted(heard.begins)
+    assert heard.begins[-1] > heard.changes[0].number
+
+
+def test_no_beats_are_sent_while_nobody_reads_and_news_are_heard_all_the_same(
+    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+) -> None:
+    heard.all_until(time.monotonic(), feed)
+
+    def rests() -> bool:
+        before = len(heard.moments)
+        time.sleep(0.3)
+        return len(heard.moments) == before
+
+    eventually(rests, "the end of the beats")
+    Stage(PostgresStore(engine)).product()
+    eventually(lambda: heard.changes, "the news")
+    heard.all_until(time.monotonic(), feed)
+
+
+def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:
+    queries, told = PostgresQueries(engine), list[CatalogChange]()
+    stage = Stage(PostgresStore(engine, told.append))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE busy ()")  # takes a number
+        stage.product()
+        assert told[0].number >= queries.horizon()
+    assert told[0].number < queries.horizon()
+
+
+# --- Redis
+
+
+def test_copies_are_shared_by_those_of_one_release(redis_url: str) -> None:
+    one, other, newer = (RedisSharedCopies.at(redis_url, release, 5) for release in ("1.0", "1.0", "1.1"))
+    one.put({"product:1": b"tea", "product:2": b"pot"})
+    assert other.get(["product:2", "product:3", "product:1"]) == [b"pot", None, b"tea"]
+    assert newer.get(["product:1"]) == [None]
+    with Redis.from_url(redis_url) as redis:
+        assert 0 < redis.pttl(f"{PREFIX}:1.0:product:1") <= 5000
+    for each in (one, other, newer):
+        each.close()
+
+
+def test_without_redis_nothing_is_known_and_it_is_not_asked_again_for_a_while(tmp_path: Path) -> None:
+    now = [100.0]
+    with EmbeddedRedis(tmp_path) as server:
+        asked: list[int] = []
+        redis = Redis.from_url(server.url, socket_timeout=1, socket_connect_timeout=1)
+        copies = RedisSharedCopies(redis, "1.0", 5, clock=lambda: now[0])
+        copies.put({"a": b"A"})
+        server.stop()
+        assert copies.get(["a", "b"]) == [None, None]
+        copies.put({"a": b"A"})
+        server.start()
+        asked.append(1)
+        assert copies.get(["a"]) == [None]
+        now[0] += 10
+        copies.put({"b": b"B"})
+        assert copies.get(["b"]) == [b"B"]
+        copies.close()
+
+
+# --- two API processes
+
+
+@pytest.fixture
+def pair(tmp_path: Path, database: str) -> Iterator[tuple[Deployment, Deployment, EmbeddedRedis]]:
+    """One with a worker and a beat, another API beside it; a view shows late, so that nothing shows by itself."""
+    secret = "x" * 48
+    with EmbeddedRedis(tmp_path) as redis:
+        with Deployment(tmp_path / "one", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret) as one:
+            other = Deployment(tmp_path / "other", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret)
+            try:
+                other.start("serve")
+                other.find()
+                yield one, other, redis
+            finally:
+                other.end()
+
+
+def shows(client: httpx2.Client, path: str, meets: Callable[[httpx2.Response], bool]) -> None:
+    eventually(lambda: meets(client.get(path)), f"a change of {path}")
+
+
+def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
+    pair: tuple[Deployment, Deployment, EmbeddedRedis],
+) -> None:
+    one, other, redis = pair
+    seller, here, there = one.person("seller"), one.visitor(), other.visitor()
+    product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
+    page = f"{PRODUCTS}{seller.post(PRODUCTS, json=product).json()['id']}/"
+    following = f"{PRODUCTS}{int(page.split('/')[-2]) + 1}/"
+    lists = [f"{PRODUCTS}?category=5&facets=price", f"{PRODUCTS}categories/"]
+    for client in (here, there):
+        for path in (page, *lists, page, *lists):
+            assert client.get(path).status_code == 200
+        assert client.get(following).status_code == 404
+    # A price, a text, what can be promised, a name.
+    for number in range(5):
+        edit = {"price": f"{11 + number}.00", "name": f"Pot {number}", "stock": 20 + number}
+        assert seller.patch(page, json=edit).status_code == 200
+        for path in (page, lists[0]):
+            assert f'"price":"{11 + number}.00"' in here.get(path).text
+            shows(there, path, lambda shown, wanted=edit: f'"stock":{wanted["stock"]}' in shown.text)  # type: ignore[misc]
+            assert f"Pot {number}" in there.get(path).text
+    assert seller.patch("/users/api/v1/me/", json={"first_name": "Grace"}).status_code == 200
+    assert here.get(page).json()["seller"]["first_name"] == "Grace"
+    shows(there, page, lambda shown: shown.json()["seller"]["first_name"] == "Grace")
+    # What was not there, what is not there any more, and what the worker does.
+    assert seller.post(PRODUCTS, json=product).status_code == 201
+    assert here.get(following).status_code == 200
+    shows(there, following, lambda shown: shown.status_code == 200)
+    buyer = one.person("buyer")
+    order = {"order_item": [{"product": int(page.split("/")[-2]), "quantity": 3}]}
+    assert buyer.post("/orders/api/v1/", json=order).status_code == 202
+    for client in (here, there):
+        shows(client, page, lambda shown: shown.json()["stock"] == 21)
+    assert seller.delete(following).status_code == 204
+    assert here.get(following).status_code == 404
+    shows(there, following, lambda shown: shown.status_code == 404)
+    # Without Redis it goes on.
+    redis.stop()
+    for number in range(5):
+        assert seller.patch(page, json={"price": f"{30 + number}.00"}).status_code == 200
+        for path in (page, lists[0]):
+            assert f'"price":"{30 + number}.00"' in here.get(path).text
+            shows(there, path, lambda shown, wanted=number: f'"price":"{30 + wanted}.00"' in shown.text)  # type: ignore[misc]
+        for client in (here, there):
+            assert {client.get(path).status_code for path in (page, *lists) for _ in range(3)} == {200}
