@@ -79,6 +79,10 @@ bench: .venv/.ready ## List the benchmarks
 bench-orders: .venv/.ready ## Orders over HTTP against pgbench, about 25 min; options: make bench-orders ARGS="--quick"
 	@$(BIN)/python -m bench.orders $(ARGS)
 
+.PHONY: bench-reads
+bench-reads: .venv/.ready ## Reads of a million products over HTTP, about 20 min; options: make bench-reads ARGS="--quick"
+	@$(BIN)/python -m bench.reads $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Bring uv.lock up to date with pyproject.toml; options: make lock ARGS=--upgrade
 	@$(UV) lock --python "$$(cat .cache/python)" $(ARGS)
