@@ -41,7 +41,15 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.views import NOTED, ViewCounts
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import CatalogChange, ChangeListener, Duplicate, NumberedEvent, Owed, StoredOutcome, Transaction
+from scalecommerce_core.ports import (
+    CatalogChange,
+    ChangeListener,
+    Duplicate,
+    NumberedEvent,
+    Owed,
+    StoredOutcome,
+    Transaction,
+)
 from scalecommerce_core.pricing.memory import Memory
 from scalecommerce_core.pricing.observing import Groups
 from scalecommerce_core.pricing.policy import PricingPolicy

@@ -1,6 +1,6 @@
 """The engine over a real database, with doubles for all that is not the database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from adapters.db.engine import database_engine
@@ -8,7 +8,7 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.payments.sandbox import SandboxGateway
 from adapters.system import RandomIds
-from scalecommerce_core.ports import Clock
+from scalecommerce_core.ports import CatalogChange, Clock
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -33,9 +33,12 @@ from scalecommerce_core.testing import (
 
 
 @contextmanager
-def real_market(url: str, clock: Clock | None = None) -> Iterator[Market]:
+def real_market(
+    url: str, clock: Clock | None = None, changed: Callable[[CatalogChange], None] = lambda _: None
+) -> Iterator[Market]:
+    """`changed` is told of changes of the catalogue."""
     database, clock = database_engine(url), clock or SettableClock()
-    store, queries = PostgresStore(database), PostgresQueries(database)
+    store, queries = PostgresStore(database, changed), PostgresQueries(database)
     try:
         yield Market(
             accounts=Accounts(

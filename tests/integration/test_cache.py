@@ -16,11 +16,21 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.redis.shared_copies import PREFIX, RedisSharedCopies
+from adapters.system import RandomIds
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
+from tests.integration.real_market import real_market
+from tests.integration.test_repricing import Shelf
 
 PRODUCTS = "/products/api/v1/"
 
@@ -182,6 +192,56 @@ def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:
     assert told[0].number < queries.horizon()
 
 
+# What PostgreSQL itself saw written, by transaction.
+WATCH = """
+CREATE TABLE seen (number bigint, product bigint);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'products' THEN
+        INSERT INTO seen SELECT pg_current_xact_id()::text::bigint, NEW.id;
+    ELSIF TG_OP = 'INSERT' OR NEW.on_hand - NEW.reserved <> OLD.on_hand - OLD.reserved THEN
+        INSERT INTO seen SELECT pg_current_xact_id()::text::bigint, NEW.product_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER see AFTER INSERT OR UPDATE ON products FOR EACH ROW EXECUTE FUNCTION see();
+CREATE TRIGGER see AFTER INSERT OR UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION see();
+"""
+
+
+def test_no_use_case_changes_what_strangers_see_untold(engine: Engine, database: str) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(WATCH)
+    told: list[CatalogChange] = []
+    clock = SettableClock()
+    with real_market(database, clock, told.append) as market:
+        shelf = Shelf(market, clock)
+        run = shelf.repricing.run(shelf.policy())
+        assert run.written
+        shelf.repricing.rollback(run.id)
+        (one_, other), seller = shelf.products[:2], shelf.seller.id
+        shelf.edit(one_, 77_00)
+        market.catalog.adjust_stock([AdjustStock(one_, seller, available=50)])
+        buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", "a long password")])).id
+        places = [PlaceOrder(RandomIds().command(), buyer, [WantedLine(product, 1)]) for product in (one_, other, one_)]
+        orders = [placed for placed in market.ordering.place(places) if isinstance(placed, Order)]
+        assert len(orders) == 3
+        market.ordering.decide()
+        market.payments.pay([PayOrder(orders[0].id, buyer)])
+        market.ordering.refund([RefundOrder(orders[0].id, seller, [RefundLine(one_, 1)])])
+        market.ordering.cancel([CancelOrder(orders[1].id, buyer)])
+        clock.advance(days=2)
+        market.ordering.expire()
+        market.catalog.withdraw_products([WithdrawProduct(other, seller)])
+    with engine.connect() as connection:
+        seen = connection.exec_driver_sql("SELECT number, array_agg(DISTINCT product) FROM seen GROUP BY number").all()
+    assert len(seen) > 10
+    by_number = {change.number: change.products for change in told}
+    assert {number: set(products) for number, products in seen} == {
+        number: set(by_number.get(number, ())) for number, _ in seen
+    }
+
+
 # --- Redis
 
 
@@ -222,15 +282,17 @@ def test_without_redis_nothing_is_known_and_it_is_not_asked_again_for_a_while(tm
 def pair(tmp_path: Path, database: str) -> Iterator[tuple[Deployment, Deployment, EmbeddedRedis]]:
     """One with a worker and a beat, another API beside it; a view shows late, so that nothing shows by itself."""
     secret = "x" * 48
-    with EmbeddedRedis(tmp_path) as redis:
-        with Deployment(tmp_path / "one", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret) as one:
-            other = Deployment(tmp_path / "other", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret)
-            try:
-                other.start("serve")
-                other.find()
-                yield one, other, redis
-            finally:
-                other.end()
+    with (
+        EmbeddedRedis(tmp_path) as redis,
+        Deployment(tmp_path / "one", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret) as one,
+    ):
+        other = Deployment(tmp_path / "other", database, redis.url, CACHE_SECONDS="3600", JWT_SECRET=secret)
+        try:
+            other.start("serve")
+            other.find()
+            yield one, other, redis
+        finally:
+            other.end()
 
 
 def shows(client: httpx2.Client, path: str, meets: Callable[[httpx2.Response], bool]) -> None:

@@ -343,6 +343,7 @@ class PricingRuns:
     def _move(self, statement: str, part: Range, parameters: dict[str, object]) -> Whole:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
         (moved,) = self._columns(statement, {**within, **parameters})
+        self._sql.notes.products.update(moved.tolist())
         return np.sort(moved)
 
     def _mark(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:
