@@ -7,8 +7,8 @@ contract suites demand of every adapter.
 import itertools
 import json
 import threading
-from collections import Counter
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
