@@ -48,6 +48,8 @@ def database_engine(
         "lock_timeout": _milliseconds(lock_timeout),
         # Compiling a plan costs more than any of our queries takes.
         "jit": "off",
+        # So does starting parallel workers, and there are others who want the processors.
+        "max_parallel_workers_per_gather": "0",
     }
     given = parsed.query.get("options", "")
     set_options = " ".join(f"-c {name}={value}" for name, value in options.items())

@@ -551,7 +551,7 @@ def _stems(text: str) -> list[str]:
 def _stem(word: str) -> str:
     """A crude stemmer for English and Russian: enough to tell that plurals and cases are the same word."""
     endings = ("ами", "ями", "ого", "ому", "ing", "ies", "ые", "ий", "ый", "ая", "ой", "ам", "ах", "ов", "ed", "es")
-    for ending in (*endings, "ы", "и", "а", "я", "у", "ю", "е", "о", "s", "e", "y"):
+    for ending in (*endings, "ь", "ы", "и", "а", "я", "у", "ю", "е", "о", "s", "e", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word

@@ -65,13 +65,16 @@ def matching(wanted: ProductFilter, text: SearchText | None, categories: Collect
     source: FromClause = products
     conditions: list[ColumnElement[bool]] = [product.is_active]
     by_price = wanted.ordering in {Ordering.PRICE, Ordering.PRICE_DESC}
-    if by_price or wanted.price_min is not None or wanted.price_max is not None:
-        # The price in the narrow table, which is indexed, and which rows of products follow.
+    by_words = text is not None and bool(text.wanted)
+    price: ColumnElement[int] = product.price
+    if by_price or (not by_words and (wanted.price_min is not None or wanted.price_max is not None)):
+        # The price in the narrow table, which is indexed. Words have an index of their own, and leave fewer to look at.
         source = source.join(product_prices, product_prices.c.product_id == product.id)
-        if wanted.price_min is not None:
-            conditions.append(product_prices.c.price >= _bounded(wanted.price_min))
-        if wanted.price_max is not None:
-            conditions.append(product_prices.c.price <= _bounded(wanted.price_max))
+        price = product_prices.c.price
+    if wanted.price_min is not None:
+        conditions.append(price >= _bounded(wanted.price_min))
+    if wanted.price_max is not None:
+        conditions.append(price <= _bounded(wanted.price_max))
     if wanted.ordering is Ordering.VIEWED_DESC:
         source = source.join(product_views, product_views.c.product_id == product.id)
     if categories is not None:

@@ -212,5 +212,5 @@ class ListsContract:
         orders = [stage.order(buyer, {mine: 1, foreign: 2}) for _ in range(3)]
         assert [view.id for view in queries.every_product()] == [mine, asleep, foreign]
         assert [view.id for view in queries.every_product(seller)] == [mine, asleep]
-        assert list(queries.every_product(seller)) == list(queries.products([mine, asleep]).values())
+        assert {view.id: view for view in queries.every_product(seller)} == queries.products([mine, asleep])
         assert list(queries.every_order()) == [queries.orders(orders)[order_id] for order_id in orders]
