@@ -11,7 +11,7 @@ from scalecommerce_core.domain.identifiers import ProductId
 ViewCounts = Mapping[tuple[ProductId, datetime], int]
 """How often each product was looked at, by the moment."""
 
-SLICE: Final = timedelta(seconds=10)
+SLICE: Final = timedelta(seconds=5)
 """As sharp as the moment of a view is kept: it has to tell hours and prices apart, and few moments make few rows."""
 
 NOTED: Final = timedelta(days=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.errors import (
     Conflict,
@@ -131,19 +131,21 @@ class Pricing:
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            found = tx.policies.lock({command.policy_id for command in commands})
+            found = dict(tx.policies.lock({command.policy_id for command in commands}))
             schedules = tx.policies.lock_schedules(found)
             outcomes: list[PricingPolicy | MarketError] = []
             forgetful: list[PricingPolicy] = []
             for command in commands:
                 try:
-                    policy = _visible(found, command)
+                    # A copy: a refused edit leaves nothing to the next one of the same policy.
+                    policy = evolve(_visible(found, command))
                     before = _meaning(policy)
                     policy.edit(**command.changes)
                     _check_category(tx, policy)
                 except MarketError as error:
                     outcomes.append(error)
                 else:
+                    found[policy.id] = policy
                     if _meaning(policy) != before:
                         forgetful.append(policy)
                     schedules[policy.id].shortened(policy, now)

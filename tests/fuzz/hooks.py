@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext, Response
@@ -23,6 +24,7 @@ ORDERS: Final = 30
 """So many orders there will soon be."""
 CREDENTIALS: Final = {"email": os.environ.get("FUZZ_EMAIL", ""), "password": os.environ.get("FUZZ_PASSWORD", "")}
 NOWHERE: Final = 10**15
+HOST_LENGTH: Final = 253
 TIFINAGH: Final = [chr(number) for number in range(0x2D30, 0x2D66)]
 
 tokens: Final[dict[str, str]] = {}
@@ -112,6 +114,12 @@ def _category(body: dict[str, Any]) -> None:
     body["name"] = f"{uuid.uuid4()} {body['name']}"[:100]
 
 
+def _webhook(body: dict[str, Any]) -> None:
+    # Names of hosts are shorter than addresses may be.
+    if len(urlsplit(body.get("url") or "").hostname or "") > HOST_LENGTH:
+        body["url"] = "https://example.com/hooks"
+
+
 def _policy(body: dict[str, Any]) -> None:
     """Kinds, and settings that each has; nothing may move prices of the products that orders name."""
     if "policy" in body or "parameters" in body:
@@ -146,6 +154,8 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "patchProduct": _product,
     "placeOrder": _order,
     "addCategory": _category,
+    "createWebhook": _webhook,
+    "patchWebhook": _webhook,
     "createPricingPolicy": _policy,
     "patchPricingPolicy": _policy,
     "patchPricingOfProduct": _assignment,

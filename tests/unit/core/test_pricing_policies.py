@@ -89,6 +89,21 @@ def test_an_edit_counts_and_is_its_seller_s(shop: Shop, buyer: Account, make: Ma
     assert (by_staff.name, by_staff.is_shadow) == ("Renamed", True)
 
 
+def test_a_refused_edit_leaves_nothing_to_its_neighbour(shop: Shop, make: Make) -> None:
+    policy = make()
+    lost, named = shop.pricing.edit(
+        [
+            EditPolicy(policy.id, policy.seller_id, {"category_id": 999, "fee": 0.5}),
+            EditPolicy(policy.id, policy.seller_id, {"name": "Named"}),
+        ]
+    )
+    assert isinstance(lost, Invalid)
+    assert isinstance(named, PricingPolicy)
+    kept = shop.queries.policy(policy.id)
+    assert kept is not None
+    assert (kept.name, kept.category_id, kept.fee, kept.version) == ("Named", None, 0.0, 2)
+
+
 def test_other_rules_forget_what_was_learned_and_other_numbers_do_not(shop: Shop, seller: Account, make: Make) -> None:
     shop.list(seller, cost=None)
     policy = make()
