@@ -373,8 +373,9 @@ class RunRepository(Protocol):
     def write(self, run: Run, part: Range, at: datetime) -> Whole:
         """Put the range's moves in force at `at`, into the history and the feed, and save the range; return the ids.
 
-        A price that is not the one which was seen, or began later, stays; so does that of a withdrawn product. Rows
-        are locked in id order.
+        A price that is not the one which was seen, or began later, stays; so does that of a product which was
+        withdrawn, switched off, excluded, or assigned to another policy meanwhile, and a price that would move out of
+        the bounds that its product has by now. Rows are locked in id order.
         """
         ...
 

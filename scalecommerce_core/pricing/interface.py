@@ -16,7 +16,7 @@ Guardrails come after it: a policy proposes freely, and nothing that it proposes
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from math import isfinite
+from sys import float_info
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -177,8 +177,9 @@ def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return "A whole number is wanted." if whole else "A number is wanted."
     low, high = rule["at_least"], rule["at_most"]
-    # An int beyond the range of floats is out of every range here.
-    if (not whole and not isfinite(value)) or (low is not None and value < low) or (high is not None and value > high):
+    # An int may be beyond the range of floats: compared, but not turned into one.
+    finite = whole or abs(value) <= float_info.max
+    if not finite or (low is not None and value < low) or (high is not None and value > high):
         return f"This lies between {low} and {high}."
     return ""
 

@@ -5,6 +5,7 @@ changed meanwhile starts anew: nothing that was sold under two prices is put dow
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ DAY: Final = 86_400_000_000
 """Microseconds."""
 MEDIAN_DAYS: Final = 90
 MONTH_DAYS: Final = 30
+_TICK: Final = timedelta(microseconds=1)
+_HOUR: Final = DAY // 24
 _RESTART: Final = 0.2
 """A price by hand that is farther from the reference is a new beginning: the seller knows something new."""
 
@@ -149,7 +152,7 @@ def look(  # the whole of a step, with all that it is made of
         epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
-        since_change=np.maximum(now - facts.priced_at, 0) / DAY,
+        since_change=_rested(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
         since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
         stock=facts.stock,
         fee=round(policy.fee * 10_000),
@@ -212,6 +215,15 @@ def _learned(
         both[~known] = begun.products[name][~known[starting]]
         both[known] = values
     return State(products, begun.groups)
+
+
+def _rested(times: Whole, epoch: int) -> Whole:
+    """Up to the next whole epoch where hardly anything is missing: prices begin a while after their run has decided,
+    so that they are never quite an epoch old when the next one looks, and would rest for two.
+    """
+    missing = -times % epoch
+    # A microsecond more, since seven days scaled to an epoch need not be that epoch to the last bit.
+    return np.where(missing <= min(epoch // 4, _HOUR), times + missing + 1, times)
 
 
 def _one_blank(rules: Policy) -> Memory:

@@ -123,6 +123,17 @@ class PricingPolicy:
         facts = {"name": "", **_read(document)}
         return cls(id=id, seller_id=seller_id, created_at=created_at, version=version, **facts)
 
+    @classmethod
+    def stored(cls, document: Mapping[str, Any], **facts: Any) -> "PricingPolicy":
+        """As `read`, of a document that was checked when it was stored: rules that this process does not know (any
+        more) can be shown, exchanged and deleted; `rules` refuses them.
+        """
+        rules = {name: document[name] for name in ("policy", "parameters") if name in document}
+        policy = cls.read({name: document[name] for name in document.keys() - rules.keys()}, **facts)
+        for name, value in rules.items():
+            setattr(policy, name, value)
+        return policy
+
     def _check(self) -> None:
         errors: dict[str, list[str]] = {}
         if said := text_errors(self.name, at_most=NAME_LENGTH, at_least=1):

@@ -162,15 +162,27 @@ class Run:
         """Moves that were not written because somebody else moved the price meanwhile; 0 until all are written."""
         return self.tally.moves - self.written if self.status is RunStatus.DONE and not self.is_shadow else 0
 
+    @property
+    def least_per_cost(self) -> float:
+        """The lowest price that a cost of 1 allows."""
+        policy = self.policy(self.started_at)
+        return 1.0 / ((1.0 - policy.fee) * (1.0 - policy.guardrails.least_margin))
+
     def policy(self, created_at: datetime) -> PricingPolicy:
         """The policy that this run follows."""
-        return PricingPolicy.read(
+        return PricingPolicy.stored(
             self.document,
             id=self.policy_id,
             seller_id=self.seller_id,
             created_at=created_at,
             version=self.policy_version,
         )
+
+    def count(self, ranges: Sequence[Range]) -> None:
+        """What its ranges have come to by now, in sum."""
+        self.tally = Tally.sum([part.tally for part in ranges])
+        self.written = sum(part.written for part in ranges)
+        self.undone = sum(part.undone for part in ranges)
 
     def end(self, status: RunStatus, now: datetime, note: str = "") -> None:
         self.status, self.finished_at, self.note = status, now, note

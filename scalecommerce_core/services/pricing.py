@@ -245,6 +245,7 @@ def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: 
         if (run_id := tx.runs.at_work(policy_id)) is not None:
             run = tx.runs.lock(run_id)
             if run is not None and run.status in UNFINISHED - {RunStatus.ROLLING_BACK}:
+                run.count(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, note)
                 tx.runs.save(run)
 

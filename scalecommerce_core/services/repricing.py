@@ -330,7 +330,7 @@ class Repricing:
                 return Step.FINISHED
             before = run.status
             if run.status in AT_WORK and _stopped(tx, run):
-                _count(run, tx.runs.ranges(run_id))
+                run.count(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, "A kill switch was thrown.")
             else:
                 ranges = tx.runs.ranges(run_id)
@@ -376,17 +376,20 @@ class Repricing:
         only: Selection = EVERYTHING,
         progress: Progress = silent,
     ) -> Run:
-        """Begin a run, or go on with the one that is at work, and finish it. Raises what `begin` does but
-        `RunInProgress`.
+        """Begin a run, or go on with the one that is at work, and finish it. Raises what `begin` does:
+        `RunInProgress` when what is at work is not what was asked for, as a run that writes where a trial is wanted.
         """
         with self._store.begin() as tx:
             at_work = tx.runs.at_work(policy_id)
-        if at_work is None:
+            run = None if at_work is None else tx.runs.share(at_work)
+        if run is None:
             try:
-                at_work = self.begin(policy_id, trial=trial, only=only).id
+                run = self.begin(policy_id, trial=trial, only=only)
             except RunInProgress:
                 return self.run(policy_id, trial=trial, only=only, progress=progress)
-        return self.finish(at_work, progress)
+        elif (run.learns, run.within, run.is_whole) != (not trial, only.category_id, only.is_all):
+            raise RunInProgress(f"Run {run.id} of policy {policy_id} is at work, which was begun otherwise.")
+        return self.finish(run.id, progress)
 
     # --- looking, taking back, cancelling
 
@@ -461,7 +464,7 @@ class Repricing:
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
             if run.status in AT_WORK:
-                _count(run, tx.runs.ranges(run_id))
+                run.count(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, self._clock.now(), "It was cancelled.")
                 tx.runs.save(run)
         return run
@@ -519,14 +522,8 @@ def _stopped(tx: Transaction, run: Run) -> bool:
     return policy is None or not policy.is_active or tx.policies.is_stopped()
 
 
-def _count(run: Run, ranges: Sequence[Range]) -> None:
-    run.tally = Tally.sum([part.tally for part in ranges])
-    run.written = sum(part.written for part in ranges)
-    run.undone = sum(part.undone for part in ranges)
-
-
 def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
-    _count(run, ranges)
+    run.count(ranges)
     if run.status is RunStatus.DECIDING:
         breaker = run.tally.breaker(run.policy(_EARLY))
         if breaker.tripped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil, floor
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from attrs import evolve, frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Decisions
@@ -257,7 +258,6 @@ class MemoryRuns:
         return staged
 
     def write(self, run: Run, part: Range, at: datetime) -> Whole:
-        del run
         staged = self._staged(part)
         decisions, written = staged.looked.decisions, []
         for row in np.flatnonzero(decisions.moves):
@@ -268,12 +268,24 @@ class MemoryRuns:
                 and (product.price.minor, _micros(product.priced_at)) == seen
                 and product.withdrawn_at is None
                 and product.priced_at < at
+                and self._still_wanted(run, product, int(decisions.new[row]))
             ):
                 self._reprice(product.id, int(decisions.new[row]), at, PriceCause.POLICY)
                 written.append(int(product.id))
         self._tables.staged.put((part.run_id, part.number), evolve(staged, written=frozenset(written)))
         self.save_range(part)
         return np.array(written, dtype=np.int64)
+
+    def _still_wanted(self, run: Run, product: Product, new: int) -> bool:
+        said = self._tables.assignments.get(product.id) or Assignment(product.id)
+        if not product.is_active or said.is_excluded or said.policy_id not in {None, run.policy_id}:
+            return False
+        by_cost = None if product.cost is None else product.cost.minor * run.least_per_cost
+        if new > product.price.minor:
+            highest = new if product.max_price is None else product.max_price.minor
+            return new <= max(highest, 0 if by_cost is None else ceil(by_cost) + 1)
+        lowest = 0 if product.min_price is None else product.min_price.minor
+        return new >= max(lowest, 0 if by_cost is None else floor(by_cost) - 1)
 
     def undo(self, run: Run, part: Range, at: datetime) -> int:
         del run

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import MarketError, PriceMoved
+from scalecommerce_core.domain.errors import Invalid, MarketError, PriceMoved
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
@@ -24,7 +24,7 @@ from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed, one
-from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, ExcludeProduct
 from scalecommerce_core.services.repricing import Repricing, RunInProgress, Selection, Step
 from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
@@ -103,6 +103,46 @@ def test_a_run_writes_prices_history_feed_and_log_and_its_log_replays(shelf: She
             assert np.array_equal(getattr(made, name), getattr(stored, name), equal_nan=name == "wanted")
     last = shelf.market.queries.product_decisions(next(iter(moved)), PageRequest(5)).rows
     assert [stored.outcome for stored in last] == [Outcome.WRITTEN]
+
+
+def test_what_the_seller_forbids_after_the_look_is_not_written(shelf: Shelf) -> None:
+    market, owner = shelf.market, shelf.seller.id
+    run = shelf.repricing.begin(shelf.policy())
+    while shelf.repricing.found(run.id).status is RunStatus.DECIDING:
+        shelf.repricing.step(run.id)
+    decided = [stored.decision for stored in market.queries.decisions(run.id, PageRequest(PRODUCTS)).rows]
+    assert all(decision.new > decision.old for decision in decided)
+    excluded, assigned, switched_off, bounded, *rest = [decision.product_id for decision in decided]
+    costly, same_bound = rest[:2]
+    other = one(market.pricing.create([CreatePolicy(owner, {"name": "Other", "assigned_only": True})]))
+    one(market.pricing.exclude([ExcludeProduct(excluded, owner)]))
+    one(market.pricing.assign([AssignProduct(assigned, owner, other.id)]))
+    for product, changes in (
+        (switched_off, {"is_active": False}),
+        (bounded, {"max_price": usd(1001)}),
+        (costly, {"max_price": usd(900), "cost": usd(1100)}),
+        (same_bound, {"max_price": usd(decided[5].new), "min_price": usd(decided[5].new)}),
+    ):
+        one(market.catalog.edit_products([EditProduct(product, owner, changes)]))
+    done = shelf.repricing.finish(run.id)
+    stays = {product for product, price in shelf.prices().items() if price == 1000}
+    assert stays == {excluded, assigned, switched_off, bounded}
+    assert outcomes(shelf, run.id).count(Outcome.SUPERSEDED) == done.superseded == len(stays)
+
+
+def test_rules_that_nobody_knows_any_more_stop_only_their_own_policy(shelf: Shelf, database: str) -> None:
+    lost = shelf.repricing.begin(shelf.policy())
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        for table in ("pricing_policies", "pricing_runs"):
+            connection.execute(text(f"""UPDATE {table} SET document = document || '{{"policy": "gone"}}'"""))  # noqa: S608
+    engine.dispose()
+    assert shelf.repricing.finish(lost.id).status is RunStatus.FAILED
+    with pytest.raises(Invalid):
+        shelf.repricing.begin(lost.policy_id)
+    assert shelf.repricing.run(shelf.policy()).written > 0
+    one(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
+    assert lost.policy_id not in {each.id for each in shelf.market.queries.policies(None, PageRequest()).rows}
 
 
 def test_a_product_has_one_turn_an_epoch(shelf: Shelf) -> None:

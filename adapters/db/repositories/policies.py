@@ -138,6 +138,6 @@ def _schedule_row(schedule: Schedule) -> tuple[Any, ...]:
 
 def policy_of(row: Sequence[Any]) -> PricingPolicy:
     id_, seller_id, created_at, version, document = row
-    return PricingPolicy.read(
+    return PricingPolicy.stored(
         document, id=PolicyId(id_), seller_id=AccountId(seller_id), created_at=created_at, version=version
     )

@@ -158,7 +158,7 @@ _MOVE: Final = """
           AND products.id BETWEEN %(first)s AND %(last)s
           AND decision.new_price <> decision.old_price AND decision.outcome = 0
           AND products.price = {expected} AND products.priced_at = {began}
-          AND products.priced_at < %(at)s AND products.withdrawn_at IS NULL
+          AND products.priced_at < %(at)s AND products.withdrawn_at IS NULL {more}
         ORDER BY products.id FOR NO KEY UPDATE OF products
     ), moved AS (
         UPDATE products SET price = wanted.new, priced_at = %(at)s FROM wanted
@@ -175,8 +175,22 @@ _MOVE: Final = """
     )
     SELECT array_send(array_agg(id)) FROM moved
 """
-_WRITE: Final = _MOVE.format(target="decision.new_price", expected="decision.old_price", began="decision.priced_at")
-_UNDO: Final = _MOVE.format(target="decision.old_price", expected="decision.new_price", began="%(began)s")
+# What was switched off, given to another policy, or bounded otherwise since it was looked at is left alone.
+_STILL_WANTED: Final = """
+          AND products.is_active AND NOT EXISTS (
+              SELECT FROM pricing_assignments said
+              WHERE said.product_id = products.id AND said.product_id BETWEEN %(first)s AND %(last)s
+                AND (said.is_excluded OR said.policy_id <> %(policy)s)
+          )
+          AND (decision.new_price < decision.old_price OR decision.new_price
+               <= greatest(coalesce(products.max_price, decision.new_price), ceil(products.cost * %(per_cost)s) + 1))
+          AND (decision.new_price > decision.old_price OR decision.new_price
+               >= greatest(products.min_price, floor(products.cost * %(per_cost)s) - 1, 0))
+"""
+_WRITE: Final = _MOVE.format(
+    target="decision.new_price", expected="decision.old_price", began="decision.priced_at", more=_STILL_WANTED
+)
+_UNDO: Final = _MOVE.format(target="decision.old_price", expected="decision.new_price", began="%(began)s", more="")
 _OUTCOME: Final = text(
     """
     UPDATE pricing_decisions SET outcome = :outcome
@@ -321,8 +335,8 @@ class PricingRuns:
         return Memory.from_bytes(memory), {CategoryId(category): values for category, values in groups}
 
     def write(self, run: Run, part: Range, at: datetime) -> Whole:
-        del run
-        moved = self._move(_WRITE, part, {"at": at, "cause": "policy"})
+        given = {"policy": run.policy_id, "per_cost": run.least_per_cost}
+        moved = self._move(_WRITE, part, {"at": at, "cause": "policy", **given})
         if len(moved) < part.tally.moves:
             self._mark(part, 1, moved, among_them=False)
         part.written = len(moved)

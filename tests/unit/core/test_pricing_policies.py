@@ -1,14 +1,14 @@
 """Making, editing and deleting pricing policies, and saying which products they are for."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
-from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.pricing.explaining import explained
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -25,7 +25,7 @@ from scalecommerce_core.services.pricing import (
     ExcludeProduct,
     TooManyPolicies,
 )
-from scalecommerce_core.services.repricing import PricingStopped, RunInProgress
+from scalecommerce_core.services.repricing import EVERYTHING, PricingStopped, RunInProgress, Selection
 from tests.unit.core.shop import Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
@@ -238,3 +238,126 @@ def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, mak
     assert told["cost"] == "unknown, so the price stays near its reference"
     assert told["demand"] == "nothing is known of it at this price yet"
     assert "belief" not in told
+
+
+# --- what changes while a run is at work
+
+
+def decided(shop: Shop, policy: PricingPolicy) -> RunId:
+    """A run that has decided everything, and written nothing."""
+    run = shop.market.repricing.begin(policy.id)
+    while shop.market.repricing.found(run.id).status is RunStatus.DECIDING:
+        shop.market.repricing.step(run.id)
+    return run.id
+
+
+def exclude(shop: Shop, product: ProductId, seller: Account) -> None:
+    one(shop.pricing.exclude([ExcludeProduct(product, seller.id)]))
+
+
+def assign_elsewhere(shop: Shop, product: ProductId, seller: Account) -> None:
+    other = one(shop.pricing.create([CreatePolicy(seller.id, {"name": "Other", "assigned_only": True})]))
+    one(shop.pricing.assign([AssignProduct(product, seller.id, other.id)]))
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "price"),
+    [
+        (lambda _shop, _product, _seller: None, "10.40"),
+        (exclude, "10.00"),
+        (assign_elsewhere, "10.00"),
+        (lambda shop, product, _seller: shop.edit(product, is_active=False), "10.00"),
+        (lambda shop, product, _seller: shop.edit(product, max_price=usd("10.10")), "10.00"),
+        (lambda shop, product, _seller: shop.edit(product, max_price=usd("10.40")), "10.40"),
+        (lambda shop, product, _seller: shop.edit(product, max_price=usd("9.00"), cost=usd("11.00")), "10.40"),
+        (lambda shop, product, _seller: shop.edit(product, min_price=usd("11.00")), "10.40"),
+    ],
+)
+def test_what_the_seller_forbids_after_the_look_is_not_written(
+    shop: Shop, seller: Account, make: Make, meanwhile: Callable[[Shop, ProductId, Account], None], price: str
+) -> None:
+    product = shop.list(seller, cost=usd("9.00"))
+    shop.clock.advance(days=30)
+    run = decided(shop, make(parameters={"caution": 0, "vary": False}))
+    meanwhile(shop, product, seller)
+    done = shop.market.repricing.finish(run)
+    assert shop.queries.products([product])[product].price == usd(price)
+    assert done.written == (price == "10.40") == 1 - done.superseded
+
+
+def test_a_cut_of_the_price_below_a_new_floor_is_not_written(shop: Shop, seller: Account, make: Make) -> None:
+    policy = make(parameters={"caution": 0, "vary": False})
+    dear, bound = (shop.list(seller, cost=usd("1.00")) for _ in range(2))
+    shop.clock.advance(days=30)
+    run = decided(shop, policy)
+    shop.edit(dear, cost=usd("9.80"))
+    shop.edit(bound, min_price=usd("9.70"))
+    done = shop.market.repricing.finish(run)
+    assert (done.tally.moves, done.tally.total_move < 0, done.written) == (2, True, 0)
+
+
+def test_what_is_asked_for_is_what_goes_on(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller, cost=usd("9.00"))
+    policy = make()
+    run = shop.market.repricing.begin(policy.id)
+    for trial, only in ((True, EVERYTHING), (False, Selection(limit=1)), (False, Selection(CategoryId(1)))):
+        with pytest.raises(RunInProgress):
+            shop.market.repricing.run(policy.id, trial=trial, only=only)
+    assert shop.market.repricing.run(policy.id).id == run.id
+
+
+def test_a_run_that_is_cancelled_by_an_edit_says_what_it_has_written(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller, cost=usd("9.00"))
+    policy = make(parameters={"caution": 0, "vary": False})
+    shop.clock.advance(days=30)
+    run = decided(shop, policy)
+    shop.market.repricing.step(run)
+    edit(shop, policy, policy="hill_climb", parameters={})
+    found = shop.market.repricing.found(run)
+    assert (found.status, found.tally.decided, found.written) == (RunStatus.CANCELLED, 1, 1)
+
+
+def test_a_price_may_move_each_epoch_though_it_begins_after_the_look(shop: Shop, seller: Account, make: Make) -> None:
+    product = shop.list(seller, cost=usd("9.00"))
+    shop.clock.advance(days=30)
+    policy = make(parameters={"caution": 0, "vary": False}, guardrails=RAILS | {"month_range": 0.9})
+    start, written = shop.clock.now(), []
+    for epoch in range(4):
+        shop.clock.advance(seconds=(start + epoch * policy.epoch - shop.clock.now()).total_seconds())
+        run = decided(shop, policy)
+        shop.clock.advance(minutes=5)
+        written.append(shop.market.repricing.finish(run).written)
+    assert written == [1, 1, 1, 1]
+    (stored,) = shop.queries.product_decisions(product, PageRequest(1)).rows
+    assert stored.decision.guardrails == ()
+
+
+def test_a_price_rests_though_its_run_came_late(shop: Shop, seller: Account, make: Make) -> None:
+    shop.list(seller, cost=usd("9.00"))
+    shop.clock.advance(days=30)
+    policy = make(parameters={"caution": 0, "vary": False})
+    start = shop.clock.now()
+    shop.clock.advance(hours=2)
+    assert shop.market.repricing.run(policy.id).written == 1
+    shop.clock.advance(seconds=(start + policy.epoch - shop.clock.now()).total_seconds())
+    late = shop.market.repricing.run(policy.id)
+    (stored,) = shop.queries.decisions(late.id, PageRequest(1)).rows
+    assert stored.decision.guardrails == ("cooldown",)
+
+
+def test_rules_that_nobody_knows_can_be_shown_but_not_followed() -> None:
+    facts = {"id": PolicyId(1), "seller_id": AccountId(2), "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    document = {"name": "Mine", "policy": "gone", "parameters": {"depth": 3}, "is_shadow": True}
+    with pytest.raises(Invalid):
+        PricingPolicy.read(document, **facts)  # type: ignore[arg-type]
+    policy = PricingPolicy.stored(document, **facts)
+    assert {name: policy.document()[name] for name in document} == document
+    with pytest.raises(Invalid):
+        policy.rules()
+
+
+def test_a_number_beyond_all_floats_is_refused(shop: Shop, seller: Account) -> None:
+    huge = {"name": "Huge", "parameters": {"pace": 10**400}, "guardrails": {"least_views": -(10**400)}}
+    refused, made = shop.pricing.create([CreatePolicy(seller.id, huge), CreatePolicy(seller.id, {"name": "Good"})])
+    assert isinstance(refused, Invalid)
+    assert isinstance(made, PricingPolicy)
