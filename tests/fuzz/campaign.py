@@ -67,7 +67,18 @@ def prepare(deployment: Deployment) -> Target:
         _renumber(connection, UNGUESSABLE, is_called=False)
         products = [_listed(staff, f"Tea pot {number}") for number in range(3)]
         _renumber(connection, *before)
+    _reprice(database_url, staff, products)
     return Target(deployment.url, email, staff.headers["Authorization"].removeprefix("Bearer "), products)
+
+
+def _reprice(database_url: str, staff: httpx2.Client, products: list[int]) -> None:
+    """A run to look at, which leaves prices alone."""
+    wanted = {"name": "Only looks", "assigned_only": True, "is_shadow": True}
+    policy = staff.post("/pricing/api/v1/policies/", json=wanted).raise_for_status().json()["id"]
+    for product in products:
+        staff.patch(f"/pricing/api/v1/products/{product}/", json={"policy": policy}).raise_for_status()
+    with real_market(database_url) as market:
+        market.repricing.run(policy)
 
 
 def _renumber(connection: psycopg.Connection, number: int, is_called: bool) -> None:
