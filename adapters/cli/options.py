@@ -1,9 +1,14 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
+
+MAX_INTEGER: Final = 2**31 - 1
+"""Of PostgreSQL's integer, which numbers categories."""
+MAX_BIGINT: Final = 2**63 - 1
+"""Of its bigint, which numbers everything else."""
 
 DataOption: TypeAlias = Annotated[
     Path | None,

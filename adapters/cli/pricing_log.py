@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import output, print_json
@@ -17,7 +17,9 @@ from scalecommerce_core.pricing.replay import values_of
 from scalecommerce_core.pricing.runs import Outcome, StoredDecision
 from scalecommerce_core.queries import PageRequest
 
-ProductArgument = Annotated[int, typer.Argument(help="Number of the product.", show_default=False)]
+ProductArgument = Annotated[
+    int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
+]
 BECAME: Final = {
     Outcome.KEPT: "the price stays",
     Outcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
 from scalecommerce_core.domain.errors import MarketError
@@ -34,10 +34,18 @@ app = typer.Typer(invoke_without_command=True)
 def reprice(
     ctx: typer.Context,
     *,
-    policy: Annotated[int | None, typer.Option(help="Only this policy.", show_default=False)] = None,
-    category: Annotated[int | None, typer.Option(help="Only products of this category.", show_default=False)] = None,
-    seller: Annotated[int | None, typer.Option(help="Only this seller's policies.", show_default=False)] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many products of each policy.")] = None,
+    policy: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Only this policy.", show_default=False)
+    ] = None,
+    category: Annotated[
+        int | None, typer.Option(min=1, max=MAX_INTEGER, help="Only products of this category.", show_default=False)
+    ] = None,
+    seller: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Only this seller's policies.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BIGINT, help="At most so many products of each policy.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Decide and explain, but store nothing.", show_default=False)
     ] = False,
@@ -62,6 +70,8 @@ def reprice(
         long_work(NOTHING_KEPT if dry_run else KEPT, quiet=as_json) as progress,
     ):
         market = opened.market
+        if category is not None and category not in {known.id for known in market.queries.categories()}:
+            raise typer.BadParameter(f"There is no category {category}.")
         for chosen in _chosen(market.queries, policy, seller):
             try:
                 work = _previewed if dry_run else _run
@@ -77,7 +87,7 @@ def reprice(
 @app.command()
 def rollback(
     ctx: typer.Context,
-    run: Annotated[int, typer.Argument(help="Number of the run.", show_default=False)],
+    run: Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the run.", show_default=False)],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:

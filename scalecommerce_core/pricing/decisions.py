@@ -1,7 +1,7 @@
 """Decisions: what a policy wanted, what the guardrails made of it, and how a seller is told."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from attrs import field, frozen
@@ -139,12 +139,17 @@ def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, ru
     return Decisions(policy.id, policy.version, epoch, seen.product, seen.price, new, wanted, motive, acted)
 
 
-_LARGE: Final = 0.04
+LARGE: Final = 0.04
+"""The catalogue breaker counts moves of more than this."""
 
 
 @frozen
 class Breaker:
-    """The catalogue breaker's view of a run: a run that trips it is not written."""
+    """The catalogue breaker's view of a run: a run that trips it is not written.
+
+    Of a few prices a single move is a large share, and the mean is what one of them does: they are left to the
+    guardrails of each price.
+    """
 
     prices: int
     large_share: float
@@ -152,21 +157,28 @@ class Breaker:
     mean_move: float
     tripped: bool
 
+    @classmethod
+    def judging(cls, policy: PricingPolicy, prices: int, large: int, total_move: float) -> Self:
+        """Of so many prices, `large` moved by more than 4 %, and all by `total_move` in sum."""
+        if not prices:
+            return cls(0, 0.0, 0.0, tripped=False)
+        share, mean, rails = large / prices, total_move / prices, policy.guardrails
+        wild = share > rails.breaker_share or abs(mean) > rails.breaker_mean
+        return cls(prices, share, mean, tripped=wild and prices >= rails.breaker_least)
+
     @property
     def sentence(self) -> str:
         large = f"{self.large_share:.0%} of {self.prices:,} prices would move by more than 4 %"
         verdict = "stops before anything is written" if self.tripped else "goes on"
-        return f"{large}, all of them by {self.mean_move:+.1%} on average: the run {verdict}."
+        remedy = " If they should, raise the policy's breaker_share and breaker_mean." if self.tripped else ""
+        return f"{large}, all of them by {self.mean_move:+.1%} on average: the run {verdict}.{remedy}"
 
 
 def breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
     """Whether all decisions of a run together are more than a catalogue should see at once."""
-    count = sum(len(part) for part in run)
-    if not count:
-        return Breaker(0, 0.0, 0.0, tripped=False)
-    moves = [part.new / part.old - 1.0 for part in run]
-    large = sum(int((np.abs(part.new - part.old) > _LARGE * part.old).sum()) for part in run) / count
-    mean = float(sum(move.sum() for move in moves)) / count
-    rails = policy.guardrails
-    tripped = large > rails.breaker_share or abs(mean) > rails.breaker_mean
-    return Breaker(count, large, mean, tripped)
+    return Breaker.judging(
+        policy,
+        sum(len(part) for part in run),
+        sum(int((np.abs(part.new - part.old) > LARGE * part.old).sum()) for part in run),
+        float(sum((part.new / part.old - 1.0).sum() for part in run)),
+    )

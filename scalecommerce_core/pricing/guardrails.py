@@ -59,6 +59,12 @@ class Guardrails:
     ending: str = parameter("none", choices=ENDINGS, says="How prices end: .99, .90, a whole amount, or as they come.")
     breaker_share: float = parameter(0.3, at_least=0, at_most=1, says="Of the prices that may move by more than 4 %.")
     breaker_mean: float = parameter(0.02, at_least=0, at_most=1, says="The mean move of all prices that may be.")
+    breaker_least: int = parameter(
+        50,
+        at_least=0,
+        at_most=10**9,
+        says="Fewer prices in a run are not judged as a whole: one alone would be all of it.",
+    )
 
 
 def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: float) -> tuple[Whole, Whole]:

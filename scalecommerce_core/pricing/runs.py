@@ -14,11 +14,9 @@ from attrs import define, field, frozen, setters
 
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
-from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
+from scalecommerce_core.pricing.decisions import LARGE, Breaker, Decision, Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
-
-_LARGE: Final = 0.04
 
 
 class RunStatus(StrEnum):
@@ -78,7 +76,7 @@ class Tally:
         return cls(
             len(decisions),
             int(np.count_nonzero(moved)),
-            int((np.abs(moved) > _LARGE * decisions.old).sum()),
+            int((np.abs(moved) > LARGE * decisions.old).sum()),
             float((decisions.new / decisions.old - 1.0).sum()),
         )
 
@@ -93,11 +91,7 @@ class Tally:
 
     def breaker(self, policy: PricingPolicy) -> Breaker:
         """As `decisions.breaker`, of a run whose decisions are not at hand any more."""
-        if not self.decided:
-            return Breaker(0, 0.0, 0.0, tripped=False)
-        share, mean = self.large / self.decided, self.total_move / self.decided
-        rails = policy.guardrails
-        return Breaker(self.decided, share, mean, share > rails.breaker_share or abs(mean) > rails.breaker_mean)
+        return Breaker.judging(policy, self.decided, self.large, self.total_move)
 
 
 class RangeStatus(StrEnum):

@@ -505,6 +505,8 @@ class _Broken(Exception):
 
 
 def _scope(tx: Transaction, policy: PricingPolicy, only: Selection) -> _Scope:
+    if only.category_id is not None and not tx.categories.existing([only.category_id]):
+        raise NotFound("category", only.category_id)
     of_seller = tx.policies.of_sellers([policy.seller_id])
     return _Scope(policy, policy.rules(), reach_of(policy, of_seller, only.category_id))
 

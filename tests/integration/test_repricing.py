@@ -299,7 +299,7 @@ def test_two_sellers_policies_run_at_once_and_move_their_own(shelf: Shelf) -> No
 
 
 def test_the_breaker_stops_a_run_before_anything_is_written(shelf: Shelf) -> None:
-    policy = shelf.policy(breaker_share=0.0, breaker_mean=0.0)
+    policy = shelf.policy(breaker_share=0.0, breaker_mean=0.0, breaker_least=0)
     run = shelf.repricing.run(policy)
     assert (run.status, run.written) == (RunStatus.STOPPED, 0)
     assert "stops before anything is written" in run.note

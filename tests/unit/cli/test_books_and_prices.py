@@ -22,7 +22,7 @@ from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 from tests.unit.core.tampering import Instead
 
-CALM = {"least_views": 0, "breaker_share": 1, "breaker_mean": 1}
+CALM = {"least_views": 0}
 
 
 @pytest.fixture
@@ -145,6 +145,32 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
     assert "0 of 0 prices would move" in cli("reprice").out
     assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reprice", "--policy", str(2**63)),
+        ("reprice", "--seller", "0"),
+        ("reprice", "--category", str(2**31)),
+        ("reprice", "rollback", str(2**63)),
+        ("pricing", "explain", str(2**63)),
+    ],
+    ids=" ".join,
+)
+def test_numbers_that_nothing_can_have_are_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
+    ended = cli(*words)
+    assert ended.code == 2
+    assert "Input should be" in ended.err
+
+
+def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    for words in (("reprice", "--category", "999"), ("reprice", "--dry-run", "--category", "999")):
+        ended = cli(*words)
+        assert ended.code == 2
+        assert "There is no category 999." in ended.err
+    assert price(runtime, shop) == "10.00 USD"
+    assert runtime.market.queries.runs(None, PageRequest()).rows == ()
 
 
 def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:

@@ -188,6 +188,15 @@ def test_a_policy_looks_at_products_of_its_category_alone(shop: Shop, seller: Ac
     assert shop.market.repricing.due() == [elsewhere.id, here.id]
 
 
+def test_a_category_that_does_not_exist_is_not_found(shop: Shop, make: Make) -> None:
+    nowhere = Selection(CategoryId(999))
+    with pytest.raises(NotFound, match="category 999"):
+        shop.market.repricing.run(make().id, only=nowhere)
+    with pytest.raises(NotFound, match="category 999"):
+        shop.market.repricing.preview(make().id, only=nowhere)
+    assert shop.queries.runs(None, PageRequest()).rows == ()
+
+
 # --- what a run sees, and what is told of it
 
 

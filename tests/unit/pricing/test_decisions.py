@@ -147,7 +147,7 @@ def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
 
 def run_of(*moves: float) -> Any:
     seen = signals(price=np.full(len(moves), 10_000), reference=10_000, cost=0)
-    chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9})
+    chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9, "breaker_least": 0})
     return chosen, decide(
         chosen, chosen.rules().start(seen, {}), seen, 0, rules=wishing(10_000 * (1 + np.array(moves)))
     )
@@ -172,6 +172,13 @@ def test_the_breaker(moves: list[float], tripped: bool) -> None:
     assert ("stops" in broken.sentence) == tripped
     chosen, other = run_of(*moves[1:]) if len(moves) > 1 else (chosen, decisions)
     assert breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
+
+
+@pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
+def test_a_few_prices_are_left_to_their_own_guardrails(prices: int, tripped: bool) -> None:
+    """A seller of one product would never see its price move: each move is the mean of all."""
+    _, decisions = run_of(*[0.04] * prices)
+    assert breaker(policy(), [decisions]).tripped == tripped
 
 
 def test_a_run_without_prices_trips_nothing() -> None:
