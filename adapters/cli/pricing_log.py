@@ -70,8 +70,14 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
     if as_json:
         print_json([run_document(run) for run in found])
         return
-    table = Table("run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back")
+    headings = "run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back"
+    # Without lines between them, all nine columns fit a terminal of 80.
+    table = Table(*headings, box=None, padding=(0, 1, 0, 0))
     table.columns[3].min_width = len("2026-01-01")
+    table.columns[4].no_wrap = True
+    for column in (*table.columns[:3], *table.columns[5:]):
+        column.justify = "right"
+        column.no_wrap = True
     for run in found:
         table.add_row(
             str(run.id), str(run.policy_id), str(run.epoch), f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.status.value,

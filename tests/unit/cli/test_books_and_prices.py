@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from attrs import evolve
+from rich.console import Console
 
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -145,6 +146,16 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
     assert "0 of 0 prices would move" in cli("reprice").out
     assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    (document,) = json.loads(cli("reprice", "--json").out)
+    cli("reprice", "rollback", str(document["run"]))
+    monkeypatch.setattr("adapters.cli.pricing_log.output", lambda: Console(width=80, highlight=False))
+    shown = cli("pricing", "runs").out
+    assert "back" in shown
+    assert "ROLLED_BACK" in shown
 
 
 @pytest.mark.parametrize(
