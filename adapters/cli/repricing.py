@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from adapters.cli.failures import ExitCode
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
@@ -22,6 +23,7 @@ from scalecommerce_core.services.repricing import Selection
 
 SHOWN = 50
 PAGE = 1_000
+REFUSED = "REFUSED"
 
 KEPT = "What is written stands. Run it again to go on, or let the workers do so: an unfinished run is not begun anew."
 NOTHING_KEPT = "A dry run changes nothing."
@@ -47,7 +49,7 @@ def reprice(
         int | None, typer.Option(min=1, max=MAX_BIGINT, help="At most so many products of each policy.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and explain, but store nothing.", show_default=False)
+        bool, typer.Option("--dry-run", help="Decide and explain the next turn, but store nothing.", show_default=False)
     ] = False,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Decide and record, but leave prices alone.", show_default=False)
@@ -63,6 +65,8 @@ def reprice(
     if ctx.invoked_subcommand is not None:
         return
     runtime: Runtime = ctx.obj
+    if dry_run and shadow:
+        raise typer.BadParameter("Choose one of --dry-run (stores nothing) and --shadow (records what it decides).")
     only = Selection(None if category is None else CategoryId(category), limit)
     documents: list[dict[str, Any]] = []
     with (
@@ -77,11 +81,13 @@ def reprice(
                 work = _previewed if dry_run else _run
                 documents.append(work(market, chosen, only, shadow=shadow, progress=progress))
             except MarketError as error:
-                documents.append({"policy": chosen.id, "name": chosen.name, "status": "REFUSED", "note": str(error)})
+                documents.append({"policy": chosen.id, "name": chosen.name, "status": REFUSED, "note": str(error)})
     if as_json:
         print_json(documents)
     else:
         _print(documents)
+    if any(document["status"] == REFUSED for document in documents):
+        raise typer.Exit(ExitCode.PROBLEM)
 
 
 @app.command()
@@ -187,6 +193,8 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
 def _summary(document: dict[str, Any], moves: int) -> str:
     number = "" if document.get("run") is None else f", run {document['run']}"
     head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
+    if document.get("looked_at") == 0:
+        return f"{head}. No product is due: each has had its turn in this epoch, or none follows this policy."
     if "looked_at" in document:
         head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
-    return f"{head}. {document['note'] if document.get('looked_at', 1) else ''}".strip()
+    return f"{head}. {document['note']}".strip()

@@ -185,7 +185,8 @@ class Run:
         """Whether there is something to do; raise `RunNotReversible` for a run that has not moved prices."""
         if self.status in {RunStatus.ROLLING_BACK, RunStatus.ROLLED_BACK}:
             return self.status is RunStatus.ROLLING_BACK
-        if self.is_shadow or self.status is RunStatus.STOPPED:
+        wrote_nothing = self.status is RunStatus.DONE and not self.written
+        if self.is_shadow or self.status is RunStatus.STOPPED or wrote_nothing:
             raise RunNotReversible("This run has left all prices alone.")
         self.status = RunStatus.ROLLING_BACK
         return True

@@ -152,8 +152,10 @@ class Repricing:
                 policy = tx.policies.lock([policy_id]).get(policy_id)
                 if policy is None:
                     raise NotFound("policy", policy_id)
-                if not policy.is_active or tx.policies.is_stopped():
-                    raise PricingStopped("A kill switch is thrown.")
+                if tx.policies.is_stopped():
+                    raise PricingStopped("All pricing is stopped, until `scalecommerce pricing resume`.")
+                if not policy.is_active:
+                    raise PricingStopped(f"Policy {policy_id} is switched off: set its `is_active` to let it run.")
                 if tx.runs.at_work(policy_id) is not None:
                     raise RunInProgress(f"A run of policy {policy_id} is at work.")
                 scope = _scope(tx, policy, only)

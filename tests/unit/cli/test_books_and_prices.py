@@ -143,7 +143,11 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
     assert price(runtime, shop) == f"{move['new']} USD"
     assert move["sentence"] in " ".join(cli("pricing", "explain", str(shop)).out.split())
     assert "DONE" in cli("pricing", "runs").out
-    assert "0 of 0 prices would move" in cli("reprice").out
+    nothing_due = cli("reprice", "--json")
+    assert "No product is due" in cli("reprice").out
+    (empty,) = json.loads(nothing_due.out)
+    left = cli("reprice", "rollback", str(empty["run"]))
+    assert (left.code, "has left all prices alone" in left.err) == (1, True)
     assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
 
@@ -184,9 +188,17 @@ def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryR
     assert runtime.market.queries.runs(None, PageRequest()).rows == ()
 
 
+def test_a_dry_run_records_nothing(cli: Cli) -> None:
+    ended = cli("reprice", "--dry-run", "--shadow")
+    assert ended.code == 2
+    assert "Choose one of --dry-run" in ended.err
+
+
 def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     cli("pricing", "stop")
-    assert "REFUSED" in cli("reprice").out
+    refused = cli("reprice")
+    assert refused.code == 1
+    assert "All pricing is stopped, until `scalecommerce pricing resume`." in " ".join(refused.out.split())
     assert price(runtime, shop) == "10.00 USD"
     cli("pricing", "resume")
     assert "1 did" in cli("reprice").out
