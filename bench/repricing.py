@@ -46,7 +46,8 @@ FROM generate_series(1, {count}) n;
 INSERT INTO price_history (product_id, valid_from, price, currency, cause)
 SELECT id, priced_at, price, currency, 'listed' FROM products;
 INSERT INTO stock (product_id, on_hand, reserved) SELECT id, 50, 0 FROM products;
-INSERT INTO product_views (product_id, views) SELECT id, 400 + id % 400 FROM products;
+INSERT INTO product_views (product_id, views) SELECT id, 400 + id % 400 FROM products
+ON CONFLICT (product_id) DO UPDATE SET views = excluded.views;
 INSERT INTO product_sales (product_id, orders, units, revenue) SELECT id, id % 20, id % 20, price * (id % 20)
 FROM products;
 """
