@@ -28,13 +28,17 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from bench.reads_load.catalogue import Words, fill, frequencies
+from entrypoints.garbage import collect_seldom
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
 from scalecommerce_core.services.searching import Searching
 
-SETTINGS: Final = {"shared_buffers": "1GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}
+SETTINGS: Final = {"shared_buffers": "2GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}
 DEEP: Final = 5_000
 LIST_SIZE: Final = 20
 RELEVANT: Final = Ordering.RELEVANCE
+PARTS: Final = ("closed", "deep", "open")
+ANY_WORD: Final = "search, any word"
+TYPO: Final = "search, typo"
 
 Read = Callable[[PostgresQueries], object]
 
@@ -91,12 +95,12 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
 
     orders = [ordering for ordering in Ordering if ordering is not RELEVANT]
     return {
-        "search, any word": lambda: search(terms.word()),
+        ANY_WORD: lambda: search(terms.word()),
         "search, the 20 most common words": lambda: search(terms.common()),
         "search, two words": lambda: search(f"{terms.word()} {terms.word()}"),
         "search, word and filters": lambda: search(terms.word(), **terms.filters()),
         "search, word, another order": lambda: search(terms.word(), ordering=terms.chance.choice(orders)),
-        "search, typo": lambda: search(terms.typo()),
+        TYPO: lambda: search(terms.typo()),
         "search, beginning of a word": lambda: search(terms.word()[:3]),
         "list, filters, any order": lambda: listing(ordering=terms.chance.choice(orders), **terms.filters()),
         "facets of a search": lambda: facets(search=terms.word()),
@@ -110,6 +114,9 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=500, help="of each kind")
     parser.add_argument("--directory", help="keeps the database there, and uses the one that is there already")
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, help="one part of the measurement; may be repeated (default: all)"
+    )
     parser.add_argument("--rate", type=float, default=0.0, help="requests/s of the open load; half of what is reached")
     arguments = parser.parse_args()
     with _directory(arguments.directory) as directory, EmbeddedPostgres(directory, SETTINGS) as server:
@@ -125,9 +132,15 @@ def main() -> None:
         queries = PostgresQueries(engine)
         made = kinds(terms)
         _warm(queries, made, arguments.requests // 4)
-        capacity = _closed(queries, made, arguments.requests)
-        _deep_pages(queries, words)
-        _open(queries, made, arguments.rate or capacity / 2, arguments.requests)
+        # As in the processes that serve.
+        collect_seldom()
+        parts = arguments.part or PARTS
+        if "closed" in parts:
+            _closed(queries, made, arguments.requests)
+        if "deep" in parts:
+            _deep_pages(queries, words)
+        if "open" in parts:
+            _open(queries, made, arguments.rate or _capacity(queries, made) / 2, arguments.requests)
         engine.dispose()
 
 
@@ -160,15 +173,16 @@ def _warm(queries: PostgresQueries, made: dict[str, Callable[[], Read]], request
             draw()(queries)
 
 
-def _closed(queries: PostgresQueries, made: dict[str, Callable[[], Read]], requests: int) -> float:
-    """One after the other; return how many searches for any word a second that makes."""
+def _closed(queries: PostgresQueries, made: dict[str, Callable[[], Read]], requests: int) -> None:
     print(f"\none after the other, {requests} of each, in ms:     p50      p95      p99  slowest")
-    rate = 0.0
     for name, draw in made.items():
         times = [_milliseconds(queries, draw()) for _ in range(requests)]
         print(f"  {name:42} {_row(times)}")
-        rate = rate or 1000 / statistics.mean(times)
-    return rate
+
+
+def _capacity(queries: PostgresQueries, made: dict[str, Callable[[], Read]]) -> float:
+    """How many searches for any word a second are answered one after the other."""
+    return 1000 / statistics.mean(_milliseconds(queries, made[ANY_WORD]()) for _ in range(200))
 
 
 def _deep_pages(queries: PostgresQueries, words: Words) -> None:
@@ -195,7 +209,7 @@ def _deep_pages(queries: PostgresQueries, words: Words) -> None:
 def _open(queries: PostgresQueries, made: dict[str, Callable[[], Read]], rate: float, requests: int) -> None:
     """Searches for any word and typos, nine to one, at moments that do not wait for answers."""
     chance = random.Random(4)
-    waits: dict[str, list[float]] = {"search, any word": [], "search, typo": []}
+    waits: dict[str, list[float]] = {ANY_WORD: [], TYPO: []}
     threads = []
     begin = time.perf_counter() + 0.1
     at = 0.0
@@ -207,7 +221,7 @@ def _open(queries: PostgresQueries, made: dict[str, Callable[[], Read]], rate: f
 
     for _ in range(requests):
         at += chance.expovariate(rate)
-        name = "search, typo" if chance.random() < 0.1 else "search, any word"
+        name = TYPO if chance.random() < 0.1 else ANY_WORD
         threads.append(threading.Thread(target=ask, args=(name, made[name](), begin + at)))
     # No more than a few wait for their moment at a time.
     waiting: list[threading.Thread] = []

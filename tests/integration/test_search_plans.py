@@ -74,6 +74,11 @@ class Plan:
         )
         return int(max(touched))
 
+    @property
+    def blocks(self) -> int:
+        """Pages of tables and indexes that were read, also those in which nothing was found."""
+        return int(self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"])
+
 
 def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Plan]:
     """Of all statements that a read takes, run once more."""
@@ -94,7 +99,9 @@ def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Pl
         driver = connection.connection.driver_connection
         assert driver is not None
         for statement, parameters in seen:
-            explained = driver.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters, prepare=False)
+            explained = driver.execute(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters, prepare=False
+            )
             (found,) = explained.fetchone()
             found = json.loads(found) if isinstance(found, str) else found
             plans.append(Plan(list(_nodes(found[0]["Plan"]))))
@@ -153,6 +160,9 @@ READS: Final = {
     "a rare word, cheapest first": (
         ProductFilter(search="seldom", ordering=Ordering.PRICE), "products_document_idx", 200,
     ),
+    "a usual word, most viewed first": (
+        ProductFilter(search="usual", ordering=Ordering.VIEWED_DESC), "products_document_idx", 600,
+    ),
     "a typo": (ProductFilter(search="selddom", ordering=RELEVANT), "vocabulary_variants_idx", 200),
     "two typos": (ProductFilter(search="wbbcdexyz", ordering=RELEVANT), "vocabulary_typos_idx", 2_000),
     "a beginning": (ProductFilter(search="seld", ordering=RELEVANT), "vocabulary_pk", 200),
@@ -188,6 +198,15 @@ def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted
     assert len(deep) <= len(first)
     rows = [max(plan.rows for plan in plans) for plans in (first, deep)]
     assert rows[1] <= max(1.2 * rows[0], 120)
+
+
+def test_what_follows_the_ranked_is_read_from_where_the_page_begins(engine: Engine) -> None:
+    wanted = ProductFilter(search="thing", ordering=Ordering.RELEVANCE)
+    near, far = (
+        sum(plan.blocks for plan in _plans(engine, _search(wanted, _deep(engine, wanted, pages))))
+        for pages in (20, 400)
+    )
+    assert far <= 1.2 * near
 
 
 @pytest.mark.parametrize("search", ["thing", "common", "seldom", None])

@@ -14,7 +14,7 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy import text as sql_text
 
 from adapters.db.batches import among, text_array
-from adapters.db.reads.matching import REST, SENSIBLE, Match, Ranking, matching, sorted_by
+from adapters.db.reads.matching import NARROW, REST, SENSIBLE, Match, Ranking, gathered, matching, sorted_by
 from adapters.db.reads.pages import foreign_key, key_of, page_of, values_of
 from adapters.db.reads.reader import Reader
 from adapters.db.reads.words import Words
@@ -35,6 +35,9 @@ class Scale:
     """Of more, those of a level of prominence are: the lowest that does not leave more than about so many."""
     most_candidates: int = 4_000
     """The planner is sometimes wrong: with more than this, a higher level is taken."""
+    sort_all: int = 5_000
+    """So many products that have a word are all sorted by price or views. To find the next one of more is a short
+    walk in the index of the order."""
     facet_cap: int = FACET_CAP
 
 
@@ -150,19 +153,22 @@ class Listing:
         mark = () if text is None else (reading,)
         if wanted.ordering is Ordering.RELEVANCE and text is not None and text.wanted:
             return self._ranked(match, request, reading)
-        keyset = sorted_by(wanted.ordering)
-        rows = self._reader.rows_planned(
-            keyset.page(match.select(*keyset.columns), request), keyset.parameters(request)
-        )
+        keyset, statement = sorted_by(wanted.ordering), None
+        expected = None
+        if wanted.ordering in NARROW and text is not None and text.wanted:
+            expected = self._expected(match)
+            if expected <= self.scale.sort_all:
+                keyset, statement = gathered(wanted, text, chosen)
+        if statement is None:
+            statement = match.select(*keyset.columns)
+        rows = self._reader.rows_planned(keyset.page(statement, request), keyset.parameters(request))
         page = page_of(rows, request, lambda row: int(row[-1]), lambda row: key_of((*mark, *row)))
-        total, is_exact = self._total(match, request, page.rows, whole=page.next is None and page.previous is None)
-        return Listed(page.rows, page.next, page.previous, total, is_exact)
-
-    def _total(self, match: Match, request: PageRequest, rows: Sequence[int], *, whole: bool) -> tuple[int, bool]:
-        if whole and request.before is None and request.after is None:
-            return len(rows), True
+        if page.next is None and request.before is None and request.after is None:
+            return Listed(page.rows, total=len(page.rows))
+        if expected is None:
+            expected = self._expected(match)
         # What is seen is certain, and there is something before or behind it.
-        return max(self._expected(match), len(rows) + 1), False
+        return Listed(page.rows, page.next, page.previous, max(expected, len(page.rows) + 1), is_exact=False)
 
     # --- by relevance
 
@@ -233,7 +239,9 @@ class Listing:
                 rows = self._reader.rows_planned(ranking.page(mark, limit - len(found.rows), backwards=backwards))
                 found.candidates = rows[0][-1] if rows else None if mark else 0
             elif ranking.level > 0:
-                rest = ranking.match.below(ranking.level).select(*REST.columns)
+                # A mark is below the level. Both as upper bounds, and the scan would begin at the looser one.
+                match = ranking.match if mark and not backwards else ranking.match.below(ranking.level)
+                rest = match.select(*REST.columns)
                 rows = self._reader.rows_planned(REST.slice(rest, mark, limit - len(found.rows), backwards=backwards))
             else:
                 break

@@ -32,6 +32,9 @@ from scalecommerce_core.queries import Ordering, ProductFilter
 SENSIBLE: Final = 10_000
 """Characters of a search; a bound so that nobody makes the database parse a book."""
 MARKET: Final = cast(literal_column("'market'"), REGCONFIG)
+BY_PRICE: Final = frozenset({Ordering.PRICE, Ordering.PRICE_DESC})
+NARROW: Final = BY_PRICE | {Ordering.VIEWED_DESC}
+"""Orders that a narrow table keeps: whether a row of it matches is known after a look at its product."""
 
 
 @frozen
@@ -64,7 +67,7 @@ def matching(wanted: ProductFilter, text: SearchText | None, categories: Collect
     product = products.c
     source: FromClause = products
     conditions: list[ColumnElement[bool]] = [product.is_active]
-    by_price = wanted.ordering in {Ordering.PRICE, Ordering.PRICE_DESC}
+    by_price = wanted.ordering in BY_PRICE
     by_words = text is not None and bool(text.wanted)
     price: ColumnElement[int] = product.price
     if by_price or (not by_words and (wanted.price_min is not None or wanted.price_max is not None)):
@@ -98,13 +101,37 @@ def matching(wanted: ProductFilter, text: SearchText | None, categories: Collect
 
 def sorted_by(ordering: Ordering) -> Keyset:
     """The sort columns of an ordering, out of one index."""
-    if ordering in {Ordering.PRICE, Ordering.PRICE_DESC}:
+    if ordering in BY_PRICE:
         columns = product_prices.c.price, product_prices.c.product_id
     elif ordering is Ordering.VIEWED_DESC:
         columns = product_views.c.views, product_views.c.product_id
     else:
         columns = products.c.created_at, products.c.id
-    return Keyset(columns, descending=ordering not in {Ordering.PRICE, Ordering.CREATED})
+    return Keyset(columns, descending=_descends(ordering))
+
+
+def gathered(
+    wanted: ProductFilter, text: SearchText | None, categories: Collection[int] | None
+) -> tuple[Keyset, Select[*tuple[Any, ...]]]:
+    """The same for an ordering of `NARROW`, and all matching products, found without its index and sorted then."""
+    product = products.c
+    chosen = (
+        matching(evolve(wanted, ordering=Ordering.RELEVANCE), text, categories)
+        .select(product.price, product.id)
+        # Keeps the planner from walking in the index after all.
+        .offset(literal_column("0"))
+        .subquery("chosen")
+    )
+    source: FromClause = chosen
+    columns = chosen.c.price, chosen.c.id
+    if wanted.ordering is Ordering.VIEWED_DESC:
+        source = chosen.join(product_views, product_views.c.product_id == chosen.c.id)
+        columns = product_views.c.views, chosen.c.id
+    return Keyset(columns, descending=_descends(wanted.ordering)), select(*columns).select_from(source)
+
+
+def _descends(ordering: Ordering) -> bool:
+    return ordering not in {Ordering.PRICE, Ordering.CREATED}
 
 
 # --- text

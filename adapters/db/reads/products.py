@@ -192,16 +192,13 @@ def _facets(match: Match, facets: Collection[Facet], size: int) -> Select[Any]:
 
 
 def _count_categories(matching: Any) -> Select[Any]:
-    return (
-        select(
-            literal(Facet.CATEGORY.value, Text).label("facet"),
-            cast(categories.c.id, BigInteger).label("number"),
-            categories.c.name.label("label"),
-            func.count().label("count"),
-        )
-        .select_from(matching.join(categories, categories.c.id == matching.c.category_id))
-        .group_by(categories.c.id)
-    )
+    counts = select(matching.c.category_id, func.count().label("count")).group_by(matching.c.category_id).subquery()
+    return select(
+        literal(Facet.CATEGORY.value, Text).label("facet"),
+        cast(categories.c.id, BigInteger).label("number"),
+        categories.c.name.label("label"),
+        counts.c.count,
+    ).select_from(counts.join(categories, categories.c.id == counts.c.category_id))
 
 
 def _count_brands(matching: Any) -> Select[Any]:
