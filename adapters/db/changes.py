@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import Any, Final, cast
 
 import psycopg
-from sqlalchemy import Engine, select, text
+from sqlalchemy import BigInteger, Engine, literal_column, select
 
 from adapters.db.errors import translated
 from scalecommerce_core.domain.errors import MarketError
@@ -42,7 +42,9 @@ TELL: Final = f"""
            pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
     FROM unnest(%(parts)s::text[]) AS part
 """  # noqa: S608 - a constant of ours
-HORIZON: Final = select(text("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"))
+HORIZON: Final = select(
+    literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label("horizon")
+)
 _NEXT: Final = "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
 _BEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 

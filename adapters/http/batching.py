@@ -8,12 +8,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from scalecommerce_core.domain.errors import Overloaded, Unavailable
 
 Command = TypeVar("Command")
 Result = TypeVar("Result")
+Given_contra = TypeVar("Given_contra", contravariant=True)
+
+
+class Answer(Protocol[Given_contra]):
+    """What is wanted of a future by whoever answers."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Given_contra, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+    def cancel(self) -> object: ...
 
 
 class Batcher(Generic[Command, Result]):
@@ -38,7 +51,7 @@ class Batcher(Generic[Command, Result]):
         self._limit = limit
         self._queue_size = queue_size
         self._indivisible = indivisible
-        self._waiting: deque[tuple[Command, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Command, Answer[Result]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._closed = False
@@ -50,20 +63,19 @@ class Batcher(Generic[Command, Result]):
 
     async def submit(self, command: Command) -> Result:
         """The result, or the error, of this command; raise `Overloaded` at once when too many wait already."""
-        return await self.enqueue(command)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.enqueue(command, answer)
+        return await answer
 
-    def enqueue(self, command: Command) -> "asyncio.Future[Result]":
-        """As `submit`, for several who wait for the same."""
+    def enqueue(self, command: Command, answer: Answer[Result]) -> None:
+        """As `submit`, for whoever does not wait here."""
         if self._closed:
             raise Overloaded("The server is shutting down: send the request again.")
         if len(self._waiting) >= self._queue_size:
             raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((command, answer))
         if self._worker is None:
-            self._worker = loop.create_task(self._work())
-        return answer
+            self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def drain(self) -> None:
         """Take no more commands, answer those that wait, and end the thread."""
@@ -79,16 +91,16 @@ class Batcher(Generic[Command, Result]):
         finally:
             self._worker = None
 
-    def _take(self) -> list[tuple[Command, "asyncio.Future[Result]"]]:
+    def _take(self) -> list[tuple[Command, Answer[Result]]]:
         """The next batch, without those that nobody waits for any more."""
-        batch: list[tuple[Command, asyncio.Future[Result]]] = []
+        batch: list[tuple[Command, Answer[Result]]] = []
         while self._waiting and len(batch) < self._limit:
             entry = self._waiting.popleft()
             if not entry[1].done():
                 batch.append(entry)
         return batch
 
-    async def _answer(self, batch: Sequence[tuple[Command, "asyncio.Future[Result]"]]) -> None:
+    async def _answer(self, batch: Sequence[tuple[Command, Answer[Result]]]) -> None:
         commands = [command for command, _ in batch]
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._outcomes, commands)

@@ -49,7 +49,7 @@ class ProductShortcut:
 
     async def _made(self, product: ProductId, scope: Scope, given: Given) -> Ready | None:
         try:
-            copy = await self._copies.get(product)
+            copy = await self._copies.made(product)
         except MarketError as error:
             return _told(error, given)
         return self._answer(product, copy, scope, given)

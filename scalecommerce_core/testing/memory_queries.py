@@ -171,6 +171,11 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     def horizon(self) -> int:
         return self._store.commits + 1
 
+    def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
+        # Before what it vouches for: others may commit in between.
+        horizon = self.horizon()
+        return horizon, self.products(ids)
+
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         product = self._tables.products.get(product_id)
         if product is None or product.withdrawn_at is not None:

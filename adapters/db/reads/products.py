@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, union_all
+from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, true, union_all
 
 from adapters.db.batches import among, id_array, text_array
 from adapters.db.changes import HORIZON
@@ -65,6 +65,9 @@ _SHOWN: Final = (
     .outerjoin(product_views, product_views.c.product_id == products.c.id)
 )
 _BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(among(products.c.id), products.c.withdrawn_at.is_(None))
+_MOMENT, _FOUND = HORIZON.subquery("moment"), _BY_ID.subquery("found")
+# One statement has one snapshot. The horizon is there even if no product is.
+_SNAPSHOT: Final = select(_MOMENT.c.horizon, *_FOUND.c).select_from(_MOMENT.outerjoin(_FOUND, true()))
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
     select(price_history.c.price, price_history.c.currency, price_history.c.valid_from, price_history.c.cause)
@@ -127,6 +130,11 @@ class ProductReads:
     def horizon(self) -> int:
         ((number,),) = self._reader.rows(HORIZON)
         return int(number)
+
+    def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
+        rows = self._reader.rows(_SNAPSHOT, {"ids": id_array(ids)})
+        views = (_view(row[1:]) for row in rows if row[1] is not None)
+        return rows[0][0], {view.id: view for view in views}
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         changes = [

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.cache.bounded import Bounded, Recurring
-from adapters.http.cache.flights import Flights
+from adapters.http.cache.flights import Flight, Flights
 from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SharedCopies, packed, unpacked
 from adapters.http.etags import content_etag, is_current
@@ -59,6 +59,7 @@ class ListCopies:
         self._clock = clock
         self._copies: Bounded[str, ListCopy] = Bounded(limit)
         self._flights: Flights[str, ListCopy | Response] = Flights(clock)
+        self._loading: set[asyncio.Task[ListCopy | Response]] = set()
         self._recurring: Recurring[str] = Recurring(RECURRING)
 
     def kept(self, handler: Handler) -> Handler:
@@ -88,9 +89,21 @@ class ListCopies:
             return copy
         flight = self._flights.joinable(address)
         if flight is None:
-            flight = asyncio.ensure_future(self._load(address, make))
-            self._flights.begin(address, flight, partial(self._keep, address))
-        return await asyncio.shield(flight)
+            flight = self._flights.begin(address, self._keep)
+            loading = asyncio.ensure_future(self._load(address, make))
+            # Goes on when whoever began it goes away, as long as somebody knows of it: the loop does not.
+            self._loading.add(loading)
+            loading.add_done_callback(partial(self._land, flight))
+        return await flight.join()
+
+    def _land(self, flight: Flight[str, ListCopy | Response], loading: "asyncio.Task[ListCopy | Response]") -> None:
+        self._loading.discard(loading)
+        if loading.cancelled():
+            flight.cancel()
+        elif (error := loading.exception()) is not None:
+            flight.set_exception(error)
+        else:
+            flight.set_result(loading.result())
 
     def _holds(self, copy: ListCopy) -> bool:
         now = self._clock()

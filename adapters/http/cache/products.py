@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
-from adapters.http.batching import Batcher
+from adapters.http.batching import Answer, Batcher
 from adapters.http.cache.bounded import Bounded, Recurring
-from adapters.http.cache.flights import Flights
+from adapters.http.cache.flights import Flight, Flights
 from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SharedCopies, packed, unpacked
 from adapters.http.etags import version_etag
@@ -32,6 +31,11 @@ PUBLIC: Final = "public, no-cache"
 PERSONAL: Final = "private, no-cache"
 
 Headers = list[tuple[bytes, bytes]]
+_JSON: Final = (b"content-type", b"application/json")
+_PUBLIC, _PERSONAL = (
+    [(b"cache-control", control.encode()), (b"vary", b"Authorization"), *ON_EVERY_ANSWER]
+    for control in (PUBLIC, PERSONAL)
+)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -41,7 +45,7 @@ class ProductCopy:
     Its `seller`, and staff, see more, or see it at all: they are not answered from copies.
     """
 
-    __slots__ = ("body", "etag", "expires", "headers", "personal_headers", "raw_etag", "seller", "stamp", "version")
+    __slots__ = ("_personal", "body", "etag", "expires", "headers", "raw_etag", "seller", "stamp", "version")
 
     def __init__(self, seller: AccountId, version: int, body: bytes | None, stamp: int, expires: float) -> None:
         self.seller = seller
@@ -51,25 +55,25 @@ class ProductCopy:
         self.body = body
         self.stamp = stamp
         self.expires = expires
-        # All that an answer has but the request's id, for those who did not say who they are, and for those who did.
-        self.headers = self._headers(PUBLIC)
-        self.personal_headers = self._headers(PERSONAL)
+        # All that an answer has but the request's id, for those who did not say who they are.
+        self.headers = self._headers(_PUBLIC)
+        self._personal: Headers | None = None
 
-    def _headers(self, cache_control: str) -> Headers:
-        return [
-            (b"content-length", b"%d" % len(self.body or b"")),
-            (b"content-type", b"application/json"),
-            (b"etag", self.raw_etag),
-            (b"cache-control", cache_control.encode()),
-            (b"vary", b"Authorization"),
-            *ON_EVERY_ANSWER,
-        ]
+    @property
+    def personal_headers(self) -> Headers:
+        """The same for those who did."""
+        if self._personal is None:
+            self._personal = self._headers(_PERSONAL)
+        return self._personal
+
+    def _headers(self, rest: Headers) -> Headers:
+        return [(b"content-length", b"%d" % len(self.body or b"")), _JSON, (b"etag", self.raw_etag), *rest]
 
 
 class Batching(Protocol):
     """What is wanted of `Batcher`."""
 
-    def enqueue(self, command: ProductId) -> "asyncio.Future[ProductCopy]": ...
+    def enqueue(self, command: ProductId, answer: Answer[ProductCopy]) -> None: ...
 
     async def drain(self) -> None: ...
 
@@ -128,11 +132,11 @@ class ProductCopies:
 
     async def get(self, product: ProductId) -> ProductCopy:
         """A copy that holds, made now if there is none; raise `Unavailable` or `Overloaded`."""
-        copy = self.ready(product)
-        if copy is not None:
-            return copy
-        # The others still wait when one of them goes away.
-        return await asyncio.shield(self._flights.joinable(product) or self._fly(product))
+        return self.ready(product) or await self.made(product)
+
+    async def made(self, product: ProductId) -> ProductCopy:
+        """As `get`, for who knows that none is ready."""
+        return await (self._flights.joinable(product) or self._fly(product)).join()
 
     def changed(self, change: CatalogChange) -> None:
         for product in change.products:
@@ -152,9 +156,13 @@ class ProductCopies:
     async def close(self) -> None:
         await self._batcher.drain()
 
-    def _fly(self, product: ProductId) -> "asyncio.Future[ProductCopy]":
-        flight = self._batcher.enqueue(product)
-        self._flights.begin(product, flight, partial(self._keep, product))
+    def _fly(self, product: ProductId) -> Flight[ProductId, ProductCopy]:
+        flight = self._flights.begin(product, self._keep)
+        try:
+            self._batcher.enqueue(product, flight)
+        except Overloaded:
+            flight.cancel()
+            raise
         return flight
 
     def _renew(self, product: ProductId) -> None:
@@ -186,9 +194,7 @@ class ProductCopies:
         found = self._from_others(often, expires)
         missing = {product: None for product in unique if product not in found}
         if missing:
-            # Before what it vouches for: a stamp that is too old costs a copy, one that is too new would be a lie.
-            stamp = self._queries.horizon()
-            views = self._queries.products(missing)
+            stamp, views = self._queries.snapshot(missing)
             for product in missing:
                 found[product] = _copy(views.get(product), stamp, expires)
             self._for_others({product: found[product] for product in often if product in missing})

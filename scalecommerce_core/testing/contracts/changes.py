@@ -103,9 +103,20 @@ class CatalogChangesContract:
             found = tx.products.lock([product])[product]
             found.edit(NOW, name="Coffee pot")
             tx.products.save([found])
-            seen = queries.horizon()
-            assert queries.products([product])[product].name != "Coffee pot"
+            seen, views = queries.snapshot([product])
+            assert views[product].name != "Coffee pot"
         assert told[0].number >= seen
+        seen, views = queries.snapshot([product])
+        assert views[product].name == "Coffee pot"
+        assert told[0].number < seen
+
+    def test_a_snapshot_of_what_is_not_there_has_a_horizon(
+        self, queries: Queries, stage: Stage, product: ProductId, told: list[CatalogChange]
+    ) -> None:
+        stage.reprice(product, 9_00, NOW + SECOND)
+        horizon, views = queries.snapshot([ProductId(product + 1000)])
+        assert views == {}
+        assert told[-1].number < horizon <= queries.horizon()
 
 
 def _edit(store: Store, product: ProductId, act: Callable[[Product], None]) -> None:

@@ -13,7 +13,7 @@ from adapters.http.cache.flights import Flights
 from adapters.http.cache.knowledge import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
 from adapters.http.cache.products import RENEWAL_SECONDS, ProductCopies, ProductCopy
 from adapters.http.cache.shared import packed, unpacked
-from scalecommerce_core.domain.errors import NotFound, Unavailable
+from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import ProductQueries, ProductView
@@ -47,13 +47,17 @@ class Database:
         return self.number
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
+        return self.snapshot(ids)[1]
+
+    def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
         if self.error is not None:
             raise self.error
+        horizon = self.number
         found = {product: _view(product, self.version) for product in ids if product < 100}
         self.reads.append(list(ids))
         self.reading.set()
         assert self.gate.wait(5)
-        return found
+        return horizon, found
 
     def change(self, product: ProductId) -> CatalogChange:
         self.number += 1
@@ -363,17 +367,40 @@ def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
     async def scenario() -> None:
         time = Time()
         flights: Flights[str, int] = Flights(time)
-        flight: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        landed: list[int] = []
-        flights.begin("a", flight, landed.append)
+        landed: list[tuple[str, int]] = []
+        flight = flights.begin("a", lambda key, value: landed.append((key, value)))
         assert flights.joinable("a") is flight
+        waiting = flight.join()
         time.now += TRUST_SECONDS
         assert flights.joinable("a") is None
         assert "a" in flights
         flight.set_result(3)
-        await asyncio.sleep(0)
         assert "a" not in flights
-        assert landed == [3]
+        assert landed == [("a", 3)]
+        assert await waiting == 3
+
+    run(scenario())
+
+
+def test_one_who_goes_away_takes_nothing_from_the_others_who_wait() -> None:
+    async def scenario() -> None:
+        flights: Flights[str, int] = Flights()
+        flight = flights.begin("a", lambda *_: None)
+        gone, stays = flight.join(), flight.join()
+        gone.cancel()
+        flight.set_result(3)
+        assert await stays == 3
+
+    run(scenario())
+
+
+def test_what_cannot_be_begun_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        shop = Shop()
+        await shop.copies.close()
+        for _ in range(2):
+            with pytest.raises(Overloaded):
+                await asyncio.wait_for(shop.price(), 5)
 
     run(scenario())
 

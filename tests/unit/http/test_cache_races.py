@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 from attrs import Factory, define, field
 
+from adapters.http.batching import Answer
 from adapters.http.cache.knowledge import GRACE_SECONDS, TRUST_SECONDS, Knowledge
 from adapters.http.cache.products import ProductCopies, ProductCopy
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -66,17 +67,12 @@ class Reads:
         self._database = database
         self._meanwhile = meanwhile
 
-    def horizon(self) -> int:
+    def snapshot(self, ids: Sequence[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
         self._meanwhile()
         horizon = min(self._database.running, default=self._database.next_number)
-        self._meanwhile()
-        return horizon
-
-    def products(self, ids: Sequence[ProductId]) -> Mapping[ProductId, ProductView]:
-        self._meanwhile()
         found = {product: _view(product, self._database.versions[product]) for product in ids}
         self._meanwhile()
-        return found
+        return horizon, found
 
     # Redis
 
@@ -104,11 +100,10 @@ class ByHand:
     """In place of the batcher: a step of the simulation does the work."""
 
     load: Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]
-    waiting: list[tuple[ProductId, "asyncio.Future[ProductCopy]"]] = Factory(list)
+    waiting: list[tuple[ProductId, Answer[ProductCopy]]] = Factory(list)
 
-    def enqueue(self, command: ProductId) -> "asyncio.Future[ProductCopy]":
-        self.waiting.append((command, asyncio.get_running_loop().create_future()))
-        return self.waiting[-1][1]
+    def enqueue(self, command: ProductId, answer: Answer[ProductCopy]) -> None:
+        self.waiting.append((command, answer))
 
     async def drain(self) -> None:
         pass
