@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Boolean, TextClause, bindparam, select, text
+from sqlalchemy import bindparam, select, text
 
-from adapters.db.batches import Insert, Row, Update, among, id_array, int_array, moment_array
-from adapters.db.facts import IN_FORCE
+from adapters.db.batches import Insert, Row, Update, among, id_array
 from adapters.db.outbox import append_events
+from adapters.db.repositories.views import add_views
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, categories, category_ids, price_history, product_ids, products
 from scalecommerce_core.domain.category import Category
@@ -101,64 +101,6 @@ _PRICES_SINCE: Final = (
     )
     .order_by(price_history.c.product_id, price_history.c.valid_from)
 )
-# Views go into several tables, one statement each, rows and tables in the order in which whoever adds sales up takes
-# them.
-_VIEWED: Final = """
-    WITH viewed AS MATERIALIZED (
-        SELECT products.id, seller_id, currency, given.at, given.views
-        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]))
-            AS given(id, at, views) JOIN products USING (id)
-    )
-"""
-
-
-def _of_viewed(insert: str) -> TextClause:
-    return text(_VIEWED + insert)
-
-
-_ADD_VIEWS: Final = _of_viewed(
-    """
-    INSERT INTO product_views (product_id, views, past_views, viewed_at)
-    SELECT id, sum(views), CASE WHEN :past THEN sum(views) ELSE 0 END, max(at) FROM viewed GROUP BY id ORDER BY id
-    ON CONFLICT (product_id) DO UPDATE SET
-        views = product_views.views + excluded.views,
-        past_views = product_views.past_views + excluded.past_views,
-        viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
-    """
-).bindparams(bindparam("past", type_=Boolean))
-# Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
-_ADD_VIEWS_OF_SHELVES: Final = _of_viewed(
-    """
-    INSERT INTO seller_shelves (seller_id, products, active_products, views)
-    SELECT seller_id, 0, 0, sum(viewed.views) FROM viewed JOIN product_views ON product_id = id
-    WHERE shelf > 0 GROUP BY seller_id ORDER BY seller_id
-    ON CONFLICT (seller_id) DO UPDATE SET views = seller_shelves.views + excluded.views
-    """
-)
-_ADD_HOURLY_VIEWS: Final = _of_viewed(
-    """
-    INSERT INTO product_hours (product_id, hour, views)
-    SELECT id, date_trunc('hour', at, 'UTC') AS hour, sum(views) FROM viewed GROUP BY id, hour ORDER BY id, hour
-    ON CONFLICT (product_id, hour) DO UPDATE SET views = product_hours.views + excluded.views
-    """
-)
-_ADD_VIEWS_AT_PRICE: Final = _of_viewed(
-    f"""
-    INSERT INTO price_sales (product_id, valid_from, views)
-    SELECT id, valid_from, sum(views)
-    FROM viewed, LATERAL (SELECT {IN_FORCE.format(product="viewed.id", at="viewed.at")}) AS price(valid_from)
-    WHERE valid_from IS NOT NULL GROUP BY id, valid_from ORDER BY id, valid_from
-    ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
-    """  # noqa: S608 - no values in it
-)
-_ADD_VIEWS_OF_SELLERS: Final = _of_viewed(
-    """
-    INSERT INTO seller_hours (seller_id, currency, hour, views)
-    SELECT seller_id, currency, date_trunc('hour', at, 'UTC') AS hour, sum(views)
-    FROM viewed GROUP BY seller_id, currency, hour ORDER BY seller_id, currency, hour
-    ON CONFLICT (seller_id, currency, hour) DO UPDATE SET views = seller_hours.views + excluded.views
-    """
-)
 # Waits for whoever adds the same batch right now.
 _NOTE_VIEWS: Final = text(
     "INSERT INTO view_batches (id, noted_at) VALUES (:id, :at) ON CONFLICT (id) DO NOTHING"
@@ -241,18 +183,8 @@ class Products:
         return found
 
     def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
-        if not counts:
-            return
-        given = {
-            "ids": int_array(product_id for product_id, _ in counts),
-            "moments": moment_array([at for _, at in counts]),
-            "counts": int_array(counts.values()),
-        }
-        self._sql.run(_ADD_VIEWS, {**given, "past": past})
-        self._sql.run(_ADD_VIEWS_OF_SHELVES, given)
-        self._sql.run(_ADD_HOURLY_VIEWS, given)
-        self._sql.run(_ADD_VIEWS_AT_PRICE, given)
-        self._sql.run(_ADD_VIEWS_OF_SELLERS, given)
+        if counts:
+            add_views(self._sql, counts, past=past)
 
     def note_views(self, batch_id: str, at: datetime) -> bool:
         if self._sql.run(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:

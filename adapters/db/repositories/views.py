@@ -1,0 +1,128 @@
+"""Views of products, counted in: per product, and per hour, price and seller."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Boolean, bindparam, text
+
+from adapters.db.batches import int_array, moment_array
+from adapters.db.facts import IN_FORCE
+from adapters.db.sql import Sql
+from scalecommerce_core.domain.views import ViewCounts
+
+# What is known of the products that were viewed, as arrays for the statements below, each in words that PostgreSQL
+# reads again: a row in Python for each of 16,000 views would cost more than writing them.
+_VIEWED: Final = text(
+    f"""
+    SELECT CAST(array_agg(id) AS text) AS ids, CAST(array_agg(seller_id) AS text) AS sellers,
+           CAST(array_agg(currency) AS text) AS currencies, CAST(array_agg(at) AS text) AS moments,
+           CAST(array_agg(valid_from) AS text) AS prices, CAST(array_agg(views) AS text) AS counts
+    FROM (
+        SELECT products.id, seller_id, currency, given.at, given.views,
+               CASE WHEN given.at >= priced_at THEN priced_at
+                    ELSE {IN_FORCE.format(product="products.id", at="given.at")} END AS valid_from
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]))
+            AS given(id, at, views) JOIN products USING (id)
+        ORDER BY products.id
+    ) AS viewed
+    """  # noqa: S608 - no values in it
+)
+
+
+_COLUMNS: Final = {
+    "ids": ("id", "bigint"),
+    "sellers": ("seller_id", "bigint"),
+    "currencies": ("currency", "text"),
+    "moments": ("at", "timestamptz"),
+    "prices": ("valid_from", "timestamptz"),
+    "counts": ("views", "bigint"),
+}
+
+
+def _viewed(*arrays: str) -> str:
+    """These parameters side by side, as columns of `viewed`."""
+    given = ", ".join(f"CAST(:{name} AS {_COLUMNS[name][1]}[])" for name in arrays)
+    return f"unnest({given}) AS viewed({', '.join(_COLUMNS[name][0] for name in arrays)})"
+
+
+# One statement for each table, rows and tables in the order in which whoever adds sales up takes them. A statement
+# that wrote two tables would lock them in the planner's order.
+_COUNT: Final = text(
+    f"""
+    WITH viewed AS MATERIALIZED (
+        SELECT * FROM {_viewed("ids", "sellers", "moments", "counts")}
+    ), counted AS (
+        INSERT INTO product_views (product_id, views, past_views, viewed_at)
+        SELECT id, sum(views), CASE WHEN :past THEN sum(views) ELSE 0 END, max(at) FROM viewed GROUP BY id ORDER BY id
+        ON CONFLICT (product_id) DO UPDATE SET
+            views = product_views.views + excluded.views,
+            past_views = product_views.past_views + excluded.past_views,
+            viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
+        RETURNING product_id, shelf
+    )
+    SELECT CAST(array_agg(seller_id) AS text) AS sellers, CAST(array_agg(views) AS text) AS counts FROM (
+        SELECT seller_id, sum(views) AS views FROM viewed JOIN counted ON product_id = id
+        WHERE shelf > 0 GROUP BY seller_id ORDER BY seller_id
+    ) AS shelved
+    """  # noqa: S608 - no values in it
+).bindparams(bindparam("past", type_=Boolean))
+# Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
+_COUNT_FOR_SHELVES: Final = text(
+    f"""
+    INSERT INTO seller_shelves (seller_id, products, active_products, views)
+    SELECT seller_id, 0, 0, views FROM {_viewed("sellers", "counts")}
+    ON CONFLICT (seller_id) DO UPDATE SET views = seller_shelves.views + excluded.views
+    """  # noqa: S608 - no values in it
+)
+_COUNT_BY_HOUR: Final = text(
+    f"""
+    INSERT INTO product_hours (product_id, hour, views)
+    SELECT id, date_trunc('hour', at, 'UTC') AS hour, sum(views)
+    FROM {_viewed("ids", "moments", "counts")}
+    GROUP BY id, hour ORDER BY id, hour
+    ON CONFLICT (product_id, hour) DO UPDATE SET views = product_hours.views + excluded.views
+    """  # noqa: S608 - no values in it
+)
+_COUNT_AT_PRICE: Final = text(
+    f"""
+    INSERT INTO price_sales (product_id, valid_from, views)
+    SELECT id, valid_from, sum(views)
+    FROM {_viewed("ids", "prices", "counts")}
+    WHERE valid_from IS NOT NULL GROUP BY id, valid_from ORDER BY id, valid_from
+    ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
+    """  # noqa: S608 - no values in it
+)
+_COUNT_FOR_SELLERS: Final = text(
+    f"""
+    INSERT INTO seller_hours (seller_id, currency, hour, views)
+    SELECT seller_id, currency, date_trunc('hour', at, 'UTC') AS hour, sum(views)
+    FROM {_viewed("sellers", "currencies", "moments", "counts")}
+    GROUP BY seller_id, currency, hour ORDER BY seller_id, currency, hour
+    ON CONFLICT (seller_id, currency, hour) DO UPDATE SET views = seller_hours.views + excluded.views
+    """  # noqa: S608 - no values in it
+)
+
+
+def add_views(sql: Sql, counts: ViewCounts, *, past: bool) -> None:
+    """Those of products that are not there are left out."""
+    (viewed,) = sql.rows(
+        _VIEWED,
+        {
+            "ids": int_array(product_id for product_id, _ in counts),
+            "moments": moment_array([at for _, at in counts]),
+            "counts": int_array(counts.values()),
+        },
+    )
+    if viewed.ids is None:
+        return
+    given = viewed._asdict()
+    (shelved,) = sql.rows(_COUNT, _some(given, "ids", "sellers", "moments", "counts") | {"past": past})
+    if shelved.sellers is not None:
+        sql.run(_COUNT_FOR_SHELVES, shelved._asdict())
+    sql.run(_COUNT_BY_HOUR, _some(given, "ids", "moments", "counts"))
+    sql.run(_COUNT_AT_PRICE, _some(given, "ids", "prices", "counts"))
+    sql.run(_COUNT_FOR_SELLERS, _some(given, "sellers", "currencies", "moments", "counts"))
+
+
+def _some(given: Mapping[str, object], *names: str) -> dict[str, object]:
+    return {name: given[name] for name in names}
