@@ -11,13 +11,19 @@ from adapters.http.problems import Problem, invalid
 _ONE: Final = r'(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")'
 _TAG: Final = re.compile(_ONE)
 _TAGS: Final = re.compile(rf"\s*{_ONE}(?:\s*,\s*{_ONE.replace('?P<tag>', '?:')})*\s*")
-_VERSION: Final = re.compile(r'"v(?P<number>[0-9]{1,18})"')
+_VERSION: Final = re.compile(r'"v(?P<number>[0-9]{1,18})(?:-[0-9a-f]{16})?"')
 ANY: Final = "*"
 
 
 def version_etag(version: int) -> str:
     """Of a resource whose editions are numbered."""
     return f'"v{version}"'
+
+
+def view_etag(version: int, *shown: str) -> str:
+    """Of one view of such a resource, which also shows what is none of its editions: for If-Match they are all one."""
+    digest = hashlib.blake2b("\0".join(shown).encode(), digest_size=8)
+    return f'"v{version}-{digest.hexdigest()}"'
 
 
 def content_etag(body: bytes) -> str:

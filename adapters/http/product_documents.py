@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from adapters.http.etags import view_etag
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.product import PriceCause
@@ -117,6 +118,15 @@ def shown(view: ProductView, identity: Identity | None = None) -> Product:
         product.min_price = _text(view.min_price)
         product.max_price = _text(view.max_price)
     return product
+
+
+def product_etag(version: int, product: Product) -> str:
+    """Runs move prices without an edit, sellers have other names, and the owner sees more than others do. Stock and
+    views are left out: they would be another tag for every buyer.
+    """
+    seller, sees = product.seller, "all" if product.sku is not UNSET else ""
+    names = (seller.first_name, seller.last_name, seller.email, product.category.name)
+    return view_etag(version, product.price, product.currency, sees, *names)
 
 
 def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: AccountView | None) -> Product:

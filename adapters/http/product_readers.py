@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from adapters.http.backend import Backend
 from adapters.http.cache.products import PERSONAL, PUBLIC
-from adapters.http.etags import is_current, version_etag
+from adapters.http.etags import is_current
 from adapters.http.operations import Call
-from adapters.http.product_documents import owned, shown
+from adapters.http.product_documents import owned, product_etag, shown
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import ProductView
@@ -38,15 +38,16 @@ class ProductReaders:
             copy = await self._backend.cache.products.get(product)
         if copy is None or (identity is not None and identity.account_id == copy.seller):
             view = await self.visible(call)
-            version, seller, cache_control = view.version, view.seller.id, PRIVATE
-            body = _ENCODER.encode(shown(view, identity))
+            document = shown(view, identity)
+            etag, seller, cache_control = product_etag(view.version, document), view.seller.id, PRIVATE
+            body = _ENCODER.encode(document)
         elif copy.body is None:
             raise NotFound("product", call.id)
         else:
-            version, seller, cache_control = copy.version, copy.seller, PUBLIC if identity is None else PERSONAL
+            etag, seller, cache_control = copy.etag, copy.seller, PUBLIC if identity is None else PERSONAL
             body = copy.body
         self._backend.looks.note(call.request.scope, identity, product, seller)
-        headers = {"ETag": version_etag(version), "Cache-Control": cache_control}
-        if is_current(call.request.headers, headers["ETag"]):
+        headers = {"ETag": etag, "Cache-Control": cache_control}
+        if is_current(call.request.headers, etag):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/json")

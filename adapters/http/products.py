@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.http.amounts import Amount, Price
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
-from adapters.http.etags import expected_version, version_etag
+from adapters.http.etags import expected_version
 from adapters.http.idempotency import keyed
 from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
@@ -17,6 +17,7 @@ from adapters.http.product_documents import (
     CategoryRefDocument,
     PriceHistoryDocument,
     Product,
+    product_etag,
     shown,
     shown_history,
     shown_listed,
@@ -110,10 +111,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         )
         outcome = await backend.list_product.submit(command)
         if isinstance(outcome, Replayed):
-            content, number = outcome.body, msgspec.json.decode(outcome.body, type=Product).id
+            content, listed = outcome.body, msgspec.json.decode(outcome.body, type=Product)
         else:
-            content, number = render(outcome), outcome.product.id
-        return Response(content, 201, {"Location": f"{ROOT}{number}/", "ETag": version_etag(1)}, "application/json")
+            listed = shown_listed(outcome, category, seller)
+            content = msgspec.json.encode(listed)
+        headers = {"Location": f"{ROOT}{listed.id}/", "ETag": product_etag(1, listed)}
+        return Response(content, 201, headers, "application/json")
 
     async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
         given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
@@ -132,7 +135,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         )
         shelved: Shelved = await backend.edit_product.submit(command)
         view = await backend.product.submit(shelved.product.id)
-        return json_answer(shown(view, call.who), headers={"ETag": version_etag(view.version)})
+        document = shown(view, call.who)
+        return json_answer(document, headers={"ETag": product_etag(view.version, document)})
 
     async def withdraw_product(call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)

@@ -132,7 +132,7 @@ class ListCopies:
             return response
         copy = ListCopy(bytes(response.body), stamp, expires)
         if shared is not None:
-            await self._in_thread(shared.put, {key: packed(stamp, 0, 0, copy.body)})
+            await self._in_thread(shared.put, {key: packed(stamp, 0, "", copy.body)})
         return copy
 
 

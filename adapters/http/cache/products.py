@@ -13,9 +13,8 @@ from adapters.http.cache.bounded import Bounded, Recurring
 from adapters.http.cache.flights import Flight, Flights
 from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SharedCopies, packed, unpacked
-from adapters.http.etags import version_etag
 from adapters.http.middleware import ON_EVERY_ANSWER
-from adapters.http.product_documents import shown
+from adapters.http.product_documents import product_etag, shown
 from scalecommerce_core.domain.errors import Overloaded
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
@@ -45,13 +44,12 @@ class ProductCopy:
     Its `seller`, and staff, see more, or see it at all: they are not answered from copies.
     """
 
-    __slots__ = ("_personal", "body", "etag", "expires", "headers", "raw_etag", "seller", "stamp", "version")
+    __slots__ = ("_personal", "body", "etag", "expires", "headers", "raw_etag", "seller", "stamp")
 
-    def __init__(self, seller: AccountId, version: int, body: bytes | None, stamp: int, expires: float) -> None:
+    def __init__(self, seller: AccountId, etag: str, body: bytes | None, stamp: int, expires: float) -> None:
         self.seller = seller
-        self.version = version
-        self.etag = version_etag(version)
-        self.raw_etag = self.etag.encode()
+        self.etag = etag
+        self.raw_etag = etag.encode()
         self.body = body
         self.stamp = stamp
         self.expires = expires
@@ -211,13 +209,13 @@ class ProductCopies:
                 continue
             if self._knowledge.is_unchanged(copy.stamp, product, AccountId(copy.seller)):
                 seller = AccountId(copy.seller)
-                found[product] = ProductCopy(seller, copy.version, copy.body, copy.stamp, expires)
+                found[product] = ProductCopy(seller, copy.etag, copy.body, copy.stamp, expires)
         return found
 
     def _for_others(self, copies: Mapping[ProductId, ProductCopy]) -> None:
         if self._shared is not None and copies:
             self._shared.put(
-                {_key(p): packed(copy.stamp, copy.seller, copy.version, copy.body) for p, copy in copies.items()}
+                {_key(p): packed(copy.stamp, copy.seller, copy.etag, copy.body) for p, copy in copies.items()}
             )
 
 
@@ -227,6 +225,7 @@ def _key(product: ProductId) -> str:
 
 def _copy(view: ProductView | None, stamp: int, expires: float) -> ProductCopy:
     if view is None:
-        return ProductCopy(NOBODY, 0, None, stamp, expires)
-    body = _ENCODER.encode(shown(view)) if view.is_active else None
-    return ProductCopy(view.seller.id, view.version, body, stamp, expires)
+        return ProductCopy(NOBODY, "", None, stamp, expires)
+    document = shown(view)
+    body = _ENCODER.encode(document) if view.is_active else None
+    return ProductCopy(view.seller.id, product_etag(view.version, document), body, stamp, expires)

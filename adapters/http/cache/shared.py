@@ -18,11 +18,11 @@ class SharedCopies(Protocol):
 
 
 class Packed(msgspec.Struct, array_like=True, frozen=True):
-    """A copy on its way: `seller` 0 is nobody's, `body` None that there is nothing to see."""
+    """A copy on its way: `seller` 0 is nobody's, `body` None that there is nothing to see; lists have no `etag`."""
 
     stamp: int
     seller: int
-    version: int
+    etag: str
     body: bytes | None
 
 
@@ -30,8 +30,8 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Packed)
 
 
-def packed(stamp: int, seller: int, version: int, body: bytes | None) -> bytes:
-    return _ENCODER.encode(Packed(stamp, seller, version, body))
+def packed(stamp: int, seller: int, etag: str, body: bytes | None) -> bytes:
+    return _ENCODER.encode(Packed(stamp, seller, etag, body))
 
 
 def unpacked(content: bytes | None) -> Packed | None:

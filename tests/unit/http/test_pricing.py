@@ -178,6 +178,25 @@ def test_a_run_tells_what_it_did_and_is_taken_back_as_one(place: Marketplace, se
     assert {answer(seller.get(f"{PRODUCTS}{each['id']}/"))["price"] for each in products} == {"20.00"}
 
 
+def test_who_keeps_a_product_is_told_of_prices_that_runs_move_and_put_back(
+    place: Marketplace, seller: Person, anybody: Visitor
+) -> None:
+    (product,) = wares(seller)
+    page = f"{PRODUCTS}{product['id']}/"
+
+    def kept(tag: str) -> int:
+        return anybody.get(page, headers={"If-None-Match": tag}).status_code
+
+    before = anybody.get(page).headers["etag"]
+    done = run(place, wanting(place, seller))
+    assert kept(before) == 200
+    moved = anybody.get(page).headers["etag"]
+    assert kept(moved) == 304
+    answer(seller.post(f"{RUNS}{done.id}/rollback/"))
+    place.market.repricing.finish(done.id)
+    assert kept(moved) == 200
+
+
 def test_a_run_is_taken_back_while_the_next_one_is_at_work(place: Marketplace, seller: Person) -> None:
     (product,) = wares(seller)
     made = wanting(place, seller, epoch_seconds=60)
