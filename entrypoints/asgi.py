@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from adapters.http.cache.catalog import CacheLimits
+from adapters.http.cache.shared import SHARED
 from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
 from entrypoints.garbage import collect_seldom
@@ -30,7 +31,7 @@ def create() -> Starlette:
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
-        shared=RedisSharedCopies.at(chosen.redis_url, release, chosen.cache_seconds)
+        shared=RedisSharedCopies.at(chosen.redis_url, release, SHARED * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),

@@ -321,8 +321,9 @@ def _plain(value: Any) -> Any:
     """Settings as JSON numbers: requests keep them exact until somebody knows what they are."""
     match value:
         case Decimal():
+            # Without `abs`, which rounds: exponents may be larger than arithmetic takes.
             # `float` of what is too large or too small for one is infinite or 0, which no setting's bounds take.
-            return int(value) if value == value.to_integral_value() and abs(value) < _EXACT else float(value)
+            return int(value) if value == value.to_integral_value() and -_EXACT < value < _EXACT else float(value)
         case dict():
             return {name: _plain(each) for name, each in value.items()}
         case list():

@@ -15,6 +15,7 @@ from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
+from adapters.http.cache.shared import SHARED
 from adapters.redis.shared_copies import PREFIX, RedisSharedCopies
 from adapters.system import RandomIds
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -335,6 +336,11 @@ def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
     assert seller.delete(following).status_code == 204
     assert here.get(following).status_code == 404
     shows(there, following, lambda shown: shown.status_code == 404)
+    # Who takes a copy from Redis shows it for the rest of its time.
+    with Redis.from_url(redis.url) as shared:
+        left = [shared.pttl(key) for key in shared.scan_iter(f"{PREFIX}:*")]
+    assert left
+    assert max(left) <= SHARED * 3_600_000
     # Without Redis it goes on.
     redis.stop()
     for number in range(5):

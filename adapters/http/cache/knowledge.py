@@ -88,7 +88,9 @@ class Knowledge:
         if here:
             self._lists = max(self._lists, change.number)
         else:
-            self._news.append((self._clock() + GRACE_SECONDS, change.number))
+            # It may be as old as the moment as of which all was known: late news is no reason to wait still longer.
+            until = min(self._clock(), self.trusted_until) + GRACE_SECONDS
+            self._news.append((until, change.number))
         if change.everything:
             self._floor = max(self._floor, change.number)
         if len(self._products) > MOST:

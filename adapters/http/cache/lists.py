@@ -13,7 +13,7 @@ from starlette.responses import Response
 from adapters.http.cache.bounded import Bounded, Recurring
 from adapters.http.cache.flights import Flight, Flights
 from adapters.http.cache.knowledge import Knowledge
-from adapters.http.cache.shared import SharedCopies, packed, unpacked
+from adapters.http.cache.shared import SHARED, SharedCopies, packed, unpacked
 from adapters.http.etags import content_etag, is_current
 from adapters.http.operations import Call
 
@@ -115,14 +115,14 @@ class ListCopies:
 
     async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
         expires = self._clock() + self._seconds
-        key = f"list:{sha256(address.encode()).hexdigest()}"
+        key = f"list:{address}"
         # Others are asked, and told, only of what recurs.
         shared = self._shared if self._shared is not None and self._recurring.meet(address) else None
         if shared is not None:
             (content,) = await self._in_thread(shared.get, [key])
             theirs = unpacked(content)
             if theirs is not None and theirs.body is not None:
-                copy = ListCopy(theirs.body, theirs.stamp, expires)
+                copy = ListCopy(theirs.body, theirs.stamp, expires - SHARED * self._seconds)
                 if self._holds(copy):
                     return copy
         # Before what it vouches for.
@@ -137,5 +137,5 @@ class ListCopies:
 
 
 def _address(request: Request) -> str:
-    """All that an answer is made of: its links repeat scheme and host."""
-    return str(request.url)
+    """All that an answer is made of, scheme and host as well; a digest, since it is as long as strangers want."""
+    return sha256(str(request.url).encode()).hexdigest()

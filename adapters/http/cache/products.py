@@ -12,7 +12,7 @@ from adapters.http.batching import Answer, Batcher
 from adapters.http.cache.bounded import Bounded, Recurring
 from adapters.http.cache.flights import Flight, Flights
 from adapters.http.cache.knowledge import Knowledge
-from adapters.http.cache.shared import SharedCopies, packed, unpacked
+from adapters.http.cache.shared import SHARED, SharedCopies, packed, unpacked
 from adapters.http.middleware import ON_EVERY_ANSWER
 from adapters.http.product_documents import product_etag, shown
 from scalecommerce_core.domain.errors import Overloaded
@@ -189,7 +189,7 @@ class ProductCopies:
         unique = dict.fromkeys(products)
         # Nothing is gained by sharing what is asked for once a day.
         often = [product for product in unique if self._recurring.meet(product)] if self._shared else []
-        found = self._from_others(often, expires)
+        found = self._from_others(often, expires - SHARED * self._seconds)
         missing = {product: None for product in unique if product not in found}
         if missing:
             stamp, views = self._queries.snapshot(missing)

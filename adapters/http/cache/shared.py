@@ -1,7 +1,7 @@
 """Copies that the processes of one engine share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,6 +26,8 @@ class Packed(msgspec.Struct, array_like=True, frozen=True):
     body: bytes | None
 
 
+SHARED: Final = 0.5
+"""Of the time that a copy may be shown, so much it is there for others; who takes it shows it for the rest."""
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Packed)
 

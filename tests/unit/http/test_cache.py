@@ -1,18 +1,24 @@
 """What is kept, for how long, and who is given it."""
 
 import asyncio
+import gc
 import threading
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
-from httpx2 import Response
+from httpx2 import Response as Answered
+from starlette.requests import Request
+from starlette.responses import Response
 
 from adapters.http.cache.bounded import OVERHEAD, Bounded, Recurring
 from adapters.http.cache.flights import Flights
 from adapters.http.cache.knowledge import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
+from adapters.http.cache.lists import ListCopies
 from adapters.http.cache.products import RENEWAL_SECONDS, ProductCopies, ProductCopy
-from adapters.http.cache.shared import packed, unpacked
+from adapters.http.cache.shared import SHARED, packed, unpacked
+from adapters.http.operations import Call
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
@@ -200,6 +206,7 @@ def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_her
     time = Time()
     knowledge = Knowledge(time)
     knowledge.begun(5)
+    knowledge.complete(time.now)
     knowledge.changed(CatalogChange(8), here=False)
     assert knowledge.lists_unchanged(8)
     time.now += GRACE_SECONDS
@@ -207,6 +214,21 @@ def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_her
     assert knowledge.lists_unchanged(9)
     knowledge.changed(CatalogChange(10), here=True)
     assert not knowledge.lists_unchanged(10)
+
+
+def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
+    time = Time()
+    knowledge = Knowledge(time)
+    knowledge.begun(5)
+    knowledge.complete(time.now)
+    # As when the process, or its network, stood still: the change may be as old as what was heard last.
+    time.now += 10
+    knowledge.changed(CatalogChange(8), here=False)
+    knowledge.complete(time.now - 0.1)
+    assert knowledge.is_trusted(time.now)
+    assert not knowledge.lists_unchanged(8)
+    knowledge.changed(CatalogChange(9), here=False)
+    assert knowledge.lists_unchanged(9)
 
 
 def test_what_is_forgotten_singly_is_remembered_together() -> None:
@@ -431,9 +453,76 @@ def test_what_recurs_is_shared_and_taken_from_others_if_it_has_seen_all_that_is_
     run(scenario())
 
 
+def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
+    async def scenario() -> None:
+        shared = Shared()
+        one, other = Shop(shared), Shop(shared)
+        for shop in (one, other):
+            await shop.price()
+            shop.copies.clear()
+        await one.price()
+        # As late as Redis has it.
+        other.time.now += 5 * SHARED
+        assert await other.price() == 0
+        assert len(other.database.reads) == 1
+        shared.copies.clear()
+        other.database.version += 1
+        other.time.now += 5 - 5 * SHARED + RENEWAL_SECONDS
+        assert await other.price() == 1
+        await one.copies.close()
+        await other.copies.close()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", packed(10**9, 7, "", b"x")[:-1]])
 def test_what_is_no_copy_is_taken_for_nothing(content: bytes | None) -> None:
     assert unpacked(content) is None
+
+
+# --- lists
+
+
+def listing(address: str) -> Call[None, None]:
+    path, _, query = address.partition("?")
+    scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("shop", 80)}
+    return Call(Request(scope), None, None, None)
+
+
+async def in_thread(work: Callable[..., Any], *given: Any) -> Any:
+    return work(*given)
+
+
+def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
+    async def scenario() -> None:
+        knowledge = Knowledge(Time())
+        knowledge.begun(1)
+        knowledge.complete(10**9)
+        copies = ListCopies(lambda: 10, knowledge, in_thread, limit=10**6, seconds=5, shared=Shared())
+        made: list[bytes] = []
+
+        async def make(call: Call[None, None]) -> Response:
+            made.append(call.request.scope["query_string"])
+            return Response(b"{}")
+
+        kept = copies.kept(make)
+        await kept(listing("/list/?first"))
+        tracemalloc.start()
+        try:
+            for number in range(20):
+                await kept(listing(f"/list/?{number}{'x' * 60_000}"))
+                made.clear()
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 10 * 60_000
+        await kept(listing(f"/list/?7{'x' * 60_000}"))
+        assert made == []
+        await kept(listing(f"/list/?7{'x' * 59_999}y"))
+        assert len(made) == 1
+
+    run(scenario())
 
 
 # --- the loop
@@ -644,7 +733,7 @@ def test_the_short_way_answers_as_the_long_one_does(
             assert _told(each) == _told(long)
 
 
-def _told(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
+def _told(response: Answered) -> tuple[int, list[tuple[str, str]], bytes]:
     """All but the names of requests, unless they were given."""
     kept = [(name, value) for name, value in response.headers.multi_items() if name != "x-request-id"]
     if (given := response.headers["x-request-id"]) == "a-request-of-mine":

@@ -102,6 +102,11 @@ def test_what_is_wrong_is_named(seller: Person) -> None:
     ):
         problem(seller.post(POLICIES, {"name": "Mine", **fields}), 400, named)
     problem(seller.post(POLICIES, {}), 400, "name")
+    # Beyond the largest exponent that arithmetic with decimals takes.
+    for number in ("1e999999999", "-1e999999999"):
+        body = f'{{"name": "Mine", "guardrails": {{"step": {number}}}}}'.encode()
+        headers = {"Content-Type": "application/json"}
+        problem(seller.send("POST", POLICIES, content=body, headers=headers), 400, "guardrails.step")
 
 
 def test_a_key_makes_one_policy(seller: Person) -> None:
