@@ -14,7 +14,7 @@ from adapters.http.cursors import Cursors
 from adapters.http.looks import Looks
 from adapters.http.pages import Pages
 from adapters.http.paying import Paying
-from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.errors import MarketError, NotFound, Overloaded
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
@@ -32,6 +32,8 @@ Id = TypeVar("Id", bound=int)
 
 READERS = 8
 """Threads for lists and searches: as many statements of one process run at once."""
+READS = 2000
+"""Reads in those threads, waiting or at work; beyond it, 503: many of those who asked would be gone by then."""
 HASHERS = 2
 """Threads for passwords: hashing is meant to be slow, and must not keep readers waiting."""
 
@@ -42,6 +44,26 @@ class Readiness:
 
     redis: bool
     oldest_undecided: float | None
+
+
+class Readers:
+    """Threads, and a bound on what waits for them."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._reads = 0
+
+    async def run(self, read: Callable[[], T]) -> T:
+        if self._reads >= READS:
+            raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+        finally:
+            self._reads -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
 
 
 class Backend:
@@ -82,7 +104,7 @@ class Backend:
         self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(catalog.adjust_stock, name="stock")
         self.product: Batcher[ProductId, ProductView] = Batcher(_each(queries.products, "product"), name="product")
         self.order: Batcher[OrderId, OrderView] = Batcher(_each(queries.orders, "order"), name="order")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._readers = Readers()
         self._hashers = ThreadPoolExecutor(HASHERS, thread_name_prefix="hasher")
         self.cache = CatalogCache(queries, self.read, limits=cache_limits, feed=feed, shared=shared)
 
@@ -91,8 +113,8 @@ class Backend:
         self.cache.start()
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a query, or a use case that is rare, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: query(*args, **kwargs))
+        """Call a query, or a use case that is rare, in a thread; raise `Overloaded` when too many wait."""
+        return await self._readers.run(lambda: query(*args, **kwargs))
 
     async def hash(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a use case that hashes passwords in a thread."""
@@ -107,7 +129,7 @@ class Backend:
             self.withdraw_product, self.adjust_stock, self.product, self.order,
         )  # fmt: skip
         await asyncio.gather(*(batcher.drain() for batcher in batchers))
-        self._readers.shutdown(wait=False)
+        self._readers.close()
         self._hashers.shutdown(wait=False)
 
 

@@ -1,0 +1,40 @@
+"""The threads that handlers read in."""
+
+import asyncio
+import threading
+
+import pytest
+
+from adapters.http import backend as backends
+from adapters.http.backend import Readers
+from scalecommerce_core.domain.errors import Overloaded
+
+
+def test_more_than_may_wait_are_refused_and_those_who_went_away_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "READERS", 1)
+    monkeypatch.setattr(backends, "READS", 3)
+
+    async def scenario() -> None:
+        readers, gate = Readers(), threading.Event()
+        done: list[int] = []
+
+        def held() -> None:
+            assert gate.wait(5)
+            done.append(1)
+
+        tasks = [asyncio.ensure_future(readers.run(held)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await readers.run(lambda: done.append(2))
+        tasks.pop().cancel()
+        await asyncio.sleep(0)
+        tasks.append(asyncio.ensure_future(readers.run(lambda: done.append(3))))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*tasks)
+        assert done == [1, 1, 3]
+        await readers.run(lambda: done.append(4))
+        assert done[-1] == 4
+        readers.close()
+
+    asyncio.run(scenario())
