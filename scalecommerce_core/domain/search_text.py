@@ -1,6 +1,7 @@
 """What somebody typed into a search: words, "phrases" and -exclusions, and the words that were probably meant."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -74,7 +75,8 @@ class SearchText:
 def read(search: str) -> SearchText:
     """Never fails: what has no letter or digit in it is passed over."""
     terms = []
-    for minus, phrase, token in _TERM.findall(search):
+    # Letters in one piece: a mark that stands alone would end a word.
+    for minus, phrase, token in _TERM.findall(unicodedata.normalize("NFC", search)):
         text, is_phrase, is_excluded = (phrase, True, bool(minus)) if not token else (token, False, False)
         if token.startswith("-"):
             text, is_excluded = token.lstrip("-"), True
@@ -116,8 +118,9 @@ def probable(
 
 
 def suggestion(meant: SearchText, words: Collection[tuple[int, str]]) -> str | None:
-    """`did_you_mean`: the text with its corrections; None if no word was corrected, but at most completed."""
-    corrected = [place for place, word in words if not meant.terms[place].meant[0].startswith(word)]
+    """`did_you_mean`: the text with its corrections; None if no word was corrected, but at most the last completed."""
+    last = len(meant.terms) - 1
+    corrected = [place for place, word in words if place != last or not meant.terms[place].meant[0].startswith(word)]
     return str(meant) if corrected else None
 
 

@@ -534,7 +534,7 @@ def _holds_any(stems: Sequence[str], term: Term) -> bool:
 
 def folded(text: str) -> str:
     """Without accents, and in lower case."""
-    return "".join(map(_unaccented, text.casefold()))
+    return "".join(map(_unaccented, unicodedata.normalize("NFC", text).casefold()))
 
 
 def _unaccented(character: str) -> str:

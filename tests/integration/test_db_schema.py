@@ -113,6 +113,37 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty_database
     assert migrate.is_current(empty_database)
 
 
+LISTED_BEFORE = """
+INSERT INTO products (id, seller_id, category_id, name, brand, description, price, currency, is_active, created_at,
+    updated_at, priced_at, version)
+SELECT id, 1, 1, name, '', '', 100, 'USD', true, now(), now(), now(), 1
+FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS given(name, id)
+"""
+
+
+def test_products_from_before_are_indexed_anew(empty_database: str) -> None:
+    """Where any sign parts words: see revision 0012."""
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.run_to(connection, "0011")
+        connection.execute(
+            text(
+                "INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at) "
+                "VALUES (1, 'a@example.com', '', '', '', false, true, now())"
+            )
+        )
+        names = ["Mug black/white", "White mug", "Ча\u0438\u0306"]
+        connection.execute(text(LISTED_BEFORE), {"names": names})
+    with engine.begin() as connection:
+        migrate.run_to(connection, "head")
+        white = text("SELECT id FROM products WHERE document @@ to_tsquery('market', 'white') ORDER BY id")
+        assert connection.scalars(white).all() == [1, 2]
+        known = connection.execute(text("SELECT word, products FROM vocabulary")).all()
+        assert {row.word: row.products for row in known} == {"black": 1, "mug": 2, "white": 2, "чай": 1}
+        assert connection.scalar(text("SELECT count(*) FROM vocabulary_news")) == 0
+    engine.dispose()
+
+
 def test_a_database_that_is_away_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         migrate.current("postgresql://nobody@127.0.0.1:1/nothing")
