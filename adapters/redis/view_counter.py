@@ -37,6 +37,10 @@ REMEMBERED: Final = 100_000
 ROOM: Final = 100_000
 """Sums that wait in Redis for PostgreSQL, twice, at most; further views wait in their processes."""
 DAY: Final = 86_400
+MOST: Final = 2**63 - 1
+"""The largest id that PostgreSQL gives."""
+MOST_VIEWS: Final = 2**31 - 1
+"""Of one product in five seconds."""
 
 OPEN: Final = "scalecommerce:views:open"
 SEALED: Final = "scalecommerce:views:sealed"
@@ -68,6 +72,7 @@ return 1
 _SEAL: Final = """
 if redis.call('EXISTS', KEYS[2]) == 0 and redis.call('EXISTS', KEYS[1]) == 1 then
     redis.call('RENAME', KEYS[1], KEYS[2])
+    redis.call('HSETNX', KEYS[2], 'id', ARGV[1])
 end
 return redis.call('HGETALL', KEYS[2])
 """
@@ -131,11 +136,18 @@ class RedisViewCounter:
 
     def batch(self) -> ViewBatch | None:
         try:
-            answer = self._seal_script(keys=[OPEN, SEALED])
+            answer = self._seal_script(keys=[OPEN, SEALED], args=[uuid4().hex])
         except RedisError as error:
             raise Unavailable("Redis does not answer.") from error
         sums = dict(zip(answer[::2], answer[1::2], strict=True))
-        return ViewBatch(sums.pop("id"), {_place(name): int(count) for name, count in sums.items()}) if sums else None
+        if not sums:
+            return None
+        batch_id = sums.pop("id")
+        read = [_sum(name, count) for name, count in sums.items()]
+        if None in read:
+            # Another release's, or somebody's. No later attempt could read them either, and all views would wait.
+            logger.warning("%s entries that wait in Redis are no views, and are dropped", read.count(None))
+        return ViewBatch(batch_id, dict(each for each in read if each is not None))
 
     def forget(self, batch_id: str) -> None:
         try:
@@ -219,6 +231,11 @@ class RedisViewCounter:
             self.push()
 
 
-def _place(name: str) -> tuple[ProductId, datetime]:
+def _sum(name: str, count: str) -> tuple[tuple[ProductId, datetime], int] | None:
+    """What a field of the hash says; None if it says nothing that could be written."""
     product_id, _, seconds = name.partition(":")
-    return ProductId(int(product_id)), datetime.fromtimestamp(int(seconds), UTC)
+    try:
+        number, views, at = int(product_id), int(count), datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return ((ProductId(number), at), views) if 0 < number <= MOST and 0 < views <= MOST_VIEWS else None

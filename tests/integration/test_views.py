@@ -135,6 +135,30 @@ def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.Mo
     assert counted == [[1, 2], [3, 4], [5]]
 
 
+@pytest.mark.parametrize(
+    "field", ["garbage", "", "1", "1:x", "x:1", f"{2**63}:0", "0:0", "1:99999999999999", f"1:{10**400}"]
+)
+def test_what_is_no_sum_of_views_does_not_keep_others_from_being_counted(
+    redis: Redis, counters: Counters, field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis.hset(OPEN, field, "2")
+    counter = counters(WINDOW)
+    alone = counter.batch()
+    assert alone is not None
+    assert alone.counts == {}
+    counter.forget(alone.id)
+    for count in ("x", "0", "-1", "1.5", str(2**63)):
+        redis.hset(OPEN, f"{CUP}:{60 + len(count)}", count)
+    counter.viewed(TEA)
+    counter.push()
+    batch = counter.batch()
+    assert batch is not None
+    assert [(product, count) for (product, _), count in batch.counts.items()] == [(TEA, 1)]
+    counter.forget(batch.id)
+    assert counter.batch() is None
+    assert caplog.text.count("are no views, and are dropped") == 2
+
+
 def test_an_orderly_end_hands_over(redis: Redis, clock: SettableClock) -> None:
     counter = RedisViewCounter(redis, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
     counter.viewed(TEA, "Ann")
