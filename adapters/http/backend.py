@@ -30,8 +30,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
 
-READERS = 8
-"""Threads for lists and searches: as many statements of one process run at once."""
+READERS = 4
+"""Threads for lists and searches: as many statements of one process run at once. With more, all would wait longer for
+processors and for the interpreter."""
 READS = 2000
 """Reads in those threads, waiting or at work; beyond it, 503: many of those who asked would be gone by then."""
 HASHERS = 2

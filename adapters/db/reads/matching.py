@@ -1,10 +1,11 @@
 """Which products a filter means, as conditions in SQL, and what relevance is among them."""
 
+import operator
 from collections.abc import Collection, Sequence
 from functools import reduce
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from adapters.db.reads.pages import BIGINT, Keyset
 from adapters.db.tables import product_prices, product_views, products, stock
@@ -183,54 +184,94 @@ class Ranking:
     match: Match
     level: int
     cap: int | None = None
-    _scored: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_scored", self._make())
 
     def page(self, mark: Sequence[int], limit: int, *, backwards: bool) -> Select[*tuple[Any, ...]]:
         """Rows of (score, id, number of candidates), behind or before the mark, if there is one."""
-        scored = self._scored.c
-        keyset = Keyset((scored.score, scored.id), descending=True)
-        statement = select(scored.score, scored.id, scored.candidates)
-        return keyset.slice(statement, mark, limit, backwards=backwards)
+        weighed = self._weighed()
+        in_stock = func.coalesce(stock.c.on_hand - stock.c.reserved, _NOTHING) > _NOTHING
+        scored = (
+            select(
+                (weighed.c.points * case((in_stock, _IN_STOCK), else_=_SOLD_OUT)).label("score"),
+                weighed.c.id,
+                weighed.c.candidates,
+            )
+            .select_from(weighed.outerjoin(stock, stock.c.product_id == weighed.c.id))
+            .where(*_near(weighed, mark[0] if mark else None, limit, backwards=backwards))
+            .subquery("scored")
+        )
+        keyset = Keyset((scored.c.score, scored.c.id), descending=True)
+        return keyset.slice(select(*scored.c), mark, limit, backwards=backwards)
 
-    def _make(self) -> Any:
+    def _weighed(self) -> Any:
+        """What relevance is but for the stock; to look that up costs more than all the rest."""
         product = products.c
         chosen = (
             self.match.prominent(self.level)
-            .select(
-                product.id,
-                product.prominence,
-                product.document,
-                func.ts_filter(product.document, literal_column("'{a}'"), type_=TSVECTOR).label("name"),
-                func.ts_filter(product.document, literal_column("'{a,b}'"), type_=TSVECTOR).label("label"),
-            )
+            .select(product.id, product.prominence, product.document)
             .limit(None if self.cap is None else self.cap + 1)
-            # Lets nothing above reach into the subquery: what is worked out once per row is not worked out again.
-            .offset(literal_column("0"))
+            # Lets nothing above reach into the subquery, which would then look for other rows.
+            .offset(_NOTHING)
             .subquery("chosen")
         )
         wanted = [_query(term) for term in self.match.text.wanted] if self.match.text else []
-        score: ColumnElement[Any] = sum(
-            (
-                case(
-                    (_matches(chosen.c.name, query), NAMED), (_matches(chosen.c.label, query), BRANDED), else_=DESCRIBED
-                )
-                for query in wanted
-            ),
-            start=literal(0, Integer),
-        )
+        points = reduce(operator.add, (_best_field(chosen.c.document, query) for query in wanted), _NOTHING)
         if len(wanted) > 1:
             phrase = reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), wanted)
-            score += case((_matches(chosen.c.document, phrase), TOGETHER), else_=0)
-        score = score * (100 + PROMINENT * cast(chosen.c.prominence, Integer))
-        score = score * case((func.coalesce(stock.c.on_hand - stock.c.reserved, 0) > 0, IN_STOCK), else_=SOLD_OUT)
+            points += case((_matches(chosen.c.document, phrase), _TOGETHER), else_=_NOTHING)
+        points *= _WHOLE + _PROMINENT * cast(chosen.c.prominence, Integer)
         return (
-            select(score.label("score"), chosen.c.id, func.count().over().label("candidates"))
-            .select_from(chosen.outerjoin(stock, stock.c.product_id == chosen.c.id))
-            .subquery("scored")
+            select(points.label("points"), chosen.c.id, func.count().over().label("candidates"))
+            .cte("weighed")
+            .prefix_with("MATERIALIZED", dialect="postgresql")
         )
+
+
+def _near(weighed: Any, mark: int | None, limit: int, *, backwards: bool) -> list[ColumnElement[bool]]:
+    """Leaves those that may be among `limit` rows from the mark on, whatever stock each has.
+
+    Of `limit` rows that are behind the mark even if they are in stock, none comes later than the last of them would
+    if it was sold out.
+    """
+    most, least = weighed.c.points * _IN_STOCK, weighed.c.points * _SOLD_OUT
+    others = weighed.alias("others").c
+    points = select(others.points).offset(_number(limit - 1)).limit(_number(1))
+    if backwards:
+        if mark is not None:
+            points = points.where(others.points * _SOLD_OUT > mark)
+        last = points.order_by(others.points).scalar_subquery() * _IN_STOCK
+        bounds = [least <= func.coalesce(last, least)]
+        return bounds if mark is None else [*bounds, most >= mark]
+    if mark is not None:
+        points = points.where(others.points * _IN_STOCK < mark)
+    last = points.order_by(others.points.desc()).scalar_subquery() * _SOLD_OUT
+    bounds = [most >= func.coalesce(last, most)]
+    return bounds if mark is None else [*bounds, least <= mark]
+
+
+def _best_field(document: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnElement[int]:
+    return case(
+        (_matches(document, _in_fields(query, "A")), _NAMED),
+        (_matches(document, _in_fields(query, "AB")), _BRANDED),
+        else_=_DESCRIBED,
+    )
+
+
+def _in_fields(query: ColumnElement[Any], weights: str) -> ColumnElement[Any]:
+    """The query for words of these weights alone: each word, which ends with a quote, gets them behind it."""
+    marked = func.regexp_replace(cast(query, Text), _WORD_ENDS, literal_column(f"''':{weights}'"), _ALL)
+    return cast(marked, TSQUERY)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    """Not a parameter: it is always the same."""
+    return literal_column(str(value), Integer)
+
+
+_WORD_ENDS: Final[ColumnElement[str]] = literal_column("'''(?= |$)'")
+_ALL: Final[ColumnElement[str]] = literal_column("'g'")
+_NAMED, _BRANDED, _DESCRIBED, _TOGETHER = map(_number, (NAMED, BRANDED, DESCRIBED, TOGETHER))
+_PROMINENT, _IN_STOCK, _SOLD_OUT = map(_number, (PROMINENT, IN_STOCK, SOLD_OUT))
+_NOTHING, _WHOLE = map(_number, (0, 100))
 
 
 REST: Final = Keyset((products.c.prominence, products.c.id), descending=True)

@@ -42,13 +42,10 @@ _ALIKE: Final = text(
                 AND length(word) BETWEEN length(:word) - 2 AND length(:word) + 2
         )
     ) AS alike
-    """.replace(":word", "CAST(:word AS text)")  # noqa: S608 - numbers of our own
-)
-_NEWS: Final = text(
-    f"""
+    UNION ALL
     SELECT word, CAST(sum(products) AS bigint)
     FROM (SELECT word, products FROM vocabulary_news ORDER BY id DESC LIMIT {MOST_NEWS}) AS news GROUP BY word
-    """  # noqa: S608 - a number of our own
+    """.replace(":word", "CAST(:word AS text)")  # noqa: S608 - numbers of our own
 )
 
 
@@ -80,6 +77,7 @@ class Words:
 
     def alike(self, word: str) -> Sequence[KnownWord]:
         """All that may be meant by it, with the words that were not brought into the vocabulary yet."""
-        found: Counter[str] = Counter(dict(self._reader.rows_planned(_ALIKE, {"word": word})))
-        found.update(dict(self._reader.rows(_NEWS)))
+        found: Counter[str] = Counter()
+        for known, count in self._reader.rows_planned(_ALIKE, {"word": word}):
+            found[known] += count
         return [KnownWord(known, count) for known, count in found.items()]
