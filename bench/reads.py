@@ -18,10 +18,12 @@ from adapters.embedded.postgres import DEFAULT_SETTINGS
 from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.saturation import WrkMissing, find_wrk
 from bench.reads_load.market import Sizes
-from bench.reads_load.plan import KINDS, Plan, Round, prepared
+from bench.reads_load.plan import KINDS, OPEN_KINDS, Plan, Round, Steady, prepared
 
 GOALS: Final = {"detail_hot": 0.8, "detail_cold": 0.3}
 """Requests per second ÷ those of the endpoint that does nothing."""
+P99_GOALS: Final = {"search": 15, "typo": 40, "search_facets": 30}
+"""Milliseconds, at half of the load that saturates."""
 
 
 def main() -> int:
@@ -30,10 +32,12 @@ def main() -> int:
     products = arguments.products or (100_000 if quick else Sizes().products)
     plan = Plan(
         sizes=Sizes(products, products // 2),
-        kinds=arguments.only or KINDS,
+        kinds=[kind for kind in KINDS if not arguments.only or kind in arguments.only],
+        open_kinds=[kind for kind in OPEN_KINDS if not arguments.only or kind in arguments.only],
         rounds=arguments.rounds or (2 if quick else Plan().rounds),
         seconds=arguments.seconds or (4 if quick else Plan().seconds),
         connections=arguments.connections,
+        open_seconds=10 if quick else Plan().open_seconds,
     )
     console = Console(stderr=True, highlight=False)
     # As Ctrl-C does: everything that was started is ended in order.
@@ -45,6 +49,7 @@ def main() -> int:
         find_wrk()
         with prepared(plan, lambda line: console.print(line, markup=False), arguments.keep) as bench:
             rounds = bench.rounds()
+            steady = bench.steady()
     except WrkMissing as error:
         console.print(str(error), markup=False)
         return 1
@@ -54,17 +59,30 @@ def main() -> int:
     figures = [_figures(kind, [each for each in rounds if each.kind == kind]) for kind in plan.kinds]
     if arguments.json:
         json.dump(
-            {"plan": asdict(plan), "rounds": [asdict(r) for r in rounds], "figures": figures}, sys.stdout, indent=2
+            {
+                "plan": asdict(plan),
+                "rounds": [asdict(each) for each in rounds],
+                "figures": figures,
+                "steady": [asdict(each) for each in steady],
+            },
+            sys.stdout,
+            indent=2,
         )
         print()
     else:
         Console().print(_table(figures))
+        Console().print(_steady_table(steady))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.reads", description=__doc__)
-    parser.add_argument("--only", action="append", choices=KINDS, help="one read; may be repeated (default: all)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=sorted({*KINDS, *OPEN_KINDS}),
+        help="one read; may be repeated (default: all)",
+    )
     parser.add_argument("--products", type=int, help="how many (default 1,000,000), and half as many orders")
     parser.add_argument("--rounds", type=int, help="runs of each side (default 5)")
     parser.add_argument("--seconds", type=float, help="length of a run (default 8)")
@@ -112,6 +130,35 @@ def _table(figures: Sequence[dict[str, Any]]) -> Table:
             f"{each['microseconds']:.0f}",
             f"{each['cost_to_nothing']:.2f}",
             f"{each['to_pgbench']:.2f}",
+        )
+    return table
+
+
+def _steady_table(steady: Sequence[Steady]) -> Table:
+    names = (
+        "open loop",
+        "saturated/s",
+        "at /s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "goal",
+        "slowest ms",
+        "late p99 ms",
+        "failed",
+    )
+    table = Table(*names, show_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for each in steady:
+        table.add_row(
+            each.kind,
+            f"{each.saturated:,.0f}",
+            f"{each.rate:,.0f}",
+            *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99)),
+            f"≤ {P99_GOALS[each.kind]}",
+            *(f"{value:.1f}" for value in (each.slowest, each.late)),
+            str(each.failed),
         )
     return table
 

@@ -1,8 +1,8 @@
-"""Searches, lists and facets over a million products, each alone and under an open load; their slowest, not their mean.
+"""Searches, lists and facets over a million products, one after the other; their slowest, not their mean.
 
 The catalogue's words are as uneven as a language's (Zipf), and so are the terms that are searched for: the most common
 word of all is in a sixth of the products. Terms are drawn anew for every request, so that the rare ones are read from
-where they lie and not out of a cache of answers.
+where they lie. There is no HTTP here, and no cache of answers; `bench.reads` has both, and an open load.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import os
 import random
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,54 +17,40 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from attrs import frozen
-from sqlalchemy import Engine
 
 from adapters.db.engine import database_engine
-from adapters.db.migrate import upgrade
 from adapters.db.queries import PostgresQueries
-from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
-from bench.reads_load.catalogue import Words, fill, frequencies
+from bench.reads_load.market import Sizes, Words, seed
+from bench.reads_load.plan import SEEDED
 from entrypoints.garbage import collect_seldom
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
-from scalecommerce_core.services.searching import Searching
 
 SETTINGS: Final = {"shared_buffers": "2GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}
 DEEP: Final = 5_000
 LIST_SIZE: Final = 20
 RELEVANT: Final = Ordering.RELEVANCE
-PARTS: Final = ("closed", "deep", "open")
-ANY_WORD: Final = "search, any word"
-TYPO: Final = "search, typo"
+PARTS: Final = ("closed", "deep")
 
 Read = Callable[[PostgresQueries], object]
 
 
 @frozen
 class Terms:
-    """Draws what people type."""
+    """Draws what people ask for."""
 
     words: Words
     chance: random.Random
-    cumulated: np.ndarray
 
     def word(self) -> str:
-        return self.words.words[int(np.searchsorted(self.cumulated, self.chance.random()))]
+        return self.words.draw(self.chance)
 
     def common(self) -> str:
         return self.words.words[self.chance.randrange(20)]
 
     def typo(self) -> str:
-        while len(word := self.word()) < 4:
-            pass
-        place = self.chance.randrange(len(word) - 1)
-        return self.chance.choice((
-            word[:place] + word[place + 1] + word[place] + word[place + 2 :],
-            word[:place] + word[place + 1 :],
-            f"{word[:place]}x{word[place:]}",
-        ))  # fmt: skip
+        return self.words.misspelt(self.chance)
 
     def filters(self) -> dict[str, object]:
         chosen: dict[str, object] = {}
@@ -95,12 +80,12 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
 
     orders = [ordering for ordering in Ordering if ordering is not RELEVANT]
     return {
-        ANY_WORD: lambda: search(terms.word()),
+        "search, any word": lambda: search(terms.word()),
         "search, the 20 most common words": lambda: search(terms.common()),
         "search, two words": lambda: search(f"{terms.word()} {terms.word()}"),
         "search, word and filters": lambda: search(terms.word(), **terms.filters()),
         "search, word, another order": lambda: search(terms.word(), ordering=terms.chance.choice(orders)),
-        TYPO: lambda: search(terms.typo()),
+        "search, typo": lambda: search(terms.typo()),
         "search, beginning of a word": lambda: search(terms.word()[:3]),
         "list, filters, any order": lambda: listing(ordering=terms.chance.choice(orders), **terms.filters()),
         "facets of a search": lambda: facets(search=terms.word()),
@@ -117,15 +102,16 @@ def main() -> None:
     parser.add_argument(
         "--part", action="append", choices=PARTS, help="one part of the measurement; may be repeated (default: all)"
     )
-    parser.add_argument("--rate", type=float, default=0.0, help="requests/s of the open load; half of what is reached")
     arguments = parser.parse_args()
     with _directory(arguments.directory) as directory, EmbeddedPostgres(directory, SETTINGS) as server:
         engine = database_engine(server.url, statement_timeout=None)
         words = Words()
-        if not (Path(directory) / "filled").exists():
-            _filled(engine, server.url, arguments.products, words)
-            (Path(directory) / "filled").touch()
-        terms = Terms(words, random.Random(3), frequencies(len(words.words)))
+        if not (Path(directory) / SEEDED).exists():
+            begun = time.perf_counter()
+            seed(server.url, Sizes(arguments.products, 0), words, print)
+            print(f"seeded in {time.perf_counter() - begun:.0f} s")
+            (Path(directory) / SEEDED).touch()
+        terms = Terms(words, random.Random(3))
         print(
             f"{arguments.products:,} products; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         )
@@ -139,8 +125,6 @@ def main() -> None:
             _closed(queries, made, arguments.requests)
         if "deep" in parts:
             _deep_pages(queries, words)
-        if "open" in parts:
-            _open(queries, made, arguments.rate or _capacity(queries, made) / 2, arguments.requests)
         engine.dispose()
 
 
@@ -151,20 +135,6 @@ def _directory(given: str | None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as directory:
         yield directory
-
-
-def _filled(engine: Engine, url: str, products: int, words: Words) -> None:
-    begun = time.perf_counter()
-    upgrade(url)
-    fill(engine, products, words)
-    print(f"filled in {time.perf_counter() - begun:.0f} s")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE")
-    begun = time.perf_counter()
-    Searching(PostgresStore(engine)).catch_up()
-    print(f"words learned and products placed in {time.perf_counter() - begun:.0f} s")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 def _warm(queries: PostgresQueries, made: dict[str, Callable[[], Read]], requests: int) -> None:
@@ -178,11 +148,6 @@ def _closed(queries: PostgresQueries, made: dict[str, Callable[[], Read]], reque
     for name, draw in made.items():
         times = [_milliseconds(queries, draw()) for _ in range(requests)]
         print(f"  {name:42} {_row(times)}")
-
-
-def _capacity(queries: PostgresQueries, made: dict[str, Callable[[], Read]]) -> float:
-    """How many searches for any word a second are answered one after the other."""
-    return 1000 / statistics.mean(_milliseconds(queries, made[ANY_WORD]()) for _ in range(200))
 
 
 def _deep_pages(queries: PostgresQueries, words: Words) -> None:
@@ -204,38 +169,6 @@ def _deep_pages(queries: PostgresQueries, words: Words) -> None:
             last.append(_timed(partial(queries.search, wanted, deep)))
         one, far = statistics.median(first), statistics.median(last)
         print(f"  {name:42} {one:8.2f} {far:8.2f}   {far / one:.2f} x")
-
-
-def _open(queries: PostgresQueries, made: dict[str, Callable[[], Read]], rate: float, requests: int) -> None:
-    """Searches for any word and typos, nine to one, at moments that do not wait for answers."""
-    chance = random.Random(4)
-    waits: dict[str, list[float]] = {ANY_WORD: [], TYPO: []}
-    threads = []
-    begin = time.perf_counter() + 0.1
-    at = 0.0
-
-    def ask(name: str, read: Read, due: float) -> None:
-        time.sleep(max(0.0, due - time.perf_counter()))
-        read(queries)
-        waits[name].append((time.perf_counter() - due) * 1000)
-
-    for _ in range(requests):
-        at += chance.expovariate(rate)
-        name = TYPO if chance.random() < 0.1 else ANY_WORD
-        threads.append(threading.Thread(target=ask, args=(name, made[name](), begin + at)))
-    # No more than a few wait for their moment at a time.
-    waiting: list[threading.Thread] = []
-    for thread in threads:
-        thread.start()
-        waiting.append(thread)
-        while len(waiting) > 16:
-            waiting.pop(0).join()
-    for thread in waiting:
-        thread.join()
-    print(f"\nopen load of {rate:.0f} searches/s, from the moment each was due, in ms:")
-    for name, times in waits.items():
-        print(f"  {name:42} {_row(times)}")
-    print(f"load of the machine {os.getloadavg()[0]:.1f}")
 
 
 def _milliseconds(queries: PostgresQueries, read: Read) -> float:

@@ -133,22 +133,32 @@ def steady_load(
     """`rate` orders per second at random (Poisson) moments, as independent buyers would send them."""
     chance = random.Random(7)
 
+    def order() -> Request:
+        return order_request(engine, chance.choice(tokens), pair())
+
     def pair() -> tuple[int, int]:
         if mode == "hot":
             return 1, 2
         first, second = chance.sample(range(1, products + 1), 2)
         return first, second
 
+    return open_loop(engine, order, rate=rate, seconds=seconds)
+
+
+def open_loop(engine: Engine, request: Callable[[], Request], *, rate: float, seconds: float) -> Taken:
+    """`rate` requests per second at random (Poisson) moments."""
+    chance = random.Random(8)
+
     async def load() -> Taken:
         async with Client(engine) as client:
             planned = time.perf_counter() + 0.1
             end = planned + seconds
             while planned < end:
-                request = order_request(engine, chance.choice(tokens), pair())
+                made = request()
                 if (early := planned - time.perf_counter()) > 0:
                     await asyncio.sleep(early)
                 client.taken.late.append((time.perf_counter() - planned) * 1000)
-                client.send(request, planned)
+                client.send(made, planned)
                 planned += chance.expovariate(rate)
             await client.all_answered()
             return client.taken

@@ -14,6 +14,7 @@ from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.system import SystemClock
 from bench.orders_load.market import plain
+from scalecommerce_core.services.searching import Searching
 from scalecommerce_core.services.statistics import Statistics
 
 SELLERS: Final = 2_000
@@ -88,8 +89,23 @@ class Words:
 
     def pick(self, count: int, seed: int) -> list[str]:
         """As often as they occur."""
-        picked = np.searchsorted(self._chances, np.random.default_rng(seed).random(count))
-        return [self.words[min(number, len(self.words) - 1)] for number in picked]
+        chance = random.Random(seed)
+        return [self.draw(chance) for _ in range(count)]
+
+    def draw(self, chance: random.Random) -> str:
+        number = int(np.searchsorted(self._chances, chance.random()))
+        return self.words[min(number, len(self.words) - 1)]
+
+    def misspelt(self, chance: random.Random) -> str:
+        """With two letters that changed places, one left out, or one too many."""
+        while len(word := self.draw(chance)) < 4:
+            pass
+        place = chance.randrange(len(word) - 1)
+        return chance.choice((
+            word[:place] + word[place + 1] + word[place] + word[place + 2 :],
+            word[:place] + word[place + 1 :],
+            f"{word[:place]}x{word[place:]}",
+        ))  # fmt: skip
 
 
 def _zipf(count: int) -> np.ndarray:
@@ -117,14 +133,16 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
                 copy.write(lines)
         for statement in REST:
             connection.execute(sql.SQL(statement).format(**given))
-        say(f"{sizes.products:,} products are there; their indexes …")
+        say(f"{sizes.products:,} products are there; their words, and how prominent they are …")
+        engine = database_engine(url, statement_timeout=None)
+        Searching(PostgresStore(engine)).catch_up()
+        say("Their indexes …")
         for definition in indexes:
             connection.execute(definition)
         for statement in SALES if sizes.orders else ():
             connection.execute(sql.SQL(statement).format(**given))
         connection.execute("VACUUM (ANALYZE)")
     say("Their statistics …")
-    engine = database_engine(url, statement_timeout=None)
     Statistics(PostgresStore(engine), SystemClock()).rebuild()
     engine.dispose()
     with psycopg.connect(plain(url), autocommit=True) as connection:

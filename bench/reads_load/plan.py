@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+import numpy as np
 import psycopg
 from attrs import Factory, frozen
 
@@ -22,6 +24,7 @@ from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.engine import Engine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
+from bench.orders_load.steady import Request, Taken, open_loop
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, seed
 from bench.reads_load.processor import processor_seconds
 from bench.reads_load.statements import SCRIPTS, statements_per_second
@@ -30,10 +33,14 @@ from entrypoints.readiness import api_answers
 Say = Callable[[str], None]
 
 KINDS: Final = ("detail_hot", "detail_cold", "list", "search", "facets", "seller_stats")
+OPEN_KINDS: Final = ("search", "typo", "search_facets")
+"""Whose answers are awaited by people who do not wait for each other."""
 NOTHING: Final = "nothing"
 HOT: Final = 1_000
 """Products that everybody looks at."""
-TERMS: Final = 2_000
+TERMS: Final = 20_000
+"""So many that a kept answer is met as often as chance has it: common words often, the others seldom."""
+SETTLE_SECONDS: Final = 5
 ROOT: Final = "/products/api/v1/"
 SEEDED: Final = "seeded"
 
@@ -47,6 +54,8 @@ class Plan:
     connections: int = 128
     clients: int = 8
     """Of pgbench."""
+    open_kinds: Sequence[str] = OPEN_KINDS
+    open_seconds: float = 30
 
 
 @frozen
@@ -66,6 +75,22 @@ class Round:
         return self.answers.requests / self.answers.seconds
 
 
+@frozen
+class Steady:
+    """An open loop at half of the requests per second that saturate the API; milliseconds from the planned moments."""
+
+    kind: str
+    saturated: float
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    slowest: float
+    late: float
+    """The 99th percentile of how late the client itself was, which is part of all these."""
+    failed: int
+
+
 class Bench:
     def __init__(self, plan: Plan, url: str, redis_url: str, directory: Path, say: Say) -> None:
         self._plan = plan
@@ -79,6 +104,8 @@ class Bench:
 
     def rounds(self) -> list[Round]:
         plan = self._plan
+        if not plan.kinds:
+            return []
         self._write()
         found = []
         with self.engine() as engine, self._nothing() as nothing:
@@ -99,6 +126,31 @@ class Bench:
                         f"failed {answers.refused + answers.broken}; nothing {made.nothing:,.0f}/s, "
                         f"{least_cost:.0f} µs; pgbench {statements:,.0f}/s"
                     )
+        return found
+
+    def steady(self) -> list[Steady]:
+        plan = self._plan
+        if not plan.open_kinds:
+            return []
+        self._write()
+        found = []
+        with self.engine() as engine:
+            for kind in plan.open_kinds:
+                paths = _lines(self._directory / f"{kind}.txt")
+                self._read(engine, kind, 2)
+                # Each asks for something new, so that answers that are kept help no more than they would.
+                answers = self._read(engine, kind, plan.seconds)
+                rate = answers.requests / answers.seconds / 2
+                # What wrk has left behind is answered first, to nobody.
+                time.sleep(SETTLE_SECONDS)
+                chance = random.Random(9)
+
+                def request(paths: Sequence[str] = paths, chance: random.Random = chance) -> Request:
+                    return get_request(engine, chance.choice(paths))
+
+                taken = open_loop(engine, request, rate=rate, seconds=plan.open_seconds)
+                found.append(_steady(kind, rate, taken))
+                self._say(f"{kind}: {2 * rate:,.0f}/s saturate it; at {rate:,.0f}/s p99 {found[-1].p99:.1f} ms")
         return found
 
     @contextmanager
@@ -163,12 +215,18 @@ class Bench:
         return Answers(**json.loads(output.strip().rpartition("\n")[2]))
 
     def _write(self) -> None:
+        chance = random.Random(4)
         categories = [f"{ROOT}?category={number}" for number in range(1, 21)]
         paths = {
             NOTHING: ["/nothing/"],
             "list": [ROOT, f"{ROOT}?page_size=50", *categories],
             "facets": [f"{path}&facets=brand&facets=price" for path in categories],
             "search": [f"{ROOT}?{urlencode({'search': term})}" for term in self._terms],
+            "typo": [f"{ROOT}?{urlencode({'search': self._words.misspelt(chance)})}" for _ in range(TERMS)],
+            "search_facets": [
+                f"{ROOT}?{urlencode({'search': term})}&facets=category&facets=brand&facets=price"
+                for term in self._terms
+            ],
             "seller_stats": [f"{ROOT}seller-stats/"],
         }
         for kind, lines in paths.items():
@@ -186,6 +244,21 @@ class Bench:
 
     def _script(self, kind: str) -> Path:
         return self._directory / f"{kind}.pgbench"
+
+
+def get_request(engine: Engine, path: str) -> Request:
+    return f"GET {path} HTTP/1.1\r\nHost: {engine.host}:{engine.port}\r\n\r\n".encode()
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
+
+
+def _steady(kind: str, rate: float, taken: Taken) -> Steady:
+    failed = sum(count for status, count in taken.statuses.items() if status != 200)
+    p50, p95, p99, slowest = map(float, np.percentile(taken.milliseconds, (50, 95, 99, 100)))
+    late = float(np.percentile(taken.late, 99))
+    return Steady(kind, 2 * rate, rate, p50, p95, p99, slowest, late, failed)
 
 
 @contextmanager
