@@ -260,6 +260,48 @@ def test_what_is_not_ranked_follows_what_is(engine: Engine) -> None:
     assert was_cut
 
 
+def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
+    """Whatever the planner had expected: that words which are common for themselves occur together, say."""
+    stage = Stage(PostgresStore(engine))
+    for number in range(60):
+        stage.product(name=("Copper lamp", "Wooden kettle")[number % 2])
+    both = stage.product(name="Lamp and kettle")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    real = PostgresQueries(engine, scale=evolve(SMALL, rank_all=2, candidates=2))
+    for search, expected in (("lamp kettle", [both]), ("lamp -lamp", [])):
+        for ordering in Ordering:
+            answer = real.search(ProductFilter(search=search, ordering=ordering), PageRequest())
+            assert [view.id for view in answer.rows] == expected
+            assert (answer.total, answer.is_exact) == (len(expected), True), (search, ordering)
+
+
+def test_facets_of_more_than_can_be_counted_are_there_where_nothing_is_prominent(engine: Engine) -> None:
+    stage = Stage(PostgresStore(engine))
+    popular, new = stage.account("popular@example.com"), stage.account("new@example.com")
+    for number in range(120):
+        stage.product(popular, name="Lamp", category_id=CategoryId(1))
+        stage.product(new, name="Lamp", category_id=CategoryId(1 + number % 2), at=NOW - SECOND)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    real = PostgresQueries(engine, scale=SMALL)
+
+    def counts(**filters: Any) -> dict[str, int]:
+        found = real.facets(ProductFilter(search="lamp", **filters), [Facet.CATEGORY])
+        assert not found.is_exact
+        return {value.label: value.count for value in found.values[Facet.CATEGORY]}
+
+    assert sum(counts().values()) == pytest.approx(240, rel=0.2)
+    for product in range(1, 240, 2):
+        stage.view({ProductId(product): 100})
+    stage.settle()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    # All that is prominent is somebody else's.
+    assert sum(counts(seller=new).values()) == pytest.approx(120, rel=0.2)
+    assert len(counts(seller=new)) == len(counts(seller=new, in_stock=True)) == 2
+
+
 def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine: Engine) -> None:
     chance = random.Random(7)
     twins = Twins.made(engine, chance)

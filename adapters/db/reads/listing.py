@@ -53,12 +53,16 @@ class Listed:
 
 @frozen
 class Sample:
-    """At most `size` products of `match` speak for `total`; they are all of them if `is_whole` and fewer are found."""
+    """At most `size` products of `match` speak for `total`; they are all of them if `is_whole` and fewer are found.
+
+    Where `match` leaves too few, those of `everything` do that come first.
+    """
 
     match: Match
     size: int
     total: int
     is_whole: bool
+    everything: Match
 
 
 RANKED: Final = 1
@@ -115,8 +119,8 @@ class Listing:
         total = self._expected(match)
         if total > cap and text is not None and text.wanted:
             level = self._level(total, cap)
-            return Sample(match.prominent(level), cap + 1, total, is_whole=level == 0)
-        return Sample(match, cap + 1, total, is_whole=True)
+            return Sample(match.prominent(level), cap + 1, total, level == 0, match)
+        return Sample(match, cap + 1, total, True, match)
 
     # --- what was meant
 
@@ -184,7 +188,9 @@ class Listing:
         more = len(found.rows) > request.size
         if backwards:
             shown.reverse()
-        if found.level == 0 and found.candidates is not None:
+        if begins is None and not more:
+            total, is_exact = len(shown), True
+        elif found.level == 0 and found.candidates is not None:
             total, is_exact = found.candidates, True
         else:
             expected = self._expected(match) if found.expected is None else found.expected

@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
+from attrs import evolve
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, true, union_all
 
 from adapters.db.batches import among, id_array, text_array
@@ -103,22 +104,23 @@ class ProductReads:
     def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         if not facets:
             return FacetCounts({})
-        sample = self._listing.sample(wanted)
-        counted, size = self._counted(sample, facets)
+        sample, counted, size = self._counted(self._listing.sample(wanted), facets)
         if size == 0 and (probable := self._listing.probable_sample(wanted)) is not None:
-            sample = probable
-            counted, size = self._counted(sample, facets)
+            sample, counted, size = self._counted(probable, facets)
         is_exact = sample.is_whole and size <= self._listing.scale.facet_cap
         factor = 1.0 if is_exact else max(1.0, sample.total / max(size, 1))
         rows = [(*row[:-1], round(row[-1] * factor)) for row in counted]
         values = {facet: _FACETS[facet][1](row[1:] for row in rows if row[0] == facet) for facet in facets}
         return FacetCounts(values, is_exact=is_exact)
 
-    def _counted(self, sample: Sample, facets: Collection[Facet]) -> tuple[Rows, int]:
-        """Rows of the facets, and of how many products."""
+    def _counted(self, sample: Sample, facets: Collection[Facet]) -> tuple[Sample, Rows, int]:
+        """The sample that was taken, rows of the facets, and of how many products."""
         counted = self._reader.rows_planned(_facets(sample.match, facets, sample.size))
         (size,) = [row[-1] for row in counted if row[0] == _SIZE]
-        return counted, size
+        if not sample.is_whole and size < sample.size * SPEAKING:
+            # What is new, or one seller's, or sold out may all be without prominence.
+            return self._counted(evolve(sample, match=sample.everything, is_whole=True), facets)
+        return sample, counted, size
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         views = map(_view, self._reader.rows(_BY_ID, {"ids": id_array(ids)}))
@@ -184,6 +186,8 @@ def _view(row: Sequence[Any]) -> ProductView:
 
 
 _SIZE: Final = "size"
+SPEAKING: Final = 0.1
+"""A smaller share of a sample than this does not speak for everything."""
 
 
 def _facets(match: Match, facets: Collection[Facet], size: int) -> Select[Any]:
