@@ -1,0 +1,18 @@
+"""What is remembered of Accept headers."""
+
+import tracemalloc
+
+from adapters.http.negotiation import accepts_json
+
+
+def test_long_headers_are_read_and_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            rest = f"text/{number}{'x' * 100_000}"
+            assert accepts_json(f"application/json, {rest}")
+            assert not accepts_json(rest)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 5 * 100_000
