@@ -37,8 +37,8 @@ WORDS: Final = (
     *("чайник", "чайники", "самовар", "стол", "столы", "зонт", "клубок", "фонарь", "Ёлка", "crème", "Zürich"),
     *("headphone", "keyboard", "monitor", "monitors", "harbour", "lantern", "blanket", "notebook", "x200", "b12"),
 )
-STOP_WORDS: Final = {"he", "no", "not", "сам", "b1", "x2"}
-"""Beginnings of these words that say nothing in English, or are numbers of some kind."""
+STOP_WORDS: Final = {"he", "no", "not", "сам", "b1", "x2", "crèm"}
+"""Beginnings of these words that say nothing in English, are numbers, or the whole word to a crude stemmer."""
 BRANDS: Final = ("Acme", "Sonex", "Бренд", "Lamp & Co", "", "Kraft")
 
 
@@ -131,7 +131,7 @@ def _misspelt(chance: random.Random, word: str) -> str:
         ))  # fmt: skip
         if len(word) < 2:
             break
-    return word
+    return f"{word}e" if word == "crèm" else word
 
 
 def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilter:
