@@ -163,7 +163,8 @@ READS: dict[str, tuple[int, Read]] = {
     # The page, what is shown of its products, and how many there are: a question to the planner alone.
     "newest products": (3, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
     "search by words": (3, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
-    "search by spelling": (8, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
+    # Words in descriptions are looked for under two settings of their own.
+    "search by spelling": (9, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
     "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
     "events of an account": (2, lambda s, n: s.queries.feed(None, n, s.people[0]).events),

@@ -180,6 +180,15 @@ def test_reads_use_their_index_and_touch_few_rows(engine: Engine, name: str) -> 
     assert max(plan.rows for plan in plans) <= rows
 
 
+def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) -> None:
+    alone, many = (
+        _plans(engine, _search(ProductFilter(search=search, ordering=RELEVANT)))
+        for search in ("zzqa", "zzqa zzqb zzqc zzqd zzqe zzqf zzqg zzqh")
+    )
+    assert len(many) == len(alone)
+    assert max(plan.rows for plan in many) <= 100
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from adapters.db.batches import int_array, text_array
 from adapters.db.reads.reader import Reader
-from scalecommerce_core.domain.search_text import MOST_UNKNOWN, SearchText
+from scalecommerce_core.domain.search_text import SearchText
 from scalecommerce_core.domain.spelling import COMPLETIONS, TWO_TYPOS, KnownWord
 
 MOST_NEWS: Final = 1_000
@@ -23,9 +23,17 @@ _LOOKED_UP: Final = text(
     WHERE numnode(phraseto_tsquery('market', folded(given.word))) > 0
     """
 )
-# A statement per word, so that the planner knows what it is looking for.
-_HAS: Final = text(
-    "SELECT EXISTS (SELECT FROM products WHERE is_active AND document @@ phraseto_tsquery('market', :word))"
+# The planner takes any word that is not among the most frequent ones for one that a few products in a thousand may
+# have, and of a catalogue of few words it would rather read all products until it meets it. Most of these words are
+# nowhere. OFFSET keeps it from joining all products with the words.
+_BY_INDEX: Final = {"enable_seqscan": "off", "enable_indexscan": "off"}
+_HAD: Final = text(
+    """
+    SELECT place FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
+    WHERE EXISTS (
+        SELECT FROM products WHERE is_active AND document @@ phraseto_tsquery('market', given.word) OFFSET 0
+    )
+    """
 )
 _ALIKE: Final = text(
     f"""
@@ -64,16 +72,14 @@ class Words:
     def unknown(self, search: SearchText) -> Mapping[int, str]:
         """Folded words by their places, those that no active product has.
 
-        What is in a description alone is not in the vocabulary: each such word is looked for, up to one more than are
-        guessed at.
+        What is in a description alone is not in the vocabulary: such words are looked for.
         """
-        found: dict[int, str] = {}
-        for place, (word, count) in sorted(self.looked_up(search).items()):
-            if count <= 0 and not self._reader.rows_planned(_HAS, {"word": word})[0][0]:
-                found[place] = word
-            if len(found) > MOST_UNKNOWN:
-                break
-        return found
+        rare = {place: word for place, (word, count) in sorted(self.looked_up(search).items()) if count <= 0}
+        if not rare:
+            return {}
+        looked_for = {"places": int_array(rare), "words": text_array(rare.values())}
+        had = {place for (place,) in self._reader.rows_with(_BY_INDEX, _HAD, looked_for)}
+        return {place: word for place, word in rare.items() if place not in had}
 
     def alike(self, word: str) -> Sequence[KnownWord]:
         """All that may be meant by it, with the words that were not brought into the vocabulary yet."""
