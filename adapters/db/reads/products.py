@@ -92,8 +92,8 @@ class ProductReads:
         listed = self._listing.page(wanted, page)
         views = self.products([ProductId(id_) for id_ in listed.ids])
         return FoundProducts(
-            # One that was withdrawn a moment ago is missing.
-            tuple(views[ProductId(id_)] for id_ in listed.ids if id_ in views),
+            # One that was taken off the shelf a moment ago is missing.
+            tuple(view for id_ in listed.ids if (view := views.get(ProductId(id_))) is not None and view.is_active),
             listed.next,
             listed.previous,
             listed.total,
