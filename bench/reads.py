@@ -70,8 +70,10 @@ def main() -> int:
         )
         print()
     else:
-        Console().print(_table(figures))
-        Console().print(_steady_table(steady))
+        if figures:
+            Console().print(_table(figures))
+        if steady:
+            Console().print(_steady_table(steady))
     return 0
 
 

@@ -51,7 +51,7 @@ def database_engine(
         # So does starting parallel workers, and there are others who want the processors.
         "max_parallel_workers_per_gather": "0",
         # Room for a bitmap of what the most common words match. One that has none forgets which rows of a page it
-        # means, and all of the page are compared again: five times as long.
+        # means, and all of the page are compared again: three times as long.
         "work_mem": "32MB",
     }
     given = parsed.query.get("options", "")

@@ -31,8 +31,8 @@ T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
 
 READERS = 4
-"""Threads for lists and searches: as many statements of one process run at once. With more, all would wait longer for
-processors and for the interpreter."""
+"""Threads for lists and searches: as many statements of one process run at once. A search takes as much of the
+interpreter as of the database, and more threads would only wait for each other there."""
 READS = 2000
 """Reads in those threads, waiting or at work; beyond it, 503: many of those who asked would be gone by then."""
 HASHERS = 2

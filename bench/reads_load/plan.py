@@ -138,7 +138,6 @@ class Bench:
             for kind in plan.open_kinds:
                 paths = _lines(self._directory / f"{kind}.txt")
                 self._read(engine, kind, 2)
-                # Each asks for something new, so that answers that are kept help no more than they would.
                 answers = self._read(engine, kind, plan.seconds)
                 rate = answers.requests / answers.seconds / 2
                 # What wrk has left behind is answered first, to nobody.
