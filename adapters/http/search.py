@@ -1,5 +1,6 @@
 """`GET products/api/v1/`: search, filters, facets, order and pages of the catalogue."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -82,13 +83,16 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         if query.category:
             await _check_categories(query.category)
         wanted = _filter(query)
-        page = await backend.read(queries.search, wanted, backend.pages.request(call.request, query))
+        reading = backend.read(queries.search, wanted, backend.pages.request(call.request, query))
+        if query.facets:
+            page, found = await asyncio.gather(reading, backend.read(queries.facets, wanted, query.facets))
+        else:
+            page, found = await reading, None
         listed = backend.pages.answer(call.request, query, page, shown)
         answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
-        if query.facets:
-            found = await backend.read(queries.facets, wanted, query.facets)
+        if found is not None:
             answer.facets = {facet: [_facet(facet, each) for each in values] for facet, values in found.values.items()}
             answer.facets_are_exact = found.is_exact
         return json_answer(answer)

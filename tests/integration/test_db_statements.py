@@ -160,11 +160,12 @@ READS: dict[str, tuple[int, Read]] = {
     "orders of a buyer": (1, lambda s, n: s.queries.of_buyer(s.people[0], PageRequest(n)).rows),
     "orders": (1, lambda s, n: s.queries.orders(s.orders[:n])),
     "sales": (1, lambda s, n: s.queries.sales(s.people[0], PageRequest(n)).rows),
-    # The page, what is shown of its products, and how many there are: a question to the planner alone.
-    "newest products": (3, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
-    "search by words": (3, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
-    # Words in descriptions are looked for under two settings of their own.
-    "search by spelling": (9, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
+    # The page, what is shown of its products, how large the catalogue is, and how many match: the planner's guess. The
+    # last two are asked once and then known for a while.
+    "newest products": (4, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
+    "search by words": (4, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
+    # The words as they were typed and as they were meant, and two questions to find that out.
+    "search by spelling": (7, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
     "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
     "events of an account": (2, lambda s, n: s.queries.feed(None, n, s.people[0]).events),

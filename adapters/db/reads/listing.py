@@ -6,19 +6,22 @@ in the order of an index, the more prominent and then the newer first. The level
 the planner knows about the words, and goes into the keys: pages of one walk see the same candidates.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
-from sqlalchemy import Text, cast, select
-from sqlalchemy import text as sql_text
+from sqlalchemy import Select, Text, cast, func, select
 
 from adapters.db.batches import among, text_array
-from adapters.db.reads.matching import NARROW, REST, SENSIBLE, Match, Ranking, gathered, matching, sorted_by
-from adapters.db.reads.pages import foreign_key, key_of, page_of, values_of
+from adapters.db.reads.estimates import Estimates
+from adapters.db.reads.matching import NARROW, Match, gathered, ids_of, sorted_by
+from adapters.db.reads.pages import Keyset, foreign_key, key_of, marks, page_of, three, values_of, which
+from adapters.db.reads.ranking import Ranking, not_ranked, ranked
 from adapters.db.reads.reader import Reader
+from adapters.db.reads.shapes import SENSIBLE, SHAPES, Asked, Shape
 from adapters.db.reads.words import Words
-from adapters.db.tables import categories, products
+from adapters.db.tables import categories
 from scalecommerce_core.domain.prominence import LEVELS, size_of
 from scalecommerce_core.domain.search_text import FEW, SearchText, better_known, probable, read, suggestion
 from scalecommerce_core.domain.text import checked
@@ -39,6 +42,8 @@ class Scale:
     """So many products that have a word are all sorted by price or views. To find the next one of more is a short
     walk in the index of the order."""
     facet_cap: int = FACET_CAP
+    count_bytes: int = 8 * 1024 * 1024
+    """In a table of products that is not larger, matches are counted: to read all of it takes some milliseconds."""
 
 
 @frozen
@@ -53,16 +58,18 @@ class Listed:
 
 @frozen
 class Sample:
-    """At most `size` products of `match` speak for `total`; they are all of them if `is_whole` and fewer are found.
-
-    Where `match` leaves too few, those of `everything` do that come first.
-    """
+    """At most `size` products of `match` speak for `total`; they are all of them if `is_whole` and fewer are found."""
 
     match: Match
+    values: Mapping[str, object]
     size: int
     total: int
     is_whole: bool
-    everything: Match
+
+    @property
+    def of_all(self) -> "Sample":
+        """Those that come first, where those that should have spoken for them are too few."""
+        return evolve(self, match=Match(self.match.shape), is_whole=True)
 
 
 RANKED: Final = 1
@@ -73,6 +80,7 @@ class Listing:
     def __init__(self, reader: Reader, scale: Scale) -> None:
         self._reader = reader
         self._words = Words(reader)
+        self._estimates = Estimates(reader)
         self.scale = scale
 
     def page(self, wanted: ProductFilter, request: PageRequest) -> Listed:
@@ -115,12 +123,12 @@ class Listing:
     def _sample(self, wanted: ProductFilter, text: SearchText | None) -> Sample:
         cap = self.scale.facet_cap
         # Facets do not come in an order; relevance is the one that needs nothing else.
-        match = matching(evolve(wanted, ordering=Ordering.RELEVANCE), text, self._chosen(wanted))
-        total = self._expected(match)
-        if total > cap and text is not None and text.wanted:
-            level = self._level(total, cap)
-            return Sample(match.prominent(level), cap + 1, total, level == 0, match)
-        return Sample(match, cap + 1, total, True, match)
+        asked = Asked.by(wanted, text, self._chosen(wanted)).in_order(Ordering.RELEVANCE)
+        match = Match(asked.shape)
+        total = self._estimates.expected(match, asked.values)
+        if total > cap and asked.shape.has_words:
+            match = Match(asked.shape, self._level(total, cap))
+        return Sample(match, asked.values, cap + 1, total, match.level == 0)
 
     # --- what was meant
 
@@ -153,37 +161,42 @@ class Listing:
         request: PageRequest,
         reading: str,
     ) -> Listed:
-        match = matching(wanted, text, chosen)
+        asked = Asked.by(wanted, text, chosen)
+        shape, values = asked.shape, asked.values
         mark = () if text is None else (reading,)
-        if wanted.ordering is Ordering.RELEVANCE and text is not None and text.wanted:
-            return self._ranked(match, request, reading)
-        keyset, statement = sorted_by(wanted.ordering), None
-        expected = None
-        if wanted.ordering in NARROW and text is not None and text.wanted:
-            expected = self._expected(match)
-            if expected <= self.scale.sort_all:
-                keyset, statement = gathered(wanted, text, chosen)
-        if statement is None:
-            statement = match.select(*keyset.columns)
-        rows = self._reader.rows_planned(keyset.page(statement, request), keyset.parameters(request))
+        if shape.ordering is Ordering.RELEVANCE and shape.has_words:
+            return self._ranked(asked, request, reading)
+        few = shape.ordering in NARROW and shape.has_words and self._expected(asked) <= self.scale.sort_all
+        keyset, statements = _in_order(shape, gather=few)
+        rows = self._reader.rows_planned(statements[which(request)], {**values, **keyset.parameters(request)})
         page = page_of(rows, request, lambda row: int(row[-1]), lambda row: key_of((*mark, *row)))
         if page.next is None and request.before is None and request.after is None:
             return Listed(page.rows, total=len(page.rows))
-        if expected is None:
-            expected = self._expected(match)
+        total, is_exact = self._total(asked)
         # What is seen is certain, and there is something before or behind it.
-        return Listed(page.rows, page.next, page.previous, max(expected, len(page.rows) + 1), is_exact=False)
+        return Listed(page.rows, page.next, page.previous, max(total, len(page.rows) + 1), is_exact=is_exact)
+
+    def _total(self, asked: Asked) -> tuple[int, bool]:
+        """How many products match, and whether that is exact."""
+        if self._estimates.catalogue().size <= self.scale.count_bytes:
+            ((count,),) = self._reader.rows_planned(_count(asked.shape), asked.values)
+            return count, True
+        return self._expected(asked), False
+
+    def _expected(self, asked: Asked) -> int:
+        return self._estimates.expected(Match(asked.shape), asked.values)
 
     # --- by relevance
 
-    def _ranked(self, match: Match, request: PageRequest, reading: str) -> Listed:
+    def _ranked(self, asked: Asked, request: PageRequest, reading: str) -> Listed:
         backwards = request.before is not None
         begins = request.before if request.before is not None else request.after
         if begins is None:
-            found = self._first(match, request.size + 1)
+            found = self._first(asked, request.size + 1)
         else:
             level, section, *key = _place(begins)
-            found = self._gathered(Ranking(match, level), section, key, request.size + 1, backwards=backwards)
+            ranking = Ranking(Match(asked.shape, level))
+            found = self._gathered(ranking, asked.values, section, key, request.size + 1, backwards=backwards)
         shown = found.rows[: request.size]
         more = len(found.rows) > request.size
         if backwards:
@@ -193,8 +206,8 @@ class Listing:
         elif found.level == 0 and found.candidates is not None:
             total, is_exact = found.candidates, True
         else:
-            expected = self._expected(match) if found.expected is None else found.expected
-            total, is_exact = max(expected, len(shown) + more), False
+            total, is_exact = self._total(asked)
+            total = max(total, len(shown) + more)
 
         def key_to(row: tuple[int, int, int]) -> Key:
             return (reading, found.level, *row)
@@ -207,50 +220,55 @@ class Listing:
             is_exact,
         )
 
-    def _first(self, match: Match, limit: int) -> "_Found":
+    def _first(self, asked: Asked, limit: int) -> "_Found":
         """The first page, of all that match if they are few, else from the level that leaves enough of them."""
-        expected = self._expected(match)
         level = 0
-        if expected > self.scale.rank_all:
-            is_alone = len(match.conditions) == TEXT_ALONE
-            level = self._level(expected if is_alone else self._expected(match.text_alone()), self.scale.candidates)
+        if self._expected(asked) > self.scale.rank_all:
+            level = self._level(self._expected(asked.text_alone), self.scale.candidates)
         while True:
             # There is no need to bound the highest level: it is small.
             cap = None if level == LEVELS else self.scale.most_candidates
-            found = self._gathered(Ranking(match, level, cap), RANKED, [], limit, backwards=False)
+            ranking = Ranking(Match(asked.shape, level), cap)
+            found = self._gathered(ranking, asked.values, RANKED, [], limit, backwards=False)
             if cap is None or (found.candidates or 0) <= cap:
-                found.expected = expected
                 return found
             level += 1
 
-    def _expected(self, match: Match) -> int:
-        return self._reader.estimate(match.select(products.c.id))
-
     def _level(self, expected: int, at_most: int) -> int:
         """The lowest level that leaves about so many of so many expected products."""
-        ((known,),) = self._reader.rows(_PRODUCTS)
-        count = max(int(known), 1)
+        count = self._estimates.catalogue().products
         for level in range(LEVELS):
             if expected * size_of(level, count) <= at_most * count:
                 return level
         return LEVELS
 
-    def _gathered(self, ranking: Ranking, section: int, key: Sequence[int], limit: int, *, backwards: bool) -> "_Found":
+    def _gathered(
+        self,
+        ranking: Ranking,
+        values: Mapping[str, object],
+        section: int,
+        key: Sequence[int],
+        limit: int,
+        *,
+        backwards: bool,
+    ) -> "_Found":
         """Rows out of one section from the key on, and then out of the next, as long as they are too few."""
-        found = _Found(ranking.level)
+        match = ranking.match
+        found = _Found(match.level)
         sections = (NOT_RANKED, RANKED) if backwards else (RANKED, NOT_RANKED)
         for each in sections[sections.index(section) :]:
             mark = key if each == section else ()
             if each == RANKED:
-                rows = self._reader.rows_planned(ranking.page(mark, limit - len(found.rows), backwards=backwards))
-                found.candidates = rows[0][-1] if rows else None if mark else 0
-            elif ranking.level > 0:
+                statement = ranked(ranking, marked=bool(mark), backwards=backwards)
+            elif match.level > 0:
                 # A mark is below the level. Both as upper bounds, and the scan would begin at the looser one.
-                match = ranking.match if mark and not backwards else ranking.match.below(ranking.level)
-                rest = match.select(*REST.columns)
-                rows = self._reader.rows_planned(REST.slice(rest, mark, limit - len(found.rows), backwards=backwards))
+                rest = Match(match.shape, below=None if mark and not backwards else match.level)
+                statement = not_ranked(rest, marked=bool(mark), backwards=backwards)
             else:
                 break
+            rows = self._reader.rows_planned(statement, {**values, **marks(mark, limit - len(found.rows))})
+            if each == RANKED:
+                found.candidates = rows[0][-1] if rows else None if mark else 0
             found.rows += [(each, value, id_) for value, id_, *_ in rows]
             if len(found.rows) == limit:
                 break
@@ -259,15 +277,11 @@ class Listing:
 
 @define
 class _Found:
-    """`rows` are of (section, sort value, id); `candidates`, if they were counted, those that were ranked.
-
-    `expected` is how many matches the planner expects, if it was asked.
-    """
+    """`rows` are of (section, sort value, id); `candidates`, if they were counted, those that were ranked."""
 
     level: int
     rows: list[tuple[int, int, int]] = field(factory=list)
     candidates: int | None = None
-    expected: int | None = None
 
 
 def _read(search: str) -> SearchText:
@@ -282,9 +296,21 @@ def _place(begins: Key) -> tuple[int, int, int, int]:
     return level, section, value, id_
 
 
-TEXT_ALONE: Final = 2
-"""Conditions of a search without filters."""
-_PRODUCTS: Final = sql_text("SELECT reltuples FROM pg_class WHERE oid = CAST('products' AS regclass)")
+@lru_cache(SHAPES)
+def _in_order(shape: Shape, *, gather: bool) -> tuple[Keyset, Mapping[str, Select[*tuple[Any, ...]]]]:
+    keyset = sorted_by(shape.ordering)
+    if gather:
+        keyset, statement = gathered(shape)
+    else:
+        statement = Match(shape).select(*keyset.columns)
+    return keyset, three(partial(keyset.page, statement))
+
+
+@lru_cache(SHAPES)
+def _count(shape: Shape) -> Select[int]:
+    return select(func.count()).select_from(ids_of(Match(shape)).subquery())
+
+
 _CATEGORY_IDS: Final = select(categories.c.id).where(
     among(categories.c.slug, "given") | among(cast(categories.c.id, Text), "given")
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Select, bindparam, literal, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, tuple_
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.queries import Key, Page, PageRequest
@@ -32,33 +32,27 @@ class Keyset:
     def page(self, statement: Select[*tuple[Any, ...]], request: PageRequest) -> Select[*tuple[Any, ...]]:
         """The page's rows and one more, which tells whether the list goes on; backwards for `before`."""
         backwards = request.before is not None
+        return self.slice(statement, marked=backwards or request.after is not None, backwards=backwards)
+
+    def slice(self, statement: Select[*tuple[Any, ...]], *, marked: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
+        """Rows behind a mark, or before it, from the nearest on; from the start without any. See `marks`."""
         descending = self.descending is not backwards
-        if request.before is not None or request.after is not None:
-            marks = [bindparam(f"key_{index}", type_=column.type) for index, column in enumerate(self.columns)]
-            place, mark = tuple_(*self.columns), tuple_(*marks)
+        if marked:
+            values = [bindparam(f"key_{index}", type_=column.type) for index, column in enumerate(self.columns)]
+            place, mark = tuple_(*self.columns), tuple_(*values)
             statement = statement.where(place < mark if descending else place > mark)
         order = [column.desc() if descending else column.asc() for column in self.columns]
-        return statement.order_by(*order).limit(bindparam("limit"))
-
-    def slice(
-        self, statement: Select[*tuple[Any, ...]], mark: Sequence[Any], limit: int, *, backwards: bool
-    ) -> Select[*tuple[Any, ...]]:
-        """Rows behind these sort values, or before them, from the nearest on; from the start without any."""
-        descending = self.descending is not backwards
-        if mark:
-            place = tuple_(*self.columns)
-            values = tuple_(*(literal(value, column.type) for value, column in zip(mark, self.columns, strict=True)))
-            statement = statement.where(place < values if descending else place > values)
-        order = [column.desc() if descending else column.asc() for column in self.columns]
-        return statement.order_by(*order).limit(limit)
+        return statement.order_by(*order).limit(bindparam("limit", type_=Integer))
 
     def parameters(self, request: PageRequest) -> dict[str, object]:
         """What `page` needs; raise `Invalid` for a key of another list."""
-        values: dict[str, object] = {"limit": request.size + 1}
         key = request.before if request.before is not None else request.after
-        if key is not None:
-            values |= {f"key_{index}": value for index, value in enumerate(values_of(key, self.kinds))}
-        return values
+        return marks(() if key is None else values_of(key, self.kinds), request.size + 1)
+
+
+def marks(mark: Sequence[Any], limit: int) -> dict[str, object]:
+    """What a slice needs: so many rows, from these sort values on."""
+    return {"limit": limit, **{f"key_{index}": value for index, value in enumerate(mark)}}
 
 
 def key_of(values: Sequence[Any]) -> Key:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
-from attrs import evolve
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, true, union_all
 
 from adapters.db.batches import among, id_array, text_array
@@ -13,6 +13,7 @@ from adapters.db.changes import HORIZON
 from adapters.db.reads.listing import Listing, Sample, Scale
 from adapters.db.reads.matching import Match
 from adapters.db.reads.reader import Reader, Rows
+from adapters.db.reads.shapes import SHAPES
 from adapters.db.tables import accounts, categories, price_history, product_views, products, stock
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -115,11 +116,12 @@ class ProductReads:
 
     def _counted(self, sample: Sample, facets: Collection[Facet]) -> tuple[Sample, Rows, int]:
         """The sample that was taken, rows of the facets, and of how many products."""
-        counted = self._reader.rows_planned(_facets(sample.match, facets, sample.size))
+        statement = _facets(sample.match, tuple(dict.fromkeys(facets)), sample.size)
+        counted = self._reader.rows_planned(statement, sample.values)
         (size,) = [row[-1] for row in counted if row[0] == _SIZE]
         if not sample.is_whole and size < sample.size * SPEAKING:
             # What is new, or one seller's, or sold out may all be without prominence.
-            return self._counted(evolve(sample, match=sample.everything, is_whole=True), facets)
+            return self._counted(sample.of_all, facets)
         return sample, counted, size
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
@@ -190,10 +192,11 @@ SPEAKING: Final = 0.1
 """A smaller share of a sample than this does not speak for everything."""
 
 
-def _facets(match: Match, facets: Collection[Facet], size: int) -> Select[Any]:
+@lru_cache(SHAPES)
+def _facets(match: Match, facets: Sequence[Facet], size: int) -> Select[Any]:
     matching = match.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
-    parts = [_FACETS[facet][0](counted) for facet in dict.fromkeys(facets)]
+    parts = [_FACETS[facet][0](counted) for facet in facets]
     whole = select(
         literal(_SIZE, Text).label("facet"),
         cast(literal(0), BigInteger).label("number"),

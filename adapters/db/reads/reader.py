@@ -53,9 +53,9 @@ class Reader:
 
         return _twice(read)
 
-    def estimate(self, statement: Select[tuple[int]]) -> int:
+    def estimate(self, statement: Select[tuple[int]], parameters: Mapping[str, object]) -> int:
         """How many rows the planner expects of a query of one column, which is not run."""
-        ((plan,),) = self.rows_planned(statement, None, **{EXPLAINED: True})
+        ((plan,),) = self.rows_planned(statement, parameters, **{EXPLAINED: True})
         return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])
 
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from adapters.db.batches import int_array, text_array
-from adapters.db.reads.reader import Reader
+from adapters.db.reads.reader import Reader, Rows
 from scalecommerce_core.domain.search_text import SearchText
 from scalecommerce_core.domain.spelling import COMPLETIONS, TWO_TYPOS, KnownWord
 
@@ -23,16 +23,14 @@ _LOOKED_UP: Final = text(
     WHERE numnode(phraseto_tsquery('market', folded(given.word))) > 0
     """
 )
-# The planner takes any word that is not among the most frequent ones for one that a few products in a thousand may
-# have, and of a catalogue of few words it would rather read all products until it meets it. Most of these words are
-# nowhere. OFFSET keeps it from joining all products with the words.
-_BY_INDEX: Final = {"enable_seqscan": "off", "enable_indexscan": "off"}
-_HAD: Final = text(
+_UNKNOWN: Final = text(
     """
-    SELECT place FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
-    WHERE EXISTS (
-        SELECT FROM products WHERE is_active AND document @@ phraseto_tsquery('market', given.word) OFFSET 0
-    )
+    SELECT place, folded(given.word)
+    FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
+    LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
+    WHERE coalesce(vocabulary.products, 0) <= 0
+        AND numnode(phraseto_tsquery('market', folded(given.word))) > 0 AND NOT is_sold_as(folded(given.word))
+    ORDER BY place
     """
 )
 _ALIKE: Final = text(
@@ -63,23 +61,20 @@ class Words:
 
     def looked_up(self, search: SearchText) -> Mapping[int, tuple[str, int]]:
         """Folded words by their places, with how many names and brands have each."""
-        words = {place: term.word for place, term in enumerate(search.terms) if term.word is not None}
-        if not words:
-            return {}
-        rows = self._reader.rows(_LOOKED_UP, {"places": int_array(words), "words": text_array(words.values())})
-        return {place: (word, count) for place, word, count in rows}
+        return {place: (word, count) for place, word, count in self._of(_LOOKED_UP, search)}
 
     def unknown(self, search: SearchText) -> Mapping[int, str]:
         """Folded words by their places, those that no active product has.
 
-        What is in a description alone is not in the vocabulary: such words are looked for.
+        What is in a description alone is not in the vocabulary: such words are looked for among the products.
         """
-        rare = {place: word for place, (word, count) in sorted(self.looked_up(search).items()) if count <= 0}
-        if not rare:
-            return {}
-        looked_for = {"places": int_array(rare), "words": text_array(rare.values())}
-        had = {place for (place,) in self._reader.rows_with(_BY_INDEX, _HAD, looked_for)}
-        return {place: word for place, word in rare.items() if place not in had}
+        return dict(map(tuple, self._of(_UNKNOWN, search)))
+
+    def _of(self, statement: TextClause, search: SearchText) -> Rows:
+        words = {place: term.word for place, term in enumerate(search.terms) if term.word is not None}
+        if not words:
+            return ()
+        return self._reader.rows(statement, {"places": int_array(words), "words": text_array(words.values())})
 
     def alike(self, word: str) -> Sequence[KnownWord]:
         """All that may be meant by it, with the words that were not brought into the vocabulary yet."""

@@ -23,6 +23,8 @@ InThread = Callable[..., Awaitable[Any]]
 
 FRESH: Final = {"Cache-Control": "public, no-cache"}
 RECURRING: Final = 10_000
+STAMP_SECONDS: Final = 0.05
+"""So long a horizon is as good as a new one: it vouches for less, never for more."""
 
 
 class ListCopy:
@@ -61,6 +63,8 @@ class ListCopies:
         self._flights: Flights[str, ListCopy | Response] = Flights(clock)
         self._loading: set[asyncio.Task[ListCopy | Response]] = set()
         self._recurring: Recurring[str] = Recurring(RECURRING)
+        self._stamp = -1
+        self._stamped = float("-inf")
 
     def kept(self, handler: Handler) -> Handler:
         """The handler of a list that is the same for everybody, with its answers kept."""
@@ -78,6 +82,7 @@ class ListCopies:
 
     def changed_here(self) -> None:
         """Who comes from now on must not be given what was begun before."""
+        self._stamped = float("-inf")
         self._flights.leave_all()
 
     def clear(self) -> None:
@@ -126,7 +131,7 @@ class ListCopies:
                 if self._holds(copy):
                     return copy
         # Before what it vouches for.
-        stamp = await self._in_thread(self._horizon)
+        stamp = await self._stamp_now()
         response = await make()
         if response.status_code != 200:
             return response
@@ -134,6 +139,13 @@ class ListCopies:
         if shared is not None:
             await self._in_thread(shared.put, {key: packed(stamp, 0, "", copy.body)})
         return copy
+
+    async def _stamp_now(self) -> int:
+        now = self._clock()
+        if now - self._stamped >= STAMP_SECONDS:
+            self._stamp = max(self._stamp, await self._in_thread(self._horizon))
+            self._stamped = now
+        return self._stamp
 
 
 def _address(request: Request) -> str:
