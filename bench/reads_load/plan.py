@@ -25,7 +25,7 @@ from bench.orders_load.engine import Engine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.orders_load.steady import Request, Taken, open_loop
-from bench.reads_load.market import LARGE_SELLER, Sizes, Words, seed
+from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
 from bench.reads_load.processor import processor_seconds
 from bench.reads_load.statements import SCRIPTS, statements_per_second
 from entrypoints.readiness import api_answers
@@ -275,4 +275,5 @@ def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
             seed(server.url, plan.sizes, Words(), say)
             say(f"Seeded in {time.monotonic() - begun:,.0f} s.")
             mark.touch()
+        into_memory(server.url)
         yield Bench(plan, server.url, redis.url, directory, say)
