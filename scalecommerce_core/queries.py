@@ -243,7 +243,7 @@ class FacetCounts:
     is_exact: bool = True
 
 
-FACET_CAP: Final = 10_000
+FACET_CAP: Final = 5_000
 """Facets of so many matching products are exact."""
 FACET_VALUES: Final = 100
 """The most frequent values of a facet, no more."""

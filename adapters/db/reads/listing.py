@@ -32,11 +32,11 @@ from scalecommerce_core.queries import FACET_CAP, Key, Ordering, PageRequest, Pr
 class Scale:
     """Bounds on the work for one answer; tests make them small."""
 
-    rank_all: int = 1_000
+    rank_all: int = 500
     """So many products are all ranked."""
-    candidates: int = 1_000
+    candidates: int = 500
     """Of more, those of a level of prominence are: the lowest that does not leave more than about so many."""
-    most_candidates: int = 4_000
+    most_candidates: int = 2_000
     """The planner is sometimes wrong: with more than this, a higher level is taken."""
     sort_all: int = 5_000
     """So many products that have a word are all sorted by price or views. To find the next one of more is a short
@@ -258,15 +258,18 @@ class Listing:
         sections = (NOT_RANKED, RANKED) if backwards else (RANKED, NOT_RANKED)
         for each in sections[sections.index(section) :]:
             mark = key if each == section else ()
+            is_planned = True
             if each == RANKED:
                 statement = ranked(ranking, marked=bool(mark), backwards=backwards)
+                is_planned = ranking.is_planned
             elif match.level > 0:
                 # A mark is below the level. Both as upper bounds, and the scan would begin at the looser one.
                 rest = Match(match.shape, below=None if mark and not backwards else match.level)
                 statement = not_ranked(rest, marked=bool(mark), backwards=backwards)
             else:
                 break
-            rows = self._reader.rows_planned(statement, {**values, **marks(mark, limit - len(found.rows))})
+            given = {**values, **marks(mark, limit - len(found.rows))}
+            rows = self._reader.rows_planned(statement, given) if is_planned else self._reader.rows(statement, given)
             if each == RANKED:
                 found.candidates = rows[0][-1] if rows else None if mark else 0
             found.rows += [(each, value, id_) for value, id_, *_ in rows]

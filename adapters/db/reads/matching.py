@@ -40,8 +40,9 @@ class Match:
     level: int = 0
     below: int | None = None
 
-    def select(self, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-        source, conditions = _meaning(self.shape)
+    def select(self, *columns: ColumnElement[Any], is_planned: bool = True) -> Select[*tuple[Any, ...]]:
+        """Not `is_planned`: the planner does not see the words, and makes one plan for all."""
+        source, conditions = _meaning(self.shape, is_planned=is_planned)
         # Literals, so that an index of these alone is known to do.
         if self.level > 0:
             conditions.append(products.c.prominence >= literal_column(str(self.level)))
@@ -55,7 +56,7 @@ def ids_of(match: Match) -> Select[tuple[int]]:
     return match.select(products.c.id)
 
 
-def _meaning(shape: Shape) -> tuple[FromClause, list[ColumnElement[bool]]]:
+def _meaning(shape: Shape, *, is_planned: bool) -> tuple[FromClause, list[ColumnElement[bool]]]:
     """Conditions on `products`, and what is joined with them for what else they are about."""
     product = products.c
     source: FromClause = products
@@ -83,7 +84,7 @@ def _meaning(shape: Shape) -> tuple[FromClause, list[ColumnElement[bool]]]:
         available = exists().where(stock.c.product_id == product.id, stock.c.on_hand - stock.c.reserved > 0)
         conditions.append(available if shape.in_stock else ~available)
     if shape.wanted is not None:
-        conditions.append(_holds(shape))
+        conditions.append(_holds(shape, is_planned=is_planned))
     return source, conditions
 
 
@@ -135,12 +136,18 @@ def matches(document: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnEl
     return document.bool_op("@@")(query)
 
 
-def _holds(shape: Shape) -> ColumnElement[bool]:
+def once(query: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Made once for the statement, and not for each row, where the planner has not done it before."""
+    return select(query).scalar_subquery()
+
+
+def _holds(shape: Shape, *, is_planned: bool) -> ColumnElement[bool]:
     document = products.c.document
     wanted, unwanted = wanted_queries(shape), _queries(EXCLUDED, shape.excluded or ())
     if wanted:
         without = (func.tsquery_not(each, type_=TSQUERY) for each in unwanted)
-        return matches(document, reduce(_both, without, reduce(_both, wanted)))
+        query = reduce(_both, without, reduce(_both, wanted))
+        return matches(document, query if is_planned else once(query))
     if unwanted:
         return ~matches(document, reduce(_either, unwanted))
     return false()

@@ -9,7 +9,7 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from adapters.db.reads.matching import Match, matches, wanted_queries
+from adapters.db.reads.matching import Match, matches, once, wanted_queries
 from adapters.db.reads.pages import Keyset
 from adapters.db.reads.shapes import SHAPES
 from adapters.db.tables import products, stock
@@ -22,6 +22,11 @@ class Ranking:
 
     match: Match
     cap: int | None = None
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the best plan depends on the values: without filters, words are always found in their index."""
+        return not self.match.shape.is_text_alone
 
 
 @lru_cache(SHAPES)
@@ -56,7 +61,7 @@ def _weighed(ranking: Ranking) -> Any:
     """What relevance is but for the stock; to look that up costs more than all the rest."""
     product = products.c
     chosen = (
-        ranking.match.select(product.id, product.prominence, product.document)
+        ranking.match.select(product.id, product.prominence, product.document, is_planned=ranking.is_planned)
         .limit(None if ranking.cap is None else ranking.cap + 1)
         # Lets nothing above reach into the subquery, which would then look for other rows.
         .offset(_NOTHING)
@@ -66,7 +71,7 @@ def _weighed(ranking: Ranking) -> Any:
     points = reduce(operator.add, (_best_field(chosen.c.document, query) for query in wanted), _NOTHING)
     if len(wanted) > 1:
         phrase = reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), wanted)
-        points += case((matches(chosen.c.document, phrase), _TOGETHER), else_=_NOTHING)
+        points += case((matches(chosen.c.document, once(phrase)), _TOGETHER), else_=_NOTHING)
     points *= _WHOLE + _PROMINENT * cast(chosen.c.prominence, Integer)
     return (
         select(points.label("points"), chosen.c.id, func.count().over().label("candidates"))
@@ -109,7 +114,7 @@ def _best_field(document: ColumnElement[Any], query: ColumnElement[Any]) -> Colu
 def _in_fields(query: ColumnElement[Any], weights: str) -> ColumnElement[Any]:
     """The query for words of these weights alone: each word, which ends with a quote, gets them behind it."""
     marked = func.regexp_replace(cast(query, Text), _WORD_ENDS, literal_column(f"''':{weights}'"), _ALL)
-    return cast(marked, TSQUERY)
+    return once(cast(marked, TSQUERY))
 
 
 def _number(value: int) -> ColumnElement[int]:

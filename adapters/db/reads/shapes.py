@@ -34,6 +34,10 @@ class Shape:
     excluded: tuple[int, ...] | None = None
 
     @property
+    def is_text_alone(self) -> bool:
+        return not self.filters and self.in_stock is None
+
+    @property
     def has_words(self) -> bool:
         """Whether it has words that products must have."""
         return bool(self.wanted)

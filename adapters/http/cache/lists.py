@@ -63,7 +63,7 @@ class ListCopies:
         self._flights: Flights[str, ListCopy | Response] = Flights(clock)
         self._loading: set[asyncio.Task[ListCopy | Response]] = set()
         self._recurring: Recurring[str] = Recurring(RECURRING)
-        self._stamp = -1
+        self._stamp: asyncio.Future[int] | None = None
         self._stamped = float("-inf")
 
     def kept(self, handler: Handler) -> Handler:
@@ -141,11 +141,11 @@ class ListCopies:
         return copy
 
     async def _stamp_now(self) -> int:
+        """One read for all that load within a moment; who is cancelled meanwhile takes nobody else along."""
         now = self._clock()
-        if now - self._stamped >= STAMP_SECONDS:
-            self._stamp = max(self._stamp, await self._in_thread(self._horizon))
-            self._stamped = now
-        return self._stamp
+        if self._stamp is None or now - self._stamped >= STAMP_SECONDS:
+            self._stamp, self._stamped = asyncio.ensure_future(self._in_thread(self._horizon)), now
+        return await asyncio.shield(self._stamp)
 
 
 def _address(request: Request) -> str:
