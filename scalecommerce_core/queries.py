@@ -116,9 +116,9 @@ class ProductView:
 class Ordering(StrEnum):
     """Of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
 
-    Relevance is descending, the newest first among equals; without a wanted word it is the newest first. See
-    `domain.relevance`. Of the very many products that have a common word, an adapter may rank the most prominent
-    alone; the others follow in the order of their prominence, the newest first.
+    Relevance is descending, the newest first among equals; without a wanted word it is the newest first. Of the very
+    many products that have a common word, only the most prominent may be ranked; the others follow in the order of
+    their prominence, the newest first.
     """
 
     RELEVANCE = "relevance"
@@ -130,7 +130,7 @@ class Ordering(StrEnum):
 
 
 class Facet(StrEnum):
-    """Categories and brands come most frequent first, at most `FACET_VALUES`; prices in their order."""
+    """Categories and brands come most frequent first, at most a hundred; prices in their order."""
 
     CATEGORY = "category"
     BRAND = "brand"

@@ -9,7 +9,7 @@ from rich.table import Table
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import output, print_json
+from adapters.cli.screen import output, print_json, print_rows
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
@@ -83,7 +83,7 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
             str(run.id), str(run.policy_id), str(run.epoch), f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.status.value,
             f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
         )  # fmt: skip
-    output().print(table)
+    print_rows(table, "There are no runs.")
 
 
 def policies(
@@ -103,7 +103,7 @@ def policies(
             str(each.id), str(each.seller_id), each.name, each.policy, reach, _spoken(each.epoch),
             "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
         )  # fmt: skip
-    output().print(table)
+    print_rows(table, "There are no policies.")
 
 
 def _spoken(span: timedelta) -> str:

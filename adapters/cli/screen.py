@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from adapters.cli.failures import Interrupted
 from scalecommerce_core.services.progress import Progress as Told
@@ -20,6 +21,14 @@ def output() -> Console:
 
 def notes() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_rows(table: Table, nothing: str) -> None:
+    """The table, or `nothing`, a sentence, if it has no rows."""
+    if table.row_count:
+        output().print(table)
+    else:
+        output().print(nothing, markup=False)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import counted, output, print_json
+from adapters.cli.screen import counted, output, print_json, print_rows
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
@@ -48,7 +48,7 @@ def list_endpoints(
         table.add_row(
             str(endpoint.id), str(endpoint.owner), endpoint.url, ", ".join(endpoint.topics) or "all", _state(endpoint)
         )
-    output().print(table)
+    print_rows(table, "There are no endpoints.")
 
 
 @app.command()
@@ -82,7 +82,7 @@ def deliveries(  # noqa: PLR0917 - options
             _last(row),
             _moment(row.try_at),
         )
-    output().print(table)
+    print_rows(table, "There are no such deliveries.")
 
 
 @app.command()

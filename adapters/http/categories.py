@@ -8,6 +8,7 @@ from starlette.responses import Response
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.idempotency import keyed
+from adapters.http.openapi import ETAG_OF_ALL
 from adapters.http.operations import Answer, Call, Operation, json_answer
 from adapters.http.product_documents import CategoryDocument, shown_category
 from adapters.http.products import ROOT as PRODUCTS
@@ -55,8 +56,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listCategories",
             summary="All categories",
             handler=backend.cache.lists.kept(list_categories),
-            answers={200: Answer(CategoryList, "By id.")},
+            answers={
+                200: Answer(CategoryList, "By id.", [ETAG_OF_ALL]),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            },
             tag=TAG,
+            conditional=True,
         ),
         Operation(
             method="POST",

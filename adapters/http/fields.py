@@ -172,6 +172,8 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
         message, inner = _explained(error)
         if enum := _is_among(wanted.info, msgspec.inspect.EnumType):
             message = f"This must be one of {', '.join(str(member.value) for member in enum.cls)}."
+        elif _is_among(wanted.info, msgspec.inspect.DateTimeType):
+            message = "This must be a time with its zone, such as 2026-01-31T09:30:00Z."
         found.add(path + inner, message)
         return None
     if isinstance(result, int) and not -(2**63) <= result < 2**63:

@@ -34,6 +34,7 @@ IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 when the ETag is stil
 RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1})
 WWW_AUTHENTICATE: Final = Header("WWW-Authenticate", "How to log in, and what is wrong with a token that was given.")
 ETAG: Final = Header("ETag", "The edition, for If-Match and If-None-Match.")
+ETAG_OF_ALL: Final = Header("ETag", "Of all that is shown, for If-None-Match.")
 LOCATION: Final = Header("Location", "Where the new resource is.", {"type": "string", "format": "uri-reference"})
 
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}

@@ -11,7 +11,7 @@ from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.etags import content_etag, expected_version, is_current, version_etag
 from adapters.http.idempotency import keyed
-from adapters.http.openapi import ETAG, LOCATION
+from adapters.http.openapi import ETAG, ETAG_OF_ALL, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.pricing_documents import (
@@ -220,9 +220,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             handler=list_kinds,
             answers={
                 200: Answer(
-                    PolicyKindsDocument, "Kinds and guardrails, each with defaults, bounds and meaning.", [ETAG]
+                    PolicyKindsDocument, "Kinds and guardrails, each with defaults, bounds and meaning.", [ETAG_OF_ALL]
                 ),
-                304: Answer(None, "It is unchanged.", [ETAG]),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
             },
             tag=TAG,
             conditional=True,

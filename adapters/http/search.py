@@ -11,12 +11,14 @@ from starlette.responses import Response
 from adapters.http.amounts import Amount
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
+from adapters.http.openapi import ETAG_OF_ALL
 from adapters.http.operations import Answer, Call, Operation, json_answer
 from adapters.http.pages import PageQuery
 from adapters.http.problems import invalid
 from adapters.http.product_documents import Product, shown
 from adapters.http.products import ROOT, TAG
 from adapters.http.texts import ANY_TEXT
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import decimal_text, minor_units
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH
@@ -50,6 +52,17 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
         Ordering | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
     ] = None
     facets: Annotated[list[Facet], msgspec.Meta(max_length=len(Facet))] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Nothing lies in a range whose ends were taken for each other."""
+        lowest, highest, after, before = self.price_min, self.price_max, self.created_after, self.created_before
+        messages = {}
+        if lowest is not None and highest is not None and minor_units(lowest) > minor_units(highest):
+            messages["price_min"] = ["This is more than price_max."]
+        if after is not None and before is not None and after > before:
+            messages["created_after"] = ["This is later than created_before."]
+        if messages:
+            raise Invalid(messages)
 
 
 class FacetDocument(msgspec.Struct):
@@ -109,8 +122,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="searchProducts",
             summary="The catalogue: active products, filtered",
             handler=backend.cache.lists.kept(search),
-            answers={200: Answer(ProductPage, "A page of products.")},
+            answers={
+                200: Answer(ProductPage, "A page of products.", [ETAG_OF_ALL]),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            },
             tag=TAG,
+            conditional=True,
             query=SearchQuery,
             access=Access.PUBLIC,
         )

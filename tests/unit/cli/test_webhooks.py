@@ -49,6 +49,13 @@ def shown(ended: Any) -> Any:
     return json.loads(ended.out)
 
 
+def test_what_is_not_there_is_told(cli: Cli) -> None:
+    assert cli("webhooks", "list").out == "There are no endpoints.\n"
+    assert cli("webhooks", "deliveries", "--failed").out == "There are no such deliveries.\n"
+    assert cli("pricing", "runs").out == "There are no runs.\n"
+    assert cli("pricing", "policies").out == "There are no policies.\n"
+
+
 def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
     post.create("well.example.com", "order.paid")
     post.ping(post.create("gone.example.com"), GONE)

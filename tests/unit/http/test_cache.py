@@ -692,6 +692,27 @@ def test_lists_and_categories_are_kept_and_say_whether_they_changed(
     problem(anybody.get(f"{PRODUCTS}?page_size=0"), 400, "page_size")
 
 
+def test_what_has_a_tag_says_so_in_its_description(place: Marketplace, seller: Person) -> None:
+    product, tagged = seller.list(), set()
+    for path, methods in place.client.get("/openapi.json").json()["paths"].items():
+        if "get" not in methods:
+            continue
+        operation, address = methods["get"], path.replace("{id}", str(product["id"]))
+        found = seller.get(address)
+        if found.status_code != 200:
+            continue
+        says = {
+            "304" in operation["responses"],
+            "ETag" in operation["responses"]["200"].get("headers", {}),
+            "If-None-Match" in {each["name"] for each in operation.get("parameters", [])},
+        }
+        assert says == {"etag" in found.headers}, path
+        if "etag" in found.headers:
+            assert seller.get(address, headers={"If-None-Match": found.headers["etag"]}).status_code == 304
+            tagged.add(path)
+    assert tagged == {PRODUCTS, f"{PRODUCTS}{{id}}/", f"{PRODUCTS}categories/", "/pricing/api/v1/policy-kinds/"}
+
+
 # What the short way leaves to the long one, and what it does not.
 REQUESTS: list[dict[str, str]] = [
     {},

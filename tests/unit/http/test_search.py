@@ -41,7 +41,10 @@ class Search:
         return [row["name"] for row in self(**parameters)["results"]]
 
     def refuse(self, name: str, *values: Any) -> None:
-        problem(self._anybody.get(PRODUCTS, params={name: list(values)}), 400, name)
+        self.refuse_all(name, **{name: list(values)})
+
+    def refuse_all(self, name: str, **parameters: Any) -> None:
+        problem(self._anybody.get(PRODUCTS, params=parameters), 400, name)
 
     def follow(self, link: str) -> Any:
         return answer(self._anybody.get(link))
@@ -117,6 +120,12 @@ def test_by_price_both_ends_included(search: Search) -> None:
     for wrong in ("x", "-1", "1e3", "0.001", "100000000", "NaN", ""):
         search.refuse("price_min", wrong)
         search.refuse("price_max", wrong)
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(search: Search) -> None:
+    search.refuse_all("price_min", price_min="10.01", price_max="10.00")
+    search.refuse_all("created_after", created_after="2026-01-02T00:00:00Z", created_before="2026-01-01T00:00:00Z")
+    assert search.names(price_min="9.99", price_max="9.99") == ["Headphone stand"]
 
 
 def test_by_stock(search: Search) -> None:
