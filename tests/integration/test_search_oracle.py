@@ -37,8 +37,9 @@ WORDS: Final = (
     *("чайник", "чайники", "самовар", "стол", "столы", "зонт", "клубок", "фонарь", "Ёлка", "crème", "Zürich"),
     *("headphone", "keyboard", "monitor", "monitors", "harbour", "lantern", "blanket", "notebook", "x200", "b12"),
 )
-STOP_WORDS: Final = {"he", "no", "not", "сам", "b1", "x2", "crèm"}
-"""Beginnings of these words that say nothing in English, are numbers, or the whole word to a crude stemmer."""
+STOP_WORDS: Final = {"he", "no", "not", "am", "сам", "от", "он", "то", "со", "b1", "x2", "crèm"}
+"""What beginnings and typos make of these words that says nothing in its language, is a number, or the whole word to a
+crude stemmer."""
 BRANDS: Final = ("Acme", "Sonex", "Бренд", "Lamp & Co", "", "Kraft")
 
 
@@ -119,7 +120,8 @@ def _text(chance: random.Random) -> str | None:
     return " ".join(parts)
 
 
-def _misspelt(chance: random.Random, word: str) -> str:
+def _misspelt(chance: random.Random, meant: str) -> str:
+    word = meant
     for _ in range(chance.choice((1, 1, 1, 2))):
         place = chance.randrange(len(word) - 1)
         letter = chance.choice("qzwxжщф")
@@ -131,7 +133,7 @@ def _misspelt(chance: random.Random, word: str) -> str:
         ))  # fmt: skip
         if len(word) < 2:
             break
-    return f"{word}e" if word == "crèm" else word
+    return meant if word in STOP_WORDS else word
 
 
 def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilter:

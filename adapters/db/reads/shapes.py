@@ -14,8 +14,8 @@ from scalecommerce_core.domain.search_text import SearchText, Term
 from scalecommerce_core.domain.text import checked
 from scalecommerce_core.queries import Ordering, ProductFilter
 
-SHAPES: Final = 500
-"""So many statements of each kind are kept: a bound for what nobody asks twice."""
+SHAPES: Final = 100
+"""So many statements of each kind are kept, of up to 0.7 MB: a bound for what nobody asks twice."""
 SENSIBLE: Final = 10_000
 """Characters of a search; a bound so that nobody makes the database parse a book."""
 
@@ -36,6 +36,11 @@ class Shape:
     @property
     def is_text_alone(self) -> bool:
         return not self.filters and self.in_stock is None
+
+    @property
+    def texts(self) -> int:
+        """How many there are in all."""
+        return sum(self.wanted or ()) + sum(self.excluded or ())
 
     @property
     def has_words(self) -> bool:
