@@ -189,6 +189,22 @@ def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) 
     assert max(plan.rows for plan in many) <= 100
 
 
+def test_words_that_are_nowhere_are_looked_for_by_the_index(engine: Engine) -> None:
+    scanned = text("SELECT seq_scan, idx_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'products'")
+    with engine.connect() as connection:
+        begin = connection.execute(scanned).one()
+        assert connection.execute(text("SELECT is_sold_as('zzqa'), is_sold_as('common')")).one() == (False, True)
+        end = connection.execute(scanned).one()
+    assert end.seq_scan == begin.seq_scan
+    assert end.idx_scan > begin.idx_scan
+
+
+def test_how_much_is_in_stock_is_known_to_the_planner(engine: Engine) -> None:
+    found = PostgresQueries(engine).search(ProductFilter(in_stock=True), PageRequest(5))
+    assert not found.is_exact
+    assert found.total == pytest.approx(PRODUCTS, rel=0.1)
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from adapters.http.cache.bounded import OVERHEAD, Bounded, Recurring
 from adapters.http.cache.flights import Flights
 from adapters.http.cache.knowledge import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
-from adapters.http.cache.lists import ListCopies
+from adapters.http.cache.lists import STAMP_SECONDS, ListCopies
 from adapters.http.cache.products import RENEWAL_SECONDS, ProductCopies, ProductCopy
 from adapters.http.cache.shared import SHARED, packed, unpacked
 from adapters.http.operations import Call
@@ -521,6 +521,39 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
         assert made == []
         await kept(listing(f"/list/?7{'x' * 59_999}y"))
         assert len(made) == 1
+
+    run(scenario())
+
+
+def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> None:
+    async def scenario() -> None:
+        time, knowledge, reads = Time(), Knowledge(Time()), 0
+        knowledge.begun(5)
+        knowledge.complete(time.now)
+
+        async def in_a_moment(work: Callable[..., Any], *given: Any) -> Any:
+            await asyncio.sleep(0)
+            return work(*given)
+
+        def horizon() -> int:
+            nonlocal reads
+            reads += 1
+            return 10
+
+        async def make(_call: Call[None, None]) -> Response:
+            return Response(b"{}")
+
+        copies = ListCopies(horizon, knowledge, in_a_moment, limit=10**6, seconds=5, clock=time)
+        kept = copies.kept(make)
+        await asyncio.gather(*(kept(listing(f"/list/?{number}")) for number in range(5)))
+        assert reads == 1
+        # What changed here is newer than that.
+        copies.changed_here()
+        await kept(listing("/list/?5"))
+        assert reads == 2
+        time.now += 2 * STAMP_SECONDS
+        await kept(listing("/list/?6"))
+        assert reads == 3
 
     run(scenario())
 
