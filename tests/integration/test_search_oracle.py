@@ -22,6 +22,7 @@ from adapters.db.queries import PostgresQueries
 from adapters.db.reads.listing import Scale
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.category import slug_of
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.queries import Facet, Ordering, Page, PageRequest, ProductFilter, ProductView, Queries
 from scalecommerce_core.services.searching import Searching
@@ -277,6 +278,29 @@ def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
             answer = real.search(ProductFilter(search=search, ordering=ordering), PageRequest())
             assert [view.id for view in answer.rows] == expected
             assert (answer.total, answer.is_exact) == (len(expected), True), (search, ordering)
+
+
+def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Engine) -> None:
+    stage = Stage(PostgresStore(engine))
+    for _ in range(3):
+        stage.product(name="Lamp")
+    real = PostgresQueries(engine)
+    wanted = [ProductFilter(search=search, ordering=ordering) for search in (None, "lamp") for ordering in Ordering]
+    follow = [PageRequest(1, after=real.search(each, PageRequest(1)).next) for each in wanted]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE products SET is_active = false")
+    for each, request in zip(wanted, follow, strict=True):
+        assert request.after is not None
+        answer = real.search(each, request)
+        assert (answer.rows, answer.total, answer.is_exact) == ((), 0, True), each
+
+
+@pytest.mark.parametrize("key", [("", 0, 1, 2**40, 1), ("", 1, 0, 70_000, 1), ("", 0, 0, 1, 1), ("", 0, 1, -1, 1)])
+def test_a_key_that_no_page_had_is_refused(engine: Engine, key: tuple[str | int, ...]) -> None:
+    wanted = ProductFilter(search="lamp", ordering=Ordering.RELEVANCE)
+    for request in (PageRequest(after=key), PageRequest(before=key)):
+        with pytest.raises(Invalid, match="cursor"):
+            PostgresQueries(engine).search(wanted, request)
 
 
 def test_facets_of_more_than_can_be_counted_are_there_where_nothing_is_prominent(engine: Engine) -> None:

@@ -185,7 +185,7 @@ def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) 
         _plans(engine, _search(ProductFilter(search=search, ordering=RELEVANT)))
         for search in ("zzqa", "zzqa zzqb zzqc zzqd zzqe zzqf zzqg zzqh")
     )
-    assert len(many) == len(alone)
+    assert len(many) <= len(alone)
     assert max(plan.rows for plan in many) <= 100
 
 

@@ -72,6 +72,8 @@ class Sample:
         return evolve(self, match=Match(self.match.shape), is_whole=True)
 
 
+FEW_TEXTS: Final = 3
+MOST_POINTS: Final = 2**31
 RANKED: Final = 1
 NOT_RANKED: Final = 0
 
@@ -172,16 +174,20 @@ class Listing:
         page = page_of(rows, request, lambda row: int(row[-1]), lambda row: key_of((*mark, *row)))
         if page.next is None and request.before is None and request.after is None:
             return Listed(page.rows, total=len(page.rows))
-        total, is_exact = self._total(asked)
-        # What is seen is certain, and there is something before or behind it.
-        return Listed(page.rows, page.next, page.previous, max(total, len(page.rows) + 1), is_exact=is_exact)
+        # There is something before or behind what is seen.
+        total, is_exact = self._total(asked, len(page.rows) + 1)
+        return Listed(page.rows, page.next, page.previous, total, is_exact)
 
-    def _total(self, asked: Asked) -> tuple[int, bool]:
-        """How many products match, and whether that is exact."""
-        if self._estimates.catalogue().size <= self.scale.count_bytes:
+    def _total(self, asked: Asked, seen: int) -> tuple[int, bool]:
+        """How many products match, and whether that is exact; as estimated no fewer than were seen."""
+        if self._is_small:
             ((count,),) = self._reader.rows_planned(_count(asked.shape), asked.values)
             return count, True
-        return self._expected(asked), False
+        return max(self._expected(asked), seen), False
+
+    @property
+    def _is_small(self) -> bool:
+        return self._estimates.catalogue().size <= self.scale.count_bytes
 
     def _expected(self, asked: Asked) -> int:
         return self._estimates.expected(Match(asked.shape), asked.values)
@@ -195,7 +201,7 @@ class Listing:
             found = self._first(asked, request.size + 1)
         else:
             level, section, *key = _place(begins)
-            ranking = Ranking(Match(asked.shape, level))
+            ranking = self._ranking(asked.shape, level, None)
             found = self._gathered(ranking, asked.values, section, key, request.size + 1, backwards=backwards)
         shown = found.rows[: request.size]
         more = len(found.rows) > request.size
@@ -206,8 +212,7 @@ class Listing:
         elif found.level == 0 and found.candidates is not None:
             total, is_exact = found.candidates, True
         else:
-            total, is_exact = self._total(asked)
-            total = max(total, len(shown) + more)
+            total, is_exact = self._total(asked, len(shown) + more)
 
         def key_to(row: tuple[int, int, int]) -> Key:
             return (reading, found.level, *row)
@@ -228,11 +233,20 @@ class Listing:
         while True:
             # There is no need to bound the highest level: it is small.
             cap = None if level == LEVELS else self.scale.most_candidates
-            ranking = Ranking(Match(asked.shape, level), cap)
+            ranking = self._ranking(asked.shape, level, cap)
             found = self._gathered(ranking, asked.values, RANKED, [], limit, backwards=False)
             if cap is None or (found.candidates or 0) <= cap:
                 return found
             level += 1
+
+    def _ranking(self, shape: Shape, level: int, cap: int | None) -> Ranking:
+        """Of a few words without filters one plan is as good as another: the index on words is the only way.
+
+        Servers keep that plan. So only what recurs is worth one, and not while a catalogue is filled: what is best for
+        a small one is bad for a large one.
+        """
+        is_planned = not shape.is_text_alone or shape.texts > FEW_TEXTS or self._is_small
+        return Ranking(Match(shape, level), cap, is_planned)
 
     def _level(self, expected: int, at_most: int) -> int:
         """The lowest level that leaves about so many of so many expected products."""
@@ -294,7 +308,8 @@ def _read(search: str) -> SearchText:
 def _place(begins: Key) -> tuple[int, int, int, int]:
     """Level, section, sort value and id out of a key of a ranked page."""
     level, section, value, id_ = values_of(begins, (int, int, int, int))
-    if not 0 <= level <= LEVELS or section not in {RANKED, NOT_RANKED}:
+    ranked_or_below = {RANKED: MOST_POINTS, NOT_RANKED: level}
+    if not 0 <= level <= LEVELS or section not in ranked_or_below or not 0 <= value < ranked_or_below[section]:
         raise foreign_key()
     return level, section, value, id_
 

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast
 
 from adapters.db.batches import among, id_array, text_array
 from adapters.db.changes import HORIZON
+from adapters.db.reads.kept import Kept
 from adapters.db.reads.listing import Listing, Sample, Scale
 from adapters.db.reads.matching import Match
 from adapters.db.reads.reader import Reader, Rows
@@ -84,10 +85,16 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
 )
 
 
+ESTIMATED: Final = 500
+"""Facets that are kept, of some 30 KB each."""
+
+
 class ProductReads:
     def __init__(self, reader: Reader, scale: Scale | None = None) -> None:
         self._reader = reader
         self._listing = Listing(reader, scale or Scale())
+        # They are estimates anyhow, and the dearest of all answers.
+        self._estimated: Kept[FacetCounts] = Kept(ESTIMATED)
 
     def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
         listed = self._listing.page(wanted, page)
@@ -105,7 +112,18 @@ class ProductReads:
     def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         if not facets:
             return FacetCounts({})
-        sample, counted, size = self._counted(self._listing.sample(wanted), facets)
+        chosen = tuple(dict.fromkeys(facets))
+        sample = self._listing.sample(wanted)
+        key = sample.match, tuple(sample.values.items()), chosen
+        found = self._estimated.get(key)
+        if found is None:
+            found = self._found(wanted, sample, chosen)
+            if not found.is_exact:
+                self._estimated.put(key, found)
+        return found
+
+    def _found(self, wanted: ProductFilter, sample: Sample, facets: Sequence[Facet]) -> FacetCounts:
+        sample, counted, size = self._counted(sample, facets)
         if size == 0 and (probable := self._listing.probable_sample(wanted)) is not None:
             sample, counted, size = self._counted(probable, facets)
         is_exact = sample.is_whole and size <= self._listing.scale.facet_cap
@@ -114,9 +132,9 @@ class ProductReads:
         values = {facet: _FACETS[facet][1](row[1:] for row in rows if row[0] == facet) for facet in facets}
         return FacetCounts(values, is_exact=is_exact)
 
-    def _counted(self, sample: Sample, facets: Collection[Facet]) -> tuple[Sample, Rows, int]:
+    def _counted(self, sample: Sample, facets: Sequence[Facet]) -> tuple[Sample, Rows, int]:
         """The sample that was taken, rows of the facets, and of how many products."""
-        statement = _facets(sample.match, tuple(dict.fromkeys(facets)), sample.size)
+        statement = _facets(sample.match, facets, sample.size)
         counted = self._reader.rows_planned(statement, sample.values)
         (size,) = [row[-1] for row in counted if row[0] == _SIZE]
         if not sample.is_whole and size < sample.size * SPEAKING:

@@ -15,8 +15,6 @@ from adapters.db.reads.shapes import SHAPES
 from adapters.db.tables import products, stock
 from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, IN_STOCK, NAMED, PROMINENT, SOLD_OUT, TOGETHER
 
-FEW_TEXTS: Final = 3
-
 
 @frozen(cache_hash=True)
 class Ranking:
@@ -24,14 +22,8 @@ class Ranking:
 
     match: Match
     cap: int | None = None
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether it is planned for its values. Not where one plan is as good as another, for a few words without
-        filters, which are always found in their index. Servers keep such plans, so only what recurs is worth one.
-        """
-        shape = self.match.shape
-        return not shape.is_text_alone or shape.texts > FEW_TEXTS
+    is_planned: bool = True
+    """For its values, each time."""
 
 
 @lru_cache(SHAPES)

@@ -1,13 +1,13 @@
 """Words as the catalogue knows them: which ones it does not, and which others may have been meant."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import TextClause, text
 
 from adapters.db.batches import int_array, text_array
-from adapters.db.reads.reader import Reader, Rows
+from adapters.db.reads.reader import Reader
 from scalecommerce_core.domain.search_text import SearchText
 from scalecommerce_core.domain.spelling import COMPLETIONS, TWO_TYPOS, KnownWord
 
@@ -30,7 +30,6 @@ _UNKNOWN: Final = text(
     LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
     WHERE coalesce(vocabulary.products, 0) <= 0
         AND numnode(phraseto_tsquery('market', folded(given.word))) > 0 AND NOT is_sold_as(folded(given.word))
-    ORDER BY place
     """
 )
 _ALIKE: Final = text(
@@ -68,13 +67,21 @@ class Words:
 
         What is in a description alone is not in the vocabulary: such words are looked for among the products.
         """
-        return dict(map(tuple, self._of(_UNKNOWN, search)))
+        return dict(sorted((place, word) for place, word in self._of(_UNKNOWN, search)))
 
-    def _of(self, statement: TextClause, search: SearchText) -> Rows:
-        words = {place: term.word for place, term in enumerate(search.terms) if term.word is not None}
-        if not words:
-            return ()
-        return self._reader.rows(statement, {"places": int_array(words), "words": text_array(words.values())})
+    def _of(self, statement: TextClause, search: SearchText) -> Iterator[tuple[Any, ...]]:
+        """Rows of the statement, each for every place where its word stands."""
+        places: dict[str, list[int]] = {}
+        for place, term in enumerate(search.terms):
+            if term.word is not None:
+                places.setdefault(term.word, []).append(place)
+        if not places:
+            return
+        given = list(places)
+        rows = self._reader.rows(statement, {"places": int_array(range(len(given))), "words": text_array(given)})
+        for number, *row in rows:
+            for place in places[given[number]]:
+                yield place, *row
 
     def alike(self, word: str) -> Sequence[KnownWord]:
         """All that may be meant by it, with the words that were not brought into the vocabulary yet."""

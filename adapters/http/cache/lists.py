@@ -16,6 +16,7 @@ from adapters.http.cache.knowledge import Knowledge
 from adapters.http.cache.shared import SHARED, SharedCopies, packed, unpacked
 from adapters.http.etags import content_etag, is_current
 from adapters.http.operations import Call
+from scalecommerce_core.domain.errors import MarketError
 
 T = TypeVar("T")
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
@@ -145,7 +146,14 @@ class ListCopies:
         now = self._clock()
         if self._stamp is None or now - self._stamped >= STAMP_SECONDS:
             self._stamp, self._stamped = asyncio.ensure_future(self._in_thread(self._horizon)), now
-        return await asyncio.shield(self._stamp)
+        stamp = self._stamp
+        try:
+            return await asyncio.shield(stamp)
+        except MarketError:
+            # Who comes later may have more luck.
+            if self._stamp is stamp:
+                self._stamp = None
+            raise
 
 
 def _address(request: Request) -> str:

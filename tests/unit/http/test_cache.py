@@ -527,7 +527,7 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
 
 def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> None:
     async def scenario() -> None:
-        time, knowledge, reads = Time(), Knowledge(Time()), 0
+        time, knowledge, reads, failures = Time(), Knowledge(Time()), 0, list[Exception]()
         knowledge.begun(5)
         knowledge.complete(time.now)
 
@@ -538,6 +538,8 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
         def horizon() -> int:
             nonlocal reads
             reads += 1
+            if failures:
+                raise failures.pop()
             return 10
 
         async def make(_call: Call[None, None]) -> Response:
@@ -545,6 +547,10 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
 
         copies = ListCopies(horizon, knowledge, in_a_moment, limit=10**6, seconds=5, clock=time)
         kept = copies.kept(make)
+        failures.append(Unavailable("The database is away."))
+        with pytest.raises(Unavailable):
+            await kept(listing("/list/"))
+        reads = 0
         await asyncio.gather(*(kept(listing(f"/list/?{number}")) for number in range(5)))
         assert reads == 1
         # What changed here is newer than that.
