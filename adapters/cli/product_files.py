@@ -180,6 +180,8 @@ class _Reading:
             return None
         sku = fields["sku"].strip()
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH, at_least=1)]
+        if not sku:
+            problems = ["sku: This must not be blank: it tells which product is meant. PATCH one that has none."]
         if first := self._first_lines.get(sku):
             problems.append(f"sku: line {first} has it too.")
         owner = fields.get("seller", "").strip().lower()

@@ -78,7 +78,7 @@ def test_importing_again_is_harmless(market: Market, seller: AccountId) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (",Pot,tools,1,,", "sku: This must not be blank."),
+        (",Pot,tools,1,,", "sku: This must not be blank: it tells which product is meant. PATCH one that has none."),
         ("X,Pot,tools,0,,", "price: A price lies between 0.01 and"),
         ("X,Pot,tools,1.999,,", "price: At most 2 decimals"),
         ("X,Pot,tools,free,,", "price: 'free' is not a decimal number"),
