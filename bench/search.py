@@ -2,8 +2,8 @@
 
 The catalogue's words are as uneven as a language's (Zipf), and so are the terms that are searched for: the most common
 word of all is in a sixth of the products. Terms are drawn anew for every request. All that is read lies in the
-memory of PostgreSQL, as it does when it has served for some hours. There is no HTTP here, and no cache of answers;
-`bench.reads` has both, and an open load.
+memory of PostgreSQL, as it does when it has served for some hours. There is no HTTP here, and no cache of answers but
+the engine's own of facets that are estimates; `bench.reads` has both, and an open load.
 """
 
 import argparse
