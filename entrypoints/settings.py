@@ -136,6 +136,11 @@ class Settings:
     market_currency: str = _setting("USD", "ISO 4217 code that products are priced in.", validator=_currency)
     access_token_seconds: int = _setting(600, "How long an access token is believed.", validator=_positive)
     refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
+    refresh_grace_seconds: int = _setting(
+        10,
+        "Within so many seconds a refresh token can be used twice, for the same new pair; 0: once.",
+        validator=_from_zero,
+    )
     price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
     reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
     payment_gateway: str = _setting("sandbox", "Who takes the money; `sandbox` moves none.", validator=_gateway)
@@ -193,6 +198,10 @@ class Settings:
     @property
     def refresh_lifetime(self) -> timedelta:
         return timedelta(seconds=self.refresh_token_seconds)
+
+    @property
+    def refresh_grace(self) -> timedelta:
+        return timedelta(seconds=self.refresh_grace_seconds)
 
     @property
     def price_promise(self) -> timedelta:

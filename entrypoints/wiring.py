@@ -105,7 +105,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
                 audience=settings.jwt_issuer,
             ),
             limiter=RedisLoginLimiter(redis, attempts=settings.login_attempts, window=settings.login_window),
-            lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime),
+            lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime, settings.refresh_grace),
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),

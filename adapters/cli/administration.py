@@ -10,8 +10,8 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import interactive, notes, output, print_json
-from scalecommerce_core.domain.account import Account, normal_email
-from scalecommerce_core.services.accounts import Accounts, SignUp
+from scalecommerce_core.domain.account import normal_email
+from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.outcomes import one
 
 
@@ -52,7 +52,7 @@ def settings(
         output().print(table)
 
 
-def createsuperuser(
+def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
     email: Annotated[str, typer.Option("--email", help="Its address; asked for if missing.", show_default=False)] = "",
     password_stdin: Annotated[
@@ -61,43 +61,79 @@ def createsuperuser(
             "--password-stdin", help="Read the password from standard input, for scripts.", show_default=False
         ),
     ] = False,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="Make an existing account staff without asking. With --password-stdin it gets that password,"
+            " else it keeps its own.",
+            show_default=False,
+        ),
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an account that is staff: it sees and mends what others own.
+    """Make an account that is staff: it can view and edit every user's data.
 
-    Asks for what is not given. An address that has an account already can be made staff; its password stays.
+    Asks for what is not given. An address that has an account already can be made staff too; all sessions of that
+    account end then, and a password that is given with --password-stdin replaces its own.
     """
     runtime: Runtime = ctx.obj
-    if not interactive() and not (email and password_stdin):
-        raise CommandFailed("Nobody can be asked here: give --email and --password-stdin.", ExitCode.USAGE)
+    if not interactive() and not (email and (password_stdin or promote)):
+        raise CommandFailed(
+            "Nobody can be asked here: give --email, and --password-stdin, --promote, or both.", ExitCode.USAGE
+        )
     with runtime.open(data) as opened:
         accounts = opened.market.accounts
         address = normal_email(email or typer.prompt("E-mail address", err=True))
         with opened.market.store.begin() as tx:
-            known = address in tx.accounts.by_email([address])
-        account = _promoted(accounts, address) if known else _made(accounts, address, from_stdin=password_stdin)
+            known = tx.accounts.by_email([address]).get(address)
+        changed = True
+        if known is not None:
+            if not promote and not known.is_staff:
+                _confirm_promotion(address)
+            password = _password_of_stdin() if password_stdin else None
+            changed = not known.is_staff or password is not None
+            account = accounts.appoint_staff(address, password)
+        elif promote:
+            raise CommandFailed(
+                f"{address} has no account to promote. Run this without --promote to make one.", ExitCode.USAGE
+            )
+        else:
+            password = _password_of_stdin() if password_stdin else _password_asked()
+            account = one(accounts.sign_up([SignUp(address, password, is_staff=True)]))
     if as_json:
-        print_json({"id": account.id, "email": account.email, "is_staff": account.is_staff})
+        print_json(
+            {
+                "id": account.id,
+                "email": account.email,
+                "is_staff": account.is_staff,
+                "is_new": known is None,
+                "password_changed": known is not None and password is not None,
+                "sessions_revoked": known is not None and changed,
+            }
+        )
+    elif not changed:
+        output().print(f"{account.email} (account {account.id}) is staff already; nothing was changed.")
     else:
         output().print(f"{account.email} (account {account.id}) is staff.")
+        if known is not None:
+            what = "Its password was replaced" if password is not None else "It keeps its password"
+            output().print(f"{what}; its sessions were ended, so that it has to log in again.")
 
 
-def _made(accounts: Accounts, address: str, *, from_stdin: bool) -> Account:
-    password = (
-        sys.stdin.readline().rstrip("\r\n")
-        if from_stdin
-        else typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    )
-    return one(accounts.sign_up([SignUp(address, password, is_staff=True)]))
+def _password_of_stdin() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
 
 
-def _promoted(accounts: Accounts, address: str) -> Account:
+def _password_asked() -> str:
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return password
+
+
+def _confirm_promotion(address: str) -> None:
     if not interactive():
-        raise CommandFailed(
-            f"{address} has an account already. To make that staff, run this again at a terminal, where it asks."
-        )
+        raise CommandFailed(f"{address} has an account already. Add --promote to make that account staff.")
     notes().print(f"{address} has an account already.")
-    if not typer.confirm("Make it staff?", err=True):
+    if not typer.confirm("Make it staff? Its sessions end.", err=True):
         raise CommandFailed("Nothing was changed.")
-    return accounts.appoint_staff(address)

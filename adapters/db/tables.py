@@ -117,6 +117,8 @@ sessions: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Column("revoked_at", Moment),
+    Column("previous", String(255)),
+    Column("rotated_at", Moment),
 )
 
 # --- the catalogue

@@ -172,7 +172,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=f"{ROOT}token/refresh/",
             name="refreshToken",
             summary="Exchange a refresh token for a new pair",
-            description="Each refresh token is good for one exchange. Using an old one ends the session.",
+            description="Each refresh token is good for one exchange. The same token used again within a short grace"
+            " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
             handler=refresh,
             answers={200: Answer(Tokens, "The new pair.")},
             tag=TAG,

@@ -1,7 +1,7 @@
 """Accounts and their log-in sessions."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import define, field, setters
@@ -56,7 +56,11 @@ class Account:
 
 @define
 class Session:
-    """A refresh family: only `current` may be exchanged, and only while the session is not revoked."""
+    """A refresh family: only `current` may be exchanged, and only while the session is not revoked.
+
+    The one exception is `previous`: for a short grace after it was replaced it gets the answer of its exchange again,
+    for the client whose answer was lost, or who refreshed in two tabs at once.
+    """
 
     id: SessionId = field(on_setattr=setters.frozen)
     account_id: AccountId = field(on_setattr=setters.frozen)
@@ -65,9 +69,41 @@ class Session:
     created_at: datetime = field(on_setattr=setters.frozen)
     expires_at: datetime
     revoked_at: datetime | None = None
+    previous: str | None = None
+    """The `jti` of the refresh token that was exchanged for `current`; None: there is none, or its grace was ended."""
+    rotated_at: datetime | None = None
+    """When that exchange was made."""
+
+    @property
+    def issued_at(self) -> datetime:
+        """When the tokens in force were issued."""
+        return self.created_at if self.rotated_at is None else self.rotated_at
 
     def is_open(self, now: datetime) -> bool:
         return self.revoked_at is None and now < self.expires_at
+
+    def exchange(self, token: str, successor: str, now: datetime, *, lifetime: timedelta, grace: timedelta) -> bool:
+        """Spend the refresh token with this `jti`; return whether its holder gets the tokens in force then.
+
+        The newest one is replaced by `successor`. The one before it gets the same tokens again within `grace`. Any
+        other one was used before: one of the two who hold the family stole it, so that neither keeps it (RFC 9700,
+        section 4.14.2).
+        """
+        if not self.is_open(now):
+            return False
+        if token == self.current:
+            self.previous, self.current, self.rotated_at = token, successor, now
+            self.expires_at = now + lifetime
+            return True
+        # `now` may be a little before the exchange: the clocks of two API processes differ.
+        if grace and token == self.previous and now - self.issued_at < grace:
+            return True
+        self.revoke(now)
+        return False
+
+    def end_grace(self) -> None:
+        """From now on a second use of the previous refresh token counts as reuse."""
+        self.previous = None
 
     def revoke(self, now: datetime) -> None:
         if self.revoked_at is None:

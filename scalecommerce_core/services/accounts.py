@@ -1,7 +1,9 @@
 """Accounts: signing up, logging in, the tokens in between."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
@@ -51,8 +53,11 @@ class Identity:
 
 @frozen
 class Lifetimes:
+    """`refresh_grace`: for how long a refresh token that was just exchanged gets the same new pair again; 0: never."""
+
     access: timedelta = timedelta(minutes=10)
     refresh: timedelta = timedelta(days=14)
+    refresh_grace: timedelta = timedelta(seconds=10)
 
 
 class Accounts:
@@ -138,7 +143,10 @@ class Accounts:
 
     @retried(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for a new pair. An old one revokes its whole session; raise `TokenNotValid`."""
+        """Exchange a refresh token for a new pair. An old one revokes its whole session; raise `TokenNotValid`.
+
+        Within `Lifetimes.refresh_grace` of its exchange a token gets the same pair again, to the byte.
+        """
         now = self._clock.now()
         claims = self._tokens.read(token, now)
         if claims.kind is not TokenKind.REFRESH:
@@ -147,15 +155,15 @@ class Accounts:
             # Accounts before sessions, as everywhere: two orders of locking would deadlock.
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
             session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
-            valid = session is not None and account is not None and account.is_active and session.is_open(now)
-            if valid and session is not None:
-                if session.current == claims.id:
-                    session.current = self._ids.token()
-                    session.expires_at = now + self._lifetimes.refresh
-                else:
-                    # Reuse: one of the two who hold the family stole it, so neither keeps it (RFC 9700, 4.14.2).
-                    session.revoke(now)
-                    valid = False
+            valid = False
+            if session is not None and account is not None and account.is_active:
+                valid = session.exchange(
+                    claims.id,
+                    self._ids.token(),
+                    now,
+                    lifetime=self._lifetimes.refresh,
+                    grace=self._lifetimes.refresh_grace,
+                )
                 tx.sessions.save([session])
         if not valid or session is None or account is None:
             raise TokenNotValid("The session is over: log in again.")
@@ -212,17 +220,45 @@ class Accounts:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
             tx.accounts.save([evolve(account, password_hash=hashed)])
             tx.sessions.revoke_all(who.account_id, now, but=who.session_id)
+            kept = list(tx.sessions.lock([who.session_id]).values())
+            for session in kept:
+                session.end_grace()
+            tx.sessions.save(kept)
+
+    def appoint_staff(self, email: str, password: str | None = None) -> Account:
+        """Make an existing account staff, with this password if one is given, and revoke all of its sessions.
+
+        Whoever holds one of its sessions has to log in again, so that nobody becomes staff by a token from before.
+        Nothing happens to an account that is staff already, if no password is given. Raise `NotFound`, or `Invalid` for
+        a password that is refused, or if the account has none and none is given.
+        """
+        address = normal_email(email)
+        with self._store.begin() as tx:
+            found = tx.accounts.by_email([address]).get(address)
+        if found is None:
+            raise NotFound("account", email)
+        if password is None and found.password_hash is None:
+            raise Invalid.field("password", "This account has no password, so nobody can log in to it: give one.")
+        hashed = None
+        if password is not None:
+            about = _words(found.email, found.first_name, found.last_name)
+            if complaints := self._passwords.complaints(password, about=about):
+                raise Invalid({"password": complaints})
+            # Outside the transaction: hashing takes long.
+            hashed = self._passwords.hash(password)
+        return self._appoint(found.id, hashed, self._clock.now())
 
     @retried(TransactionAborted)
-    def appoint_staff(self, email: str) -> Account:
-        """Make an existing account staff; raise `NotFound`."""
+    def _appoint(self, account_id: AccountId, hashed: str | None, now: datetime) -> Account:
         with self._store.begin() as tx:
-            found = tx.accounts.by_email([normal_email(email)]).get(normal_email(email))
-            if found is None:
-                raise NotFound("account", email)
-            account = tx.accounts.lock([found.id])[found.id]
+            account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
+            if account.is_staff and hashed is None:
+                return account
             account.is_staff = True
+            if hashed is not None:
+                account.password_hash = hashed
             tx.accounts.save([account])
+            tx.sessions.revoke_all(account_id, now)
         return account
 
     def _checked_hash(self, command: SignUp) -> str | Invalid | None:
@@ -246,17 +282,18 @@ class Accounts:
         return None if command.password is None else self._passwords.hash(command.password)
 
     def _pair(self, account: Account, session: Session) -> TokenPair:
-        now = self._clock.now()
+        """The tokens in force of a session: made of what is stored of it alone, so that they can be made again."""
+        issued = session.issued_at
         access = Claims(
             kind=TokenKind.ACCESS,
-            id=self._ids.token(),
+            id=_access_id(session.current),
             account_id=account.id,
             session_id=session.id,
             is_staff=account.is_staff,
-            expires_at=now + self._lifetimes.access,
+            expires_at=issued + self._lifetimes.access,
         )
         refresh = evolve(access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at)
-        return TokenPair(self._tokens.issue(access, now), self._tokens.issue(refresh, now))
+        return TokenPair(self._tokens.issue(access, issued), self._tokens.issue(refresh, issued))
 
     @staticmethod
     def _locked(account: Account | None, account_id: AccountId) -> Account:
@@ -270,6 +307,11 @@ def _email_or_none(email: str) -> str | None:
         return normal_email(email)
     except Invalid:
         return None
+
+
+def _access_id(refresh_id: str) -> str:
+    """The `jti` of the access token that goes with this refresh token: 128 bits that do not tell the other."""
+    return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
 
 
 def _email_taken() -> Invalid:

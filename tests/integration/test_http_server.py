@@ -1,5 +1,6 @@
 """The published API on real PostgreSQL, Redis, worker and server, as a client meets it."""
 
+import json
 import secrets
 import signal
 from collections import Counter
@@ -135,9 +136,24 @@ def test_tokens_rotate_and_reuse_ends_the_session(deployment: Deployment, anybod
     first = answer(anybody.post(USERS + "token/", json={"email": email.upper(), "password": PASSWORD}))
     second = answer(anybody.post(USERS + "token/refresh/", json={"refresh": first["refresh"]}))
     assert answer(anybody.post(USERS + "token/verify/", json={"token": second["access"]})) == {}
-    for refresh in (first["refresh"], second["refresh"]):
+    third = answer(anybody.post(USERS + "token/refresh/", json={"refresh": second["refresh"]}))
+    for refresh in (first["refresh"], second["refresh"], third["refresh"]):
         refused = anybody.post(USERS + "token/refresh/", json={"refresh": refresh})
         assert (refused.status_code, refused.json()["code"]) == (401, "token_not_valid")
+
+
+def test_tabs_that_refresh_at_once_get_the_same_pair(deployment: Deployment, anybody: httpx2.Client) -> None:
+    email = answer(deployment.person("tabs").get(USERS + "me/"))["email"]
+    first = answer(anybody.post(USERS + "token/", json={"email": email, "password": PASSWORD}))
+    with ThreadPoolExecutor(8) as tabs:
+        answers = list(
+            tabs.map(
+                lambda _: anybody.post(USERS + "token/refresh/", json={"refresh": first["refresh"]}).content, range(8)
+            )
+        )
+    assert len(set(answers)) == 1
+    pair = json.loads(answers[0])
+    assert answer(anybody.post(USERS + "token/refresh/", json={"refresh": pair["refresh"]}))["access"]
 
 
 @pytest.mark.parametrize("password", ["short", "password123", "84718462936", "polly.parrot", "qwertyuiop"])

@@ -61,9 +61,10 @@ def _account(row: Sequence[Any]) -> Account:
     return Account(**dict(zip(_COLUMNS, row, strict=True)))
 
 
-_SESSION: Final = ("id", "account_id", "current", "created_at", "expires_at", "revoked_at")
+_STATE: Final = ("current", "expires_at", "revoked_at", "previous", "rotated_at")
+_SESSION: Final = ("id", "account_id", "created_at", *_STATE)
 _INSERT_SESSION: Final = Insert(sessions, *_SESSION)
-_UPDATE_SESSION: Final = Update(sessions, ["id"], "current", "expires_at", "revoked_at")
+_UPDATE_SESSION: Final = Update(sessions, ["id"], *_STATE)
 _LOCK_SESSIONS: Final = (
     select(*(sessions.c[name] for name in _SESSION))
     .where(among(sessions.c.id))
@@ -95,7 +96,7 @@ class Sessions:
     def save(self, changed: Collection[Session]) -> None:
         self._sql.update(
             _UPDATE_SESSION,
-            [(session.id, session.current, session.expires_at, session.revoked_at) for session in changed],
+            [(session.id, *(getattr(session, name) for name in _STATE)) for session in changed],
         )
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:

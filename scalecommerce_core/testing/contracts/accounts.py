@@ -1,6 +1,7 @@
 """Accounts and sessions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import pytest
 from attrs import evolve
@@ -9,6 +10,8 @@ from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
+
+HOUR: Final = timedelta(hours=1)
 
 
 class AccountsContract:
@@ -68,11 +71,19 @@ class AccountsContract:
         with store.begin() as tx:
             found = tx.sessions.lock([session.id, SessionId("unknown")])
             assert found == {session.id: session}
-            found[session.id].current = "second"
-            found[session.id].revoke(NOW)
-            tx.sessions.save(list(found.values()))
+            exchanged = found[session.id]
+            assert exchanged.exchange("first", "second", NOW + HOUR, lifetime=2 * DAY, grace=HOUR)
+            exchanged.revoke(NOW)
+            tx.sessions.save([exchanged])
         with store.begin() as tx:
-            assert tx.sessions.lock([session.id])[session.id] == evolve(session, current="second", revoked_at=NOW)
+            assert tx.sessions.lock([session.id])[session.id] == evolve(
+                session,
+                current="second",
+                previous="first",
+                rotated_at=NOW + HOUR,
+                expires_at=NOW + HOUR + 2 * DAY,
+                revoked_at=NOW,
+            )
 
     def test_all_sessions_of_an_account_can_be_revoked_but_one(self, store: Store) -> None:
         stage = Stage(store)

@@ -4,7 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.outcomes import one
 from tests.unit.cli.conftest import Cli, MemoryRuntime
@@ -39,7 +42,9 @@ def test_settings_are_listed_for_people_programs_and_the_documentation(cli: Cli)
 
 def test_a_script_makes_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("createsuperuser", "--email", "Ada@Example.com", "--password-stdin", "--json", stdin=f"{GOOD}\n")
-    assert json.loads(ended.out) == {"id": 1, "email": EMAIL, "is_staff": True}
+    assert json.loads(ended.out) == {
+        "id": 1, "email": EMAIL, "is_staff": True, "is_new": True, "password_changed": False, "sessions_revoked": False,
+    }  # fmt: skip
     assert account(runtime).is_staff
     assert runtime.market.accounts.log_in(EMAIL, GOOD).access
 
@@ -57,7 +62,10 @@ def test_somebody_is_asked_for_address_and_password(
 
 def test_a_script_cannot_be_asked(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL)
-    assert (ended.code, ended.err) == (2, "Nobody can be asked here: give --email and --password-stdin.\n")
+    assert (ended.code, ended.err) == (
+        2,
+        "Nobody can be asked here: give --email, and --password-stdin, --promote, or both.\n",
+    )
 
 
 def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
@@ -73,9 +81,50 @@ def test_an_account_that_exists_can_be_made_staff(
     one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
     assert scripted.code == 1
-    assert "has an account already. To make that staff, run this again at a terminal" in scripted.err
+    assert scripted.err == f"{EMAIL} has an account already. Add --promote to make that account staff.\n"
+    assert runtime.market.accounts.log_in(EMAIL, GOOD).access
     somebody()
     assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
     assert not account(runtime).is_staff
     assert cli("createsuperuser", "--email", EMAIL, stdin="y\n").code == 0
     assert account(runtime).is_staff
+
+
+def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
+    refused = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="short\n")
+    assert (refused.code, refused.err) == (1, "password: At least 8 characters are wanted.\n")
+    assert not account(runtime).is_staff
+    ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
+    assert (ended.code, ended.out) == (
+        0,
+        (
+            f"{EMAIL} (account 1) is staff.\n"
+            "Its password was replaced; its sessions were ended, so that it has to log in again.\n"
+        ),
+    )
+    assert account(runtime).is_staff
+    assert runtime.market.accounts.log_in(EMAIL, "another password").access
+    with pytest.raises(TokenNotValid):
+        runtime.market.accounts.refresh(tokens.refresh)
+
+
+def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--json")
+    assert json.loads(ended.out) == {
+        "id": 1, "email": EMAIL, "is_staff": True, "is_new": False, "password_changed": False, "sessions_revoked": True,
+    }  # fmt: skip
+    tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
+    again = cli("createsuperuser", "--email", EMAIL, "--promote")
+    assert (again.code, again.out) == (0, f"{EMAIL} (account 1) is staff already; nothing was changed.\n")
+    assert runtime.market.accounts.refresh(tokens.refresh).access
+
+
+def test_nobody_is_promoted_who_has_no_account(cli: Cli) -> None:
+    ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--password-stdin", stdin=f"{GOOD}\n")
+    assert (ended.code, ended.err) == (
+        2,
+        f"{EMAIL} has no account to promote. Run this without --promote to make one.\n",
+    )

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from adapters.security.tokens import JwtTokens, secret_key
+from adapters.system import RandomIds
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import (
     Invalid,
@@ -17,16 +19,17 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import Store, Transaction
-from scalecommerce_core.services.accounts import Accounts, Identity, SignUp, TokenPair
+from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
 from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
 from tests.unit.core.shop import PASSWORD, Shop
 from tests.unit.core.tampering import TamperedStore, failing, with_repository
 
 EMAIL = "bea@example.com"
+LIFETIMES = Lifetimes()
 
 
-def accounts_over(store: Store, shop: Shop) -> Accounts:
+def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES) -> Accounts:
     return Accounts(
         store,
         shop.clock,
@@ -34,6 +37,7 @@ def accounts_over(store: Store, shop: Shop) -> Accounts:
         passwords=PlainPasswords(),
         tokens=RememberedTokens(),
         limiter=MemoryLoginLimiter(),
+        lifetimes=lifetimes,
     )
 
 
@@ -181,9 +185,73 @@ def test_refreshing_rotates(shop: Shop, tokens: TokenPair) -> None:
 def test_using_an_old_refresh_token_ends_the_session_for_everybody(shop: Shop, tokens: TokenPair) -> None:
     newest = shop.accounts.refresh(tokens.refresh)
     other = shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.clock.advance(seconds=10)
     assert refused(shop.accounts.refresh, tokens.refresh)
     assert refused(shop.accounts.refresh, newest.refresh)
     shop.accounts.refresh(other.refresh)
+
+
+def test_a_token_used_twice_within_the_grace_gets_the_same_pair(shop: Shop, tokens: TokenPair) -> None:
+    first = shop.accounts.refresh(tokens.refresh)
+    shop.clock.advance(seconds=9.9)
+    assert shop.accounts.refresh(tokens.refresh) == first
+    assert identity(shop, first) == identity(shop, tokens)
+    # The session goes on from there, and the grace is of the last exchange alone.
+    second = shop.accounts.refresh(first.refresh)
+    assert shop.accounts.refresh(first.refresh) == second
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.accounts.refresh, second.refresh)
+
+
+def test_the_grace_is_not_prolonged_by_its_use(shop: Shop, tokens: TokenPair) -> None:
+    shop.accounts.refresh(tokens.refresh)
+    for _ in range(3):
+        shop.clock.advance(seconds=3)
+        shop.accounts.refresh(tokens.refresh)
+    shop.clock.advance(seconds=1)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_without_a_grace_the_second_use_of_a_token_ends_the_session(shop: Shop, tokens: TokenPair) -> None:
+    accounts = accounts_over(shop.store, shop, Lifetimes(refresh_grace=timedelta()))
+    tokens = accounts.log_in(EMAIL, PASSWORD)
+    newest = accounts.refresh(tokens.refresh)
+    assert refused(accounts.refresh, tokens.refresh)
+    assert refused(accounts.refresh, newest.refresh)
+
+
+def test_logging_out_ends_the_grace(shop: Shop, tokens: TokenPair) -> None:
+    newest = shop.accounts.refresh(tokens.refresh)
+    shop.accounts.log_out(identity(shop, newest))
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_a_new_password_ends_the_grace_of_the_session_that_is_kept(shop: Shop, tokens: TokenPair) -> None:
+    newest = shop.accounts.refresh(tokens.refresh)
+    shop.accounts.change_password(identity(shop, newest), PASSWORD, "another password")
+    newest = shop.accounts.refresh(newest.refresh)
+    shop.accounts.change_password(identity(shop, newest), "another password", PASSWORD)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Account) -> None:
+    """Made by two processes of an API that share nothing but the store and the secret."""
+    first, second = (
+        Accounts(
+            shop.store,
+            shop.clock,
+            ids=RandomIds(),
+            passwords=PlainPasswords(),
+            tokens=JwtTokens(secret_key("s" * 32)),
+            limiter=MemoryLoginLimiter(),
+        )
+        for _ in range(2)
+    )
+    tokens = first.log_in(buyer.email, PASSWORD)
+    pair = first.refresh(tokens.refresh)
+    shop.clock.advance(seconds=2.5)
+    assert second.refresh(tokens.refresh) == pair
+    assert pair != tokens
 
 
 def test_each_kind_of_token_is_for_its_own_use(shop: Shop, tokens: TokenPair) -> None:
@@ -214,12 +282,31 @@ def test_an_inactive_account_refreshes_nothing(shop: Shop, buyer: Account, token
     assert refused(shop.accounts.refresh, tokens.refresh)
 
 
-def test_new_powers_come_with_the_next_token(shop: Shop, tokens: TokenPair) -> None:
+def test_a_new_member_of_staff_has_to_log_in_again(shop: Shop, tokens: TokenPair) -> None:
     assert shop.accounts.appoint_staff(EMAIL.upper()).is_staff
     assert not identity(shop, tokens).is_staff
-    assert identity(shop, shop.accounts.refresh(tokens.refresh)).is_staff
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
     with pytest.raises(NotFound):
         shop.accounts.appoint_staff("unknown@example.com")
+
+
+def test_a_new_member_of_staff_gets_the_password_that_is_given(shop: Shop, buyer: Account) -> None:
+    with pytest.raises(Invalid, match="password"):
+        shop.accounts.appoint_staff(EMAIL, "short")
+    assert not identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
+    shop.accounts.appoint_staff(EMAIL, "another password")
+    with pytest.raises(NotAuthenticated):
+        shop.accounts.log_in(EMAIL, PASSWORD)
+    assert identity(shop, shop.accounts.log_in(EMAIL, "another password")).account_id == buyer.id
+
+
+def test_an_account_without_a_password_is_made_staff_with_one_only(shop: Shop) -> None:
+    imported = one(shop.accounts.sign_up([SignUp("imported@example.com", None)]))
+    with pytest.raises(Invalid, match="no password"):
+        shop.accounts.appoint_staff(imported.email)
+    assert shop.accounts.appoint_staff(imported.email, PASSWORD).is_staff
+    assert identity(shop, shop.accounts.log_in(imported.email, PASSWORD)).is_staff
 
 
 def test_logging_out_ends_this_session_and_can_be_repeated(shop: Shop, tokens: TokenPair) -> None:

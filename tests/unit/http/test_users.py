@@ -173,8 +173,15 @@ def test_refresh_rotates(anybody: Visitor, stranger: Person) -> None:
     answer(anybody.post(REFRESH, {"refresh": pair["refresh"]}))
 
 
-def test_using_a_refresh_token_twice_ends_its_family(anybody: Visitor, stranger: Person) -> None:
+def test_a_refresh_token_used_twice_at_once_gets_the_same_bytes(anybody: Visitor, stranger: Person) -> None:
+    first, second = (anybody.post(REFRESH, {"refresh": stranger.refresh}) for _ in range(2))
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+
+
+def test_using_a_refresh_token_again_later_ends_its_family(place: Marketplace, stranger: Person) -> None:
+    anybody = place.anybody
     pair = answer(anybody.post(REFRESH, {"refresh": stranger.refresh}))
+    place.clock.advance(seconds=10)
     assert problem(anybody.post(REFRESH, {"refresh": stranger.refresh}), 401)["code"] == "token_not_valid"
     problem(anybody.post(REFRESH, {"refresh": pair["refresh"]}), 401)
 

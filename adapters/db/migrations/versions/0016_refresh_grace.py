@@ -1,0 +1,25 @@
+"""Sessions remember which refresh token was exchanged last, and when, so that its exchange can be answered again.
+
+Revision ID: 0016
+Revises: 0013
+"""
+
+from typing import Final
+
+from alembic import op
+
+revision: Final = "0016"
+down_revision: Final = "0013"
+branch_labels: Final = None
+depends_on: Final = None
+
+
+def upgrade() -> None:
+    # Columns without a default: no row is rewritten, and processes of the release before go on adding sessions.
+    op.get_bind().exec_driver_sql(
+        "ALTER TABLE sessions ADD COLUMN previous varchar(255), ADD COLUMN rotated_at timestamptz"
+    )
+
+
+def downgrade() -> None:
+    op.get_bind().exec_driver_sql("ALTER TABLE sessions DROP COLUMN previous, DROP COLUMN rotated_at")
