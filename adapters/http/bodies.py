@@ -12,10 +12,15 @@ from starlette.requests import Request
 from adapters.http.fields import FieldErrors, convert_plain, convert_struct, is_list, struct_fields
 from adapters.http.json_text import NotJson, parse
 from adapters.http.problems import Problem, invalid
+from adapters.http.query_names import UNKNOWN, unknown_parameter
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_PARAMETERS: Final = 200
+MAX_EXPLAINED: Final = 10
+"""Unknown parameters with a suggestion: looking for one costs more than reading the parameter."""
+MAX_QUOTED: Final = 100
+"""Characters of an unknown parameter's name in the answer."""
 
 # What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
 # or have a fraction.
@@ -47,25 +52,30 @@ def decode_body(body: bytes, wanted: type[S]) -> S:
     return result
 
 
-def decode_query(query_string: bytes, wanted: type[S]) -> S:
-    """The query parameters; raise a 400 `Problem` that names each wrong one.
+def decode_query(query_string: bytes, wanted: type[S] | None) -> S | None:
+    """The query parameters; None for an operation that declares none (`wanted` is None).
 
-    A parameter of a list type may be repeated, any other must not. Unknown ones are ignored.
+    Raise a 400 `Problem` that names each parameter that is unknown or has a wrong value. A parameter of a list type may
+    be repeated, any other must not.
     """
+    if wanted is None and not query_string:
+        return None
+    known = {} if wanted is None else struct_fields(wanted)
     found = FieldErrors()
     values: dict[str, Any] = {}
     for name, given in _parameters(query_string).items():
-        field = struct_fields(wanted).get(name)
+        field = known.get(name)
         if field is None:
-            continue
-        if is_list(field):
+            message = unknown_parameter(name, known) if found.count < MAX_EXPLAINED else UNKNOWN
+            found.add(name if len(name) <= MAX_QUOTED else f"{name[:MAX_QUOTED]}…", message)
+        elif is_list(field):
             values[name] = given
         elif len(given) > 1:
             found.add(name, "Give this parameter once.")
         else:
             values[name] = given[0]
-    result = convert_struct(values, wanted, found, from_text=True)
-    if found.errors or result is None:
+    result = None if wanted is None else convert_struct(values, wanted, found, from_text=True)
+    if found.errors:
         raise invalid(found.errors)
     return result
 

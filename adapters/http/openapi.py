@@ -40,7 +40,8 @@ LOCATION: Final = Header("Location", "Where the new resource is.", {"type": "str
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
-    400: "The request is malformed or breaks a rule; `errors` names the fields.",
+    400: "The request is malformed, breaks a rule or has an unknown query parameter; `errors` names the fields and"
+    " parameters.",
     401: "Nobody is logged in, or the token is not valid.",
     403: "This account may not do this.",
     404: "It does not exist, or not for this caller.",
@@ -84,11 +85,9 @@ def document(operations: Iterable[Operation[Any, Any]], *, version: str, title: 
 
 def statuses(operation: Operation[Any, Any]) -> list[int]:
     """The problems that an operation can answer with."""
-    found = {503, *operation.errors}
+    found = {400, 503, *operation.errors}
     if operation.body is not None:
-        found |= {400, 413, 415}
-    if operation.query is not None or operation.idempotent:
-        found.add(400)
+        found |= {413, 415}
     if operation.access is not Access.PUBLIC:
         found.add(401)
     if operation.access is Access.STAFF:
@@ -98,7 +97,7 @@ def statuses(operation: Operation[Any, Any]) -> list[int]:
     if operation.has_json_answer:
         found.add(406)
     if operation.conditional and operation.method != "GET":
-        found |= {400, 412}
+        found.add(412)
     if operation.idempotent:
         found |= {409, 422}
     return sorted(found)

@@ -73,8 +73,9 @@ class Operation(Generic[Body, Query]):
     """`path` may hold `{id:id}`, a number from 1 to 2⁶³-1; anything else in its place is a 404.
 
     The Struct of a body may say more of itself in a class variable `schema`, such as which fields go together.
-    `errors` are the problems beyond those that follow from the rest of the declaration: 400 and 415 from a body,
-    401 and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 503 from anything.
+    `errors` are the problems beyond those that follow from the rest of the declaration: 413 and 415 from a body, 401
+    and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 400 and 503 from anything, since every
+    operation refuses query parameters that `query` does not declare.
     """
 
     method: str

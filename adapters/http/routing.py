@@ -90,7 +90,7 @@ class PathEndpoint:
         # Before the body is read: what strangers send is not looked at.
         identity = caller(request.headers, operation.access, self._authenticate)
         key = idempotency_key(request.headers) if operation.idempotent else None
-        query = None if operation.query is None else decode_query(request.scope["query_string"], operation.query)
+        query = decode_query(request.scope["query_string"], operation.query)
         body = await _body(operation, request)
         response = await after_twins(operation.handler, Call(request, identity, body, query, key))
         if operation.access is Access.OPTIONAL:

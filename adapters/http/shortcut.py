@@ -37,6 +37,9 @@ class ProductShortcut:
         path: str = scope["path"]
         if not path.startswith(ROOT) or len(path) > _LONGEST or scope["method"] != "GET" or scope.get("root_path"):
             return None
+        if scope.get("query_string"):
+            # A product has no query parameters: who sends one is told so elsewhere.
+            return None
         number = path[_BEGINS:-1]
         if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":
             return None

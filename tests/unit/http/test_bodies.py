@@ -247,7 +247,7 @@ def test_an_amount_may_be_nothing() -> None:
 
 
 def test_a_query() -> None:
-    found = decode_query(b"brand=A&brand=B%20C&category=5&price_min=0.5&in_stock=true&unknown=%00&page_size=5", Search)
+    found = decode_query(b"brand=A&brand=B%20C&category=5&price_min=0.5&in_stock=true&page_size=5", Search)
     assert found == Search(["A", "B C"], [5], Amount("0.50"), in_stock=True, page_size=5)
 
 
@@ -266,6 +266,10 @@ def test_a_query() -> None:
         (b"price_min=1e3", "price_min"),
         (b"in_stock=maybe", "in_stock"),
         (b"brand=%00", "brand"),
+        (b"brnd=A", "brnd"),
+        (b"=A", ""),
+        (b"brand=A&unknown=1&unknown=2", "unknown"),
+        (b"x" * 200, "x" * 100 + "\u2026"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: bytes, field: str) -> None:
@@ -280,3 +284,28 @@ def test_a_query_string_that_is_none(query: bytes) -> None:
     with pytest.raises(Problem) as caught:
         decode_query(query, Search)
     assert caught.value.status == 400
+
+
+def test_unknown_and_wrong_parameters_are_named_together() -> None:
+    with pytest.raises(Problem) as caught:
+        decode_query(b"page=2&page_size=x&categoryId=5&in_stock=true", Search)
+    assert caught.value.errors == {
+        "page": ["There is no such parameter. Did you mean page_size?"],
+        "categoryId": ["There is no such parameter. Did you mean category?"],
+        "page_size": ["This must be a whole number, not text."],
+    }
+
+
+def test_an_operation_without_parameters_refuses_all_and_takes_an_empty_query_string() -> None:
+    assert decode_query(b"", None) is None
+    assert decode_query(b"&", None) is None
+    with pytest.raises(Problem) as caught:
+        decode_query(b"format=json", None)
+    assert caught.value.errors == {"format": ["This operation takes no query parameters."]}
+
+
+def test_only_the_first_unknown_parameters_get_a_suggestion() -> None:
+    with pytest.raises(Problem) as caught:
+        decode_query("&".join(f"brand{number}=A" for number in range(150)).encode(), Search)
+    messages = [message for (message,) in (caught.value.errors or {}).values()]
+    assert messages == ["There is no such parameter. Did you mean brand?"] * 10 + ["There is no such parameter."] * 90
