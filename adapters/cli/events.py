@@ -1,6 +1,5 @@
 """`events tail`: the feed, for operators."""
 
-import json
 import sys
 import time
 from typing import Annotated, Any, Final
@@ -10,6 +9,7 @@ import typer
 from adapters.cli.failures import Interrupted
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
+from adapters.cli.strict_json import json_text
 from scalecommerce_core.queries import EventQueries, FeedEvent
 
 NEWEST: Final = 20
@@ -73,11 +73,11 @@ def _document(event: FeedEvent) -> str:
     document: dict[str, Any] = {
         "seq": event.seq, "topic": event.topic, "at": event.at.isoformat(), "data": event.data,
     }  # fmt: skip
-    return json.dumps(document, ensure_ascii=False)
+    return json_text(document)
 
 
 def _line(event: FeedEvent) -> str:
-    return f"{event.seq:>10}  {event.at:%Y-%m-%d %H:%M:%S}  {event.topic:<18}  {json.dumps(event.data)}"
+    return f"{event.seq:>10}  {event.at:%Y-%m-%d %H:%M:%S}  {event.topic:<18}  {json_text(event.data)}"
 
 
 def _print(line: str) -> None:

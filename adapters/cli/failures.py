@@ -1,6 +1,5 @@
 """How commands end: the exit codes, and the one place that turns errors into a sentence."""
 
-import json
 import os
 import sys
 from enum import IntEnum
@@ -11,6 +10,7 @@ from attrs import frozen
 from rich.console import Console
 from typer.core import TyperGroup
 
+from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import Invalid, MarketError, Unavailable
 
 
@@ -98,7 +98,7 @@ def _explained(error: Exception) -> Failure | None:
 def _end(failure: Failure, *, as_json: bool) -> None:
     """For scripts (`--json`) an object on standard error, where it spoils no result that was begun."""
     if as_json:
-        sys.stderr.write(json.dumps({"error": failure.sentence, "code": failure.code}, ensure_ascii=False) + "\n")
+        sys.stderr.write(json_text({"error": failure.sentence, "code": failure.code}) + "\n")
         raise typer.Exit(failure.code)
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in failure.sentence.splitlines():

@@ -17,7 +17,6 @@ takes it away. A blank field, or a column that the file does not have, leaves an
 """
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -26,6 +25,7 @@ from typing import IO, Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
+from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
@@ -347,7 +347,7 @@ def _write(
         if written_as is ExportFormat.CSV:
             table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
         else:
-            file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+            file.writelines(f"{json_text(row)}\n" for row in rows)
         done += 1
         if done % BATCH == 0:
             progress(step, done, None)

@@ -1,6 +1,5 @@
 """What commands show: results on standard output, everything else on standard error."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from adapters.cli.failures import Interrupted
+from adapters.cli.strict_json import json_text
 from scalecommerce_core.services.progress import Progress as Told
 
 
@@ -32,7 +32,7 @@ def print_rows(table: Table, nothing: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 @contextmanager
