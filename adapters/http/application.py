@@ -17,7 +17,7 @@ from adapters.http.landing import landing_routes
 from adapters.http.middleware import Envelope, Shortcut
 from adapters.http.openapi import document
 from adapters.http.operations import Operation
-from adapters.http.routing import Directory, routes_of
+from adapters.http.routing import Directory, SlashRedirect, routes_of
 
 
 class Application(Starlette):
@@ -48,8 +48,9 @@ def application(
         lifespan=lifespan,
     )
     app.shortcut = shortcut
-    # A redirect to an address made from the Host header would lead wherever the client's client says.
+    # Starlette's own redirect makes an absolute address from the Host header, which the client chooses.
     app.router.redirect_slashes = False
+    app.router.default = SlashRedirect(app.router, app.router.default)
     return app
 
 

@@ -94,7 +94,7 @@ class Envelope:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
-            known = None if started else response_to(error, scope["path"])
+            known = None if started else response_to(error)
             if known is None:
                 name = request_id.decode()
                 _log.exception("unexpected error", request_id=name, method=scope["method"], path=scope["path"])

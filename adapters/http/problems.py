@@ -183,7 +183,7 @@ def _readable(value: Any) -> Any:
 # --- whatever is raised
 
 
-def response_to(error: Exception, path: str) -> Response | None:
+def response_to(error: Exception) -> Response | None:
     """The answer to an error that is meant to be one; None for all others."""
     match error:
         case Problem():
@@ -191,8 +191,7 @@ def response_to(error: Exception, path: str) -> Response | None:
         case errors.MarketError():
             return problem_of(error).response()
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
-            ending = "" if path.endswith("/") else " Paths of this API end with a slash."
-            return Problem(404, f"There is nothing at this address.{ending}").response()
+            return Problem(404, "There is nothing at this address.").response()
         case HTTPException():
             return Problem(error.status_code, error.detail, headers=error.headers).response()
         case ClientDisconnect():

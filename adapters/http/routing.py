@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.convertors import CONVERTOR_TYPES, Convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router
-from starlette.types import Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.http.auth import Access, Authenticate, caller
 from adapters.http.bodies import decode_query, read_body
@@ -63,6 +64,31 @@ class Directory:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._exact.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
         await (found or self._router)(scope, receive, send)
+
+
+class SlashRedirect:
+    """Answers paths that no route has: 308 if one has the path with a slash at its end, else whatever `otherwise` does.
+
+    A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
+    into it, so that it cannot lead to another site.
+    """
+
+    def __init__(self, router: Router, otherwise: ASGIApp) -> None:
+        self._router = router
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._otherwise
+        if scope["type"] == "http" and not scope["path"].endswith("/"):
+            ended = {**scope, "path": scope["path"] + "/"}
+            if any(route.matches(ended)[0] is not Match.NONE for route in self._router.routes):
+                query = quote(scope["query_string"], safe=_PRINTABLE)
+                location = quote(ended["path"]) + (f"?{query}" if query else "")
+                app = Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": location})
+        await app(scope, receive, send)
+
+
+_PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class PathEndpoint:

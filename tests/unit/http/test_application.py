@@ -77,8 +77,45 @@ def test_404_for_an_id_that_is_none(client: Client, noise: str) -> None:
     problem(client.get(f"/things/{noise}/"), 404)
 
 
-def test_404_hints_at_a_missing_slash(client: Client) -> None:
-    assert "slash" in problem(client.get("/things"), 404)["detail"]
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY"])
+@pytest.mark.parametrize("path", ["/things", "/things/1", "/staff"])
+def test_308_for_a_path_without_its_last_slash(client: Client, method: str, path: str) -> None:
+    response = client.request(method, path)
+    assert (response.status_code, response.content) == (308, b"")
+    assert response.headers["location"] == f"{path}/"
+
+
+def test_308_keeps_the_query_string_as_it_was_sent(client: Client) -> None:
+    query = "brand=A%20B&brand=%C3%9F&price_min=1+2&x=%0D%0A&y=a/b?c"
+    assert client.get(f"/things?{query}").headers["location"] == f"/things/?{query}"
+    assert client.get("/things?").headers["location"] == "/things/"
+
+
+def test_308_keeps_method_and_body_for_clients_that_follow(ann: Client) -> None:
+    made = ann.post("/things", json=GOOD, follow_redirects=True)
+    assert made.status_code == 201
+    assert ann.get("/things/1", follow_redirects=True).json() == made.json()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/thing", "/things/0", f"/things/{2**63}", "/things/1/x", "//things", "//evil.example/things",
+        "/\\evil.example", "/%5Cevil.example", "/%2F/evil.example", "//evil.example/%2F..", "/things/1%0A",
+        "/things%0D%0AX-Evil:%201",
+        "/docs/swagger-ui.css/x",
+    ],
+)  # fmt: skip
+def test_404_for_a_path_that_exists_neither_with_nor_without_a_slash(client: Client, path: str) -> None:
+    # Joined by hand: the client would take what follows `//` for a host.
+    response = client.get(f"{str(client.base_url).rstrip('/')}{path}")
+    problem(response, 404)
+    assert "location" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/openapi.json/"])
+def test_404_for_a_slash_where_none_belongs(client: Client, path: str) -> None:
+    problem(client.get(path), 404)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "NONSENSE"])

@@ -189,8 +189,10 @@ def test_404_for_an_id_that_is_none(staff: Person, endpoint: Endpoint) -> None:
 
 
 @every(lambda endpoint: endpoint.template.endswith("/"))
-def test_404_without_the_slash(anybody: Visitor, endpoint: Endpoint) -> None:
-    problem(anybody.send(endpoint.method, endpoint.path()[:-1]), 404)
+def test_308_without_the_slash(anybody: Visitor, endpoint: Endpoint) -> None:
+    response = anybody.send(endpoint.method, f"{endpoint.path()[:-1]}?page_size=5")
+    assert (response.status_code, response.headers["location"]) == (308, f"{endpoint.path()}?page_size=5")
+    problem(anybody.send(endpoint.method, f"/x{endpoint.path()[:-1]}"), 404)
 
 
 def test_405_says_what_is_allowed(anybody: Visitor) -> None:
