@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
+from scalecommerce_core.domain.numbers import NotNumber, parse_whole
+
 MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
@@ -261,10 +263,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _converted(text: str, kind: type[Any] | None) -> Any:
+    if kind is int:
+        try:
+            return parse_whole(text)
+        except NotNumber:
+            raise ValueError(f"{text!r} is not a whole number in digits alone, such as 600") from None
     try:
         return ts.default_converter().structure(text, kind or str)
     except ValueError:
-        raise ValueError(f"{text!r} is not a whole number" if kind is int else f"{text!r} is not understood") from None
+        raise ValueError(f"{text!r} is not understood") from None
 
 
 def _sentence(name: str, text: str | None, error: ValueError) -> str:

@@ -29,6 +29,7 @@ from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
+from scalecommerce_core.domain.numbers import parse_whole
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, text_errors
 from scalecommerce_core.queries import OrderLineView, OrderView, ProductView
@@ -210,9 +211,7 @@ class _Reading:
             case "price" | "cost" | "min_price" | "max_price":
                 return Money(price_units(text), currency)
             case "stock":
-                if not (text.isascii() and text.isdigit() and int(text) <= MAX_STOCK):
-                    raise ValueError(f"A whole number from 0 to {MAX_STOCK} is wanted.")
-                return int(text)
+                return parse_whole(text, least=0, most=MAX_STOCK)
             case "is_active":
                 if text.lower() not in _TRUTH:
                     raise ValueError("true or false is wanted.")

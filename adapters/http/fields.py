@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from adapters.http.amounts import Amount
 from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.numbers import NotNumber, parse_whole
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -163,6 +164,13 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
             found.add(path, OUT_OF_RANGE)
             return None
         value = _as_json_number(value)
+    if from_text and isinstance(value, str) and _is_among(wanted.info, msgspec.inspect.IntType):
+        try:
+            # Leniently, msgspec would also take 5.0 and 1e1.
+            value = parse_whole(value)
+        except NotNumber as error:
+            found.add(path, str(error))
+            return None
     try:
         # Read leniently, the text "2020" would be a time: so many seconds after 1970.
         lenient = from_text and not _is_among(wanted.info, msgspec.inspect.DateTimeType)

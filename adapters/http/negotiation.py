@@ -1,5 +1,6 @@
 """Whether the client can read what we write."""
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -9,6 +10,10 @@ from adapters.http.problems import Problem
 
 REMEMBERED: Final = 512
 """Characters of a header that is looked at once and not each time: browsers send a third of that, strangers 400,000."""
+
+
+_WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+"""RFC 9110, section 12.4.2."""
 
 
 def check_accepts_json(headers: Headers) -> None:
@@ -45,9 +50,7 @@ _remembered: Final = lru_cache(maxsize=256)(_accepts_json)
 def _weight(parameters: list[str]) -> float:
     for parameter in parameters:
         if parameter.startswith("q="):
-            try:
-                return float(parameter.removeprefix("q="))
-            except ValueError:
-                # What cannot be read is no reason to refuse an answer.
-                return 1.0
+            weight = parameter.removeprefix("q=")
+            # What cannot be read is no reason to refuse an answer.
+            return float(weight) if _WEIGHT.fullmatch(weight) else 1.0
     return 1.0

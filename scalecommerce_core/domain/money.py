@@ -1,9 +1,11 @@
 """Money as a whole number of minor units (cents) and a currency, so that sums are exact and fast."""
 
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Context, Decimal, Inexact
 from typing import Final, Self
 
 from attrs import field, frozen
+
+from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
 
 MINOR_DIGITS: Final = 2
 """Every currency of a marketplace has two decimals here, as the published API's prices do (ADR 0003)."""
@@ -41,7 +43,10 @@ class Money:
 
     @classmethod
     def of(cls, amount: Decimal | str | int, currency: str) -> Self:
-        """Read a decimal amount exactly; raise `NotMoney` for more than two decimals, NaN or infinity."""
+        """Read a decimal amount exactly; raise `NotMoney` for more than two decimals, NaN or infinity.
+
+        Text is read by the rule of `scalecommerce_core.domain.numbers`: digits with at most one decimal point.
+        """
         return cls(minor_units(amount), currency)
 
     @property
@@ -80,11 +85,11 @@ def decimal_text(minor: int) -> str:
 
 
 def minor_units(amount: Decimal | str | int) -> int:
-    """`"6.21"` -> `621`, exactly; raise `NotMoney` when it cannot be."""
-    try:
-        value = Decimal(amount)
-    except InvalidOperation:
-        raise NotMoney(f"{amount!r} is not a decimal number such as 9.99.") from None
+    """`"6.21"` -> `621`, exactly; raise `NotMoney` when it cannot be.
+
+    Text with more than two decimals is refused even if they are zeros: `1.290` may mean 1290 elsewhere.
+    """
+    value = _decimal(amount) if isinstance(amount, str) else Decimal(amount)
     if not value.is_finite() or abs(value.adjusted()) > 15:
         raise NotMoney("A finite amount of ordinary size is wanted.")
     try:
@@ -94,6 +99,17 @@ def minor_units(amount: Decimal | str | int) -> int:
     if scaled is None or scaled != int(scaled):
         raise NotMoney("At most 2 decimals are allowed.")
     return int(scaled)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = parse_decimal(text)
+    except NotNumber as error:
+        raise NotMoney(str(error)) from None
+    decimals = len(text.partition(".")[2])
+    if decimals > MINOR_DIGITS:
+        raise NotMoney(f"At most {MINOR_DIGITS} decimals are allowed; {text} has {decimals}.")
+    return value
 
 
 def price_units(amount: Decimal | str | int) -> int:

@@ -37,6 +37,7 @@ from random import Random
 from typing import Any, Final, TypeVar, cast, get_type_hints
 
 from scalecommerce_core import ports
+from scalecommerce_core.domain.numbers import parse_real, parse_whole
 from scalecommerce_core.ports import Store, Transaction
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ def _plan(part: str, process: str) -> Callable[[str], bool]:
     seed, colon, probability = part.partition(":")
     try:
         if colon:
-            return _random(int(seed), float(probability), process)
+            return _random(parse_whole(seed), parse_real(probability), process)
     except ValueError:
         pass
     raise ValueError(f"{part!r} is none of seed:probability, seam@count, arm=directory")
@@ -228,7 +229,7 @@ def _random(seed: int, probability: float, process: str) -> Callable[[str], bool
 
 
 def _counted(pattern: str, count: str) -> Callable[[str], bool]:
-    if not count.isdecimal() or int(count) < 1:
+    if not (count.isascii() and count.isdecimal()) or int(count) < 1:
         raise ValueError(f"a fail-point is reached once or more often, not {count!r} times")
     if not any(fnmatchcase(seam, pattern) for seam in seams()):
         raise ValueError(f"there is no seam {pattern!r}")

@@ -57,6 +57,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("MARKET_CURRENCY", "usd"),
         ("ACCESS_TOKEN_SECONDS", "soon"),
         ("ACCESS_TOKEN_SECONDS", "99999999999999"),
+        *(("ACCESS_TOKEN_SECONDS", text) for text in ("6_00", "٦٠٠", "+600", " 600", "600.0", "6e2", "0600")),
         ("LOG_LEVEL", "LOUD"),
         ("PAYMENT_GATEWAY", "stripe"),
         ("FAILPOINTS", "commit:never@1"),

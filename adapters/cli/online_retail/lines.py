@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
+from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_whole
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.domain.text import SKU_LENGTH, text_errors
 
@@ -15,8 +16,6 @@ from scalecommerce_core.domain.text import SKU_LENGTH, text_errors
 GUEST: Final = ""
 FIELDS: Final = 8
 
-_WHOLE: Final = re.compile(r"-?[0-9]{1,12}")
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _CUSTOMER: Final = re.compile(r"([0-9]{1,18})(?:\.0*)?")
 
 
@@ -25,7 +24,7 @@ class Refusal(StrEnum):
 
     ZERO_PRICE = "price of zero"
     NEGATIVE_PRICE = "negative price (an adjustment, not a sale)"
-    SUB_CENT = "price with a fraction of a cent"
+    SUB_CENT = "price with more than two decimals"
     NEGATIVE_QUANTITY = "negative quantity without a cancellation (stock write-off)"
     ZERO_QUANTITY = "quantity of zero"
     CANCELLATION_OF_NOTHING = "cancellation with a positive quantity"
@@ -119,7 +118,10 @@ def _quantity(text: str) -> int | Refusal:
     text = text.strip()
     if not text:
         return Refusal.MISSING_FIELD
-    return int(text) if _WHOLE.fullmatch(text) else Refusal.UNREADABLE
+    try:
+        return parse_whole(text)
+    except NotNumber:
+        return Refusal.UNREADABLE
 
 
 @lru_cache(maxsize=100_000)
@@ -128,10 +130,11 @@ def _price(text: str) -> int | Refusal:
     text = text.strip()
     if not text:
         return Refusal.MISSING_FIELD
-    if not _DECIMAL.fullmatch(text):
-        return Refusal.UNREADABLE
     try:
+        parse_decimal(text)
         return minor_units(text)
+    except NotNumber:
+        return Refusal.UNREADABLE
     except NotMoney:
         return Refusal.SUB_CENT
 
@@ -153,6 +156,8 @@ def _moment(text: str) -> datetime | Refusal:
 
 def _american(text: str) -> datetime:
     """As some copies of the data set write it: 12/1/2010 8:26."""
+    if not text.isascii():
+        raise ValueError("digits of other scripts")
     return datetime.strptime(text, "%m/%d/%Y %H:%M").replace(tzinfo=UTC)
 
 

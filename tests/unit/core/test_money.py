@@ -23,22 +23,22 @@ MINOR = st.integers(-(10**17), 10**17)
         ("6.21", 621),
         ("0.1", 10),
         ("0.10", 10),
-        ("1e2", 100_00),
-        ("1.5E+3", 1_500_00),
-        ("500e-2", 5_00),
+        (Decimal("1e2"), 100_00),
+        (Decimal("1.5E+3"), 1_500_00),
+        (Decimal("500e-2"), 5_00),
         ("-0.01", -1),
         ("-0", 0),
         ("0.00", 0),
         (7, 7_00),
         (Decimal("99999999.99"), 9_999_999_999),
-        ("1." + "0" * 60, 1_00),
+        (Decimal("1." + "0" * 60), 1_00),
     ],
 )
 def test_decimal_amounts_are_read_exactly(amount: Decimal | str | int, minor: int) -> None:
     assert minor_units(amount) == minor
 
 
-@pytest.mark.parametrize("amount", ["0.001", "1.005", "0.009", "1e-3", "1." + "0" * 40 + "1", "0." + "9" * 50])
+@pytest.mark.parametrize("amount", ["0.001", "1.005", "0.009", "1e-3", "1.0000001", "1.290", "1.000"])
 def test_more_than_two_decimals_are_refused_not_rounded(amount: str) -> None:
     with pytest.raises(NotMoney):
         minor_units(amount)
@@ -46,14 +46,36 @@ def test_more_than_two_decimals_are_refused_not_rounded(amount: str) -> None:
 
 @pytest.mark.parametrize(
     "amount",
-    ["NaN", "-NaN", "sNaN", "Infinity", "-inf", "1e16", "1e400", "1e999999999", "1e99999999999999999999", "1e-999999"],
+    ["NaN", "-NaN", "sNaN", "Infinity", "-inf", "1e16", "1e400", "1e999999999", "1e-999999"],
 )
 def test_what_is_no_ordinary_number_is_refused(amount: str) -> None:
-    with pytest.raises(NotMoney):
-        minor_units(amount)
+    for written in (amount, Decimal(amount)):
+        with pytest.raises(NotMoney):
+            minor_units(written)
 
 
-@pytest.mark.parametrize("amount", ["", " ", "ten", "1,50", "1.2.3", "0x10", "--1", "\x00", "\ud800"])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "",
+        " ",
+        "ten",
+        "1,50",
+        "1.2.3",
+        "0x10",
+        "--1",
+        "\x00",
+        "\ud800",
+        "+1",
+        "1e2",
+        "1_000",
+        "٣",
+        "1 ",
+        "01",
+        ".5",
+        "1.",
+    ],
+)
 def test_what_is_no_number_is_refused(amount: str) -> None:
     with pytest.raises(NotMoney, match="not a decimal number"):
         minor_units(amount)
