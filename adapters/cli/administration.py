@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
@@ -48,7 +49,7 @@ def settings(
         table = Table("variable", "default", "meaning", box=None, pad_edge=False)
         table.columns[0].no_wrap = True
         for row in rows:
-            table.add_row(row.variable, row.default or "[dim]none[/]", row.meaning)
+            table.add_row(row.variable, row.default or Text("none", style="dim"), row.meaning)
         output().print(table)
 
 

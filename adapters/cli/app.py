@@ -21,7 +21,7 @@ from adapters.cli import (
     torturing,
     webhooks,
 )
-from adapters.cli.failures import Commands
+from adapters.cli.commands import Commands, RenamedOptions
 
 HERE = "Run it"
 DATA = "Data"
@@ -71,7 +71,7 @@ app.command(rich_help_panel=CARE)(administration.createsuperuser)
 app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICES)
 app.command(rich_help_panel=PRICES)(simulating.simulate)
 for command in (pricing_log.explain, pricing_log.runs, pricing_log.policies, pricing_log.stop, pricing_log.resume):
-    evaluating.app.command()(command)
+    evaluating.app.command(cls=RenamedOptions)(command)
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICES)
 app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=CARE)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from adapters.cli.failures import Interrupted
+from adapters.cli.formats import shown_time
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.strict_json import json_text
@@ -71,13 +72,13 @@ def _newest(queries: EventQueries) -> int:
 
 def _document(event: FeedEvent) -> str:
     document: dict[str, Any] = {
-        "seq": event.seq, "topic": event.topic, "at": event.at.isoformat(), "data": event.data,
+        "seq": event.seq, "topic": event.topic, "at": event.at, "data": event.data,
     }  # fmt: skip
     return json_text(document)
 
 
 def _line(event: FeedEvent) -> str:
-    return f"{event.seq:>10}  {event.at:%Y-%m-%d %H:%M:%S}  {event.topic:<18}  {json_text(event.data)}"
+    return f"{event.seq:>10}  {shown_time(event.at)}  {event.topic:<18}  {json_text(event.data)}"
 
 
 def _print(line: str) -> None:

@@ -9,6 +9,7 @@ from typing import IO, Annotated, Protocol, TypeAlias
 import typer
 
 from adapters.cli.options import DataOption
+from adapters.cli.options import seller as seller_option
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, notes
@@ -40,9 +41,7 @@ def products(
     ctx: typer.Context,
     written_as: FormatOption = ExportFormat.CSV,
     file: OutputOption = None,
-    seller: Annotated[
-        str | None, typer.Option("--seller", metavar="EMAIL", help="Only this seller's.", show_default=False)
-    ] = None,
+    seller: Annotated[str | None, seller_option("Only this seller's.")] = None,
     data: DataOption = None,
 ) -> None:
     """Write all products that were not withdrawn, active or not, with their owners' figures (cost and bounds)."""
@@ -78,7 +77,7 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
     ):
         count = export(opened.market, destination, written_as, progress=progress)
     if file is not None:
-        notes().print(f"{count:,} written to {file}.", markup=False)
+        notes().print(f"{count:,} written to {file}.")
 
 
 @contextmanager

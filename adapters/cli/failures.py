@@ -3,13 +3,13 @@
 import os
 import sys
 from enum import IntEnum
-from typing import Any
+from typing import NoReturn
 
 import typer
 from attrs import frozen
 from rich.console import Console
-from typer.core import TyperGroup
 
+from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import Invalid, MarketError, Unavailable
 
@@ -20,7 +20,9 @@ class ExitCode(IntEnum):
     OK = 0
     PROBLEM = 1
     """The work found or met a problem."""
+    """Also when something that is named by number or address does not exist."""
     USAGE = 2
+    """The command line is wrong, whatever the database holds."""
     NOT_REACHABLE = 3
     """A server that is needed does not answer, or none was named."""
     INTERRUPTED = 130
@@ -44,42 +46,8 @@ class Interrupted(Exception):
     """Ctrl-C in long work; the message says what was kept."""
 
 
-class Commands(TyperGroup):
-    """The group of all commands: whatever they raise ends here."""
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        _name_no_type_of_flags(self)
-
-    def invoke(self, ctx: Any) -> Any:
-        as_json = "--json" in ctx.args
-        try:
-            return super().invoke(ctx)
-        except (KeyboardInterrupt, typer.Abort):
-            _end(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
-        except Interrupted as error:
-            _end(Failure(f"Interrupted. {error}", ExitCode.INTERRUPTED), as_json=as_json)
-        except BrokenPipeError:
-            # Whoever read our output has seen enough, as `| head` does. Python would complain again at its exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(ExitCode.PROBLEM) from None
-        except Exception as error:
-            failure = _explained(error) or ctx.obj.explain(error)
-            if failure is None:
-                raise
-            _end(failure, as_json=as_json)
-
-
-def _name_no_type_of_flags(command: Any) -> None:
-    """Help would call each flag's value <bool>, though a flag takes none."""
-    for option in (*command.params, command.get_help_option(command.context_class(command))):
-        if getattr(option, "is_flag", False):
-            option.metavar = ""
-    for each in getattr(command, "commands", {}).values():
-        _name_no_type_of_flags(each)
-
-
-def _explained(error: Exception) -> Failure | None:
+def explained(error: Exception) -> Failure | None:
+    """What is told of an error that the domain, the operating system or a command raised; None: unexpected."""
     match error:
         case CommandFailed():
             return error.failure
@@ -95,12 +63,18 @@ def _explained(error: Exception) -> Failure | None:
             return None
 
 
-def _end(failure: Failure, *, as_json: bool) -> None:
-    """For scripts (`--json`) an object on standard error, where it spoils no result that was begun."""
+def end(failure: Failure, *, as_json: bool) -> NoReturn:
+    """End the command; for scripts (`--json`) an object on standard error, where it spoils no result that was begun."""
     if as_json:
         sys.stderr.write(json_text({"error": failure.sentence, "code": failure.code}) + "\n")
         raise typer.Exit(failure.code)
-    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    screen = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     for line in failure.sentence.splitlines():
-        screen.print(line, style="red" if failure.code is not ExitCode.INTERRUPTED else "yellow", markup=False)
+        screen.print(printable(line), style="red" if failure.code is not ExitCode.INTERRUPTED else "yellow")
     raise typer.Exit(failure.code)
+
+
+def end_at_broken_pipe() -> NoReturn:
+    """Whoever read our output has seen enough, as `| head` does. Python would complain again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(ExitCode.PROBLEM)

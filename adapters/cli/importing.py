@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import seller as seller_option
 from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
@@ -57,7 +57,7 @@ def products(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file whose first line names the columns.")],
     *,
-    seller: Annotated[str, typer.Option("--seller", metavar="EMAIL", help="Whose products these are.")],
+    seller: Annotated[str, seller_option("Whose products these are.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, but write nothing.", show_default=False)
     ] = False,
@@ -95,7 +95,7 @@ def _print(imported: ImportedProducts) -> None:
         table = Table("line", "sku", "error")
         table.columns[0].justify = "right"
         for error in imported.errors[:SHOWN]:
-            table.add_row(str(error.line), escape(error.sku), escape(error.message))
+            table.add_row(str(error.line), error.sku, error.message)
         output().print(table)
         if len(imported.errors) > SHOWN:
             output().print(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")

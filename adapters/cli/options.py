@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -9,6 +11,41 @@ MAX_INTEGER: Final = 2**31 - 1
 """Of PostgreSQL's integer, which numbers categories."""
 MAX_BIGINT: Final = 2**63 - 1
 """Of its bigint, which numbers everything else."""
+
+
+def limit(most: int = 1_000) -> Any:
+    """`--limit` of a command that lists: from 1 to `most`."""
+    return typer.Option("--limit", min=1, max=most, help="Show at most so many, the newest first.")
+
+
+_NUMBER: Final = re.compile("[1-9][0-9]{0,18}")
+
+
+def _seller_in_form(told: str | None) -> str | None:
+    """Check the form alone; whether the account exists is known with the database."""
+    if told is not None and "@" not in told and not (_NUMBER.fullmatch(told) and int(told) <= MAX_BIGINT):
+        raise typer.BadParameter(f"{told!r} is neither an e-mail address nor the number of an account.")
+    return told
+
+
+def seller(meaning: str) -> Any:
+    """`--seller`: an account by its e-mail address or its number; `adapters.cli.sellers.account_of` finds it."""
+    return typer.Option("--seller", metavar="EMAIL|ID", callback=_seller_in_form, help=meaning, show_default=False)
+
+
+def _moment(told: str) -> datetime:
+    """ISO 8601, as commands print it; UTC where no zone is given."""
+    try:
+        moment = datetime.fromisoformat(told)
+    except ValueError:
+        raise ValueError(f"{told!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def moment(name: str, meaning: str) -> Any:
+    """An option that takes a time; the command gets it with its zone."""
+    return typer.Option(name, metavar="TIME", parser=_moment, help=meaning, show_default=False)
+
 
 DataOption: TypeAlias = Annotated[
     Path | None,

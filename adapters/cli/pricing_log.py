@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
+from adapters.cli.formats import shown_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
+from adapters.cli.options import limit as limit_option
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import output, print_json, print_rows
+from adapters.cli.screen import output, print_json, print_line, print_rows
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
@@ -27,17 +29,17 @@ BECAME: Final = {
     Outcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
     Outcome.ROLLED_BACK: "taken back since then",
 }
-CountOption = Annotated[int, typer.Option(min=1, max=1000, help="How many to show, newest first.")]
+LimitOption = Annotated[int, limit_option()]
 
 
 def explain(
-    ctx: typer.Context, product: ProductArgument, count: CountOption = 5, data: DataOption = None,
+    ctx: typer.Context, product: ProductArgument, limit: LimitOption = 5, data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Tell why a product has the price it has: the last decisions about it, with what they were made of."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.queries.product_decisions(ProductId(product), PageRequest(count)).rows
+        found = opened.market.queries.product_decisions(ProductId(product), PageRequest(limit)).rows
     if as_json:
         print_json([_document(stored) for stored in found])
         return
@@ -49,8 +51,8 @@ def explain(
 
 def _print(stored: StoredDecision) -> None:
     decision = stored.decision
-    output().print(f"[bold]{decision.sentence}[/bold]")
-    output().print(f"  {stored.decided_at:%Y-%m-%d %H:%M:%S}, run {stored.run_id}: {BECAME[stored.outcome]}")
+    print_line(decision.sentence, style="bold")
+    output().print(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {BECAME[stored.outcome]}")
     table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for heading, said in explained(stored.inputs).items():
         table.add_row(heading, said)
@@ -60,13 +62,13 @@ def _print(stored: StoredDecision) -> None:
     output().print(table)
 
 
-def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
+def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
     """List what pricing policies did: their runs, the newest first, with how many prices each decided, moved and took
     back.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.queries.runs(None, PageRequest(count)).rows
+        found = opened.market.queries.runs(None, PageRequest(limit)).rows
     if as_json:
         print_json([run_document(run) for run in found])
         return
@@ -80,19 +82,19 @@ def runs(ctx: typer.Context, count: CountOption = 20, data: DataOption = None, a
         column.no_wrap = True
     for run in found:
         table.add_row(
-            str(run.id), str(run.policy_id), str(run.epoch), f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.status.value,
+            str(run.id), str(run.policy_id), str(run.epoch), shown_time(run.started_at), run.status.value,
             f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
         )  # fmt: skip
     print_rows(table, "There are no runs.")
 
 
 def policies(
-    ctx: typer.Context, count: CountOption = 100, data: DataOption = None, as_json: JsonOption = False
+    ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """List the sellers' pricing policies: which rules they follow, for which products, and how often they run."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.queries.policies(None, PageRequest(count)).rows
+        found = opened.market.queries.policies(None, PageRequest(limit)).rows
     if as_json:
         print_json([{"id": each.id, "seller": each.seller_id, **each.document()} for each in found])
         return
@@ -111,20 +113,26 @@ def _spoken(span: timedelta) -> str:
     return str(span).removesuffix(", 0:00:00")
 
 
-def stop(ctx: typer.Context, data: DataOption = None) -> None:
+def stop(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Stop all pricing: no price moves by itself until `pricing resume`."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         opened.market.pricing.stop()
-    output().print("Pricing is stopped. Runs at work end at their next step; `pricing resume` lets it go on.")
+    if as_json:
+        print_json({"stopped": True})
+    else:
+        print_line("Pricing is stopped. Runs at work end at their next step; `pricing resume` lets it go on.")
 
 
-def resume(ctx: typer.Context, data: DataOption = None) -> None:
+def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Let policies move prices again after `pricing stop`; those that are due run at once."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         opened.market.pricing.resume()
-    output().print("Policies run again when their epochs end.")
+    if as_json:
+        print_json({"stopped": False})
+    else:
+        print_line("Policies run again when their epochs end.")
 
 
 def _document(stored: StoredDecision) -> dict[str, Any]:

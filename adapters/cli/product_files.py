@@ -25,6 +25,7 @@ from typing import IO, Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
+from adapters.cli.formats import rfc3339
 from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -386,7 +387,7 @@ def _product(product: ProductView) -> dict[str, Any]:
         "currency": product.price.currency,
         "id": product.id,
         "seller": product.seller.email,
-        "created_at": product.created_at.isoformat(),
+        "created_at": rfc3339(product.created_at),
         "count_viewed": product.count_viewed,
     }
 
@@ -400,7 +401,7 @@ def _order_line(order: OrderView, line: OrderLineView) -> dict[str, Any]:
         "order": order.id,
         "status": order.status.value,
         "buyer": order.user,
-        "created_at": order.created_at.isoformat(),
+        "created_at": rfc3339(order.created_at),
         "currency": order.currency,
         "line": line.id,
         "product": line.product,
@@ -417,8 +418,8 @@ def _order(order: OrderView) -> dict[str, Any]:
         "id": order.id,
         "status": order.status.value,
         "buyer": order.user,
-        "created_at": order.created_at.isoformat(),
-        "updated_at": order.updated_at.isoformat(),
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(order.updated_at),
         "currency": order.currency,
         "total": decimal_text(order.total),
         "lines": [

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from adapters.cli.failures import ExitCode
+from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
+from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, output, print_json
-from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, RunId
+from adapters.cli.sellers import account_of
+from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -42,9 +44,7 @@ def reprice(
     category: Annotated[
         int | None, typer.Option(min=1, max=MAX_INTEGER, help="Only products of this category.", show_default=False)
     ] = None,
-    seller: Annotated[
-        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Only this seller's policies.", show_default=False)
-    ] = None,
+    seller: Annotated[str | None, seller_option("Only this seller's policies.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MAX_BIGINT, help="At most so many products of each policy.")
     ] = None,
@@ -66,7 +66,9 @@ def reprice(
         return
     runtime: Runtime = ctx.obj
     if dry_run and shadow:
-        raise typer.BadParameter("Choose one of --dry-run (stores nothing) and --shadow (records what it decides).")
+        raise CommandFailed(
+            "Choose one of --dry-run (stores nothing) and --shadow (records what it decides).", ExitCode.USAGE
+        )
     only = Selection(None if category is None else CategoryId(category), limit)
     documents: list[dict[str, Any]] = []
     with (
@@ -75,8 +77,8 @@ def reprice(
     ):
         market = opened.market
         if category is not None and category not in {known.id for known in market.queries.categories()}:
-            raise typer.BadParameter(f"There is no category {category}.")
-        for chosen in _chosen(market.queries, policy, seller):
+            raise NotFound("category", category)
+        for chosen in _chosen(market, policy, seller):
             try:
                 work = _previewed if dry_run else _run
                 documents.append(work(market, chosen, only, shadow=shadow, progress=progress))
@@ -107,13 +109,14 @@ def rollback(
         output().print(f"Run {undone.id}: {undone.undone:,} of {undone.written:,} prices are back in force.")
 
 
-def _chosen(queries: Queries, policy: int | None, seller: int | None) -> Sequence[PricingPolicy]:
+def _chosen(market: Market, policy: int | None, seller: str | None) -> Sequence[PricingPolicy]:
+    queries = market.queries
     if policy is not None:
         found = queries.policy(PolicyId(policy))
         if found is None:
-            raise typer.BadParameter(f"There is no policy {policy}.")
+            raise NotFound("policy", policy)
         return [found]
-    owner = None if seller is None else AccountId(seller)
+    owner = None if seller is None else account_of(market, seller)
     chosen: list[PricingPolicy] = []
     page = queries.policies(owner, PageRequest(PAGE))
     while True:

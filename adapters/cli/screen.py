@@ -10,17 +10,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from adapters.cli.failures import Interrupted
+from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
 from scalecommerce_core.services.progress import Progress as Told
 
 
 def output() -> Console:
-    """Made for each use, so that whoever redirects standard output gets it."""
-    return Console(highlight=False)
+    """Standard output; made for each use, so that whoever redirects standard output gets it.
+
+    What is printed is plain text: names that users chose may hold brackets and colons, which are no markup and no
+    emoji here. Style with `style=` or `rich.text.Text`.
+    """
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def notes() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """Standard error, on the same terms."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_line(sentence: str, *, style: str | None = None) -> None:
+    """Print a sentence on standard output: wrapped between words on a terminal, a line of its own elsewhere.
+
+    It may hold text that a user chose: control characters are shown as escapes.
+    """
+    console = output()
+    console.print(printable(sentence), style=style, soft_wrap=not console.is_terminal)
 
 
 def print_rows(table: Table, nothing: str) -> None:
@@ -28,10 +43,11 @@ def print_rows(table: Table, nothing: str) -> None:
     if table.row_count:
         output().print(table)
     else:
-        output().print(nothing, markup=False)
+        output().print(nothing)
 
 
 def print_json(value: Any) -> None:
+    """Strict JSON on standard output: see `json_text`."""
     sys.stdout.write(json_text(value, indent=2) + "\n")
 
 

@@ -82,7 +82,7 @@ def _ask(place: str) -> None:
             f"This would add made-up users, whose password everybody knows, to {place}. Say --yes if that is wanted.",
             ExitCode.USAGE,
         )
-    notes().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.", markup=False)
+    notes().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.")
     if not typer.confirm("Go on?", err=True):
         raise CommandFailed("Nothing was changed.")
 

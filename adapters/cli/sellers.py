@@ -1,4 +1,4 @@
-"""Accounts as the command line names them: by address."""
+"""Accounts as the command line names them: by e-mail address or by number."""
 
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.domain.errors import NotFound
@@ -6,9 +6,14 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.market import Market
 
 
-def account_of(market: Market, email: str) -> AccountId:
-    """Raise `Invalid` or `NotFound`."""
-    address = normal_email(email)
+def account_of(market: Market, told: str) -> AccountId:
+    """Find the account that an option named; raise `Invalid` or `NotFound`."""
+    if told.isascii() and told.isdigit():
+        number = AccountId(int(told))
+        if market.queries.account(number) is None:
+            raise NotFound("account", number)
+        return number
+    address = normal_email(told)
     with market.store.begin() as tx:
         found = tx.accounts.by_email([address]).get(address)
     if found is None:

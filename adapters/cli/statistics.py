@@ -6,13 +6,15 @@ import typer
 from attrs import asdict
 from rich.table import Table
 
-from adapters.cli.failures import ExitCode
+from adapters.cli.failures import ExitCode, Interrupted
 from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import output, print_json
+from adapters.cli.screen import output, print_json, print_line
 from adapters.cli.sellers import account_of
 
 SHOWN = 100
+REBUILT = "Sellers whose statistics were made anew keep them; run it again for the rest."
 
 app = typer.Typer(no_args_is_help=True, help="Audit the statistics.")
 
@@ -52,8 +54,9 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
 @app.command()
 def rebuild(
     ctx: typer.Context,
-    seller: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only this seller's.", show_default=False)] = None,
+    seller: Annotated[str | None, seller_option("Only this seller's.")] = None,
     data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make statistics anew from orders, refunds and products.
 
@@ -63,6 +66,12 @@ def rebuild(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         account = None if seller is None else account_of(opened.market, seller)
-        opened.market.statistics.rebuild(account)
-        opened.market.statistics.catch_up()
-    output().print(f"The statistics of {seller or 'all sellers'} are made anew.")
+        try:
+            opened.market.statistics.rebuild(account)
+            opened.market.statistics.catch_up()
+        except KeyboardInterrupt as error:
+            raise Interrupted(REBUILT) from error
+    if as_json:
+        print_json({"rebuilt": True, "seller": account})
+    else:
+        print_line(f"The statistics of {seller or 'all sellers'} are made anew.")

@@ -1,21 +1,49 @@
 """The one writer of JSON in the command line: strict JSON (RFC 8259), which has neither NaN nor infinity."""
 
 import json
-from collections.abc import Mapping
-from math import isfinite
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
+
+from adapters.cli.formats import rfc3339
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """`value` as JSON: numbers that are not finite become null, and what JSON does not have becomes its text."""
-    return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    """Strict JSON (RFC 8259): times by `rfc3339`, spans in seconds, numbers that are not finite as null.
+
+    Raise `TypeError` for what has no form in JSON, in place of a text that no reader expects.
+    """
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _strict(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _strict(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(each) for each in value]
-    return value
+def _plain(value: Any) -> Any:
+    match value:
+        case Enum():
+            return _plain(value.value)
+        case None | bool() | str():
+            return value
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value) if math.isfinite(value) else None
+        case datetime():
+            return rfc3339(value)
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Decimal() | UUID() | PurePath():
+            return str(value)
+        case Mapping():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case Sequence() | AbstractSet():
+            return [_plain(each) for each in value]
+        case _:
+            raise TypeError(f"{type(value).__name__} has no form in JSON.")

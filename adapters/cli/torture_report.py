@@ -5,6 +5,7 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 from rich.table import Table
+from rich.text import Text
 
 
 @frozen
@@ -93,7 +94,7 @@ def tables(report: TortureReport) -> list[Table]:
     invariants = Table("invariant", "compared", "", "broken by")
     invariants.columns[1].justify = "right"
     for checked in report.invariants:
-        verdict = "[green]ok" if checked.holds else f"[red]{checked.broken:,} broken"
+        verdict = Text("ok", style="green") if checked.holds else Text(f"{checked.broken:,} broken", style="red")
         invariants.add_row(checked.invariant, f"{checked.compared:,}", verdict, "\n".join(checked.examples))
     return [done, kills, invariants]
 

@@ -1,15 +1,16 @@
 """`webhooks`: where events are sent, what came of it, and sending it again."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 
 import typer
 from attrs import asdict
 from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.formats import shown_time
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import counted, output, print_json, print_rows
 from scalecommerce_core.domain.errors import MarketError
@@ -22,13 +23,12 @@ from scalecommerce_core.services.webhooks import Redeliver
 BATCH: Final = 500
 OPERATOR: Final = AccountId(0)
 """Whoever may run commands on the database acts as staff; no account has this number."""
-MOMENTS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 
 app = typer.Typer(no_args_is_help=True, help="Look after outgoing webhooks.")
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most so many.")]
 EndpointOption = Annotated[
-    int | None, typer.Option("--endpoint", min=1, max=2**63 - 1, help="Of this endpoint only.", show_default=False)
+    int | None, typer.Option("--endpoint", min=1, max=MAX_BIGINT, help="Of this endpoint only.", show_default=False)
 ]
 
 
@@ -76,11 +76,11 @@ def deliveries(  # noqa: PLR0917 - options
             str(row.id),
             str(row.endpoint),
             row.topic,
-            _moment(row.created_at),
+            shown_time(row.created_at),
             row.status,
             str(len(row.log)),
             _last(row),
-            _moment(row.try_at),
+            shown_time(row.try_at),
         )
     print_rows(table, "There are no such deliveries.")
 
@@ -91,17 +91,14 @@ def redeliver(  # noqa: PLR0917 - options
     ids: Annotated[
         list[int] | None,
         typer.Argument(
-            metavar="[DELIVERY]...", min=1, max=2**63 - 1, help="Numbers of deliveries.", show_default=False
+            metavar="[DELIVERY]...", min=1, max=MAX_BIGINT, help="Numbers of deliveries.", show_default=False
         ),
     ] = None,
     endpoint: EndpointOption = None,
     since: Annotated[
-        datetime | None,
-        typer.Option("--since", formats=MOMENTS, help="Made from then on (UTC); a day ago without it."),
+        datetime | None, moment("--since", "Made from then on, such as 2026-01-31T12:00:00Z; a day ago without it.")
     ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", formats=MOMENTS, help="Made before (UTC); now without it.")
-    ] = None,
+    until: Annotated[datetime | None, moment("--until", "Made before then; now without it.")] = None,
     delivered_too: Annotated[
         bool, typer.Option("--delivered-too", help="Not only those that failed.", show_default=False)
     ] = False,
@@ -121,15 +118,15 @@ def redeliver(  # noqa: PLR0917 - options
         if endpoint is None:
             sent, refused = _again(market, [DeliveryId(each) for each in ids or ()])
         else:
-            begin = since.replace(tzinfo=UTC) if since is not None else now - timedelta(days=1)
-            end = until.replace(tzinfo=UTC) if until is not None else now
+            begin = since if since is not None else now - timedelta(days=1)
+            end = until if until is not None else now
             sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:
         output().print(f"On their way again: {counted({'deliveries': sent})}.")
         for sentence in refused:
-            output().print(sentence, markup=False)
+            output().print(sentence)
     if refused:
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -158,7 +155,7 @@ def _range_again(
 def _state(endpoint: EndpointView) -> str:
     if not endpoint.is_active:
         return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "switched off"
-    return f"failing since {_moment(endpoint.failing_since)}" if endpoint.failing_since else "active"
+    return f"failing since {shown_time(endpoint.failing_since)}" if endpoint.failing_since else "active"
 
 
 def _last(delivery: DeliveryView) -> str:
@@ -166,7 +163,3 @@ def _last(delivery: DeliveryView) -> str:
         return ""
     last = delivery.log[-1]
     return last.error if last.error is not None else f"{last.status} in {last.took} ms"
-
-
-def _moment(at: Any) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S") if isinstance(at, datetime) else ""

@@ -164,7 +164,8 @@ def rendered(report: Report) -> RenderableType:
     lines.add_row("returned, refunded in part", f"{returns.lines_refunded_in_part:,}", _amount(-returns.refunded))
     for reason, count in report.refused.items():
         first = ", ".join(map(str, report.examples[reason]))
-        lines.add_row(f"refused: {reason} [dim](line {first}{' …' if count > 5 else ''})[/]", f"{count:,}", "")
+        name = Text(f"refused: {reason} ").append(f"(line {first}{' …' if count > 5 else ''})", style="dim")
+        lines.add_row(name, f"{count:,}", "")
     lines.add_section()
     lines.add_row("all lines", f"{report.lines_accounted_for:,}", _amount(report.revenue - returns.refunded))
 

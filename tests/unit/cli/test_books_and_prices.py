@@ -176,13 +176,13 @@ def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli, monkeypatch: pytest
 def test_numbers_that_nothing_can_have_are_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli(*words)
     assert ended.code == 2
-    assert "Input should be" in ended.err
+    assert words[-1] in ended.err
 
 
 def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     for words in (("reprice", "--category", "999"), ("reprice", "--dry-run", "--category", "999")):
         ended = cli(*words)
-        assert ended.code == 2
+        assert ended.code == 1
         assert "There is no category 999." in ended.err
     assert price(runtime, shop) == "10.00 USD"
     assert runtime.market.queries.runs(None, PageRequest()).rows == ()

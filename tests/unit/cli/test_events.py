@@ -43,7 +43,7 @@ def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: A
     lines = cli("events", "tail").out.splitlines()
     assert len(lines) == 20
     told = f'{{"product": 50, "seller": {seller.id}}}'
-    assert lines[-1] == f"        50  2026-01-01 00:00:00  product.listed      {told}"
+    assert lines[-1] == f"        50  2026-01-01 00:00:00Z  product.listed      {told}"
 
 
 def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
@@ -54,7 +54,7 @@ def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, s
     assert json.loads(ended.out.splitlines()[0]) == {
         "seq": 8,
         "topic": "product.listed",
-        "at": "2026-01-01T00:00:00+00:00",
+        "at": "2026-01-01T00:00:00Z",
         "data": {"product": 8, "seller": seller.id},
     }
 

@@ -3,12 +3,16 @@
 import ast
 import json
 import math
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from adapters import cli
+from adapters.cli.failures import ExitCode
 from adapters.cli.strict_json import json_text
 
 
@@ -17,10 +21,25 @@ def test_numbers_that_are_not_finite_become_null_at_any_depth() -> None:
     assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5, [None]], "c": {"d": None}}
 
 
-def test_what_json_does_not_have_becomes_its_text() -> None:
-    assert json_text({"at": datetime(2026, 1, 2, tzinfo=UTC), "name": "é"}) == (
-        '{"at": "2026-01-02 00:00:00+00:00", "name": "é"}'
-    )
+def test_json_has_no_infinity_and_no_number_as_text() -> None:
+    values = [float("inf"), float("-inf"), float("nan"), np.float64("nan"), np.float64(1.5), np.int64(7), 1, 1.5, True]
+    assert json.loads(json_text(values), parse_constant=pytest.fail) == [
+        None, None, None, None, 1.5, 7, 1, 1.5, True,
+    ]  # fmt: skip
+
+
+def test_json_of_other_values_is_what_readers_expect() -> None:
+    values = (
+        Decimal("1.50"), UUID(int=1), Path("a/b"), date(2026, 1, 31), timedelta(minutes=2), ExitCode.USAGE, {"k": ()},
+    )  # fmt: skip
+    assert json.loads(json_text(values)) == [
+        "1.50", "00000000-0000-0000-0000-000000000001", "a/b", "2026-01-31", 120.0, 2, {"k": []},
+    ]  # fmt: skip
+
+
+def test_json_of_an_unknown_type_is_an_error_and_not_its_name() -> None:
+    with pytest.raises(TypeError, match="object has no form in JSON"):
+        json_text([object()])
 
 
 def test_every_command_writes_json_through_the_one_writer() -> None:

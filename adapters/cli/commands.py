@@ -1,0 +1,134 @@
+"""What all commands have in common: how their help looks, how wrong usage is told, and how they end."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from adapters.cli.failures import ExitCode, Failure, Interrupted, end, end_at_broken_pipe, explained
+
+SHOWN_UP_TO: Final = 1_000_000
+"""Greater limits are those of the database's numbers, which nobody needs to be told."""
+
+OF_THE_FIRST_RELEASE: Final[Mapping[str, str]] = {
+    "new_users": "scalecommerce seed users --users N",
+    "new_products": "scalecommerce seed products --products N",
+    "new_orders": "scalecommerce seed orders --orders N",
+    "new_order_item": "scalecommerce seed orders --orders N (orders and their items are made together)",
+    "makemigrations": "scalecommerce migrate (migrations are part of the release)",
+    "runserver": "scalecommerce up (everything on one machine) or scalecommerce serve (the HTTP API alone)",
+}
+"""Commands of the first release (`manage.py`), and what replaces them."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands: whatever they raise ends here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _explain_values(self)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if (replacement := OF_THE_FIRST_RELEASE.get(args[0])) is not None:
+            _end_usage(f"`{args[0]}` was a command of the first release. Now: {replacement}", args)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            end(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
+        except Interrupted as error:
+            end(Failure(f"Interrupted. {error}".rstrip(), ExitCode.INTERRUPTED), as_json=as_json)
+        except BrokenPipeError:
+            end_at_broken_pipe()
+        except TyperException as error:
+            _rephrase(error)
+            if as_json and (sentence := error.format_message()):
+                end(Failure(sentence, ExitCode(error.exit_code)), as_json=True)
+            raise
+        except Exception as error:
+            failure = explained(error) or ctx.obj.explain(error)
+            if failure is None:
+                raise
+            end(failure, as_json=as_json)
+
+
+class RenamedOptions(TyperCommand):
+    """A command some of whose options had another name: the old one works, and a warning names the new one."""
+
+    OLD_NAMES: ClassVar[Mapping[str, str]] = {"--count": "--limit"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end_of_options = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*map(self._renamed, args[:end_of_options]), *args[end_of_options:]])
+
+    def _renamed(self, argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        new = self.OLD_NAMES.get(name)
+        if new is None:
+            return argument
+        sys.stderr.write(f"Warning: {name} is now {new}; the old name will be removed.\n")
+        return new + equals + value
+
+
+def _explain_values(command: Any) -> None:
+    """Say in help what a value is as manuals do: `N`, and its range in words; nothing for flags, which take none."""
+    for parameter in (*command.params, command.get_help_option(command.context_class(command))):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+            continue
+        if parameter.param_type_name == "option" and parameter.metavar is None:
+            kind = parameter.type_descriptor.annotation
+            parameter.metavar = {int: "N", float: "NUMBER", str: "TEXT"}.get(kind)
+        if getattr(parameter, "min", None) is not None or getattr(parameter, "max", None) is not None:
+            said = _range(parameter.min, parameter.max)
+            if said and parameter.help:
+                parameter.help = f"{parameter.help.removesuffix('.')} ({said})."
+            # They are for help only: the value is checked by its type.
+            parameter.min = parameter.max = None
+    for each in getattr(command, "commands", {}).values():
+        _explain_values(each)
+
+
+def _range(least: float | None, most: float | None) -> str:
+    """In words, without the limits that are there for the database's sake."""
+    if most is not None and most > SHOWN_UP_TO:
+        most = None
+    match least, most:
+        case ((None | 0 | 1), None):
+            return ""
+        case None, _:
+            return f"at most {most:,}"
+        case _, None:
+            return f"at least {least:,}"
+        case _:
+            return f"{least:,} to {most:,}"
+
+
+def _rephrase(error: TyperException) -> None:
+    """Put what the library for validation says of a value into words that name the value."""
+    problems = getattr(error.__cause__, "errors", None)
+    if not callable(problems):
+        return
+    for problem in problems()[:1]:
+        given = problem["input"]
+        match problem:
+            case {"type": "int_parsing" | "int_parsing_size" | "int_type" | "int_from_float"}:
+                error.message = f"{given!r} is not a whole number."
+            case {"type": "float_parsing" | "float_type" | "finite_number"}:
+                error.message = f"{given!r} is not a number."
+            case {"type": "greater_than_equal", "ctx": {"ge": least}}:
+                error.message = f"{given} is too small; the least is {least}."
+            case {"type": "less_than_equal", "ctx": {"le": most}}:
+                error.message = f"{given} is too large; the greatest is {most}."
+            case {"type": "value_error", "msg": said}:
+                error.message = str(said).removeprefix("Value error, ")
+
+
+def _end_usage(sentence: str, args: Sequence[str]) -> None:
+    end(Failure(sentence, ExitCode.USAGE), as_json="--json" in args)

@@ -1,0 +1,168 @@
+"""Tables that cut nothing off: what does not fit side by side is shown as records, one field per line."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from attrs import frozen
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from adapters.cli.formats import printable, shown_time
+from adapters.cli.screen import output
+
+Cell: TypeAlias = str | int | datetime | Text | None
+
+PROSE: Final = 20
+"""Columns of prose are at least so wide, in characters; a word that is longer makes its column wider, up to this."""
+LONGEST_WORD: Final = 28
+
+
+@frozen
+class Column:
+    """`number` aligns to the right; `prose` may be wrapped between words. Other columns keep their values in a line."""
+
+    heading: str
+    number: bool = False
+    prose: bool = False
+
+
+def columns(*headings: str, numbers: Iterable[str] = (), prose: Iterable[str] = ()) -> list[Column]:
+    """Columns by their headings; `numbers` and `prose` name some of them."""
+    right, wrapped = set(numbers), set(prose)
+    return [Column(heading, heading in right, heading in wrapped) for heading in headings]
+
+
+def print_table(
+    head: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    title: str = "",
+    nothing: str = "",
+    styles: Sequence[str] = (),
+    total: Sequence[Cell] | None = None,
+) -> None:
+    """Print rows to standard output as wide as the terminal: in a frame, without one, or as records.
+
+    Cells are plain text: markup in them is shown as it is, and control characters as escapes. `styles` are of the
+    rows, `total` is a last row below a line. Without rows, `nothing` is printed, a sentence.
+    """
+    console = output()
+    if not rows and nothing:
+        console.print(nothing)
+        return
+    console.print(_rendered(console, head, rows, title, styles, total))
+
+
+def print_facts(facts: Iterable[tuple[str, Cell]], *, title: str = "") -> None:
+    """Print named values, one per line; long ones are wrapped beside their name."""
+    if title:
+        output().print(Text(printable(title), style="bold"))
+    output().print(_record([(name, _text(value)) for name, value in facts]))
+
+
+def _rendered(  # noqa: PLR0917
+    console: Console,
+    head: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    title: str,
+    styles: Sequence[str],
+    total: Sequence[Cell] | None,
+) -> RenderableType:
+    body = [[_text(cell) for cell in row] for row in rows]
+    foot = [[_text(cell) for cell in total]] if total is not None else []
+    for framed in (True, False):
+        between = 3 * len(head) + 1 if framed else 2 * (len(head) - 1)
+        widths = _widths(head, body + foot, console.width - between)
+        if widths is not None:
+            return _table(head, body, foot, widths, title, styles, framed=framed)
+    parts: list[RenderableType] = [Text(printable(title), style="italic")] if title else []
+    for number, row in enumerate(body + foot):
+        if number:
+            parts.append(Text(""))
+        fields = [(column.heading, cell) for column, cell in zip(head, row, strict=True) if cell.plain]
+        parts.append(_record(fields, styles[number] if number < len(styles) else ""))
+    return Group(*parts)
+
+
+def _table(  # noqa: PLR0917
+    head: Sequence[Column],
+    body: Sequence[Sequence[Text]],
+    foot: Sequence[Sequence[Text]],
+    widths: Sequence[int],
+    title: str,
+    styles: Sequence[str],
+    *,
+    framed: bool,
+) -> Table:
+    table = Table(
+        title=Text(printable(title), style="italic") if title else None,
+        title_justify="left",
+        box=box.ROUNDED if framed else None,
+        padding=(0, 1) if framed else (0, 2, 0, 0),
+        pad_edge=framed,
+    )
+    for column, width in zip(head, widths, strict=True):
+        table.add_column(
+            Text(column.heading), justify="right" if column.number else "left", width=width, overflow="fold"
+        )
+    for number, row in enumerate(body):
+        table.add_row(*row, style=styles[number] if number < len(styles) else None)
+    for row in foot:
+        table.add_section()
+        table.add_row(*row)
+    return table
+
+
+def _record(fields: Sequence[tuple[str, Text]], style: str = "") -> Table:
+    record = Table.grid(padding=(0, 2, 0, 0))
+    record.add_column(style="bold", no_wrap=True)
+    record.add_column(overflow="fold")
+    for name, value in fields:
+        record.add_row(Text(name), value, style=style)
+    return record
+
+
+def _widths(head: Sequence[Column], rows: Sequence[Sequence[Text]], available: int) -> list[int] | None:
+    """Of the columns, in characters; None if they do not fit into `available`."""
+    least, natural = [], []
+    for number, column in enumerate(head):
+        cells = [Text(column.heading), *(row[number] for row in rows)]
+        full = max(_line_width(cell) for cell in cells)
+        words = _word_width(cells[0])
+        if column.prose:
+            words = min(max(_word_width(cell) for cell in cells), LONGEST_WORD)
+            least.append(min(max(words, PROSE), full))
+        else:
+            least.append(max([words, *map(_line_width, cells[1:])]))
+        natural.append(full)
+    spare = available - sum(least)
+    if spare < 0:
+        return None
+    widths = least
+    # Prose that misses most gets what is left, a character at a time; headings last.
+    while spare and any(width < full for width, full in zip(widths, natural, strict=True)):
+        widest = max(range(len(head)), key=lambda number: (head[number].prose, natural[number] - widths[number]))
+        if widths[widest] >= natural[widest]:
+            widest = max(range(len(head)), key=lambda number: natural[number] - widths[number])
+        widths[widest] += 1
+        spare -= 1
+    return widths
+
+
+def _line_width(cell: Text) -> int:
+    return max((line.cell_len for line in cell.split("\n", allow_blank=True)), default=0)
+
+
+def _word_width(cell: Text) -> int:
+    return max((Text(word).cell_len for word in cell.plain.split()), default=0)
+
+
+def _text(cell: Cell) -> Text:
+    if isinstance(cell, Text):
+        return cell
+    if isinstance(cell, datetime):
+        return Text(shown_time(cell))
+    return Text("" if cell is None else printable(str(cell)))
