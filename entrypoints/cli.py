@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from typing import Final
 
 NEEDED: Final = (
-    "alembic", "argon2", "celery", "faker", "granian", "httpcore2", "jwt", "msgspec", "psycopg", "redis", "rich",
-    "sqlalchemy", "starlette", "structlog", "typed_settings", "typer", "zxcvbn",
+    "alembic", "argon2", "celery", "faker", "granian", "httpcore2", "jwt", "msgspec", "packaging", "psycopg", "redis",
+    "rich", "sqlalchemy", "starlette", "structlog", "typed_settings", "typer", "zxcvbn",
 )  # fmt: skip
 """What the server extra brings, by the names that are imported."""
 

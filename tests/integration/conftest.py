@@ -1,6 +1,7 @@
 """Real servers for these tests: their own, never the ones that DATABASE_URL or REDIS_URL name."""
 
 import itertools
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from psycopg import sql
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
+from tests.integration.bare_environment import Environments
 from tests.integration.deployment import Deployment
 
 # Nothing here has to survive a power failure.
@@ -73,6 +75,20 @@ def database(make_database: Callable[[], str], administrator: psycopg.Connection
     yield url
     name = url.partition("@")[2].partition("?")[0].rpartition("/")[2]
     _run(administrator, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> Iterator[str]:
+    """The URL of a database without tables, for this test alone."""
+    name = f"empty_{secrets.token_hex(4)}"
+    _run(administrator, "CREATE DATABASE {}", name)
+    yield postgres.url_of(name)
+    _run(administrator, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture(scope="session")
+def bare_environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    return Environments(tmp_path_factory.mktemp("bare"))
 
 
 @pytest.fixture(scope="session")

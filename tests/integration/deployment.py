@@ -6,7 +6,7 @@ import re
 import secrets
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +21,13 @@ PASSWORD = "correct horse battery"
 class Command:
     """One of them, with its output in a file."""
 
-    def __init__(self, log: Path, arguments: list[str], settings: dict[str, str]) -> None:
+    def __init__(
+        self, log: Path, arguments: list[str], settings: dict[str, str], program: Sequence[str | Path] = TOGETHER
+    ) -> None:
         self._log = log
         with log.open("w") as out:
             self.process = subprocess.Popen(
-                [*TOGETHER, *arguments],
+                [*program, *arguments],
                 env=environment(**settings),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -67,8 +69,19 @@ class Command:
 class Deployment:
     """`url` is where its API answers; all of its processes share one secret and end together."""
 
-    def __init__(self, directory: Path, database_url: str, redis_url: str, *, workers: int = 1, **more: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        database_url: str,
+        redis_url: str,
+        *,
+        workers: int = 1,
+        program: Sequence[str | Path] = TOGETHER,
+        **more: str,
+    ) -> None:
+        """`program` is what starts the command line; the checkout's own unless it is given."""
         self._directory = directory
+        self._program = program
         self._workers = workers
         self.database_url = database_url
         directory.mkdir(parents=True, exist_ok=True)
@@ -100,7 +113,7 @@ class Deployment:
 
     def start(self, name: str) -> Command:
         arguments = [name, "--port", "0", "--workers", str(self._workers)] if name == "serve" else [name]
-        self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings)
+        self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings, self._program)
         return self.commands[name]
 
     def find(self) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,14 +53,14 @@ def eventually(look: Callable[[], T | None], what: str) -> T:
 class EngineProcess:
     """A running `up`; its output goes to files, so that no pipe can fill up."""
 
-    def __init__(self, directory: Path, *options: str, **more: str) -> None:
+    def __init__(self, directory: Path, *options: str, program: Sequence[str | Path] = TOGETHER, **more: str) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.data = directory / ".scalecommerce"
         self._out, self._err = directory / "out.txt", directory / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [*TOGETHER, "up", "--port", "0", *options],
+                [*program, "up", "--port", "0", *options],
                 cwd=directory,
                 env=environment(**more),
                 stdin=subprocess.DEVNULL,
@@ -105,6 +105,12 @@ class EngineProcess:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def log_ins(self) -> dict[str, str]:
+        """E-mail addresses by role, as the demo prints them."""
+        eventually(lambda: "quantity" in self.out, "the demo's lines")
+        found = re.findall(r"^  (?:a )?(buyer|seller|staff) +(\S+@\S+) +admin$", self.out, re.MULTILINE)
+        return dict(found)
 
     def token(self, email: str) -> str:
         """Of a seeded account."""

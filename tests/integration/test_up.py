@@ -50,13 +50,6 @@ def start(tmp_path: Path) -> Iterator[Any]:
         engine.end()
 
 
-def log_ins(engine: EngineProcess) -> dict[str, str]:
-    """E-mail addresses by role, as the demo prints them."""
-    eventually(lambda: "quantity" in engine.out, "the demo's lines")
-    found = re.findall(r"^  (?:a )?(buyer|seller|staff) +(\S+@\S+) +admin$", engine.out, re.MULTILINE)
-    return dict(found)
-
-
 def paste(engine: EngineProcess) -> dict[str, Any]:
     """Paste the printed lines into a shell."""
     eventually(lambda: "quantity" in engine.out, "the demo's lines")
@@ -86,7 +79,7 @@ def test_the_printed_curl_places_an_order(demo: EngineProcess) -> None:
 
 
 def test_the_printed_accounts_can_do_what_they_are_for(demo: EngineProcess) -> None:
-    emails = log_ins(demo)
+    emails = demo.log_ins()
     assert set(emails) == {"buyer", "seller", "staff"}
     token = demo.token(emails["seller"])
     # What was seeded is counted in by the worker.
@@ -96,7 +89,7 @@ def test_the_printed_accounts_can_do_what_they_are_for(demo: EngineProcess) -> N
 
 
 def test_an_accepted_order_is_decided_by_the_worker(demo: EngineProcess) -> None:
-    token = demo.token(log_ins(demo)["buyer"])
+    token = demo.token(demo.log_ins()["buyer"])
     _, page = demo.request("/products/api/v1/?in_stock=true")
     product = page["results"][0]["id"]
     status, order = demo.request(ORDERS, token=token, body={"order_item": [{"product": product, "quantity": 1}]})
@@ -226,7 +219,7 @@ def test_two_run_side_by_side(start: Any, demo: EngineProcess) -> None:
 
 def test_a_request_in_flight_is_answered_before_the_end(start: Any) -> None:
     engine = start("busy", "--demo", "--no-traffic")
-    token = engine.token(log_ins(engine)["buyer"])
+    token = engine.token(engine.log_ins()["buyer"])
     product = engine.request("/products/api/v1/?in_stock=true")[1]["results"][0]
     os.killpg(engine.child("worker"), signal.SIGSTOP)
     body = {"order_item": [{"product": product["id"], "quantity": 1}]}
