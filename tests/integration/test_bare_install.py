@@ -158,7 +158,7 @@ def test_the_image_runs_every_service_of_the_compose_file(
     image = bare_environments.image()
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     binaries = image.environment / "bin"
-    program = [binaries / image.entrypoint[0], *image.entrypoint[1:]]
+    program: list[str | Path] = [binaries / image.entrypoint[0], *image.entrypoint[1:]]
     settings = {**deployed(empty_database, redis_url), "PATH": f"{binaries}:{os.environ['PATH']}"}
     succeed(*program, *services["migrate"]["command"], cwd=tmp_path, **settings)
     assert services["api"]["command"] == image.command

@@ -9,7 +9,6 @@ import pytest
 
 from entrypoints.traffic.wares import POLICY, WARES
 from tests.integration.engine_process import EngineProcess, eventually
-from tests.integration.test_up import log_ins
 
 PRICING = "/pricing/api/v1/"
 PRODUCTS = "/products/api/v1/"
@@ -28,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 @pytest.fixture(scope="module")
 def token(demo: EngineProcess) -> str:
     """The seller's, whose epochs are shortened to two seconds, over HTTP."""
-    token = demo.token(log_ins(demo)["seller"])
+    token = demo.token(demo.log_ins()["seller"])
     status, page = demo.request(f"{PRICING}policies/?page_size=100", token=token)
     assert status == 200
     (policy,) = [each for each in page["results"] if each["name"] == POLICY]
