@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import EventsForgotten, Invalid
@@ -24,6 +24,7 @@ from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.rollups import hour_of
 from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -146,6 +147,14 @@ def bucket_label(lower: int, upper: int | None) -> str:
     return f"{decimal_text(lower)} +" if upper is None else f"{decimal_text(lower)} - {decimal_text(upper)}"
 
 
+def _normal_lines(values: Collection[str]) -> Collection[str]:
+    return tuple(map(normal_line, values))
+
+
+def _normal_choices(values: Collection[int | str]) -> Collection[int | str]:
+    return tuple(normal_line(value) if isinstance(value, str) else value for value in values)
+
+
 @frozen
 class ProductFilter:
     """All conditions hold together; several values of one condition are alternatives.
@@ -158,8 +167,8 @@ class ProductFilter:
     """
 
     search: str | None = None
-    categories: Collection[int | str] = ()
-    brands: Collection[str] = ()
+    categories: Collection[int | str] = field(default=(), converter=_normal_choices)
+    brands: Collection[str] = field(default=(), converter=_normal_lines)
     seller: AccountId | None = None
     price_min: int | None = None
     price_max: int | None = None
@@ -278,7 +287,8 @@ class ProductQueries(Protocol):
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
 
-    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]: ...
+    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+        """`skus` in their normal form (`domain.text.normal_line`)."""
 
 
 # --- orders

@@ -27,12 +27,22 @@ from attrs import define, field, frozen
 
 from adapters.cli.formats import rfc3339
 from adapters.cli.strict_json import json_text
+from scalecommerce_core.domain.account import is_address_of
+from scalecommerce_core.domain.category import name_key
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
 from scalecommerce_core.domain.numbers import parse_whole
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, text_errors
+from scalecommerce_core.domain.text import (
+    BRAND_LENGTH,
+    DESCRIPTION_LENGTH,
+    NAME_LENGTH,
+    SKU_LENGTH,
+    normal_line,
+    normal_text,
+    text_errors,
+)
 from scalecommerce_core.queries import OrderLineView, OrderView, ProductView
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
@@ -167,7 +177,7 @@ class _Reading:
         self._email = account.email
         self._categories = {}
         for category in self.market.queries.categories():
-            self._categories |= dict.fromkeys((str(category.id), category.slug, category.name.casefold()), category.id)
+            self._categories |= dict.fromkeys((str(category.id), category.slug, name_key(category.name)), category.id)
 
     def take(self, batch: Sequence[tuple[int, dict[str, str] | None]]) -> None:
         self.lines += len(batch)
@@ -180,19 +190,19 @@ class _Reading:
         if fields is None:
             self._fail(line, "", "This line has more or fewer fields than the first.")
             return None
-        sku = fields["sku"].strip()
+        sku = normal_line(fields["sku"])
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH, at_least=1)]
         if not sku:
             problems = ["sku: This must not be blank: it tells which product is meant. PATCH one that has none."]
         if first := self._first_lines.get(sku):
             problems.append(f"sku: line {first} has it too.")
-        owner = fields.get("seller", "").strip().lower()
-        if owner and owner != self._email:
+        owner = fields.get("seller", "").strip()
+        if owner and not is_address_of(owner, self._email):
             problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
         changes: dict[str, Any] = {}
         currency = fields.get("currency", "").strip() or self.market.currency
         for name, text in fields.items():
-            if name in _VALUES and text.strip():
+            if name in _VALUES and normal_line(text):
                 try:
                     changes[name] = self._value(name, text.strip(), currency)
                 except ValueError as error:
@@ -218,11 +228,12 @@ class _Reading:
                     raise ValueError("true or false is wanted.")
                 return _TRUTH[text.lower()]
             case "category":
-                category = self._categories.get(text.casefold())
+                category = self._categories.get(name_key(text))
                 if category is None:
                     raise ValueError(f"There is no category {text}.")
                 return category
             case _:
+                text = normal_text(text) if name == "description" else normal_line(text)
                 if said := text_errors(text, at_most=_LENGTHS[name]):
                     raise ValueError(" ".join(said))
                 return text

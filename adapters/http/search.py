@@ -21,7 +21,7 @@ from adapters.http.texts import ANY_TEXT
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import decimal_text, minor_units
-from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH
+from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
 from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
 
 MAX_SEARCH: Final = 200
@@ -112,7 +112,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def _check_categories(choices: list[str]) -> None:
         known = {name for each in await backend.read(queries.categories) for name in (str(each.id), each.slug)}
-        if unknown := [choice for choice in choices if choice not in known]:
+        if unknown := [choice for choice in choices if normal_line(choice) not in known]:
             raise invalid({"category": [f"There is no category {unknown[0]!r}."]})
 
     return [
@@ -135,7 +135,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
 
 def _filter(query: SearchQuery) -> ProductFilter:
-    search = query.search if query.search is not None and query.search.strip() else None
+    search = query.search if query.search is not None and normal_line(query.search) else None
     ordering = query.ordering or (Ordering.CREATED_DESC if search is None else Ordering.RELEVANCE)
     return ProductFilter(
         search=search,

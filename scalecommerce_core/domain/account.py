@@ -8,7 +8,7 @@ from attrs import define, field, setters
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, text_errors
+from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, normal_line, normal_text, text_errors
 
 EMAIL_LENGTH: Final = 254
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -17,11 +17,26 @@ _EMAIL: Final = re.compile(rf"{_LOCAL}@(?:{_LABEL}\.)+{_LABEL}")
 
 
 def normal_email(text: str) -> str:
-    """The address in lower case (addresses are unique whatever their case); `Invalid` if it is none."""
+    """The address in lower case (addresses are unique whatever their case); `Invalid` if it is none.
+
+    Only ASCII, as RFC 5321 without SMTPUTF8 has it: of other letters some look like ASCII ones, and some become ASCII
+    in lower case (KELVIN SIGN becomes k), so that one address could be taken for another. Hosts are written as xn--….
+    """
+    if not text.isascii():
+        # Before it is put in lower case, which hides such letters.
+        raise Invalid.field("email", "Only ASCII characters are allowed in an e-mail address.")
     email = text.strip().lower()
     if len(email) > EMAIL_LENGTH or not _EMAIL.fullmatch(email) or len(email.partition("@")[0]) > 64:
         raise Invalid.field("email", "Enter an e-mail address such as name@example.com.")
     return email
+
+
+def is_address_of(text: str, email: str) -> bool:
+    """Whether `text`, in any case, is the address `email` of an account."""
+    try:
+        return normal_email(text) == email
+    except Invalid:
+        return False
 
 
 @define
@@ -45,7 +60,11 @@ class Account:
         Raise `Invalid` naming the fields; nothing is changed then.
         """
         wanted = {"first_name": first_name, "last_name": last_name, "bio": bio}
-        given = {name: text for name, text in wanted.items() if text is not None}
+        given = {
+            name: normal_text(text) if name == "bio" else normal_line(text)
+            for name, text in wanted.items()
+            if text is not None
+        }
         longest = {"bio": BIO_LENGTH}
         errors = {name: text_errors(text, at_most=longest.get(name, NAME_LENGTH)) for name, text in given.items()}
         if any(errors.values()):

@@ -1,13 +1,14 @@
 """Categories: a flat, named list that staff can extend."""
 
-import re
+import hashlib
+import unicodedata
 from typing import Final
 
 from attrs import frozen
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.domain.text import NAME_LENGTH, checked
+from scalecommerce_core.domain.text import NAME_LENGTH, ZWJ, ZWNJ, checked, normal_line
 
 DEFAULT_CATEGORIES: Final = (
     "electronics", "computers", "smartphones", "accessories", "home_appliances", "furniture", "clothing",
@@ -23,10 +24,51 @@ class Category:
     slug: str
 
 
+def name_key(name: str) -> str:
+    """Two names are the same if their keys are: the normal form without case (Unicode's canonical caseless match)."""
+    return unicodedata.normalize("NFC", normal_line(name).casefold())
+
+
 def slug_of(name: str) -> str:
-    """`"Pet supplies"` -> `"pet-supplies"`; raise `Invalid` when nothing is left of the name."""
-    checked("name", name, at_most=NAME_LENGTH, at_least=1)
-    slug = re.sub(r"\W+", "-", name.strip().casefold()).strip("-_")
-    if not slug:
+    """The name in small letters, its words joined by hyphens; raise `Invalid` when nothing is left of the name.
+
+    Letters, digits, underscores and combining marks stay. Signs that tell names apart are spelled, other signs part
+    words; `distinct_slug` is for a name whose slug another one has.
+
+    >>> slug_of("Pet supplies"), slug_of("C++"), slug_of(".NET")
+    ('pet-supplies', 'c-plus-plus', 'dot-net')
+    """
+    key = name_key(checked("name", normal_line(name), at_most=NAME_LENGTH, at_least=1))
+    if not any(character.isalnum() for character in key):
         raise Invalid.field("name", "A name needs at least one letter or digit.")
-    return slug
+    return "-".join(_words(key))
+
+
+def distinct_slug(name: str) -> str:
+    """The slug of a name that shares `slug_of` with another: eight hexadecimal digits of its SHA-256 are added."""
+    return f"{slug_of(name)}-{hashlib.sha256(name_key(name).encode()).hexdigest()[:8]}"
+
+
+_SPELLED: Final = {
+    "+": "plus", "#": "sharp", "&": "and", "@": "at", "%": "percent", "°": "degree", "$": "dollar", "€": "euro",
+    "£": "pound", "¥": "yen", "₽": "ruble",
+}  # fmt: skip
+
+
+def _words(key: str) -> list[str]:
+    words, word = [], ""
+    for place, character in enumerate(key):
+        following = key[place + 1 : place + 2]
+        # A point before a word, as in .NET; within one and behind one it is a sign as others are.
+        leads = character == "." and not word and following.isalnum() and key[place - 1 : place] in {"", " "}
+        spelled = "dot" if leads else _SPELLED.get(character)
+        if spelled is None and _stays(character):
+            word += character
+        else:
+            words += [word, spelled or ""]
+            word = ""
+    return [stripped for each in (*words, word) if (stripped := each.strip("_"))]
+
+
+def _stays(character: str) -> bool:
+    return character.isalnum() or character in {"_", ZWJ, ZWNJ} or unicodedata.category(character).startswith("M")

@@ -1,8 +1,9 @@
 """Products and the history of their prices."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field, frozen, setters
 
@@ -10,7 +11,15 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH, text_errors
+from scalecommerce_core.domain.text import (
+    BRAND_LENGTH,
+    DESCRIPTION_LENGTH,
+    NAME_LENGTH,
+    SKU_LENGTH,
+    normal_line,
+    normal_text,
+    text_errors,
+)
 
 TICK: Final = timedelta(microseconds=1)
 
@@ -84,9 +93,9 @@ class Product:
     ) -> "Product":
         """A new product, its first price in the history; raise `Invalid` naming the fields."""
         product = cls(
-            id=id, seller_id=seller_id, category_id=category_id, name=name, price=price, created_at=now,
-            updated_at=now, priced_at=now, brand=brand, description=description, sku=sku, cost=cost,
-            min_price=min_price, max_price=max_price, is_active=is_active,
+            id=id, seller_id=seller_id, category_id=category_id, price=price, created_at=now, updated_at=now,
+            priced_at=now, cost=cost, min_price=min_price, max_price=max_price, is_active=is_active,
+            **_normal({"name": name, "brand": brand, "description": description, "sku": sku}),
         )  # fmt: skip
         product._check()
         product.price_changes.append(PriceChange(id, price, now, cause))
@@ -98,6 +107,7 @@ class Product:
 
         A changed price writes the price history. Raise `Invalid` naming the fields; nothing is changed then.
         """
+        changes = _normal(changes)
         before = {name: getattr(self, name) for name in changes}
         price = changes.pop("price", self.price)
         for name, value in changes.items():
@@ -168,6 +178,22 @@ class Product:
             errors["max_price"] = ["The highest price must not be below the lowest."]
         if any(errors.values()):
             raise Invalid({name: said for name, said in errors.items() if said})
+
+
+_NORMAL_FORMS: Final[Mapping[str, Callable[[str], str]]] = {
+    "name": normal_line,
+    "brand": normal_line,
+    "description": normal_text,
+    "sku": normal_line,
+}
+
+
+def _normal(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with texts in their normal form."""
+    return {
+        name: _NORMAL_FORMS[name](value) if name in _NORMAL_FORMS and isinstance(value, str) else value
+        for name, value in facts.items()
+    }
 
 
 @frozen

@@ -1,6 +1,24 @@
-"""What a text field may hold."""
+"""What a text field may hold, and the one form in which it is stored and compared.
+
+`normal_line` and `normal_text` are that form. Aggregates apply them to what they are given, filters and look-ups to
+what they compare with it, so that two texts that look the same are the same:
+
+- Unicode normalization form C (UAX #15);
+- no control characters and no default-ignorable code points (Unicode's `Default_Ignorable_Code_Point`: zero-width
+  spaces, soft hyphens, marks of direction, fillers), but for those that change what is seen: ZERO WIDTH JOINER and
+  NON-JOINER in Indic, Arabic and Persian words, ZERO WIDTH JOINER and tags in emoji sequences, and variation
+  selectors behind a character that has variants (emoji, ideographs, Mongolian);
+- no whitespace at either end;
+- in one line: any run of whitespace (line breaks, tabs, no-break spaces) is one space;
+- in a text of several lines: every line break is a line feed, and whitespace within lines stays.
+
+NUL and lone surrogates stay in, for `text_errors` to refuse.
+"""
 
 import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
 
 from scalecommerce_core.domain.errors import Invalid
 
@@ -10,6 +28,132 @@ DESCRIPTION_LENGTH = 10_000
 BIO_LENGTH = 1_000
 SKU_LENGTH = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+# --- the normal form
+
+ZWNJ: Final = "\u200c"
+ZWJ: Final = "\u200d"
+DEFAULT_IGNORABLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), as the inside of a character class."""
+# Control characters that are neither NUL nor whitespace, and the marks of interlinear annotations.
+_UNSEEN: Final = re.compile(f"[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufff9-\ufffb{DEFAULT_IGNORABLE}]")
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+_FLAG: Final = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
+"""The flag of a region: a black flag and tags."""
+_EMOJI_SELECTORS: Final = "\ufe0e\ufe0f"
+_VIRAMA: Final = 9
+"""Canonical combining class."""
+
+
+def normal_line(value: str) -> str:
+    r"""The normal form of a text of one line.
+
+    >>> normal_line(" T1\u200b\n")
+    'T1'
+    """
+    if value.isascii() and value.isprintable():
+        return value if "  " not in value and value[:1] != " " and value[-1:] != " " else " ".join(value.split())
+    return " ".join(_visible(value).split())
+
+
+def normal_text(value: str) -> str:
+    """The normal form of a text that may have several lines."""
+    if value.isascii() and value.isprintable():
+        return value.strip()
+    return _visible(_LINE_BREAK.sub("\n", value)).strip()
+
+
+def _visible(value: str) -> str:
+    """In normalization form C, without what cannot be seen."""
+    value = unicodedata.normalize("NFC", value)
+    if not _UNSEEN.search(value):
+        return value
+    kept = {place for flag in _FLAG.finditer(value) for place in range(*flag.span())}
+    parts: list[str] = []
+    for place, character in enumerate(value):
+        if place in kept or not _UNSEEN.match(character) or _is_needed(character, parts, value, place):
+            parts.append(character)
+    # What was taken out may have stood between a letter and its mark.
+    return unicodedata.normalize("NFC", "".join(parts))
+
+
+def _is_needed(character: str, before: list[str], value: str, place: int) -> bool:
+    """Whether a character that cannot be seen changes how those around it are seen."""
+    previous = before[-1] if before else ""
+    if character == ZWNJ:
+        following = _next_seen(value, place)
+        return (_is_virama(previous) and _is_letter(following)) or _parts_arabic(before, following)
+    if character == ZWJ:
+        following = _next_seen(value, place)
+        return (
+            _is_virama(previous)
+            or (_is_letter(previous) and _is_virama(following))
+            or (_ends_emoji(before) and _is_symbol(following))
+        )
+    if character in _EMOJI_SELECTORS:
+        return _is_symbol(previous) or (previous in "#*0123456789" and value[place + 1 : place + 2] == "\u20e3")
+    if "\ufe00" <= character <= "\ufe0d":
+        return unicodedata.category(previous or " ") in {"Sm", "So"} or _is_named(previous, "CJK", "MYANMAR", "PHAGS")
+    if "\U000e0100" <= character <= "\U000e01ef":
+        return _is_named(previous, "CJK")
+    if "\u180b" <= character <= "\u180f":
+        return _is_named(previous, "MONGOLIAN LETTER")
+    return False
+
+
+def _next_seen(value: str, place: int) -> str:
+    return next((each for each in value[place + 1 :] if not _UNSEEN.match(each)), "")
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalpha()
+
+
+def _is_virama(character: str) -> bool:
+    return bool(character) and unicodedata.combining(character) == _VIRAMA
+
+
+def _is_symbol(character: str) -> bool:
+    """Whether it may be, or be drawn as, an emoji."""
+    return bool(character) and (unicodedata.category(character) in {"So", "Sm", "Sk"} or character in "‼⁉〰")
+
+
+def _is_named(character: str, *beginnings: str) -> bool:
+    return bool(character) and unicodedata.name(character, "").startswith(beginnings)
+
+
+def _ends_emoji(before: list[str]) -> bool:
+    last = before[-1] if before else ""
+    return _is_symbol(before[-2] if last in _EMOJI_SELECTORS and len(before) > 1 else last)
+
+
+def _parts_arabic(before: list[str], following: str) -> bool:
+    """Whether the letters on both sides would be joined (RFC 5892, appendix A.1)."""
+    last = next((each for each in reversed(before) if not unicodedata.combining(each)), "")
+    return _is_cursive(last) and last not in _JOIN_BACK_ONLY and _is_cursive(following) and following != "ء"
+
+
+def _is_cursive(character: str) -> bool:
+    return _is_letter(character) and _is_named(character, "ARABIC", "SYRIAC", "MANDAIC", "NKO", "MONGOLIAN")
+
+
+def _join_back_only() -> Iterator[str]:
+    """Arabic letters that are not joined with what follows: they have a final form and no initial one."""
+    forms: dict[str, set[str]] = {}
+    for code in range(0xFB50, 0xFEFF):
+        kind, _, letter = unicodedata.decomposition(chr(code)).partition(" ")
+        if kind.startswith("<") and " " not in letter:
+            forms.setdefault(chr(int(letter, 16)), set()).add(kind)
+    return (letter for letter, kinds in forms.items() if "<initial>" not in kinds)
+
+
+_JOIN_BACK_ONLY: Final = frozenset(_join_back_only())
+
+
+# --- what is refused
 
 
 def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:

@@ -18,7 +18,7 @@ from attrs.setters import frozen as unchangeable
 from scalecommerce_core.domain.errors import Conflict, Invalid, VersionMismatch
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
-from scalecommerce_core.domain.text import text_errors
+from scalecommerce_core.domain.text import normal_text, text_errors
 from scalecommerce_core.domain.web_address import UnsafeAddress, target_of
 
 RETRY_DELAYS: Final = (
@@ -288,6 +288,7 @@ class WebhookEndpoint:
         allow_loopback: bool = False,
     ) -> "WebhookEndpoint":
         """A new one; raise `Invalid` naming the fields."""
+        description = normal_text(description)
         _check(url, topics, description, allow_loopback=allow_loopback)
         return cls(id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(sealed),))
 
@@ -304,6 +305,7 @@ class WebhookEndpoint:
     ) -> None:
         """Change what is given. Enabling it forgets its failures; raise `Invalid` or `VersionMismatch`."""
         self.check_version(expected_version)
+        description = None if description is None else normal_text(description)
         _check(
             self.url if url is None else url,
             self.topics if topics is None else topics,

@@ -8,7 +8,7 @@ from attrs import define, evolve, field, setters
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
-from scalecommerce_core.domain.text import NAME_LENGTH, text_errors
+from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.interface import Policy, built, parameters
@@ -183,6 +183,8 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
         facts["epoch"] = timedelta(seconds=seconds)
     if errors:
         raise Invalid(errors)
+    if "name" in facts:
+        facts["name"] = normal_line(facts["name"])
     if "parameters" in facts:
         facts["parameters"] = dict(facts["parameters"])
     return facts

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.category import Category, slug_of
+from scalecommerce_core.domain.category import Category, distinct_slug, name_key, slug_of
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     Forbidden,
@@ -20,6 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
+from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
@@ -301,26 +302,25 @@ class Catalog:
         return [repaired.get(product_id) for product_id in product_ids]
 
     def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
-        """New categories; `Invalid` when the name is taken."""
+        """New categories; `Invalid` when the name is taken, whatever its case (`domain.category.name_key`)."""
         return [self._add_category(command) for command in commands]
 
     @retried(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
-        try:
-            slug = slug_of(command.name)
-            with self._store.begin() as tx:
-                (outcome,) = once(
-                    tx,
-                    [command],
-                    self._clock.now(),
-                    lambda fresh: tx.categories.add([(c.name.strip(), slug) for c in fresh]),
-                )
-        except Duplicate:
-            return Invalid.field("name", "A category with this name exists already.")
-        except Invalid as error:
-            return error
-        return outcome
+        # Twice: another name may take the slug between the look and the write, and then a distinct one is needed.
+        for _ in range(2):
+            try:
+                with self._store.begin() as tx:
+                    (outcome,) = once(
+                        tx, [command], self._clock.now(), lambda fresh: _add_categories(tx, [c.name for c in fresh])
+                    )
+            except Duplicate:
+                continue
+            except Invalid as error:
+                return error
+            return outcome
+        return Invalid.field("name", "A category with this name exists already.")
 
     @retried(TransactionAborted, ConnectionLost)
     def record_views(self, batch: ViewBatch) -> bool:
@@ -361,6 +361,19 @@ class Catalog:
             tx.stock.add([shelved.stock for shelved in made])
             tx.statistics.owe(Owed(products=[shelved.product.id for shelved in made]))
         return made
+
+
+def _add_categories(tx: Transaction, names: Sequence[str]) -> Sequence[Category]:
+    """Raise `Duplicate` if a name is taken, and `Invalid` if one makes no slug."""
+    there = tx.categories.all()
+    keys, slugs = {name_key(category.name) for category in there}, {category.slug for category in there}
+    new = []
+    for name in names:
+        slug = slug_of(name)
+        if name_key(name) in keys:
+            raise Duplicate("name")
+        new.append((normal_line(name), distinct_slug(name) if slug in slugs else slug))
+    return tx.categories.add(new)
 
 
 def _editable(

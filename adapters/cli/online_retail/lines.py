@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_whole
 from scalecommerce_core.domain.order import MAX_QUANTITY
-from scalecommerce_core.domain.text import SKU_LENGTH, text_errors
+from scalecommerce_core.domain.text import SKU_LENGTH, normal_line, text_errors
 
 # Guest sales share one account; the file names no customer for them.
 GUEST: Final = ""
@@ -107,7 +107,7 @@ def _refusal(quantity: int, price: int, *, is_return: bool) -> Refusal | None:
 
 @lru_cache(maxsize=100_000)
 def _identifier(text: str) -> str | Refusal:
-    text = text.strip()
+    text = normal_line(text)
     if not text:
         return Refusal.MISSING_FIELD
     return Refusal.UNREADABLE if text_errors(text, at_most=SKU_LENGTH) else text

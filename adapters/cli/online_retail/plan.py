@@ -14,7 +14,7 @@ from adapters.cli.online_retail.returns import Matched, Purchase, match_returns
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import LINE_ID_SPAN
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.domain.text import NAME_LENGTH, text_errors
+from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 
 CURRENCY: Final = "GBP"
 LONGEST_INVOICE: Final = LINE_ID_SPAN - 1
@@ -164,6 +164,7 @@ def _names(purchases: Iterable[Purchase]) -> dict[str, str]:
 
 def _name(code: str, descriptions: Counter[str]) -> str:
     for description, _lines in descriptions.most_common():
-        if not text_errors(description[:NAME_LENGTH], at_most=NAME_LENGTH, at_least=1):
-            return description[:NAME_LENGTH]
+        name = normal_line(normal_line(description)[:NAME_LENGTH])
+        if not text_errors(name, at_most=NAME_LENGTH, at_least=1):
+            return name
     return code

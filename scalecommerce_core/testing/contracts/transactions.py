@@ -104,7 +104,7 @@ class TransactionsContract:
         with store.begin() as tx:
             found = tx.products.lock(ids)
             assert list(found) == list(ids)
-            assert found[ids[0]].name == f'{ids[0]} "quoted", {{braced}}\\n\ttabbed\nwrapped ← ü 🫖'
+            assert found[ids[0]].description == f'{ids[0]} "quoted", {{braced}}\\n\ttabbed\nwrapped ← ü 🫖'
             assert found[ids[0]].sku is None
 
     def test_a_bulk_transaction_that_fails_leaves_nothing(self, store: Store) -> None:
@@ -160,5 +160,7 @@ class TransactionsContract:
             assert {stock.on_hand for stock in tx.stock.lock(ids).values()} == {45}
 
 
-def _product(id_: ProductId, seller: AccountId, name: str = "Cup") -> Product:
-    return Product.listed(id=id_, seller_id=seller, category_id=CATEGORY, name=name, price=usd(5), now=NOW)
+def _product(id_: ProductId, seller: AccountId, description: str = "") -> Product:
+    return Product.listed(
+        id=id_, seller_id=seller, category_id=CATEGORY, name="Cup", price=usd(5), now=NOW, description=description
+    )

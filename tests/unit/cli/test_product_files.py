@@ -69,6 +69,24 @@ def test_known_products_are_edited_and_blanks_leave_them_alone(market: Market, s
     assert len(history.intervals) == 2
 
 
+def test_texts_of_a_file_come_in_their_normal_form(market: Market, seller: AccountId) -> None:
+    load(market, seller, TWO)
+    wanted = '" A1\u200b"," Umber\u00ad ",Home_Appliances\u200b,SELLER@example.com,\u200b'
+    text = f"sku,brand,category,seller,description\n{wanted}\n"
+    assert load(market, seller, text) == ImportedProducts(1, 0, 1, (), dry_run=False)
+    assert (shelf(market)["A1"].brand, shelf(market)["A1"].category.name) == ("Umber", "home_appliances")
+    twice = load(market, seller, "sku,price\nA1,1.00\nA1\u200b,2.00\n")
+    assert [error.message for error in twice.errors] == ["sku: line 2 has it too."]
+
+
+def test_an_address_that_looks_alike_is_anothers(market: Market) -> None:
+    kara = one(market.accounts.sign_up([SignUp("kara@example.com", None)])).id
+    done = load(market, kara, "sku,name,category,price,seller\nA1,Cup,5,1.00,\u212aara@example.com\n")
+    assert [error.message for error in done.errors] == [
+        "seller: This is a product of \u212aara@example.com, not of kara@example.com."
+    ]
+
+
 def test_importing_again_is_harmless(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     assert load(market, seller, TWO).updated == 2

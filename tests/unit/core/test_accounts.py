@@ -372,3 +372,15 @@ def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
     assert refused(accounts.refresh, tokens.refresh)
     with pytest.raises(NotFound):
         accounts.change_password(accounts.identify(tokens.access), PASSWORD, "another password")
+
+
+@pytest.mark.parametrize("address", ["\u212aara@example.com", "kara@example.com\u200b", "kara@e\uff58ample.com"])
+def test_an_address_that_looks_alike_is_not_taken_for_another(shop: Shop, address: str) -> None:
+    one(shop.accounts.sign_up([SignUp("kara@example.com", PASSWORD)]))
+    (twin,) = shop.accounts.sign_up([SignUp(address, PASSWORD)])
+    assert isinstance(twin, Invalid)
+    assert twin.errors.keys() == {"email"}
+    with pytest.raises(NotAuthenticated):
+        shop.accounts.log_in(address, PASSWORD)
+    with pytest.raises(Invalid):
+        shop.accounts.appoint_staff(address)

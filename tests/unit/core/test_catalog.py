@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.category import Category, distinct_slug
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     Forbidden,
@@ -20,6 +20,8 @@ from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
 from scalecommerce_core.domain.views import ViewBatch
+from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.queries import PageRequest, ProductFilter
 from scalecommerce_core.services.catalog import (
     AddCategory,
     AdjustStock,
@@ -311,12 +313,88 @@ def test_stock_that_cannot_be_is_refused(shop: Shop, seller: Account, buyer: Acc
 
 def test_a_category_is_added_once(shop: Shop) -> None:
     added, twin, nothing = shop.catalog.add_categories(
-        [AddCategory(AccountId(1), name) for name in ("  Tea & Coffee ", "tea-coffee", "!!!")]
+        [AddCategory(AccountId(1), name) for name in ("  Tea & Coffee ", "tea  &\u200b COFFEE", "!!!")]
     )
     assert isinstance(added, Category)
-    assert (added.name, added.slug, added.id) == ("Tea & Coffee", "tea-coffee", 21)
+    assert (added.name, added.slug, added.id) == ("Tea & Coffee", "tea-and-coffee", 21)
     assert named(twin) == named(nothing) == {"name"}
     assert added in shop.queries.categories()
+
+
+def test_different_names_of_categories_have_different_slugs(shop: Shop) -> None:
+    names = ("C", "C++", "C#", ".NET", "NET", "เสื้อ", "เสือ", "कपड़े", "T-shirts", "T shirts", "T, shirts", "Node.js")
+    outcomes = shop.catalog.add_categories([AddCategory(AccountId(1), name) for name in names])
+    slugs = [outcome.slug for outcome in outcomes if isinstance(outcome, Category)]
+    assert slugs[:9] == ["c", "c-plus-plus", "c-sharp", "dot-net", "net", "เสื้อ", "เสือ", "कपड़े", "t-shirts"]
+    assert len(set(slugs)) == len(names)
+    again = shop.catalog.add_categories([AddCategory(AccountId(1), name.lower()) for name in names])
+    assert [named(outcome) for outcome in again] == [{"name"}] * len(names)
+
+
+def test_a_category_of_before_keeps_its_slug_and_its_name(shop: Shop) -> None:
+    with shop.store.begin() as tx:
+        tx.categories.add([("Tea & Coffee", "tea-coffee")])
+    outcomes = shop.catalog.add_categories([AddCategory(AccountId(1), n) for n in ("tea & coffee", "Tea coffee")])
+    assert named(outcomes[0]) == {"name"}
+    assert isinstance(outcomes[1], Category)
+    assert outcomes[1].slug == distinct_slug("Tea coffee")
+    assert "tea-coffee" in {category.slug for category in shop.queries.categories()}
+
+
+def test_a_slug_taken_between_look_and_write_is_made_distinct(shop: Shop) -> None:
+    class Late:
+        """Another category takes the slug before the first write."""
+
+        taken = False
+
+        def __call__(self) -> None:
+            if not self.taken:
+                self.taken = True
+                with shop.store.begin() as tx:
+                    tx.categories.add([("T-shirts", "t-shirts")])
+                raise Duplicate("name")
+
+    (outcome,) = Catalog(TamperedStore(shop.store, before=Late()), shop.clock).add_categories(
+        [AddCategory(AccountId(1), "T shirts")]
+    )
+    assert isinstance(outcome, Category)
+    assert outcome.slug == distinct_slug("T shirts")
+
+
+# --- the normal form of texts
+
+SAME = ("T1", "T1 ", " T1", "T1\n", "T1\u200b", "\ufeffT1", "T\u00ad1", "T1\ufe0f")
+
+
+@pytest.mark.parametrize("text", SAME)
+def test_texts_that_look_the_same_are_the_same(shop: Shop, seller: Account, text: str) -> None:
+    tea = shop.list(seller, sku=text, brand=text, name=text)
+    product = shop.product(tea)
+    assert (product.sku, product.brand, product.name) == ("T1", "T1", "T1")
+    (twin,) = shop.catalog.list_products([ListProduct(seller.id, CATEGORY, "Tea", usd("1.00"), sku="T1")])
+    assert named(twin) == {"sku"}
+    page = shop.queries.search(ProductFilter(brands=[text]), PageRequest())
+    assert [view.id for view in page.rows] == [tea]
+
+
+def test_a_text_is_edited_into_its_normal_form(shop: Shop, seller: Account) -> None:
+    tea = shop.list(seller)
+    changes = {"name": "Caf\u0065\u0301\u200b\u00a0 cup", "description": " One\r\ntwo\u202e \n", "sku": "A\t1"}
+    (edited,) = shop.catalog.edit_products([EditProduct(tea, seller.id, changes)])
+    assert not isinstance(edited, MarketError)
+    assert (edited.product.name, edited.product.description) == ("Caf\u00e9 cup", "One\ntwo")
+    assert edited.product.sku == "A 1"
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\u2060\u200d", "\u3164", " \ufeff\n", "\u00ad\u061c"])
+def test_a_name_that_cannot_be_seen_is_refused(shop: Shop, seller: Account, blank: str) -> None:
+    tea = shop.list(seller)
+    outcomes: list[object] = [
+        *shop.catalog.list_products([ListProduct(seller.id, CATEGORY, blank, usd("1.00"))]),
+        *shop.catalog.edit_products([EditProduct(tea, seller.id, {"name": blank})]),
+        *shop.catalog.add_categories([AddCategory(AccountId(1), blank)]),
+    ]
+    assert [named(outcome) for outcome in outcomes] == [{"name"}] * 3
 
 
 def test_a_retry_does_not_take_its_own_categories_for_others(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, checked, text_errors
+from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, checked, normal_line, normal_text, text_errors
 from scalecommerce_core.testing import SettableClock
 
 
@@ -32,6 +32,65 @@ def test_a_text_comes_through_unchanged_or_its_field_is_named(text: str) -> None
         assert list(caught.value.errors) == ["name"]
     else:
         assert checked("name", text, at_most=8, at_least=1) == text
+
+
+# Characters that change what they stand beside, or are only seen there.
+_TRICKY = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from(
+            " \n\t\u00a0\u200b\u200c\u200d\u00ad\ufe0f\ufe00\u180b\u202e\u0301\u094d\u20e3\U000e0067\U000e007f"
+        ),
+        st.sampled_from("e1कमیاءᠠ中👩🔬❤🏴\U0001f3fd"),
+    ),
+    max_size=12,
+)
+
+
+@given(_TRICKY)
+def test_the_normal_form_of_a_normal_form_is_itself(text: str) -> None:
+    for normal in (normal_line, normal_text):
+        once = normal(text)
+        assert normal(once) == once
+        assert once == once.strip()
+        assert ("\x00" in once) == ("\x00" in text)
+    assert "\n" not in normal_line(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم", "خانه\u200cها", "क्\u200dष", "क्\u200cष", "ශ්\u200dරී", "র\u200d্য", "ന്\u200d", "👩\u200d🔬",
+        "👩\U0001f3fd\u200d🔬", "❤\ufe0f\u200d🔥", "🏳\ufe0f\u200d🌈", "1\ufe0f\u20e3", "☕\ufe0f",
+        "葛\U000e0100", "a  b\n c",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    ],
+)  # fmt: skip
+def test_what_a_script_needs_stays(text: str) -> None:
+    assert normal_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("x\u200dy", "xy"),
+        ("T1\u200c", "T1"),
+        ("ما\u200cها", "ماها"),
+        ("\u200dक", "क"),
+        ("a\u061cb\u200e\u202a\u2066c\u180e", "abc"),
+        ("\U000e0067x", "x"),
+        ("e\u200b\u0301", "é"),
+        ("\x07bell\x9f", "bell"),
+        ("\u212a", "K"),
+        ("a\u3000\u2028\tb", "a b"),
+    ],
+)
+def test_what_cannot_be_seen_goes(text: str, normal: str) -> None:
+    assert normal_line(text) == normal
+
+
+def test_lines_of_a_text_stay_lines() -> None:
+    assert normal_text(" a\r\n\r  b\u2028c\u200b \x85") == "a\n\n  b\nc"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +122,10 @@ def test_addresses_are_lower_cased(address: str) -> None:
         "a@example.com\x00",
         "a\n@example.com",
         "käse@example.com",
+        "\u212aara@example.com",
+        "kara@example.\u212aom",
+        "\uff4bara@example.com",
+        "kara@example.com\u200b",
         "a" * 65 + "@example.com",
         "a@" + ".".join(["b" * 63] * 4),
         "a@" + "b" * 64 + ".com",
@@ -90,7 +153,12 @@ def test_a_profile_names_every_field_that_is_wrong_and_keeps_them_all() -> None:
     [
         ("Home appliances", "home-appliances"),
         ("home_appliances", "home_appliances"),
-        ("  Tea & Coffee!  ", "tea-coffee"),
+        ("  Tea & Coffee!  ", "tea-and-coffee"),
+        ("50 % off", "50-percent-off"),
+        ("Node.js", "node-js"),
+        ("C. S. Lewis", "c-s-lewis"),
+        ("کتاب\u200cها", "کتاب\u200cها"),
+        ("Cafe\u0301", "café"),
         ("Straße", "strasse"),
         ("Чай", "чай"),
         ("-1-", "1"),
