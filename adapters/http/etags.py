@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import Final
 
+from attrs import frozen
 from starlette.datastructures import Headers
 
 from adapters.http.problems import Problem, invalid
@@ -11,8 +12,23 @@ from adapters.http.problems import Problem, invalid
 _ONE: Final = r'(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")'
 _TAG: Final = re.compile(_ONE)
 _TAGS: Final = re.compile(rf"\s*{_ONE}(?:\s*,\s*{_ONE.replace('?P<tag>', '?:')})*\s*")
-_VERSION: Final = re.compile(r'"v(?P<number>[0-9]{1,18})(?:-[0-9a-f]{16})?"')
+_VERSION: Final = re.compile(
+    r'"v(?P<number>[0-9]{1,18})(?:-p(?P<price>[0-9]{1,12}))?(?:-s(?P<stock>[0-9]{1,12}))?(?:-[0-9a-f]{16})?"'
+)
 ANY: Final = "*"
+
+
+@frozen
+class Edition:
+    """What an entity tag says of the representation that its client has read.
+
+    `price` (in minor units) and `stock` are the figures that were shown; None: the tag does not say. Tags of other
+    resources, of other people's views, and of releases before 0.2.0 name fewer.
+    """
+
+    version: int
+    price: int | None = None
+    stock: int | None = None
 
 
 def version_etag(version: int) -> str:
@@ -20,10 +36,15 @@ def version_etag(version: int) -> str:
     return f'"v{version}"'
 
 
-def view_etag(version: int, *shown: str) -> str:
-    """Of one view of such a resource, which also shows what is none of its editions: for If-Match they are all one."""
+def view_etag(edition: Edition, *shown: str) -> str:
+    """Of one view of such a resource, which also shows what no edit has changed: for If-Match they are all one edition.
+
+    The figures are readable: an edit that comes back with the tag is compared with them.
+    """
     digest = hashlib.blake2b("\0".join(shown).encode(), digest_size=8)
-    return f'"v{version}-{digest.hexdigest()}"'
+    price = "" if edition.price is None else f"-p{edition.price}"
+    stock = "" if edition.stock is None else f"-s{edition.stock}"
+    return f'"v{edition.version}{price}{stock}-{digest.hexdigest()}"'
 
 
 def content_etag(body: bytes) -> str:
@@ -39,6 +60,12 @@ def is_current(headers: Headers, etag: str) -> bool:
 
 def expected_version(headers: Headers) -> int | None:
     """The version that If-Match insists on; None: any. A tag that we never gave out is a 412 `Problem`."""
+    edition = expected_edition(headers)
+    return None if edition is None else edition.version
+
+
+def expected_edition(headers: Headers) -> Edition | None:
+    """As `expected_version`, with the figures that the tag names."""
     if "if-match" not in headers:
         return None
     given = _listed(headers, "if-match")
@@ -46,10 +73,11 @@ def expected_version(headers: Headers) -> int | None:
         return None
     if len(given) != 1:
         raise invalid({"If-Match": ["Give one entity tag in double quotes, or *."]})
-    version = _VERSION.fullmatch(given[0])
-    if version is None:
+    tag = _VERSION.fullmatch(given[0])
+    if tag is None:
         raise Problem(412, "If-Match names an edition that does not exist: read the resource again.")
-    return int(version["number"])
+    price, stock = tag["price"], tag["stock"]
+    return Edition(int(tag["number"]), None if price is None else int(price), None if stock is None else int(stock))
 
 
 def _listed(headers: Headers, name: str) -> list[str]:

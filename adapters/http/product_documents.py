@@ -5,9 +5,9 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from adapters.http.etags import view_etag
+from adapters.http.etags import Edition, view_etag
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.money import Money, decimal_text
+from scalecommerce_core.domain.money import Money, decimal_text, minor_units
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
 from scalecommerce_core.services.accounts import Identity
@@ -121,12 +121,16 @@ def shown(view: ProductView, identity: Identity | None = None) -> Product:
 
 
 def product_etag(version: int, product: Product) -> str:
-    """Runs move prices without an edit, sellers have other names, and the owner sees more than others do. Stock and
-    views are left out: they would be another tag for every buyer.
+    """Runs move prices without an edit, sellers have other names, and the owner sees more than others do.
+
+    The price and, for the owner and staff, the stock are part of the tag: an edit with If-Match is compared with the
+    figures that its client had read. Others' tags leave the stock out: it would be another tag after every sale. Views
+    are left out of both.
     """
-    seller, sees = product.seller, "all" if product.sku is not UNSET else ""
+    seller, is_owners = product.seller, product.sku is not UNSET
+    edition = Edition(version, minor_units(product.price), product.stock if is_owners else None)
     names = (seller.first_name, seller.last_name, seller.email, product.category.name)
-    return view_etag(version, product.price, product.currency, sees, *names)
+    return view_etag(edition, product.currency, "all" if is_owners else "", *names)
 
 
 def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: AccountView | None) -> Product:

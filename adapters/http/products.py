@@ -3,20 +3,23 @@
 from typing import Annotated, Any, Final
 
 import msgspec
+from attrs import evolve
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from adapters.http.amounts import Amount, Price
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
-from adapters.http.etags import expected_version
+from adapters.http.etags import Edition, expected_edition, expected_version
 from adapters.http.idempotency import keyed
 from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.problems import Problem
 from adapters.http.product_documents import (
     CategoryRefDocument,
     PriceHistoryDocument,
     Product,
+    owned,
     product_etag,
     shown,
     shown_history,
@@ -24,10 +27,11 @@ from adapters.http.product_documents import (
 )
 from adapters.http.product_readers import ProductReaders
 from adapters.http.texts import Brand, Description, ProductName, Sku
-from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.errors import NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.catalog import EditProduct, ListProduct, Shelved, WithdrawProduct
 from scalecommerce_core.services.outcomes import Replayed
 
@@ -120,20 +124,31 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
         given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
-        currency = market.currency
-        if given.keys() & set(AMOUNTS):
-            currency = (await backend.product.submit(ProductId(call.id))).price.currency
+        edition = expected_edition(call.request.headers)
         stock = given.pop("stock", None)
+        currency = market.currency
+        if given.keys() & set(AMOUNTS) or _needs_stock(edition, stock):
+            view = await backend.product.submit(ProductId(call.id))
+            currency = view.price.currency
+            if owned(view, call.who):
+                edition = _with_stock(edition, stock, view)
         changes = {name: _money(value, currency) if name in AMOUNTS else value for name, value in given.items()}
         command = EditProduct(
             ProductId(call.id),
             call.who.account_id,
             changes,
             stock=stock,
-            version=expected_version(call.request.headers),
+            version=None if edition is None else edition.version,
             as_staff=call.who.is_staff,
+            baseline=_baseline(edition, currency),
         )
-        shelved: Shelved = await backend.edit_product.submit(command)
+        try:
+            shelved: Shelved = await backend.edit_product.submit(command)
+        except StockMoved as moved:
+            # The tag of If-Match is not that of the present figure (RFC 9110, section 13.1.1).
+            raise Problem(
+                412, str(moved), code=moved.code, facts={"expected": moved.expected, "actual": moved.actual}
+            ) from None
         view = await backend.product.submit(shelved.product.id)
         document = shown(view, call.who)
         return json_answer(document, headers={"ETag": product_etag(view.version, document)})
@@ -232,6 +247,36 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             access=Access.OPTIONAL,
         ),
     ]
+
+
+def _needs_stock(edition: Edition | None, stock: int | None) -> bool:
+    """Whether stock is to be set under a tag that does not say which figure its client had read."""
+    return stock is not None and edition is not None and edition.stock is None
+
+
+def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -> Edition | None:
+    """The edition with the present stock as the one that was read; raise a 412 `Problem` if `stock` is another one."""
+    if edition is None or not _needs_stock(edition, stock):
+        return edition
+    if edition.version == view.version and stock != view.stock:
+        raise Problem(
+            412,
+            f"The stock is {view.stock} now, and the tag of If-Match does not say which stock you read: read the"
+            " product again with your access token, and use the ETag of that answer.",
+            code=StockMoved.code,
+            facts={"actual": view.stock},
+        )
+    return evolve(edition, stock=view.stock)
+
+
+def _baseline(edition: Edition | None, currency: str) -> dict[str, Any]:
+    """The figures that the client had read, as its entity tag names them."""
+    found: dict[str, Any] = {}
+    if edition is not None and edition.price is not None:
+        found["price"] = Money(edition.price, currency)
+    if edition is not None and edition.stock is not None:
+        found["stock"] = edition.stock
+    return found
 
 
 def _money(amount: Amount | None, currency: str) -> Money | None:

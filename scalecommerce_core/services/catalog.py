@@ -13,6 +13,7 @@ from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
     NotFound,
+    StockMoved,
     TransactionAborted,
     VersionMismatch,
 )
@@ -55,7 +56,10 @@ class ListProduct:
 class EditProduct:
     """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the units that can be promised.
 
-    With `version`, only if nobody edited the product since.
+    With `version`, only if nobody edited the product since. `baseline` holds the values that the editor had read, by
+    field, `stock` among them: a form or an export carries figures that sales and pricing policies move meanwhile. A
+    field that repeats its baseline stays as it is now, and a new `stock` is set only while the figure is still the one
+    that was read (or is the new one already, so that repeating the edit is harmless); else `StockMoved`.
     """
 
     product_id: ProductId
@@ -64,6 +68,7 @@ class EditProduct:
     stock: int | None = None
     version: int | None = None
     as_staff: bool = False
+    baseline: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen
@@ -214,12 +219,12 @@ class Catalog:
                             errors["category_id"] = [f"There is no category {category}."]
                         if errors:
                             raise Invalid(errors)
-                        if command.stock is not None:
-                            stock.check_promise(command.stock)
-                        if command.changes:
-                            product.edit(now, **command.changes)
-                        if command.stock is not None:
-                            stock.set_available(command.stock, now)
+                        changes = _changed_since(command.changes, command.baseline)
+                        available = _new_stock(stock, command)
+                        if changes:
+                            product.edit(now, **changes)
+                        if available is not None:
+                            stock.set_available(available, now)
                     except MarketError as error:
                         outcomes.append(error)
                     else:
@@ -392,6 +397,22 @@ def _editable(
 def _check_version(product: Product, version: int | None) -> None:
     if version is not None and version != product.version:
         raise VersionMismatch("The product was edited since you read it: read it again.")
+
+
+def _changed_since(changes: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs from the values that the editor had read."""
+    return {name: value for name, value in changes.items() if name not in baseline or baseline[name] != value}
+
+
+def _new_stock(stock: Stock, command: EditProduct) -> int | None:
+    """The figure to set, checked; None: it stays. Raise `Invalid` or `StockMoved`."""
+    wanted, read = command.stock, command.baseline.get("stock")
+    if wanted is None or wanted in {read, stock.available}:
+        return None
+    stock.check_promise(wanted)
+    if read is not None and read != stock.available:
+        raise StockMoved(stock.product_id, read, stock.available)
+    return wanted
 
 
 def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:

@@ -184,6 +184,36 @@ def test_a_refused_edit_changes_neither_product_nor_stock(
     assert (shop.product(tea), shop.stock(tea)) == before
 
 
+def test_an_edit_that_repeats_what_was_read_undoes_neither_a_sale_nor_a_policy(
+    shop: Shop, seller: Account, buyer: Account
+) -> None:
+    tea = shop.list(seller, "10.00", 5)
+    read = shop.queries.products([tea])[tea]
+    shop.buy(buyer, line(tea, 2))
+    with shop.store.begin() as tx:
+        product = tx.products.lock([tea])[tea]
+        product.reprice(usd("12.00"), shop.clock.now(), PriceCause.POLICY)
+        tx.products.save([product])
+    changes, baseline = {"price": read.price, "name": "Kettle"}, {"price": read.price, "stock": read.stock}
+    done = edit(shop, tea, seller.id, changes=changes, stock=read.stock, baseline=baseline)
+    assert isinstance(done, Shelved)
+    now = shop.queries.products([tea])[tea]
+    assert (now.name, now.price, now.stock) == ("Kettle", usd("12.00"), 3)
+
+
+def test_a_new_stock_is_set_once_and_only_over_the_figure_that_was_read(shop: Shop, seller: Account) -> None:
+    tea = shop.list(seller, "10.00", 5)
+    restocked = EditProduct(tea, seller.id, {}, stock=8, baseline={"stock": 5})
+    for outcome in shop.catalog.edit_products([restocked, restocked]):
+        assert isinstance(outcome, Shelved)
+    assert shop.stock(tea).available == 8
+    moved = edit(shop, tea, seller.id, changes={"name": "Kettle"}, stock=9, baseline={"stock": 5})
+    assert isinstance(moved, StockMoved)
+    assert (moved.expected, moved.actual) == (5, 8)
+    assert (shop.stock(tea).available, shop.product(tea).version) == (8, 1)
+    assert named(edit(shop, tea, seller.id, changes={}, stock=-1, baseline={"stock": 5})) == {"stock"}
+
+
 def test_of_two_edits_in_one_batch_the_refused_one_undoes_nothing(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     done, refused, stale = shop.catalog.edit_products(

@@ -13,6 +13,9 @@ from httpx2 import Client, Response
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Wakeups
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
@@ -143,6 +146,13 @@ class Marketplace:
     def sell(self, buyer: Person, *items: tuple[int, int]) -> Any:
         """An order that is PAID."""
         return answer(buyer.act(self.reserve(buyer, *items), "pay"))
+
+    def reprice(self, product: int, price: str) -> None:
+        """As a pricing policy does: without an edit."""
+        with self.market.store.begin() as tx:
+            found = tx.products.lock([ProductId(product)])[ProductId(product)]
+            found.reprice(Money.of(price, found.price.currency), self.clock.now(), PriceCause.POLICY)
+            tx.products.save([found])
 
     def flush_views(self) -> None:
         while (batch := self.views.batch()) is not None:

@@ -300,7 +300,7 @@ def test_unknown_and_wrong_parameters_are_named_together() -> None:
     assert caught.value.errors == {
         "page": ["There is no such parameter. Did you mean page_size?"],
         "categoryId": ["There is no such parameter. Did you mean category?"],
-        "page_size": ["This must be a whole number, not text."],
+        "page_size": ["'x' is not a whole number: write digits only, such as 1290."],
     }
 
 

@@ -266,6 +266,95 @@ def test_a_sale_does_not_disturb_an_editor(place: Marketplace, seller: Person, b
     answer(seller.patch(path_of(made), {"name": "Calm"}, headers={"If-Match": etag}))
 
 
+# --- what happens between reading and writing
+
+
+def test_a_form_sent_back_after_a_sale_does_not_put_the_sold_units_back(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    form, etag = V1 | {"stock": 5}, etag_of(seller, made)
+    place.sell(buyer, (made["id"], 2))
+    put = seller.put(path_of(made), form, headers={"If-Match": etag})
+    assert answer(put)["stock"] == 3
+    again = {"If-Match": put.headers["etag"]}
+    assert answer(seller.patch(path_of(made), {"stock": 3}, headers=again))["stock"] == 3
+    place.sell(buyer, (made["id"], 1))
+    assert answer(seller.patch(path_of(made), {"stock": 3}, headers=again))["stock"] == 2
+
+
+def test_a_new_stock_is_refused_when_the_one_that_was_read_has_moved(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    etag = etag_of(seller, made)
+    place.sell(buyer, (made["id"], 2))
+    for method, body in (("PUT", V1 | {"stock": 9, "name": "Other"}), ("PATCH", {"stock": 9, "name": "Other"})):
+        moved = problem(seller.send(method, path_of(made), json=body, headers={"If-Match": etag}), 412)
+        assert (moved["code"], moved["expected"], moved["actual"]) == ("stock_moved", 5, 3)
+    kept = answer(seller.get(path_of(made)))
+    assert (kept["stock"], kept["name"]) == (3, made["name"])
+    assert answer(seller.patch(path_of(made), {"stock": 9}, headers={"If-Match": etag_of(seller, made)}))["stock"] == 9
+
+
+def test_a_new_stock_may_be_sent_twice_with_the_tag_that_was_read(seller: Person) -> None:
+    made = seller.list(stock=5)
+    condition = {"If-Match": etag_of(seller, made)}
+    for _ in range(2):
+        assert answer(seller.patch(path_of(made), {"stock": 8}, headers=condition))["stock"] == 8
+
+
+def test_a_form_sent_back_after_a_policy_moved_the_price_does_not_put_the_old_price_back(
+    place: Marketplace, seller: Person, anybody: Visitor
+) -> None:
+    made = seller.list(price="10.00", stock=5)
+    form = {"name": made["name"], "category_id": 1, "price": "10.00"}
+    own = etag_of(seller, made)
+    place.reprice(made["id"], "12.00")
+    put = seller.put(path_of(made), form, headers={"If-Match": own})
+    assert answer(put)["price"] == "12.00"
+    wished = answer(seller.patch(path_of(made), {"price": "11.00"}, headers={"If-Match": put.headers["etag"]}))
+    assert wished["price"] == "11.00"
+
+    other = seller.list(price="10.00", stock=5)
+    public = etag_of(anybody, other)
+    place.reprice(other["id"], "12.00")
+    assert answer(seller.put(path_of(other), form, headers={"If-Match": public}))["price"] == "12.00"
+
+
+def test_a_tag_that_does_not_name_the_stock_cannot_put_an_old_one_back(
+    place: Marketplace, seller: Person, buyer: Person, anybody: Visitor, stranger: Person
+) -> None:
+    made = seller.list(stock=5)
+    place.sell(buyer, (made["id"], 2))
+    for etag in (etag_of(anybody, made), '"v1"', '"v1-0123456789abcdef"'):
+        condition = {"If-Match": etag}
+        moved = problem(seller.patch(path_of(made), {"stock": 5}, headers=condition), 412)
+        assert (moved["code"], moved["actual"]) == ("stock_moved", 3)
+        assert "access token" in moved["detail"]
+        assert answer(seller.patch(path_of(made), {"stock": 3}, headers=condition))["stock"] == 3
+        problem(stranger.patch(path_of(made), {"stock": 5}, headers=condition), 403)
+    answer(seller.patch(path_of(made), {"cost": "1.00"}, headers={"If-Match": '"v1"'}))
+    assert answer(seller.patch(path_of(made), {"stock": 5}))["stock"] == 5
+
+
+def test_the_stock_endpoint_does_not_overwrite_a_sale(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    place.sell(buyer, (made["id"], 2))
+    problem(seller.post(path_of(made, "stock/"), {"set": 6, "expected": 5}), 409)
+    assert answer(seller.post(path_of(made, "stock/"), {"delta": 1}))["stock"] == 4
+
+
+def test_a_seller_who_revalidates_is_shown_the_stock_after_a_sale(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    condition = {"If-None-Match": etag_of(seller, made)}
+    assert seller.get(path_of(made), headers=condition).status_code == 304
+    place.sell(buyer, (made["id"], 2))
+    assert answer(seller.get(path_of(made), headers=condition))["stock"] == 3
+
+
 # --- withdrawing
 
 
