@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from starlette.applications import Starlette
 
@@ -22,7 +23,18 @@ from adapters.http import (
 )
 from adapters.http.application import application
 from adapters.http.backend import Backend
+from adapters.http.operations import Operation
 from adapters.http.shortcut import ProductShortcut
+
+RESOURCES: Final = (
+    users, search, products, statistics, stock, categories, pricing, pricing_products, pricing_runs, orders, events,
+    webhooks, health,
+)  # fmt: skip
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    """All operations of the API."""
+    return [operation for resource in RESOURCES for operation in resource.operations(backend)]
 
 
 def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] = lambda: None) -> Starlette:
@@ -35,12 +47,8 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         await backend.close()
         on_close()
 
-    resources = (
-        users, search, products, statistics, stock, categories, pricing, pricing_products, pricing_runs, orders, events,
-        webhooks, health,
-    )  # fmt: skip
     return application(
-        [operation for resource in resources for operation in resource.operations(backend)],
+        operations(backend),
         authenticate=backend.market.accounts.identify,
         version=version,
         lifespan=lifespan,

@@ -5,7 +5,7 @@ module walks the Structs and lists between them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from types import NoneType, UnionType
@@ -94,6 +94,30 @@ def _item_annotation(annotation: Any) -> Any:
     if get_origin(annotation) is list:
         return get_args(annotation)[0]
     return next((item for part in get_args(annotation) if (item := _item_annotation(part)) is not None), None)
+
+
+def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
+    """The type and all that it is made of, as msgspec sees them; each Struct once."""
+    seen: set[type] = set()
+    waiting: list[object] = [msgspec.inspect.type_info(wanted)]
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            if info.cls in seen:
+                continue
+            seen.add(info.cls)
+        if isinstance(info, msgspec.inspect.Type):
+            yield info
+        if isinstance(info, tuple):
+            waiting.extend(info)
+        elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+            waiting.extend(getattr(info, name) for name in info.__struct_fields__)
+
+
+@cache
+def holds_free_values(struct: type[msgspec.Struct]) -> bool:
+    """Whether a field of it, or of a Struct in it, takes values of any type."""
+    return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
 
 
 def is_list(wanted: StructField) -> bool:

@@ -34,6 +34,28 @@ def parse(body: bytes) -> Any:
     return document
 
 
+def plain_numbers(value: Any) -> Any:
+    """The value with its decimals as JSON numbers: whole ones as int, others as float.
+
+    For values of no declared type, which `parse` keeps exact until their reader knows what they are.
+    """
+    match value:
+        case Decimal():
+            # Without `abs`, which rounds: exponents may be larger than arithmetic takes.
+            # `float` of what is too large or too small for one is infinite or 0, which no setting's bounds take.
+            return int(value) if value == value.to_integral_value() and -_EXACT < value < _EXACT else float(value)
+        case dict():
+            return {name: plain_numbers(each) for name, each in value.items()}
+        case list():
+            return [plain_numbers(each) for each in value]
+        case _:
+            return value
+
+
+_EXACT: Final = 2**53
+"""Whole numbers below it are exact as floats, too."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.auth import Access
+from adapters.http.fields import nested_types
 from scalecommerce_core.domain.errors import NotAuthenticated
 from scalecommerce_core.services.accounts import Identity
 
@@ -104,6 +105,20 @@ class Operation(Generic[Body, Query]):
     @has_json_answer.default
     def _any_answer_has_a_body(self) -> bool:
         return any(answer.body is not None for answer in self.answers.values())
+
+    def __attrs_post_init__(self) -> None:
+        if not self.idempotent or self.body is None:
+            return
+        for each in nested_types(self.body):
+            if isinstance(each, msgspec.inspect.StructType) and not _omits_defaults(each):
+                raise ValueError(
+                    f"{self.name} takes an Idempotency-Key, so declare {each.cls.__name__} with omit_defaults=True: a"
+                    " default that is written out means the same as none, and new fields change no stored fingerprint."
+                )
+
+
+def _omits_defaults(struct: msgspec.inspect.StructType) -> bool:
+    return struct.cls.__struct_config__.omit_defaults or all(each.required for each in struct.fields)
 
 
 _ENCODER: Final = msgspec.json.Encoder()

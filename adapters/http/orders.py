@@ -37,7 +37,7 @@ ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)]
 
 
-class NewOrderItem(msgspec.Struct):
+class NewOrderItem(msgspec.Struct, omit_defaults=True):
     product: ProductNumber
     quantity: Quantity
     price: Annotated[
@@ -97,7 +97,7 @@ class RefundItem(msgspec.Struct):
     quantity: Quantity
 
 
-class RefundBody(msgspec.Struct):
+class RefundBody(msgspec.Struct, omit_defaults=True):
     lines: Annotated[list[RefundItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
     restock: bool = True
 

@@ -1,6 +1,5 @@
 """`pricing/api/v1/policies/`: how a seller's prices move, and what would come of it."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +10,7 @@ from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.etags import content_etag, expected_version, is_current, version_etag
 from adapters.http.idempotency import keyed
+from adapters.http.json_text import plain_numbers
 from adapters.http.openapi import ETAG, ETAG_OF_ALL, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
@@ -87,7 +87,7 @@ StockDays = Annotated[
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
 
 
-class NewPolicy(msgspec.Struct):
+class NewPolicy(msgspec.Struct, omit_defaults=True):
     """For a category, for what is assigned to it, or, without either, for all of the seller's products."""
 
     name: ProductName
@@ -314,22 +314,4 @@ def encoded(policy: PricingPolicy) -> bytes:
 
 
 def _given(body: NewPolicy | PolicyPatch) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
-
-
-def _plain(value: Any) -> Any:
-    """Settings as JSON numbers: requests keep them exact until somebody knows what they are."""
-    match value:
-        case Decimal():
-            # Without `abs`, which rounds: exponents may be larger than arithmetic takes.
-            # `float` of what is too large or too small for one is infinite or 0, which no setting's bounds take.
-            return int(value) if value == value.to_integral_value() and -_EXACT < value < _EXACT else float(value)
-        case dict():
-            return {name: _plain(each) for name, each in value.items()}
-        case list():
-            return [_plain(each) for each in value]
-        case _:
-            return value
-
-
-_EXACT: Final = 2**53
+    return {name: plain_numbers(value) for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}

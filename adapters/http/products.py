@@ -43,7 +43,7 @@ Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK)]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
 
 
-class NewProduct(msgspec.Struct):
+class NewProduct(msgspec.Struct, omit_defaults=True):
     name: ProductName
     category_id: Category
     price: Price

@@ -20,7 +20,7 @@ from scalecommerce_core.services.outcomes import Replayed
 Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
 
 
-class StockBody(msgspec.Struct):
+class StockBody(msgspec.Struct, omit_defaults=True):
     """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
 
     schema: ClassVar[dict[str, Any]] = {

@@ -61,7 +61,7 @@ Topics = Annotated[
 Description = Annotated[str, text(DESCRIPTION_LENGTH, "Our warehouse")]
 
 
-class NewEndpoint(msgspec.Struct):
+class NewEndpoint(msgspec.Struct, omit_defaults=True):
     url: Url
     topics: Topics = msgspec.field(default_factory=list)
     description: Description = ""

@@ -84,6 +84,27 @@ def test_a_key_of_another_request_is_refused(speaker: Speaker, in_one_batch: boo
     assert speaker.said == ["a"]
 
 
+def test_a_key_that_the_version_before_stored_is_replayed(speaker: Speaker) -> None:
+    def now(word: str) -> Say:
+        key = IdempotencyKey("k", b"2" + word.encode(), lambda said: str(said).encode(), word.encode)
+        return Say(ANN, word, key)
+
+    assert speaker.say(say("a", "k")) == ["A"]
+    replayed, reused = speaker.say(now("a"), now("b"))
+    assert replayed == Replayed(b"A")
+    assert isinstance(reused, IdempotencyKeyReused)
+    assert speaker.said == ["a"]
+
+
+def test_the_former_fingerprint_is_not_computed_for_keys_of_this_version(speaker: Speaker) -> None:
+    def never() -> bytes:
+        raise AssertionError
+
+    command = Say(ANN, "a", IdempotencyKey("k", b"2a", lambda said: str(said).encode(), never))
+    assert speaker.say(command) == ["A"]
+    assert speaker.say(command, command) == [Replayed(b"A")] * 2
+
+
 def test_twins_in_one_batch_are_one(speaker: Speaker) -> None:
     assert speaker.say(say("a", "k"), say("c"), say("a", "k")) == ["A", "C", Replayed(b"A")]
     assert speaker.said == ["a", "c"]

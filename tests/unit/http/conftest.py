@@ -38,7 +38,7 @@ class Part(msgspec.Struct):
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
-class NewThing(msgspec.Struct):
+class NewThing(msgspec.Struct, omit_defaults=True):
     name: ProductName
     price: Price
     parts: Annotated[list[Part], msgspec.Meta(max_length=3)] = msgspec.field(default_factory=list)
