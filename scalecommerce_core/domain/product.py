@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen, setters
 
+from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -105,30 +106,26 @@ class Product:
     def edit(self, now: datetime, **changes: object) -> None:
         """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, is_active, price.
 
-        A changed price writes the price history. Raise `Invalid` naming the fields; nothing is changed then.
+        A changed price writes the price history; equal values are no edit. Raise `Invalid` naming the fields; nothing
+        is changed then.
         """
         changes = _normal(changes)
-        before = {name: getattr(self, name) for name in changes}
-        price = changes.pop("price", self.price)
-        for name, value in changes.items():
-            setattr(self, name, value)
-        try:
+        old = self.price
+        if not isinstance(changes.get("price", old), Money):
+            raise Invalid.field("price", "A price is wanted.")
+
+        def check() -> None:
+            if self.price.currency != old.currency:
+                raise Invalid.field("price", f"This product is priced in {old.currency}.")
             self._check()
-            if not isinstance(price, Money):
-                raise Invalid.field("price", "A price is wanted.")
-            if price.currency != self.price.currency:
-                raise Invalid.field("price", f"This product is priced in {self.price.currency}.")
-        except Invalid:
-            for name, value in before.items():
-                setattr(self, name, value)
-            raise
-        moved = price != self.price
-        if moved:
-            self.reprice(price, now, PriceCause.MANUAL)
-        self.version += 1
-        self.updated_at = now
+
+        changed = apply_edit(self, changes, check)
+        if "price" in changed:
+            self._record_price(old, now, PriceCause.MANUAL)
+        if changed:
+            self.updated_at = now
         # A change of the price alone is told by its own event.
-        if changes or not moved:
+        if changed - {"price"}:
             self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
 
     def reprice(self, price: Money, now: datetime, cause: PriceCause) -> None:
@@ -137,19 +134,21 @@ class Product:
         Intervals cannot overlap: a change begins at `now`, or one tick after the previous change if the
         clock has not moved past it (DESIGN: price history).
         """
-        if price == self.price:
-            return
         old, self.price = self.price, price
+        if price != old:
+            self._record_price(old, now, cause)
+
+    def _record_price(self, old: Money, now: datetime, cause: PriceCause) -> None:
         self.priced_at = max(now, self.priced_at + TICK)
-        self.price_changes.append(PriceChange(self.id, price, self.priced_at, cause))
+        self.price_changes.append(PriceChange(self.id, self.price, self.priced_at, cause))
         self.events.append(
             PriceChanged(
                 at=self.priced_at,
                 product_id=self.id,
                 seller_id=self.seller_id,
                 old=old.minor,
-                new=price.minor,
-                currency=price.currency,
+                new=self.price.minor,
+                currency=self.price.currency,
                 cause=cause.value,
             )
         )

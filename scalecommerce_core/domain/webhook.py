@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 from attrs.setters import frozen as unchangeable
 
+from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Conflict, Invalid, VersionMismatch
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
@@ -303,28 +304,28 @@ class WebhookEndpoint:
         is_active: bool | None = None,
         allow_loopback: bool = False,
     ) -> None:
-        """Change what is given. Enabling it forgets its failures; raise `Invalid` or `VersionMismatch`."""
+        """Change what is given; equal values are no edit. Enabling it, or another address, forgets its failures.
+
+        Raise `Invalid` or `VersionMismatch`; nothing is changed then.
+        """
         self.check_version(expected_version)
-        description = None if description is None else normal_text(description)
-        _check(
-            self.url if url is None else url,
-            self.topics if topics is None else topics,
-            self.description if description is None else description,
-            allow_loopback=allow_loopback,
-        )
-        if url is not None:
-            self.url = url
-        if topics is not None:
-            self.topics = _in_order(topics)
-        if description is not None:
-            self.description = description
-        if all_events is not None:
-            self.all_events = all_events
-        if is_active is not None:
-            self.is_active, self.disabled_because = is_active, None
-        if is_active or url is not None:
+        given = {
+            "url": url,
+            "topics": topics,
+            "description": None if description is None else normal_text(description),
+            "all_events": all_events,
+            "is_active": is_active,
+        }
+
+        def check() -> None:
+            _check(self.url, self.topics, self.description, allow_loopback=allow_loopback)
+            self.topics = _in_order(self.topics)
+
+        changed = apply_edit(self, {name: value for name, value in given.items() if value is not None}, check)
+        if "is_active" in changed:
+            self.disabled_because = None
+        if "url" in changed or (self.is_active and "is_active" in changed):
             self._forget_failures()
-        self.version += 1
 
     def check_version(self, expected: int | None) -> None:
         if expected is not None and expected != self.version:

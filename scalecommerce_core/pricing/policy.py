@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import define, evolve, field, setters
+from attrs import define, field, setters
 
+from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
@@ -81,15 +82,13 @@ class PricingPolicy:
         return policy_named(self.policy, self.parameters)
 
     def edit(self, **changes: Any) -> None:
-        """Set any of the fields of a `document`.
+        """Set any of the fields of a `document`; equal values are no edit.
 
         Raise `Invalid` naming the fields; nothing is changed then.
         """
         if unknown := changes.keys() - _EDITABLE:
             raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
-        edited = evolve(self, **_read(changes), version=self.version + 1)
-        for name in (*(_EDITABLE - {"epoch_seconds"}), "epoch", "version"):
-            setattr(self, name, getattr(edited, name))
+        apply_edit(self, _read(changes), self._check)
 
     def document(self) -> dict[str, Any]:
         """What is chosen, as JSON has it; `read` and `edit` take it back."""

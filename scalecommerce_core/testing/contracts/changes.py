@@ -52,6 +52,7 @@ class CatalogChangesContract:
         told.clear()
         _stock(store, product, lambda _: None)
         _edit(store, product, lambda _: None)
+        _edit(store, product, lambda found: found.edit(NOW + SECOND, name=found.name, price=found.price))
         assert told == []
 
     def test_a_rolled_back_change_is_not_told(
