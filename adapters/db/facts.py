@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, TextClause, bindparam, text
 
+from adapters.db.sales import is_sale_in
 from adapters.db.tables import Moment
 from scalecommerce_core.domain.order import OrderOrigin
 from scalecommerce_core.ports import STATISTICS
@@ -50,7 +51,8 @@ FACTS: Final = f"""
                orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', at, 'UTC') AS hour,
                {IN_FORCE.format(product="parts.product_id", at="orders.created_at")} AS valid_from
         FROM parts JOIN orders ON orders.id = parts.order_id JOIN products ON products.id = parts.product_id
-        WHERE parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL
+        WHERE {is_sale_in("parts")}
+          AND (parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL)
     )
 """  # noqa: S608 - no values in it
 """Ready for `WITH`. A row is a line that was sold or units that were given back; `units` tell which."""

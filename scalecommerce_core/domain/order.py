@@ -71,6 +71,15 @@ class OrderOrigin(StrEnum):
     SEED = "seed"
 
 
+def is_sale(buyer_id: AccountId, seller_id: AccountId) -> bool:
+    """Whether a line that `buyer_id` bought of `seller_id` is a sale: what sellers buy of themselves is none.
+
+    Such an order is an order like any other: it takes stock, it is paid, and its buyer sees it. But it says nothing
+    about demand and earns nothing, so that lists of sales, statistics and pricing signals leave it out (ADR 0034).
+    """
+    return buyer_id != seller_id
+
+
 @frozen
 class OrderLine:
     """`quantity` units of a product at the `price` that this order pays for each (minor units)."""

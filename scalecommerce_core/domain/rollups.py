@@ -1,9 +1,10 @@
 """Rollups: what statistics and pricing read instead of orders, added up from facts, each of which counts once.
 
-A sale counts when it is PAID, in the hour (UTC) of the payment; a refund in the hour in which it is made, in columns
-of its own, so that no number ever goes back. Both belong to the seller of the line, in the order's currency, and to
-the price interval that was in force when the order was placed. Of a product, sales in its own currency count; only
-imports can record others, and these count for their seller alone.
+What sellers buy of themselves is no sale (`is_sale`) and is left out. A sale counts when it is PAID, in the hour (UTC)
+of the payment; a refund in the hour in which it is made, in columns of its own, so that no number ever goes back. Both
+belong to the seller of the line, in the order's currency, and to the price interval that was in force when the order
+was placed. Of a product, sales in its own currency count; only imports can record others, and these count for their
+seller alone.
 """
 
 from collections import defaultdict
@@ -14,6 +15,7 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.order import is_sale
 
 FIGURES: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amount")
 """Of every row here, in this order; amounts in minor units."""
@@ -33,6 +35,7 @@ class SoldLine:
     order_id: OrderId
     product_id: ProductId
     seller_id: AccountId
+    buyer_id: AccountId
     quantity: int
     price: int
     currency: str
@@ -76,6 +79,10 @@ def hour_of(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
 
 
+def _is_sale(line: SoldLine) -> bool:
+    return is_sale(line.buyer_id, line.seller_id)
+
+
 def _figures() -> Figures:
     return [0, 0, 0, 0, 0]
 
@@ -95,7 +102,7 @@ class Rollups:
         """Count all lines of an order that was paid: once as an order for each product and each seller in it."""
         products: set[ProductId] = set()
         sellers: set[AccountId] = set()
-        for line in order:
+        for line in filter(_is_sale, order):
             amount = line.quantity * line.price
             for figures in self._of_product(line, line.paid_at):
                 figures[0] += line.product_id not in products
@@ -110,6 +117,8 @@ class Rollups:
 
     def refund(self, line: SoldLine, part: RefundedPart) -> None:
         """Count units that were given back; `line` is any of the order's lines of this product."""
+        if not _is_sale(line):
+            return
         for figures in (*self._of_product(line, part.at), *self._of_seller(line, part.at)):
             figures[3] += part.quantity
             figures[4] += part.amount

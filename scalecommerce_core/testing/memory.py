@@ -33,7 +33,7 @@ from scalecommerce_core.domain.identifiers import (
     RunId,
     SessionId,
 )
-from scalecommerce_core.domain.order import Order, OrderStatus, Refund
+from scalecommerce_core.domain.order import Order, OrderStatus, Refund, is_sale
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
 from scalecommerce_core.domain.prominence import Popularity, levels
@@ -354,6 +354,7 @@ class _Search:
             for order in self._tables.orders.all()
             if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
             for line in order.lines
+            if is_sale(order.buyer_id, line.seller_id)
         )
         wanted = levels(
             Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])

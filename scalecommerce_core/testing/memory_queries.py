@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
-from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus
+from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
 from scalecommerce_core.domain.price_history import lowest_price_30d
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, NAMED, TOGETHER, relevance
@@ -190,7 +190,9 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         paid = [
             order
             for order in self._tables.orders.all()
-            if order.status in SOLD and seller_id in {line.seller_id for line in order.lines}
+            if order.status in SOLD
+            and is_sale(order.buyer_id, seller_id)
+            and seller_id in {line.seller_id for line in order.lines}
         ]
         counted = Counter(order.currency for order in paid)
         currency = min(counted, key=lambda each: (-counted[each], each), default=None)
@@ -333,7 +335,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             )
             for order in self._tables.orders.all()
             for line in order.lines
-            if line.seller_id == seller_id != order.buyer_id
+            if line.seller_id == seller_id and is_sale(order.buyer_id, line.seller_id)
         ]
         return paged(views, lambda view: (-view.id,), page)
 

@@ -161,6 +161,7 @@ def sold_lines(tables: Tables, order: Order) -> list[SoldLine]:
             order.id,
             line.product_id,
             line.seller_id,
+            order.buyer_id,
             line.quantity,
             line.price,
             order.currency,

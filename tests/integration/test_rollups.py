@@ -163,6 +163,13 @@ def test_two_who_begin_at_once_begin_once(store: PostgresStore) -> None:
         assert waiting.result() == 5
 
 
+def _downgrade(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStore, clock: SettableClock) -> None:
     stage = Stage(store)
     seller, buyer = stage.account(), stage.account()
@@ -172,10 +179,7 @@ def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStor
     stage.order(buyer, {gone: 1}, OrderStatus.PENDING)
     stage.view({product: 4})
     Relay(store, clock).number(3)
-    with engine.begin() as connection:
-        config = migrate._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0005")
+    _downgrade(engine, "0005")
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
     queries = PostgresQueries(engine)
     assert Statistics(store, clock).fold(100).is_full(100)
@@ -188,6 +192,44 @@ def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStor
     out = queries.product_statistics(gone, NOW)
     assert out is not None
     assert out.out_of_stock_since == NOW
+
+
+def test_an_upgrade_takes_own_purchases_out_of_what_was_counted(
+    engine: Engine, store: PostgresStore, clock: SettableClock
+) -> None:
+    """The release before counted them; whatever waits to be folded at the upgrade is not lost over it."""
+    stage = Stage(store)
+    seller = stage.account()
+    product = stage.product(seller, price=2_00)
+    stage.order(seller, {product: 3}, OrderStatus.PAID)
+    fold(store)
+    _downgrade(engine, "0016")
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO product_sales (product_id, orders, units, revenue) VALUES (:product, 1, 3, 600)",
+            "INSERT INTO seller_sales (seller_id, currency, orders, units, revenue) VALUES (:seller, 'USD', 1, 3, 600)",
+            "DELETE FROM statistics_owed",
+            "INSERT INTO statistics_owed (product_id) VALUES (:product)",
+        ):
+            connection.execute(text(statement), {"product": product, "seller": seller})
+    queries = PostgresQueries(engine)
+    assert {each.rollup for each in queries.statistics_discrepancies()} >= {"product_sales", "seller_sales"}
+    migrate.upgrade(engine.url.render_as_string(hide_password=False))
+    assert Statistics(store, clock).fold(100).is_full(100)
+    assert queries.statistics_discrepancies() == []
+    assert Statistics(store, clock).fold(100) == Folded(owed=1)
+    assert queries.seller_stats(seller).orders == 0
+
+
+def test_an_upgrade_without_own_purchases_makes_nothing_anew(
+    engine: Engine, store: PostgresStore, clock: SettableClock
+) -> None:
+    stage = Stage(store)
+    stage.order(stage.account(), {stage.product(): 3}, OrderStatus.PAID)
+    fold(store)
+    _downgrade(engine, "0016")
+    migrate.upgrade(engine.url.render_as_string(hide_password=False))
+    assert Statistics(store, clock).fold(100) == Folded()
 
 
 def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Select, bindparam, func, select
 from adapters.db.batches import among, id_array
 from adapters.db.reads.pages import Keyset, page_of, three, values_of, which
 from adapters.db.reads.reader import Reader, Rows
+from adapters.db.sales import IS_SALE
 from adapters.db.tables import order_lines, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
@@ -86,7 +87,7 @@ _SALES: Final = three(
         .where(
             order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
             # What sellers bought of themselves is among their own orders.
-            orders.c.buyer_id != order_lines.c.seller_id,
+            IS_SALE,
         ),
         request,
     )

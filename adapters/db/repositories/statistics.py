@@ -53,8 +53,8 @@ _OWES_EVERYTHING: Final = (
 )
 _SOLD: Final = text(
     """
-    SELECT orders.id, order_lines.product_id, order_lines.seller_id, order_lines.quantity, order_lines.price,
-           orders.currency, orders.paid_at, {interval}, orders.origin <> '{api}',
+    SELECT orders.id, order_lines.product_id, order_lines.seller_id, orders.buyer_id, order_lines.quantity,
+           order_lines.price, orders.currency, orders.paid_at, {interval}, orders.origin <> '{api}',
            orders.currency = products.currency
     FROM orders
     JOIN order_lines ON order_lines.order_id = orders.id

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.rollups import Rollups, hour_of
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.views import NOTED, ViewBatch
 from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
-from scalecommerce_core.queries import Interval, Queries, SellerStats, SeriesPoint, Sold, TopProduct
+from scalecommerce_core.queries import Interval, PageRequest, Queries, SellerStats, SeriesPoint, Sold, TopProduct
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.statistics import Folded, Statistics
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
@@ -304,6 +304,57 @@ class SalesContract:
         assert (stats.currency, stats.revenue, stats.orders, stats.units_sold) == ("USD", 2_00, 2, 2)
         assert [top.id for top in stats.top_products] == [here]
 
+    def test_what_sellers_buy_of_themselves_is_no_sale(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        cup, pot = stage.product(seller, price=3_00), stage.product(seller, price=50_00, currency="USD")
+        foreign = stage.product(stage.account(), price=7_00)
+        stage.view({cup: 2, pot: 1})
+        own = stage.order(seller, {cup: 8, pot: 2}, OrderStatus.PAID)
+        mixed = stage.order(seller, {pot: 1, foreign: 1}, OrderStatus.PAID)
+        stage.refund(own, [RefundLine(cup, 3)])
+        stage.refund(mixed, [RefundLine(pot, 1)])
+        fold(store)
+        stats = queries.seller_stats(seller)
+        assert (stats.orders, stats.units_sold, stats.revenue, stats.conversion_rate) == (0, 0, 0, 0.0)
+        assert stats.top_products == ()
+        for product, views in ((cup, 2), (pot, 1)):
+            shown = queries.product_statistics(product, NOW)
+            assert shown is not None
+            assert shown.total == Sold(views)
+            assert [price.sold for price in shown.prices] == [Sold(views)]
+            assert counters(store, product) == ProductCounters(product, views, 0, 0, 0, 0, 0, timedelta())
+            assert [point.sold for point in queries.product_series(product, Interval.DAY, NOW - DAY, NOW + DAY)] == [
+                Sold(views)
+            ]
+        assert counters(store, foreign).units == 1
+        assert queries.sales(seller, PageRequest(10)).rows == ()
+        # A sale to somebody else counts beside them, and only it.
+        stage.order(buyer, {cup: 1}, OrderStatus.PAID)
+        fold(store)
+        stats = queries.seller_stats(seller)
+        assert (stats.orders, stats.units_sold, stats.revenue, stats.conversion_rate) == (1, 1, 3_00, 1 / 3)
+        assert queries.statistics_discrepancies() == []
+        statistics(store).rebuild()
+        assert queries.statistics_discrepancies() == []
+        assert queries.seller_stats(seller) == stats
+
+    def test_what_sellers_buy_of_themselves_makes_nothing_popular(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        products = [stage.product(seller) for _ in range(8)]
+        stage.order(seller, {products[0]: 1}, OrderStatus.PAID)
+        fold(store)
+        with store.begin() as tx:
+            before = tx.search.misplaced(100)
+        stage.order(stage.account(), {products[0]: 1}, OrderStatus.PAID)
+        fold(store)
+        with store.begin() as tx:
+            after = tx.search.misplaced(100)
+        # Of equally popular products the newest come first.
+        assert before.get(products[0], 0) == 0
+        assert after[products[0]] > 0
+
     def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
         fold(store)
         stats = queries.seller_stats(Stage(store).account())
@@ -489,6 +540,7 @@ class History:
         self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
         self.prices = {product: [(NOW - DAY, (n + 1) * 100)] for n, product in enumerate(self.products)}
         self.waiting: list[OrderId] = []
+        self.buyers: dict[OrderId, AccountId] = defaultdict(lambda: self.buyer)
         self.batches = 0
         self.placed: dict[OrderId, tuple[datetime, dict[ProductId, tuple[int, int]]]] = {}
         self.paid: dict[OrderId, Counter[ProductId]] = {}
@@ -508,7 +560,10 @@ class History:
 
     def order(self) -> None:
         lines = {p: self.random.randint(1, 4) for p in self.random.sample(self.products, self.random.randint(1, 3))}
-        order_id = self.stage.order(self.buyer, lines, at=self.now)
+        # Sellers buy too, of each other and of themselves.
+        buyer = self.random.choice([self.buyer, self.buyer, *self.sellers])
+        order_id = self.stage.order(buyer, lines, at=self.now)
+        self.buyers[order_id] = buyer
         self.stage.decide([order_id], self.now)
         self.waiting.append(order_id)
         self.placed[order_id] = self.now, {p: (units, self.prices[p][-1][1]) for p, units in lines.items()}
@@ -522,11 +577,12 @@ class History:
     def _paid(self, order_id: OrderId, at: datetime) -> None:
         placed_at, lines = self.placed[order_id]
         self.paid[order_id] = Counter({product: units for product, (units, _) in lines.items()})
-        for product, (units, price) in lines.items():
+        sold = {p: line for p, line in lines.items() if self.owners[p] != self.buyers[order_id]}
+        for product, (units, price) in sold.items():
             for row in (self.hours[product, hour_of(at)], self.at_price[product, self._began(product, placed_at)]):
                 _add(row, orders=1, units=units, revenue=units * price)
             _add(self.of_seller[self.owners[product], hour_of(at)], orders=0, units=units, revenue=units * price)
-        for seller in {self.owners[product] for product in lines}:
+        for seller in {self.owners[product] for product in sold}:
             _add(self.of_seller[seller, hour_of(at)], orders=1, units=0, revenue=0)
 
     def give_up(self) -> None:
@@ -548,6 +604,8 @@ class History:
     def _refunded(self, order_id: OrderId, product: ProductId, units: int) -> None:
         placed_at, lines = self.placed[order_id]
         self.paid[order_id][product] -= units
+        if self.owners[product] == self.buyers[order_id]:
+            return
         for row in (
             self.hours[product, hour_of(self.now)],
             self.at_price[product, self._began(product, placed_at)],
