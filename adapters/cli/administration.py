@@ -4,13 +4,13 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import interactive, notes, output, print_json
+from adapters.cli.screen import interactive, notes, print_json, print_line
+from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.outcomes import one
@@ -27,7 +27,7 @@ def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     if as_json:
         print_json({"revision": revision})
     else:
-        output().print(f"The database is up to date (revision {revision}).")
+        print_line(f"The database is up to date (revision {revision}).")
 
 
 def settings(
@@ -46,11 +46,10 @@ def settings(
         lines = [f"| `{row.variable}` | {f'`{row.default}`' if row.default else ''} | {row.meaning} |" for row in rows]
         sys.stdout.write("\n".join(["| variable | default | meaning |", "|---|---|---|", *lines]) + "\n")
     else:
-        table = Table("variable", "default", "meaning", box=None, pad_edge=False)
-        table.columns[0].no_wrap = True
-        for row in rows:
-            table.add_row(row.variable, row.default or Text("none", style="dim"), row.meaning)
-        output().print(table)
+        print_table(
+            columns("variable", "default", "meaning", prose=("default", "meaning")),
+            [[row.variable, row.default or Text("none", style="dim"), row.meaning] for row in rows],
+        )
 
 
 def createsuperuser(  # noqa: PLR0917 - Typer's options have names
@@ -115,12 +114,12 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             }
         )
     elif not changed:
-        output().print(f"{account.email} (account {account.id}) is staff already; nothing was changed.")
+        print_line(f"{account.email} (account {account.id}) is staff already; nothing was changed.")
     else:
-        output().print(f"{account.email} (account {account.id}) is staff.")
+        print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
             what = "Its password was replaced" if password is not None else "It keeps its password"
-            output().print(f"{what}; its sessions were ended, so that it has to log in again.")
+            print_line(f"{what}; its sessions were ended, so that it has to log in again.")
 
 
 def _password_of_stdin() -> str:

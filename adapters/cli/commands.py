@@ -83,8 +83,10 @@ def _explain_values(command: Any) -> None:
             parameter.metavar = ""
             continue
         if parameter.param_type_name == "option" and parameter.metavar is None:
-            kind = parameter.type_descriptor.annotation
-            parameter.metavar = {int: "N", float: "NUMBER", str: "TEXT"}.get(kind)
+            parameter.metavar = {int: "N", float: "NUMBER", str: "TEXT"}.get(parameter.type_descriptor.annotation)
+        if parameter.param_type_name == "argument" and not parameter.type_descriptor.is_choice:
+            # Its name and its help say what it is; what Python makes of it is nothing to users.
+            parameter.display_type_rich = _no_type
         if getattr(parameter, "min", None) is not None or getattr(parameter, "max", None) is not None:
             said = _range(parameter.min, parameter.max)
             if said and parameter.help:
@@ -93,6 +95,11 @@ def _explain_values(command: Any) -> None:
             parameter.min = parameter.max = None
     for each in getattr(command, "commands", {}).values():
         _explain_values(each)
+
+
+def _no_type(ctx: Any) -> str:
+    del ctx
+    return ""
 
 
 def _range(least: float | None, most: float | None) -> str:

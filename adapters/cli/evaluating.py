@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import ExitCode
 from adapters.cli.options import JsonOption
-from adapters.cli.screen import long_work, output, print_json
+from adapters.cli.screen import long_work, print_json, print_line
+from adapters.cli.tables import Cell, columns, print_facts, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Look into pricing.")
 
@@ -49,29 +49,28 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
     from adapters.cli.panels import Columns, read_lines
     from scalecommerce_core.pricing.evaluation.report import evaluated
 
-    columns = Columns(_names(cell), _names(group), period, units, price, log_units)
+    named = Columns(_names(cell), _names(group), period, units, price, log_units)
     with long_work("Nothing was changed.", quiet=as_json) as progress:
         progress("reading", 0, None)
-        lines, left_out = read_lines(file, columns)
+        lines, left_out = read_lines(file, named)
         progress("reading", len(lines), len(lines))
         report = evaluated(lines, periods_in_one=bucket, held_back=held_back, cold_periods=cold_start)
     if as_json:
         facts = asdict(report) | {"supports_learning": report.supports_learning, "verdict": report.verdict}
         print_json({"rows_left_out": left_out, **facts})
     else:
-        facts_table = Table(show_header=False)
         low, high = report.elasticity_quartiles
-        for name, value in (
-            ("rows used, left out", f"{report.rows:,}, {left_out:,}"),
-            ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
-            ("elasticity, median (quartiles)", f"{report.elasticity_median:.2f} ({low:.2f} to {high:.2f})"),
-            ("elasticities below 0", f"{report.negative_share:.1%}"),
-            ("cells whose price hardly moves", f"{report.flat_share:.1%}"),
-            ("cells' days with several prices", f"{report.mixed_share:.1%} of those with several sales"),
-        ):
-            facts_table.add_row(name, value)
-        output().print(facts_table)
-        table = Table("trained on", "tested on", "model", "log-RMSE", "WAPE")
+        print_facts(
+            [
+                ("rows used, left out", f"{report.rows:,}, {left_out:,}"),
+                ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
+                ("elasticity, median (quartiles)", f"{report.elasticity_median:.2f} ({low:.2f} to {high:.2f})"),
+                ("elasticities below 0", f"{report.negative_share:.1%}"),
+                ("cells whose price hardly moves", f"{report.flat_share:.1%}"),
+                ("cells' days with several prices", f"{report.mixed_share:.1%} of those with several sales"),
+            ]
+        )
+        rows: list[list[Cell]] = []
         for forecast in (report.forecast, report.cold_start):
             if forecast is not None:
                 for name, errors in (
@@ -79,13 +78,15 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
                     ("each cell alone", forecast.alone),
                     ("shrunk to categories", forecast.shrunk),
                 ):
-                    table.add_row(
+                    rows.append([
                         f"{forecast.train_periods} periods", f"{forecast.test_rows:,} rows", name,
                         f"{errors.log_rmse:.3f}", f"{errors.wape:.1%}",
-                    )  # fmt: skip
-        if table.row_count:
-            output().print(table)
-        output().print(report.verdict, style="green" if report.supports_learning else "red")
+                    ])  # fmt: skip
+        if rows:
+            print_table(
+                columns("trained on", "tested on", "model", "log-RMSE", "WAPE", numbers=("log-RMSE", "WAPE")), rows
+            )
+        print_line(report.verdict, style="green" if report.supports_learning else "red")
     if not report.supports_learning:
         raise typer.Exit(ExitCode.PROBLEM)
 

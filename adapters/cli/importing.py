@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, output, print_json
+from adapters.cli.screen import long_work, print_json, print_line
 from adapters.cli.sellers import account_of
+from adapters.cli.tables import columns, print_table
 
 RESUMES = "Whole batches were recorded and stay; the same command goes on with the rest."
 SHOWN = 20
@@ -35,7 +35,7 @@ def online_retail(
     """
     from adapters.cli.online_retail.plan import CannotPlan
     from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
-    from adapters.cli.online_retail.report import rendered
+    from adapters.cli.online_retail.report import show
     from adapters.cli.online_retail.source import BadFile
 
     runtime: Runtime = ctx.obj
@@ -47,7 +47,7 @@ def online_retail(
     if as_json:
         print_json(report.as_json())
     else:
-        output().print(rendered(report))
+        show(report)
     if not report.reconciles:
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -92,15 +92,14 @@ def products(
 
 def _print(imported: ImportedProducts) -> None:
     if imported.errors:
-        table = Table("line", "sku", "error")
-        table.columns[0].justify = "right"
-        for error in imported.errors[:SHOWN]:
-            table.add_row(str(error.line), error.sku, error.message)
-        output().print(table)
+        print_table(
+            columns("line", "sku", "error", numbers=["line"], prose=["error"]),
+            [[error.line, error.sku, error.message] for error in imported.errors[:SHOWN]],
+        )
         if len(imported.errors) > SHOWN:
-            output().print(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")
+            print_line(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")
     would = " would be" if imported.dry_run else ""
-    output().print(
+    print_line(
         f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,}."
         f" Lines with errors: {len(imported.errors):,}."
     )

@@ -4,14 +4,14 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from adapters.cli.formats import shown_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.options import limit as limit_option
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import output, print_json, print_line, print_rows
+from adapters.cli.screen import print_json, print_line
+from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
@@ -44,7 +44,7 @@ def explain(
         print_json([_document(stored) for stored in found])
         return
     if not found:
-        output().print(f"No policy has decided about product {product} yet, or its decisions are forgotten.")
+        print_line(f"No policy has decided about product {product} yet, or its decisions are forgotten.")
     for stored in found:
         _print(stored)
 
@@ -52,14 +52,12 @@ def explain(
 def _print(stored: StoredDecision) -> None:
     decision = stored.decision
     print_line(decision.sentence, style="bold")
-    output().print(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {BECAME[stored.outcome]}")
-    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
-    for heading, said in explained(stored.inputs).items():
-        table.add_row(heading, said)
-    table.add_row("wanted", "nothing else" if decision.wanted is None else decimal_text(decision.wanted))
+    print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {BECAME[stored.outcome]}")
+    facts: list[tuple[str, Cell]] = list(explained(stored.inputs).items())
+    facts.append(("wanted", "nothing else" if decision.wanted is None else decimal_text(decision.wanted)))
     for number, rail in enumerate(decision.guardrails or ("none",)):
-        table.add_row("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted")
-    output().print(table)
+        facts.append(("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted"))
+    print_facts(facts)
 
 
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -73,19 +71,17 @@ def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, a
         print_json([run_document(run) for run in found])
         return
     headings = "run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back"
-    # Without lines between them, all nine columns fit a terminal of 80.
-    table = Table(*headings, box=None, padding=(0, 1, 0, 0))
-    table.columns[3].min_width = len("2026-01-01")
-    table.columns[4].no_wrap = True
-    for column in (*table.columns[:3], *table.columns[5:]):
-        column.justify = "right"
-        column.no_wrap = True
-    for run in found:
-        table.add_row(
-            str(run.id), str(run.policy_id), str(run.epoch), shown_time(run.started_at), run.status.value,
-            f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
-        )  # fmt: skip
-    print_rows(table, "There are no runs.")
+    print_table(
+        columns(*headings, numbers=(*headings[:3], *headings[5:])),
+        [
+            [
+                run.id, run.policy_id, run.epoch, run.started_at, run.status.value,
+                f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
+            ]
+            for run in found
+        ],
+        nothing="There are no runs.",
+    )  # fmt: skip
 
 
 def policies(
@@ -98,14 +94,19 @@ def policies(
     if as_json:
         print_json([{"id": each.id, "seller": each.seller_id, **each.document()} for each in found])
         return
-    table = Table("policy", "seller", "name", "rules", "for", "epoch", "active")
-    for each in found:
-        reach = "assigned" if each.assigned_only else (each.category_id and f"category {each.category_id}") or "all"
-        table.add_row(
-            str(each.id), str(each.seller_id), each.name, each.policy, reach, _spoken(each.epoch),
-            "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
-        )  # fmt: skip
-    print_rows(table, "There are no policies.")
+    print_table(
+        columns("policy", "seller", "name", "rules", "for", "epoch", "active", numbers=("policy", "seller")),
+        [
+            [
+                each.id, each.seller_id, each.name, each.policy,
+                "assigned" if each.assigned_only else (each.category_id and f"category {each.category_id}") or "all",
+                _spoken(each.epoch),
+                "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
+            ]
+            for each in found
+        ],
+        nothing="There are no policies.",
+    )  # fmt: skip
 
 
 def _spoken(span: timedelta) -> str:

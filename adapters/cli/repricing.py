@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, output, print_json
+from adapters.cli.screen import long_work, print_json, print_line
 from adapters.cli.sellers import account_of
+from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
 from scalecommerce_core.domain.money import decimal_text
@@ -106,7 +106,7 @@ def rollback(
     if as_json:
         print_json(run_document(undone))
     else:
-        output().print(f"Run {undone.id}: {undone.undone:,} of {undone.written:,} prices are back in force.")
+        print_line(f"Run {undone.id}: {undone.undone:,} of {undone.written:,} prices are back in force.")
 
 
 def _chosen(market: Market, policy: int | None, seller: str | None) -> Sequence[PricingPolicy]:
@@ -177,20 +177,24 @@ def _move(decision: Decision) -> dict[str, Any]:
 
 def _print(documents: Sequence[dict[str, Any]]) -> None:
     if not documents:
-        output().print("No active policy: no price moves.")
+        print_line("No active policy: no price moves.")
     for document in documents:
         moves = document.get("moves", [])
         if moves:
-            title = f"Policy {document['policy']}: {document['name']}"
-            table = Table("product", "old", "new", "change", "why", title=title, title_justify="left")
-            for column in table.columns[:4]:
-                column.justify = "right"
-            for move in sorted(moves, key=lambda move: -abs(move["change"]))[:SHOWN]:
-                table.add_row(str(move["product"]), move["old"], move["new"], f"{move['change']:+.1%}", move["reason"])
-            output().print(table)
-        output().print(_summary(document, len(moves)))
+            print_table(
+                columns(
+                    "product", "old", "new", "change", "why",
+                    numbers=("product", "old", "new", "change"), prose=["why"],
+                ),
+                [
+                    [move["product"], move["old"], move["new"], f"{move['change']:+.1%}", move["reason"]]
+                    for move in sorted(moves, key=lambda move: -abs(move["change"]))[:SHOWN]
+                ],
+                title=f"Policy {document['policy']}: {document['name']}",
+            )  # fmt: skip
+        print_line(_summary(document, len(moves)))
         if len(moves) > SHOWN:
-            output().print(f"The {SHOWN} that move most are shown, --json has all.")
+            print_line(f"The {SHOWN} that move most are shown, --json has all.")
 
 
 def _summary(document: dict[str, Any], moves: int) -> str:

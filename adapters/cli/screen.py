@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from adapters.cli.failures import Interrupted
 from adapters.cli.formats import printable
@@ -36,14 +35,6 @@ def print_line(sentence: str, *, style: str | None = None) -> None:
     """
     console = output()
     console.print(printable(sentence), style=style, soft_wrap=not console.is_terminal)
-
-
-def print_rows(table: Table, nothing: str) -> None:
-    """The table, or `nothing`, a sentence, if it has no rows."""
-    if table.row_count:
-        output().print(table)
-    else:
-        output().print(nothing)
 
 
 def print_json(value: Any) -> None:

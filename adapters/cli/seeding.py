@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import OpenMarket, Runtime
-from adapters.cli.screen import interactive, long_work, notes, output, print_json
+from adapters.cli.screen import interactive, long_work, notes, print_json, print_line
+from adapters.cli.tables import columns, print_table
 from scalecommerce_core.services.progress import Progress
 
 if TYPE_CHECKING:
@@ -122,14 +122,15 @@ def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: 
 def _print(made: "Seeded", seconds: float) -> None:
     from scalecommerce_core.services.seeding import PASSWORD
 
-    table = Table("made", "count", show_edge=False)
-    table.columns[1].justify = "right"
-    for name, count in asdict(made, filter=lambda attribute, _: attribute.name != "orders_by_status").items():
-        if count:
-            table.add_row(name.replace("_", " "), f"{count:,}")
-    for status, count in made.orders_by_status.items():
-        table.add_row(f"  orders {status}", f"{count:,}")
-    output().print(table)
-    output().print(f"{made.rows:,} rows in {seconds:.1f} s, {made.rows / seconds:,.0f} rows/s.")
+    counts = asdict(made, filter=lambda attribute, _: attribute.name != "orders_by_status").items()
+    print_table(
+        columns("made", "count", numbers=["count"]),
+        [
+            *([name.replace("_", " "), f"{count:,}"] for name, count in counts if count),
+            *([f"  orders {status}", f"{count:,}"] for status, count in made.orders_by_status.items()),
+        ],
+        nothing="Nothing is new.",
+    )
+    print_line(f"{made.rows:,} rows in {seconds:.1f} s, {made.rows / seconds:,.0f} rows/s.")
     if made.users:
-        output().print(f"Everybody among them logs in with the password {PASSWORD}.")
+        print_line(f"Everybody among them logs in with the password {PASSWORD}.")

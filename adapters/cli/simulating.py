@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode, Interrupted
 from adapters.cli.options import JsonOption
-from adapters.cli.screen import long_work, output, print_json
+from adapters.cli.screen import long_work, print_json
+from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid
 
 KEPT = "What was done is shown; it is held against no bar."
@@ -92,7 +92,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
             {"seed": seed, "complete": not interrupted, "figures": [asdict(f) | {"passed": f.passed} for f in figures]}
         )
     else:
-        output().print(_table(figures, seed))
+        _show(figures, seed)
     if draw is not None and plot is not None and done:
         draw([outcome for _, its in done for outcome in its], plot)
     if interrupted:
@@ -101,16 +101,16 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         raise typer.Exit(ExitCode.PROBLEM)
 
 
-def _table(figures: Sequence[Any], seed: int) -> Table:
-    table = Table(
-        "market", "policy", "measure", "reference", "bar", "ours", title=f"% of the best expected profit, seed {seed}"
-    )
-    for column in table.columns[3:]:
-        column.justify = "right"
-    for f in figures:
-        style = {True: "green", False: "red", None: ""}[f.passed]
-        table.add_row(f.market, f.policy, f.measure, _number(f.reference), _number(f.bar), _number(f.ours), style=style)
-    return table
+def _show(figures: Sequence[Any], seed: int) -> None:
+    print_table(
+        columns(
+            "market", "policy", "measure", "reference", "bar", "ours",
+            numbers=("reference", "bar", "ours"), prose=["measure"],
+        ),
+        [[f.market, f.policy, f.measure, _number(f.reference), _number(f.bar), _number(f.ours)] for f in figures],
+        styles=[{True: "green", False: "red", None: ""}[f.passed] for f in figures],
+        title=f"% of the best expected profit, seed {seed}",
+    )  # fmt: skip
 
 
 def _number(value: float | None) -> str:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import ExitCode, Interrupted
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import output, print_json, print_line
+from adapters.cli.screen import print_json, print_line
 from adapters.cli.sellers import account_of
+from adapters.cli.tables import columns, print_table
 
 SHOWN = 100
 REBUILT = "Sellers whose statistics were made anew keep them; run it again for the rest."
@@ -32,21 +32,23 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
     if as_json:
         print_json({"clean": not differing, "discrepancies": [asdict(each) for each in differing]})
     elif differing:
-        table = Table("rollup", "key", "figure", "stored", "expected", "difference")
-        for column in table.columns[3:]:
-            column.justify = "right"
-        table.title = (
-            f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source"
-        )
-        for each in differing:
-            table.add_row(
-                each.rollup, each.key, each.figure, f"{each.stored:,}", f"{each.expected:,}",
-                f"{each.stored - each.expected:+,}",
-            )  # fmt: skip
-        output().print(table)
-        output().print("`scalecommerce statistics rebuild` makes them anew.")
+        print_table(
+            columns(
+                "rollup", "key", "figure", "stored", "expected", "difference",
+                numbers=("stored", "expected", "difference"),
+            ),
+            [
+                [
+                    each.rollup, each.key, each.figure, f"{each.stored:,}", f"{each.expected:,}",
+                    f"{each.stored - each.expected:+,}",
+                ]
+                for each in differing
+            ],
+            title=f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source",
+        )  # fmt: skip
+        print_line("`scalecommerce statistics rebuild` makes them anew.")
     else:
-        output().print("Clean: statistics equal what was sold, refunded and listed.")
+        print_line("Clean: statistics equal what was sold, refunded and listed.")
     if differing:
         raise typer.Exit(ExitCode.PROBLEM)
 

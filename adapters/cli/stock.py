@@ -5,12 +5,12 @@ from typing import Annotated, Final
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import interactive, output, print_json
+from adapters.cli.screen import interactive, print_json, print_line
+from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
 from scalecommerce_core.services.catalog import StockRepair
@@ -64,13 +64,13 @@ def verify(
         print_json(document | ({"repaired": _rows(repaired)} if repair else {}))
     else:
         if repaired:
-            output().print(_repairs(repaired[:SHOWN]))
-            output().print(f"{len(repaired):,} products repaired.")
+            _show_repairs(repaired[:SHOWN])
+            print_line(f"{len(repaired):,} products repaired.")
         if differing:
-            output().print(_table(differing[:SHOWN]))
+            _show_differing(differing[:SHOWN])
         else:
-            output().print(_movements(totals))
-            output().print("Clean: on hand equals the ledger, reserved equals the open orders, for every product.")
+            _show_movements(totals)
+            print_line("Clean: on hand equals the ledger, reserved equals the open orders, for every product.")
     if differing:
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -78,7 +78,7 @@ def verify(
 def _ask(differing: Sequence[StockDiscrepancy], count: int, *, as_json: bool) -> None:
     if as_json or not interactive():
         raise CommandFailed("A repair is asked for at a terminal only: give --yes.", ExitCode.USAGE)
-    output().print(_table(differing[:SHOWN]))
+    _show_differing(differing[:SHOWN])
     if not typer.confirm(f"Repair the stock of {count:,} products?", err=True):
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -97,38 +97,40 @@ def _rows(
     return [asdict(value) for value in values]
 
 
-def _table(differing: Sequence[StockDiscrepancy]) -> Table:
-    table = Table("product", "figure", "stored", "expected", "difference", "what is wrong")
-    for column in (table.columns[0], *table.columns[2:5]):
-        column.justify = "right"
-    table.title = f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source"
-    for row in differing:
-        order = "" if row.order_id is None else f"order {row.order_id}: "
-        table.add_row(
-            str(row.product_id), row.figure, f"{row.stored:,}", f"{row.expected:,}",
-            f"{row.stored - row.expected:+,}", order + MEANING[row.figure],
-        )  # fmt: skip
-    return table
+def _show_differing(differing: Sequence[StockDiscrepancy]) -> None:
+    print_table(
+        columns(
+            "product", "figure", "stored", "expected", "difference", "what is wrong",
+            numbers=("product", "stored", "expected", "difference"), prose=["what is wrong"],
+        ),
+        [
+            [
+                row.product_id, row.figure, f"{row.stored:,}", f"{row.expected:,}", f"{row.stored - row.expected:+,}",
+                ("" if row.order_id is None else f"order {row.order_id}: ") + MEANING[row.figure],
+            ]
+            for row in differing
+        ],
+        title=f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source",
+    )  # fmt: skip
 
 
-def _repairs(repaired: Sequence[StockRepair]) -> Table:
-    table = Table("product", "correction in the ledger", "reserved before", "reserved now")
-    for column in table.columns:
-        column.justify = "right"
-    for row in repaired:
-        table.add_row(
-            str(row.product_id), f"{row.correction:+,}" if row.correction else "", f"{row.reserved_before:,}",
-            f"{row.reserved:,}",
-        )  # fmt: skip
-    return table
+def _show_repairs(repaired: Sequence[StockRepair]) -> None:
+    headings = "product", "correction in the ledger", "reserved before", "reserved now"
+    print_table(
+        columns(*headings, numbers=headings),
+        [
+            [
+                row.product_id, f"{row.correction:+,}" if row.correction else "", f"{row.reserved_before:,}",
+                f"{row.reserved:,}",
+            ]
+            for row in repaired
+        ],
+    )  # fmt: skip
 
 
-def _movements(totals: Sequence[MovementTotal]) -> Table:
-    table = Table("movement", "entries", "units")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for total in totals:
-        table.add_row(total.kind, f"{total.entries:,}", f"{total.units:+,}")
-    table.add_section()
-    table.add_row("all", f"{sum(t.entries for t in totals):,}", f"{sum(t.units for t in totals):+,}")
-    return table
+def _show_movements(totals: Sequence[MovementTotal]) -> None:
+    print_table(
+        columns("movement", "entries", "units", numbers=("entries", "units")),
+        [[total.kind, f"{total.entries:,}", f"{total.units:+,}"] for total in totals],
+        total=["all", f"{sum(t.entries for t in totals):,}", f"{sum(t.units for t in totals):+,}"],
+    )

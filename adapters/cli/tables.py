@@ -17,7 +17,7 @@ Cell: TypeAlias = str | int | datetime | Text | None
 
 PROSE: Final = 20
 """Columns of prose are at least so wide, in characters; a word that is longer makes its column wider, up to this."""
-LONGEST_WORD: Final = 28
+LONGEST_WORD: Final = 24
 
 
 @frozen
@@ -142,12 +142,13 @@ def _widths(head: Sequence[Column], rows: Sequence[Sequence[Text]], available: i
     if spare < 0:
         return None
     widths = least
-    # Prose that misses most gets what is left, a character at a time; headings last.
-    while spare and any(width < full for width, full in zip(widths, natural, strict=True)):
-        widest = max(range(len(head)), key=lambda number: (head[number].prose, natural[number] - widths[number]))
-        if widths[widest] >= natural[widest]:
-            widest = max(range(len(head)), key=lambda number: natural[number] - widths[number])
-        widths[widest] += 1
+    # What is left goes to prose, a character at a time to the narrowest column that needs it; then to headings.
+    while spare > 0:
+        short = [number for number, full in enumerate(natural) if widths[number] < full]
+        if not short:
+            break
+        chosen = min(short, key=lambda number: (not head[number].prose, widths[number]))
+        widths[chosen] += 1
         spare -= 1
     return widths
 

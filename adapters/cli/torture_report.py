@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import asdict, frozen
-from rich.table import Table
 from rich.text import Text
+
+from adapters.cli.tables import Cell, columns, print_table
 
 
 @frozen
@@ -86,17 +87,29 @@ def as_json(report: TortureReport) -> dict[str, object]:
     return {"holds": report.holds, **asdict(report)}
 
 
-def tables(report: TortureReport) -> list[Table]:
-    done = Table("what was done", "count", title=f"Seed {report.options.seed}, {report.seconds:.0f} s")
-    _fill(done, report.done)
-    kills = Table("killed", "times", title=f"{sum(report.kills.values())} kills")
-    _fill(kills, report.kills)
-    invariants = Table("invariant", "compared", "", "broken by")
-    invariants.columns[1].justify = "right"
-    for checked in report.invariants:
-        verdict = Text("ok", style="green") if checked.holds else Text(f"{checked.broken:,} broken", style="red")
-        invariants.add_row(checked.invariant, f"{checked.compared:,}", verdict, "\n".join(checked.examples))
-    return [done, kills, invariants]
+def show_tables(report: TortureReport) -> None:
+    """Print what was done, which processes were killed, and what became of each invariant."""
+    done = columns("what was done", "count", numbers=["count"])
+    print_table(done, _counts(report.done), title=f"Seed {report.options.seed}, {report.seconds:.0f} s")
+    kills = columns("killed", "times", numbers=["times"])
+    print_table(kills, _counts(report.kills), title=f"{sum(report.kills.values())} kills")
+    print_table(
+        columns(
+            "invariant", "compared", "verdict", "broken by", numbers=["compared"], prose=("invariant", "broken by")
+        ),
+        [
+            [each.invariant, f"{each.compared:,}", _verdict(each), "\n".join(each.examples)]
+            for each in report.invariants
+        ],
+    )
+
+
+def _verdict(checked: Checked) -> Text:
+    return Text("ok", style="green") if checked.holds else Text(f"{checked.broken:,} broken", style="red")
+
+
+def _counts(counts: Mapping[str, int]) -> list[list[Cell]]:
+    return [[name, f"{count:,}"] for name, count in counts.items()]
 
 
 def settling_sentence(settling: Settling) -> str:
@@ -110,9 +123,3 @@ def settling_sentence(settling: Settling) -> str:
 def seams_sentence(report: TortureReport) -> str:
     unmet = f"; no process came by {', '.join(report.seams_unmet)}" if report.seams_unmet else ""
     return f"Processes died at {report.seams_met} different fail-points{unmet}."
-
-
-def _fill(table: Table, counts: Mapping[str, int]) -> None:
-    table.columns[1].justify = "right"
-    for name, count in counts.items():
-        table.add_row(name, f"{count:,}")

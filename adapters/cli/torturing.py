@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from adapters.cli.failures import ExitCode
 from adapters.cli.options import JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import notes, output, print_json
+from adapters.cli.screen import notes, print_json, print_line
 from adapters.cli.torture_report import (
     TortureOptions,
     TortureProgress,
@@ -20,7 +20,7 @@ from adapters.cli.torture_report import (
     as_json,
     seams_sentence,
     settling_sentence,
-    tables,
+    show_tables,
 )
 
 T = TypeVar("T")
@@ -40,7 +40,8 @@ def torture(
         typer.Option("--seed", min=0, help="Repeats the plan of an earlier run: its kills and what each client does."),
     ] = None,
     kills: Annotated[
-        int | None, typer.Option("--kills", min=0, help="Ends the load after so many kills.", show_default=f"{KILLS}")
+        int | None,
+        typer.Option("--kills", min=0, help=f"Ends the load after so many kills ({KILLS}).", show_default=False),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=1, help="Ends the load after so many seconds.", show_default=False)
@@ -105,20 +106,19 @@ def _chosen(given: T | None, default: T) -> T:
 
 
 def _show(report: TortureReport) -> None:
-    for table in tables(report):
-        output().print(table)
-    output().print(settling_sentence(report.settling))
-    output().print(seams_sentence(report))
+    show_tables(report)
+    print_line(settling_sentence(report.settling))
+    print_line(seams_sentence(report))
     if report.holds:
-        output().print("All invariants hold.")
+        print_line("All invariants hold.")
     else:
-        output().print(
+        print_line(
             f"Broken. The same plan again: scalecommerce torture --seed {report.options.seed}"
             f" --kills {report.options.kills} --seconds {report.options.seconds:g}"
             f" --buyers {report.options.buyers} --products {report.options.products}"
         )
     if report.kept is not None:
-        output().print(f"Data and logs: {report.kept}", soft_wrap=True)
+        print_line(f"Data and logs: {report.kept}")
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from typing import Annotated, Final
 
 import typer
 from attrs import asdict
-from rich.table import Table
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import shown_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import counted, output, print_json, print_rows
-from scalecommerce_core.domain.errors import MarketError
+from adapters.cli.screen import counted, print_json, print_line
+from adapters.cli.tables import columns, print_table
+from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import DeliveryView, EndpointView, PageRequest
@@ -43,12 +43,11 @@ def list_endpoints(
     if as_json:
         print_json([asdict(endpoint) for endpoint in endpoints])
         return
-    table = Table("id", "owner", "url", "topics", "state")
-    for endpoint in endpoints:
-        table.add_row(
-            str(endpoint.id), str(endpoint.owner), endpoint.url, ", ".join(endpoint.topics) or "all", _state(endpoint)
-        )
-    print_rows(table, "There are no endpoints.")
+    print_table(
+        columns("id", "owner", "url", "topics", "state", numbers=("id", "owner"), prose=("topics", "state")),
+        [[each.id, each.owner, each.url, ", ".join(each.topics) or "all", _state(each)] for each in endpoints],
+        nothing="There are no endpoints.",
+    )
 
 
 @app.command()
@@ -64,25 +63,25 @@ def deliveries(  # noqa: PLR0917 - options
     runtime: Runtime = ctx.obj
     to = None if endpoint is None else EndpointId(endpoint)
     with runtime.open(data) as opened:
+        if to is not None and opened.market.queries.endpoint(to) is None:
+            raise NotFound("endpoint", to)
         page = opened.market.queries.deliveries(
             to, PageRequest(limit), status=DeliveryStatus.FAILED if failed else None
         )
     if as_json:
         print_json([asdict(delivery) for delivery in page.rows])
         return
-    table = Table("id", "endpoint", "topic", "made", "status", "attempts", "last answer", "next attempt")
-    for row in page.rows:
-        table.add_row(
-            str(row.id),
-            str(row.endpoint),
-            row.topic,
-            shown_time(row.created_at),
-            row.status,
-            str(len(row.log)),
-            _last(row),
-            shown_time(row.try_at),
-        )
-    print_rows(table, "There are no such deliveries.")
+    print_table(
+        columns(
+            "id", "endpoint", "topic", "made", "status", "attempts", "last answer", "next attempt",
+            numbers=("id", "endpoint", "attempts"), prose=["last answer"],
+        ),
+        [
+            [row.id, row.endpoint, row.topic, row.created_at, row.status, len(row.log), _last(row), row.try_at]
+            for row in page.rows
+        ],
+        nothing="There are no such deliveries.",
+    )  # fmt: skip
 
 
 @app.command()
@@ -124,9 +123,9 @@ def redeliver(  # noqa: PLR0917 - options
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:
-        output().print(f"On their way again: {counted({'deliveries': sent})}.")
+        print_line(f"On their way again: {counted({'deliveries': sent})}.")
         for sentence in refused:
-            output().print(sentence)
+            print_line(sentence)
     if refused:
         raise typer.Exit(ExitCode.PROBLEM)
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from adapters.cli.online_retail.plan import CURRENCY, Plan
+from adapters.cli.screen import print_line
+from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import decimal_text
 
@@ -153,53 +153,53 @@ def report_of(plan: Plan, outcome: Outcome, seconds: float) -> Report:
     )
 
 
-def rendered(report: Report) -> RenderableType:
-    """For a terminal."""
+def show(report: Report) -> None:
+    """Print the report to standard output."""
     returns = report.returns
-    lines = Table("line", "count", "amount", title="What became of every line", title_justify="left")
-    for column in lines.columns[1:]:
-        column.justify = "right"
-    lines.add_row("sold", f"{report.lines_imported:,}", _amount(report.revenue))
-    lines.add_row("returned, refunded", f"{returns.lines_refunded:,}", "")
-    lines.add_row("returned, refunded in part", f"{returns.lines_refunded_in_part:,}", _amount(-returns.refunded))
+    lines: list[list[Cell]] = [
+        ["sold", f"{report.lines_imported:,}", _amount(report.revenue)],
+        ["returned, refunded", f"{returns.lines_refunded:,}", ""],
+        ["returned, refunded in part", f"{returns.lines_refunded_in_part:,}", _amount(-returns.refunded)],
+    ]
     for reason, count in report.refused.items():
         first = ", ".join(map(str, report.examples[reason]))
         name = Text(f"refused: {reason} ").append(f"(line {first}{' …' if count > 5 else ''})", style="dim")
-        lines.add_row(name, f"{count:,}", "")
-    lines.add_section()
-    lines.add_row("all lines", f"{report.lines_accounted_for:,}", _amount(report.revenue - returns.refunded))
-
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row(
-        "orders", f"{report.orders:,}, placed by {report.customers:,} customers in {report.countries} countries"
+        lines.append([name, f"{count:,}", ""])
+    print_table(
+        columns("line", "count", "amount", numbers=("count", "amount"), prose=["line"]),
+        lines,
+        title="What became of every line",
+        total=["all lines", f"{report.lines_accounted_for:,}", _amount(report.revenue - returns.refunded)],
     )
-    facts.add_row("guests", f"{report.guest_lines:,} lines without a customer share one account")
-    facts.add_row(
-        "products", f"{report.products:,} ({report.codes_never_sold:,} other stock codes were never sold at a price)"
-    )
-    facts.add_row("prices", f"{report.price_changes:,} changes; {report.off_list_lines:,} lines paid another price")
-    facts.add_row("stock", f"{report.opening_units:,} units to begin with")
-    facts.add_row(
-        "returns",
+    returned = (
         f"{returns.units_refunded:,} units refunded at {_amount(returns.refunded)} {report.currency}, the price paid"
-        f" (the file credits {_amount(returns.credited)}); {returns.units_without_purchase:,} units have no purchase",
+        f" (the file credits {_amount(returns.credited)}); {returns.units_without_purchase:,} units have no purchase"
     )
     new = report.outcome
-    facts.add_row(
-        "this run",
+    added = (
         f"{new.new_orders:,} orders with {new.new_lines:,} lines, {new.new_products:,} products,"
-        f" {new.new_accounts:,} accounts are new; {new.known_orders:,} orders were known",
+        f" {new.new_accounts:,} accounts are new; {new.known_orders:,} orders were known"
     )
-    facts.add_row("time", f"{report.seconds:.1f} s, {report.lines_per_second:,.0f} lines/s")
-    verdict = (
-        Text(f"Reconciles: {report.lines_read:,} lines read, all accounted for.", style="green")
-        if report.reconciles
-        else Text(
+    never = f"{report.codes_never_sold:,} other stock codes were never sold at a price"
+    print_facts(
+        [
+            ("orders", f"{report.orders:,}, placed by {report.customers:,} customers in {report.countries} countries"),
+            ("guests", f"{report.guest_lines:,} lines without a customer share one account"),
+            ("products", f"{report.products:,} ({never})"),
+            ("prices", f"{report.price_changes:,} changes; {report.off_list_lines:,} lines paid another price"),
+            ("stock", f"{report.opening_units:,} units to begin with"),
+            ("returns", returned),
+            ("this run", added),
+            ("time", f"{report.seconds:.1f} s, {report.lines_per_second:,.0f} lines/s"),
+        ]
+    )
+    if report.reconciles:
+        print_line(f"Reconciles: {report.lines_read:,} lines read, all accounted for.", style="green")
+    else:
+        print_line(
             f"DOES NOT RECONCILE: {report.lines_read:,} lines read, {report.lines_accounted_for:,} accounted for.",
             style="bold red",
         )
-    )
-    return Group(lines, facts, verdict)
 
 
 def _amount(minor: int) -> str:

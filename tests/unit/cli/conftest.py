@@ -87,13 +87,13 @@ class MemoryRuntime:
 
 
 class Cli:
-    """`cli("stock", "verify")`: exit code, standard output and error as a terminal of 120 columns shows them."""
+    """`cli("stock", "verify")`: exit code, standard output and error as a terminal of `width` columns shows them."""
 
     def __init__(self, runtime: MemoryRuntime) -> None:
         self.runtime = runtime
 
-    def __call__(self, *arguments: str, stdin: str = "") -> "Ended":
-        result = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"}).invoke(
+    def __call__(self, *arguments: str, stdin: str = "", width: int = 120) -> "Ended":
+        result = CliRunner(env={"COLUMNS": str(width), "TERM": "dumb", "NO_COLOR": "1"}).invoke(
             app, arguments, input=stdin, obj=self.runtime, prog_name="scalecommerce"
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):

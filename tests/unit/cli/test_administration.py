@@ -28,7 +28,7 @@ def test_migrate_names_the_revision(cli: Cli, runtime: MemoryRuntime) -> None:
 
 
 def test_settings_are_listed_for_people_programs_and_the_documentation(cli: Cli) -> None:
-    assert "LOG_LEVEL     INFO     How much." in cli("settings").out
+    assert "│ LOG_LEVEL    │ INFO    │ How much. │" in cli("settings").out
     assert json.loads(cli("settings", "--json").out)[1] == {
         "variable": "LOG_LEVEL", "default": "INFO", "meaning": "How much.",
     }  # fmt: skip

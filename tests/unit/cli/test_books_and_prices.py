@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 from attrs import evolve
-from rich.console import Console
 
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -153,11 +152,10 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli) -> None:
     (document,) = json.loads(cli("reprice", "--json").out)
     cli("reprice", "rollback", str(document["run"]))
-    monkeypatch.setattr("adapters.cli.pricing_log.output", lambda: Console(width=80, highlight=False))
-    shown = cli("pricing", "runs").out
+    shown = cli("pricing", "runs", width=80).out
     assert "back" in shown
     assert "ROLLED_BACK" in shown
 

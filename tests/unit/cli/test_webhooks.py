@@ -81,7 +81,8 @@ def test_deliveries_and_those_that_failed(cli: Cli, post: Post) -> None:
     assert "500 in 7 ms" in ended.out
     assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--json"))] == [bad, good]
     assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--failed", "--json"))] == [bad]
-    assert shown(cli("webhooks", "deliveries", "--endpoint", "99", "--json")) == []
+    unknown = cli("webhooks", "deliveries", "--endpoint", "99")
+    assert (unknown.code, unknown.err) == (1, "There is no endpoint 99.\n")
 
 
 def test_redelivery_by_number(cli: Cli, post: Post) -> None:

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import adapters.cli.online_retail
 from adapters.cli.online_retail.lines import Refusal
 from adapters.cli.online_retail.replay import OtherHistory, email_of, import_online_retail, replay
-from adapters.cli.online_retail.report import Report, rendered
+from adapters.cli.online_retail.report import Report, show
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.testing import MemoryStore, in_memory_market
@@ -108,11 +107,9 @@ def test_another_file_for_the_same_products_is_told(market: Market) -> None:
         replay(market, planned(row("2", quantity=100)))
 
 
-def test_the_report_reads_well(report: Report) -> None:
-    console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
-    with console.capture() as captured:
-        console.print(rendered(report))
-    text = captured.get()
+def test_the_report_reads_well(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    show(report)
+    text = capsys.readouterr().out
     assert "231,658.80" in text
     assert "Reconciles: 292 lines read, all accounted for." in text
     said = report.as_json()
