@@ -36,13 +36,12 @@ def online_retail(
     from adapters.cli.online_retail.plan import CannotPlan
     from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
     from adapters.cli.online_retail.report import show
-    from adapters.cli.online_retail.source import BadFile
 
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, long_work(RESUMES, quiet=as_json) as progress:
         try:
             report = import_online_retail(opened.market, file, progress)
-        except (BadFile, CannotPlan, OtherHistory) as error:
+        except (CannotPlan, OtherHistory) as error:
             raise CommandFailed(str(error)) from error
     if as_json:
         print_json(report.as_json())

@@ -1,19 +1,18 @@
 """Reading price and sales panels from CSV files, by a mapping of columns."""
 
-import csv
-import gzip
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from attrs import frozen
 
+from adapters.cli.csv_files import BadRow, open_csv
 from adapters.cli.failures import CommandFailed
+from scalecommerce_core.domain.numbers import parse_real, parse_whole
 from scalecommerce_core.pricing.evaluation.panel import Lines
 
 
@@ -29,18 +28,6 @@ class Columns:
     log_units: bool
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
-    with file.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
-    if compressed:
-        with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as text:
-            yield text
-    else:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            yield text
-
-
 def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     """The panel, and how many rows were left out because nothing was sold or paid in them.
 
@@ -52,12 +39,15 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     units, price = array("d"), array("d")
     left_out, number = 0, 1
     try:
-        with _opened(file) as text:
-            for row in csv.DictReader(text, restval=""):
-                number += 1
-                sold = float(row[columns.units])
+        with open_csv(file, {*columns.cell, *columns.group, columns.period, columns.units, columns.price}) as table:
+            for read in table:
+                number = read.line
+                if isinstance(read, BadRow):
+                    raise CommandFailed(f"{file}, line {number}: {read.message}")
+                row = dict(zip_longest(table.header, read.cells[: len(table.header)], fillvalue=""))
+                sold = parse_real(row[columns.units].strip())
                 sold = math.exp(sold) if columns.log_units else sold
-                paid = float(row[columns.price.format_map(row)])
+                paid = parse_real(row[columns.price.format_map(row)].strip())
                 if not (sold > 0 and paid > 0 and math.isfinite(sold) and math.isfinite(paid)):
                     left_out += 1
                     continue
@@ -68,8 +58,8 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
                 price.append(paid)
     except KeyError as missing:
         raise CommandFailed(f"{file} has no column {missing}; the options name the columns.") from missing
-    except (ValueError, IndexError, OverflowError, EOFError, csv.Error, gzip.BadGzipFile) as wrong:
-        raise CommandFailed(f"{file}, line {number}: {wrong}.") from wrong
+    except (ValueError, IndexError, OverflowError) as wrong:
+        raise CommandFailed(f"{file}, line {number}: {str(wrong).rstrip('.')}.") from wrong
     if not cell:
         raise CommandFailed(f"{file} has no row in which something was sold at a price.")
     numbered = [np.frombuffer(column, dtype=np.int64) for column in (cell, group, period)]
@@ -85,4 +75,4 @@ def _key(row: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 
 def _period(text: str) -> int:
     """A whole number as it is; a date, or a time that begins with one, as the number of its day."""
-    return date.fromisoformat(text[:10]).toordinal() if "-" in text[1:] else int(text)
+    return date.fromisoformat(text[:10]).toordinal() if "-" in text[1:] else parse_whole(text.strip())

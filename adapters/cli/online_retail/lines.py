@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from adapters.cli.csv_files import BadRow, Row
 from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_whole
 from scalecommerce_core.domain.order import MAX_QUANTITY
@@ -58,10 +59,10 @@ class Refused(NamedTuple):
     code: str = ""
 
 
-def read_lines(rows: Iterable[tuple[int, list[str]]]) -> Iterator[Line | Refused]:
+def read_lines(rows: Iterable[Row | BadRow]) -> Iterator[Line | Refused]:
     """Every row becomes exactly one `Line` or `Refused`, in order."""
-    for number, row in rows:
-        yield _read(number, row)
+    for row in rows:
+        yield Refused(row.line, Refusal.UNREADABLE) if isinstance(row, BadRow) else _read(row.line, row.cells)
 
 
 def _read(number: int, row: list[str]) -> Line | Refused:

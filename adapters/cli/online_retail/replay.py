@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from adapters.cli.csv_files import BadRow, Row
 from adapters.cli.online_retail.lines import GUEST, read_lines
 from adapters.cli.online_retail.plan import CURRENCY, Plan, PlannedProduct, plan_of
 from adapters.cli.online_retail.report import Outcome, Report, report_of
@@ -38,7 +39,7 @@ class OtherHistory(Exception):
 def import_online_retail(market: Market, path: Path, progress: Progress = silent) -> Report:
     """Replay the file at `path`. A second run changes nothing, a run after an interrupted one goes on.
 
-    Raise `BadFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
+    Raise `UnreadableFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
     """
     began = time.perf_counter()
     with uncollected():
@@ -168,7 +169,7 @@ def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _counted(rows: Iterable[tuple[int, list[str]]], progress: Progress) -> Iterator[tuple[int, list[str]]]:
+def _counted(rows: Iterable[Row | BadRow], progress: Progress) -> Iterator[Row | BadRow]:
     done = 0
     for done, row in enumerate(rows, 1):
         if done % 10_000 == 0:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from adapters.cli.csv_files import Row
 from adapters.cli.online_retail.lines import Line, Refused, read_lines
 from adapters.cli.online_retail.plan import Plan, plan_of
 
@@ -22,7 +23,7 @@ def row(
 
 
 def read(*rows: list[str]) -> list[Line | Refused]:
-    return list(read_lines(enumerate(rows, 2)))
+    return list(read_lines(Row(line, cells) for line, cells in enumerate(rows, 2)))
 
 
 def planned(*rows: list[str]) -> Plan:

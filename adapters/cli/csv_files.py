@@ -1,0 +1,261 @@
+"""CSV files as people and spreadsheets write them. All commands read such files through this module.
+
+A file may be compressed with gzip (told by its first bytes, whatever its name), begin with a byte order mark or with
+Excel's `sep=;`, and separate its cells by comma, semicolon, tab or bar: the names in its first line tell which. Quoting
+is that of RFC 4180. Text is UTF-8. Rows without any text are left out.
+
+One bad place does not end a file: it becomes a `BadRow`, and reading goes on behind it. A quote that is never closed
+would swallow all that follows: the row in which it opens is bad, and the next line is read as a row again.
+"""
+
+import gzip
+import io
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final, NamedTuple, cast
+
+from adapters.cli.failures import CommandFailed
+
+CELL_LIMIT: Final = 131_072
+"""Characters of one cell, as in Python's csv module."""
+LINE_LIMIT: Final = 1_048_576
+"""Characters of one line, and of the lines in which the end of a quoted cell is looked for."""
+SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+_SURROGATE: Final = re.compile("[\udc80-\udcff]")
+"""What a byte that is not UTF-8 is decoded to (PEP 383)."""
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_GZIP: Final = b"\x1f\x8b"
+_ENCODINGS: Final = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+class UnreadableFile(CommandFailed):
+    """The file cannot be read, at all or from some line on; the message names the file and says why."""
+
+
+class Row(NamedTuple):
+    """`line` is the number of the line in which the row begins, from 1."""
+
+    line: int
+    cells: list[str]
+
+
+class BadRow(NamedTuple):
+    line: int
+    message: str
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str
+    is_whole: bool
+
+
+class CsvFile:
+    """`header` holds the names of the columns, without surrounding spaces; iterate over the rows once.
+
+    `known` are the names that columns may have: they tell the separator. `done` tells which share of the file was
+    read, for progress. Raise `UnreadableFile`, also while iterating.
+    """
+
+    def __init__(
+        self,
+        text: IO[str],
+        name: str,
+        known: Collection[str] = (),
+        *,
+        done: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.done = done
+        self._text = text
+        self._again: deque[_Line] = deque()
+        self._read = 0
+        self._separator = ","
+        self.header: Sequence[str] = self._header({each.casefold() for each in known})
+
+    @property
+    def separator(self) -> str:
+        return SEPARATORS.get(self._separator, repr(self._separator))
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        while (line := self._next()) is not None:
+            row = self._row(line, len(self.header))
+            if isinstance(row, BadRow) or any(cell and not cell.isspace() for cell in row.cells):
+                yield row
+
+    # --- lines
+
+    def _next(self) -> _Line | None:
+        if self._again:
+            return self._again.popleft()
+        text = self._part()
+        if not text:
+            return None
+        self._read += 1
+        is_whole = len(text) < LINE_LIMIT or text[-1] in "\r\n"
+        part = text
+        while len(part) == LINE_LIMIT and part[-1] not in "\r\n":
+            part = self._part()
+        return _Line(self._read, text, is_whole)
+
+    def _part(self) -> str:
+        try:
+            return self._text.readline(LINE_LIMIT)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UnreadableFile(
+                f"{self.name} is damaged or cut short after line {self._read}: {str(error).rstrip('.')}."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(f"{self.name} is not UTF-8 text (near line {self._read + 1}).") from error
+        except OSError as error:
+            raise UnreadableFile(
+                f"{self.name} cannot be read after line {self._read}: {error.strerror or error}."
+            ) from error
+
+    # --- rows
+
+    def _header(self, known: Collection[str]) -> list[str]:
+        line = self._first_line()
+        if line is not None and (told := _SEPARATOR_LINE.fullmatch(line.text)):
+            self._separator = told[1]
+            line = self._first_line()
+        elif line is not None:
+            self._separator = _separator_of(line.text, known)
+        if line is None:
+            return []
+        row = self._row(line, None)
+        if isinstance(row, BadRow):
+            raise UnreadableFile(f"{self.name}, line {row.line}, which names the columns: {row.message}")
+        return [name.strip() for name in row.cells]
+
+    def _first_line(self) -> _Line | None:
+        """The first line that is not blank, without byte order marks."""
+        while (line := self._next()) is not None:
+            text = line.text.lstrip("\ufeff")
+            if text and not text.isspace():
+                return line._replace(text=text)
+        return None
+
+    def _row(self, line: _Line, width: int | None) -> Row | BadRow:
+        """The row that begins in this line; a row of several lines has to have `width` cells."""
+        if not line.is_whole:
+            return BadRow(line.number, f"The line has more than {LINE_LIMIT:,} characters.")
+        text = line.text
+        if '"' in text:
+            row = self._quoted_row(line, width)
+            if isinstance(row, BadRow):
+                return row
+            cells, text = row
+        else:
+            cells = text.rstrip("\r\n").split(self._separator)
+        if not text.isascii() and (wrong := _SURROGATE.search(text)):
+            return BadRow(
+                line.number, f"The byte {ord(wrong[0]) - 0xDC00:#04x} is not UTF-8 text: save the file as UTF-8."
+            )
+        if len(text) > CELL_LIMIT:
+            for number, cell in enumerate(cells, 1):
+                if len(cell) > CELL_LIMIT:
+                    return BadRow(
+                        line.number, f"Cell {number} has {len(cell):,} characters; at most {CELL_LIMIT:,} are read."
+                    )
+        return Row(line.number, cells)
+
+    def _quoted_row(self, line: _Line, width: int | None) -> tuple[list[str], str] | BadRow:
+        """The cells and their text, read on over line breaks inside of quotes."""
+        text, separator = line.text, self._separator
+        taken: list[_Line] = []
+        cells: list[str] = []
+        begin, opened = 0, 0
+        while True:
+            if not text.startswith('"', begin):
+                end = text.find(separator, begin)
+                cells.append(text[begin:end] if end >= 0 else text[begin:].rstrip("\r\n"))
+            else:
+                opened = len(taken)
+                end = text.find('"', begin + 1)
+                while end < 0 or text.startswith('""', end):
+                    if end >= 0:
+                        end = text.find('"', end + 2)
+                        continue
+                    following = self._next() if len(text) < LINE_LIMIT else None
+                    if following is None or not following.is_whole:
+                        unread = taken if following is None else [*taken, following]
+                        return self._stray(line, unread, opened, "is never closed")
+                    taken.append(following)
+                    end = len(text)
+                    text += following.text
+                    end = text.find('"', end)
+                cells.append(text[begin + 1 : end].replace('""', '"'))
+                end += 1
+                if not text.startswith(separator, end):
+                    if text[end:].rstrip("\r\n"):
+                        return self._stray(line, taken, opened, "is closed in the middle of a cell")
+                    end = -1
+            if end < 0:
+                break
+            begin = end + len(separator)
+        if taken and width is not None and len(cells) != width:
+            said = f"is closed in line {taken[-1].number}, which makes {len(cells)} cells instead of {width}"
+            return self._stray(line, taken, opened, said)
+        return cells, text
+
+    def _stray(self, line: _Line, taken: Sequence[_Line], opened: int, said: str) -> BadRow:
+        """Go on behind the line in which the quote opened."""
+        self._again.extendleft(reversed(taken[opened:]))
+        where = "here" if not opened else f"in line {taken[opened - 1].number}"
+        return BadRow(line.number, f"A quote that opens a cell {where} {said}. Write a quote inside of a cell twice.")
+
+
+def _separator_of(header: str, known: Collection[str]) -> str:
+    """The one that parts the most known names, or else the most names."""
+
+    def score(separator: str) -> tuple[int, int]:
+        names = [name.strip(' "\r\n').casefold() for name in header.split(separator)]
+        return sum(name in known for name in names), len(names)
+
+    return max(SEPARATORS, key=score)
+
+
+@contextmanager
+def open_csv(path: Path, known: Collection[str] = ()) -> Iterator[CsvFile]:
+    """The file at `path`, plain or compressed; raise `UnreadableFile`."""
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror or error}.") from error
+    with raw:
+        size = os.fstat(raw.fileno()).st_size
+        content = raw
+        try:
+            if raw.peek(2)[:2] == _GZIP:
+                content = io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=raw)))
+            beginning = content.peek(64)[:64]
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UnreadableFile(f"{path} is damaged or cut short: {str(error).rstrip('.')}.") from error
+        except OSError as error:
+            raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}.") from error
+        _check_is_text(beginning, path)
+        # Bytes that are not UTF-8 spoil their row alone.
+        with io.TextIOWrapper(content, "utf-8", "surrogateescape", newline="") as text:
+            yield CsvFile(text, str(path), known, done=lambda: raw.tell() / size if size else None)
+
+
+def _check_is_text(beginning: bytes, path: Path) -> None:
+    if beginning.startswith(b"PK\x03\x04"):
+        raise UnreadableFile(f"{path} is a workbook or another zip file, not CSV: export the sheet as CSV in UTF-8.")
+    encoding = next((name for mark, name in _ENCODINGS if beginning.startswith(mark)), None)
+    if encoding is None and b"\x00" in beginning:
+        encoding = "UTF-16 without a byte order mark, or not text at all"
+    if encoding is not None:
+        raise UnreadableFile(f"{path} is {encoding}; UTF-8 is read. Save it as UTF-8 (in Excel: CSV UTF-8).")
