@@ -554,7 +554,10 @@ class DeliveryRepository(Protocol):
         after: DeliveryId | None,
         limit: int,
     ) -> Sequence[DeliveryId]:
-        """Those with one of `statuses` that were made from `since` up to, not including, `until`, by id."""
+        """Those with one of `statuses` that were made from `since` up to, not including, `until`, by id.
+
+        Raises `Invalid` when `until` is before `since`.
+        """
         ...
 
     def forget(self, before: datetime, limit: int) -> int:

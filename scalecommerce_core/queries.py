@@ -22,6 +22,7 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import hour_of
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import normal_line
@@ -163,7 +164,7 @@ class ProductFilter:
     A word that the catalogue does not know stands for what it may be the beginning of, if it is the last one, or else
     for the most frequent word that is spelt alike (`domain.spelling`). `categories` holds ids or slugs.
     Prices are minor units, both ends included. `created_after` is exclusive, `created_before` too. Only active
-    products of the catalogue are found.
+    products of the catalogue are found. Raises `Invalid` for a range that ends before it begins.
     """
 
     search: str | None = None
@@ -176,6 +177,12 @@ class ProductFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     ordering: Ordering = Ordering.CREATED_DESC
+
+    def __attrs_post_init__(self) -> None:
+        check_ranges(
+            ("price_min", self.price_min, "price_max", self.price_max),
+            ("created_after", self.created_after, "created_before", self.created_before),
+        )
 
 
 @frozen
@@ -440,14 +447,21 @@ class StatisticsQueries(Protocol):
     def seller_series(
         self, seller_id: AccountId, currency: str, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
-        """Those points, oldest first, that begin from `since` to before `until` and hold anything."""
+        """Those points, oldest first, that begin at `since` or later and before `until`, and hold anything.
+
+        No point counts what happened before `since`: the hour or day that `since` is in the middle of is left out. The
+        last point counts its whole hour or day, also when `until` is in the middle of it. Raises `Invalid` when `until`
+        is before `since`.
+        """
         ...
 
     def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None: ...
 
     def product_series(
         self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
-    ) -> Sequence[SeriesPoint]: ...
+    ) -> Sequence[SeriesPoint]:
+        """As `seller_series`, of one product."""
+        ...
 
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
         """Compare the rollups with orders, refunds and products, as of one moment. This reads whole tables.

@@ -13,8 +13,9 @@ from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import counted, print_json, print_line
 from adapters.cli.tables import columns, print_table
-from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import DeliveryView, EndpointView, PageRequest
 from scalecommerce_core.services.market import Market
@@ -95,7 +96,8 @@ def redeliver(  # noqa: PLR0917 - options
     ] = None,
     endpoint: EndpointOption = None,
     since: Annotated[
-        datetime | None, moment("--since", "Made from then on, such as 2026-01-31T12:00:00Z; a day ago without it.")
+        datetime | None,
+        moment("--since", "Made from then on, such as 2026-01-31T12:00:00Z; a day before --until without it."),
     ] = None,
     until: Annotated[datetime | None, moment("--until", "Made before then; now without it.")] = None,
     delivered_too: Annotated[
@@ -110,6 +112,12 @@ def redeliver(  # noqa: PLR0917 - options
     """
     if bool(ids) == (endpoint is not None):
         raise CommandFailed("Give the numbers of deliveries, or --endpoint.", ExitCode.USAGE)
+    if ids and (since is not None or until is not None or delivered_too):
+        raise CommandFailed(
+            "--since, --until and --delivered-too choose among the deliveries of an --endpoint: leave them out with"
+            " numbers.",
+            ExitCode.USAGE,
+        )
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         market = opened.market
@@ -117,8 +125,12 @@ def redeliver(  # noqa: PLR0917 - options
         if endpoint is None:
             sent, refused = _again(market, [DeliveryId(each) for each in ids or ()])
         else:
-            begin = since if since is not None else now - timedelta(days=1)
             end = until if until is not None else now
+            begin = since if since is not None else end - timedelta(days=1)
+            try:
+                check_ranges(("--since", begin, "--until" if until is not None else "now", end))
+            except Invalid as error:
+                raise CommandFailed(str(error), ExitCode.USAGE) from None
             sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})

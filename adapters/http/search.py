@@ -18,9 +18,9 @@ from adapters.http.problems import invalid
 from adapters.http.product_documents import Product, shown
 from adapters.http.products import ROOT, TAG
 from adapters.http.texts import ANY_TEXT
-from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import decimal_text, minor_units
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
 from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
 
@@ -54,15 +54,10 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
     facets: Annotated[list[Facet], msgspec.Meta(max_length=len(Facet))] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Nothing lies in a range whose ends were taken for each other."""
-        lowest, highest, after, before = self.price_min, self.price_max, self.created_after, self.created_before
-        messages = {}
-        if lowest is not None and highest is not None and minor_units(lowest) > minor_units(highest):
-            messages["price_min"] = ["This is more than price_max."]
-        if after is not None and before is not None and after > before:
-            messages["created_after"] = ["This is later than created_before."]
-        if messages:
-            raise Invalid(messages)
+        check_ranges(
+            ("price_min", self.price_min, "price_max", self.price_max),
+            ("created_after", self.created_after, "created_before", self.created_before),
+        )
 
 
 class FacetDocument(msgspec.Struct):

@@ -17,6 +17,7 @@ from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.queries import Interval, SeriesPoint, Sold, SoldAtPrice
 
 LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
@@ -29,15 +30,33 @@ USUAL: Final = {Interval.HOUR: 48, Interval.DAY: 30}
 class SeriesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
     since: Annotated[
         Moment | None,
-        msgspec.Meta(description="Where the series begins: 48 hours or 30 days before `to`, unless given."),
+        msgspec.Meta(
+            description="The first point is the first whole hour or day (UTC) from then on: 48 hours or 30 days before"
+            " `to`, unless given."
+        ),
     ] = None
-    until: Annotated[Moment | None, msgspec.Meta(description="Where it ends, exclusive: now, unless given.")] = None
+    until: Annotated[
+        Moment | None,
+        msgspec.Meta(
+            description="The last point begins before then, and counts its whole hour or day: now, unless given."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_ranges(("from", self.since, "to", self.until))
 
 
 class SellerStatsQuery(SeriesQuery, frozen=True):
     series: Annotated[
         Interval | None, msgspec.Meta(description="Also a time series in `currency`, by hours or days (UTC).")
     ] = None
+
+    def __post_init__(self) -> None:
+        """All other figures are of all time: bounds without a series would be ignored."""
+        bounds = [name for name, at in (("from", self.since), ("to", self.until)) if at is not None]
+        if self.series is None and bounds:
+            raise Invalid({name: ["This bounds a series: add series=hour or series=day."] for name in bounds})
+        SeriesQuery.__post_init__(self)
 
 
 class ProductStatisticsQuery(SeriesQuery, frozen=True):
@@ -155,15 +174,15 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
 
 def _span(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:
-    """From the beginning of the first hour or day; raise `Invalid` for more than `POINTS`."""
+    """Bounds of the points' beginnings; raise `Invalid` for a reversed span and for more than `POINTS`."""
     length = LENGTH[interval]
     try:
         until = (query.until or interval.begin(now) + length).astimezone(UTC)
-        since = interval.begin((query.since or until - USUAL[interval] * length).astimezone(UTC))
-        is_long = until - since > POINTS * length
+        since = (query.since or until - USUAL[interval] * length).astimezone(UTC)
     except OverflowError:
         raise Invalid.field("from", "Times lie in years that a calendar has.") from None
-    if is_long:
+    check_ranges(("from", since, "to" if query.until is not None else "now", until))
+    if until - since > POINTS * length:
         raise Invalid.field("from", f"A series has at most {POINTS} points.")
     return since, until
 

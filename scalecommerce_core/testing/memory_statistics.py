@@ -12,6 +12,7 @@ from scalecommerce_core.domain.events import OrderPaid, OrderRefunded
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import FIGURES, Outage, RefundedPart, Rollups, SoldLine, hour_of
 from scalecommerce_core.domain.views import ViewCounts
 from scalecommerce_core.ports import STATISTICS, Owed, ProductCounters
@@ -299,6 +300,7 @@ class MemoryStatisticsQueries:
         since: datetime,
         until: datetime,
     ) -> Sequence[SeriesPoint]:
+        check_ranges(("since", since, "until", until))
         points: dict[datetime, list[int]] = defaultdict(lambda: [0] * (1 + len(FIGURES)))
         for hour, figures in sold.items():
             for place, figure in enumerate(figures, 1):

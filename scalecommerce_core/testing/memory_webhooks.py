@@ -10,6 +10,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView
 
@@ -144,6 +145,7 @@ class MemoryDeliveries:
         after: DeliveryId | None,
         limit: int,
     ) -> Sequence[DeliveryId]:
+        check_ranges(("since", since, "until", until))
         found = sorted(
             delivery.id
             for delivery in self._deliveries.all()

@@ -141,17 +141,25 @@ def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilte
     def sometimes(value: Any, otherwise: Any = None, share: float = 0.15) -> Any:
         return value if chance.random() < share else otherwise
 
+    def ends(lower: Any, upper: Any) -> tuple[Any, Any]:
+        """Of a range, which must not end before it begins."""
+        return (upper, lower) if lower is not None and upper is not None and lower > upper else (lower, upper)
+
     categories = chance.sample([1, 2, "3", slug_of("home_appliances"), "no-such", 4], chance.randint(1, 2))
+    price_min, price_max = ends(
+        sometimes(chance.choice((0, 500, 501, 1000, 2500))), sometimes(chance.choice((499, 999, 2499, 2500, 10**12)))
+    )
+    after, before = ends(*(sometimes(NOW + timedelta(seconds=chance.randrange(40))) for _ in range(2)))
     return ProductFilter(
         search=_text(chance),
         categories=sometimes(categories, ()),
         brands=sometimes(chance.sample(BRANDS, chance.randint(1, 2)), ()),
         seller=sometimes(chance.choice(sellers)),
-        price_min=sometimes(chance.choice((0, 500, 501, 1000, 2500))),
-        price_max=sometimes(chance.choice((499, 999, 2499, 2500, 10**12))),
+        price_min=price_min,
+        price_max=price_max,
         in_stock=sometimes(chance.random() < 0.7),
-        created_after=sometimes(NOW + timedelta(seconds=chance.randrange(40))),
-        created_before=sometimes(NOW + timedelta(seconds=chance.randrange(40))),
+        created_after=after,
+        created_before=before,
         ordering=chance.choice(list(Ordering)),
     )
 

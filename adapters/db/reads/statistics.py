@@ -14,6 +14,7 @@ from adapters.db.tables import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import FIGURES, Outage
 from scalecommerce_core.queries import (
     PRICES_SHOWN,
@@ -195,6 +196,7 @@ class StatisticsReads:
     def _points(
         self, statement: Any, given: dict[str, object], interval: Interval, since: datetime, until: datetime
     ) -> list[SeriesPoint]:
+        check_ranges(("since", since, "until", until))
         given |= {"interval": interval.value, "since": since, "until": until}
         return [SeriesPoint(start, _sold(figures)) for start, *figures in self._reader.rows(statement, given)]
 

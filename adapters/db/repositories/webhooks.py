@@ -17,6 +17,7 @@ from adapters.db.tables import (
     webhook_endpoints,
 )
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 # --- endpoints
@@ -251,6 +252,7 @@ class Deliveries:
         after: DeliveryId | None,
         limit: int,
     ) -> Sequence[DeliveryId]:
+        check_ranges(("since", since, "until", until))
         parameters = {
             "endpoint": endpoint_id,
             "after": after or 0,

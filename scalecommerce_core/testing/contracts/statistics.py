@@ -3,10 +3,11 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId
 from scalecommerce_core.domain.money import MAX_PRICE
 from scalecommerce_core.domain.order import MAX_QUANTITY, OrderOrigin, OrderStatus, RefundLine
@@ -400,6 +401,42 @@ class SalesContract:
         assert list(queries.product_series(product, Interval.DAY, midnight, midnight + DAY)) == by_day[:1]
         assert list(queries.product_series(product, Interval.HOUR, start + HOUR, start + 26 * HOUR)) == by_hour[1:2]
         assert list(queries.seller_series(seller, "GBP", Interval.HOUR, *span)) == []
+
+    def test_no_point_of_a_series_counts_what_was_before_its_beginning(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, midnight = stage.account(), Interval.DAY.begin(NOW)
+        product = stage.product(seller, price=1_00, at=midnight - DAY)
+        times = [midnight + HOUR, midnight + 13 * HOUR, midnight + DAY, midnight + DAY + 13 * HOUR]
+        for at in times:
+            stage.order(stage.account(), {product: 1}, OrderStatus.PAID, at=at)
+        stage.view({product: 1}, midnight + 13 * HOUR)
+        fold(store)
+
+        def starts(interval: Interval, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
+            of_product = queries.product_series(product, interval, since, until)
+            assert list(queries.seller_series(seller, "USD", interval, since, until)) == list(of_product)
+            return [(point.start, point.sold.orders) for point in of_product]
+
+        noon, end = midnight + 12 * HOUR, midnight + 2 * DAY
+        both = [(midnight, 2), (midnight + DAY, 2)]
+        assert starts(Interval.DAY, midnight, end) == both
+        # The first day is left out as soon as a part of it is before the beginning.
+        assert starts(Interval.DAY, midnight + SECOND, end) == both[1:]
+        assert starts(Interval.DAY, noon, end) == both[1:]
+        assert starts(Interval.DAY, noon.astimezone(timezone(timedelta(hours=5))), end) == both[1:]
+        assert starts(Interval.HOUR, noon + HOUR, noon + 2 * HOUR) == [(noon + HOUR, 1)]
+        assert starts(Interval.HOUR, noon + HOUR + SECOND, noon + 2 * HOUR) == []
+        # The last one counts whole, and one that begins at the end is no part of it.
+        assert starts(Interval.DAY, midnight, midnight + DAY + SECOND) == both
+        assert starts(Interval.DAY, midnight, midnight + DAY) == both[:1]
+        assert starts(Interval.DAY, noon, noon) == []
+
+    def test_a_series_that_ends_before_it_begins_is_refused(self, queries: Queries) -> None:
+        for interval in Interval:
+            with pytest.raises(Invalid, match="since: This is later than until"):
+                queries.seller_series(AccountId(1), "USD", interval, NOW, NOW - SECOND)
+            with pytest.raises(Invalid, match="since: This is later than until"):
+                queries.product_series(ProductId(1), interval, NOW, NOW - SECOND)
 
     # --- prices
 

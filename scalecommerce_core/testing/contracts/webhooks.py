@@ -3,6 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import (
     DeliveryStatus,
@@ -193,6 +196,8 @@ class WebhooksContract:
         assert settled(None, 1) == made[1:2]
         assert settled(made[1], 9) == made[2:3]
         assert pending not in settled(None, 9)
+        with store.begin() as tx, pytest.raises(Invalid, match="since: This is later than until"):
+            tx.deliveries.settled(here.id, NOW, NOW - SECOND, {DeliveryStatus.DELIVERED}, after=None, limit=9)
 
     def test_old_deliveries_and_those_of_deleted_endpoints_are_forgotten(self, store: Store) -> None:
         kept, gone = endpoint(store), endpoint(store, is_active=False, deleted_at=NOW)

@@ -113,6 +113,26 @@ def test_redelivery_by_endpoint_and_time(cli: Cli, post: Post) -> None:
     assert shown(cli(*again, "--delivered-too"))["redelivered"] == 1
 
 
+def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli, post: Post) -> None:
+    again = ("webhooks", "redeliver", "--endpoint", str(post.create()))
+    ended = cli(*again, "--since", "2026-01-02", "--until", "2026-01-01")
+    assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than --until.")
+    ended = cli(*again, "--since", "2100-01-01")
+    assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than now.")
+    # The same moment in another zone.
+    assert cli(*again, "--since", "2026-01-01T02:00:00+02:00", "--until", "2026-01-01T00:00:00Z").code == 0
+    # A day before, without --since.
+    assert cli(*again, "--until", "2020-01-01").code == 0
+
+
+def test_options_of_an_endpoint_are_not_ignored_beside_numbers(cli: Cli, post: Post) -> None:
+    failed = str(post.ping(post.create(), BAD))
+    for options in (("--since", "2026-01-01"), ("--until", "2026-01-01"), ("--delivered-too",)):
+        ended = cli("webhooks", "redeliver", failed, *options)
+        assert ended.code == 2
+        assert "leave them out with numbers" in " ".join(ended.err.split())
+
+
 def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
     assert post.owner
     for arguments in ((), ("1", "--endpoint", "1")):

@@ -85,6 +85,36 @@ def test_a_series_has_hours_or_days_of_a_span(place: Marketplace, seller: Person
     assert answer(seller.get(f"{path}?to=2025-12-31T00:00:00Z"))["series"] == []
 
 
+def test_a_series_shows_nothing_from_before_its_beginning(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    second = [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
+    for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=day&"):
+        assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z"))["series"] == second
+        assert answer(seller.get(f"{path}from=2026-01-01T14:00:00%2B02:00"))["series"] == second
+        assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T13:00:00Z"))["series"] == []
+        # Without it, a series has as many points when its end is in the middle of a day.
+        assert answer(seller.get(f"{path}to=2026-01-31T12:00:00Z"))["series"] == second
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=hour&"):
+        reversed_span = seller.get(f"{path}from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z")
+        assert problem(reversed_span, 400, "from")["errors"] == {"from": ["This is later than to."]}
+        # The same clock times in other zones: only the moments count.
+        problem(seller.get(f"{path}from=2026-01-01T12:00:00-02:00&to=2026-01-01T12:00:00%2B02:00"), 400, "from")
+        answer(seller.get(f"{path}from=2026-01-01T12:00:00%2B02:00&to=2026-01-01T12:00:00-02:00"))
+        answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T12:00:00Z"))
+        assert problem(seller.get(f"{path}from=2026-02-01T00:00:00Z"), 400, "from")["errors"] == {
+            "from": ["This is later than now."]
+        }
+
+
+def test_bounds_without_a_series_are_refused(seller: Person) -> None:
+    problem(seller.get(f"{STATS}?from=2026-01-01T00:00:00Z"), 400, "from")
+    problem(seller.get(f"{STATS}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from", "to")
+
+
 def test_a_seller_has_a_series_on_request(place: Marketplace, seller: Person, buyer: Person) -> None:
     one_was_sold(place, seller, buyer)
     plain = answer(seller.get(STATS))
