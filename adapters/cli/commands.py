@@ -14,6 +14,7 @@ SHOWN_UP_TO: Final = 1_000_000
 """Greater limits are those of the database's numbers, which nobody needs to be told."""
 
 OF_THE_FIRST_RELEASE: Final[Mapping[str, str]] = {
+    "new_categories": "scalecommerce migrate (the 20 categories are installed with the tables)",
     "new_users": "scalecommerce seed users --users N",
     "new_products": "scalecommerce seed products --products N",
     "new_orders": "scalecommerce seed orders --orders N",

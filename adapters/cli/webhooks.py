@@ -125,12 +125,14 @@ def redeliver(  # noqa: PLR0917 - options
         if endpoint is None:
             sent, refused = _again(market, [DeliveryId(each) for each in ids or ()])
         else:
-            end = until if until is not None else now
-            begin = since if since is not None else end - timedelta(days=1)
             try:
+                end = until if until is not None else now
+                begin = since if since is not None else end - timedelta(days=1)
                 check_ranges(("--since", begin, "--until" if until is not None else "now", end))
             except Invalid as error:
                 raise CommandFailed(str(error), ExitCode.USAGE) from None
+            except OverflowError:
+                raise CommandFailed("--until: The calendar has no day before this time.", ExitCode.USAGE) from None
             sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapters.cli.app import app
+from adapters.cli.commands import OF_THE_FIRST_RELEASE
 from entrypoints import settings
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.domain.money import Money
@@ -35,12 +36,31 @@ def test_the_table_of_settings_is_the_one_that_the_code_prints() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "docs/operations.md", "docs/http-api.md", "docs/library.md", "docs/pricing.md", "docs/webhooks.md"],
+    [
+        "README.md",
+        "docs/operations.md",
+        "docs/http-api.md",
+        "docs/library.md",
+        "docs/pricing.md",
+        "docs/webhooks.md",
+        "docs/differences-from-v1.md",
+    ],
 )
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     page = ROOT / document
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_differences_names_what_replaces_each_command_of_the_first_release() -> None:
+    page = (ROOT / "docs/differences-from-v1.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|$", page.partition("## Commands")[2], re.MULTILINE))
+    written = {name: told.replace("`", "") for name, told in rows.items()}
+    assert written.items() >= OF_THE_FIRST_RELEASE.items()
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    # Names that are still the same.
+    assert rows.keys() - OF_THE_FIRST_RELEASE.keys() <= set(command.commands)
 
 
 def test_the_readme_lists_all_commands() -> None:

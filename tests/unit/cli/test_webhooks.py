@@ -121,6 +121,7 @@ def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli, post: Post) -> N
     assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than now.")
     # The same moment in another zone.
     assert cli(*again, "--since", "2026-01-01T02:00:00+02:00", "--until", "2026-01-01T00:00:00Z").code == 0
+    assert cli(*again, "--until", "0001-01-01").code == 2
     # A day before, without --since.
     assert cli(*again, "--until", "2020-01-01").code == 0
 
