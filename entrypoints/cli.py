@@ -19,10 +19,15 @@ def main() -> None:
             f" (missing: {', '.join(missing)}).\n"
         )
         sys.exit(2)
-    from adapters.cli.app import app
-    from entrypoints.runtime import Processes
+    try:
+        from adapters.cli.app import app
+        from entrypoints.runtime import Processes
 
-    app(obj=Processes())
+        app(obj=Processes())
+    except KeyboardInterrupt:
+        # While modules are imported: later, the commands say what stands.
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
 NOTHING_KEPT = "No file was written."
+CUT_OFF = "What was written so far is not all."
 
 app = typer.Typer(no_args_is_help=True, help="Write data out to files.")
 
@@ -60,7 +61,11 @@ def orders(
     file: OutputOption = None,
     data: DataOption = None,
 ) -> None:
-    """Write all orders: one CSV line per order line, or one JSON object per order with its lines in it."""
+    """Write all orders: one CSV line per order line, or one JSON object per order with its lines in it.
+
+    `quantity` is what was ordered, `units` what was sold of it: 0 unless the order was paid. `pricing evaluate FILE
+    --period created_at` reads the CSV.
+    """
     _export(ctx.obj, export_orders, written_as, file, data)
 
 
@@ -73,7 +78,7 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
         runtime.open(data) as opened,
         _destination(file) as destination,
         # Bars between the lines of a file that is shown on the terminal would spoil both.
-        long_work(NOTHING_KEPT if file else "", quiet=file is None and sys.stdout.isatty()) as progress,
+        long_work(NOTHING_KEPT if file else CUT_OFF, quiet=file is None and sys.stdout.isatty()) as progress,
     ):
         count = export(opened.market, destination, written_as, progress=progress)
     if file is not None:

@@ -96,7 +96,7 @@ def _print(imported: ImportedProducts) -> None:
             [[error.line, error.sku, error.message] for error in imported.errors[:SHOWN]],
         )
         if len(imported.errors) > SHOWN:
-            print_line(f"… and {len(imported.errors) - SHOWN:,} more; --json has all.")
+            print_line(f"And {len(imported.errors) - SHOWN:,} more; --json has all.")
     would = " would be" if imported.dry_run else ""
     print_line(
         f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,}."

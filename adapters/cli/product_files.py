@@ -33,6 +33,7 @@ from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
 from scalecommerce_core.domain.numbers import parse_whole
+from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
@@ -337,7 +338,7 @@ def export_orders(
 _PRODUCT_COLUMNS: Final = (*COLUMNS, *READ_ONLY)
 _ORDER_COLUMNS: Final = (
     "order", "status", "buyer", "created_at", "currency", "line", "product", "name", "quantity", "price", "amount",
-    "refunded",
+    "refunded", "units",
 )  # fmt: skip
 
 
@@ -407,6 +408,11 @@ def _decimal(money: Money | None) -> str | None:
     return None if money is None else decimal_text(money.minor)
 
 
+def _units_sold(order: OrderView, line: OrderLineView) -> int:
+    """What statistics and pricing policies count as sold: the lines of paid orders, refunded later or not."""
+    return line.quantity if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED} else 0
+
+
 def _order_line(order: OrderView, line: OrderLineView) -> dict[str, Any]:
     return {
         "order": order.id,
@@ -421,6 +427,7 @@ def _order_line(order: OrderView, line: OrderLineView) -> dict[str, Any]:
         "price": decimal_text(line.price),
         "amount": decimal_text(line.quantity * line.price),
         "refunded": line.refunded,
+        "units": _units_sold(order, line),
     }
 
 
@@ -441,6 +448,7 @@ def _order(order: OrderView) -> dict[str, Any]:
                 "quantity": line.quantity,
                 "price": decimal_text(line.price),
                 "refunded": line.refunded,
+                "units": _units_sold(order, line),
             }
             for line in order.lines
         ],

@@ -43,14 +43,24 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
+def on_interrupt(kept: str) -> Iterator[None]:
+    """End the command with status 130 on Ctrl-C; `kept`, a sentence, says what stands."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(kept) from error
+
+
+@contextmanager
 def long_work(kept: str, *, quiet: bool = False) -> Iterator[Told]:
     """Yield what the work tells its progress to; on Ctrl-C, `kept` says what stays done.
 
     Bars are for people: there are none when `quiet` or when standard error is no terminal.
     """
     console = notes()
-    try:
-        with Progress(
+    with (
+        on_interrupt(kept),
+        Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -59,10 +69,9 @@ def long_work(kept: str, *, quiet: bool = False) -> Iterator[Told]:
             console=console,
             disable=quiet or not console.is_terminal,
             transient=True,
-        ) as bars:
-            yield _Steps(bars)
-    except KeyboardInterrupt as error:
-        raise Interrupted(kept) from error
+        ) as bars,
+    ):
+        yield _Steps(bars)
 
 
 class _Steps:

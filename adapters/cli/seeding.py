@@ -16,7 +16,7 @@ from adapters.cli.tables import columns, print_table
 from scalecommerce_core.services.progress import Progress
 
 if TYPE_CHECKING:
-    from scalecommerce_core.services.seeding import Seeded
+    from scalecommerce_core.services.seeding import Seeded, Seeding
 
 KEPT = (
     "Whole batches were written and stay; what they hold is consistent. Steps that had not begun can be run on their"
@@ -89,7 +89,7 @@ def _ask(place: str) -> None:
 
 def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> "Seeded":
     from adapters.cli.vocabulary import vocabulary
-    from scalecommerce_core.services.seeding import Seeding
+    from scalecommerce_core.services.seeding import AlreadySeeded, Seeding
 
     market = opened.market
     seeding = Seeding(
@@ -100,6 +100,16 @@ def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: 
         vocabulary=vocabulary(rng_seed),
         currency=market.currency,
     )
+    try:
+        return _seeded(seeding, step, counts, rng_seed, progress)
+    except AlreadySeeded as error:
+        raise CommandFailed(
+            f"Seed {error.rng_seed} was used for {error.step} here before. To add more, choose another number:"
+            f" --rng-seed {error.rng_seed + 1}, for example."
+        ) from error
+
+
+def _seeded(seeding: "Seeding", step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> "Seeded":
     match step:
         case Step.ALL:
             return seeding.everything(

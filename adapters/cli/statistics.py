@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 from attrs import asdict
 
-from adapters.cli.failures import ExitCode, Interrupted
+from adapters.cli.failures import ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import print_json, print_line
+from adapters.cli.screen import on_interrupt, print_json, print_line
 from adapters.cli.sellers import account_of
 from adapters.cli.tables import columns, print_table
 
@@ -68,12 +68,10 @@ def rebuild(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         account = None if seller is None else account_of(opened.market, seller)
-        try:
+        with on_interrupt(REBUILT):
             opened.market.statistics.rebuild(account)
             opened.market.statistics.catch_up()
-        except KeyboardInterrupt as error:
-            raise Interrupted(REBUILT) from error
     if as_json:
         print_json({"rebuilt": True, "seller": account})
     else:
-        print_line(f"The statistics of {seller or 'all sellers'} are made anew.")
+        print_line(f"The statistics of {f'seller {seller}' if seller else 'all sellers'} are made anew.")

@@ -9,7 +9,7 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import interactive, print_json, print_line
+from adapters.cli.screen import interactive, on_interrupt, print_json, print_line
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
@@ -17,6 +17,7 @@ from scalecommerce_core.services.catalog import StockRepair
 from scalecommerce_core.services.market import Market
 
 SHOWN = 100
+MENDED: Final = "What was repaired so far stands; run it again for the rest."
 BATCH: Final = 500
 """Products that are locked at once."""
 
@@ -56,7 +57,8 @@ def verify(
         if repair and (wrong := sorted({each.product_id for each in differing if each.figure in REPAIRED})):
             if not yes:
                 _ask(differing, len(wrong), as_json=as_json)
-            repaired = _repair(market, wrong)
+            with on_interrupt(MENDED):
+                repaired = _repair(market, wrong)
             differing = market.queries.discrepancies(SHOWN)
         totals = market.queries.totals()
     if as_json:

@@ -11,7 +11,7 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import shown_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import counted, print_json, print_line
+from adapters.cli.screen import counted, on_interrupt, print_json, print_line
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
@@ -22,6 +22,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.webhooks import Redeliver
 
 BATCH: Final = 500
+RESENT: Final = "Messages that were sent again so far are on their way; run it again for the rest."
 OPERATOR: Final = AccountId(0)
 """Whoever may run commands on the database acts as staff; no account has this number."""
 
@@ -133,7 +134,8 @@ def redeliver(  # noqa: PLR0917 - options
                 raise CommandFailed(str(error), ExitCode.USAGE) from None
             except OverflowError:
                 raise CommandFailed("--until: The calendar has no day before this time.", ExitCode.USAGE) from None
-            sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
+            with on_interrupt(RESENT):
+                sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:

@@ -163,7 +163,8 @@ def show(report: Report) -> None:
     ]
     for reason, count in report.refused.items():
         first = ", ".join(map(str, report.examples[reason]))
-        name = Text(f"refused: {reason} ").append(f"(line {first}{' …' if count > 5 else ''})", style="dim")
+        where = f"(line {first}{' and others' if count > len(report.examples[reason]) else ''})"
+        name = Text(f"refused: {reason} ").append(where, style="dim")
         lines.append([name, f"{count:,}", ""])
     print_table(
         columns("line", "count", "amount", numbers=("count", "amount"), prose=["line"]),

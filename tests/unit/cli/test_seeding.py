@@ -47,6 +47,7 @@ def test_the_same_seed_again(cli: Cli) -> None:
     again = cli("seed", *FEW)
     assert again.code == 1
     assert again.err.startswith("Seed 42 was used for users here before")
+    assert "--rng-seed 43" in again.err
     assert cli("seed", *FEW, "--rng-seed", "43").code == 0
 
 
