@@ -305,6 +305,7 @@ class ProductQueries(Protocol):
 class OrderLineView:
     id: int
     product: ProductId
+    seller: AccountId
     name: str
     quantity: int
     price: int

@@ -33,7 +33,7 @@ from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units
 from scalecommerce_core.domain.numbers import parse_whole
-from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.order import OrderStatus, is_sale
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
@@ -409,8 +409,9 @@ def _decimal(money: Money | None) -> str | None:
 
 
 def _units_sold(order: OrderView, line: OrderLineView) -> int:
-    """What statistics and pricing policies count as sold: the lines of paid orders, refunded later or not."""
-    return line.quantity if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED} else 0
+    """What statistics and pricing policies count as sold: of paid orders, refunded later or not; own purchases not."""
+    is_paid = order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
+    return line.quantity if is_paid and is_sale(order.user, line.seller) else 0
 
 
 def _order_line(order: OrderView, line: OrderLineView) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from adapters.cli.sellers import account_of
 from adapters.cli.tables import columns, print_table
 
 SHOWN = 100
-REBUILT = "Sellers whose statistics were made anew keep them; run it again for the rest."
 
 app = typer.Typer(no_args_is_help=True, help="Audit the statistics.")
 
@@ -68,8 +67,9 @@ def rebuild(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         account = None if seller is None else account_of(opened.market, seller)
-        with on_interrupt(REBUILT):
+        with on_interrupt("Statistics are as they were."):
             opened.market.statistics.rebuild(account)
+        with on_interrupt("Statistics are made anew; the workers count in what happened meanwhile."):
             opened.market.statistics.catch_up()
     if as_json:
         print_json({"rebuilt": True, "seller": account})

@@ -355,6 +355,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
                 OrderLineView(
                     id=_line_id(order, line),
                     product=line.product_id,
+                    seller=line.seller_id,
                     name=self._name(line.product_id),
                     quantity=line.quantity,
                     price=line.price,

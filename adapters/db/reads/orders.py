@@ -39,6 +39,7 @@ def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Sele
             *page.c,
             order_lines.c.position,
             order_lines.c.product_id,
+            order_lines.c.seller_id,
             products.c.name,
             order_lines.c.quantity,
             order_lines.c.price,
@@ -150,8 +151,8 @@ class _Gathered:
 
 
 def _line(order_id: int, row: Sequence[Any]) -> OrderLineView:
-    position, product_id, name, quantity, price, refunded = row
-    return OrderLineView(_line_id(order_id, position), product_id, name, quantity, price, refunded)
+    position, product_id, seller_id, name, quantity, price, refunded = row
+    return OrderLineView(_line_id(order_id, position), product_id, seller_id, name, quantity, price, refunded)
 
 
 def _sale(row: Sequence[Any]) -> SaleView:

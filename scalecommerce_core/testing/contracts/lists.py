@@ -68,7 +68,8 @@ class ListsContract:
     def test_a_buyer_sees_their_own_orders_newest_first(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer, other = stage.account(), stage.account()
-        cup, pot = stage.product(price=3_00, name="Cup"), stage.product(price=7_00, name="Pot")
+        kara, omar = stage.account(), stage.account()
+        cup, pot = stage.product(kara, price=3_00, name="Cup"), stage.product(omar, price=7_00, name="Pot")
         mine: list[OrderId] = []
         for quantity in range(1, 8):
             mine.insert(0, stage.order(buyer, {pot: quantity, cup: 1}, at=NOW + quantity * SECOND))
@@ -79,8 +80,8 @@ class ListsContract:
             id=mine[0],
             user=buyer,
             lines=(
-                OrderLineView(mine[0] * 10_000 + 1, pot, "Pot", 7, 7_00, 0),
-                OrderLineView(mine[0] * 10_000 + 2, cup, "Cup", 1, 3_00, 0),
+                OrderLineView(mine[0] * 10_000 + 1, pot, omar, "Pot", 7, 7_00, 0),
+                OrderLineView(mine[0] * 10_000 + 2, cup, kara, "Cup", 1, 3_00, 0),
             ),
             total=52_00,
             currency="USD",

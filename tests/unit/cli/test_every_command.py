@@ -189,6 +189,7 @@ def test_a_value_that_is_no_number_is_told_by_option_and_value(cli: Cli, name: s
         assert option in json.loads(told.err)["error"]
 
 
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
     "name", [name for name, command in ALL.items() if "seller" in {p.name for p in command.params}]
 )

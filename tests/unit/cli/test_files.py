@@ -8,8 +8,16 @@ import pytest
 
 from adapters.cli import online_retail
 from adapters.cli.importing import RESUMES
+from adapters.cli.sellers import account_of
+from scalecommerce_core.domain.identifiers import AccountId, OrderId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.testing import CountingIds
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 
 SELLER = "seller@example.com"
@@ -116,3 +124,40 @@ def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytes
     monkeypatch.setattr("adapters.cli.online_retail.replay.import_online_retail", interrupted)
     ended = cli("import", "online-retail", str(SAMPLE))
     assert (ended.code, ended.err) == (130, f"Interrupted. {RESUMES}\n")
+
+
+def test_exported_orders_are_evaluated_by_what_was_sold(cli: Cli, runtime: MemoryRuntime, tmp_path: Path) -> None:
+    market, ids = runtime.market, CountingIds()
+    buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    seller = account_of(market, SELLER)
+    category = market.queries.categories()[0].id
+    listed = one(market.catalog.list_products([ListProduct(seller, category, "Tea", Money.of("10.00", "USD"), 100)]))
+
+    def order(quantity: int, by: AccountId = buyer.id) -> OrderId:
+        runtime.clock.advance(days=1)
+        placed = one(market.ordering.place([PlaceOrder(ids.command(), by, [WantedLine(listed.product.id, quantity)])]))
+        market.ordering.decide()
+        return placed.id
+
+    def pay(order_id: OrderId, by: AccountId = buyer.id) -> None:
+        one(market.payments.pay([PayOrder(order_id, by)]))
+
+    pay(order(3))
+    refunded = order(2)
+    pay(refunded)
+    one(market.ordering.refund([RefundOrder(refunded, seller, [RefundLine(listed.product.id, 2)])]))
+    pay(order(7, by=seller), by=seller)
+    rejected, cancelled, unpaid = order(100_000), order(5), order(1)
+    one(market.ordering.cancel([CancelOrder(cancelled, buyer.id)]))
+
+    file = tmp_path / "orders.csv"
+    assert cli("export", "orders", "--output", str(file)).code == 0
+    lines = {int(row["order"]): row for row in csv.DictReader(file.read_text().splitlines())}
+    assert [lines[each]["status"] for each in (refunded, rejected, cancelled, unpaid)] == [
+        "REFUNDED", "REJECTED", "CANCELLED", "PENDING",
+    ]  # fmt: skip
+    assert [int(row["units"]) for row in lines.values()] == [3, 2, 0, 0, 0, 0]
+    report = json.loads(cli("pricing", "evaluate", str(file), "--period", "created_at", "--json").out)
+    assert (report["rows"], report["rows_left_out"]) == (2, 4)
+    orders = [json.loads(line) for line in cli("export", "orders", "--format", "jsonl").out.splitlines()]
+    assert [line["units"] for order in orders for line in order["lines"]] == [3, 2, 0, 0, 0, 0]
