@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from adapters.cli.csv_files import open_csv
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
-from adapters.cli.product_files import BadProductFile, ImportedProducts, import_products
+from adapters.cli.product_import import KNOWN, ImportedProducts, ProductImport
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import long_work, print_json, print_line
 from adapters.cli.sellers import account_of
@@ -66,30 +67,34 @@ def products(
     """List a seller's products from a CSV file, or edit them: sku decides which it is.
 
     Columns: sku; for new products name, category and price; and stock, brand, description, cost, min_price,
-    max_price, is_active, currency. A blank field leaves what it was. What `export products --seller` writes can
-    be edited and imported again; a line that names another seller is an error. Lines with errors are listed, and the
-    others written; exits with 1 if there were any.
+    max_price, is_active, currency; id names a product that has no sku. A blank field leaves what it was. The file may
+    be compressed with gzip, and separate its cells by comma, semicolon or tab. Numbers are digits with a decimal
+    point, without group separators.
+
+    What `export products --seller` writes can be edited and imported again. A field that repeats what was exported
+    stays as it is now, whatever was sold or repriced since; an edited stock is an error if the stock moved since the
+    export. A line that names another seller is an error. Lines with errors are listed, and the others written; exits
+    with 1 if there were any.
     """
     runtime: Runtime = ctx.obj
-    with (
-        runtime.open(data) as opened,
-        file.open(encoding="utf-8", newline="") as text,
-        long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress,
-    ):
-        owner = account_of(opened.market, seller)
+    with runtime.open(data) as opened, open_csv(file, KNOWN) as table:
+        work = ProductImport(opened.market, account_of(opened.market, seller), dry_run=dry_run)
         try:
-            imported = import_products(opened.market, text, owner, dry_run=dry_run, progress=progress)
-        except BadProductFile as error:
-            raise CommandFailed(f"{file}: {error}") from error
-    if as_json:
-        print_json(imported.as_json())
-    else:
-        _print(imported)
+            with long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress:
+                work.run(table, progress)
+        finally:
+            # Also of work that was interrupted or that failed: what it wrote before stands.
+            imported = work.report()
+            if imported.is_complete or imported.lines:
+                _print(imported, as_json=as_json)
     if imported.errors:
         raise typer.Exit(ExitCode.PROBLEM)
 
 
-def _print(imported: ImportedProducts) -> None:
+def _print(imported: ImportedProducts, *, as_json: bool) -> None:
+    if as_json:
+        print_json(imported.as_json())
+        return
     if imported.errors:
         print_table(
             columns("line", "sku", "error", numbers=["line"], prose=["error"]),
@@ -99,6 +104,15 @@ def _print(imported: ImportedProducts) -> None:
             print_line(f"And {len(imported.errors) - SHOWN:,} more; --json has all.")
     would = " would be" if imported.dry_run else ""
     print_line(
-        f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,}."
-        f" Lines with errors: {len(imported.errors):,}."
+        f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,},"
+        f" unchanged: {imported.unchanged:,}. Lines with errors: {len(imported.errors):,}."
     )
+    if imported.in_doubt:
+        print_line(
+            f"{imported.in_doubt:,} of these lines were being written: they may be in or not. Import the file again"
+            " to have them in; nothing is written twice."
+        )
+    elif not imported.is_complete:
+        print_line(
+            "The rest of the file was not read." + ("" if imported.dry_run else " What was written before stands.")
+        )

@@ -1,13 +1,17 @@
 """`import` and `export` over files."""
 
 import csv
+import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.cli import online_retail
 from adapters.cli.importing import RESUMES
+from adapters.cli.product_import import ProductImport
 from adapters.cli.sellers import account_of
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.money import Money
@@ -42,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path) -> None:
     ended = cli("import", "products", str(file), "--seller", SELLER.upper())
     assert ended.code == 0
-    assert ended.out == "Lines read: 2. Products new: 2, edited: 0. Lines with errors: 0.\n"
+    assert ended.out == "Lines read: 2. Products new: 2, edited: 0, unchanged: 0. Lines with errors: 0.\n"
     rows = list(csv.DictReader(cli("export", "products").out.splitlines()))
     assert [(row["sku"], row["name"], row["price"], row["stock"]) for row in rows] == [
         ("A", "Tea pot", "19.90", "3"),
@@ -51,7 +55,7 @@ def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path)
     copy = tmp_path / "copy.csv"
     assert cli("export", "products", "--output", str(copy)).err == f"2 written to {copy}.\n"
     again = cli("import", "products", str(copy), "--seller", SELLER, "--json")
-    assert json.loads(again.out)["updated"] == 2
+    assert json.loads(again.out)["unchanged"] == 2
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x"])
@@ -62,13 +66,13 @@ def test_names_do_not_become_formulas_and_come_back_as_they_were(cli: Cli, tmp_p
     cli("export", "products", "--output", str(exported))
     (row,) = csv.DictReader(exported.read_text().splitlines())
     assert (row["sku"], row["name"]) == ("'-A", f"'{name}")
-    assert json.loads(cli("import", "products", str(exported), "--seller", SELLER, "--json").out)["updated"] == 1
+    assert json.loads(cli("import", "products", str(exported), "--seller", SELLER, "--json").out)["unchanged"] == 1
     assert json.loads(cli("export", "products", "--format", "jsonl").out)["name"] == name
 
 
 def test_a_dry_run_writes_nothing(cli: Cli, file: Path) -> None:
     ended = cli("import", "products", str(file), "--seller", SELLER, "--dry-run")
-    assert "Products would be new: 2, edited: 0." in ended.out
+    assert "Products would be new: 2, edited: 0, unchanged: 0." in ended.out
     assert cli("export", "products", "--format", "jsonl").out == ""
 
 
@@ -78,7 +82,7 @@ def test_lines_with_errors_are_listed(cli: Cli, file: Path) -> None:
     assert ended.code == 1
     assert "A new product needs price." in ended.out
     assert "[bold]" in ended.out
-    assert "Products new: 2, edited: 0. Lines with errors: 2." in ended.out
+    assert "Products new: 2, edited: 0, unchanged: 0. Lines with errors: 2." in ended.out
 
 
 def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) -> None:
@@ -90,6 +94,44 @@ def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) 
     headless = cli("import", "products", str(file), "--seller", SELLER)
     assert headless.code == 1
     assert headless.err.startswith(f"{file}: The first line names the columns")
+
+
+def test_a_file_that_ends_in_the_middle_is_reported_with_what_stands(cli: Cli, tmp_path: Path) -> None:
+    rows = "".join(f"N{number},{number * 7919},toys,1.00\n" for number in range(3000))
+    whole = gzip.compress(f"sku,name,category,price\n{rows}".encode())
+    path = tmp_path / "products.csv.gz"
+    path.write_bytes(whole[:-2000])
+    ended = cli("import", "products", str(path), "--seller", SELLER)
+    assert ended.code == 1
+    assert f"{path} is damaged or cut short after line " in ended.err
+    assert "The rest of the file was not read. What was written before stands." in ended.out
+    again = cli("import", "products", str(path), "--seller", SELLER, "--json")
+    report = json.loads(again.out)
+    assert (again.code, report["complete"], report["created"]) == (1, False, 0)
+    assert report["unchanged"] == report["lines"] == len(cli("export", "products").out.splitlines()) - 1 > 0
+    assert "damaged" in json.loads(again.err)["error"]
+    path.write_bytes(whole[:14])
+    nothing = cli("import", "products", str(path), "--seller", SELLER)
+    assert (nothing.code, nothing.out) == (1, "")
+    assert "damaged or cut short" in nothing.err
+
+
+def test_an_interrupted_import_says_what_stands(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("sku,name,category,price\n" + "".join(f"N{number},Cup,toys,1.00\n" for number in range(700)))
+    batches: list[Sequence[Any]] = []
+
+    def interrupted(work: ProductImport, batch: Sequence[Any], header: Sequence[str]) -> None:
+        if batches:
+            raise KeyboardInterrupt
+        batches.append(batch)
+        take(work, batch, header)
+
+    take = ProductImport._take
+    monkeypatch.setattr(ProductImport, "_take", interrupted)
+    ended = cli("import", "products", str(file), "--seller", SELLER)
+    assert ended.code == 130
+    assert ended.err == f"Interrupted. {RESUMES}\n"
+    assert "Lines read: 500. Products new: 500, edited: 0, unchanged: 0." in ended.out
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -1,0 +1,408 @@
+"""Products in from CSV files. The columns are described in `adapters.cli.product_files`, which also writes them.
+
+A line is about the product with its `sku`; without one, about that with its `id`, if it is the seller's. A figure of a
+file may be older than what happened since: see `_Wanted.baseline`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from attrs import define, field, frozen
+
+from adapters.cli.csv_files import BadRow, CsvFile, Row, UnreadableFile
+from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, as_written, checksum, checksums
+from scalecommerce_core.domain.account import is_address_of
+from scalecommerce_core.domain.category import name_key
+from scalecommerce_core.domain.errors import MarketError, NotFound, StockMoved
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.money import Money, price_units
+from scalecommerce_core.domain.numbers import parse_whole
+from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.text import (
+    BRAND_LENGTH,
+    DESCRIPTION_LENGTH,
+    NAME_LENGTH,
+    SKU_LENGTH,
+    normal_line,
+    normal_text,
+    text_errors,
+)
+from scalecommerce_core.queries import ProductView
+from scalecommerce_core.services.catalog import EditProduct, ListProduct
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.progress import Progress, silent
+
+KNOWN: Final = frozenset({*COLUMNS, *READ_ONLY, *BASELINE})
+REQUIRED: Final = ("name", "category", "price")
+BATCH: Final = 500
+MAX_ID: Final = 2**63 - 1
+
+T = TypeVar("T")
+
+
+@frozen
+class LineError:
+    """`line` is the number of the line in the file; `message` names the columns."""
+
+    line: int
+    sku: str
+    message: str
+
+
+@frozen
+class ImportedProducts:
+    """What stands. Every line that was read is in exactly one of the figures; with `dry_run` nothing was written.
+
+    `in_doubt` counts the lines of the batch that was being written when the work stopped: they may be written or not,
+    and importing the file again settles it. `is_complete`: the whole file was read.
+    """
+
+    lines: int
+    created: int
+    updated: int
+    unchanged: int
+    errors: tuple[LineError, ...]
+    dry_run: bool
+    in_doubt: int = 0
+    is_complete: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines,
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "failed": len(self.errors),
+            "in_doubt": self.in_doubt,
+            "complete": self.is_complete,
+            "dry_run": self.dry_run,
+            "errors": [{"line": e.line, "sku": e.sku, "message": e.message} for e in self.errors],
+        }
+
+
+def import_products(
+    market: Market, file: CsvFile, seller: AccountId, *, dry_run: bool = False, progress: Progress = silent
+) -> ImportedProducts:
+    """List the products that the seller does not have yet and edit the others.
+
+    Lines that fail are reported and the others written; each batch is a transaction, and importing the file again is
+    harmless. Raise `UnreadableFile` when there is no reading on: what came before stands, and `ProductImport.report`
+    says what that is.
+    """
+    work = ProductImport(market, seller, dry_run=dry_run)
+    work.run(file, progress)
+    return work.report()
+
+
+@frozen
+class _Wanted:
+    """A line that can be read: `changes` holds the fields that are not blank.
+
+    `baseline` holds what the export that the line comes from showed of price and stock, and `exported` the checksums
+    of its other fields. What repeats them stays as it is now.
+    """
+
+    line: int
+    sku: str
+    product: ProductId | None
+    changes: Mapping[str, Any]
+    stock: int | None
+    baseline: Mapping[str, Any]
+    exported: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The product, for people."""
+        return self.sku or f"id {self.product}"
+
+
+@define
+class ProductImport:
+    """One run over one file. `report` can be asked for at any time, also after an error or an interruption."""
+
+    market: Market
+    seller: AccountId
+    dry_run: bool = field(kw_only=True)
+    lines: int = field(default=0, init=False)
+    _created: int = field(default=0, init=False)
+    _updated: int = field(default=0, init=False)
+    _unchanged: int = field(default=0, init=False)
+    _errors: list[LineError] = field(factory=list, init=False)
+    _is_complete: bool = field(default=False, init=False)
+    _email: str = field(init=False)
+    _categories: dict[str, CategoryId] = field(init=False)
+    _first_lines: dict[str, int] = field(factory=dict, init=False)
+    _lines_of_products: dict[ProductId, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        account = self.market.queries.account(self.seller)
+        if account is None:
+            raise NotFound("account", self.seller)
+        self._email = account.email
+        self._categories = {}
+        for category in self.market.queries.categories():
+            self._categories |= dict.fromkeys((str(category.id), category.slug, name_key(category.name)), category.id)
+
+    def run(self, file: CsvFile, progress: Progress = silent) -> None:
+        """Raise `UnreadableFile`, or what the store raises; whole batches stay written."""
+        header = [name.lower() for name in file.header]
+        _check_header(header, file)
+        for batch in _batches(file, BATCH):
+            self._take(batch, header)
+            share = file.done()
+            progress("lines read", self.lines, max(self.lines, round(self.lines / share)) if share else None)
+        self._is_complete = True
+        progress("lines read", self.lines, self.lines)
+
+    def report(self) -> ImportedProducts:
+        counted = self._created + self._updated + self._unchanged + len(self._errors)
+        return ImportedProducts(
+            self.lines,
+            self._created,
+            self._updated,
+            self._unchanged,
+            tuple(sorted(self._errors, key=_by_line)),
+            self.dry_run,
+            self.lines - counted,
+            self._is_complete,
+        )
+
+    # --- lines
+
+    def _take(self, batch: Sequence[Row | BadRow], header: Sequence[str]) -> None:
+        self.lines += len(batch)
+        wanted = [read for row in batch if (read := self._read(row, header)) is not None]
+        queries = self.market.queries
+        by_sku = queries.by_sku(self.seller, [w.sku for w in wanted if w.sku]) if wanted else {}
+        named = {w.product for w in wanted if w.product is not None} | {*by_sku.values()}
+        views = {
+            id_: view
+            for id_, view in (queries.products(named) if named else {}).items()
+            if view.seller.id == self.seller
+        }
+        new, known = [], []
+        for w in wanted:
+            found = self._product_of(w, by_sku, views)
+            if found is not None:
+                known.append((w, found))
+            elif w.sku:
+                new.append(w)
+            else:
+                self._fail(w, f"id: {self._email} has no product {w.product}.")
+        self._list(new)
+        self._edit(known)
+
+    def _product_of(
+        self, wanted: _Wanted, by_sku: Mapping[str, ProductId], views: Mapping[ProductId, ProductView]
+    ) -> ProductView | None:
+        if wanted.sku in by_sku:
+            return views.get(by_sku[wanted.sku])
+        view = None if wanted.product is None else views.get(wanted.product)
+        # A line of a product without a code may give it one; a line whose code was changed is another product.
+        return view if view is not None and (not wanted.sku or view.sku is None) else None
+
+    def _read(self, row: Row | BadRow, header: Sequence[str]) -> _Wanted | None:
+        if isinstance(row, BadRow):
+            self._errors.append(LineError(row.line, "", row.message))
+            return None
+        cells = row.cells
+        while len(cells) > len(header) and not cells[-1]:
+            cells.pop()
+        if len(cells) != len(header):
+            said = f"This line has {len(cells)} cells, and the first has {len(header)}."
+            self._errors.append(LineError(row.line, "", said))
+            return None
+        return self._understood(row.line, dict(zip(header, map(as_written, cells), strict=True)))
+
+    def _understood(self, line: int, fields: Mapping[str, str]) -> _Wanted | None:
+        sku, problems = self._named(fields)
+        product: ProductId | None = None
+        changes: dict[str, Any] = {}
+        baseline: dict[str, Any] = {}
+        currency = fields.get("currency", "").strip() or self.market.currency
+        for name, text in fields.items():
+            if not normal_line(text):
+                continue
+            try:
+                if name == "id":
+                    product = ProductId(parse_whole(text.strip(), least=1, most=MAX_ID))
+                elif name in {"price_expected", "stock_expected"}:
+                    figure = name.removesuffix("_expected")
+                    baseline[figure] = self._value(figure, text.strip(), currency)
+                elif name in _VALUES:
+                    changes[name] = self._value(name, text.strip(), currency)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        bounds = changes.get("min_price"), changes.get("max_price")
+        if bounds[0] is not None and bounds[1] is not None and bounds[1] < bounds[0]:
+            problems.append("max_price: The highest price must not be below the lowest.")
+        if problems:
+            self._errors.append(LineError(line, sku, " ".join(problems)))
+            return None
+        if sku:
+            self._first_lines[sku] = line
+        stock, exported = changes.pop("stock", None), checksums(fields.get("exported", ""))
+        return _Wanted(line, sku, product, changes, stock, baseline, exported)
+
+    def _named(self, fields: Mapping[str, str]) -> tuple[str, list[str]]:
+        """The line's code, and what is wrong with it."""
+        sku = normal_line(fields.get("sku", ""))
+        problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH)]
+        if not sku and not fields.get("id", "").strip():
+            problems.append("sku: This must not be blank, unless id tells which product is meant.")
+        if first := self._first_lines.get(sku):
+            problems.append(f"sku: line {first} has it too.")
+        owner = fields.get("seller", "").strip()
+        if owner and not is_address_of(owner, self._email):
+            problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
+        return sku, problems
+
+    def _value(self, name: str, text: str, currency: str) -> object:
+        """Raise `ValueError` with what is wrong."""
+        match name:
+            case "price" | "cost" | "min_price" | "max_price":
+                return Money(price_units(text), currency)
+            case "stock":
+                return parse_whole(text, least=0, most=MAX_STOCK)
+            case "is_active":
+                if text.lower() not in _TRUTH:
+                    raise ValueError("true or false is wanted.")
+                return _TRUTH[text.lower()]
+            case "category":
+                category = self._categories.get(name_key(text))
+                if category is None:
+                    raise ValueError(f"There is no category {text}.")
+                return category
+            case _:
+                text = normal_text(text) if name == "description" else normal_line(text)
+                if said := text_errors(text, at_most=_LENGTHS[name]):
+                    raise ValueError(" ".join(said))
+                return text
+
+    # --- products
+
+    def _list(self, wanted: Sequence[_Wanted]) -> None:
+        complete = []
+        for new in wanted:
+            missing = [name for name in REQUIRED if name not in new.changes]
+            if missing:
+                self._fail(new, f"A new product needs {', '.join(missing)}.")
+            else:
+                complete.append(new)
+        commands = [
+            ListProduct(
+                owner=self.seller,
+                category_id=new.changes["category"],
+                sku=new.sku,
+                stock=new.stock or 0,
+                **{name: value for name, value in new.changes.items() if name != "category"},
+            )
+            for new in complete
+        ]
+        self._created += self._run(complete, commands, self.market.catalog.list_products)
+
+    def _edit(self, known: Sequence[tuple[_Wanted, ProductView]]) -> None:
+        edits: list[_Wanted] = []
+        commands: list[EditProduct] = []
+        for wanted, view in known:
+            if first := self._lines_of_products.get(view.id):
+                self._fail(wanted, f"id: line {first} is about the same product.")
+                continue
+            self._lines_of_products[view.id] = wanted.line
+            changes, stock = _changes(wanted, view)
+            if not changes and stock is None:
+                self._unchanged += 1
+                continue
+            read = wanted.baseline.get("stock", view.stock)
+            if self.dry_run and stock is not None and read != view.stock:
+                self._fail(wanted, _moved(read, view.stock))
+                continue
+            edits.append(wanted)
+            commands.append(EditProduct(view.id, self.seller, changes, stock=stock, baseline=wanted.baseline))
+        self._updated += self._run(edits, commands, self.market.catalog.edit_products)
+
+    def _run(
+        self, wanted: Sequence[_Wanted], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
+    ) -> int:
+        """How many commands succeeded, or would probably; the errors of the others are kept."""
+        if self.dry_run or not commands:
+            return len(commands)
+        done = 0
+        for line, outcome in zip(wanted, use_case(commands), strict=True):
+            match outcome:
+                case StockMoved():
+                    self._fail(line, _moved(outcome.expected, outcome.actual))
+                case MarketError():
+                    self._fail(line, str(outcome))
+                case _:
+                    done += 1
+        return done
+
+    def _fail(self, wanted: _Wanted, message: str) -> None:
+        self._errors.append(LineError(wanted.line, wanted.name, message))
+
+
+def _changes(wanted: _Wanted, view: ProductView) -> tuple[dict[str, Any], int | None]:
+    """What the line changes: the values that are neither those that were exported nor those in force."""
+    changes: dict[str, Any] = {}
+    for name, value in wanted.changes.items():
+        if name in wanted.baseline and wanted.baseline[name] == value:
+            continue
+        if name in wanted.exported and wanted.exported[name] == checksum(name, value):
+            continue
+        if value != (view.category.id if name == "category" else getattr(view, name)):
+            changes["category_id" if name == "category" else name] = value
+    if wanted.sku and wanted.sku != view.sku:
+        changes["sku"] = wanted.sku
+    stock = None if wanted.stock in {wanted.baseline.get("stock"), view.stock} else wanted.stock
+    return changes, stock
+
+
+def _moved(exported: int, now: int) -> str:
+    return (
+        f"stock: It was {exported} in the export and is {now} now, so this line is left out: export the products again,"
+        " or leave stock blank."
+    )
+
+
+def _check_header(header: Sequence[str], file: CsvFile) -> None:
+    known = ", ".join(COLUMNS)
+    if not header:
+        raise UnreadableFile(f"{file.name} is empty. Its first line has to name the columns: {known}.")
+    unknown = [name for name in header if name not in KNOWN]
+    if "sku" not in header and "id" not in header:
+        raise UnreadableFile(
+            f"{file.name}: The first line names the columns, and sku (or id) must be one of them: {known}."
+            f" It has {', '.join(map(repr, header[:20]))}, read as separated by {file.separator}."
+        )
+    if unknown:
+        raise UnreadableFile(f"{file.name}: Unknown columns: {', '.join(unknown)}. Known are {known}.")
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise UnreadableFile(f"{file.name}: The column {twice} is named twice.")
+
+
+_VALUES: Final = frozenset(COLUMNS) - {"sku", "currency"}
+_TRUTH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_LENGTHS: Final = {"name": NAME_LENGTH, "brand": BRAND_LENGTH, "description": DESCRIPTION_LENGTH}
+
+
+def _by_line(error: LineError) -> int:
+    return error.line
+
+
+def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except UnreadableFile:
+        # What was read before the bad place is as good as any.
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
