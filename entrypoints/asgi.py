@@ -1,19 +1,26 @@
 """The ASGI application of one API process, as a factory for the server's workers."""
 
+import logging
+import threading
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 
-from redis import RedisError
 from starlette.applications import Starlette
 
+from adapters.db.schema_version import check_schema
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from adapters.http.cache.catalog import CacheLimits
 from adapters.http.cache.shared import SHARED
+from adapters.redis.reachability import state_of
 from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
 from entrypoints.garbage import collect_seldom
 from entrypoints.wiring import Engine, wire
+from scalecommerce_core.domain.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 
 def create() -> Starlette:
@@ -21,13 +28,14 @@ def create() -> Starlette:
     chosen = settings.load()
     logs.configure(chosen, "api")
     engine, release = wire(chosen, "api"), version("scalecommerce")
+    watch = ReadinessWatch(engine)
     backend = Backend(
         engine.market,
         wakeups=engine.wakeups,
         views=engine.views,
         ids=engine.ids,
         cursor_key=engine.cursor_key,
-        ready=lambda: _readiness(engine),
+        ready=watch.look,
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
@@ -38,21 +46,44 @@ def create() -> Starlette:
     )
     app = create_app(backend, version=release, on_close=engine.close)
     collect_seldom()
+    watch.begin()
     return app
 
 
-def _readiness(engine: Engine) -> Readiness:
-    # Raises `Unavailable` when PostgreSQL does not answer.
-    oldest = engine.market.queries.oldest_undecided()
-    return Readiness(_answers(engine), None if oldest is None else _age(engine, oldest))
+class ReadinessWatch:
+    """Answers `/readyz`, and logs what is wrong when it begins and when it ends, for those who only read logs."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._said = ""
 
-def _answers(engine: Engine) -> bool:
-    try:
-        return bool(engine.redis.ping())
-    except RedisError:
-        return False
+    def begin(self) -> None:
+        """Look once, without waiting for it: a process that starts before its servers has to answer `/healthz`."""
 
+        def look() -> None:
+            with suppress(Unavailable):
+                self.look()
 
-def _age(engine: Engine, moment: datetime) -> float:
-    return max(0.0, (engine.market.clock.now() - moment).total_seconds())
+        threading.Thread(target=look, name="readiness", daemon=True).start()
+
+    def look(self) -> Readiness:
+        """Raise `Unavailable`, with a sentence that says what to do, when no request can be answered."""
+        try:
+            check_schema(self._engine.database)
+            oldest = self._engine.market.queries.oldest_undecided()
+        except Unavailable as error:
+            self._say(str(error))
+            raise
+        redis, sentence = state_of(self._engine.redis)
+        self._say(sentence)
+        return Readiness(redis, None if oldest is None else self._age(oldest))
+
+    def _say(self, sentence: str) -> None:
+        if sentence and sentence != self._said:
+            logger.warning("not ready: %s", sentence)
+        elif self._said and not sentence:
+            logger.info("ready")
+        self._said = sentence
+
+    def _age(self, moment: datetime) -> float:
+        return max(0.0, (self._engine.market.clock.now() - moment).total_seconds())

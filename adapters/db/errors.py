@@ -1,5 +1,6 @@
 """What the driver raises, in the words of the ports: one context manager around all that touches the database."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -9,14 +10,18 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from adapters.db.connect_errors import NO_ANSWER, NO_HOST, UNREACHABLE, sentence_of
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     MarketError,
     NotAuthenticated,
+    SchemaMismatch,
     TransactionAborted,
     Unavailable,
 )
 from scalecommerce_core.ports import Duplicate
+
+logger = logging.getLogger(__name__)
 
 UNIQUE: Final[Mapping[str, str]] = {
     "accounts_email_key": "email",
@@ -53,6 +58,14 @@ _GIVE_UP: Final = (
     # A primary that became a standby.
     errors.ReadOnlySqlTransaction,
 )
+_MISSING: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+)
+"""The tables are those of another release, or none; or a statement of this release is wrong, which the log tells."""
 
 
 class LockTimeout(TransactionAborted):
@@ -92,10 +105,23 @@ def _meaning(error: BaseException | None) -> MarketError | None:
         case _ if isinstance(error, _GIVE_UP):
             return Unavailable("The database could not answer in time.")
         case psycopg.errors.ConnectionTimeout():
-            return Unavailable("The database cannot be reached.")
+            return Unavailable(NO_ANSWER)
         case psycopg.OperationalError() if error.pgconn is not None:
             # Set only by an attempt to connect: nothing can have been written.
-            return Unavailable("The database cannot be reached.")
+            return Unavailable(sentence_of(str(error)) or UNREACHABLE)
+        case psycopg.OperationalError() if str(error).startswith("failed to resolve host"):
+            return Unavailable(NO_HOST)
+        case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := sentence_of(str(error))):
+            # The URL's parameters, before an attempt to connect
+            return Unavailable(sentence)
+        case errors.InsufficientPrivilege():
+            logger.error("the database refuses a statement: %s", error.diag.message_primary)
+            return Unavailable("The database user in DATABASE_URL lacks a privilege that the engine needs.")
+        case _ if isinstance(error, _MISSING):
+            logger.error("the database lacks what a statement needs: %s", error.diag.message_primary)
+            return SchemaMismatch(
+                "The database does not have the tables of this release: `scalecommerce migrate` says what to do."
+            )
         case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
             return ConnectionLost("The connection to the database broke.")
         case _:

@@ -1,20 +1,22 @@
 """Brings a database to the tables of this release; any number of processes may start and try at once."""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from alembic.script import Script, ScriptDirectory
+from attrs import evolve, frozen
+from sqlalchemy import Connection, Engine, text
 
 from adapters.db.engine import database_engine
 from adapters.db.errors import translated
+from adapters.db.schema_version import check_known, check_schema, revision_on
 from scalecommerce_core.domain.errors import Unavailable
 
 LOCK: Final = 7_265_001
@@ -22,28 +24,62 @@ LOCK: Final = 7_265_001
 PATIENCE: Final = timedelta(minutes=10)
 
 
-def upgrade(url: str) -> None:
-    """Run the migrations that are missing; a no-op when none are. Raise `Unavailable`."""
+@frozen
+class Migration:
+    """One migration as it is told about: `number` of `total`; `seconds` is None while it runs."""
+
+    revision: str
+    name: str
+    number: int
+    total: int
+    seconds: float | None = None
+
+
+Tell = Callable[[Migration], None]
+
+
+def _tell_nobody(_migration: Migration) -> None: ...
+
+
+def upgrade(url: str, tell: Tell = _tell_nobody) -> None:
+    """Run the migrations that are missing, in one transaction; a no-op when none are.
+
+    `tell` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if a newer release has migrated.
+    """
     with _connected(url) as connection, _turn(connection):
-        run_to(connection, "head")
+        check_known(revision_on(connection))
+        run_to(connection, "head", tell)
         connection.commit()
 
 
 def current(url: str) -> str | None:
     """The revision of the database; None before the first migration. Raise `Unavailable`."""
     with _connected(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_on(connection)
 
 
-def is_current(url: str) -> bool:
-    """Whether `upgrade` would have nothing to do. Raise `Unavailable`."""
-    return current(url) == ScriptDirectory.from_config(_config()).get_current_head()
+def check(url: str) -> None:
+    """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
+    engine = _engine(url)
+    try:
+        check_schema(engine)
+    finally:
+        engine.dispose()
 
 
-def run_to(connection: Connection, revision: str) -> None:
+def pending(connection: Connection) -> list[Script]:
+    """The migrations that `upgrade` would run, in their order."""
+    scripts = ScriptDirectory.from_config(_config())
+    head = scripts.get_current_head()
+    missing = scripts.iterate_revisions(head, revision_on(connection) or "base") if head else ()
+    return list(reversed(list(missing)))
+
+
+def run_to(connection: Connection, revision: str, tell: Tell = _tell_nobody) -> None:
     """Up to "head", the newest, or another revision; down to "base", before the first."""
     config = _config()
     config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = _Progress(pending(connection), tell).applied
     (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
@@ -55,9 +91,42 @@ def _config() -> Config:
     return config
 
 
+class _Progress:
+    """Tells of the next migration when the one before it is done; Alembic has a hook for the end only."""
+
+    def __init__(self, missing: Sequence[Script], tell: Tell) -> None:
+        self._waiting = deque(
+            Migration(script.revision, _name(script), number, len(missing))
+            for number, script in enumerate(missing, start=1)
+        )
+        self._tell = tell
+        self._begin()
+
+    def applied(self, **_told: Any) -> None:
+        """For Alembic's `on_version_apply`."""
+        if self._waiting:
+            migration = self._waiting.popleft()
+            self._tell(evolve(migration, seconds=time.monotonic() - self._began))
+            self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        if self._waiting:
+            self._tell(self._waiting[0])
+
+
+def _name(script: Script) -> str:
+    """As in the name of its file."""
+    return Path(script.path).stem.partition("_")[2].replace("_", " ")
+
+
+def _engine(url: str) -> Engine:
+    return database_engine(url, pool_size=1, statement_timeout=None, application_name="scalecommerce migrate")
+
+
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
-    engine = database_engine(url, pool_size=1, statement_timeout=None, application_name="scalecommerce migrate")
+    engine = _engine(url)
     try:
         with translated(), engine.connect() as connection:
             yield connection

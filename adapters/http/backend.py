@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 from attrs import frozen
 
@@ -43,7 +43,7 @@ HASHERS = 2
 class Readiness:
     """`oldest_undecided` is in seconds; None: no order waits for its verdict."""
 
-    redis: bool
+    redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided: float | None
 
 
@@ -68,7 +68,7 @@ class Readers:
 
 
 class Backend:
-    """One per process. `ready` raises `Unavailable` when the database does not answer."""
+    """One per process. `ready` raises `Unavailable` when the database does not answer or has other tables."""
 
     def __init__(
         self,

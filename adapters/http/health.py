@@ -17,11 +17,14 @@ class Health(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """`degraded`: Redis is away; orders are taken in all the same. The age is that of the oldest undecided order."""
+    """`degraded`: Redis is away or refuses its password; orders are taken in all the same.
+
+    The age is that of the oldest undecided order.
+    """
 
     status: Literal["ok", "degraded"]
     postgresql: Literal["ok"]
-    redis: Literal["ok", "away"]
+    redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided_seconds: float | None
 
 
@@ -32,9 +35,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
     async def readyz(_call: Call[None, None]) -> Response:
         seen = await backend.read(backend.ready)
         ready = Ready(
-            status="ok" if seen.redis else "degraded",
+            status="ok" if seen.redis == "ok" else "degraded",
             postgresql="ok",
-            redis="ok" if seen.redis else "away",
+            redis=seen.redis,
             oldest_undecided_seconds=seen.oldest_undecided,
         )
         return json_answer(ready, headers=NO_STORE)
@@ -53,7 +56,11 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             method="GET",
             path="/readyz",
             name="isReady",
-            summary="PostgreSQL answers; 503 while it does not",
+            summary="PostgreSQL answers and has the tables of this release; else 503",
+            description=(
+                "The detail of a 503 says what to do: run `scalecommerce migrate`, upgrade the code of this process,"
+                " or correct the address or the password of the database."
+            ),
             handler=readyz,
             answers={200: Answer(Ready, "It does; Redis may be away.")},
             tag=TAG,

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 from redis import Redis, RedisError
 
+from adapters.redis.reachability import sentence_of
+
 logger = logging.getLogger(__name__)
 
 ADDRESS_FACTOR = 10
@@ -31,7 +33,7 @@ class RedisLoginLimiter:
                     pipe.zrevrange(_name(key), self._limit(key) - 1, self._limit(key) - 1, withscores=True)
                 answers = pipe.execute()
         except RedisError as error:
-            logger.warning("log-ins are not limited while Redis is away: %s", error)
+            logger.warning("log-ins are not limited while Redis is away: %s", sentence_of(error))
             return None
         for oldest in answers[1::2]:
             waits += [datetime.fromtimestamp(score, UTC) + self._window - now for _, score in oldest]
@@ -45,13 +47,13 @@ class RedisLoginLimiter:
                     pipe.expire(_name(key), self._window)
                 pipe.execute()
         except RedisError as error:
-            logger.warning("a failed log-in was not counted while Redis is away: %s", error)
+            logger.warning("a failed log-in was not counted while Redis is away: %s", sentence_of(error))
 
     def forget(self, keys: Collection[str]) -> None:
         try:
             self._redis.delete(*map(_name, keys))
         except RedisError as error:
-            logger.warning("failed log-ins were not forgotten while Redis is away: %s", error)
+            logger.warning("failed log-ins were not forgotten while Redis is away: %s", sentence_of(error))
 
     def _limit(self, key: str) -> int:
         return self._attempts * (ADDRESS_FACTOR if key.startswith("address:") else 1)

@@ -66,5 +66,5 @@ class RedisSharedCopies:
             return ask()
         except RedisError as error:
             self._away_until = self._clock() + PAUSE
-            logger.warning("processes do not share copies while Redis is away: %s", error)
+            logger.warning("processes do not share copies while Redis is away: %s", sentence_of(error))
             return otherwise

@@ -6,6 +6,7 @@ from typing import Final
 
 from redis import Redis, RedisError
 
+from adapters.redis.reachability import sentence_of
 from scalecommerce_core.domain.errors import Unavailable
 
 KEPT_SECONDS: Final = 86_400
@@ -42,4 +43,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise Unavailable("Redis does not answer.") from error
+        raise Unavailable(sentence_of(error)) from error

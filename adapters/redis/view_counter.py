@@ -21,6 +21,7 @@ from uuid import uuid4
 import msgspec
 from redis import Redis, RedisError
 
+from adapters.redis.reachability import sentence_of
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.views import ViewBatch, slice_of
@@ -138,7 +139,7 @@ class RedisViewCounter:
         try:
             answer = self._seal_script(keys=[OPEN, SEALED], args=[uuid4().hex])
         except RedisError as error:
-            raise Unavailable("Redis does not answer.") from error
+            raise Unavailable(sentence_of(error)) from error
         sums = dict(zip(answer[::2], answer[1::2], strict=True))
         if not sums:
             return None
@@ -153,7 +154,7 @@ class RedisViewCounter:
         try:
             self._forget_script(keys=[SEALED], args=[batch_id])
         except RedisError as error:
-            raise Unavailable("Redis does not answer.") from error
+            raise Unavailable(sentence_of(error)) from error
 
     def push(self) -> None:
         """Hand what was gathered here to Redis, or keep it when Redis is away or has no room."""
@@ -223,7 +224,7 @@ class RedisViewCounter:
                 ],
             )
         except RedisError as error:
-            return f"Redis is away: {error}"
+            return sentence_of(error)
         return "" if has_room else "nobody takes those that are in Redis"
 
     def _push_regularly(self) -> None:

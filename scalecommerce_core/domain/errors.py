@@ -23,6 +23,7 @@ MarketError
 └── Unavailable              the store cannot answer; nothing was written that is not said to be
     ├── TransactionAborted   …but trying again at once is likely to work
     ├── Overloaded
+    ├── SchemaMismatch       the store's tables are those of an older or a newer release
     └── GatewayUnavailable   the payment gateway: whether money moved is not known yet
 """
 
@@ -237,6 +238,13 @@ class Overloaded(Unavailable):
     """A bounded queue is full."""
 
     code = "overloaded"
+
+
+class SchemaMismatch(Unavailable):
+    """The store has the tables of another release; the message says whether to migrate it or to upgrade the code."""
+
+    code = "schema_mismatch"
+    retry_after: timedelta = timedelta(seconds=10)
 
 
 class GatewayUnavailable(Unavailable):

@@ -42,7 +42,7 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
             views=MemoryViewCounter(),
             ids=CountingIds(),
             cursor_key=b"k" * 32,
-            ready=lambda: Readiness(redis=True, oldest_undecided=None),
+            ready=lambda: Readiness(redis="ok", oldest_undecided=None),
         )
         with calling(create_app(backend, version="1.0")) as made:
             made.headers["Authorization"] = f"Bearer {market.accounts.log_in(staff.email, 'a long password').access}"

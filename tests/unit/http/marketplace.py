@@ -171,7 +171,7 @@ class DecideAtOnce:
 
 
 def all_is_well() -> Readiness:
-    return Readiness(redis=True, oldest_undecided=None)
+    return Readiness(redis="ok", oldest_undecided=None)
 
 
 @contextmanager

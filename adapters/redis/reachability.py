@@ -1,0 +1,46 @@
+"""Why Redis does not answer, as a sentence that says what to look at; it names no host, user or password."""
+
+import socket
+from typing import Final, Literal
+
+from redis import Redis, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+State = Literal["ok", "away", "wrong_password"]
+
+WRONG_PASSWORD: Final = "Redis refuses the user name or the password in REDIS_URL, or REDIS_URL has none."  # noqa: S105 - a sentence
+
+
+def state_of(redis: Redis) -> tuple[State, str]:
+    """What Redis answers to a ping, and the sentence about it; empty if all is well."""
+    try:
+        redis.ping()
+    except RedisError as error:
+        return ("wrong_password" if isinstance(error, AuthenticationError) else "away"), sentence_of(error)
+    return "ok", ""
+
+
+def sentence_of(error: RedisError) -> str:
+    # The client raises its own errors from within the handler of the system's, which say which of them it was.
+    cause = error.__cause__ or error.__context__
+    match error:
+        case AuthenticationError():
+            return WRONG_PASSWORD
+        case NoPermissionError():
+            return "The Redis user in REDIS_URL lacks a permission that the engine needs."
+        case BusyLoadingError():
+            return "Redis is loading its data."
+        case RedisTimeoutError():
+            return "Redis cannot be reached: the host in REDIS_URL did not answer in time."
+        case ResponseError() if "DB index" in str(error):
+            return "Redis has no database of the number in REDIS_URL."
+        case ResponseError():
+            return "Redis refuses a command that the engine needs."
+    match cause:
+        case socket.gaierror():
+            return "Redis cannot be reached: the host name in REDIS_URL is not known."
+        case ConnectionRefusedError() | FileNotFoundError():
+            return "Redis cannot be reached: nothing accepts connections at the address in REDIS_URL."
+        case _:
+            return "Redis does not answer."
