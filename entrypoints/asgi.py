@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from starlette.applications import Starlette
 
-from adapters.db.schema_version import check_schema
+from adapters.db.errors import check_schema
 from adapters.http.app import create_app
 from adapters.http.backend import Backend, Readiness
 from adapters.http.cache.catalog import CacheLimits
@@ -17,6 +17,7 @@ from adapters.redis.reachability import state_of
 from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
 from entrypoints.garbage import collect_seldom
+from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.errors import Unavailable
 
@@ -27,6 +28,11 @@ def create() -> Starlette:
     """Read the environment, wire the engine, build the application."""
     chosen = settings.load()
     logs.configure(chosen, "api")
+    return build(chosen)
+
+
+def build(chosen: Settings) -> Starlette:
+    """The application of these settings, which connects when it is used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
     watch = ReadinessWatch(engine)
     backend = Backend(

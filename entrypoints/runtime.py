@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from adapters.cli.failures import CommandFailed, ExitCode, Failure
-from adapters.cli.runtime import DEFAULT_DATA, OpenMarket, Setting
+from adapters.cli.failures import ExitCode, Failure
+from adapters.cli.runtime import DEFAULT_DATA, MigrationProgress, OpenMarket, Setting
 from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
 from adapters.embedded.supervision import EmbeddedServerError
 from entrypoints import settings
@@ -51,11 +51,18 @@ class Processes:
 
         return torture(options, tell)
 
-    def migrate(self, data: Path | None) -> str:
-        from adapters.db.migrate import current, upgrade
+    def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
+        from adapters.db.migrate import Migration, current, upgrade
+
+        def told(migration: Migration) -> None:
+            tell(
+                MigrationProgress(
+                    f"{migration.revision} {migration.name}", migration.number, migration.total, migration.seconds
+                )
+            )
 
         url = _found(data).settings.database_url
-        upgrade(url)
+        upgrade(url, told)
         return current(url) or ""
 
     def settings(self) -> Iterable[Setting]:
@@ -63,14 +70,11 @@ class Processes:
 
     @contextmanager
     def open(self, data: Path | None) -> Iterator[OpenMarket]:
-        from adapters.db.migrate import is_current
+        from adapters.db.migrate import check
         from entrypoints.wiring import wire
 
         found = _found(data)
-        if not is_current(found.settings.database_url):
-            raise CommandFailed(
-                "The database does not have the tables of this release: run `scalecommerce migrate` first."
-            )
+        check(found.settings.database_url)
         engine = wire(found.settings)
         try:
             yield OpenMarket(engine.market, engine.passwords, found.place, found.embedded)

@@ -86,7 +86,7 @@ class _Engine:
             given = self._settings(servers)
             chosen = settings.load({**os.environ, **given})
             status.update("Bringing the database up to date …")
-            _upgrade(servers.database_url)
+            self._upgrade(servers.database_url, status.update)
             status.update("Starting API, worker and beat …")
             for child in self._children:
                 child.begin(given)
@@ -140,6 +140,20 @@ class _Engine:
             embedded=any(isinstance(server, EmbeddedPostgres) for server in servers.embedded),
             settings=settings.environment_of(chosen),
         )
+
+    def _upgrade(self, database_url: str, status: Callable[[str], None]) -> None:
+        from adapters.db.migrate import Migration, upgrade
+        from adapters.db.schema_version import revisions
+
+        def told(migration: Migration) -> None:
+            what = f"{migration.number} of {migration.total}: {migration.revision} {migration.name}"
+            status(f"Bringing the database up to date: migration {what} …")
+            # An empty database takes a second; one with data may take minutes, and not everybody has a terminal.
+            if migration.total < len(revisions().known) and not self._err.is_terminal:
+                is_done = migration.seconds is not None
+                self._err.print(f"Migration {what} {f'({migration.seconds:.1f} s)' if is_done else '…'}", markup=False)
+
+        upgrade(database_url, told)
 
     def _prepare_demo(self, chosen: Settings, status: Callable[[str], None]) -> Demo | None:
         def progress(step: str, done: int, total: int | None) -> None:
@@ -211,9 +225,3 @@ class _Engine:
 
     def _say(self, text: str) -> None:
         self._out.print(text, markup=False)
-
-
-def _upgrade(database_url: str) -> None:
-    from adapters.db.migrate import upgrade
-
-    upgrade(database_url)

@@ -1,9 +1,11 @@
 """The Celery worker as a process; SIGTERM lets the task in hand finish."""
 
+import logging
 import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
@@ -14,6 +16,7 @@ from redis import Redis
 
 from adapters.db.backlog import backlog
 from adapters.db.engine import database_engine
+from adapters.db.errors import check_schema
 from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import connected
 from adapters.tasks.schedule import DECIDE
@@ -23,7 +26,12 @@ from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
 from entrypoints.watchdog import Seen, Stall, Watchdog
 from entrypoints.wiring import worker_application
+from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
+logger = logging.getLogger(__name__)
+
+SCHEMA_SECONDS: Final = 1.0
+"""Between two looks at a database that has not been migrated yet."""
 STALLED: Final = 75
 """The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
 
@@ -48,6 +56,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     worker_ready.connect(tell, weak=False)
     worker_shutting_down.connect(note, weak=False)
     logs.configure(settings, "worker")
+    _wait_for_schema(settings)
     # A stopped or busy child hears of nothing else.
     tie_forks(signal.SIGKILL)
     app = worker_application(settings, session)
@@ -65,6 +74,28 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     # What it cannot recover from Celery logs, and returns: its supervisor must not take that for a wanted end.
     # Ctrl-C is one, though Celery has the status of a failure for it.
     sys.exit(0 if ways_to_end == ["Warm"] else worker.exitcode)
+
+
+def _wait_for_schema(settings: Settings) -> None:
+    """Return when the database has the tables of this release, or does not answer, which the tasks can live with."""
+    engine = database_engine(settings.database_url, pool_size=1, application_name="scalecommerce worker starts")
+    said = ""
+    try:
+        while True:
+            try:
+                check_schema(engine)
+            except SchemaMismatch as error:
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("the worker waits: %s", said)
+                time.sleep(SCHEMA_SECONDS)
+            except Unavailable as error:
+                logger.warning("the worker starts without the database: %s", error)
+                return
+            else:
+                return
+    finally:
+        engine.dispose()
 
 
 def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:

@@ -1,5 +1,6 @@
 """`migrate`, `settings`, `createsuperuser`."""
 
+import logging
 import sys
 from typing import Annotated
 
@@ -8,22 +9,32 @@ from rich.text import Text
 
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
-from adapters.cli.runtime import Runtime
-from adapters.cli.screen import interactive, notes, print_json, print_line
+from adapters.cli.runtime import MigrationProgress, Runtime
+from adapters.cli.screen import interactive, long_work, notes, print_json, print_line
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.outcomes import one
+
+logger = logging.getLogger(__name__)
 
 
 def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Bring the database to the tables of this release.
 
     Safe to start from several machines at once: one migrates, the others wait. Does nothing when nothing is to do.
-    `scalecommerce up` does it by itself.
+    All migrations that are missing run in one transaction: when one fails, or on Ctrl-C, the database is as before.
+    A terminal shows their progress, elsewhere the log on standard error does. `scalecommerce up` migrates by itself.
     """
     runtime: Runtime = ctx.obj
-    revision = runtime.migrate(data)
+    with long_work("The database is as it was before.", quiet=as_json) as bars:
+
+        def tell(migration: MigrationProgress) -> None:
+            bars(f"Migration {migration.name}", int(migration.seconds is not None), 1)
+            if not notes().is_terminal:
+                logger.info(migration.sentence)
+
+        revision = runtime.migrate(data, tell)
     if as_json:
         print_json({"revision": revision})
     else:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
-from scalecommerce_core.domain.errors import Invalid, MarketError, Unavailable
+from scalecommerce_core.domain.errors import Invalid, MarketError, SchemaMismatch, Unavailable
 
 
 class ExitCode(IntEnum):
@@ -53,6 +53,8 @@ def explained(error: Exception) -> Failure | None:
             return error.failure
         case Invalid():
             return Failure("\n".join(f"{field}: {' '.join(said)}" for field, said in error.errors.items()))
+        case SchemaMismatch():
+            return Failure(str(error))
         case Unavailable():
             return Failure(str(error), ExitCode.NOT_REACHABLE)
         case MarketError():

@@ -32,6 +32,24 @@ class Setting:
     meaning: str
 
 
+@frozen
+class MigrationProgress:
+    """A migration that begins (`seconds` is None) or is done, `number` of the `total` that were missing."""
+
+    name: str
+    number: int
+    total: int
+    seconds: float | None
+
+    @property
+    def sentence(self) -> str:
+        """For logs, and for terminals without progress bars."""
+        what = f"migration {self.number} of {self.total}"
+        if self.seconds is None:
+            return f"{what} begins: {self.name}"
+        return f"{what} done in {self.seconds:.1f} s: {self.name}"
+
+
 class Runtime(Protocol):
     """`data` names the directory of a running engine; None: the environment's database, else the usual directory."""
 
@@ -55,8 +73,8 @@ class Runtime(Protocol):
         """Test the engine on processes and data of its own."""
         ...
 
-    def migrate(self, data: Path | None) -> str:
-        """Bring the database up to date; returns its revision."""
+    def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
+        """Bring the database up to date; returns its revision. `tell` is called before and after each migration."""
         ...
 
     def settings(self) -> Iterable[Setting]: ...

@@ -51,7 +51,7 @@ _BACKLOG = text(
 def backlog(engine: Engine) -> Backlog:
     """Look; raise `Unavailable`. No connection is kept, so that a process that forks has none to share."""
     try:
-        with translated(), engine.connect() as connection:
+        with translated(engine), engine.connect() as connection:
             oldest, age, session, application, open_for = connection.execute(_BACKLOG, {"decider": DECIDER}).one()
     finally:
         engine.dispose()

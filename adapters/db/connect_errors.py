@@ -10,14 +10,14 @@ from typing import Final
 
 UNREACHABLE: Final = "The database cannot be reached."
 WRONG_PASSWORD: Final = "The database refuses the user name or the password in DATABASE_URL."  # noqa: S105 - a sentence
-NO_DATABASE: Final = (
-    "The database server has no database of the name in DATABASE_URL: create it, or correct the name."
-)
+NO_DATABASE: Final = "The database server has no database of the name in DATABASE_URL: create it, or correct the name."
 NO_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL is not known."
 NOBODY_LISTENS: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
 )
 NO_ANSWER: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
+ENCRYPTION: Final = "The database and DATABASE_URL do not agree on encryption: check its sslmode and certificates."
+WRONG_PARAMETER: Final = "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one."
 
 # The first that matches decides: a server that was reached says more than an address that was tried before it.
 _SENTENCES: Final = tuple(
@@ -43,11 +43,11 @@ _SENTENCES: Final = tuple(
         ),
         (
             "SSL|sslmode|certificate",
-            "The database and DATABASE_URL do not agree on encryption: check its sslmode and certificates.",
+            ENCRYPTION,
         ),
         (
             "invalid .* value|invalid connection option|invalid URI|unrecognized configuration parameter",
-            "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one.",
+            WRONG_PARAMETER,
         ),
         ("failed to resolve host|could not translate host name", NO_HOST),
         ("Connection refused|No such file or directory", NOBODY_LISTENS),

@@ -7,10 +7,12 @@ from typing import Final
 
 import psycopg
 from psycopg import errors
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from adapters.db.connect_errors import NO_ANSWER, NO_HOST, UNREACHABLE, sentence_of
+from adapters.db.schema_version import mismatch, revision_on
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     MarketError,
@@ -65,7 +67,7 @@ _MISSING: Final = (
     errors.UndefinedObject,
     errors.InvalidSchemaName,
 )
-"""The tables are those of another release, or none; or a statement of this release is wrong, which the log tells."""
+"""What a statement meets where the tables are those of another release, or where it is wrong itself."""
 
 
 class LockTimeout(TransactionAborted):
@@ -73,22 +75,42 @@ class LockTimeout(TransactionAborted):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are."""
+def translated(engine: Engine | None = None) -> Iterator[None]:
+    """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are.
+
+    With the `engine` on which the statements run, a table or column that is missing because the database has the
+    tables of another release is a `SchemaMismatch`; where the tables are right, the statement is wrong.
+    """
     try:
         yield
     except PoolTimeoutError as error:
         raise Unavailable("All database connections are in use.") from error
-    except DBAPIError as error:
-        meaning = _meaning(error.orig)
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        meaning = _meaning(cause)
+        if meaning is None and engine is not None and isinstance(cause, _MISSING):
+            meaning = _mismatch(engine)
         if meaning is None:
             raise
         raise meaning from error
-    except psycopg.Error as error:
-        meaning = _meaning(error)
-        if meaning is None:
-            raise
-        raise meaning from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
+    with translated(), engine.connect() as connection:
+        wrong = mismatch(revision_on(connection))
+    if wrong is not None:
+        raise wrong
+
+
+def _mismatch(engine: Engine) -> SchemaMismatch | None:
+    try:
+        check_schema(engine)
+    except SchemaMismatch as wrong:
+        return wrong
+    except Unavailable:
+        pass
+    return None
 
 
 def _meaning(error: BaseException | None) -> MarketError | None:
@@ -117,11 +139,6 @@ def _meaning(error: BaseException | None) -> MarketError | None:
         case errors.InsufficientPrivilege():
             logger.error("the database refuses a statement: %s", error.diag.message_primary)
             return Unavailable("The database user in DATABASE_URL lacks a privilege that the engine needs.")
-        case _ if isinstance(error, _MISSING):
-            logger.error("the database lacks what a statement needs: %s", error.diag.message_primary)
-            return SchemaMismatch(
-                "The database does not have the tables of this release: `scalecommerce migrate` says what to do."
-            )
         case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
             return ConnectionLost("The connection to the database broke.")
         case _:

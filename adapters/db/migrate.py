@@ -15,8 +15,8 @@ from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine, text
 
 from adapters.db.engine import database_engine
-from adapters.db.errors import translated
-from adapters.db.schema_version import check_known, check_schema, revision_on
+from adapters.db.errors import check_schema, translated
+from adapters.db.schema_version import mismatch, revision_on, revisions
 from scalecommerce_core.domain.errors import Unavailable
 
 LOCK: Final = 7_265_001
@@ -47,7 +47,9 @@ def upgrade(url: str, tell: Tell = _tell_nobody) -> None:
     `tell` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if a newer release has migrated.
     """
     with _connected(url) as connection, _turn(connection):
-        check_known(revision_on(connection))
+        revision = revision_on(connection)
+        if revision is not None and revision not in revisions().known and (newer := mismatch(revision)):
+            raise newer
         run_to(connection, "head", tell)
         connection.commit()
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
-from adapters.db.errors import translated
 from scalecommerce_core.domain.errors import SchemaMismatch
 
 VERSIONS: Final = Path(__file__).with_name("migrations") / "versions"
@@ -40,38 +39,27 @@ def revisions() -> Revisions:
     return Revisions(frozenset(known), head)
 
 
-def current_revision(engine: Engine) -> str | None:
-    """The revision of the database; None if it was never migrated. Raise `Unavailable`."""
-    with translated(), engine.connect() as connection:
-        return revision_on(connection)
-
-
 def revision_on(connection: Connection) -> str | None:
-    """As `current_revision`, in the connection's transaction."""
+    """The revision of the database; None if it was never migrated."""
     if connection.scalar(_HAS_TABLE) is None:
         return None
     revision = connection.scalar(_CURRENT)
     return None if revision is None else str(revision)
 
 
-def check_schema(engine: Engine) -> None:
-    """Raise `SchemaMismatch`, with a sentence that says what to do, or another `Unavailable`."""
-    revision, release = current_revision(engine), revisions()
+def mismatch(revision: str | None) -> SchemaMismatch | None:
+    """What is wrong with a database of this revision, as a sentence that says what to do; None: nothing."""
+    release = revisions()
     if revision == release.head:
-        return
-    check_known(revision)
+        return None
     if revision is None:
-        raise SchemaMismatch("The database has no tables yet: run `scalecommerce migrate`.")
-    raise SchemaMismatch(
-        f"The database has the tables of an older release (revision {revision}, this release works with"
-        f" {release.head}): run `scalecommerce migrate`."
-    )
-
-
-def check_known(revision: str | None) -> None:
-    """Raise `SchemaMismatch` if a newer release has migrated the database."""
-    if revision is not None and revision not in revisions().known:
-        raise SchemaMismatch(
-            f"The database has the tables of a newer release (revision {revision}, this release knows up to"
-            f" {revisions().head}): upgrade the code to that release, or restore a backup of before the migration."
+        return SchemaMismatch("The database has no tables yet: run `scalecommerce migrate`.")
+    if revision in release.known:
+        return SchemaMismatch(
+            f"The database has the tables of an older release (revision {revision}, this release works with"
+            f" {release.head}): run `scalecommerce migrate`."
         )
+    return SchemaMismatch(
+        f"The database has the tables of a newer release (revision {revision}, this release knows up to"
+        f" {release.head}): upgrade the code to that release, or restore a backup of before the migration."
+    )

@@ -43,7 +43,7 @@ class PostgresStore:
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        with translated(), self._engine.begin() as connection:
+        with translated(self._engine), self._engine.begin() as connection:
             sql = Sql(connection)
             yield PostgresTransaction(sql)
             change = sql.commit()
@@ -52,7 +52,7 @@ class PostgresStore:
 
     @contextmanager
     def bulk(self) -> Iterator[Transaction]:
-        with translated(), self._engine.begin() as connection:
+        with translated(self._engine), self._engine.begin() as connection:
             connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
             )
@@ -69,7 +69,10 @@ class PostgresStore:
         """Let the planner know of tables that have grown much: autovacuum would tell it a minute later, and until
         then every query would be planned for the few rows that there were.
         """
-        with translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with (
+            translated(self._engine),
+            self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             for table, rows in connection.execute(_ROWS_KNOWN, {"tables": list(copied)}).all():
                 if copied[table] > GROWN * rows:
                     # Whoever has it locked (autovacuum, a migration) will see to it.

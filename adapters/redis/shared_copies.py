@@ -9,6 +9,8 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from adapters.redis.reachability import sentence_of
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)

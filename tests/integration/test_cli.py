@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.db.connect_errors import NOBODY_LISTENS
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually, run
 
 SECRET = "for tests only, and long enough to be one"
@@ -83,12 +84,12 @@ def test_made_up_users_do_not_get_into_a_real_database_by_accident(tmp_path: Pat
 def test_a_database_without_tables(tmp_path: Path, postgres_url: str, command: list[str]) -> None:
     done = run(*command, cwd=tmp_path, DATABASE_URL=postgres_url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "The database does not have the tables of this release: run `scalecommerce migrate` first.\n"
+    assert done.stderr == "The database has no tables yet: run `scalecommerce migrate`.\n"
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:
     done = run("stock", "verify", cwd=tmp_path, DATABASE_URL=NOBODY)
-    assert (done.returncode, done.stderr) == (3, "The database cannot be reached.\n")
+    assert (done.returncode, done.stderr) == (3, f"{NOBODY_LISTENS}\n")
 
 
 def test_no_server_at_all(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from psycopg import sql
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from adapters.db import migrate
 from adapters.db.engine import database_engine, database_url
+from adapters.db.schema_version import VERSIONS, revisions
 from adapters.db.tables import metadata
-from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 
 @pytest.fixture
@@ -21,14 +22,6 @@ def engine(database: str) -> Iterator[Engine]:
     engine = database_engine(database)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def empty_database(postgres_url: str, administrator: psycopg.Connection) -> Iterator[str]:
-    name = "never_migrated"
-    administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield database_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
@@ -77,7 +70,8 @@ def test_they_agree_in_every_constraint_and_option(engine: Engine) -> None:
 
 def test_any_number_of_processes_may_migrate_at_once(empty_database: str) -> None:
     assert migrate.current(empty_database) is None
-    assert not migrate.is_current(empty_database)
+    with pytest.raises(SchemaMismatch, match="no tables yet: run `scalecommerce migrate`"):
+        migrate.check(empty_database)
     failures: list[BaseException] = []
 
     def upgrade() -> None:
@@ -92,7 +86,7 @@ def test_any_number_of_processes_may_migrate_at_once(empty_database: str) -> Non
     for thread in threads:
         thread.join()
     assert failures == []
-    assert migrate.is_current(empty_database)
+    migrate.check(empty_database)
     migrate.upgrade(empty_database)
     with psycopg.connect(empty_database.replace("+psycopg", "")) as connection:
         assert connection.execute("SELECT count(*) FROM categories").fetchone() == (20,)
@@ -108,9 +102,10 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty_database
         )
         assert left == 1  # Alembic's own table
     engine.dispose()
-    assert not migrate.is_current(empty_database)
+    with pytest.raises(SchemaMismatch, match="no tables yet"):
+        migrate.check(empty_database)
     migrate.upgrade(empty_database)
-    assert migrate.is_current(empty_database)
+    migrate.check(empty_database)
 
 
 LISTED_BEFORE = """
@@ -171,3 +166,39 @@ def test_sessions_have_their_limits_and_speak_utc(database: str, scheme: str) ->
         "lock_timeout": "5s",
         "application_name": "a test",
     }
+
+
+def test_the_revisions_are_those_that_alembic_knows() -> None:
+    scripts = ScriptDirectory(str(VERSIONS.parent))
+    assert revisions().head == scripts.get_current_head()
+    assert revisions().known == {script.revision for script in scripts.walk_revisions()}
+
+
+def test_an_upgrade_tells_of_each_migration_before_and_after_it(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.run_to(connection, "0011")
+    engine.dispose()
+    with pytest.raises(SchemaMismatch, match=r"older release .revision 0011.*: run `scalecommerce migrate`"):
+        migrate.check(empty_database)
+    told: list[migrate.Migration] = []
+    migrate.upgrade(empty_database, told.append)
+    total = len(told) // 2
+    assert [(each.number, each.seconds is None) for each in told] == [
+        (number, begins) for number in range(1, total + 1) for begins in (True, False)
+    ]
+    assert {each.total for each in told} == {total}
+    assert (told[0].revision, told[0].name) == ("0012", "words apart")
+    assert told[-1].revision == revisions().head
+    told.clear()
+    migrate.upgrade(empty_database, told.append)
+    assert told == []
+
+
+def test_the_tables_of_a_newer_release_are_left_alone(database: str) -> None:
+    with psycopg.connect(database.replace("+psycopg", "")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for use in (migrate.check, migrate.upgrade):
+        with pytest.raises(SchemaMismatch, match=r"newer release .revision 9999.*: upgrade the code"):
+            use(database)
+    assert migrate.current(database) == "9999"

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.db.connect_errors import NOBODY_LISTENS
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints import children
 from entrypoints.children import Child
@@ -262,8 +263,11 @@ def test_servers_of_the_environment_are_used_and_left_alone(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, "The database cannot be reached."),
-        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer at the REDIS_URL"),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, NOBODY_LISTENS),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1/0"},
+            "Redis cannot be reached: nothing accepts connections at the address in REDIS_URL.",
+        ),
     ],
 )
 def test_servers_of_the_environment_that_are_away(tmp_path: Path, variables: dict[str, str], said: str) -> None:

@@ -24,7 +24,7 @@ class Reader:
     def rows(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Rows:
 
         def read() -> Rows:
-            with translated(), self._autocommit.connect() as connection:
+            with translated(self._engine), self._autocommit.connect() as connection:
                 return connection.execute(statement, parameters).all()
 
         return _twice(read)
@@ -35,7 +35,7 @@ class Reader:
         """As `rows`, under other settings of the server, for this statement only."""
 
         def read() -> Rows:
-            with translated(), self._engine.begin() as connection:
+            with translated(self._engine), self._engine.begin() as connection:
                 for name, value in settings.items():
                     connection.execute(_SET, {"name": name, "value": value})
                 return connection.execute(statement, parameters).all()
@@ -48,7 +48,7 @@ class Reader:
         """As `rows`, planned for these very values: what is best for a rare word is bad for a common one."""
 
         def read() -> Rows:
-            with translated(), self._autocommit.connect() as connection:
+            with translated(self._engine), self._autocommit.connect() as connection:
                 return connection.execute(statement, parameters, execution_options={PLANNED: True, **options}).all()
 
         return _twice(read)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from adapters.cli import administration, seeding, stock
 from adapters.cli.app import app
 from adapters.cli.failures import ExitCode, Failure
-from adapters.cli.runtime import OpenMarket, Setting
+from adapters.cli.runtime import MigrationProgress, OpenMarket, Setting
 from adapters.cli.torture_report import Checked, Settling, TortureOptions, TortureProgress, TortureReport
 from scalecommerce_core.services.seeding import PLAIN
 from scalecommerce_core.testing import PlainPasswords, SettableClock, in_memory_market
@@ -63,8 +63,10 @@ class MemoryRuntime:
             kept=None if holds else Path("/tmp/kept"),  # noqa: S108 - named only
         )
 
-    def migrate(self, data: Path | None) -> str:
+    def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
         self._run("migrate", data=data)
+        for seconds in (None, 1.25):
+            tell(MigrationProgress("0042 prices", 1, 1, seconds))
         return "0042"
 
     def settings(self) -> Iterable[Setting]:
