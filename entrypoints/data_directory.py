@@ -32,11 +32,15 @@ _PATIENCE: Final = 1.0
 
 @frozen
 class EngineNote:
-    """What a running engine tells commands: its settings by the names of their environment variables."""
+    """What a running engine tells commands: its settings by the names of their environment variables.
+
+    `directory` is where it was started: modules of `PRICING_POLICIES` may be found there.
+    """
 
     url: str
     embedded: bool
     settings: Mapping[str, str]
+    directory: str = ""
 
 
 class DataDirectory:

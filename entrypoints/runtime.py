@@ -5,7 +5,7 @@ Imports stand in the methods, so that a command loads what it needs and `--help`
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,6 +68,19 @@ class Processes:
     def settings(self) -> Iterable[Setting]:
         return [Setting(variable, default, meaning) for variable, default, meaning in settings.table()]
 
+    def load_policies(self, sources: Sequence[str]) -> None:
+        from entrypoints.policies import PolicyNotLoaded, load, load_all
+
+        try:
+            load_all(os.environ.get("PRICING_POLICIES", ""))
+        except PolicyNotLoaded as error:
+            raise SettingsError(f"PRICING_POLICIES: {error}.") from error
+        try:
+            for source in sources:
+                load(source)
+        except PolicyNotLoaded as error:
+            raise CommandFailed(f"--load: {error}.", ExitCode.USAGE) from error
+
     @contextmanager
     def open(self, data: Path | None) -> Iterator[OpenMarket]:
         from adapters.db.migrate import check
@@ -113,6 +126,10 @@ def _found(data: Path | None) -> _Found:
             f"No engine runs in {directory.path}: start `scalecommerce up`"
             f"{f' --data {data}' if data else ' here'}, or set DATABASE_URL."
         )
+    if note.directory:
+        from entrypoints.policies import search_in
+
+        search_in(Path(note.directory))
     return _Found(
         settings.load({**os.environ, **note.settings}), f"the engine in {directory.path}", embedded=note.embedded
     )

@@ -112,6 +112,13 @@ def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> Non
         raise ValueError(f"there is no gateway {value!r}; known are {', '.join(known)}")
 
 
+def _policies(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from entrypoints.policies import load_named  # noqa: PLC0415 - it brings numpy, which most processes do without
+
+        load_named(value)
+
+
 def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if not re.fullmatch("[A-Z]{3}", value):
         raise ValueError(f"{value!r} is not a currency code such as USD")
@@ -173,6 +180,13 @@ class Settings:
         BOTS,
         "User agents whose looks are no views: regular expressions, comma-separated, in any case; empty: none.",
         validator=_patterns,
+    )
+    pricing_policies: str = _setting(
+        "",
+        "Pricing policies of your own, comma-separated: modules (`my_shop.policies`), classes in them"
+        " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them; those of"
+        " installed packages need no naming.",
+        validator=_policies,
     )
     worker_concurrency: int = _setting(
         2, "Processes of one Celery worker, beside one for webhooks and one for repricing.", validator=_positive

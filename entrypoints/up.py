@@ -139,6 +139,7 @@ class _Engine:
             url=self._address.url,
             embedded=any(isinstance(server, EmbeddedPostgres) for server in servers.embedded),
             settings=settings.environment_of(chosen),
+            directory=str(Path.cwd()),
         )
 
     def _upgrade(self, database_url: str, status: Callable[[str], None]) -> None:

@@ -27,6 +27,7 @@ from adapters.tasks.wakeups import CeleryWakeups
 from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.garbage import collect_seldom
 from entrypoints.gateways import payment_gateway
+from entrypoints.policies import load_all
 from entrypoints.settings import Settings
 from scalecommerce_core.ports import Store, WebhookSender
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
@@ -74,6 +75,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
 
     `process` is what its fail-points know it by, `session` what PostgreSQL shows of its connections.
     """
+    load_all(settings.pricing_policies)
     database = database_engine(settings.database_url, pool_size=settings.database_pool_size, application_name=session)
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()

@@ -268,8 +268,14 @@ class PolicyRepository(Protocol):
 
     def save_schedules(self, schedules: Collection[Schedule]) -> None: ...
 
-    def due(self, now: datetime, limit: int) -> Sequence[PolicyId]:
-        """Active policies that have a run to begin, by id: none of them decides or writes already."""
+    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
+        """Active policies that have a run to begin, by id: none of them decides or writes already, and their rules
+        (`PricingPolicy.policy`) are among `known`.
+        """
+        ...
+
+    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        """Active policies whose rules are not among `known`, by id, read without a lock."""
         ...
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
@@ -346,8 +352,8 @@ class RunRepository(Protocol):
 
     def save(self, run: Run) -> None: ...
 
-    def unfinished(self, limit: int) -> Sequence[RunId]:
-        """Read without a lock, the oldest first."""
+    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
+        """Read without a lock, the oldest first; of those that decide, only the ones whose rules are among `known`."""
         ...
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:

@@ -1,4 +1,4 @@
-"""Pictures of simulations: cumulative revenue and the path of a price. Needs the extra `plot`."""
+"""Pictures of simulations: cumulative profit and the path of a price. Needs the extra `plot`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.simulation.program import Outcome
 
 _PRODUCTS_SHOWN = 3
+_POINTS = 150
+"""Of a price path: with more, a policy that tries prices in turn fills the picture."""
 
 
 def draw(outcomes: Sequence[Outcome], file: Path) -> None:
@@ -18,12 +21,24 @@ def draw(outcomes: Sequence[Outcome], file: Path) -> None:
     grid = figure.subplots(len(places), 2, squeeze=False)
     for (left, right), place in zip(grid, places, strict=True):
         tracks = [outcome.track for outcome in outcomes if (outcome.market, outcome.place) == place]
+        window = 1
         for colour, track in enumerate(tracks):
             share = 100 * np.cumsum(track.earned) / np.cumsum(track.best)
             left.plot(np.arange(1, track.epochs + 1), share, color=f"C{colour}", label=track.policy)
-            paths = track.prices[:, :_PRODUCTS_SHOWN]
-            right.plot(paths / paths[0], color=f"C{colour}", linewidth=0.8)
+            window = -(-track.epochs // _POINTS)
+            epoch, paths = _means((track.prices / track.started)[:, :_PRODUCTS_SHOWN], window)
+            right.plot(epoch, paths, color=f"C{colour}", linewidth=0.8)
         left.set(title=": ".join(place), xlabel="epoch", ylabel="cumulative profit, % of the best")
         left.legend()
-        right.set(title=f"prices of {_PRODUCTS_SHOWN} products", xlabel="epoch", ylabel="price / first price")
+        averaged = "" if window == 1 else f", means of {window:,} epochs"
+        right.set(
+            title=f"prices of {_PRODUCTS_SHOWN} products{averaged}", xlabel="epoch", ylabel="price / price at the start"
+        )
     figure.savefig(file)
+
+
+def _means(paths: Floats, window: int) -> tuple[Floats, Floats]:
+    """The last epochs of windows of that length, and the mean of each path in them."""
+    begins = np.arange(0, len(paths), window)
+    lengths = np.diff(np.append(begins, len(paths)))
+    return (begins + lengths).astype(np.float64), np.add.reduceat(paths, begins, axis=0) / lengths[:, None]

@@ -1,6 +1,6 @@
 """What the commands need from the processes they run in; `entrypoints` brings it as the context object."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +78,10 @@ class Runtime(Protocol):
         ...
 
     def settings(self) -> Iterable[Setting]: ...
+
+    def load_policies(self, sources: Sequence[str]) -> None:
+        """Register the pricing policies of installed packages, of `PRICING_POLICIES`, and of these modules or files."""
+        ...
 
     def open(self, data: Path | None) -> AbstractContextManager[OpenMarket]:
         """Connect to a database with the tables of this release."""

@@ -1,8 +1,8 @@
 """`simulate`: pricing policies in markets whose demand is known."""
 
-import importlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +11,20 @@ from attrs import asdict
 
 from adapters.cli.failures import CommandFailed, ExitCode, Interrupted
 from adapters.cli.options import JsonOption
-from adapters.cli.screen import long_work, print_json
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import long_work, notes, print_json, print_line
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid
 
 KEPT = "What was done is shown; it is held against no bar."
+MOST = 1_000_000
+"""Of worlds, and of epochs: a world takes some hundred bytes, an epoch some milliseconds."""
 _EVERY = 50
 """Epochs between two strokes of the progress bar."""
 
 
 def simulate(  # noqa: PLR0917 - Typer's options have names
+    ctx: typer.Context,
     market: Annotated[
         str, typer.Argument(help="zip-recruiter, linear, marketplace, moody-marketplace, limited-stock, or all.")
     ] = "marketplace",
@@ -35,20 +39,28 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     ] = None,
     load: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="Import a module that registers policies of yours.", show_default=False),
+        typer.Option(
+            metavar="MODULE",
+            help="Policies of yours: a module (my_shop.policies), a class in it (my_shop.policies:Markup) or a file"
+            " (markup.py), of the working directory too. May be repeated.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the worlds, which are the same for all policies.")] = 1,
     worlds: Annotated[
         int | None,
-        typer.Option(min=1, help="Products or worlds; fewer meet no bar.", show_default=False),
+        typer.Option(min=1, max=MOST, help="Products or worlds; fewer meet no bar.", show_default=False),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="How long; shorter meets no bar.", show_default=False)
+        int | None, typer.Option(min=1, max=MOST, help="How long; shorter meets no bar.", show_default=False)
     ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", dir_okay=False, help="Draw revenue and a price path, as .png or .svg.", show_default=False
+            metavar="FILE",
+            dir_okay=False,
+            help="Draw cumulative profit and price paths, as .png or .svg.",
+            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -56,19 +68,21 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     """Let pricing policies compete in markets whose demand is known, before they touch a price of yours.
 
     All policies sell in the same worlds. Results are percent of the profit that somebody would expect who knows the
-    demand; bars are what this release promises. Exits with 1 if a bar is missed. Ctrl-C shows what was done.
+    demand; bars are what this release promises. Exits with 1 if a bar is missed or a policy fails; the others go on.
+    Ctrl-C shows what was done.
     """
     # numpy and the markets are for those who simulate.
-    from scalecommerce_core.pricing.simulation.program import PROGRAMS, Figure, Outcome, Size
+    from scalecommerce_core.pricing.simulation.program import PROGRAMS, Failed, Outcome, Size
 
     programs = list(PROGRAMS.values()) if market == "all" else [PROGRAMS[market]] if market in PROGRAMS else []
     if not programs:
         raise CommandFailed(f"There is no market {market!r}; there are {', '.join(PROGRAMS)}, and all.", ExitCode.USAGE)
     draw = _drawing(plot)
-    for module in load or ():
-        _load(module)
+    runtime: Runtime = ctx.obj
+    runtime.load_policies(load or [])
     entrants = [_entrant(told) for told in policy] if policy else None
     outcomes: dict[str, list[Outcome]] = {program.name: [] for program in programs}
+    failed: list[Failed] = []
     size, interrupted = Size(seed, worlds, epochs), False
     try:
         with long_work(KEPT, quiet=as_json) as progress:
@@ -79,6 +93,9 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
 
             for program in programs:
                 for outcome in program.outcomes(size, entrants, told):
+                    if isinstance(outcome, Failed):
+                        failed.append(outcome)
+                        continue
                     outcomes[program.name].append(outcome)
                     interrupted |= outcome.track.interrupted
                 if interrupted:
@@ -86,31 +103,63 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     except Interrupted:
         interrupted = True
     done = [(program, outcomes[program.name]) for program in programs if outcomes[program.name]]
-    figures: list[Figure] = [figure for program, its in done for figure in program.figures(its, size)]
+    figures = {program.name: program.figures(its, size) for program, its in done}
+    every = [outcome for _, its in done for outcome in its]
     if as_json:
-        print_json(
-            {"seed": seed, "complete": not interrupted, "figures": [asdict(f) | {"passed": f.passed} for f in figures]}
-        )
+        print_json({
+            "seed": seed,
+            "complete": not interrupted,
+            "figures": [asdict(f) | {"passed": f.passed} for its in figures.values() for f in its],
+            "failed": [asdict(each) for each in failed],
+            "unpriced": [
+                {
+                    "market": each.market, "place": each.place, "policy": each.track.policy,
+                    "decided": each.track.decided, "unpriced": each.track.unpriced,
+                }
+                for each in every
+                if each.track.unpriced
+            ],
+        })  # fmt: skip
     else:
-        _show(figures, seed)
-    if draw is not None and plot is not None and done:
-        draw([outcome for _, its in done for outcome in its], plot)
+        for name, its in figures.items():
+            _show(name, its, seed)
+        for sentence in _sentences(failed, every):
+            notes().print(sentence, style="red" if failed else "yellow")
+    if draw is not None and plot is not None and every:
+        draw(every, plot)
+        if not as_json:
+            print_line(f"The picture was written to {plot}.")
     if interrupted:
         raise Interrupted(KEPT)
-    if any(figure.passed is False for figure in figures):
+    if failed or any(figure.passed is False for its in figures.values() for figure in its):
         raise typer.Exit(ExitCode.PROBLEM)
 
 
-def _show(figures: Sequence[Any], seed: int) -> None:
+def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
+    """What was wrong with policies: what failed, each once, and how often which of them named no usable price."""
+    from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
+
+    said = dict.fromkeys(each.problem for each in failed)
+    totals: dict[str, tuple[int, int]] = {}
+    for track in (outcome.track for outcome in outcomes):
+        unpriced, decided = totals.get(track.policy, (0, 0))
+        totals[track.policy] = unpriced + track.unpriced, decided + track.decided
+    return [*said, *filter(None, (unpriced_sentence(name, *counts) for name, counts in totals.items()))]
+
+
+def _show(market: str, figures: Sequence[Any], seed: int) -> None:
+    numbers: dict[str, Callable[[Any], float | None]] = {
+        "reference": lambda figure: figure.reference,
+        "bar": lambda figure: figure.bar,
+        "ours": lambda figure: figure.ours,
+    }
+    shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
     print_table(
-        columns(
-            "market", "policy", "measure", "reference", "bar", "ours",
-            numbers=("reference", "bar", "ours"), prose=["measure"],
-        ),
-        [[f.market, f.policy, f.measure, _number(f.reference), _number(f.bar), _number(f.ours)] for f in figures],
+        columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
+        [[f.policy, f.measure, *(_number(numbers[name](f)) for name in shown)] for f in figures],
         styles=[{True: "green", False: "red", None: ""}[f.passed] for f in figures],
-        title=f"% of the best expected profit, seed {seed}",
-    )  # fmt: skip
+        title=f"{market}, seed {seed}: % of the best expected profit",
+    )
 
 
 def _number(value: float | None) -> str:
@@ -135,19 +184,16 @@ def _entrant(told: str) -> Any:
         raise CommandFailed(str(wrong), ExitCode.USAGE) from wrong
 
 
-def _load(module: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise CommandFailed(f"{module} cannot be imported: {error}", ExitCode.USAGE) from error
-
-
 def _drawing(plot: Path | None) -> Any:
-    """The function that draws, found before hours of simulation and not after."""
+    """The function that draws; whatever keeps it from writing is found before hours of simulation and not after."""
     if plot is None:
         return None
     if plot.suffix not in {".png", ".svg"}:
         raise CommandFailed(f"{plot} should end in .png or .svg.", ExitCode.USAGE)
+    if not plot.parent.is_dir():
+        raise CommandFailed(f"{plot} cannot be written: there is no directory {plot.parent}.", ExitCode.USAGE)
+    if not os.access(plot if plot.exists() else plot.parent, os.W_OK):
+        raise CommandFailed(f"{plot} cannot be written: permission denied.", ExitCode.USAGE)
     try:
         from adapters.cli.drawing import draw
     except ImportError:

@@ -3,19 +3,20 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from scalecommerce_core.domain.identifiers import RunId
+from scalecommerce_core.domain.errors import Conflict, NotFound, Unavailable
+from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.ports import ViewCounter
-from scalecommerce_core.pricing.runs import Trigger
+from scalecommerce_core.pricing.runs import Run, RunStatus, Trigger
+from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.repricing import Step
+from scalecommerce_core.services.repricing import PolicyUnknown, Step
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,20 @@ DELIVERING: Final = timedelta(seconds=5)
 """No further batch of webhooks is begun after so long; the one in hand takes some 10 s at most."""
 
 
+UNKNOWN_EVERY: Final = timedelta(minutes=1)
+"""How often a process looks for active policies whose rules it does not know."""
+
+
 def _mine() -> AbstractContextManager[bool]:
     return nullcontext(True)
+
+
+@define
+class UnknownPolicies:
+    """What this process has logged of policies whose rules it does not know, so that each is logged once."""
+
+    due_at: datetime | None = None
+    logged: frozenset[tuple[PolicyId, str]] = frozenset()
 
 
 @frozen
@@ -61,6 +74,7 @@ class Jobs:
     turn_to_deliver: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
     turn_to_reprice: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
     pause: Callable[[float], None] = time.sleep
+    unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
 
     def decide_orders(self) -> None:
         # Forgotten first: an order that comes in from now on wakes somebody up again.
@@ -130,6 +144,7 @@ class Jobs:
         """
         with self.turn_to_reprice() as mine:
             if mine:
+                _repeat(self._log_unknown)
                 _repeat(self._begin_runs)
                 ends = self.market.clock.now() + REPRICING
                 for run_id in self.market.repricing.unfinished():
@@ -138,18 +153,32 @@ class Jobs:
     def _begin_runs(self) -> int:
         for policy_id in self.market.repricing.due():
             try:
-                self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
+                run = self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
             except (Conflict, NotFound):
                 # Somebody was faster, or has switched it off.
                 continue
-            except Invalid as error:
-                logger.error("policy %s cannot run: %s", policy_id, error)  # noqa: TRY400 - the sentence says it all
+            if run.status is RunStatus.FAILED:
+                _log(run)
+        return 0
+
+    def _log_unknown(self) -> int:
+        """Say once of each active policy that this process does not know its rules, and so leaves it to others."""
+        now, seen = self.market.clock.now(), self.unknown_policies
+        if seen.due_at is None or now >= seen.due_at:
+            found = {(each.id, each.policy): each for each in self.market.repricing.unknown()}
+            for key in sorted(found.keys() - seen.logged):
+                logger.error("policy skipped: %s", PolicyUnknown(found[key]))
+            seen.due_at, seen.logged = now + UNKNOWN_EVERY, frozenset(found)
         return 0
 
     def _work_on(self, run_id: RunId, ends: datetime) -> int:
         if self.market.clock.now() >= ends:
             return 0
-        return int(self.market.repricing.step(run_id) is Step.WORKED)
+        step = self.market.repricing.step(run_id)
+        if step is Step.FINISHED:
+            with suppress(NotFound):
+                _log(self.market.repricing.found(run_id))
+        return int(step is Step.WORKED)
 
     def forget_decisions(self) -> None:
         _repeat(self.market.repricing.forget)
@@ -164,6 +193,20 @@ class Jobs:
         clock = self.market.clock
         until = clock.now() + GATEWAY_TIME
         _repeat(lambda: sweep(GATEWAY_BATCH) if clock.now() < until else 0)
+
+
+def _log(run: Run) -> None:
+    """Runs that their operators should look at."""
+    rules = run.document["policy"]
+    if run.status is RunStatus.FAILED:
+        logger.error("run %s of policy %s (%s) failed: %s", run.id, run.policy_id, rules, run.note)
+    elif run.tally.unpriced and run.status in {RunStatus.DONE, RunStatus.STOPPED}:
+        logger.warning(
+            "run %s of policy %s: %s",
+            run.id,
+            run.policy_id,
+            unpriced_sentence(rules, run.tally.unpriced, run.tally.decided),
+        )
 
 
 def _repeat(batch: Callable[[], int], at_most: int = BATCHES) -> int:

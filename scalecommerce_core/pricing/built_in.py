@@ -22,3 +22,9 @@ def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
         raise Invalid.field("policy", f"There is no such policy; these are known: {', '.join(registered())}.")
     policy: Policy = built(cls, values, within="parameters.")
     return policy
+
+
+def without_retired(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored parameters less those that the policy had in an earlier release, where they changed nothing."""
+    retired: frozenset[str] = getattr(registered().get(name), "retired", frozenset())
+    return {each: value for each, value in values.items() if each not in retired}

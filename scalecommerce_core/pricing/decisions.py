@@ -10,9 +10,10 @@ from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrail, guarded, names
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State, motives
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.strategy_calls import call_propose
 
 _WHY: Final = {
     Motive.OTHER: "the policy asks for it",
@@ -26,6 +27,8 @@ _WHY: Final = {
     Motive.DEMAND_BELOW: "clearly less is sold than your threshold",
     Motive.LEARNED: "past sales at other prices say that this one earns most",
     Motive.TRYING: "trying a price is the only way to learn from it",
+    Motive.NO_PRICE: "the policy named no price",
+    Motive.UNUSABLE_PRICE: "the policy named a price that is infinite, zero or negative",
 }
 _HELD: Final = {
     Guardrail.FEW_VIEWS: "too few people have seen the product",
@@ -128,15 +131,14 @@ def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, ru
     """The prices that `policy` puts in force now, of `state` that has learned from `seen` already.
 
     A pure function: equal arguments give equal decisions, bit for bit, and a product's decision does not depend on
-    the others in the batch. `rules` saves building the policy's rules for each batch.
+    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `PolicyFailed` for rules
+    that fail, and `Invalid` for a policy whose rules cannot be built.
     """
-    proposal = (rules or policy.rules()).propose(state, seen, epoch)
-    wanted = np.asarray(proposal.prices, dtype=np.float64)
-    if wanted.shape != (len(seen),):
-        raise ValueError(f"The policy {policy.policy!r} proposed {wanted.shape} prices for {len(seen)} products.")
-    new, acted = guarded(wanted, seen, policy.guardrails, epoch_days=policy.epoch_days)
-    motive = motives(Motive.OTHER, len(seen)) if proposal.motive is None else proposal.motive
-    return Decisions(policy.id, policy.version, epoch, seen.product, seen.price, new, wanted, motive, acted)
+    wanted = call_propose(rules or policy.rules(), state, seen, epoch)
+    new, acted = guarded(wanted.prices, seen, policy.guardrails, epoch_days=policy.epoch_days)
+    return Decisions(
+        policy.id, policy.version, epoch, seen.product, seen.price, new, wanted.prices, wanted.motive, acted
+    )
 
 
 LARGE: Final = 0.04

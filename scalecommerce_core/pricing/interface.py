@@ -14,13 +14,14 @@ A policy is a frozen attrs class whose fields are its parameters:
 Guardrails come after it: a policy proposes freely, and nothing that it proposes is dangerous.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from sys import float_info
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from attrs import Attribute, field, fields, frozen
+from attrs import NOTHING, Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
@@ -41,6 +42,10 @@ class Motive(StrEnum):
     DEMAND_BELOW = "demand_below"
     LEARNED = "learned"
     TRYING = "trying"
+    NO_PRICE = "no_price"
+    """The policy returned NaN and gave no motive; the engine sets this."""
+    UNUSABLE_PRICE = "unusable_price"
+    """The policy's price was infinite or not positive; the engine sets this."""
 
 
 MOTIVES: Final = tuple(Motive)
@@ -61,7 +66,11 @@ class State:
 
 @frozen(eq=False)
 class Proposal:
-    """Prices in minor units, not yet rounded; NaN leaves the price as it is. `motive` numbers `MOTIVES`."""
+    """Prices in minor units, not yet rounded; NaN leaves the price as it is. `motive` numbers `MOTIVES`.
+
+    NaN without a motive, and prices that are infinite, zero or negative, are reported as faults of the policy; these
+    products keep their prices.
+    """
 
     prices: Floats
     motive: Whole | None = None
@@ -141,7 +150,11 @@ def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any
             errors[f"{within}{name}"] = [said]
     if errors:
         raise Invalid(dict(sorted(errors.items())))
-    return cls(**clean)
+    try:
+        return cls(**clean)
+    except Exception as error:  # the class is a user's, and may check its parameters together
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{error}") from error
 
 
 def parameters(instance: Any) -> dict[str, Any]:
@@ -185,16 +198,36 @@ def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
 
 
 _REGISTER: Final[dict[str, type[Any]]] = {}
+_NAME: Final = re.compile("[a-z][a-z0-9_]{0,49}")
+"""Of policies and parameters: what the HTTP API takes."""
+_RESERVED: Final = ("static",)
+"""`simulate` calls prices that never move so."""
 _P = TypeVar("_P", bound=type[Any])
 
 
 def register(cls: _P) -> _P:
-    """Class decorator: make a policy known by its name. A name is taken once."""
+    """Class decorator: make a policy known by its name. A name is taken once.
+
+    Raise `TypeError` for a class that is no policy, or whose parameters nobody could set over HTTP, and `ValueError`
+    for a name that another class has.
+    """
     if "__attrs_attrs__" not in vars(cls):
         raise TypeError(f"{cls.__name__} is no attrs class: put @register above @frozen.")
     missing = [part for part in ("name", "columns", "start", "update", "pool", "propose") if not hasattr(cls, part)]
     if missing:
         raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}.")
+    if not isinstance(cls.name, str) or not _NAME.fullmatch(cls.name) or cls.name in _RESERVED:
+        raise TypeError(
+            f"{cls.__name__} is named {cls.name!r}: a policy's name has lower-case letters, digits and _, at most 50,"
+            f" begins with a letter, and is not {' or '.join(map(repr, _RESERVED))}."
+        )
+    for attribute in fields(cls):
+        if "rule" in attribute.metadata and not _NAME.fullmatch(attribute.name):
+            raise TypeError(
+                f"{cls.__name__}.{attribute.name}: a parameter's name has lower-case letters, digits and _, at most 50."
+            )
+        if "rule" not in attribute.metadata and attribute.default is NOTHING:
+            raise TypeError(f"{cls.__name__}.{attribute.name} has no default: declare it with parameter(default, …).")
     known = _REGISTER.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"There is a policy {cls.name!r} already: {known.__module__}.{known.__qualname__}.")

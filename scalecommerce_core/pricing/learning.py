@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from scalecommerce_core.pricing import chance
-from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.categories import conversions, grown, size_of
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
@@ -22,25 +22,19 @@ from scalecommerce_core.pricing.signals import Signals
 
 _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
 _FLATTEST: Final = -0.8
-_UNTRIED: Final = 0.9
 """Demand is never believed to be less elastic than this: the best price would run away."""
+_UNTRIED: Final = 0.9
+"""Share of its category's variance above which a product's own sales have told next to nothing yet."""
 _UP: Final = 1.0304545339535169
 _DOWN: Final = 0.9704455335485082
 """e^0.03 and e^-0.03, written out: every machine multiplies alike."""
 
 
-@register
 @frozen
-class Learning(Drift):
-    """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
+class DemandLearning(Drift):
+    """What the learning policies share: a belief about each product's demand, its category's prior, and a pace."""
 
-    name: ClassVar[str] = "learning"
     columns: ClassVar[Mapping[str, int]] = _BELIEF
-    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that varies prices.")
-    caution: float = parameter(
-        0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
-    )
-    vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
     pace: float = parameter(
         0.04, at_least=0, at_most=1, says="The largest move it asks for at once; many larger ones trip the breaker."
     )
@@ -80,9 +74,24 @@ class Learning(Drift):
         level = _group_means(belief.a, signals, groups["level"])
         return State({**state.products, **swap._asdict()}, {"level": level, "mean": new_mean, "variance": new_variance})
 
+    def _paced(self, prices: Floats, signals: Signals) -> Floats:
+        return np.clip(prices, *around(signals.price, signals.price, self.pace))
+
+
+@register
+@frozen
+class Learning(DemandLearning):
+    """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
+
+    name: ClassVar[str] = "learning"
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that varies prices.")
+    caution: float = parameter(
+        0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
+    )
+    vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
+
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        b = self._drawn(state, signals, epoch)
-        prices = _best(b, break_even(signals, state.groups["mean"][signals.group]), signals.reference)
+        prices = _best(self._drawn(state, signals, epoch), state, signals)
         if self.vary:
             up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
@@ -91,9 +100,6 @@ class Learning(Drift):
         return Proposal(
             self._paced(prices, signals), chosen(motives(Motive.LEARNED, len(signals)), (trying, Motive.TRYING))
         )
-
-    def _paced(self, prices: Floats, signals: Signals) -> Floats:
-        return np.clip(prices, *around(signals.price, signals.price, self.pace))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> Floats:
         b, c11 = state.products["b"], state.products["c11"]
@@ -104,7 +110,7 @@ class Learning(Drift):
 
 @register
 @frozen
-class ControlledVariance(Learning):
+class ControlledVariance(DemandLearning):
     """`learning` without chance: the best price, kept away from the mean of past prices far enough to go on learning.
 
     Controlled variance pricing (den Boer and Zwart 2014): after n epochs the variance of the prices, times n, is
@@ -112,6 +118,8 @@ class ControlledVariance(Learning):
     """
 
     name: ClassVar[str] = "controlled_variance"
+    retired: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
+    """Parameters that it had in 0.1.0, where they changed nothing."""
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"epochs": 1, "mean_x": 1}
     width: float = parameter(0.04, at_least=0, at_most=1, says="How far prices are kept apart, of the reference.")
     exponent: float = parameter(0.51, at_least=0.5, at_most=1, says="How fast their variance grows with time.")
@@ -129,8 +137,9 @@ class ControlledVariance(Learning):
         return State({**then.products, "epochs": n, "mean_x": mean}, then.groups)
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        calm = evolve(self, caution=0.0, vary=False, pace=1.0)
-        x = Learning.propose(calm, state, signals, epoch).prices / signals.reference - 1.0
+        del epoch
+        best = np.clip(_best(state.products["b"], state, signals), *around(signals.price, signals.price, 1.0))
+        x = best / signals.reference - 1.0
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
@@ -189,6 +198,7 @@ def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), empty)
 
 
-def _best(b: Floats, cost: Floats, reference: Whole) -> Floats:
-    """Argmax (p - cost)·exp(b·p/reference)."""
-    return cost + reference / -np.minimum(b, _FLATTEST)
+def _best(b: Floats, state: State, signals: Signals) -> Floats:
+    """Argmax (p - cost)·exp(b·p/reference) over the price p."""
+    cost = break_even(signals, state.groups["mean"][signals.group])
+    return cost + signals.reference / -np.minimum(b, _FLATTEST)

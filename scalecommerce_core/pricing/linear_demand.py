@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from attrs import frozen
 
+from scalecommerce_core.domain.money import MIN_PRICE
 from scalecommerce_core.pricing import chance
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
@@ -65,7 +66,9 @@ class LinearDemand:
         a, b = self._drawn(state, signals, epoch)
         cost = break_even(signals, ROOT_MEAN)
         steepest = np.minimum(b, 0.1 * self.slope)
-        return Proposal(0.5 * (cost - signals.reference * a / steepest), motives(Motive.LEARNED, len(signals)))
+        best = 0.5 * (cost - signals.reference * a / steepest)
+        # A line whose intercept was drawn below 0 has its best price below 0: the lowest price there is stands for it.
+        return Proposal(np.maximum(best, MIN_PRICE), motives(Motive.LEARNED, len(signals)))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)

@@ -22,6 +22,7 @@ from scalecommerce_core.pricing.memory import Memory
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs, packed
 from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
 
 DAY: Final = 86_400_000_000
 """Microseconds."""
@@ -110,7 +111,7 @@ def look(  # the whole of a step, with all that it is made of
     now: int,
 ) -> Looked:
     """Learn from what happened since the last look, and decide. Products that had their turn in this epoch are left
-    out. Pure: equal arguments give equal results.
+    out. Pure: equal arguments give equal results. Raise `PolicyFailed` for rules that fail.
     """
     if not memory.fits(rules.columns):
         memory = Memory.empty(rules.columns)
@@ -189,7 +190,7 @@ def pooled(rules: Policy, memory: Memory, groups: Groups) -> tuple[Memory, Group
         memory = memory.rows(group < known)
         categories, group = categories[:known], group[group < known]
     signals = Signals.of(product=memory.product, group=group, price=memory.price, reference=memory.reference)
-    state = rules.pool(State(memory.state, _arrays(categories, groups)), signals)
+    state = call_pool(rules, State(memory.state, _arrays(categories, groups)), signals)
     return evolve(memory, state=dict(state.products)), _by_category(categories, state.groups)
 
 
@@ -205,8 +206,10 @@ def _learned(
     first = _arrays(categories[: len(groups)], groups)
     # Also of products that have moved to a category which nobody knows: only for what they tell of it.
     starting = ~known | (signals.group >= len(groups))
-    begun = rules.start(signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
-    learned = rules.update(State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
+    begun = call_start(rules, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
+    learned = (
+        call_update(rules, State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
+    )
     if not known.any() or known.all():
         return State(learned.products, begun.groups)
     products: dict[str, Floats] = {}

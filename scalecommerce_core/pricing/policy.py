@@ -10,7 +10,7 @@ from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
-from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
+from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named, without_retired
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.interface import Policy, built, parameters
 
@@ -20,6 +20,7 @@ MOST_FEE: Final = 0.9
 SHORTEST_STOCK: Final = 0.001
 LONGEST_STOCK: Final = 3_650
 """Days."""
+_RULES: Final = frozenset({"policy", "parameters"})
 _EDITABLE: Final = frozenset(
     {
         "name",
@@ -84,11 +85,13 @@ class PricingPolicy:
     def edit(self, **changes: Any) -> None:
         """Set any of the fields of a `document`; equal values are no edit.
 
-        Raise `Invalid` naming the fields; nothing is changed then.
+        Raise `Invalid` naming the fields; nothing is changed then. Rules that this process does not know stay as they
+        are unless they are edited: whoever wants to switch such a policy off must be able to.
         """
         if unknown := changes.keys() - _EDITABLE:
             raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
-        apply_edit(self, _read(changes), self._check)
+        facts = _read(changes)
+        apply_edit(self, facts, lambda: self._check(rules=bool(facts.keys() & _RULES)))
 
     def document(self) -> dict[str, Any]:
         """What is chosen, as JSON has it; `read` and `edit` take it back."""
@@ -120,20 +123,32 @@ class PricingPolicy:
         if unknown := document.keys() - _EDITABLE:
             raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
         facts = {"name": "", **_read(document)}
-        return cls(id=id, seller_id=seller_id, created_at=created_at, version=version, **facts)
+        errors: dict[str, list[str]] = {}
+        try:
+            policy_named(facts.get("policy", BUILT_IN[0].name), facts.get("parameters", {}))
+        except Invalid as wrong:
+            errors = wrong.errors
+        try:
+            policy = cls(id=id, seller_id=seller_id, created_at=created_at, version=version, **facts)
+        except Invalid as wrong:
+            raise Invalid(wrong.errors | errors) from wrong
+        if errors:
+            raise Invalid(errors)
+        return policy
 
     @classmethod
     def stored(cls, document: Mapping[str, Any], **facts: Any) -> "PricingPolicy":
         """As `read`, of a document that was checked when it was stored: rules that this process does not know (any
         more) can be shown, exchanged and deleted; `rules` refuses them.
         """
-        rules = {name: document[name] for name in ("policy", "parameters") if name in document}
+        rules = {name: document[name] for name in _RULES if name in document}
         policy = cls.read({name: document[name] for name in document.keys() - rules.keys()}, **facts)
         for name, value in rules.items():
             setattr(policy, name, value)
+        policy.parameters = without_retired(policy.policy, policy.parameters)
         return policy
 
-    def _check(self) -> None:
+    def _check(self, *, rules: bool = False) -> None:
         errors: dict[str, list[str]] = {}
         if said := text_errors(self.name, at_most=NAME_LENGTH, at_least=1):
             errors["name"] = said
@@ -145,10 +160,11 @@ class PricingPolicy:
             errors["stock_days"] = [f"This lies between {SHORTEST_STOCK} and {LONGEST_STOCK}."]
         if self.assigned_only and self.category_id is not None:
             errors["category_id"] = ["A policy is for a category, or for what is assigned to it."]
-        try:
-            self.rules()
-        except Invalid as wrong:
-            errors |= wrong.errors
+        if rules:
+            try:
+                self.rules()
+            except Invalid as wrong:
+                errors |= wrong.errors
         if errors:
             raise Invalid(errors)
 

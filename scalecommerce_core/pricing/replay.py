@@ -19,6 +19,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.built_in import without_retired
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.interface import State, parameters
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -82,8 +83,9 @@ def replay(inputs: Inputs) -> Decisions:
         {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("state.")},
         {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("group.")},
     )
+    document = head["document"]
     policy = PricingPolicy.read(
-        head["document"],
+        document | {"parameters": without_retired(document["policy"], document["parameters"])},
         id=PolicyId(head["policy_id"]),
         seller_id=AccountId(0),
         created_at=_EARLY,

@@ -17,6 +17,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.pricing.decisions import LARGE, Breaker, Decision, Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
+from scalecommerce_core.pricing.strategy_calls import unpriced, unpriced_sentence
 
 
 class RunStatus(StrEnum):
@@ -63,12 +64,16 @@ class RunNotReversible(Conflict):
 
 @frozen
 class Tally:
-    """Of decisions: how many, how many moves, how many of more than 4 %, and the sum of all relative moves."""
+    """Of decisions: how many, how many moves, how many of more than 4 %, and the sum of all relative moves.
+
+    `unpriced` counts those about products for which the policy named no usable price.
+    """
 
     decided: int = 0
     moves: int = 0
     large: int = 0
     total_move: float = 0.0
+    unpriced: int = 0
 
     @classmethod
     def of(cls, decisions: Decisions) -> Self:
@@ -78,6 +83,7 @@ class Tally:
             int(np.count_nonzero(moved)),
             int((np.abs(moved) > LARGE * decisions.old).sum()),
             float((decisions.new / decisions.old - 1.0).sum()),
+            int(np.count_nonzero(unpriced(decisions.motive))),
         )
 
     @classmethod
@@ -87,11 +93,17 @@ class Tally:
             sum(tally.moves for tally in tallies),
             sum(tally.large for tally in tallies),
             float(np.sum([tally.total_move for tally in tallies])),
+            sum(tally.unpriced for tally in tallies),
         )
 
     def breaker(self, policy: PricingPolicy) -> Breaker:
         """As `decisions.breaker`, of a run whose decisions are not at hand any more."""
         return Breaker.judging(policy, self.decided, self.large, self.total_move)
+
+    def sentence(self, policy: PricingPolicy) -> str:
+        """What the breaker made of these decisions, and how many of them the policy named no usable price for."""
+        said = (self.breaker(policy).sentence, unpriced_sentence(policy.policy, self.unpriced, self.decided))
+        return " ".join(filter(None, said))
 
 
 class RangeStatus(StrEnum):
@@ -185,11 +197,25 @@ class Run:
         """Whether there is something to do; raise `RunNotReversible` for a run that has not moved prices."""
         if self.status in {RunStatus.ROLLING_BACK, RunStatus.ROLLED_BACK}:
             return self.status is RunStatus.ROLLING_BACK
-        wrote_nothing = self.status is RunStatus.DONE and not self.written
-        if self.is_shadow or self.status is RunStatus.STOPPED or wrote_nothing:
+        wrote_nothing = self.status not in UNFINISHED and not self.written
+        if self.is_shadow or wrote_nothing:
             raise RunNotReversible("This run has left all prices alone.")
         self.status = RunStatus.ROLLING_BACK
         return True
+
+    def end_rollback(self, ranges: Sequence[Range], now: datetime) -> None:
+        """All ranges are undone, as far as that was possible. A run of which no price was put back is as it was."""
+        stayed = self.written - self.undone
+        if not stayed:
+            self.end(RunStatus.ROLLED_BACK, now, self.note)
+        elif self.undone:
+            said = "1 had" if stayed == 1 else f"{stayed:,} had"
+            note = f"{self.undone:,} of {self.written:,} prices were put back; {said} moved since, and stayed."
+            self.end(RunStatus.ROLLED_BACK, now, note)
+        else:
+            whole = all(part.status is RangeStatus.UNDONE for part in ranges)
+            note = f"A rollback put none of the {self.written:,} prices back: all of them had moved since, and stayed."
+            self.end(RunStatus.DONE if whole else RunStatus.CANCELLED, now, note)
 
 
 @frozen

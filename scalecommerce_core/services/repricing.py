@@ -18,18 +18,21 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
-from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.interface import Policy, registered
 from scalecommerce_core.pricing.memory import BLOCK, Memory, Part, parts_of
 from scalecommerce_core.pricing.observing import Looked, look, pooled, window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.reach import Reach, reach_of
 from scalecommerce_core.pricing.runs import AT_WORK, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from scalecommerce_core.services.outcomes import retried
 from scalecommerce_core.services.progress import Progress, silent
 
 POOL_EVERY: Final = 4
 """Epochs from one look across products to the next."""
 RETENTION: Final = timedelta(days=90)
+NOTE_LENGTH: Final = 500
+"""Characters of a run's note."""
 BREATH: Final = 0.1
 """Seconds from one look to the next while others work on the last ranges."""
 _EARLY: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -40,6 +43,18 @@ class RunInProgress(Conflict):
     """Another run of the policy decides or writes."""
 
     code = "run_in_progress"
+
+
+class PolicyUnknown(Conflict):
+    """The policy follows rules by a name that this process does not know."""
+
+    code = "policy_unknown"
+
+    def __init__(self, policy: PricingPolicy) -> None:
+        super().__init__(
+            f"Policy {policy.id} follows {policy.policy!r}, which this process does not know; it knows"
+            f" {', '.join(registered())}. Install the package that has it, or name its module in PRICING_POLICIES."
+        )
 
 
 class PricingStopped(Conflict):
@@ -82,6 +97,9 @@ class Preview:
     parts: Sequence[Decisions]
     breaker: Breaker
 
+    sentence: str
+    """What the breaker says, and for how many products the policy named no usable price."""
+
     @property
     def looked_at(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -123,14 +141,22 @@ class Repricing:
     # --- beginning
 
     def due(self, limit: int = 100) -> Sequence[PolicyId]:
-        """Active policies whose epoch has ended and that have no run at work; none while everything is stopped."""
+        """Active policies whose epoch has ended and that have no run at work; none while everything is stopped.
+
+        Policies whose rules this process does not know are left to others.
+        """
         with self._store.begin() as tx:
-            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit)
+            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit, registered())
 
     def unfinished(self, limit: int = 100) -> Sequence[RunId]:
-        """Runs that decide, write or roll back, the oldest first."""
+        """Runs that decide, write or roll back, the oldest first; deciding ones by rules that this process knows."""
         with self._store.begin() as tx:
-            return tx.runs.unfinished(limit)
+            return tx.runs.unfinished(limit, registered())
+
+    def unknown(self, limit: int = 100) -> Sequence[PricingPolicy]:
+        """Active policies whose rules this process does not know."""
+        with self._store.begin() as tx:
+            return tx.policies.active_besides(registered(), limit)
 
     @retried(TransactionAborted)
     def begin(
@@ -144,7 +170,8 @@ class Repricing:
         """A new run with its ranges; products that had their turn in this epoch are passed over.
 
         `trial`: decide and record; neither prices nor the policy's memory change. Raise `NotFound`, `PricingStopped`,
-        `RunInProgress`, and `Invalid` for a policy whose rules are not registered (any more).
+        `RunInProgress` and `PolicyUnknown`. The run of a policy whose rules cannot be built, or fail to learn across
+        its products, is FAILED from the beginning, and its note says why.
         """
         now = self._clock.now()
         try:
@@ -158,14 +185,23 @@ class Repricing:
                     raise PricingStopped(f"Policy {policy_id} is switched off: set its `is_active` to let it run.")
                 if tx.runs.at_work(policy_id) is not None:
                     raise RunInProgress(f"A run of policy {policy_id} is at work.")
-                scope = _scope(tx, policy, only)
+                reach = _reach(tx, policy, only)
                 schedule = tx.policies.lock_schedules([policy_id])[policy_id]
                 if not trial:
                     schedule.turn(policy, now)
-                    self._pool(tx, scope, schedule)
-                    tx.policies.save_schedules([schedule])
                 epoch = schedule.next_epoch(now) if trial else schedule.epoch
-                parts = self._parts(tx, scope, only, epoch, keep=not trial)
+                failure = ""
+                try:
+                    scope = _Scope(policy, _rules(policy), reach)
+                    if not trial:
+                        self._pool(tx, scope, schedule)
+                except (Invalid, PolicyFailed) as error:
+                    failure, parts = str(error), []
+                    schedule.is_done = schedule.is_done or (only.is_all and not trial)
+                else:
+                    parts = self._parts(tx, scope, only, epoch, keep=not trial)
+                if not trial:
+                    tx.policies.save_schedules([schedule])
                 (run_id,) = tx.runs.next_ids(1)
                 run = Run(
                     id=run_id,
@@ -182,6 +218,8 @@ class Repricing:
                     within=only.category_id,
                     is_whole=only.is_all,
                 )
+                if failure:
+                    run.end(RunStatus.FAILED, now, failure[:NOTE_LENGTH])
                 tx.runs.add(run, [_range(run_id, number, part) for number, part in enumerate(parts)])
         except Duplicate as error:
             raise RunInProgress(f"A run of policy {policy_id} is at work.") from error
@@ -225,14 +263,12 @@ class Repricing:
         """Every few epochs, products learn from each other, out of what is remembered of them."""
         if schedule.epoch - schedule.pooled_in < POOL_EVERY:
             return
-        schedule.pooled_in = schedule.epoch
         policy_id = scope.policy.id
         parts = [(block, tx.runs.memory(policy_id, block)) for block in tx.runs.blocks(policy_id)]
         known = [(block, part) for block, part in parts if part is not None and part.fits(scope.rules.columns)]
-        if not known:
-            return
-        whole = Memory.merged([part for _, part in known])
+        whole = Memory.merged([part for _, part in known]) if known else Memory.empty(scope.rules.columns)
         learned, groups = pooled(scope.rules, whole, tx.runs.groups(policy_id))
+        schedule.pooled_in = schedule.epoch
         if learned is whole:
             return
         for block, part in known:
@@ -243,7 +279,8 @@ class Repricing:
 
     @retried(TransactionAborted, ConnectionLost)
     def step(self, run_id: RunId) -> Step:
-        """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`.
+        """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`, and `PolicyUnknown`
+        where there is something to decide by rules that this process does not know: others may know them.
 
         What the policy's own code raises ends the run as FAILED, with what it said.
         """
@@ -255,6 +292,8 @@ class Repricing:
                 if (wanted := _NEXT.get(run.status)) is None:
                     return Step.FINISHED
                 stopped = run.status in AT_WORK and _stopped(tx, run)
+                if run.status is RunStatus.DECIDING and not stopped:
+                    _check_known(run.policy(_EARLY))
                 part = None if stopped else tx.runs.claim_range(run_id, wanted)
                 if part is not None:
                     self._work(tx, run, part)
@@ -276,9 +315,11 @@ class Repricing:
     def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
         policy = run.policy(_EARLY)
         try:
-            scope = _Scope(policy, policy.rules(), _run_reach(tx, run))
+            scope = _Scope(policy, _rules(policy), _run_reach(tx, run))
             looked = self._look(tx, scope, part.block, (part.first, part.last), run.epoch)
-        except (Invalid, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        except (Invalid, PolicyFailed) as error:
+            raise _Broken(str(error)) from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from error
         part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
         part.tally = Tally.of(looked.decisions)
@@ -357,7 +398,7 @@ class Repricing:
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
             if run is not None and run.status in AT_WORK:
-                run.end(RunStatus.FAILED, self._clock.now(), note[:500])
+                run.end(RunStatus.FAILED, self._clock.now(), note[:NOTE_LENGTH])
                 if run.learns and run.is_whole:
                     self._settle(tx, run)
                 tx.runs.save(run)
@@ -413,13 +454,14 @@ class Repricing:
         """What a run would decide now, and whether the breaker would stop it; nothing is stored.
 
         A `PricingPolicy` is looked at as it is given, edited or not even stored; it sees the memory of its id.
-        Switched-off policies can be previewed, too.
+        Switched-off policies can be previewed, too. Raise `NotFound`, `PolicyUnknown`, `PolicyFailed`, and `Invalid`
+        for rules that cannot be built.
         """
         with self._store.begin() as tx:
             chosen = tx.policies.some([policy]).get(policy) if isinstance(policy, int) else policy
             if chosen is None:
                 raise NotFound("policy", policy)
-            scope = _scope(tx, chosen, only)
+            scope = _Scope(chosen, _rules(chosen), _reach(tx, chosen, only))
             schedules = tx.policies.lock_schedules([chosen.id])
             epoch = schedules[chosen.id].next_epoch(self._clock.now()) if schedules else 0
             parts = self._parts(tx, scope, only, epoch, keep=False)
@@ -431,7 +473,8 @@ class Repricing:
             decided.append(looked.decisions)
             done += part.products
             progress("deciding", done, total)
-        return Preview(chosen, decided, Tally.sum([Tally.of(each) for each in decided]).breaker(chosen))
+        tally = Tally.sum([Tally.of(each) for each in decided])
+        return Preview(chosen, decided, tally.breaker(chosen), tally.sentence(chosen))
 
     @retried(TransactionAborted, ConnectionLost)
     def begin_rollback(self, run_id: RunId, owner: AccountId | None = None) -> Run:
@@ -506,11 +549,21 @@ class _Broken(Exception):
     """The policy's own code failed."""
 
 
-def _scope(tx: Transaction, policy: PricingPolicy, only: Selection) -> _Scope:
+def _check_known(policy: PricingPolicy) -> None:
+    if policy.policy not in registered():
+        raise PolicyUnknown(policy)
+
+
+def _rules(policy: PricingPolicy) -> Policy:
+    _check_known(policy)
+    return policy.rules()
+
+
+def _reach(tx: Transaction, policy: PricingPolicy, only: Selection) -> Reach:
     if only.category_id is not None and not tx.categories.existing([only.category_id]):
         raise NotFound("category", only.category_id)
     of_seller = tx.policies.of_sellers([policy.seller_id])
-    return _Scope(policy, policy.rules(), reach_of(policy, of_seller, only.category_id))
+    return reach_of(policy, of_seller, only.category_id)
 
 
 def _run_reach(tx: Transaction, run: Run) -> Reach:
@@ -529,11 +582,13 @@ def _stopped(tx: Transaction, run: Run) -> bool:
 def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
     run.count(ranges)
     if run.status is RunStatus.DECIDING:
-        breaker = run.tally.breaker(run.policy(_EARLY))
-        if breaker.tripped:
-            run.end(RunStatus.STOPPED, now, breaker.sentence)
+        policy = run.policy(_EARLY)
+        note = run.tally.sentence(policy)
+        if run.tally.breaker(policy).tripped:
+            run.end(RunStatus.STOPPED, now, note)
         else:
-            run.status, run.note = RunStatus.WRITING, breaker.sentence
+            run.status, run.note = RunStatus.WRITING, note
+    elif run.status is RunStatus.WRITING:
+        run.end(RunStatus.DONE, now, run.note)
     else:
-        done = RunStatus.DONE if run.status is RunStatus.WRITING else RunStatus.ROLLED_BACK
-        run.end(done, now, run.note)
+        run.end_rollback(ranges, now)

@@ -29,6 +29,7 @@ from scalecommerce_core.pricing.runs import (
     Range,
     RangeStatus,
     Run,
+    RunStatus,
     Schedule,
     StoredDecision,
 )
@@ -97,11 +98,15 @@ class MemoryPolicies:
         for schedule in schedules:
             self._tables.schedules.put(schedule.policy_id, schedule)
 
-    def due(self, now: datetime, limit: int) -> Sequence[PolicyId]:
+    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
         at_work = {run.policy_id for run in self._tables.runs.all() if run.status in AT_WORK}
-        active = {policy.id for policy in self._tables.policies.all() if policy.is_active}
+        active = {policy.id for policy in self._tables.policies.all() if policy.is_active and policy.policy in known}
         due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
         return sorted(policy_id for policy_id in due if policy_id in active - at_work)[:limit]
+
+    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
+        return sorted(found, key=lambda policy: policy.id)[:limit]
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         for product_id, policy_id in choices.items():
@@ -228,8 +233,12 @@ class MemoryRuns:
     def save(self, run: Run) -> None:
         self._tables.runs.put(run.id, run)
 
-    def unfinished(self, limit: int) -> Sequence[RunId]:
-        return sorted(run.id for run in self._tables.runs.all() if run.status in UNFINISHED)[:limit]
+    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
+        return sorted(
+            run.id
+            for run in self._tables.runs.all()
+            if run.status in UNFINISHED and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
+        )[:limit]
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:
         found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in AT_WORK)

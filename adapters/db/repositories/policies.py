@@ -41,12 +41,21 @@ _DUE: Final = text(
     """
     SELECT policy.id FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
     WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
+      AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
       AND NOT EXISTS (
         SELECT FROM pricing_runs run WHERE run.policy_id = policy.id AND run.status IN ('DECIDING', 'WRITING')
       )
     ORDER BY policy.id LIMIT :limit
     """
 ).bindparams(bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger))
+_BESIDES: Final = (
+    POLICY.where(
+        pricing_policies.c.is_active,
+        text("document ->> 'policy' <> ALL (CAST(:known AS text[]))"),
+    )
+    .order_by(pricing_policies.c.id)
+    .limit(bindparam("limit", type_=BigInteger))
+)
 _REMOVE: Final = tuple(
     text(statement)
     for statement in (
@@ -108,8 +117,12 @@ class Policies:
     def save_schedules(self, schedules: Collection[Schedule]) -> None:
         self._sql.update(_UPDATE_SCHEDULES, [_schedule_row(schedule) for schedule in schedules])
 
-    def due(self, now: datetime, limit: int) -> Sequence[PolicyId]:
-        return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, {"now": now, "limit": limit})]
+    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
+        given = {"now": now, "limit": limit, "known": sorted(known)}
+        return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, given)]
+
+    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        return [policy_of(row) for row in self._sql.rows(_BESIDES, {"known": sorted(known), "limit": limit})]
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         self._sql.upsert(_ASSIGN, list(choices.items()))

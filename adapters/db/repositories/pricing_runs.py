@@ -103,7 +103,7 @@ _FORGET: Final = tuple(
 # --- runs
 
 _NUMBERS: Final = numbers_of(run_ids)
-_TALLY: Final = ("decided", "moves", "large", "total_move")
+_TALLY: Final = ("decided", "moves", "large", "total_move", "unpriced")
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
@@ -115,7 +115,12 @@ _ONE: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
 _LOCK: Final = _ONE.with_for_update(key_share=True)
 _SHARE: Final = _ONE.with_for_update(read=True)
 _UNFINISHED: Final = text(
-    "SELECT id FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK') ORDER BY id LIMIT :limit"
+    """
+    SELECT id FROM pricing_runs
+    WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
+      AND (status <> 'DECIDING' OR document ->> 'policy' = ANY (CAST(:known AS text[])))
+    ORDER BY id LIMIT :limit
+    """
 )
 _AT_WORK: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
 _RANGE: Final = (
@@ -295,8 +300,8 @@ class PricingRuns:
     def save(self, run: Run) -> None:
         self._sql.update(_UPDATE_RUN, [_run_row(run, _UPDATE_RUN.columns)])
 
-    def unfinished(self, limit: int) -> Sequence[RunId]:
-        return [RunId(id_) for (id_,) in self._sql.rows(_UNFINISHED, {"limit": limit})]
+    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
+        return [RunId(id_) for (id_,) in self._sql.rows(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:
         rows = self._sql.rows(_AT_WORK, {"policy": policy_id})

@@ -9,6 +9,7 @@ from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import guarded
 from scalecommerce_core.pricing.interface import Policy
 from scalecommerce_core.pricing.simulation.market import Market
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, unpriced
 
 POOL_EVERY = 4
 """Epochs between two looks across a category."""
@@ -25,7 +26,13 @@ class Track:
     """After this many epochs: share of the clairvoyant's profit, per product."""
     prices: Floats = field(repr=False)
     """Of the first few products, a row per epoch."""
+    started: Floats = field(repr=False)
+    """Their prices before the first epoch."""
     interrupted: bool = False
+    decided: int = 0
+    """How often a price was decided: products times epochs."""
+    unpriced: int = 0
+    """How often the policy named no usable price."""
 
     @property
     def epochs(self) -> int:
@@ -44,22 +51,28 @@ def run(
     shown: int = 6,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Track:
-    """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done."""
+    """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done.
+
+    Raise `PolicyFailed` for a policy that fails.
+    """
     seen = market.seen()
-    state = policy.start(seen, {}) if policy is not None else None
+    started = seen.price[:shown].astype(np.float64)
+    state = call_start(policy, seen, {}) if policy is not None else None
     total: Floats = np.zeros(len(seen))
     best_total = np.zeros(len(seen))
     earned, best, path, by_row = [], [], [], {}
-    interrupted = False
+    interrupted, decided, without = False, 0, 0
     try:
         for epoch in range(market.epochs):
             prices = seen.price
             if policy is not None and state is not None:
                 if epoch:
-                    state = policy.update(state, seen)
+                    state = call_update(policy, state, seen)
                     if epoch % POOL_EVERY == 0:
-                        state = policy.pool(state, seen)
-                wanted = policy.propose(state, seen, epoch).prices
+                        state = call_pool(policy, state, seen)
+                proposed = call_propose(policy, state, seen, epoch)
+                wanted, decided = proposed.prices, decided + len(seen)
+                without += int(np.count_nonzero(unpriced(proposed.motive)))
                 if market.rails is None:
                     prices = market.admissible(np.where(np.isnan(wanted), seen.price, wanted))
                 else:
@@ -77,5 +90,16 @@ def run(
         if not earned:
             raise
         interrupted = True
+        by_row[len(earned)] = 100.0 * total / best_total
     name = policy.name if policy is not None else "static"
-    return Track(name, np.array(earned), np.array(best), by_row, np.array(path, dtype=np.float64), interrupted)
+    return Track(
+        name,
+        np.array(earned),
+        np.array(best),
+        by_row,
+        np.array(path, dtype=np.float64),
+        started,
+        interrupted=interrupted,
+        decided=decided,
+        unpriced=without,
+    )

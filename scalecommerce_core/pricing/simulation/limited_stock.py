@@ -2,7 +2,8 @@
 
 The best that anybody can expect is bounded by the fluid problem, which lets expected sales stay within the stock
 (Gallego and van Ryzin 1994): the price at which the stock just lasts, or the unconstrained best one if that is
-dearer.
+dearer. The bound of the first n weeks is that of a season of n weeks with the whole stock: who sells out early may
+exceed an even share of the season's bound, but not this one.
 """
 
 from typing import Final
@@ -40,7 +41,7 @@ class LimitedStock:
         horizon = _DAYS * epochs
         # Between a third and all of what would be sold at the start price, at least ten.
         self._stock = np.maximum(np.rint(self._rate * horizon * rng.uniform(0.3, 1.2, products)), 10.0)
-        self._best = self._fluid(self._stock, horizon) / epochs
+        self._stock_before, self._bound = self._stock, np.zeros(products)
         self._prices = [self._start]
         self._since_change = np.full(products, np.inf)
         self._seen = self._units = np.zeros(products)
@@ -77,7 +78,8 @@ class LimitedStock:
         self._since_change = np.where(prices != self._prices[-1], _DAYS, self._since_change + _DAYS)
         self._prices = [*self._prices[-13:], prices]
         self._week += 1
-        return Sold(units * prices, self._best)
+        before, self._bound = self._bound, self._fluid(self._stock_before, _DAYS * self._week)
+        return Sold(units * prices, self._bound - before)
 
     def _fluid(self, stock: Floats, days: float) -> Floats:
         """Revenue of the fluid problem, an upper bound of what any policy can expect."""

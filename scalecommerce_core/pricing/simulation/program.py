@@ -19,6 +19,7 @@ from scalecommerce_core.pricing.simulation.market import Market
 from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, Marketplace
 from scalecommerce_core.pricing.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
 from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 
 STATIC: Final = "static"
 """Prices that never move: every policy must beat it."""
@@ -69,6 +70,16 @@ class Outcome:
 
 
 @frozen
+class Failed:
+    """A policy whose code failed in a market; `problem` names it."""
+
+    market: str
+    place: str
+    policy: str
+    problem: str
+
+
+@frozen
 class Program:
     """A market with the policies that enter it, and how their tracks become figures."""
 
@@ -93,8 +104,8 @@ class Program:
         size: Size,
         entrants: Sequence[Policy | None] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
-    ) -> Iterator[Outcome]:
-        """One after the other, so that what is done stays when somebody interrupts the rest."""
+    ) -> Iterator[Outcome | Failed]:
+        """One after the other, so that what is done stays when somebody interrupts the rest, or a policy fails."""
         for place in self.places(size):
             for policy in self.entrants if entrants is None else entrants:
                 market = place.made()
@@ -103,7 +114,11 @@ class Program:
                 def told(done: int, label: str = label, total: int = market.epochs) -> None:
                     progress(label, done, total)
 
-                track = run(policy, market, checkpoints=place.checkpoints, progress=told)
+                try:
+                    track = run(policy, market, checkpoints=place.checkpoints, progress=told)
+                except PolicyFailed as error:
+                    yield Failed(self.name, place.label, error.policy, str(error))
+                    continue
                 yield Outcome(self.name, place.label, track)
                 if track.interrupted:
                     return
@@ -143,7 +158,7 @@ _HORIZONS: Final = (100, 1_000, 10_000)
 def _linear_places(size: Size) -> Sequence[Place]:
     epochs = size.epochs or _HORIZONS[-1]
     made = lambda: LinearMarket(seed=size.seed, worlds=size.worlds or 1_000, epochs=epochs)  # noqa: E731 - short
-    return [Place("linear demand", made, tuple(t for t in _HORIZONS if t <= epochs))]
+    return [Place("linear demand", made, (*(t for t in _HORIZONS if t < epochs), epochs))]
 
 
 def _linear_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
@@ -155,11 +170,12 @@ def _linear_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
     figures = []
     for outcome in outcomes:
         name = outcome.track.policy
-        for t, reference, bar in zip(_HORIZONS, known.get(name, (None,) * 3), bars.get(name, (None,) * 3), strict=True):
-            shares = outcome.track.by_row.get(t)
-            if shares is None:
-                continue
-            figures.append(Figure("linear", name, f"{t:,} periods", float(shares.mean()), reference, bar))
+        references = dict(zip(_HORIZONS, known.get(name, ()), strict=False))
+        least = dict(zip(_HORIZONS, bars.get(name, ()), strict=False))
+        for t, shares in outcome.track.by_row.items():
+            figures.append(
+                Figure("linear", name, f"{t:,} periods", float(shares.mean()), references.get(t), least.get(t))
+            )
             if t == _HORIZONS[-1]:
                 lowest = 98.5 if name in bars else None
                 figures.append(

@@ -12,6 +12,7 @@ from scalecommerce_core.pricing.memory import FACTS, Memory
 from scalecommerce_core.pricing.observing import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.reach import reach_of
+from scalecommerce_core.pricing.runs import Run, RunStatus, Tally, Trigger
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 
 
@@ -34,14 +35,43 @@ class PoliciesContract:
     def test_a_policy_is_due_at_once_and_again_when_its_epoch_ends(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW, 10)) == [policy.id]
+            assert list(tx.policies.due(NOW, 10, {"learning", "other"})) == [policy.id]
+            assert list(tx.policies.due(NOW, 10, {"other"})) == []
             (schedule,) = tx.policies.lock_schedules([policy.id]).values()
             schedule.turn(policy, NOW)
             schedule.is_done = True
             tx.policies.save_schedules([schedule])
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW + 6 * DAY, 10)) == []
-            assert list(tx.policies.due(NOW + 7 * DAY, 10)) == [policy.id]
+            assert list(tx.policies.due(NOW + 6 * DAY, 10, {"learning"})) == []
+            assert list(tx.policies.due(NOW + 7 * DAY, 10, {"learning"})) == [policy.id]
+
+    def test_policies_of_unknown_rules_are_found_while_they_are_active(self, store: Store) -> None:
+        seller = Stage(store).account()
+        learning, climbing = _policy(store, seller), _policy(store, seller, policy="hill_climb")
+        _policy(store, seller, policy="hill_climb", is_active=False)
+        with store.begin() as tx:
+            assert list(tx.policies.active_besides({"hill_climb"}, 10)) == [learning]
+            assert list(tx.policies.active_besides({"learning"}, 10)) == [climbing]
+            assert list(tx.policies.active_besides(set(), 1)) == [learning]
+            assert list(tx.policies.active_besides({"learning", "hill_climb"}, 10)) == []
+
+    def test_runs_that_decide_by_unknown_rules_are_left_to_others(self, store: Store) -> None:
+        policy = _policy(store, Stage(store).account())
+        with store.begin() as tx:
+            (run_id,) = tx.runs.next_ids(1)
+            run = Run(
+                run_id, policy.id, policy.seller_id, 1, policy.document(), epoch=0, trigger=Trigger.COMMAND,
+                started_at=NOW, products=0,
+            )  # fmt: skip
+            tx.runs.add(run, [])
+        with store.begin() as tx:
+            assert list(tx.runs.unfinished(10, {"learning"})) == [run_id]
+            assert list(tx.runs.unfinished(10, {"hill_climb"})) == []
+            run.status, run.tally = RunStatus.WRITING, Tally(decided=5, moves=1, unpriced=3)
+            tx.runs.save(run)
+        with store.begin() as tx:
+            assert list(tx.runs.unfinished(10, set())) == [run_id]
+            assert tx.runs.lock(run_id) == run
 
     def test_each_product_follows_one_policy(self, store: Store) -> None:
         stage = Stage(store)

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from adapters.cli.failures import ExitCode
 from scalecommerce_core.pricing.simulation import contest, program
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from tests.unit.cli.conftest import Cli
+from tests.unit.policies_of_users import registered_for_a_while
 
 SMALL = ("--worlds", "10", "--epochs", "8")
 
@@ -33,8 +35,8 @@ def test_all_markets_as_json(cli: Cli) -> None:
     document = json.loads(ended.out)
     assert (ended.code, document["seed"], document["complete"]) == (0, 3, True)
     markets = {figure["market"] for figure in document["figures"]}
-    # The published horizons of the linear market are longer.
-    assert markets == {"zip-recruiter", "marketplace", "moody-marketplace", "limited-stock"}
+    assert markets == {"zip-recruiter", "linear", "marketplace", "moody-marketplace", "limited-stock"}
+    assert (document["failed"], document["unpriced"]) == ([], [])
     assert {figure["passed"] for figure in document["figures"]} == {None}
     assert cli("simulate", "all", *SMALL, "--seed", "3", "--json").out == ended.out
 
@@ -53,8 +55,10 @@ def test_policies_of_one_s_own_choice_sell(cli: Cli) -> None:
         (("simulate", "--policy", "learning:{"), "no JSON object"),
         (("simulate", "--policy", "learning:[]"), "no JSON object"),
         (("simulate", "--policy", 'learning:{"caution": 9}'), "parameters.caution"),
-        (("simulate", "--load", "no_such_module_of_yours"), "cannot be imported"),
+        (("simulate", "--load", "no_such_module_of_yours"), "there is no module no_such_module_of_yours"),
         (("simulate", "--plot", "picture.gif"), ".png or .svg"),
+        (("simulate", "--plot", "no/such/folder/picture.png"), "there is no directory no/such/folder"),
+        (("simulate", "--policy", 'learning:{"caution": NaN}'), "parameters.caution"),
     ],
 )
 def test_what_cannot_be_simulated_says_why(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
@@ -71,7 +75,9 @@ def test_modules_with_policies_are_imported(cli: Cli, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["picture.png", "picture.svg"])
 def test_a_picture_is_drawn(cli: Cli, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
-    assert cli("simulate", "limited-stock", *SMALL, "--plot", str(file)).code == 0
+    ended = cli("simulate", "limited-stock", *SMALL, "--plot", str(file))
+    assert ended.code == 0
+    assert f"The picture was written to {file}." in ended.out
     assert file.read_bytes()[:5] in {b"\x89PNG\r", b"<?xml"}
 
 
@@ -80,6 +86,86 @@ def test_a_picture_without_the_extra_says_what_to_install(cli: Cli, monkeypatch:
     ended = cli("simulate", "limited-stock", *SMALL, "--plot", "picture.png")
     assert ended.code == ExitCode.USAGE
     assert "scalecommerce[plot]" in ended.err
+
+
+def test_a_short_simulation_of_the_linear_market_has_figures(cli: Cli) -> None:
+    ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "10")
+    assert ended.code == 0
+    assert "linear_demand" in ended.out
+    assert "10 periods" in ended.out
+
+
+def test_the_share_of_a_season_s_bound_never_exceeds_all(cli: Cli) -> None:
+    """A season of any length, also one that ends before the stock does: nobody earns more than the fluid bound."""
+    for epochs in (3, 12, 26):
+        ended = cli("simulate", "limited-stock", "--worlds", "200", "--epochs", str(epochs), "--json")
+        assert all(figure["ours"] < 100 for figure in json.loads(ended.out)["figures"])
+
+
+def test_names_and_columns_fit_a_terminal_of_80_columns(cli: Cli) -> None:
+    ended = cli("simulate", "all", *SMALL, width=80)
+    for name in ("controlled_variance", "greedy_least_squares", "all visitors, worst world", "log-linear, drifting"):
+        assert name in ended.out
+    assert "…" not in ended.out
+
+
+# --- policies of users
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with registered_for_a_while():
+        yield tmp_path
+
+
+POLICY = """
+from typing import ClassVar
+import numpy as np
+from attrs import frozen
+from scalecommerce_core.pricing.interface import Proposal, Stateless, register
+
+@register
+@frozen
+class Mine(Stateless):
+    name: ClassVar[str] = "mine"
+
+    def propose(self, state, signals, epoch):
+        return {answer}
+"""
+
+
+def test_a_file_of_the_working_directory_sells(cli: Cli, in_folder: Path) -> None:
+    (in_folder / "mine_a.py").write_text(POLICY.format(answer="Proposal(signals.price * 1.01)"))
+    ended = cli("simulate", "limited-stock", "--load", "mine_a.py", "--policy", "mine", *SMALL)
+    assert ended.code == 0
+    assert "mine" in ended.out
+
+
+def test_a_policy_that_fails_is_named_with_its_line_and_the_others_sell(cli: Cli, in_folder: Path) -> None:
+    (in_folder / "mine_b.py").write_text(POLICY.format(answer="Proposal(signals.colour)"))
+    chosen = ("--load", "mine_b", "--policy", "mine", "--policy", "static")
+    ended = cli("simulate", "limited-stock", *chosen, *SMALL)
+    assert ended.code == ExitCode.PROBLEM
+    said = "The policy 'mine' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
+    assert f"{said} (mine_b.py, line 13)." in ended.err
+    assert "static" in ended.out
+    document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
+    assert [figure["policy"] for figure in document["figures"]] == ["static"]
+    assert [failed["policy"] for failed in document["failed"]] == ["mine"]
+
+
+def test_prices_that_are_none_are_counted(cli: Cli, in_folder: Path) -> None:
+    (in_folder / "mine_c.py").write_text(POLICY.format(answer="Proposal(np.full(len(signals), np.nan))"))
+    chosen = ("--load", "mine_c", "--policy", "mine")
+    ended = cli("simulate", "limited-stock", *chosen, *SMALL)
+    assert ended.code == 0
+    assert "named no usable price (NaN, infinite, zero or negative) in 80 of 80 decisions" in ended.err
+    document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
+    assert document["unpriced"] == [
+        {"market": "limited-stock", "place": "one season", "policy": "mine", "decided": 80, "unpriced": 80}
+    ]
 
 
 def test_a_missed_bar_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +190,7 @@ def test_an_interrupted_simulation_shows_what_was_done(cli: Cli, monkeypatch: py
     ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "12")
     assert ended.code == ExitCode.INTERRUPTED
     assert "What was done is shown" in ended.err
+    assert "8 periods" in ended.out
 
 
 # --- pricing evaluate

@@ -15,6 +15,7 @@ from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, para
 from scalecommerce_core.pricing.learning import Learning
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs, packed, replay
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from tests.unit.pricing.worlds import NOW, chaos, policy, signals
 
 DECISIONS = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 100_000
@@ -138,7 +139,7 @@ def wishing(prices: Any) -> Any:
 def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
     chosen = policy()
     look = signals()
-    with pytest.raises(ValueError, match="prices for 1 products"):
+    with pytest.raises(PolicyFailed, match="2 prices for 1 products"):
         decide(chosen, chosen.rules().start(look, {}), look, 0, rules=wishing(np.array([1.0, 2.0])))
 
 

@@ -1,0 +1,27 @@
+"""Runs record for how many products the policy named no usable price.
+
+Revision ID: 0022
+Revises: 0021
+"""
+
+from typing import Final
+
+from alembic import op
+
+revision: Final = "0022"
+down_revision: Final = "0021"
+branch_labels: Final = None
+depends_on: Final = None
+
+TABLES: Final = ("pricing_runs", "pricing_ranges")
+
+
+def upgrade() -> None:
+    for table in TABLES:
+        # A constant default rewrites no row: runs of earlier releases did not count these, and show 0.
+        op.get_bind().exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN unpriced bigint NOT NULL DEFAULT 0")
+
+
+def downgrade() -> None:
+    for table in TABLES:
+        op.get_bind().exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN unpriced")

@@ -1,0 +1,172 @@
+"""Pricing policies beside the built-in ones: those of installed packages, and those that `PRICING_POLICIES` names.
+
+A package of yours offers one in the entry point group `scalecommerce.pricing_policies`: a name, and a class that
+`scalecommerce_core.pricing.interface.register` takes, or a module that registers its classes when it is imported.
+`PRICING_POLICIES` and `simulate --load` name a module (`my_shop.policies`), a class in it (`my_shop.policies:Markup`)
+or a file (`policies/markup.py`), of the working directory or of an installed package.
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import sysconfig
+import zlib
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+from typing import Any, Final
+
+import scalecommerce_core.pricing.built_in  # noqa: F401 - imported first, so that nobody else can take its names
+from scalecommerce_core.pricing import interface
+from scalecommerce_core.pricing.interface import register, registered
+
+logger = logging.getLogger(__name__)
+
+GROUP: Final = "scalecommerce.pricing_policies"
+_SOURCE: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<file_class>\w+))?|(?P<module>[\w.]+)(?::(?P<module_class>\w+))?")
+_MACHINERY: Final = frozenset({__file__, interface.__file__, importlib.__file__})
+"""Files that every import comes through."""
+_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+class PolicyNotLoaded(ValueError):
+    """A module, file or class of policies cannot be used; the message names it, and the line of its file."""
+
+
+def load_all(setting: str) -> None:
+    """Register the policies of installed packages, and those that the setting names.
+
+    A package whose policies cannot be used is logged, and left out: they may be nobody's choice. What the setting names
+    must work: raise `PolicyNotLoaded`.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            _use(point.load())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package raises, the others go on
+            package = point.dist.name if point.dist is not None else point.value
+            logger.error("the pricing policy %r of package %s is left out: %s", point.name, package, _told(error))  # noqa: TRY400 - the sentence names the line
+    load_named(setting)
+
+
+def load_named(setting: str) -> None:
+    """Register the policies that the setting names, comma-separated; raise `PolicyNotLoaded`. May be repeated."""
+    for source in filter(None, map(str.strip, setting.split(","))):
+        load(source)
+
+
+def load(source: str) -> None:
+    """Register the policies of a module, a class in it, or a file; raise `PolicyNotLoaded`. May be repeated."""
+    parts = _SOURCE.fullmatch(source)
+    if parts is None:
+        raise PolicyNotLoaded(
+            f"{source!r} names no module, as my_shop.policies or my_shop.policies:Markup, and no file"
+        )
+    search_in(Path.cwd())
+    before = dict(registered())
+    if parts["file"]:
+        module, fresh = _file(Path(parts["file"]))
+    else:
+        module, fresh = _module(parts["module"])
+    name = parts["file_class"] or parts["module_class"]
+    if name is None:
+        if fresh and registered() == before:
+            raise PolicyNotLoaded(
+                f"{source} registers no policy: put @register above its class, or name it, as {source}:Markup"
+            )
+        return
+    if not hasattr(module, name):
+        raise PolicyNotLoaded(f"{source}: there is no {name} in it; it has {', '.join(_classes(module)) or 'no class'}")
+    try:
+        _use(getattr(module, name))
+    except (TypeError, ValueError) as error:
+        raise PolicyNotLoaded(f"{source}: {_told(error)}") from error
+
+
+def search_in(directory: Path) -> None:
+    """Find modules there too, behind all others: a file of the working directory hides no installed module."""
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
+
+
+def _use(found: Any) -> None:
+    """Registers a class; a module has registered its own."""
+    if isinstance(found, ModuleType) or found in registered().values():
+        return
+    if not isinstance(found, type):
+        raise TypeError(f"{found!r} is neither a class nor a module")
+    register(found)
+
+
+def _module(name: str) -> tuple[ModuleType, bool]:
+    """The module, and whether it was imported just now."""
+    fresh = name not in sys.modules
+    try:
+        return importlib.import_module(name), fresh
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise PolicyNotLoaded(f"{name} cannot be imported: {_told(error)}") from error
+        raise PolicyNotLoaded(
+            f"there is no module {name}, neither in {Path.cwd()} nor among the installed packages"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise PolicyNotLoaded(f"{name} cannot be imported: {_told(error)}") from error
+
+
+def _file(path: Path) -> tuple[ModuleType, bool]:
+    file = next((each for each in _candidates(path) if each.is_file()), None)
+    if file is None:
+        raise PolicyNotLoaded(f"there is no file {path}")
+    # Two files of one name are two modules.
+    name = f"{file.stem}_{zlib.crc32(str(file).encode()):08x}"
+    if name in sys.modules:
+        return sys.modules[name], False
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PolicyNotLoaded(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    search_in(file.parent)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PolicyNotLoaded(f"{path} cannot be imported: {_told(error)}") from error
+    return module, True
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    for place in (Path.cwd(), *map(Path, filter(None, sys.path))):
+        yield (place / path).resolve()
+
+
+def _classes(module: ModuleType) -> list[str]:
+    return sorted(
+        name for name, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
+    )
+
+
+def _told(error: BaseException) -> str:
+    """What was raised, and where: the last line outside of libraries that it came through."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({_shown(error.filename)}, line {error.lineno})"
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _MACHINERY]
+    frames = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    # A package that is installed is itself among the libraries.
+    shown = (own or [frame for frame in frames if frame.filename == frames[0].filename])[-1:]
+    place = "".join(f" ({_shown(frame.filename)}, line {frame.lineno})" for frame in shown)
+    kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+    return f"{kind}{error}".removesuffix(".") + place
+
+
+def _shown(file: str | None) -> str:
+    """Relative to the working directory where that is shorter."""
+    if file is None:
+        return "?"
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative
