@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from adapters.cli.failures import ExitCode, Failure
+from adapters.cli.failures import CommandFailed, ExitCode, Failure
 from adapters.cli.runtime import DEFAULT_DATA, MigrationProgress, OpenMarket, Setting
 from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
 from adapters.embedded.supervision import EmbeddedServerError

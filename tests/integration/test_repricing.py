@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import Invalid, MarketError, PriceMoved
+from scalecommerce_core.domain.errors import MarketError, PriceMoved
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
@@ -24,8 +24,8 @@ from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed, one
-from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, ExcludeProduct
-from scalecommerce_core.services.repricing import Repricing, RunInProgress, Selection, Step
+from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
+from scalecommerce_core.services.repricing import PolicyUnknown, Repricing, RunInProgress, Selection, Step
 from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
 
@@ -138,9 +138,17 @@ def test_rules_that_nobody_knows_any_more_stop_only_their_own_policy(shelf: Shel
             gone = f"""UPDATE {table} SET document = document || '{{"policy": "gone"}}'"""  # noqa: S608 - tables of ours
             connection.execute(text(gone))
     engine.dispose()
-    assert shelf.repricing.finish(lost.id).status is RunStatus.FAILED
-    with pytest.raises(Invalid):
+    with pytest.raises(PolicyUnknown, match="'gone'"):
+        shelf.repricing.finish(lost.id)
+    assert shelf.repricing.unfinished() == []
+    assert [each.policy for each in shelf.repricing.unknown()] == ["gone"]
+    # The run is left to a process that knows the rules, or to whoever cancels it.
+    assert shelf.repricing.cancel(lost.id).status is RunStatus.CANCELLED
+    assert shelf.repricing.due() == []
+    with pytest.raises(PolicyUnknown):
         shelf.repricing.begin(lost.policy_id)
+    one(shelf.market.pricing.edit([EditPolicy(lost.policy_id, shelf.seller.id, {"is_active": False})]))
+    assert shelf.repricing.unknown() == []
     assert shelf.repricing.run(shelf.policy()).written > 0
     one(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
     assert lost.policy_id not in {each.id for each in shelf.market.queries.policies(None, PageRequest()).rows}
