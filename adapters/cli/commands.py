@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from adapters.cli.failures import ExitCode, Failure, Interrupted, end, end_at_broken_pipe, explained
+from scalecommerce_core.domain.numbers import NotNumber, parse_real, parse_whole
 
 SHOWN_UP_TO: Final = 1_000_000
 """Greater limits are those of the database's numbers, which nobody needs to be told."""
@@ -83,6 +84,7 @@ def _explain_values(command: Any) -> None:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
             continue
+        _read_numbers_strictly(parameter)
         if parameter.param_type_name == "option" and parameter.metavar is None:
             parameter.metavar = {int: "N", float: "NUMBER", str: "TEXT"}.get(parameter.type_descriptor.annotation)
         if parameter.param_type_name == "argument" and not parameter.type_descriptor.is_choice:
@@ -96,6 +98,24 @@ def _explain_values(command: Any) -> None:
             parameter.min = parameter.max = None
     for each in getattr(command, "commands", {}).values():
         _explain_values(each)
+
+
+def _read_numbers_strictly(parameter: Any) -> None:
+    """Refuse what the library for validation would also read as a number: `1_000`, `+5`, ` 5`, digits of any script."""
+    parse = {int: parse_whole, float: parse_real}.get(parameter.type_descriptor.annotation)
+    if parse is None or "process_value" in vars(parameter):
+        return
+    process_value = parameter.process_value
+
+    def read(ctx: Any, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                parse(value)
+            except NotNumber as error:
+                raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from error
+        return process_value(ctx, value)
+
+    parameter.process_value = read
 
 
 def _no_type(ctx: Any) -> str:
