@@ -29,7 +29,7 @@ _WANTS_A_CLOSER_LOOK: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
 
 async def read_body(request: Request, wanted: type[S]) -> S:
     """The JSON object in the request's body; raise a 415 or 400 `Problem`."""
-    _check_media_type(request.headers)
+    check_media_type(request.headers)
     return decode_body(await request.body(), wanted)
 
 
@@ -95,7 +95,7 @@ def _parameters(query_string: bytes) -> Mapping[str, list[str]]:
     return values
 
 
-def _check_media_type(headers: Headers) -> None:
+def check_media_type(headers: Headers) -> None:
     given = headers.get("content-type", "")
     media_type, _, parameters = given.partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')

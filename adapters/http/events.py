@@ -12,6 +12,7 @@ from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.operations import Answer, Call, Header, Operation, json_answer
 from adapters.http.preferences import MAX_WAIT, PREFERENCE_APPLIED, wait_seconds
+from scalecommerce_core.domain.errors import EventsForgotten
 from scalecommerce_core.queries import FeedEvent, FeedPage
 
 ROOT: Final = "/events/api/v1/"
@@ -89,7 +90,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             query=FeedQuery,
             access=Access.ACCOUNT,
             headers=[WAIT],
-            errors=(410,),
+            errors=(EventsForgotten,),
         ),
     ]
 

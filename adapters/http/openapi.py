@@ -2,18 +2,26 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from attrs import evolve
+from starlette.datastructures import Headers
 
 from adapters.http import idempotency
 from adapters.http.amounts import Amount
 from adapters.http.auth import Access
-from adapters.http.operations import Answer, Header, Operation
-from adapters.http.problems import MEDIA_TYPE, ProblemDocument
+from adapters.http.bodies import decode_body, decode_query
+from adapters.http.etags import expected_version
+from adapters.http.example import Example
+from adapters.http.operations import Answer, Header, Link, Operation
+from adapters.http.problem_kinds import KINDS, MISSING, problem_from, raised
+from adapters.http.problems import MEDIA_TYPE, Problem, ProblemDocument
 from adapters.http.routing import MAX_ID
 from adapters.http.texts import ANY_TEXT
+from scalecommerce_core.domain import errors
 
 Json = dict[str, Any]
 
@@ -23,21 +31,77 @@ ID: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum"
 IDEMPOTENCY_KEY: Final = Header(
     idempotency.HEADER,
     "A key of your choice: repeating the request with it returns the first answer.",
-    {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_LENGTH, "pattern": "^[!-~]+$"},
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": idempotency.MAX_LENGTH,
+        "pattern": "^[!-~]+$",
+        "examples": ["4f3c0d1e-8a52-4c1b-9f0e-2d6a7b58c913"],
+    },
 )
 IF_MATCH: Final = Header(
     "If-Match",
     "Act only on this edition: the ETag of an earlier answer.",
     {"type": "string", "pattern": '^"[!#-~]*"$', "examples": ['"v1"']},
 )
-IF_NONE_MATCH: Final = Header("If-None-Match", "Answer 304 when the ETag is still this one.")
-RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1})
-WWW_AUTHENTICATE: Final = Header("WWW-Authenticate", "How to log in, and what is wrong with a token that was given.")
-ETAG: Final = Header("ETag", "The edition, for If-Match and If-None-Match.")
-ETAG_OF_ALL: Final = Header("ETag", "Of all that is shown, for If-None-Match.")
-LOCATION: Final = Header("Location", "Where the new resource is.", {"type": "string", "format": "uri-reference"})
+IF_NONE_MATCH: Final = Header(
+    "If-None-Match", "Answer 304 when the ETag is still this one.", {"type": "string", "examples": ['"v1"']}
+)
+RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1, "examples": [2]})
+WWW_AUTHENTICATE: Final = Header(
+    "WWW-Authenticate",
+    "How to log in, and what is wrong with a token that was given.",
+    {"type": "string", "examples": ['Bearer realm="scalecommerce"']},
+)
+ETAG: Final = Header("ETag", "The edition, for If-Match and If-None-Match.", {"type": "string", "examples": ['"v1"']})
+ETAG_OF_ALL: Final = Header(
+    "ETag",
+    "Of all that is shown, for If-None-Match.",
+    {"type": "string", "examples": ['"3b1f0a5c9d2e47688f6a1b0c5d4e3f21"']},
+)
+LOCATION: Final = Header(
+    "Location",
+    "Where the new resource is.",
+    {"type": "string", "format": "uri-reference", "examples": ["/orders/api/v1/2001/"]},
+)
 
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+
+ANYWHERE: Final = ("method_not_allowed", "internal")
+"""Problems that are no operation's own; the document has their schemas all the same."""
+
+AWAY: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
+"""What any operation can meet."""
+
+NOUNS: Final[Mapping[str, str]] = {
+    "products": "product",
+    "orders": "order",
+    "policies": "policy",
+    "runs": "run",
+    "webhooks": "webhook endpoint",
+    "deliveries": "delivery",
+}
+"""What a segment of a path holds, the nearest one before a parameter."""
+
+MISTAKES: Final[Mapping[str, str]] = {"page_size": "0", "limit": "0", "series": "month", "interval": "month"}
+"""Query parameters with values that are refused; the first one that an operation has shows its field errors."""
+
+CONVENTIONS: Final = (
+    "Errors are RFC 9457 problem documents; `code` tells programs which one. Money is a decimal string with a currency."
+    " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
+)
+
+TAGS: Final[Mapping[str, str]] = {
+    "Users": "Accounts, log-in and tokens",
+    "Products": "The catalogue: search, products, stock, statistics, categories",
+    "Orders": "Orders, payments, refunds and sales",
+    "Pricing": "Policies that move prices, their runs and their decisions",
+    "Events": "What happened, in order",
+    "Webhooks": "Events sent to a server of yours",
+    "Operations": "Health checks for load balancers",
+}
+
+_NO_EXAMPLES: Final[Mapping[str, Example]] = {}
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "The request is malformed, breaks a rule or has an unknown query parameter; `errors` names the fields and"
@@ -57,50 +121,90 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
 }
 
 
-def document(operations: Iterable[Operation[Any, Any]], *, version: str, title: str = "ScaleCommerce") -> Json:
+def document(
+    operations: Iterable[Operation[Any, Any]],
+    *,
+    version: str,
+    title: str = "ScaleCommerce",
+    examples: Mapping[str, Example] = _NO_EXAMPLES,
+    guide: str = "",
+) -> Json:
+    """`examples` by the names of operations; `guide` tells readers how to try the API."""
     listed = list(operations)
     _check_names(listed)
+    if lost := examples.keys() - {operation.name for operation in listed}:
+        raise ValueError(f"There are examples of {', '.join(sorted(lost))}, which do not exist.")
     schemas = _Schemas(listed)
     paths: dict[str, Json] = {}
     for operation in listed:
         path = re.sub(r":\w+}", "}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas)
+        described = _Description(operation, examples.get(operation.name, Example()), schemas)
+        paths.setdefault(path, {})[operation.method.lower()] = described.whole()
+    for code in ANYWHERE:
+        schemas.problem(code)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": title,
             "version": version,
             "summary": "Sellers list, buyers order under load, prices follow demand.",
-            "description": "Errors are RFC 9457 problem documents. Money is a decimal string with a currency. "
-            "Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one.",
+            "description": CONVENTIONS + guide,
+            "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in listed)],
+        # Relative to this document, so that it is right behind any proxy and under any prefix.
+        "servers": [{"url": "./", "description": "The server that this document came from"}],
+        "tags": [
+            {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
+            for tag in dict.fromkeys(operation.tag for operation in listed)
+        ],
         "paths": paths,
         "components": {
             "schemas": schemas.components(),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "examples": {
+                code: {"summary": code, "value": kind.document}
+                for code, kind in KINDS.items()
+                if kind.schema_name in schemas.problems
+            },
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token: `access` in the response of `POST /users/api/v1/token/`.",
+                }
+            },
         },
     }
 
 
-def statuses(operation: Operation[Any, Any]) -> list[int]:
-    """The problems that an operation can answer with."""
-    found = {400, 503, *operation.errors}
-    if operation.body is not None:
-        found |= {413, 415}
+def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
+    """The `code`s of problems that an operation can answer with, by their status."""
+    # Query parameters that an operation does not have are a 400 everywhere.
+    found = ["malformed", errors.Invalid.code, *(kind.code for kind in (*operation.errors, *AWAY))]
+    if operation.access in {Access.ACCOUNT, Access.STAFF}:
+        found.append(errors.NotAuthenticated.code)
     if operation.access is not Access.PUBLIC:
-        found.add(401)
+        found.append(errors.TokenNotValid.code)
     if operation.access is Access.STAFF:
-        found.add(403)
+        found.append(errors.Forbidden.code)
+    if operation.body is not None:
+        found += ["content_too_large", "unsupported_media_type"]
     if "{" in operation.path:
-        found.add(404)
+        found.append(errors.NotFound.code)
     if operation.has_json_answer:
-        found.add(406)
+        found.append("not_acceptable")
     if operation.conditional and operation.method != "GET":
-        found.add(412)
+        found += [errors.VersionMismatch.code, "precondition_failed"]
     if operation.idempotent:
-        found |= {409, 422}
-    return sorted(found)
+        found += [errors.IdempotencyKeyReused.code, errors.IdempotencyKeyInFlight.code]
+    by_status: dict[int, list[str]] = {}
+    # In the order of the kinds, each once.
+    for code, kind in KINDS.items():
+        if code in found:
+            by_status.setdefault(kind.status, []).append(code)
+    if unknown := set(found) - KINDS.keys():
+        raise ValueError(f"{operation.name}: no document shows {', '.join(sorted(unknown))}.")
+    return dict(sorted(by_status.items()))
 
 
 def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
@@ -120,10 +224,14 @@ class _Schemas:
         requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
         answers = [answer.body for each in operations for answer in each.answers.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
+        self.problems: set[str] = set()
+        """Names of the schemas of problems that were asked for."""
         found, self._components = msgspec.json.schema_components(
             types, schema_hook=_custom, ref_template=SCHEMAS + "{name}"
         )
         self._of = dict(zip(types, found, strict=True))
+        for struct in _structs(msgspec.inspect.multi_type_info(types)):
+            _mark_times(struct, self._components)
         for name in self._reachable([self._of[wanted] for wanted in requests]):
             _forbid_nul(self._components[name])
         for component in self._components.values():
@@ -144,8 +252,19 @@ class _Schemas:
         component = self._inline(wanted)
         return component["properties"], component.get("required", [])
 
+    def problem(self, code: str) -> Json:
+        """The schema of problems with this code."""
+        kind = KINDS[code]
+        self.problems.add(kind.schema_name)
+        self._components.setdefault(kind.schema_name, kind.schema(SCHEMAS + ProblemDocument.__name__))
+        return {"$ref": SCHEMAS + kind.schema_name}
+
     def components(self) -> Json:
+        """Complete once all operations are described."""
         hidden = {self._of[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
+        self._inline(ProblemDocument)["properties"]["code"]["enum"] = sorted(
+            code for code, kind in KINDS.items() if kind.schema_name in self.problems
+        )
         return {name: schema for name, schema in sorted(self._components.items()) if name not in hidden}
 
     def _inline(self, wanted: Any) -> Json:
@@ -168,6 +287,53 @@ class _Schemas:
         return found
 
 
+def _structs(infos: Iterable[msgspec.inspect.Type]) -> Iterable[msgspec.inspect.StructType]:
+    """All Structs in these types, each once."""
+    found: dict[type, msgspec.inspect.StructType] = {}
+    waiting = list(infos)
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            if info.cls in found:
+                continue
+            found[info.cls] = info
+        waiting += _inner(info)
+    return found.values()
+
+
+def _inner(info: msgspec.inspect.Type) -> Sequence[msgspec.inspect.Type]:
+    match info:
+        case msgspec.inspect.StructType():
+            return [each.type for each in info.fields]
+        case msgspec.inspect.Metadata():
+            return [info.type]
+        case msgspec.inspect.UnionType():
+            return info.types
+        case msgspec.inspect.ListType():
+            return [info.item_type]
+        case msgspec.inspect.DictType():
+            return [info.value_type]
+        case _:
+            return ()
+
+
+def _is_time(info: msgspec.inspect.Type) -> bool:
+    is_container = isinstance(info, msgspec.inspect.Metadata | msgspec.inspect.UnionType)
+    return isinstance(info, msgspec.inspect.DateTimeType) or (is_container and any(map(_is_time, _inner(info))))
+
+
+def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
+    """Add the format of all times: msgspec leaves it out where it does not insist on a zone. Ours all have one."""
+    times = {each.encode_name for each in struct.fields if _is_time(each.type)}
+    if not times:
+        return
+    properties = components[struct.cls.__name__]["properties"]
+    for name in times:
+        for schema in (properties[name], *properties[name].get("anyOf", ())):
+            if schema.get("type") == "string":
+                schema["format"] = "date-time"
+
+
 def _custom(wanted: type) -> Json:
     if issubclass(wanted, Amount):
         return dict(wanted.schema)
@@ -187,25 +353,143 @@ def _forbid_nul(schema: Any) -> None:
                 _forbid_nul(each)
 
 
-def _operation(operation: Operation[Any, Any], schemas: _Schemas) -> Json:
-    described: Json = {
-        "operationId": operation.name,
-        "summary": operation.summary,
-        "tags": [operation.tag],
-        "parameters": [*_path_parameters(operation), *_query_parameters(operation, schemas), *_headers_of(operation)],
-        "responses": {
-            **{str(status): _answer(answer, schemas) for status, answer in sorted(operation.answers.items())},
-            **{str(status): _problem(status, schemas) for status in statuses(operation)},
-        },
-        "security": _security(operation.access),
-    }
-    if operation.description:
-        described["description"] = operation.description
-    if operation.body is not None:
-        described["requestBody"] = {
-            "required": not operation.is_body_optional,
-            "content": {"application/json": {"schema": schemas.of(operation.body)}},
+class _Description:
+    """One operation in words of the document."""
+
+    def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _Schemas) -> None:
+        self._operation, self._example, self._schemas = operation, example, schemas
+
+    def whole(self) -> Json:
+        operation, schemas = self._operation, self._schemas
+        described: Json = {
+            "operationId": operation.name,
+            "summary": operation.summary,
+            "tags": [operation.tag],
+            "parameters": [*self._path_parameters(), *self._query_parameters(), *_headers_of(operation)],
+            "responses": {
+                **{str(status): self._answer(status, each) for status, each in sorted(operation.answers.items())},
+                **{str(status): self._problems(status, found) for status, found in codes(operation).items()},
+            },
+            "security": _security(operation.access),
         }
+        if operation.description:
+            described["description"] = operation.description
+        if operation.body is not None:
+            content: Json = {"schema": schemas.of(operation.body)}
+            if bodies := self._bodies():
+                content["examples"] = bodies
+            described["requestBody"] = {
+                "required": not operation.is_body_optional,
+                "content": {"application/json": content},
+            }
+        return described
+
+    def _bodies(self) -> Json:
+        example = self._example
+        if example.body is None:
+            return {}
+        bodies = {"Works on the demo market": example.body, **example.alternatives}
+        return {
+            re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"): {"summary": name, "value": dict(body)}
+            for name, body in bodies.items()
+        }
+
+    def _path_parameters(self) -> list[Json]:
+        return [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": f"Id of the {noun_of(self._operation.path, name)}.",
+                "schema": ID if kind == "id" else {"type": "string"},
+                **self._given(name),
+            }
+            for name, kind in re.findall(r"{(\w+)(?::(\w+))?}", self._operation.path)
+        ]
+
+    def _query_parameters(self) -> list[Json]:
+        if self._operation.query is None:
+            return []
+        properties, required = self._schemas.properties(self._operation.query)
+        return [
+            {**_query_parameter(name, schema, required=name in required), **self._given(name)}
+            for name, schema in properties.items()
+        ]
+
+    def _given(self, name: str) -> Json:
+        """What a browser of the document fills in."""
+        return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
+
+    def _answer(self, status: int, answer: Answer) -> Json:
+        described: Json = {"description": answer.description}
+        if answer.body is not None:
+            content: Json = {"schema": self._schemas.of(answer.body)}
+            if status in self._example.responses:
+                content["example"] = msgspec.to_builtins(self._example.responses[status])
+            described["content"] = {"application/json": content}
+        if answer.headers:
+            described["headers"] = {each.name: _response_header(each) for each in answer.headers}
+        if answer.links:
+            described["links"] = {link.to: _link(link) for link in answer.links}
+        return described
+
+    def _problems(self, status: int, found: Sequence[str]) -> Json:
+        references = {code: self._schemas.problem(code) for code in found}
+        schema: Json = next(iter(references.values()))
+        if len(references) > 1:
+            mapping = {code: reference["$ref"] for code, reference in references.items()}
+            schema = {
+                "oneOf": list(references.values()),
+                "discriminator": {"propertyName": "code", "mapping": mapping},
+            }
+        described: Json = {
+            "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": schema, "examples": {code: self._refusal(code) for code in found}}},
+        }
+        headers = [PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []
+        if errors.IdempotencyKeyInFlight.code in found:
+            headers.append(evolve(RETRY_AFTER, always=False))
+        if headers:
+            described["headers"] = {header.name: _response_header(header) for header in headers}
+        return described
+
+    def _refusal(self, code: str) -> Json:
+        for sample in map(problem_from, self._example.refusals):
+            if sample.code == code:
+                return {"summary": code, "value": sample.document()}
+        if code == errors.Invalid.code:
+            return {"summary": code, "value": self._invalid().document()}
+        if code == errors.NotFound.code:
+            noun = noun_of(self._operation.path)
+            return {"summary": code, "value": problem_from(errors.NotFound(noun, MISSING)).document()}
+        return {"$ref": f"#/components/examples/{code}"}
+
+    def _invalid(self) -> Problem:
+        """What the code answers to a request of this operation that has a mistake in it."""
+        operation = self._operation
+        if operation.body is not None:
+            properties, required = self._schemas.properties(operation.body)
+            mistake = self._example.mistake or ({} if required else {next(iter(properties)): []})
+            return raised(partial(decode_body, msgspec.json.encode(mistake), operation.body))
+        query = b"page=2"
+        if operation.query is not None:
+            properties, _ = self._schemas.properties(operation.query)
+            if name := next((name for name in MISTAKES if name in properties), None):
+                query = f"page=2&{name}={MISTAKES[name]}".encode()
+        return raised(partial(decode_query, query, operation.query))
+
+
+def noun_of(path: str, parameter: str | None = None) -> str:
+    """What a path parameter, by default the last one, is the id of."""
+    place = path.index(f"{{{parameter}:") if parameter else len(path)
+    words = re.findall(r"\w+", path[:place])
+    return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")
+
+
+def _link(link: Link) -> Json:
+    described: Json = {"operationId": link.to, "parameters": dict(link.parameters)}
+    if link.body is not None:
+        described["requestBody"] = dict(link.body)
     return described
 
 
@@ -213,20 +497,6 @@ def _security(access: Access) -> list[Json]:
     if access is Access.PUBLIC:
         return []
     return [{}, {"bearer": []}] if access is Access.OPTIONAL else [{"bearer": []}]
-
-
-def _path_parameters(operation: Operation[Any, Any]) -> list[Json]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": ID if kind == "id" else {"type": "string"}}
-        for name, kind in re.findall(r"{(\w+)(?::(\w+))?}", operation.path)
-    ]
-
-
-def _query_parameters(operation: Operation[Any, Any], schemas: _Schemas) -> list[Json]:
-    if operation.query is None:
-        return []
-    properties, required = schemas.properties(operation.query)
-    return [_query_parameter(name, schema, required=name in required) for name, schema in properties.items()]
 
 
 def _query_parameter(name: str, schema: Json, *, required: bool) -> Json:
@@ -262,29 +532,6 @@ def _headers_of(operation: Operation[Any, Any]) -> list[Json]:
         {"name": each.name, "in": "header", "description": each.description, "schema": dict(each.schema)}
         for each in headers
     ]
-
-
-def _answer(answer: Answer, schemas: _Schemas) -> Json:
-    described: Json = {"description": answer.description}
-    if answer.body is not None:
-        described["content"] = {"application/json": {"schema": schemas.of(answer.body)}}
-    if answer.headers:
-        described["headers"] = {each.name: _response_header(each) for each in answer.headers}
-    if answer.links:
-        described["links"] = {
-            link.to: {"operationId": link.to, "parameters": dict(link.parameters)} for link in answer.links
-        }
-    return described
-
-
-def _problem(status: int, schemas: _Schemas) -> Json:
-    described: Json = {
-        "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
-        "content": {MEDIA_TYPE: {"schema": schemas.of(ProblemDocument)}},
-    }
-    if header := PROBLEM_HEADERS.get(status):
-        described["headers"] = {header.name: _response_header(header)}
-    return described
 
 
 def _response_header(header: Header) -> Json:

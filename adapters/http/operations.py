@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from adapters.http.auth import Access
 from adapters.http.fields import nested_types
-from scalecommerce_core.domain.errors import NotAuthenticated
+from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
 from scalecommerce_core.services.accounts import Identity
 
 Body = TypeVar("Body")
@@ -46,6 +46,8 @@ class Link:
     to: str
     """The `name` of another operation."""
     parameters: Mapping[str, str] = field(factory=lambda: {"id": "$response.body#/id"})
+    body: Mapping[str, str] | None = None
+    """Of the request that the link leads to: the API browser fills it in."""
 
 
 @frozen
@@ -76,7 +78,8 @@ class Operation(Generic[Body, Query]):
     The Struct of a body may say more of itself in a class variable `schema`, such as which fields go together.
     `errors` are the problems beyond those that follow from the rest of the declaration: 413 and 415 from a body, 401
     and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 400 and 503 from anything, since every
-    operation refuses query parameters that `query` does not declare.
+    operation refuses query parameters that `query` does not declare. Each is a class of errors of the core, whose
+    `code` clients see.
     """
 
     method: str
@@ -92,7 +95,7 @@ class Operation(Generic[Body, Query]):
     """Without one, `Call.body` is None."""
     query: type[Query] | None = None
     access: Access = Access.PUBLIC
-    errors: Sequence[int] = ()
+    errors: Sequence[type[MarketError]] = ()
     headers: Sequence[Header] = ()
     """Of the request, beside Idempotency-Key and the conditional ones."""
     idempotent: bool = False

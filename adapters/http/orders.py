@@ -16,7 +16,18 @@ from adapters.http.openapi import LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.preferences import PREFER, PREFERENCE_APPLIED, wait_seconds
-from scalecommerce_core.domain.errors import NotFound, Unavailable
+from scalecommerce_core.domain.errors import (
+    Forbidden,
+    GatewayUnavailable,
+    NotFound,
+    PaymentDeclined,
+    PaymentInProgress,
+    PaymentTooLate,
+    PriceMoved,
+    Refused,
+    TransitionNotAllowed,
+    Unavailable,
+)
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text, minor_units
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
@@ -29,6 +40,10 @@ from scalecommerce_core.services.payments import PayOrder
 ROOT: Final = "/orders/api/v1/"
 ONE: Final = ROOT + "{id:id}/"
 TAG: Final = "Orders"
+
+PAYMENT_ERRORS: Final = (
+    TransitionNotAllowed, PaymentInProgress, PaymentDeclined, PaymentTooLate, GatewayUnavailable, Refused
+)  # fmt: skip
 
 POLL_SECONDS: Final = (0.01, 0.02, 0.03, 0.05, 0.1)
 """Pauses between looks at an order that somebody waits for; the last one repeats."""
@@ -237,7 +252,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             access=Access.ACCOUNT,
             headers=[PREFER],
             idempotent=True,
-            errors=(409,),
+            errors=(PriceMoved,),
         ),
         Operation(
             method="GET",
@@ -273,7 +288,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=PaymentBody,
             is_body_optional=True,
             access=Access.ACCOUNT,
-            errors=(409,),
+            errors=PAYMENT_ERRORS,
         ),
         Operation(
             method="POST",
@@ -284,7 +299,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(OrderDocument, "The order, CANCELLED.")},
             tag=TAG,
             access=Access.ACCOUNT,
-            errors=(409,),
+            errors=(TransitionNotAllowed, PaymentInProgress),
         ),
         Operation(
             method="POST",
@@ -298,7 +313,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=RefundBody,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(403, 409),
+            errors=(Forbidden, TransitionNotAllowed),
         ),
     ]
 

@@ -34,7 +34,7 @@ from scalecommerce_core.pricing.policy import (
     PricingPolicy,
 )
 from scalecommerce_core.services.outcomes import Replayed, one
-from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy
+from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy, TooManyPolicies
 from scalecommerce_core.services.repricing import Selection
 
 ROOT: Final = "/pricing/api/v1/"
@@ -251,6 +251,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=NewPolicy,
             access=Access.ACCOUNT,
             idempotent=True,
+            errors=(TooManyPolicies,),
         ),
         Operation(
             method="GET",

@@ -13,7 +13,7 @@ from adapters.http.pricing import ROOT, TAG, owner_of
 from adapters.http.pricing_documents import RunDocument, StoredDecisionDocument, shown_run, shown_stored
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
-from scalecommerce_core.pricing.runs import Run
+from scalecommerce_core.pricing.runs import Run, RunNotReversible
 
 RUNS: Final = ROOT + "runs/"
 RUN: Final = RUNS + "{id:id}/"
@@ -103,7 +103,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
             tag=TAG,
             access=Access.ACCOUNT,
-            errors=(409,),
+            errors=(RunNotReversible,),
         ),
         Operation(
             method="POST",

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from scalecommerce_core.domain import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
+Json = dict[str, Any]
+
 REALM: Final = 'Bearer realm="scalecommerce"'
 
 STATUS: Final[Mapping[type[errors.MarketError], int]] = {
@@ -33,35 +35,45 @@ STATUS: Final[Mapping[type[errors.MarketError], int]] = {
 }
 """The nearest ancestor decides, so new leaves of the error tree need no line."""
 
-FACTS: Final[Mapping[type[errors.MarketError], Sequence[str]]] = {
-    errors.EventsForgotten: ("oldest_after",),
-    errors.StockMoved: ("product_id", "expected", "actual"),
-    errors.PriceMoved: ("product_id", "current"),
-    errors.PaymentDeclined: ("reason",),
-    errors.InsufficientStock: ("product_id", "wanted", "available"),
+_PRODUCT: Final[Json] = {"type": "integer", "format": "int64", "description": "Id of the product."}
+
+FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
+    errors.EventsForgotten: {
+        "oldest_after": {"type": "integer", "description": "The smallest `after` from which the feed can be read."}
+    },
+    errors.StockMoved: {
+        "product_id": _PRODUCT,
+        "expected": {"type": "integer", "description": "The stock that the request expected."},
+        "actual": {"type": "integer", "description": "The stock now."},
+    },
+    errors.PriceMoved: {
+        "product_id": _PRODUCT,
+        "current": {"type": "string", "description": "The price now, a decimal string."},
+        "currency": {"type": "string", "description": "ISO 4217 code of the currency of `current`."},
+    },
+    errors.PaymentDeclined: {
+        "reason": {"type": "string", "description": "The payment gateway's own word for why it declined."}
+    },
+    errors.InsufficientStock: {
+        "product_id": _PRODUCT,
+        "wanted": {"type": "integer", "description": "Units that were requested."},
+        "available": {"type": "integer", "description": "Units that can be promised."},
+    },
 }
-"""What an error carries that a program may want: members of the problem document beside the standard ones."""
+"""Members of the problem document beside the standard ones, for programs: JSON Schemas by name."""
 
 
 class ProblemDocument(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
-    """What went wrong. Some errors carry further members, such as `current` (the price now)."""
+    """What went wrong. Problems of some codes have further members: their schemas say which."""
 
-    title: str
-    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
+    title: Annotated[str, msgspec.Meta(description="The phrase of the status.")]
+    status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The status of the response.")]
     detail: Annotated[str, msgspec.Meta(description="A sentence for people.")]
     code: Annotated[str, msgspec.Meta(description="A stable word for programs.", examples=["invalid"])]
     kind: Annotated[
         str | msgspec.UnsetType,
         msgspec.Meta(description="A URI reference; `about:blank` says that the status says it all."),
     ] = msgspec.UNSET
-    errors: Annotated[
-        dict[str, list[str]] | msgspec.UnsetType,
-        msgspec.Meta(
-            description="Messages by field; `order_item[0].quantity` is the quantity of the first item.",
-            examples=[{"price": ["At most 2 decimals are allowed."]}],
-        ),
-    ] = msgspec.UNSET
-    request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Problem(Exception):
@@ -87,8 +99,9 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.facts = dict(facts or {})
 
-    def response(self, request_id: str | None = None) -> Response:
-        document: dict[str, object] = {
+    def document(self) -> Json:
+        """The body of the response."""
+        document: Json = {
             **self.facts,
             "type": "about:blank",
             "title": self.title,
@@ -98,11 +111,12 @@ class Problem(Exception):
         }
         if self.errors is not None:
             document["errors"] = self.errors
-        if request_id is not None:
-            document["request_id"] = request_id
+        return document
+
+    def response(self) -> Response:
         # Problems are about one moment: nobody shall keep them.
         headers = {"Cache-Control": "no-store"} | self.headers
-        return Response(_encoded(document), self.status, headers, MEDIA_TYPE)
+        return Response(_encoded(self.document()), self.status, headers, MEDIA_TYPE)
 
 
 def invalid(messages: Mapping[str, Sequence[str]]) -> Problem:
@@ -111,19 +125,28 @@ def invalid(messages: Mapping[str, Sequence[str]]) -> Problem:
     return Problem(400, detail, code=errors.Invalid.code, errors=messages)
 
 
+def status_of(kind: type[errors.MarketError]) -> int:
+    """The HTTP status of this kind of core error."""
+    return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+
+
 def problem_of(error: errors.MarketError) -> Problem:
     """How a core error looks over HTTP."""
     if isinstance(error, errors.Invalid):
         return invalid(error.errors)
     kind = type(error)
-    status = next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
-    facts = {name: getattr(error, name) for name in FACTS.get(kind, ())}
+    status = status_of(kind)
+    return Problem(
+        status, str(error) or HTTPStatus(status).phrase, code=error.code, headers=_headers(error), facts=_facts(error)
+    )
+
+
+def _facts(error: errors.MarketError) -> dict[str, object]:
     if isinstance(error, errors.PriceMoved):
         # As everywhere in the API: a decimal string, and the currency beside it.
-        facts["current"], _, facts["currency"] = error.current.partition(" ")
-    return Problem(
-        status, str(error) or HTTPStatus(status).phrase, code=error.code, headers=_headers(error), facts=facts
-    )
+        current, _, currency = error.current.partition(" ")
+        return {"product_id": error.product_id, "current": current, "currency": currency}
+    return {name: getattr(error, name) for name in FACTS.get(type(error), ())}
 
 
 def unexpected(request_id: str) -> Problem:

@@ -27,7 +27,7 @@ from adapters.http.product_documents import (
 )
 from adapters.http.product_readers import ProductReaders
 from adapters.http.texts import Brand, Description, ProductName, Sku
-from scalecommerce_core.domain.errors import NotFound, StockMoved
+from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
@@ -209,7 +209,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=ProductPut,
             access=Access.ACCOUNT,
             conditional=True,
-            errors=(403,),
+            errors=(Forbidden,),
         ),
         Operation(
             method="PATCH",
@@ -222,7 +222,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=ProductPatch,
             access=Access.ACCOUNT,
             conditional=True,
-            errors=(403,),
+            errors=(Forbidden,),
         ),
         Operation(
             method="DELETE",
@@ -234,7 +234,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             access=Access.ACCOUNT,
             conditional=True,
-            errors=(403,),
+            errors=(Forbidden,),
         ),
         Operation(
             method="GET",

@@ -168,7 +168,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             query=ProductStatisticsQuery,
             access=Access.ACCOUNT,
-            errors=(403,),
+            errors=(Forbidden,),
         ),
     ]
 

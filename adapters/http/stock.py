@@ -11,7 +11,7 @@ from adapters.http.backend import Backend
 from adapters.http.idempotency import keyed
 from adapters.http.operations import Answer, Call, Operation
 from adapters.http.products import ONE, TAG, Units
-from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.services.catalog import AdjustStock
@@ -80,7 +80,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=StockBody,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(403, 409),
+            errors=(Forbidden, StockMoved),
         ),
     ]
 

@@ -13,7 +13,7 @@ from adapters.http.operations import Answer, Call, Operation, json_answer, no_co
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.texts import EXAMPLE_ADDRESS, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
 from scalecommerce_core.queries import AccountView
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.outcomes import one
@@ -165,7 +165,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(Tokens, "An access and a refresh token.")},
             tag=TAG,
             body=Credentials,
-            errors=(401, 429),
+            errors=(NotAuthenticated, TooManyAttempts),
         ),
         Operation(
             method="POST",
@@ -178,7 +178,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(Tokens, "The new pair.")},
             tag=TAG,
             body=RefreshBody,
-            errors=(401,),
+            errors=(TokenNotValid,),
         ),
         Operation(
             method="POST",
@@ -189,7 +189,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(Nothing, "It is.")},
             tag=TAG,
             body=VerifyBody,
-            errors=(401,),
+            errors=(TokenNotValid,),
         ),
         Operation(
             method="GET",
@@ -200,7 +200,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             answers={200: Answer(User, "The profile.")},
             tag=TAG,
             access=Access.ACCOUNT,
-            errors=(404,),
+            errors=(NotFound,),
         ),
         Operation(
             method="PATCH",
@@ -212,7 +212,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=ProfileBody,
             access=Access.ACCOUNT,
-            errors=(404,),
+            errors=(NotFound,),
         ),
         Operation(
             method="POST",
@@ -224,7 +224,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=PasswordBody,
             access=Access.ACCOUNT,
-            errors=(404,),
+            errors=(NotFound,),
         ),
         Operation(
             method="POST",

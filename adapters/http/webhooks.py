@@ -17,13 +17,15 @@ from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.texts import text
-from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
 from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
 from scalecommerce_core.domain.webhook import (
     DESCRIPTION_LENGTH,
     TOPICS,
+    DeliveryPending,
     DeliveryStatus,
+    EndpointDisabled,
     WebhookDelivery,
     WebhookEndpoint,
 )
@@ -35,6 +37,7 @@ from scalecommerce_core.services.webhooks import (
     EditEndpoint,
     EndpointWithSecret,
     Redeliver,
+    TooManyEndpoints,
 )
 
 T = TypeVar("T")
@@ -262,7 +265,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=NewEndpoint,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(409,),
+            errors=(TooManyEndpoints, Conflict),
         ),
         Operation(
             method="GET",
@@ -312,7 +315,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(403, 409),
+            errors=(Forbidden, Conflict),
         ),
         Operation(
             method="POST",
@@ -331,7 +334,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(409,),
+            errors=(EndpointDisabled,),
         ),
         Operation(
             method="GET",
@@ -364,7 +367,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,
-            errors=(409,),
+            errors=(EndpointDisabled, DeliveryPending),
         ),
     ]
 
