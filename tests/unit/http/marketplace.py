@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from attrs import define, field
@@ -31,6 +32,7 @@ from scalecommerce_core.testing import (
     in_memory_market,
 )
 from tests.unit.http.in_process import calling
+from tests.unit.http.promises import checker
 
 USERS = "/users/api/v1/"
 PRODUCTS = "/products/api/v1/"
@@ -174,6 +176,16 @@ def all_is_well() -> Readiness:
     return Readiness(redis="ok", oldest_undecided=None)
 
 
+@cache
+def _document_checker(document: bytes) -> Callable[[Response], None]:
+    return checker(json.loads(document))
+
+
+def _keeps_promises(client: Client) -> Callable[[Response], None]:
+    """Every test on a marketplace also tests that problems are those that the document names."""
+    return _document_checker(client.get("/openapi.json").content)
+
+
 @contextmanager
 def marketplace(
     *,
@@ -201,4 +213,5 @@ def marketplace(
         feed=MemoryCatalogFeed(memory),
     )
     with calling(create_app(backend, version="1.0")) as client:
+        client.event_hooks["response"].append(_keeps_promises(client))
         yield Marketplace(market, clock, views, client, gateway)
