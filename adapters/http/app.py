@@ -23,11 +23,13 @@ from adapters.http import (
 )
 from adapters.http.application import application
 from adapters.http.backend import Backend
+from adapters.http.examples import EXAMPLES
+from adapters.http.examples.demo_market import GUIDE
 from adapters.http.operations import Operation
 from adapters.http.shortcut import ProductShortcut
 
 RESOURCES: Final = (
-    users, search, products, statistics, stock, categories, pricing, pricing_products, pricing_runs, orders, events,
+    users, search, products, statistics, stock, categories, orders, pricing, pricing_products, pricing_runs, events,
     webhooks, health,
 )  # fmt: skip
 
@@ -52,5 +54,7 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         authenticate=backend.market.accounts.identify,
         version=version,
         lifespan=lifespan,
+        examples=EXAMPLES,
+        guide=GUIDE,
         shortcut=ProductShortcut(backend.cache.products, backend.looks, backend.market.accounts.identify),
     )

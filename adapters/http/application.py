@@ -1,6 +1,6 @@
 """The HTTP application, from operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Lifespan
 from adapters.http.auth import Authenticate
 from adapters.http.docs import docs_routes
 from adapters.http.etags import content_etag, is_current
+from adapters.http.example import Example
 from adapters.http.landing import landing_routes
 from adapters.http.middleware import Envelope, Shortcut
 from adapters.http.openapi import document
@@ -36,6 +37,8 @@ def application(
     version: str,
     lifespan: Lifespan[Starlette] | None = None,
     shortcut: Shortcut | None = None,
+    examples: Mapping[str, Example] | None = None,
+    guide: str = "",
 ) -> Starlette:
     listed = list(operations)
     app = Application(
@@ -43,7 +46,9 @@ def application(
             *routes_of(listed, authenticate),
             *landing_routes(version),
             *docs_routes(),
-            *document_routes(msgspec.json.encode(document(listed, version=version))),
+            *document_routes(
+                msgspec.json.encode(document(listed, version=version, examples=examples or {}, guide=guide))
+            ),
         ],
         lifespan=lifespan,
     )

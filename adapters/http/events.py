@@ -11,15 +11,18 @@ from starlette.responses import Response
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.operations import Answer, Call, Header, Operation, json_answer
-from adapters.http.preferences import MAX_WAIT, PREFERENCE_APPLIED, wait_seconds
+from adapters.http.preferences import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, wait_seconds
 from scalecommerce_core.domain.errors import EventsForgotten
+from scalecommerce_core.domain.webhook import TOPICS
 from scalecommerce_core.queries import FeedEvent, FeedPage
 
 ROOT: Final = "/events/api/v1/"
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
 WAIT: Final = Header(
-    "Prefer", f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is."
+    "Prefer",
+    f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is.",
+    WAIT_SCHEMA,
 )
 WAITED: Final = evolve(PREFERENCE_APPLIED, always=False)
 
@@ -36,16 +39,19 @@ class FeedQuery(msgspec.Struct, frozen=True):
         msgspec.Meta(
             description="The number of the last event you have seen: `next_after` of the page before. Without it the"
             " feed begins with the oldest event that is kept.",
+            examples=[0],
         ),
     ] = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Events per page.")] = DEFAULT_LIMIT
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Events per page.", examples=[20])] = (
+        DEFAULT_LIMIT
+    )
 
 
 class EventDocument(msgspec.Struct):
     """`seq` names the event for good; `data` depends on `topic` and on who asks."""
 
     seq: int
-    topic: Annotated[str, msgspec.Meta(examples=["order.paid"])]
+    topic: Annotated[str, msgspec.Meta(examples=["order.paid"], extra_json_schema={"enum": list(TOPICS)})]
     at: datetime
     data: dict[str, Any]
 

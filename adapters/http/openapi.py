@@ -8,13 +8,11 @@ from typing import Any, Final
 
 import msgspec
 from attrs import evolve
-from starlette.datastructures import Headers
 
 from adapters.http import idempotency
 from adapters.http.amounts import Amount
 from adapters.http.auth import Access
 from adapters.http.bodies import decode_body, decode_query
-from adapters.http.etags import expected_version
 from adapters.http.example import Example
 from adapters.http.operations import Answer, Header, Link, Operation
 from adapters.http.problem_kinds import KINDS, MISSING, problem_from, raised
@@ -180,7 +178,8 @@ def document(
 def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
     """The `code`s of problems that an operation can answer with, by their status."""
     # Query parameters that an operation does not have are a 400 everywhere.
-    found = ["malformed", errors.Invalid.code, *(kind.code for kind in (*operation.errors, *AWAY))]
+    possible: Sequence[type[errors.MarketError]] = (errors.Invalid, *operation.errors, *AWAY)
+    found = ["malformed", *(kind.code for kind in possible)]
     if operation.access in {Access.ACCOUNT, Access.STAFF}:
         found.append(errors.NotAuthenticated.code)
     if operation.access is not Access.PUBLIC:
@@ -519,6 +518,7 @@ def _as_text(schema: Json) -> Json:
     numbers = [option for option in options if option.get("type") == "number"]
     if strings and numbers:
         options = strings
+        strings[0] = {**strings[0], "examples": [each for each in told.pop("examples", ()) if isinstance(each, str)]}
     return {**told, **_as_text(options[0])} if len(options) == 1 else {**told, "anyOf": options}
 
 

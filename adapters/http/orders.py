@@ -48,8 +48,8 @@ PAYMENT_ERRORS: Final = (
 POLL_SECONDS: Final = (0.01, 0.02, 0.03, 0.05, 0.1)
 """Pauses between looks at an order that somebody waits for; the last one repeats."""
 
-ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)]
+ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a product.", examples=[1])]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
 
 
 class NewOrderItem(msgspec.Struct, omit_defaults=True):

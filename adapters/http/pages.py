@@ -22,9 +22,15 @@ class PageQuery(msgspec.Struct, kw_only=True, frozen=True):
     """Subclass it to add filters."""
 
     cursor: Annotated[
-        str | None, msgspec.Meta(description="Where the page begins: take `next` or `previous` of another page.")
+        str | None,
+        msgspec.Meta(
+            description="Where the page begins: the `cursor` in the link `next` or `previous` of another page.",
+            examples=["RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"],
+        ),
     ] = None
-    page_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE, description="Rows per page.")] = DEFAULT_SIZE
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE, description="Rows per page.", examples=[50])] = (
+        DEFAULT_SIZE
+    )
 
 
 class PageAnswer(msgspec.Struct, Generic[Row]):

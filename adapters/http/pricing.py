@@ -64,6 +64,7 @@ EpochSeconds = Annotated[
         ge=SHORTEST_EPOCH.total_seconds(),
         le=LONGEST_EPOCH.total_seconds(),
         description="How often prices may move; the guardrails' durations are meant for a week, and scale with it.",
+        examples=[604_800],
     ),
 ]
 Fee = Annotated[
@@ -84,7 +85,7 @@ StockDays = Annotated[
         examples=[30],
     ),
 ]
-Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
+Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
 
 
 class NewPolicy(msgspec.Struct, omit_defaults=True):
@@ -122,8 +123,12 @@ class PolicyPatch(msgspec.Struct):
 
 
 class PreviewQuery(msgspec.Struct, frozen=True):
-    category: Annotated[Category | None, msgspec.Meta(description="Only products of this category.")] = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED, description="Products to look at, by id.")] = 100
+    category: Annotated[Category | None, msgspec.Meta(description="Only products of this category.", examples=[5])] = (
+        None
+    )
+    limit: Annotated[
+        int, msgspec.Meta(ge=1, le=MOST_PREVIEWED, description="Products to look at, by id.", examples=[10])
+    ] = 100
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from attrs import fields
 
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
-from scalecommerce_core.pricing.guardrails import Guardrails
+from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, names
 from scalecommerce_core.pricing.interface import Motive, registered
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, Outcome, Run, RunStatus, StoredDecision, Trigger
+
+ParameterType = Literal["boolean", "integer", "number", "string", "array"]
+GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(names(sum(Guardrail)))})]
 
 
 class PolicyDocument(msgspec.Struct):
@@ -39,7 +42,7 @@ class ParameterDocument(msgspec.Struct):
     """A setting: its default, its bounds (inclusive) or its choices, and what it means."""
 
     name: str
-    type: str
+    type: ParameterType
     default: bool | int | float | str | list[float]
     minimum: float | None
     maximum: float | None
@@ -75,7 +78,7 @@ class DecisionDocument(msgspec.Struct):
     wanted: str | None
     currency: str
     motive: Motive
-    guardrails: list[str]
+    guardrails: list[GuardrailName]
     sentence: str
 
 
@@ -163,7 +166,7 @@ def _shown_parameter(name: str, default: Any, rule: Mapping[str, Any]) -> Parame
     )
 
 
-def _type_of(default: Any) -> str:
+def _type_of(default: Any) -> ParameterType:
     """As JSON Schema calls it."""
     match default:
         case bool():

@@ -28,7 +28,9 @@ PRODUCT: Final = ROOT + "products/{id:id}/"
 
 
 class AssignmentPatch(msgspec.Struct):
-    policy: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | UnsetType | None = UNSET
+    policy: (
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a policy.", examples=[4])] | UnsetType | None
+    ) = UNSET
     is_excluded: bool | UnsetType = UNSET
 
 

@@ -20,7 +20,9 @@ RUN: Final = RUNS + "{id:id}/"
 
 
 class RunQuery(PageQuery, frozen=True):
-    policy: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Runs of this policy only.")] | None = None
+    policy: (
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Runs of this policy only.", examples=[4])] | None
+    ) = None
 
 
 class DecisionQuery(PageQuery, frozen=True):

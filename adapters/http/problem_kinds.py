@@ -26,11 +26,11 @@ from adapters.http.problems import (
     unexpected,
 )
 from scalecommerce_core.domain import errors
-from scalecommerce_core.domain.webhook import DeliveryPending, EndpointDisabled
+from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
-from scalecommerce_core.services.webhooks import MAX_ENDPOINTS, TooManyEndpoints
+from scalecommerce_core.services.webhooks import TooManyEndpoints
 
 MISSING: Final = 999_999
 """An id that nothing has, in documents of errors."""
@@ -71,10 +71,6 @@ def raised(act: Callable[[], object]) -> Problem:
 
 def problem_from(sample: Problem | errors.MarketError) -> Problem:
     return sample if isinstance(sample, Problem) else problem_of(sample)
-
-
-def code_of(kind: type[errors.MarketError]) -> str:
-    return kind.code
 
 
 def _identify_nobody(_token: str) -> Identity:

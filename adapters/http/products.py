@@ -39,8 +39,8 @@ ROOT: Final = "/products/api/v1/"
 ONE: Final = ROOT + "{id:id}/"
 TAG: Final = "Products"
 
-Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK)]
-Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.")]
+Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK, examples=[40])]
+Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
 
 
 class NewProduct(msgspec.Struct, omit_defaults=True):

@@ -28,30 +28,48 @@ MAX_SEARCH: Final = 200
 MAX_CHOICES: Final = 50
 
 Words = Annotated[str, msgspec.Meta(max_length=MAX_SEARCH, extra_json_schema={"pattern": ANY_TEXT})]
-CategoryChoice = Annotated[str, msgspec.Meta(max_length=NAME_LENGTH, description="Id or slug.")]
-SellerChoice = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of an account.")]
+CategoryChoice = Annotated[
+    str, msgspec.Meta(max_length=NAME_LENGTH, description="Id or slug.", examples=["home_appliances"])
+]
+SellerChoice = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of an account.", examples=[1])]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Choices = msgspec.Meta(max_length=MAX_CHOICES)
-BrandChoice = Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH)]
+BrandChoice = Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH, examples=["Ridgeway"])]
 
 
 class SearchQuery(PageQuery, kw_only=True, frozen=True):
     search: Annotated[
         Words | None,
-        msgspec.Meta(description='Words in name, brand or description; `"a phrase"`, `-not`; typos are forgiven.'),
+        msgspec.Meta(
+            description='Words in name, brand or description; `"a phrase"`, `-not`; typos are forgiven.',
+            examples=["toaster -robust"],
+        ),
     ] = None
-    category: Annotated[list[CategoryChoice], Choices] = msgspec.field(default_factory=list)
-    brand: Annotated[list[BrandChoice], Choices] = msgspec.field(default_factory=list)
+    category: Annotated[
+        list[CategoryChoice], Choices, msgspec.Meta(description="Products of any of these categories.")
+    ] = msgspec.field(default_factory=list)
+    brand: Annotated[list[BrandChoice], Choices, msgspec.Meta(description="Products of any of these brands.")] = (
+        msgspec.field(default_factory=list)
+    )
     seller: SellerChoice | None = None
-    price_min: Amount | None = None
-    price_max: Amount | None = None
-    in_stock: bool | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
+    price_min: Annotated[Amount | None, msgspec.Meta(description="The lowest price, inclusive.")] = None
+    price_max: Annotated[Amount | None, msgspec.Meta(description="The highest price, inclusive.")] = None
+    in_stock: Annotated[
+        bool | None, msgspec.Meta(description="Only products of which units can be promised, or only the others.")
+    ] = None
+    created_after: Annotated[
+        Moment | None, msgspec.Meta(description="Listed after this time.", examples=["2026-01-01T00:00:00Z"])
+    ] = None
+    created_before: Annotated[
+        Moment | None, msgspec.Meta(description="Listed before this time.", examples=["2027-01-01T00:00:00Z"])
+    ] = None
     ordering: Annotated[
         Ordering | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
     ] = None
-    facets: Annotated[list[Facet], msgspec.Meta(max_length=len(Facet))] = msgspec.field(default_factory=list)
+    facets: Annotated[
+        list[Facet],
+        msgspec.Meta(max_length=len(Facet), description="Counts of all products that match, by these."),
+    ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_ranges(

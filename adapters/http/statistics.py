@@ -32,13 +32,15 @@ class SeriesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until":
         Moment | None,
         msgspec.Meta(
             description="The first point is the first whole hour or day (UTC) from then on: 48 hours or 30 days before"
-            " `to`, unless given."
+            " `to`, unless given.",
+            examples=["2026-11-01T00:00:00Z"],
         ),
     ] = None
     until: Annotated[
         Moment | None,
         msgspec.Meta(
-            description="The last point begins before then, and counts its whole hour or day: now, unless given."
+            description="The last point begins before then, and counts its whole hour or day: now, unless given.",
+            examples=["2026-12-01T00:00:00Z"],
         ),
     ] = None
 

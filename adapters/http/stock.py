@@ -17,7 +17,7 @@ from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.services.catalog import AdjustStock
 from scalecommerce_core.services.outcomes import Replayed
 
-Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
+Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK, examples=[5])]
 
 
 class StockBody(msgspec.Struct, omit_defaults=True):

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.openapi import LOCATION
-from adapters.http.operations import Answer, Call, Operation, json_answer, no_content
+from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
 from adapters.http.texts import EXAMPLE_ADDRESS, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
@@ -30,6 +30,12 @@ EXAMPLE: Final = "three words here"
 NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description=RULES, examples=[EXAMPLE])]
 GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, examples=[EXAMPLE])]
 Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN, examples=["eyJhbGciOi…"])]
+
+
+TO_TOKENS: Final = (
+    Link("refreshToken", {}, {"refresh": "$response.body#/refresh"}),
+    Link("verifyToken", {}, {"token": "$response.body#/access"}),
+)
 
 
 class User(msgspec.Struct):
@@ -135,34 +141,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     return [
         Operation(
-            method="GET",
-            path=ROOT,
-            name="listUsers",
-            summary="All active accounts",
-            handler=list_users,
-            answers={200: Answer(PageAnswer[User], "A page of accounts, by id.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.STAFF,
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}sign-up/",
-            name="signUp",
-            summary="Make an account",
-            description="E-mail addresses are unique whatever their case.",
-            handler=sign_up,
-            answers={201: Answer(User, "The account.", [LOCATION])},
-            tag=TAG,
-            body=SignUpBody,
-        ),
-        Operation(
             method="POST",
             path=f"{ROOT}token/",
             name="logIn",
             summary="Log in",
             handler=log_in,
-            answers={200: Answer(Tokens, "An access and a refresh token.")},
+            answers={200: Answer(Tokens, "An access and a refresh token.", links=TO_TOKENS)},
             tag=TAG,
             body=Credentials,
             errors=(NotAuthenticated, TooManyAttempts),
@@ -175,7 +159,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Each refresh token is good for one exchange. The same token used again within a short grace"
             " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
             handler=refresh,
-            answers={200: Answer(Tokens, "The new pair.")},
+            answers={200: Answer(Tokens, "The new pair.", links=TO_TOKENS)},
             tag=TAG,
             body=RefreshBody,
             errors=(TokenNotValid,),
@@ -190,6 +174,17 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             tag=TAG,
             body=VerifyBody,
             errors=(TokenNotValid,),
+        ),
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listUsers",
+            summary="All active accounts",
+            handler=list_users,
+            answers={200: Answer(PageAnswer[User], "A page of accounts, by id.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.STAFF,
         ),
         Operation(
             method="GET",
@@ -213,6 +208,17 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=ProfileBody,
             access=Access.ACCOUNT,
             errors=(NotFound,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}sign-up/",
+            name="signUp",
+            summary="Make an account",
+            description="E-mail addresses are unique whatever their case.",
+            handler=sign_up,
+            answers={201: Answer(User, "The account.", [LOCATION])},
+            tag=TAG,
+            body=SignUpBody,
         ),
         Operation(
             method="POST",

@@ -22,6 +22,7 @@ from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
 from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
 from scalecommerce_core.domain.webhook import (
     DESCRIPTION_LENGTH,
+    PING,
     TOPICS,
     DeliveryPending,
     DeliveryStatus,
@@ -84,7 +85,7 @@ class EndpointDocument(msgspec.Struct):
 
     id: int
     url: str
-    topics: list[str]
+    topics: list[Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(TOPICS)})]]
     description: str
     all_events: bool
     is_active: bool
@@ -123,7 +124,7 @@ class Delivery(msgspec.Struct):
     endpoint: int
     event: int | None
     message_id: str
-    topic: str
+    topic: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*TOPICS, PING]})]
     status: DeliveryStatus
     created_at: datetime
     next_attempt_at: datetime | None
@@ -131,7 +132,7 @@ class Delivery(msgspec.Struct):
 
 
 class DeliveryQuery(PageQuery, frozen=True):
-    status: DeliveryStatus | None = None
+    status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries that stand like this.")] = None
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:

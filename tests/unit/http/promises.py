@@ -18,7 +18,9 @@ class _Promised:
 
 def checker(document: Any) -> Callable[[httpx2.Response], None]:
     """A hook for a client: fails if a problem is one that the operation does not document."""
-    promised = [_Promised(re.compile(re.sub(r"{\w+}", "[^/]+", path)), each) for path, each in document["paths"].items()]
+    promised = [
+        _Promised(re.compile(re.sub(r"{\w+}", "[^/]+", path)), each) for path, each in document["paths"].items()
+    ]
     # Literal paths before those with parameters.
     promised.sort(key=lambda each: each.pattern.pattern.count("[^/]+"))
     schemas = document["components"]["schemas"]
@@ -31,7 +33,7 @@ def checker(document: Any) -> Callable[[httpx2.Response], None]:
         problem, status = response.json(), str(response.status_code)
         assert _members(problem) == _members(by_code[problem["code"]]), problem
         request = response.request
-        methods = next((each.methods for each in promised if each.pattern.fullmatch(request.url.path)), {})
+        methods: Any = next((each.methods for each in promised if each.pattern.fullmatch(request.url.path)), {})
         operation = methods.get(request.method.lower())
         if operation is None or status in {"405", "413", "500"}:
             return

@@ -51,7 +51,13 @@ def test_headers_links_and_security(described: Any) -> None:
 
 def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
     parameters = {each["name"]: each for each in described["paths"]["/things/"]["get"]["parameters"]}
-    assert parameters["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert parameters["page_size"]["schema"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 100,
+        "default": 20,
+        "examples": [50],
+    }
     assert parameters["brand"]["schema"]["type"] == "array"
     assert parameters["price_min"]["schema"]["type"] == "string"
     assert "Things" not in described["components"]["schemas"]
@@ -126,12 +132,13 @@ def test_the_landing_page_links_on(client: Client) -> None:
 
 
 def test_whatever_people_type_has_an_example(place: Marketplace) -> None:
-    """Else the browser makes one up from the pattern."""
+    """Else the browser makes one up from the pattern, or takes the smallest or largest number that is allowed."""
     described = place.client.get("/openapi.json").json()
     lacking = [
         (name, field)
         for name, schema in described["components"]["schemas"].items()
         for field, property_ in schema.get("properties", {}).items()
-        if "pattern" in json.dumps(property_) and "examples" not in json.dumps(property_)
+        if re.search("pattern|minimum|maximum", json.dumps(property_)) and "examples" not in json.dumps(property_)
+        if name != "ProblemDocument"
     ]
     assert lacking == []

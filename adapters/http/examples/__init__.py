@@ -1,0 +1,15 @@
+"""Examples of all operations, by name. Those of requests work on a fresh demo market, one after the other."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.http.example import Example
+from adapters.http.examples import messages, orders, pricing, products, users
+
+EXAMPLES: Final[Mapping[str, Example]] = {
+    **users.EXAMPLES,
+    **products.EXAMPLES,
+    **orders.EXAMPLES,
+    **pricing.EXAMPLES,
+    **messages.EXAMPLES,
+}

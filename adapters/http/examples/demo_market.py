@@ -1,0 +1,57 @@
+"""What exists on every fresh demo market (`scalecommerce up --demo`): the same seed makes the same data.
+
+The ids of what the examples make are the next free ones, as long as nobody else has made such things before.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+STAFF: Final = "omar.sexton.10@seed-1.example"
+SELLER: Final = "karl.lopez.1@seed-1.example"
+BUYER: Final = "rosa.tanaka.9@seed-1.example"
+PASSWORD: Final = "admin"  # noqa: S105 - the demo prints it
+
+STAFF_ID: Final = 10
+SELLER_ID: Final = 1
+HOME_APPLIANCES: Final = 5
+
+PRODUCT: Final = 1
+"""Seeded, on sale, with some 50 units."""
+PRICED_PRODUCT: Final = 501
+"""Priced by `DEMO_POLICY`, whose seller is its own."""
+NEW_PRODUCT: Final = 504
+"""The one that the example of `listProduct` makes."""
+
+DEMO_POLICY: Final = 4
+NEW_POLICY: Final = 5
+RUN: Final = 1
+"""The first run of the first seeded policy: it has moved prices a moment after the start."""
+
+PAID_ORDER: Final = 1651
+PRODUCT_OF_PAID_ORDER: Final = 462
+"""Two units of it were sold, none was refunded."""
+CANCELLED_ORDER: Final = 1609
+"""Both orders are the ones of the staff account."""
+NEW_ORDER: Final = 2001
+
+NEW_WEBHOOK: Final = 1
+NEW_DELIVERY: Final = 1
+
+NOW: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+EARLIER: Final = datetime(2026, 2, 16, 6, 37, 51, 789_464, tzinfo=UTC)
+LONG_AGO: Final = datetime(2025, 6, 5, 17, 47, 34, 290_307, tzinfo=UTC)
+
+ROOT: Final = "http://127.0.0.1:8000"
+CURSOR: Final = "RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"
+GUIDE: Final = f"""
+
+**Try it.** `scalecommerce up --demo` makes a small market, on which every example below works as it stands:
+
+1. Execute `POST /users/api/v1/token/`. Its example logs in as a member of staff (`{STAFF}`, `{PASSWORD}`), who may use
+   every operation. This page then sends the access token with all requests, and fills both tokens in where they are
+   asked for. Elsewhere, copy `access` from the response, press **Authorize** and paste it.
+2. Execute the other operations, tag after tag, from top to bottom; deletions come last. Ids in paths are those of
+   the demo's data, or of what the examples before have made.
+
+The example of `POST /users/api/v1/password/` changes the password of the account that is logged in.
+"""

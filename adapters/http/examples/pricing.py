@@ -1,0 +1,204 @@
+"""Examples of `pricing/api/v1/`."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from adapters.http.example import Example
+from adapters.http.examples.demo_market import (
+    DEMO_POLICY,
+    EARLIER,
+    HOME_APPLIANCES,
+    NEW_POLICY,
+    NOW,
+    PRICED_PRODUCT,
+    RUN,
+    SELLER_ID,
+    STAFF_ID,
+)
+from adapters.http.pages import PageAnswer
+from adapters.http.pricing_documents import (
+    AssignmentDocument,
+    DecisionDocument,
+    ParameterDocument,
+    PolicyDocument,
+    PolicyKindDocument,
+    PolicyKindsDocument,
+    PreviewDocument,
+    RunDocument,
+    StoredDecisionDocument,
+)
+from scalecommerce_core.domain.errors import Invalid, VersionMismatch
+from scalecommerce_core.pricing.interface import Motive
+from scalecommerce_core.pricing.runs import Outcome, RunStatus, Trigger
+
+_STEP: Final = ParameterDocument(
+    name="step",
+    type="number",
+    default=0.04,
+    minimum=0.001,
+    maximum=0.5,
+    choices=[],
+    description="How far a price moves at once; many larger moves trip the breaker.",
+)
+_LIMIT: Final = replace(_STEP, default=0.05, description="The largest move at once.")
+_NEW: Final = {
+    "name": "Appliances, carefully",
+    "policy": "hill_climb",
+    "parameters": {"step": 0.03},
+    "guardrails": {"ending": "99", "step": 0.05},
+    "epoch_seconds": 604_800,
+    "fee": 0.08,
+    "stock_days": 30,
+    "category_id": HOME_APPLIANCES,
+    "is_shadow": True,
+}
+_POLICY: Final = PolicyDocument(
+    id=NEW_POLICY,
+    seller=STAFF_ID,
+    name="Appliances, carefully",
+    policy="hill_climb",
+    parameters={"step": 0.03},
+    guardrails={"step": 0.05, "ending": "99", "cooldown_days": 7.0, "dead_band": 0.02},
+    epoch_seconds=604_800.0,
+    fee=0.08,
+    stock_days=30.0,
+    category_id=HOME_APPLIANCES,
+    assigned_only=False,
+    is_shadow=True,
+    is_active=True,
+    version=1,
+    created_at=NOW,
+)
+_DECISION: Final = StoredDecisionDocument(
+    product=3,
+    policy=1,
+    policy_version=1,
+    epoch=0,
+    old_price="90.99",
+    new_price="94.09",
+    wanted="94.09",
+    currency="USD",
+    motive=Motive.TRYING,
+    guardrails=[],
+    sentence="Raised by 3.4% to 94.09: trying a price is the only way to learn from it.",
+    run=RUN,
+    decided_at=NOW,
+    outcome=Outcome.WRITTEN,
+)
+_KEPT: Final = StoredDecisionDocument(
+    product=PRICED_PRODUCT,
+    policy=DEMO_POLICY,
+    policy_version=1,
+    epoch=12,
+    old_price="36.00",
+    new_price="36.00",
+    wanted="32.40",
+    currency="USD",
+    motive=Motive.TRYING,
+    guardrails=["few_views", "short_history"],
+    sentence="Kept at 36.00: too few people have seen the product.",
+    run=16,
+    decided_at=NOW,
+    outcome=Outcome.KEPT,
+)
+_RUN: Final = RunDocument(
+    id=RUN,
+    policy=1,
+    policy_version=1,
+    seller=SELLER_ID,
+    epoch=0,
+    trigger=Trigger.SCHEDULE,
+    status=RunStatus.DONE,
+    is_shadow=False,
+    products=195,
+    decided=195,
+    moves=183,
+    written=183,
+    undone=0,
+    note="0% of 195 prices would move by more than 4 %, all of them by -0.2% on average: the run goes on.",
+    started_at=EARLIER,
+    finished_at=EARLIER + timedelta(milliseconds=367),
+)
+_DEMO_POLICY_ID: Final = {"id": DEMO_POLICY}
+_NEW_POLICY_ID: Final = {"id": NEW_POLICY}
+_RUN_ID: Final = {"id": RUN}
+_PRODUCT_ID: Final = {"id": PRICED_PRODUCT}
+_EDITED: Final = VersionMismatch(f"Policy {NEW_POLICY} was edited: its version is 2 now.")
+
+EXAMPLES: Final[Mapping[str, Example]] = {
+    "listPolicyKinds": Example(
+        responses={
+            200: PolicyKindsDocument(
+                [
+                    PolicyKindDocument(
+                        "hill_climb",
+                        "Holds a price until it has sold enough, then steps on if profit per view rose, and back if it"
+                        " fell.",
+                        [_STEP],
+                    )
+                ],
+                [_LIMIT],
+            )
+        },
+    ),
+    "listPricingPolicies": Example(responses={200: PageAnswer(next=None, previous=None, results=[_POLICY])}),
+    "createPricingPolicy": Example(
+        body=_NEW,
+        alternatives={"Only what is required": {"name": "What sells best"}},
+        responses={201: _POLICY},
+        refusals=[Invalid.field("parameters.step", "This must be at least 0.001.")],
+    ),
+    "readPricingPolicy": Example(parameters=_DEMO_POLICY_ID, responses={200: replace(_POLICY, id=DEMO_POLICY)}),
+    "patchPricingPolicy": Example(
+        parameters=_NEW_POLICY_ID,
+        body={"name": "Appliances, more carefully", "parameters": {"step": 0.02}},
+        alternatives={"Switch it off": {"is_active": False}},
+        responses={200: replace(_POLICY, name="Appliances, more carefully", parameters={"step": 0.02}, version=2)},
+        mistake={"epoch_seconds": -7, "fee": 8},
+        refusals=[_EDITED],
+    ),
+    "deletePricingPolicy": Example(parameters=_NEW_POLICY_ID, refusals=[_EDITED]),
+    "previewPricingPolicy": Example(
+        parameters=_DEMO_POLICY_ID,
+        responses={
+            200: PreviewDocument(
+                policy=DEMO_POLICY,
+                looked_at=1,
+                moves=0,
+                would_stop=False,
+                sentence="0% of 1 prices would move by more than 4 %, all of them by +0.0% on average: the run goes"
+                " on.",
+                decisions=[
+                    DecisionDocument(**{name: getattr(_KEPT, name) for name in DecisionDocument.__struct_fields__})
+                ],
+            )
+        },
+    ),
+    "readPricingOfProduct": Example(
+        parameters=_PRODUCT_ID,
+        responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
+    ),
+    "patchPricingOfProduct": Example(
+        parameters=_PRODUCT_ID,
+        body={"policy": DEMO_POLICY, "is_excluded": False},
+        alternatives={
+            "No policy may move its price": {"is_excluded": True},
+            "Whichever policy its category or seller has": {"policy": None},
+        },
+        responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
+        refusals=[Invalid.field("policy", "The product's seller has no such policy.")],
+    ),
+    "listDecisionsOfProduct": Example(
+        parameters=_PRODUCT_ID, responses={200: PageAnswer(next=None, previous=None, results=[_KEPT])}
+    ),
+    "listPricingRuns": Example(responses={200: PageAnswer(next=None, previous=None, results=[_RUN])}),
+    "readPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),
+    "listPricingDecisions": Example(
+        parameters=_RUN_ID, responses={200: PageAnswer(next=None, previous=None, results=[_DECISION])}
+    ),
+    "rollBackPricingRun": Example(parameters=_RUN_ID, responses={200: replace(_RUN, status=RunStatus.ROLLING_BACK)}),
+    "cancelPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),
+}

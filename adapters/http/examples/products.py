@@ -1,0 +1,241 @@
+"""Examples of `products/api/v1/`: search, products, statistics, stock, categories."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from adapters.http.categories import CategoryList
+from adapters.http.example import Example
+from adapters.http.examples.demo_market import (
+    CURSOR,
+    EARLIER,
+    HOME_APPLIANCES,
+    LONG_AGO,
+    NEW_PRODUCT,
+    NOW,
+    PRODUCT,
+    ROOT,
+    STAFF,
+)
+from adapters.http.product_documents import (
+    CategoryDocument,
+    CategoryRefDocument,
+    PriceHistoryDocument,
+    PriceIntervalDocument,
+    Product,
+    SellerDocument,
+    TopProductDocument,
+)
+from adapters.http.search import FacetDocument, ProductPage
+from adapters.http.statistics import (
+    PointDocument,
+    PriceStatisticsDocument,
+    ProductStatisticsDocument,
+    SellerStatsSeriesDocument,
+)
+from adapters.http.stock import StockDocument
+from scalecommerce_core.domain.errors import Forbidden, Invalid
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.queries import Facet
+
+_NOT_YOURS: Final = Forbidden("Only its seller may change this product.")
+_APPLIANCES: Final = CategoryRefDocument(HOME_APPLIANCES, "home_appliances")
+
+_TOASTER: Final = Product(
+    id=PRODUCT,
+    name="Robust Toaster 915",
+    brand="Ridgeway",
+    price="264.99",
+    currency="USD",
+    description="Robust toaster by Ridgeway: a good present, made of recycled material.",
+    category=_APPLIANCES,
+    seller=SellerDocument("George", "Abara", "george.abara.2@seed-1.example"),
+    stock=49,
+    is_active=True,
+    created_at=LONG_AGO,
+    count_viewed=311,
+)
+_OWN_TOASTER: Final = replace(
+    _TOASTER, price="259.90", sku="SEED1-0000001", cost="158.91", min_price="183.99", max_price="487.48"
+)
+_TEAPOT: Final = {
+    "name": "Blue teapot",
+    "category_id": HOME_APPLIANCES,
+    "price": "19.90",
+    "stock": 30,
+    "brand": "Kara",
+    "description": "Holds a litre; for black and green tea.",
+    "cost": "8.40",
+    "min_price": "14.90",
+    "max_price": "24.90",
+}
+_ID: Final = {"id": PRODUCT}
+
+EXAMPLES: Final[Mapping[str, Example]] = {
+    "searchProducts": Example(
+        responses={
+            200: ProductPage(
+                next=f"{ROOT}/products/api/v1/?search=toaster&facets=category&page_size=1&cursor={CURSOR}",
+                previous=None,
+                results=[_TOASTER],
+                total=3,
+                total_is_exact=True,
+                did_you_mean="toaster",
+                facets={Facet.CATEGORY: [FacetDocument("home_appliances", 3, value="5")]},
+                facets_are_exact=True,
+            )
+        },
+    ),
+    "listProduct": Example(
+        body=_TEAPOT,
+        alternatives={"Only what is required": {name: _TEAPOT[name] for name in ("name", "category_id", "price")}},
+        responses={
+            201: Product(
+                id=NEW_PRODUCT,
+                name="Blue teapot",
+                brand="Kara",
+                price="19.90",
+                currency="USD",
+                description="Holds a litre; for black and green tea.",
+                category=_APPLIANCES,
+                seller=SellerDocument("Omar", "Sexton", STAFF),
+                stock=30,
+                is_active=True,
+                created_at=NOW,
+                count_viewed=0,
+                sku=None,
+                cost="8.40",
+                min_price="14.90",
+                max_price="24.90",
+            )
+        },
+    ),
+    "readProduct": Example(parameters=_ID, responses={200: _TOASTER}),
+    "putProduct": Example(
+        parameters=_ID,
+        body={
+            "name": _TOASTER.name,
+            "category_id": HOME_APPLIANCES,
+            "price": "259.90",
+            "brand": _TOASTER.brand,
+            "description": "Robust toaster by Ridgeway: for two slices, made of recycled material.",
+        },
+        responses={
+            200: replace(
+                _OWN_TOASTER, description="Robust toaster by Ridgeway: for two slices, made of recycled material."
+            )
+        },
+        refusals=[_NOT_YOURS],
+    ),
+    "patchProduct": Example(
+        parameters=_ID,
+        body={"price": "249.90"},
+        responses={200: replace(_OWN_TOASTER, price="249.90")},
+        mistake={"price": "249.905", "is_active": "yes"},
+        refusals=[_NOT_YOURS],
+    ),
+    "withdrawProduct": Example(parameters={"id": NEW_PRODUCT}, refusals=[_NOT_YOURS]),
+    "readPriceHistory": Example(
+        parameters=_ID,
+        responses={
+            200: PriceHistoryDocument(
+                product=PRODUCT,
+                currency="USD",
+                lowest_price_30d="264.99",
+                intervals=[
+                    PriceIntervalDocument("249.90", NOW, None, PriceCause.MANUAL),
+                    PriceIntervalDocument("264.99", LONG_AGO, NOW, PriceCause.LISTED),
+                ],
+            )
+        },
+    ),
+    "readSellerStats": Example(
+        responses={
+            200: SellerStatsSeriesDocument(
+                total_products=207,
+                active_products=198,
+                total_views=115_650,
+                avg_views=558.7,
+                total_revenue="609228.79",
+                totat_sold=609_228.79,
+                currency="USD",
+                units_sold=6_516,
+                orders=1_534,
+                conversion_rate=0.0133,
+                top_products=[TopProductDocument(410, "Travel Monitor 547", 124, "74646.76")],
+            )
+        },
+    ),
+    "readProductStatistics": Example(
+        parameters=_ID,
+        responses={
+            200: ProductStatisticsDocument(
+                product=PRODUCT,
+                currency="USD",
+                views=311,
+                orders=11,
+                units=18,
+                revenue="4769.82",
+                refunded_units=1,
+                refunded_amount="264.99",
+                conversion_rate=0.0354,
+                seconds_out_of_stock=0.0,
+                out_of_stock_since=None,
+                series=[
+                    PointDocument(
+                        views=12,
+                        orders=1,
+                        units=2,
+                        revenue="529.98",
+                        refunded_units=0,
+                        refunded_amount="0.00",
+                        conversion_rate=0.0833,
+                        start=EARLIER.replace(hour=0, minute=0, second=0, microsecond=0),
+                    )
+                ],
+                prices=[
+                    PriceStatisticsDocument(
+                        views=311,
+                        orders=11,
+                        units=18,
+                        revenue="4769.82",
+                        refunded_units=1,
+                        refunded_amount="264.99",
+                        conversion_rate=0.0354,
+                        price="264.99",
+                        valid_from=LONG_AGO,
+                        valid_to=LONG_AGO + timedelta(days=200),
+                        cause=PriceCause.POLICY,
+                        profit="1803.36",
+                    )
+                ],
+            )
+        },
+        refusals=[Forbidden("Only its seller and staff may see this.")],
+    ),
+    "adjustStock": Example(
+        parameters=_ID,
+        body={"delta": 5},
+        alternatives={"Set the figure, if it is still what was read": {"set": 40, "expected": 49}},
+        responses={200: StockDocument(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
+        refusals=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
+    ),
+    "listCategories": Example(
+        responses={
+            200: CategoryList(
+                None,
+                None,
+                [
+                    CategoryDocument(1, "electronics", "electronics"),
+                    CategoryDocument(HOME_APPLIANCES, "home_appliances", "home_appliances"),
+                ],
+            )
+        },
+    ),
+    "addCategory": Example(
+        body={"name": "Tea and coffee"},
+        responses={201: CategoryDocument(21, "Tea and coffee", "tea-and-coffee")},
+    ),
+}

@@ -1,0 +1,69 @@
+"""Examples of `users/api/v1/`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.http.example import Example
+from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
+from adapters.http.pages import PageAnswer
+from adapters.http.users import EXAMPLE, Nothing, Tokens, User
+from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
+from scalecommerce_core.services.accounts import LOGIN_REFUSED
+
+NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
+TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
+REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
+
+_STAFF: Final = User(STAFF_ID, "Omar", "Sexton", STAFF, "")
+_EDITED: Final = User(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.")
+_GONE: Final = NotFound("account", STAFF_ID)
+_SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
+
+EXAMPLES: Final[Mapping[str, Example]] = {
+    "logIn": Example(
+        body={"email": STAFF, "password": PASSWORD},
+        alternatives={
+            "A seller": {"email": SELLER, "password": PASSWORD},
+            "A buyer": {"email": BUYER, "password": PASSWORD},
+            "After the example of the password operation": {"email": STAFF, "password": NEW_PASSWORD},
+            "The account that the example of sign-up makes": {"email": "kara@example.com", "password": EXAMPLE},
+        },
+        responses={200: Tokens(TOKEN, REFRESH)},
+        refusals=[NotAuthenticated(LOGIN_REFUSED)],
+    ),
+    "refreshToken": Example(
+        body={"refresh": REFRESH},
+        responses={200: Tokens(TOKEN, REFRESH)},
+        refusals=[_SESSION_OVER],
+    ),
+    "verifyToken": Example(
+        body={"token": TOKEN},
+        responses={200: Nothing()},
+        refusals=[TokenNotValid("The token has expired.")],
+    ),
+    "listUsers": Example(
+        responses={
+            200: PageAnswer(
+                next=f"{ROOT}/users/api/v1/?cursor={CURSOR}",
+                previous=None,
+                results=[User(1, "Karl", "Lopez", SELLER, ""), _STAFF],
+            )
+        },
+    ),
+    "readProfile": Example(responses={200: _STAFF}, refusals=[_GONE]),
+    "editProfile": Example(
+        body={"first_name": "Omar", "last_name": "Sexton", "bio": _EDITED.bio},
+        responses={200: _EDITED},
+        mistake={"first_name": None},
+        refusals=[_GONE],
+    ),
+    "signUp": Example(
+        body={"email": "kara@example.com", "password": EXAMPLE, "first_name": "Kara", "bio": "Sells tea."},
+        responses={201: User(11, "Kara", "", "kara@example.com", "Sells tea.")},
+        refusals=[Invalid.field("email", "An account with this e-mail address exists already.")],
+    ),
+    "changePassword": Example(
+        body={"old_password": PASSWORD, "new_password": NEW_PASSWORD},
+        refusals=[_GONE, Invalid.field("old_password", "This is not your password.")],
+    ),
+}
