@@ -1,0 +1,129 @@
+"""What `/docs` offers to execute works as it stands: every operation's own example, in order, on a demo market.
+
+The test does what the page does: it sends the example as the document has it, with the token of the first log-in, and
+fills in bodies where a link of an earlier response says so.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx2
+import pytest
+from attrs import define, field, frozen
+from jsonschema import Draft202012Validator
+
+from adapters.http.examples import demo_market
+from tests.integration.engine_process import EngineProcess, eventually
+
+JSON = "application/json"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """With its visitors, as people start it."""
+    engine = EngineProcess(tmp_path_factory.mktemp("examples"), "--demo")
+    try:
+        assert engine.url
+        yield engine
+    finally:
+        engine.end()
+
+
+@frozen
+class Step:
+    method: str
+    path: str
+    described: Any
+
+    @property
+    def name(self) -> str:
+        return str(self.described["operationId"])
+
+
+def steps(document: Any) -> list[Step]:
+    """In the order of the page: by tags, deletions last."""
+    found = [
+        Step(method.upper(), path, described)
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+    ]
+    tags = [tag["name"] for tag in document["tags"]]
+    return sorted(found, key=lambda step: (tags.index(step.described["tags"][0]), step.method == "DELETE"))
+
+
+def at(expression: str, response: Any) -> Any:
+    """The value of `$response.body#/…`."""
+    value = response
+    for name in expression.removeprefix("$response.body#/").split("/"):
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    return value
+
+
+@define
+class Reader:
+    """Somebody who executes operation after operation and changes nothing."""
+
+    client: httpx2.Client
+    document: Any
+    bodies: dict[str, Any] = field(factory=dict)
+    """By operation, where a link has filled one in."""
+
+    def execute(self, step: Step) -> httpx2.Response:
+        described = step.described
+        given = {each["name"]: each["example"] for each in described["parameters"] if "example" in each}
+        path = re.sub(r"{(\w+)}", lambda match: str(given[match[1]]), step.path)
+        body = None
+        if "requestBody" in described:
+            first = next(iter(described["requestBody"]["content"][JSON]["examples"].values()))
+            body = self.bodies.get(step.name, first["value"])
+        response = self.client.request(step.method, path, json=body)
+        if response.is_success:
+            self._follow(described["responses"][str(response.status_code)], response)
+        return response
+
+    def _follow(self, promised: Mapping[str, Any], response: httpx2.Response) -> None:
+        for link in promised.get("links", {}).values():
+            if "requestBody" in link:
+                filled = {name: at(expression, response.json()) for name, expression in link["requestBody"].items()}
+                self.bodies[link["operationId"]] = filled
+        if "access" in response.text and self.client.headers.get("Authorization") is None:
+            self.client.headers["Authorization"] = f"Bearer {response.json()['access']}"
+
+
+def unfit(step: Step, response: httpx2.Response, document: Any) -> list[str]:
+    """What of a response is not as documented."""
+    promised = step.described["responses"].get(str(response.status_code))
+    if promised is None or not response.is_success:
+        return [f"{response.status_code} {response.text}"]
+    if JSON not in promised.get("content", {}):
+        return [] if response.content == b"" else [response.text]
+    schema = {**promised["content"][JSON]["schema"], "components": document["components"]}
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(response.json())]
+
+
+def test_every_example_works_as_it_stands_in_the_order_of_the_page(demo: EngineProcess) -> None:
+    with httpx2.Client(base_url=demo.url, timeout=30) as client:
+        document = client.get("/openapi.json").json()
+        reader = Reader(client, document)
+        failures: dict[str, list[str]] = {}
+        for step in steps(document):
+            _wait_for_the_background(client, step)
+            if found := unfit(step, reader.execute(step), document):
+                failures[step.name] = found
+    assert failures == {}
+
+
+def _wait_for_the_background(client: httpx2.Client, step: Step) -> None:
+    """What people have meanwhile: the first run has written its prices, and a message was sent for the first time."""
+    if step.name == "rollBackPricingRun":
+        run = f"/pricing/api/v1/runs/{demo_market.RUN}/"
+        eventually(lambda: client.get(run).json().get("status") == "DONE", "the end of the first run")
+    if step.name == "redeliverWebhook":
+        path = f"/webhooks/api/v1/{demo_market.NEW_WEBHOOK}/deliveries/{demo_market.NEW_DELIVERY}/"
+        eventually(lambda: client.get(path).json()["attempts"], "the first attempt")
+
+
+def test_the_documented_log_ins_are_those_that_the_demo_prints(demo: EngineProcess) -> None:
+    assert demo.log_ins() == {"buyer": demo_market.BUYER, "seller": demo_market.SELLER, "staff": demo_market.STAFF}
