@@ -14,9 +14,10 @@ from adapters.http.amounts import Amount
 from adapters.http.auth import Access
 from adapters.http.bodies import decode_body, decode_query
 from adapters.http.example import Example
+from adapters.http.fields import nested_types
 from adapters.http.operations import Answer, Header, Link, Operation
 from adapters.http.problem_kinds import KINDS, MISSING, problem_from, raised
-from adapters.http.problems import MEDIA_TYPE, Problem, ProblemDocument
+from adapters.http.problems import MEDIA_TYPE, Problem, ProblemDocument, status_of
 from adapters.http.routing import MAX_ID
 from adapters.http.texts import ANY_TEXT
 from scalecommerce_core.domain import errors
@@ -159,7 +160,7 @@ def document(
         "components": {
             "schemas": schemas.components(),
             "examples": {
-                code: {"summary": code, "value": kind.document}
+                code: {"summary": code, "value": next(iter(kind.documents.values()))}
                 for code, kind in KINDS.items()
                 if kind.schema_name in schemas.problems
             },
@@ -178,31 +179,33 @@ def document(
 def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
     """The `code`s of problems that an operation can answer with, by their status."""
     # Query parameters that an operation does not have are a 400 everywhere.
-    possible: Sequence[type[errors.MarketError]] = (errors.Invalid, *operation.errors, *AWAY)
-    found = ["malformed", *(kind.code for kind in possible)]
+    possible: list[type[errors.MarketError] | tuple[int, str]] = [errors.Invalid, (400, "malformed"), *AWAY]
+    possible += operation.errors
     if operation.access in {Access.ACCOUNT, Access.STAFF}:
-        found.append(errors.NotAuthenticated.code)
+        possible.append(errors.NotAuthenticated)
     if operation.access is not Access.PUBLIC:
-        found.append(errors.TokenNotValid.code)
+        possible.append(errors.TokenNotValid)
     if operation.access is Access.STAFF:
-        found.append(errors.Forbidden.code)
+        possible.append(errors.Forbidden)
     if operation.body is not None:
-        found += ["content_too_large", "unsupported_media_type"]
+        possible += [(413, "content_too_large"), (415, "unsupported_media_type")]
     if "{" in operation.path:
-        found.append(errors.NotFound.code)
+        possible.append(errors.NotFound)
     if operation.has_json_answer:
-        found.append("not_acceptable")
+        possible.append((406, "not_acceptable"))
     if operation.conditional and operation.method != "GET":
-        found += [errors.VersionMismatch.code, "precondition_failed"]
+        possible += [errors.VersionMismatch, (412, "precondition_failed")]
     if operation.idempotent:
-        found += [errors.IdempotencyKeyReused.code, errors.IdempotencyKeyInFlight.code]
+        possible += [errors.IdempotencyKeyReused, errors.IdempotencyKeyInFlight]
+    found = {each if isinstance(each, tuple) else (status_of(each), each.code) for each in possible}
+    documented = [(status, code) for code, kind in KINDS.items() for status in kind.documents]
+    if unknown := found - set(documented):
+        raise ValueError(f"{operation.name}: no document shows {', '.join(code for _, code in sorted(unknown))}.")
     by_status: dict[int, list[str]] = {}
-    # In the order of the kinds, each once.
-    for code, kind in KINDS.items():
-        if code in found:
-            by_status.setdefault(kind.status, []).append(code)
-    if unknown := set(found) - KINDS.keys():
-        raise ValueError(f"{operation.name}: no document shows {', '.join(sorted(unknown))}.")
+    # In the order of the kinds.
+    for status, code in documented:
+        if (status, code) in found:
+            by_status.setdefault(status, []).append(code)
     return dict(sorted(by_status.items()))
 
 
@@ -229,8 +232,9 @@ class _Schemas:
             types, schema_hook=_custom, ref_template=SCHEMAS + "{name}"
         )
         self._of = dict(zip(types, found, strict=True))
-        for struct in _structs(msgspec.inspect.multi_type_info(types)):
-            _mark_times(struct, self._components)
+        for info in (info for wanted in types for info in nested_types(wanted)):
+            if isinstance(info, msgspec.inspect.StructType):
+                _mark_times(info, self._components)
         for name in self._reachable([self._of[wanted] for wanted in requests]):
             _forbid_nul(self._components[name])
         for component in self._components.values():
@@ -286,39 +290,14 @@ class _Schemas:
         return found
 
 
-def _structs(infos: Iterable[msgspec.inspect.Type]) -> Iterable[msgspec.inspect.StructType]:
-    """All Structs in these types, each once."""
-    found: dict[type, msgspec.inspect.StructType] = {}
-    waiting = list(infos)
-    while waiting:
-        info = waiting.pop()
-        if isinstance(info, msgspec.inspect.StructType):
-            if info.cls in found:
-                continue
-            found[info.cls] = info
-        waiting += _inner(info)
-    return found.values()
-
-
-def _inner(info: msgspec.inspect.Type) -> Sequence[msgspec.inspect.Type]:
-    match info:
-        case msgspec.inspect.StructType():
-            return [each.type for each in info.fields]
-        case msgspec.inspect.Metadata():
-            return [info.type]
-        case msgspec.inspect.UnionType():
-            return info.types
-        case msgspec.inspect.ListType():
-            return [info.item_type]
-        case msgspec.inspect.DictType():
-            return [info.value_type]
-        case _:
-            return ()
-
-
 def _is_time(info: msgspec.inspect.Type) -> bool:
-    is_container = isinstance(info, msgspec.inspect.Metadata | msgspec.inspect.UnionType)
-    return isinstance(info, msgspec.inspect.DateTimeType) or (is_container and any(map(_is_time, _inner(info))))
+    match info:
+        case msgspec.inspect.Metadata():
+            return _is_time(info.type)
+        case msgspec.inspect.UnionType():
+            return any(map(_is_time, info.types))
+        case _:
+            return isinstance(info, msgspec.inspect.DateTimeType)
 
 
 def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
@@ -441,9 +420,10 @@ class _Description:
                 "oneOf": list(references.values()),
                 "discriminator": {"propertyName": "code", "mapping": mapping},
             }
+        examples = {code: self._refusal(status, code) for code in found}
         described: Json = {
             "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
-            "content": {MEDIA_TYPE: {"schema": schema, "examples": {code: self._refusal(code) for code in found}}},
+            "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
         }
         headers = [PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []
         if errors.IdempotencyKeyInFlight.code in found:
@@ -452,16 +432,19 @@ class _Description:
             described["headers"] = {header.name: _response_header(header) for header in headers}
         return described
 
-    def _refusal(self, code: str) -> Json:
+    def _refusal(self, status: int, code: str) -> Json:
         for sample in map(problem_from, self._example.refusals):
-            if sample.code == code:
+            if (sample.status, sample.code) == (status, code):
                 return {"summary": code, "value": sample.document()}
         if code == errors.Invalid.code:
             return {"summary": code, "value": self._invalid().document()}
         if code == errors.NotFound.code:
             noun = noun_of(self._operation.path)
             return {"summary": code, "value": problem_from(errors.NotFound(noun, MISSING)).document()}
-        return {"$ref": f"#/components/examples/{code}"}
+        documents = KINDS[code].documents
+        if status == next(iter(documents)):
+            return {"$ref": f"#/components/examples/{code}"}
+        return {"summary": code, "value": documents[status]}
 
     def _invalid(self) -> Problem:
         """What the code answers to a request of this operation that has a mistake in it."""

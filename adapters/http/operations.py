@@ -79,7 +79,7 @@ class Operation(Generic[Body, Query]):
     `errors` are the problems beyond those that follow from the rest of the declaration: 413 and 415 from a body, 401
     and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 400 and 503 from anything, since every
     operation refuses query parameters that `query` does not declare. Each is a class of errors of the core, whose
-    `code` clients see.
+    `code` clients see, or a status and a `code`.
     """
 
     method: str
@@ -95,7 +95,7 @@ class Operation(Generic[Body, Query]):
     """Without one, `Call.body` is None."""
     query: type[Query] | None = None
     access: Access = Access.PUBLIC
-    errors: Sequence[type[MarketError]] = ()
+    errors: Sequence[type[MarketError] | tuple[int, str]] = ()
     headers: Sequence[Header] = ()
     """Of the request, beside Idempotency-Key and the conditional ones."""
     idempotent: bool = False

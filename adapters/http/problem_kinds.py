@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from starlette.datastructures import Headers
 
 from adapters.http.auth import Access, caller
@@ -22,6 +22,7 @@ from adapters.http.problems import (
     ProblemDocument,
     method_not_allowed,
     problem_of,
+    stock_precondition_failed,
     too_large,
     unexpected,
 )
@@ -38,11 +39,10 @@ MISSING: Final = 999_999
 
 @frozen
 class ProblemKind:
-    """One `code`: its status, a document that the code made, and the members that it has beside those of all."""
+    """One `code`: documents that the code made, by status, and the members that they have beside those of all."""
 
     code: str
-    status: int
-    document: Json
+    documents: Mapping[int, Json]
     members: Mapping[str, Json]
 
     @property
@@ -51,7 +51,7 @@ class ProblemKind:
 
     def schema(self, base: str) -> Json:
         """`base` is a reference to the schema of all problem documents."""
-        properties = {"code": {"const": self.code}, "status": {"const": self.status}, **self.members}
+        properties = {"code": {"const": self.code}, "status": {"enum": list(self.documents)}, **self.members}
         return {
             "title": self.schema_name,
             "allOf": [{"$ref": base}, {"type": "object", "properties": properties, "required": list(properties)}],
@@ -107,6 +107,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product was edited since you read it: read it again."),
     raised(lambda: expected_version(Headers({"If-Match": '"another"'}))),
+    stock_precondition_failed(1, 40, 37),
     too_large(BODY_LIMIT),
     raised(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused(
@@ -132,15 +133,19 @@ _ERRORS: Final[Json] = {
 _REQUEST_ID: Final[Json] = {"type": "string", "description": "Under this id the server's log tells what happened."}
 
 
-def _kind(sample: Problem | errors.MarketError) -> ProblemKind:
-    problem = problem_from(sample)
-    members = {} if isinstance(sample, Problem) else dict(FACTS.get(type(sample), {}))
-    if problem.errors is not None:
-        members["errors"] = _ERRORS
-    if "request_id" in problem.facts:
-        members["request_id"] = _REQUEST_ID
-    return ProblemKind(problem.code, problem.status, problem.document(), members)
+def _kinds() -> Mapping[str, ProblemKind]:
+    found: dict[str, ProblemKind] = {}
+    for sample in SAMPLES:
+        problem = problem_from(sample)
+        members = {} if isinstance(sample, Problem) else dict(FACTS.get(type(sample), {}))
+        if problem.errors is not None:
+            members["errors"] = _ERRORS
+        if "request_id" in problem.facts:
+            members["request_id"] = _REQUEST_ID
+        known = found.get(problem.code, ProblemKind(problem.code, {}, members))
+        found[problem.code] = evolve(known, documents={**known.documents, problem.status: problem.document()})
+    return found
 
 
-KINDS: Final[Mapping[str, ProblemKind]] = {kind.code: kind for kind in map(_kind, SAMPLES)}
+KINDS: Final = _kinds()
 """By `code`."""

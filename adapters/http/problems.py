@@ -43,7 +43,10 @@ FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
     },
     errors.StockMoved: {
         "product_id": _PRODUCT,
-        "expected": {"type": "integer", "description": "The stock that the request expected."},
+        "expected": {
+            "type": ["integer", "null"],
+            "description": "The stock that the request expected; null if the tag of its If-Match does not say.",
+        },
         "actual": {"type": "integer", "description": "The stock now."},
     },
     errors.PriceMoved: {
@@ -157,6 +160,13 @@ def unexpected(request_id: str) -> Problem:
         code="internal",
         facts={"request_id": request_id},
     )
+
+
+def stock_precondition_failed(product_id: int, expected: int | None, actual: int, detail: str = "") -> Problem:
+    """412: the tag of If-Match is not that of the present stock (RFC 9110, section 13.1.1)."""
+    facts = {"product_id": product_id, "expected": expected, "actual": actual}
+    moved = str(errors.StockMoved(product_id, expected or 0, actual))
+    return Problem(412, detail or moved, code=errors.StockMoved.code, facts=facts)
 
 
 def too_large(limit: int) -> Problem:

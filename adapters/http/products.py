@@ -14,7 +14,7 @@ from adapters.http.etags import Edition, expected_edition, expected_version
 from adapters.http.idempotency import keyed
 from adapters.http.openapi import ETAG, LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
-from adapters.http.problems import Problem
+from adapters.http.problems import stock_precondition_failed
 from adapters.http.product_documents import (
     CategoryRefDocument,
     PriceHistoryDocument,
@@ -145,10 +145,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         try:
             shelved: Shelved = await backend.edit_product.submit(command)
         except StockMoved as moved:
-            # The tag of If-Match is not that of the present figure (RFC 9110, section 13.1.1).
-            raise Problem(
-                412, str(moved), code=moved.code, facts={"expected": moved.expected, "actual": moved.actual}
-            ) from None
+            raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
         view = await backend.product.submit(shelved.product.id)
         document = shown(view, call.who)
         return json_answer(document, headers={"ETag": product_etag(view.version, document)})
@@ -209,7 +206,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=ProductPut,
             access=Access.ACCOUNT,
             conditional=True,
-            errors=(Forbidden,),
+            errors=(Forbidden, (412, StockMoved.code)),
         ),
         Operation(
             method="PATCH",
@@ -222,7 +219,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             body=ProductPatch,
             access=Access.ACCOUNT,
             conditional=True,
-            errors=(Forbidden,),
+            errors=(Forbidden, (412, StockMoved.code)),
         ),
         Operation(
             method="DELETE",
@@ -259,12 +256,12 @@ def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -
     if edition is None or not _needs_stock(edition, stock):
         return edition
     if edition.version == view.version and stock != view.stock:
-        raise Problem(
-            412,
+        raise stock_precondition_failed(
+            view.id,
+            None,
+            view.stock,
             f"The stock is {view.stock} now, and the tag of If-Match does not say which stock you read: read the"
             " product again with your access token, and use the ETag of that answer.",
-            code=StockMoved.code,
-            facts={"actual": view.stock},
         )
     return evolve(edition, stock=view.stock)
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from attrs import define, field, frozen
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from adapters.http.examples import demo_market
 from tests.integration.engine_process import EngineProcess, eventually
@@ -99,8 +99,8 @@ def unfit(step: Step, response: httpx2.Response, document: Any) -> list[str]:
     if JSON not in promised.get("content", {}):
         return [] if response.content == b"" else [response.text]
     schema = {**promised["content"][JSON]["schema"], "components": document["components"]}
-    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(response.json())]
+    validator = Draft202012Validator(schema, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(response.json())]
 
 
 def test_every_example_works_as_it_stands_in_the_order_of_the_page(demo: EngineProcess) -> None:
