@@ -56,16 +56,26 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
         progress("reading", len(lines), len(lines))
         report = evaluated(lines, periods_in_one=bucket, held_back=held_back, cold_periods=cold_start)
     if as_json:
-        facts = asdict(report) | {"supports_learning": report.supports_learning, "verdict": report.verdict}
+        facts = asdict(report) | {
+            "advice": report.advice,
+            "supports_learning": report.supports_learning,
+            "verdict": report.verdict,
+        }
         print_json({"rows_left_out": left_out, **facts})
     else:
-        low, high = report.elasticity_quartiles
+        unknown = "unknown: prices hardly move"
+        median, quartiles, negative = report.elasticity_median, report.elasticity_quartiles, report.negative_share
         print_facts(
             [
                 ("rows used, left out", f"{report.rows:,}, {left_out:,}"),
                 ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
-                ("elasticity, median (quartiles)", f"{report.elasticity_median:.2f} ({low:.2f} to {high:.2f})"),
-                ("elasticities below 0", f"{report.negative_share:.1%}"),
+                (
+                    "elasticity, median (quartiles)",
+                    unknown
+                    if median is None or quartiles is None
+                    else f"{median:.2f} ({quartiles[0]:.2f} to {quartiles[1]:.2f})",
+                ),
+                ("elasticities below 0", unknown if negative is None else f"{negative:.1%}"),
                 ("cells whose price hardly moves", f"{report.flat_share:.1%}"),
                 ("cells' days with several prices", f"{report.mixed_share:.1%} of those with several sales"),
             ]
@@ -86,6 +96,8 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
             print_table(
                 columns("trained on", "tested on", "model", "log-RMSE", "WAPE", numbers=("log-RMSE", "WAPE")), rows
             )
+        if report.advice:
+            print_line(report.advice, style="yellow")
         print_line(report.verdict, style="green" if report.supports_learning else "red")
     if not report.supports_learning:
         raise typer.Exit(ExitCode.PROBLEM)

@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
+from string import Formatter
+from typing import Final
 
 import numpy as np
 from attrs import frozen
 
 from adapters.cli.csv_files import BadRow, open_csv
 from adapters.cli.failures import CommandFailed
-from scalecommerce_core.domain.numbers import parse_real, parse_whole
+from scalecommerce_core.domain.numbers import parse_real, parse_whole, quoted
 from scalecommerce_core.pricing.evaluation.panel import Lines
+
+_FARTHEST: Final = 4 * 10**18
+"""Nanoseconds since 1970 are below; the distance of two periods fits 64 bits."""
 
 
 @frozen
@@ -40,24 +45,25 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     left_out, number = 0, 1
     try:
         with open_csv(file, {*columns.cell, *columns.group, columns.period, columns.units, columns.price}) as table:
+            _check_columns(file, table.header, columns)
             for read in table:
                 number = read.line
                 if isinstance(read, BadRow):
                     raise CommandFailed(f"{file}, line {number}: {read.message}")
                 row = dict(zip_longest(table.header, read.cells[: len(table.header)], fillvalue=""))
-                sold = parse_real(row[columns.units].strip())
+                sold = _real(row, columns.units)
                 sold = math.exp(sold) if columns.log_units else sold
-                paid = parse_real(row[columns.price.format_map(row)].strip())
+                paid = _real(row, columns.price.format_map(row))
                 if not (sold > 0 and paid > 0 and math.isfinite(sold) and math.isfinite(paid)):
                     left_out += 1
                     continue
                 cell.append(cells.setdefault(_key(row, columns.cell), len(cells)))
                 group.append(groups.setdefault(_key(row, columns.group), len(groups)))
-                period.append(_period(row[columns.period]))
+                period.append(_period(row[columns.period], columns.period))
                 units.append(sold)
                 price.append(paid)
     except KeyError as missing:
-        raise CommandFailed(f"{file} has no column {missing}; the options name the columns.") from missing
+        raise CommandFailed(f"{file}, line {number}: there is no column {missing} for the price.") from missing
     except (ValueError, IndexError, OverflowError) as wrong:
         raise CommandFailed(f"{file}, line {number}: {str(wrong).rstrip('.')}.") from wrong
     if not cell:
@@ -69,10 +75,45 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     return lines, left_out
 
 
+def _check_columns(file: Path, header: Sequence[str], columns: Columns) -> None:
+    """Raise `CommandFailed` for columns that the file does not have, with the ones that it has."""
+    if not header:
+        return
+    try:
+        named = [name for _, name, _, _ in Formatter().parse(columns.price) if name is not None]
+    except ValueError as wrong:
+        raise CommandFailed(f"--price {columns.price}: {{ and }} must enclose the name of a column.") from wrong
+    wanted = [
+        *(("--cell", name) for name in columns.cell), *(("--group", name) for name in columns.group),
+        ("--period", columns.period), ("--units", columns.units),
+        *(("--price", name) for name in named or [columns.price]),
+    ]  # fmt: skip
+    missing = {option: name for option, name in wanted if name not in header}
+    if missing:
+        said = " and ".join(f"no column {name!r} (name yours with {option})" for option, name in missing.items())
+        raise CommandFailed(f"{file} has {said}. Its columns are {', '.join(header)}.")
+
+
+def _real(row: Mapping[str, str], column: str) -> float:
+    try:
+        return parse_real(row[column].strip())
+    except ValueError as wrong:
+        raise ValueError(f"{column}: {wrong}") from wrong
+
+
 def _key(row: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(row[name] for name in names)
 
 
-def _period(text: str) -> int:
+def _period(text: str, column: str) -> int:
     """A whole number as it is; a date, or a time that begins with one, as the number of its day."""
-    return date.fromisoformat(text[:10]).toordinal() if "-" in text[1:] else parse_whole(text.strip())
+    told = text.strip()
+    try:
+        number = date.fromisoformat(told[:10]).toordinal() if "-" in told[1:] else parse_whole(told)
+    except ValueError as wrong:
+        raise ValueError(
+            f"{column}: {quoted(told)} is neither a whole number nor a date such as 2026-01-31, with or without a time"
+        ) from wrong
+    if abs(number) > _FARTHEST:
+        raise ValueError(f"{column}: {number} is beyond the periods that can be counted")
+    return number

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
+MOST_GROUPS: Final = 10_000_000
+"""Policies keep arrays with a value for each group up to the last one."""
 UNKNOWN: Final = -1
 """An amount that nobody has told: no cost, no bound."""
 
@@ -68,7 +70,8 @@ class Signals:
     def of(cls, **columns: Any) -> Self:
         """From anything that numpy makes arrays of; single values are repeated, what is not named has its default.
 
-        Raise `ValueError` for a name that is no column, one that is missing, and lengths that differ.
+        Raise `ValueError` for a name that is no column, one that is missing, lengths that differ, and groups that are
+        not numbered from 0.
         """
         if unknown := columns.keys() - COLUMNS.keys():
             raise ValueError(f"No such signals: {', '.join(sorted(unknown))}.")
@@ -82,6 +85,11 @@ class Signals:
             made[name] = array if array.ndim else np.full(size, array)
             if made[name].shape != (size,):
                 raise ValueError(f"The signal {name} has {made[name].size} values for {size} products.")
+        group = made["group"]
+        if size and not (group.min() >= 0 and group.max() < MOST_GROUPS):
+            raise ValueError(
+                f"Groups are numbered from 0 to {MOST_GROUPS - 1:,} at most: a policy keeps numbers for each."
+            )
         return cls(**made)
 
     def __len__(self) -> int:

@@ -9,10 +9,12 @@ import numpy as np
 from attrs import field, frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.evaluation.panel import Panel
+from scalecommerce_core.pricing.evaluation.panel import Panel, pairs
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, VARIANCES
 
 _NO_VARIATION = 1e-9
+_LEAST_INFORMATION = 0.05
+"""Of a cell (1 / variance of its own elasticity): below it, its elasticity is that of its category."""
 
 
 @frozen(eq=False)
@@ -26,6 +28,8 @@ class Elasticities:
     alone: Floats
     """By least squares on the cell's own rows; 0 where its price never moved."""
     shrunk: Floats
+    informed: Flags
+    """Whose own rows say something about their elasticity, beside what is believed of all."""
     group_mean: Floats = field(repr=False)
     """A row per group."""
 
@@ -51,10 +55,11 @@ class Elasticities:
 
         noise = float((errors**2).sum()) / max(len(panel) - int(known.sum()) - groups, 1)
         information = sxx / max(noise, 1e-12)
-        spread = _spread(alone, mean, group, information)
+        informed = information > _LEAST_INFORMATION
+        spread = _spread(alone, mean, group, information, informed)
         prior = 1.0 / spread[group]
         shrunk = (information * alone + prior * mean[group]) / (information + prior)
-        return cls(known, reference, level, alone, shrunk, mean)
+        return cls(known, reference, level, alone, shrunk, informed, mean)
 
     def predicted(self, panel: Panel, slope: Floats) -> Floats:
         """Log units of each row with these slopes."""
@@ -71,12 +76,12 @@ def _clustered_variance(panel: Panel, dx: Floats, errors: Floats, sxx: Floats) -
     """Of the groups' pooled slopes, if a period is good or bad for a whole group: a hundred shops that share a price
     and a week are one observation of it, not a hundred.
     """
-    groups, periods = len(sxx), int(panel.period.max(initial=0)) + 1
-    at = panel.group[panel.cell] * periods + panel.period
-    scores = _sums(at, dx * errors, groups * periods).reshape(groups, periods)
-    clusters = (_sums(at, np.ones_like(dx), groups * periods).reshape(groups, periods) > 0).sum(axis=1)
+    groups, group = len(sxx), panel.group[panel.cell]
+    rows, cluster = pairs(group, panel.period)
+    scores = _sums(cluster, dx * errors, len(rows))
+    clusters = np.bincount(group[rows], minlength=groups)
     few = clusters / np.maximum(clusters - 2.0, 0.1)
-    variance = few * (scores**2).sum(axis=1) / np.maximum(sxx, _NO_VARIATION) ** 2
+    variance = few * _sums(group[rows], scores**2, groups) / np.maximum(sxx, _NO_VARIATION) ** 2
     return np.where((sxx > _NO_VARIATION) & (clusters > 2), np.maximum(variance, 1e-4), 1e9)
 
 
@@ -92,10 +97,10 @@ def _towards_all(pooled: Floats, by_chance: Floats) -> Floats:
     return shrunk
 
 
-def _spread(alone: Floats, mean: Floats, group: Whole, information: Floats) -> Floats:
+def _spread(alone: Floats, mean: Floats, group: Whole, information: Floats, informed: Flags) -> Floats:
     """Variance of the cells' elasticities within their group, by the method of moments."""
-    groups, informed = len(mean), information > 0.05
-    chance = np.where(informed, 1.0 / np.maximum(information, 0.05), 0.0)
+    groups = len(mean)
+    chance = np.where(informed, 1.0 / np.maximum(information, _LEAST_INFORMATION), 0.0)
     weight = np.where(informed, 1.0 / (chance + 0.3), 0.0)
     scatter = _sums(group, weight * ((alone - mean[group]) ** 2 - chance), groups)
     return np.clip(scatter / np.maximum(_sums(group, weight, groups), 1e-9), *VARIANCES)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
-from scalecommerce_core.pricing.evaluation.panel import Lines, Panel
+from scalecommerce_core.pricing.evaluation.panel import Lines, Panel, pairs
 
 LEAST_ROWS: Final = 100
 LEAST_PERIODS: Final = 10
@@ -22,6 +22,8 @@ MOST_FLAT: Final = 0.8
 MOST_MIXED: Final = 0.05
 """Of cells and days that have several sales: with more at several prices that fall with quantity, it is a discount."""
 SURE: Final = 3.0
+_SPARSE: Final = 50
+"""Of so many periods one at most is in use: they are no days or weeks."""
 
 
 @frozen
@@ -49,9 +51,13 @@ class Report:
     cells: int
     groups: int
     periods: int
-    elasticity_median: float
-    elasticity_quartiles: tuple[float, float]
-    negative_share: float
+    """How many of them the rows name."""
+    span: int
+    """Periods from the first to the last, those without rows included."""
+    elasticity_median: float | None
+    """None, as the next two: prices hardly moved, so all that could be shown is what is believed beforehand."""
+    elasticity_quartiles: tuple[float, float] | None
+    negative_share: float | None
     flat_share: float
     """Of the cells: their price hardly moves."""
     mixed_share: float
@@ -68,6 +74,16 @@ class Report:
         return not self.objections
 
     @property
+    def advice(self) -> str:
+        """A sentence about periods that are far apart; nothing where they are not."""
+        if self.span <= _SPARSE * max(self.periods, 1):
+            return ""
+        return (
+            f"The periods are far apart: {self.periods:,} of {self.span:,} are in use. If they are seconds, use"
+            " --bucket 86400 for days or --bucket 604800 for weeks, so that they are periods of sales."
+        )
+
+    @property
     def verdict(self) -> str:
         if self.supports_learning:
             return "These data can teach prices: the elasticities are plausible and foretell later sales."
@@ -81,17 +97,19 @@ def evaluated(lines: Lines, *, periods_in_one: int = 1, held_back: float = 0.2, 
     period of the model.
     """
     panel = Panel.of(lines, periods_in_one=periods_in_one)
-    periods = int(panel.period.max(initial=-1)) + 1
+    span = int(panel.period.max(initial=-1)) + 1
+    periods = len(np.unique(panel.period))
     flat = _flat_share(panel)
     mixed, slope, t = _quantity_discounts(lines)
-    end = int((1.0 - held_back) * periods)
+    end = int((1.0 - held_back) * span)
     enough = len(panel) >= LEAST_ROWS and periods >= LEAST_PERIODS
     forecast = _forecast(panel, 0, end) if enough else None
     cold = _forecast(panel, end - cold_periods, end) if enough and end > cold_periods else None
     trained = Elasticities.of(panel.rows(panel.period < end) if enough else panel)
     # A cell whose price never moved brings its category's elasticity, not one of its own.
-    slopes = trained.shrunk[trained.known] if trained.known.any() else np.array([np.nan])
-    negative = float((slopes < 0).mean())
+    slopes = trained.shrunk[trained.known]
+    found = flat <= MOST_FLAT and bool((trained.informed & trained.known).any())
+    negative = float((slopes < 0).mean()) if found else None
 
     objections = []
     if not enough:
@@ -105,14 +123,17 @@ def evaluated(lines: Lines, *, periods_in_one: int = 1, held_back: float = 0.2, 
         )
     if flat > MOST_FLAT:
         objections.append(f"The prices of {flat:.0%} of the cells hardly move: nothing says what another would do.")
-    if enough and negative < 0.9 and flat <= MOST_FLAT:
+    if enough and negative is not None and negative < 0.9:
         objections.append(f"Only {negative:.0%} of the elasticities are negative: something else moves with prices.")
     if forecast is not None and forecast.shrunk.log_rmse >= forecast.without_price.log_rmse and flat <= MOST_FLAT:
         objections.append("Knowing the price does not help to foretell later sales.")
-    low, median, high = np.percentile(slopes, [25, 50, 75])
+    if enough and not found and flat <= MOST_FLAT:
+        objections.append("Prices vary too little for what sales vary: no elasticity can be told from chance.")
+    low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
     return Report(
-        rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods,
-        elasticity_median=float(median), elasticity_quartiles=(float(low), float(high)), negative_share=negative,
+        rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
+        elasticity_median=median if found else None, elasticity_quartiles=(low, high) if found else None,
+        negative_share=negative,
         flat_share=flat, mixed_share=mixed, quantity_slope=slope, forecast=forecast, cold_start=cold,
         objections=tuple(objections),
     )  # fmt: skip
@@ -153,8 +174,7 @@ def _quantity_discounts(lines: Lines) -> tuple[float, float, float]:
     them, and how many standard errors it is from 0.
     """
     sold = (lines.units > 0) & (lines.price > 0)
-    width = int(lines.days().max(initial=0)) + 1
-    keys, at = np.unique((lines.cell * width + lines.days())[sold], return_inverse=True)
+    keys, at = pairs(lines.cell[sold], lines.days()[sold])
     count = np.bincount(at, minlength=len(keys))
     several = count > 1
     if not several.any():

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -265,8 +266,22 @@ def test_order_lines_with_discounts_are_refused(cli: Cli, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
-        ("product,period,units\n1,1,1\n", (), "has no column 'price'"),
-        ("product,period,units,price\n1,1,x,2\n", (), "line 2"),
+        (
+            "product,period,units\n1,1,1\n",
+            (),
+            "has no column 'price' (name yours with --price). Its columns are product, period, units.",
+        ),
+        (
+            "sku,week,qty,price\n1,1,1,2\n",
+            ("--cell", "sku,shop", "--period", "week"),
+            "has no column 'shop' (name yours with --cell) and no column 'units' (name yours with --units).",
+        ),
+        ("product,period,units,price\n1,1,x,2\n", (), "line 2: units: 'x' is not a number such as 12, 9.99"),
+        ("product,period,units,price\n1,1,1,$10.00\n", (), "line 2: price: '$10.00' is not a number such as 12, 9.99"),
+        ("product,period,units,price\n1,1,1,\n", (), "line 2: price: '' is not a number"),
+        ("product,period,units,price\n1,soon,1,2\n", (), "line 2: period: 'soon' is neither a whole number nor a date"),
+        ("product,period,units,price\n1,9223372036854775807,1,2\n", (), "beyond the periods that can be counted"),
+        ("product,period,units,price7\n1,1,1,2\n", ("--price", "price{units}"), "line 2: there is no column 'price1'"),
         ("product,period,units,price\n1,1,1,2\n1,soon,1,2\n", (), "line 3"),
         ("product,period,units,price\n1,2026-13-01,1,2\n", (), "line 2"),
         ("product,period,units,price\n1,1,1\n", (), "line 2"),
@@ -274,7 +289,11 @@ def test_order_lines_with_discounts_are_refused(cli: Cli, tmp_path: Path) -> Non
         ("product,period,units,price\n1,1,0,2\n", (), "no row in which something was sold"),
         ("", (), "no row"),
         ("product,period,units,price\n1,1,1,2\n", ("--price", "price{brand}"), "has no column 'brand'"),
-        ("product,period,units,price\n1,1,1,2\n", ("--price", "price{"), "line 2"),
+        (
+            "product,period,units,price\n1,1,1,2\n",
+            ("--price", "price{"),
+            "--price price{: { and } must enclose the name of a column.",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(
@@ -285,6 +304,45 @@ def test_a_file_that_cannot_be_read_says_where(
     ended = cli("pricing", "evaluate", str(file), *options)
     assert ended.code == ExitCode.PROBLEM
     assert said in " ".join(ended.err.split())
+
+
+def test_a_flat_file_shows_no_elasticity_that_it_does_not_hold(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "flat.csv"
+    lines = [f"p{cell},{week},{3 + (cell * week) % 5},10.00" for cell in range(10) for week in range(20)]
+    file.write_text("\n".join(["product,period,units,price", *lines]))
+    ended = cli("pricing", "evaluate", str(file))
+    assert ended.code == ExitCode.PROBLEM
+    assert ended.out.count("unknown: prices hardly move") == 2
+    assert "-2.4" not in ended.out
+    document = json.loads(cli("pricing", "evaluate", str(file), "--json").out, parse_constant=pytest.fail)
+    for name in ("elasticity_median", "elasticity_quartiles", "negative_share"):
+        assert document[name] is None
+
+
+def test_periods_in_seconds_are_evaluated_within_the_memory_of_their_rows(cli: Cli, tmp_path: Path) -> None:
+    """240 rows in 60 categories, half a year in seconds: an array for each category and second would take 11 GiB."""
+    rng = np.random.default_rng(5)
+    lines = ["product,kind,period,units,price"]
+    for cell in range(60):
+        for _ in range(4):
+            price = 10 * math.exp(rng.normal(0, 0.1))
+            units = math.ceil(50 * (price / 10) ** -2.5)
+            lines.append(f"p{cell},k{cell},{1_700_000_000 + rng.integers(0, 15_000_000)},{units},{price:.4f}")
+    file = tmp_path / "seconds.csv"
+    file.write_text("\n".join(lines))
+    tracemalloc.start()
+    try:
+        ended = cli("pricing", "evaluate", str(file), "--group", "kind")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ended.code == 0, ended
+    assert "The periods are far apart: 240 of 1" in ended.out
+    assert "--bucket 86400" in ended.out
+    assert peak < 50_000_000
+    weekly = cli("pricing", "evaluate", str(file), "--group", "kind", "--bucket", "604800")
+    assert weekly.code == 0
+    assert "far apart" not in weekly.out
 
 
 def test_a_damaged_archive_says_so(cli: Cli, panel: Path) -> None:

@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,29 @@ def test_lines_are_summed_and_what_sold_nothing_is_left_out() -> None:
     assert (weekly.cell.tolist(), weekly.period.tolist(), weekly.units.tolist(), weekly.price.tolist()) == (
         [0], [0], [4.0], [7.0],
     )  # fmt: skip
+
+
+def test_memory_is_bounded_by_rows_whatever_cells_groups_and_periods_are_numbered() -> None:
+    """The same sales by other numbers: the same report, but for the span, and no array as long as the numbers."""
+    lines, _ = panel(shops=5)
+    plain = report(lines)
+    far = Lines(lines.cell * 10**12 - 5, lines.group * 10**15, lines.period * 10**16, lines.units, lines.price)
+    tracemalloc.start()
+    try:
+        judged = report(far, periods_in_one=10**16)
+        wide = report(far)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert judged == plain
+    assert peak < 20_000_000
+    assert (wide.periods, wide.span) == (60, 59 * 10**16 + 1)
+    assert wide.elasticity_median == pytest.approx(plain.elasticity_median, abs=0.1)
+    assert wide.advice
+    assert not plain.advice
+
+
+def test_what_was_believed_beforehand_is_not_shown_as_found() -> None:
+    lines, _ = panel(spread=0.001)
+    judged = report(lines)
+    assert (judged.elasticity_median, judged.elasticity_quartiles, judged.negative_share) == (None, None, None)
