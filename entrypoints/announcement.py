@@ -31,6 +31,7 @@ class Demo:
     password: str
     token: str
     product: int
+    currency: str
     plan: Plan | None = None
 
 
@@ -62,11 +63,11 @@ def command(*words: str, data: Path) -> str:
     return shlex.join([NAME if is_known else program, *words, *told])
 
 
-def what_to_watch(plan: Plan, url: str, data: Path) -> str:
+def what_to_watch(plan: Plan, url: str, data: Path, currency: str) -> str:
     """How the prices of the visitors' wares can be seen to move."""
     lines = [
-        f"  {plan.products[ware.key]:<8} {ware.name:<16}{decimal_text(ware.start):>8}"
-        f"{decimal_text(ware.demand.best_price):>10}   {ware.story}"
+        f"  {plan.products[ware.key]:<8} {ware.name:<16}{decimal_text(ware.start, currency):>8}"
+        f"{decimal_text(ware.demand.best_price, currency):>10}   {ware.story}"
         for ware in WARES
     ]
     first = plan.products[WARES[0].key]

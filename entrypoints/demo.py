@@ -67,7 +67,9 @@ def _demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
         return None
     engine.market.accounts.appoint_staff(staff.email)
     plan = _plan(engine, accounts, owner, seeded[-5:-2])
-    return Demo(buyer.email, product.seller.email, staff.email, PASSWORD, token, product.id, plan)
+    return Demo(
+        buyer.email, product.seller.email, staff.email, PASSWORD, token, product.id, engine.market.currency, plan
+    )
 
 
 def _plan(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
+from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_whole
 
 MIN_SECRET_BYTES: Final = 32
@@ -120,8 +121,10 @@ def _policies(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
 
 
 def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
-    if not re.fullmatch("[A-Z]{3}", value):
-        raise ValueError(f"{value!r} is not a currency code such as USD")
+    try:
+        check_market_currency(value)
+    except NotCurrency as error:
+        raise ValueError(str(error).removesuffix(".")) from None
 
 
 @frozen(kw_only=True)
@@ -142,7 +145,11 @@ class Settings:
         "", "Secrets that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
     )
     jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
-    market_currency: str = _setting("USD", "ISO 4217 code that products are priced in.", validator=_currency)
+    market_currency: str = _setting(
+        "USD",
+        "ISO 4217 code that products are priced in; it decides how many decimals prices have.",
+        validator=_currency,
+    )
     access_token_seconds: int = _setting(600, "How long an access token is believed.", validator=_positive)
     refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
     refresh_grace_seconds: int = _setting(

@@ -218,7 +218,7 @@ class _Engine:
                 if self._wanted.traffic:
                     self._tell(announcement.NOT_ALONE)
             elif self._wanted.traffic:
-                self._say(announcement.what_to_watch(demo.plan, self._address.url, self._wanted.data))
+                self._say(announcement.what_to_watch(demo.plan, self._address.url, self._wanted.data, demo.currency))
             if not self._address.is_local:
                 self._tell(announcement.exposed(self._wanted.host))
         elif self._wanted.demo:

@@ -140,12 +140,14 @@ class Facet(StrEnum):
 
 
 PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1_000_00, 2_500_00)
-"""Lower bounds of the price facet's buckets, in minor units; the last has no upper bound. Empty ones are left out."""
+"""Lower bounds of the price facet's buckets, in minor units of whatever currency; the last one has no upper
+bound. Empty ones are left out."""
 
 
-def bucket_label(lower: int, upper: int | None) -> str:
-    """`"10.00 - 25.00"`, `"2500.00 +"`: how a price bucket is shown."""
-    return f"{decimal_text(lower)} +" if upper is None else f"{decimal_text(lower)} - {decimal_text(upper)}"
+def bucket_label(lower: int, upper: int | None, currency: str) -> str:
+    """`"10.00 - 25.00"`, `"2500.00 +"`: how a price bucket is shown in the market's currency."""
+    least = decimal_text(lower, currency)
+    return f"{least} +" if upper is None else f"{least} - {decimal_text(upper, currency)}"
 
 
 def _normal_lines(values: Collection[str]) -> Collection[str]:

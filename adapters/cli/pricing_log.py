@@ -13,7 +13,7 @@ from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.money import decimal_text, unit_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
 from scalecommerce_core.pricing.replay import values_of
 from scalecommerce_core.pricing.runs import Outcome, StoredDecision
@@ -54,7 +54,8 @@ def _print(stored: StoredDecision) -> None:
     print_line(decision.sentence, style="bold")
     print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {BECAME[stored.outcome]}")
     facts: list[tuple[str, Cell]] = list(explained(stored.inputs).items())
-    facts.append(("wanted", "nothing else" if decision.wanted is None else decimal_text(decision.wanted)))
+    wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.per_unit)
+    facts.append(("wanted", wanted))
     for number, rail in enumerate(decision.guardrails or ("none",)):
         facts.append(("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted"))
     print_facts(facts)
@@ -140,7 +141,8 @@ def _document(stored: StoredDecision) -> dict[str, Any]:
     decision = stored.decision
     return {
         "run": stored.run_id, "decided_at": stored.decided_at, "outcome": stored.outcome.value,
-        "old": decimal_text(decision.old), "new": decimal_text(decision.new), "currency": stored.currency,
+        "old": decimal_text(decision.old, stored.currency), "new": decimal_text(decision.new, stored.currency),
+        "currency": stored.currency,
         "guardrails": list(decision.guardrails), "sentence": decision.sentence, "explained": explained(stored.inputs),
         "inputs": values_of(stored.inputs),
     }  # fmt: skip

@@ -173,7 +173,7 @@ def _product(product: ProductView) -> dict[str, Any]:
         "sku": product.sku,
         "name": product.name,
         "category": product.category.name,
-        "price": decimal_text(product.price.minor),
+        "price": product.price.text,
         "stock": product.stock,
         "brand": product.brand,
         "description": product.description,
@@ -190,7 +190,7 @@ def _product(product: ProductView) -> dict[str, Any]:
 
 
 def _decimal(money: Money | None) -> str | None:
-    return None if money is None else decimal_text(money.minor)
+    return None if money is None else money.text
 
 
 def _units_sold(order: OrderView, line: OrderLineView) -> int:
@@ -210,8 +210,8 @@ def _order_line(order: OrderView, line: OrderLineView) -> dict[str, Any]:
         "product": line.product,
         "name": line.name,
         "quantity": line.quantity,
-        "price": decimal_text(line.price),
-        "amount": decimal_text(line.quantity * line.price),
+        "price": decimal_text(line.price, order.currency),
+        "amount": decimal_text(line.quantity * line.price, order.currency),
         "refunded": line.refunded,
         "units": _units_sold(order, line),
     }
@@ -225,14 +225,14 @@ def _order(order: OrderView) -> dict[str, Any]:
         "created_at": rfc3339(order.created_at),
         "updated_at": rfc3339(order.updated_at),
         "currency": order.currency,
-        "total": decimal_text(order.total),
+        "total": decimal_text(order.total, order.currency),
         "lines": [
             {
                 "id": line.id,
                 "product": line.product,
                 "name": line.name,
                 "quantity": line.quantity,
-                "price": decimal_text(line.price),
+                "price": decimal_text(line.price, order.currency),
                 "refunded": line.refunded,
                 "units": _units_sold(order, line),
             }

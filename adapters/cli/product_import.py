@@ -261,7 +261,7 @@ class ProductImport:
         """Raise `ValueError` with what is wrong."""
         match name:
             case "price" | "cost" | "min_price" | "max_price":
-                return Money(price_units(text), currency)
+                return Money(price_units(text, currency), currency)
             case "stock":
                 return parse_whole(text, least=0, most=MAX_STOCK)
             case "is_active":

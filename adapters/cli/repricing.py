@@ -14,7 +14,7 @@ from adapters.cli.sellers import account_of
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
-from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Run, StoredDecision
@@ -166,8 +166,8 @@ def run_document(run: Run) -> dict[str, Any]:
 def _move(decision: Decision) -> dict[str, Any]:
     return {
         "product": decision.product_id,
-        "old": decimal_text(decision.old),
-        "new": decimal_text(decision.new),
+        "old": unit_text(decision.old, decision.per_unit),
+        "new": unit_text(decision.new, decision.per_unit),
         "change": decision.new / decision.old - 1,
         "guardrails": list(decision.guardrails),
         "sentence": decision.sentence,

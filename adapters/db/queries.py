@@ -15,9 +15,9 @@ from adapters.db.reads.webhooks import WebhookReads
 
 
 class PostgresQueries(AccountReads, ExportReads, StockReads, EventReads, StatisticsReads, WebhookReads, PricingReads):
-    """`currency` is that of statistics without a product or a sale, `scale` bounds the work of a search."""
+    """`currency` is the market's: of price facets, and of statistics without a sale. `scale` bounds a search's work."""
 
     def __init__(self, engine: Engine, *, currency: str = "USD", scale: Scale | None = None) -> None:
         reader = Reader(engine)
-        ProductReads.__init__(self, reader, scale)
+        ProductReads.__init__(self, reader, scale, currency)
         StatisticsReads.__init__(self, reader, currency)

@@ -1,46 +1,122 @@
-"""Amounts of money in requests: a decimal string (`scalecommerce_core.domain.numbers`) or a JSON number, exact."""
+"""Amounts of money in requests: a decimal string (`scalecommerce_core.domain.numbers`) or a JSON number, exact.
 
+How many decimals an amount may have depends on the currency, which may be that of a product: so a field takes what some
+currency allows, and `in_currency` reads it once the currency is known.
+"""
+
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, NotMoney, decimal_text, minor_units
+from scalecommerce_core.domain.currencies import MINOR_DIGITS, MOST_DIGITS
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, NotMoney, decimal_text, minor_units
+from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
+
+_MOST: Final = Decimal(MAX_PRICE)
+"""In a currency without minor units."""
 
 
 class Amount(Decimal):
-    """0 to 99,999,999.99 with at most 2 decimals."""
+    """An amount of 0 or more; equal amounts are equal however they were written."""
 
-    __slots__ = ()
+    __slots__ = ("decimals",)
     least: ClassVar[int] = 0
-    schema: ClassVar[dict[str, Any]] = {
-        "description": f"0 to {decimal_text(MAX_PRICE)}, as decimal string or number.",
-        "anyOf": [
-            {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,7})(\.[0-9]{1,2})?$"},
-            {"type": "number", "minimum": 0, "maximum": MAX_PRICE / 100, "multipleOf": 0.01},
-        ],
-        "examples": ["9.99", 20],
-    }
+    decimals: int
+    """As it was written: a JSON number has those that it needs."""
 
     @classmethod
     def read(cls, value: object) -> Self:
         """Raise `NotMoney` (a ValueError) with a message for the sender."""
         if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
             raise NotMoney('An amount such as "9.99" is wanted.')
-        minor = minor_units(value)
-        if not cls.least <= minor <= MAX_PRICE:
-            raise NotMoney(f"An amount from {decimal_text(cls.least)} to {decimal_text(MAX_PRICE)} is wanted.")
-        return cls(decimal_text(minor))
+        number = _number(value)
+        if number < 0 or number > _MOST or (cls.least and not number):
+            raise NotMoney(f"An amount {'above' if cls.least else 'from'} 0 is wanted, in digits and a decimal point.")
+        plain = f"{number:f}"
+        decimals = len(plain.partition(".")[2])
+        if not isinstance(value, str) and decimals:
+            decimals = len(plain.rstrip("0").partition(".")[2])
+        if decimals > MOST_DIGITS:
+            raise NotMoney(f"At most {MOST_DIGITS} decimals are allowed in any currency; this has {decimals}.")
+        amount = cls(plain.rstrip("0").rstrip(".") if "." in plain else plain)
+        amount.decimals = decimals
+        return amount
+
+    def as_text(self) -> str:
+        """With the decimals that were given: zeros among them may be too many for a currency."""
+        return f"{self:.{self.decimals}f}"
+
+    def units(self, currency: str) -> int:
+        """Minor units; raise `NotMoney` when the currency has no such amount, or it is out of bounds."""
+        minor = minor_units(self.as_text(), currency)
+        if not self.least <= minor <= MAX_PRICE:
+            raise NotMoney(
+                f"An amount from {decimal_text(self.least, currency)} to {decimal_text(MAX_PRICE, currency)} is wanted."
+            )
+        return minor
+
+    @classmethod
+    def schema_in(cls, currency: str) -> dict[str, Any]:
+        """JSON Schema of what is taken in this currency."""
+        digits = MINOR_DIGITS[currency]
+        least, most = decimal_text(cls.least, currency), decimal_text(MAX_PRICE, currency)
+        number: dict[str, Any] = {"type": "number", "minimum": float(least), "maximum": float(most)}
+        return {
+            "description": f"{least} to {most}, as decimal string or number.",
+            "anyOf": [
+                {"type": "string", "pattern": f"^({'|'.join(cls._patterns(digits))})$"},
+                number | {"multipleOf": float(f"1e-{digits}")},
+            ],
+            "examples": [decimal_text(999, currency), 20],
+        }
+
+    @classmethod
+    def _patterns(cls, digits: int) -> list[str]:
+        """Regular expressions of the texts that are taken, with so many decimals at most."""
+        fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
+        return [f"(0|{_whole(digits)}){fraction}"]
 
 
 class Price(Amount):
-    """0.01 to 99,999,999.99 with at most 2 decimals."""
+    """As `Amount`, and more than 0."""
 
     __slots__ = ()
     least: ClassVar[int] = MIN_PRICE
-    schema: ClassVar[dict[str, Any]] = {
-        "description": f"{decimal_text(MIN_PRICE)} to {decimal_text(MAX_PRICE)}, as decimal string or number.",
-        "anyOf": [
-            {"type": "string", "pattern": r"^(0\.(0[1-9]|[1-9][0-9]?)|[1-9][0-9]{0,7}(\.[0-9]{1,2})?)$"},
-            {"type": "number", "minimum": 0.01, "maximum": MAX_PRICE / 100, "multipleOf": 0.01},
-        ],
-        "examples": ["9.99", 6.21],
-    }
+
+    @classmethod
+    def _patterns(cls, digits: int) -> list[str]:
+        fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
+        below_one = "|".join(f"{'0' * zeros}[1-9][0-9]{{0,{digits - zeros - 1}}}" for zeros in range(digits))
+        return [*([f"0\\.({below_one})"] if digits else []), f"{_whole(digits)}{fraction}"]
+
+
+def in_currency(currency: str, amounts: Mapping[str, Amount | None]) -> dict[str, Money | None]:
+    """Money of the named amounts; raise `Invalid` that names each which this currency does not have."""
+    errors: dict[str, list[str]] = {}
+    found: dict[str, Money | None] = {}
+    for name, amount in amounts.items():
+        try:
+            found[name] = None if amount is None else Money(amount.units(currency), currency)
+        except NotMoney as error:
+            errors[name] = [str(error)]
+    if errors:
+        raise Invalid(errors)
+    return found
+
+
+def _number(value: str | int | Decimal) -> Decimal:
+    if isinstance(value, str):
+        try:
+            return parse_decimal(value)
+        except NotNumber as error:
+            raise NotMoney(str(error)) from None
+    number = Decimal(value)
+    if not number.is_finite() or abs(number.adjusted()) > 15:
+        raise NotMoney("A finite amount of ordinary size is wanted.")
+    return number
+
+
+def _whole(digits: int) -> str:
+    """Whole units above 0: an amount has as many digits in all as the highest price."""
+    return f"[1-9][0-9]{{0,{len(str(MAX_PRICE)) - digits - 1}}}"

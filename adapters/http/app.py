@@ -53,6 +53,7 @@ def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] =
         operations(backend),
         authenticate=backend.market.accounts.identify,
         version=version,
+        currency=backend.market.currency,
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,

@@ -35,6 +35,7 @@ def application(
     *,
     authenticate: Authenticate,
     version: str,
+    currency: str = "USD",
     lifespan: Lifespan[Starlette] | None = None,
     shortcut: Shortcut | None = None,
     examples: Mapping[str, Example] | None = None,
@@ -47,7 +48,9 @@ def application(
             *landing_routes(version),
             *docs_routes(),
             *document_routes(
-                msgspec.json.encode(document(listed, version=version, examples=examples or {}, guide=guide))
+                msgspec.json.encode(
+                    document(listed, version=version, examples=examples or {}, guide=guide, currency=currency)
+                )
             ),
         ],
         lifespan=lifespan,

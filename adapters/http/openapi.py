@@ -127,13 +127,17 @@ def document(
     title: str = "ScaleCommerce",
     examples: Mapping[str, Example] = _NO_EXAMPLES,
     guide: str = "",
+    currency: str = "USD",
 ) -> Json:
-    """`examples` by the names of operations; `guide` tells readers how to try the API."""
+    """`examples` by the names of operations; `guide` tells readers how to try the API.
+
+    Amounts are described as they are in the market's `currency`.
+    """
     listed = list(operations)
     _check_names(listed)
     if lost := examples.keys() - {operation.name for operation in listed}:
         raise ValueError(f"There are examples of {', '.join(sorted(lost))}, which do not exist.")
-    schemas = _Schemas(listed)
+    schemas = _Schemas(listed, currency)
     paths: dict[str, Json] = {}
     for operation in listed:
         path = re.sub(r":\w+}", "}", operation.path)
@@ -222,14 +226,14 @@ def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
 class _Schemas:
     """JSON Schemas of all types that the operations mention, each once."""
 
-    def __init__(self, operations: Sequence[Operation[Any, Any]]) -> None:
+    def __init__(self, operations: Sequence[Operation[Any, Any]], currency: str) -> None:
         requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
         answers = [answer.body for each in operations for answer in each.answers.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
         self.problems: set[str] = set()
         """Names of the schemas of problems that were asked for."""
         found, self._components = msgspec.json.schema_components(
-            types, schema_hook=_custom, ref_template=SCHEMAS + "{name}"
+            types, schema_hook=partial(_custom, currency), ref_template=SCHEMAS + "{name}"
         )
         self._of = dict(zip(types, found, strict=True))
         for info in (info for wanted in types for info in nested_types(wanted)):
@@ -312,9 +316,9 @@ def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Jso
                 schema["format"] = "date-time"
 
 
-def _custom(wanted: type) -> Json:
+def _custom(currency: str, wanted: type) -> Json:
     if issubclass(wanted, Amount):
-        return dict(wanted.schema)
+        return wanted.schema_in(currency)
     raise NotImplementedError
 
 

@@ -29,7 +29,7 @@ from scalecommerce_core.domain.errors import (
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
-from scalecommerce_core.domain.money import decimal_text, minor_units
+from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
@@ -154,7 +154,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 WantedLine(
                     ProductId(item.product),
                     item.quantity,
-                    None if item.price is None else minor_units(item.price),
+                    None if item.price is None else item.price.as_text(),
                 )
                 for item in call.body.order_item
             ],
@@ -331,12 +331,12 @@ def shown_order(order: Order) -> OrderDocument:
                 order.id * LINE_ID_SPAN + line.position,
                 line.product_id,
                 line.quantity,
-                decimal_text(line.price),
+                decimal_text(line.price, order.currency),
                 line.refunded,
             )
             for line in order.lines
         ],
-        total_amount=decimal_text(order.total.minor),
+        total_amount=decimal_text(order.total.minor, order.currency),
         currency=order.currency,
         status=order.status,
         created_at=order.created_at,
@@ -355,10 +355,10 @@ def shown_view(view: OrderView) -> OrderDocument:
         id=view.id,
         user=view.user,
         order_items=[
-            OrderItem(line.id, line.product, line.quantity, decimal_text(line.price), line.refunded)
+            OrderItem(line.id, line.product, line.quantity, decimal_text(line.price, view.currency), line.refunded)
             for line in view.lines
         ],
-        total_amount=decimal_text(view.total),
+        total_amount=decimal_text(view.total, view.currency),
         currency=view.currency,
         status=view.status,
         created_at=view.created_at,
@@ -379,7 +379,7 @@ def shown_sale(view: SaleView) -> Sale:
         product=view.product,
         name=view.name,
         quantity=view.quantity,
-        price=decimal_text(view.price),
+        price=decimal_text(view.price, view.currency),
         refunded=view.refunded,
         currency=view.currency,
         status=view.status,

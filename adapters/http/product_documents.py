@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from adapters.http.etags import Edition, view_etag
 from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.money import Money, decimal_text, minor_units
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
@@ -102,7 +103,7 @@ def shown(view: ProductView, identity: Identity | None = None) -> Product:
         id=view.id,
         name=view.name,
         brand=view.brand,
-        price=decimal_text(view.price.minor),
+        price=view.price.text,
         currency=view.price.currency,
         description=view.description,
         category=CategoryRefDocument(view.category.id, view.category.name),
@@ -128,7 +129,7 @@ def product_etag(version: int, product: Product) -> str:
     are left out of both.
     """
     seller, is_owners = product.seller, product.sku is not UNSET
-    edition = Edition(version, minor_units(product.price), product.stock if is_owners else None)
+    edition = Edition(version, minor_units(product.price, product.currency), product.stock if is_owners else None)
     names = (seller.first_name, seller.last_name, seller.email, product.category.name)
     return view_etag(edition, product.currency, "all" if is_owners else "", *names)
 
@@ -140,7 +141,7 @@ def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: Accoun
         id=product.id,
         name=product.name,
         brand=product.brand,
-        price=decimal_text(product.price.minor),
+        price=product.price.text,
         currency=product.price.currency,
         description=product.description,
         category=category,
@@ -166,9 +167,9 @@ def shown_history(product_id: int, history: PriceHistory) -> PriceHistoryDocumen
     return PriceHistoryDocument(
         product=product_id,
         currency=history.lowest_price_30d.currency,
-        lowest_price_30d=decimal_text(history.lowest_price_30d.minor),
+        lowest_price_30d=history.lowest_price_30d.text,
         intervals=[
-            PriceIntervalDocument(decimal_text(each.price.minor), each.valid_from, each.valid_to, each.cause)
+            PriceIntervalDocument(each.price.text, each.valid_from, each.valid_to, each.cause)
             for each in history.intervals
         ],
     )
@@ -180,18 +181,18 @@ def shown_stats(stats: SellerStats) -> SellerStatsDocument:
         active_products=stats.active_products,
         total_views=stats.total_views,
         avg_views=stats.avg_views,
-        total_revenue=decimal_text(stats.revenue),
-        totat_sold=stats.revenue / 100,
+        total_revenue=decimal_text(stats.revenue, stats.currency),
+        totat_sold=stats.revenue / MINOR_PER_UNIT[stats.currency],
         currency=stats.currency,
         units_sold=stats.units_sold,
         orders=stats.orders,
         conversion_rate=stats.conversion_rate,
         top_products=[
-            TopProductDocument(top.id, top.name, top.units_sold, decimal_text(top.revenue))
+            TopProductDocument(top.id, top.name, top.units_sold, decimal_text(top.revenue, stats.currency))
             for top in stats.top_products
         ],
     )
 
 
 def _text(money: Money | None) -> str | None:
-    return None if money is None else decimal_text(money.minor)
+    return None if money is None else money.text

@@ -7,7 +7,7 @@ from attrs import evolve
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.amounts import Amount, Price
+from adapters.http.amounts import Price, in_currency
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.etags import Edition, expected_edition, expected_version
@@ -90,6 +90,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def list_product(call: Call[NewProduct, None]) -> Response:
         body = call.body
+        amounts = in_currency(market.currency, {name: getattr(body, name) for name in AMOUNTS})
+        price = amounts["price"]
+        assert price is not None  # noqa: S101 - it is required
         # Read beforehand: what a repetition of this request is answered is made inside of the transaction.
         names = {category.id: category.name for category in await backend.read(market.queries.categories)}
         seller = await backend.read(market.queries.account, call.who.account_id)
@@ -102,14 +105,14 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             owner=call.who.account_id,
             category_id=CategoryId(body.category_id),
             name=body.name,
-            price=Money.of(body.price, market.currency),
+            price=price,
             stock=body.stock,
             brand=body.brand,
             description=body.description,
             sku=body.sku,
-            cost=_money(body.cost, market.currency),
-            min_price=_money(body.min_price, market.currency),
-            max_price=_money(body.max_price, market.currency),
+            cost=amounts["cost"],
+            min_price=amounts["min_price"],
+            max_price=amounts["max_price"],
             is_active=body.is_active,
             idempotency=await keyed(call, render),
         )
@@ -132,7 +135,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             currency = view.price.currency
             if owned(view, call.who):
                 edition = _with_stock(edition, stock, view)
-        changes = {name: _money(value, currency) if name in AMOUNTS else value for name, value in given.items()}
+        changes = given | in_currency(currency, {name: given[name] for name in AMOUNTS if name in given})
         command = EditProduct(
             ProductId(call.id),
             call.who.account_id,
@@ -274,7 +277,3 @@ def _baseline(edition: Edition | None, currency: str) -> dict[str, Any]:
     if edition is not None and edition.stock is not None:
         found["stock"] = edition.stock
     return found
-
-
-def _money(amount: Amount | None, currency: str) -> Money | None:
-    return None if amount is None else Money.of(amount, currency)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.amounts import Amount
+from adapters.http.amounts import Amount, in_currency
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
 from adapters.http.openapi import ETAG_OF_ALL
@@ -19,7 +19,7 @@ from adapters.http.product_documents import Product, shown
 from adapters.http.products import ROOT, TAG
 from adapters.http.texts import ANY_TEXT
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.domain.money import decimal_text, minor_units
+from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
 from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
@@ -102,13 +102,14 @@ class ProductPage(msgspec.Struct):
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    queries = backend.market.queries
+    market = backend.market
+    queries = market.queries
 
     async def search(call: Call[None, SearchQuery]) -> Response:
         query = call.query
         if query.category:
             await _check_categories(query.category)
-        wanted = _filter(query)
+        wanted = _filter(query, market.currency)
         reading = backend.read(queries.search, wanted, backend.pages.request(call.request, query))
         if query.facets:
             page, found = await asyncio.gather(reading, backend.read(queries.facets, wanted, query.facets))
@@ -119,7 +120,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
         if found is not None:
-            answer.facets = {facet: [_facet(facet, each) for each in values] for facet, values in found.values.items()}
+            answer.facets = {
+                facet: [_facet(facet, each, market.currency) for each in values]
+                for facet, values in found.values.items()
+            }
             answer.facets_are_exact = found.is_exact
         return json_answer(answer)
 
@@ -147,7 +151,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
     ]
 
 
-def _filter(query: SearchQuery) -> ProductFilter:
+def _filter(query: SearchQuery, currency: str) -> ProductFilter:
+    prices = in_currency(currency, {"price_min": query.price_min, "price_max": query.price_max})
     search = query.search if query.search is not None and normal_line(query.search) else None
     ordering = query.ordering or (Ordering.CREATED_DESC if search is None else Ordering.RELEVANCE)
     return ProductFilter(
@@ -155,8 +160,8 @@ def _filter(query: SearchQuery) -> ProductFilter:
         categories=tuple(query.category),
         brands=tuple(query.brand),
         seller=None if query.seller is None else AccountId(query.seller),
-        price_min=None if query.price_min is None else minor_units(query.price_min),
-        price_max=None if query.price_max is None else minor_units(query.price_max),
+        price_min=_minor(prices["price_min"]),
+        price_max=_minor(prices["price_max"]),
         in_stock=query.in_stock,
         created_after=query.created_after,
         created_before=query.created_before,
@@ -164,9 +169,14 @@ def _filter(query: SearchQuery) -> ProductFilter:
     )
 
 
-def _facet(facet: Facet, found: FacetValue) -> FacetDocument:
+def _minor(price: Money | None) -> int | None:
+    return None if price is None else price.minor
+
+
+def _facet(facet: Facet, found: FacetValue, currency: str) -> FacetDocument:
     if facet is not Facet.PRICE:
         return FacetDocument(found.label, found.count, value=str(found.value))
     # Filters include both ends, buckets exclude the upper one.
-    highest = None if found.upper is None else decimal_text(found.upper - 1)
-    return FacetDocument(found.label, found.count, price_min=decimal_text(int(found.value)), price_max=highest)
+    highest = None if found.upper is None else decimal_text(found.upper - 1, currency)
+    lowest = decimal_text(int(found.value), currency)
+    return FacetDocument(found.label, found.count, price_min=lowest, price_max=highest)

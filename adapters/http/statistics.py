@@ -120,7 +120,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             points = await backend.read(
                 market.queries.seller_series, call.who.account_id, stats.currency, interval, since, until
             )
-            document.series = [_point(point) for point in points]
+            document.series = [_point(point, stats.currency) for point in points]
         return json_answer(document)
 
     async def product_statistics(call: Call[None, ProductStatisticsQuery]) -> Response:
@@ -137,12 +137,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         points = await backend.read(market.queries.product_series, view.id, call.query.interval, since, until)
         return json_answer(
             ProductStatisticsDocument(
-                **_figures(found.total),
+                **_figures(found.total, found.currency),
                 product=found.product_id,
                 currency=found.currency,
                 seconds_out_of_stock=found.out_of_stock.total_seconds(),
                 out_of_stock_since=found.out_of_stock_since,
-                series=[_point(point) for point in points],
+                series=[_point(point, found.currency) for point in points],
                 prices=[_price(each) for each in found.prices],
             )
         )
@@ -189,28 +189,28 @@ def _span(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[dateti
     return since, until
 
 
-def _figures(sold: Sold) -> dict[str, Any]:
+def _figures(sold: Sold, currency: str) -> dict[str, Any]:
     return {
         "views": sold.views,
         "orders": sold.orders,
         "units": sold.units,
-        "revenue": decimal_text(sold.revenue),
+        "revenue": decimal_text(sold.revenue, currency),
         "refunded_units": sold.refunded_units,
-        "refunded_amount": decimal_text(sold.refunded_amount),
+        "refunded_amount": decimal_text(sold.refunded_amount, currency),
         "conversion_rate": sold.conversion_rate,
     }
 
 
-def _point(point: SeriesPoint) -> PointDocument:
-    return PointDocument(**_figures(point.sold), start=point.start)
+def _point(point: SeriesPoint, currency: str) -> PointDocument:
+    return PointDocument(**_figures(point.sold, currency), start=point.start)
 
 
 def _price(each: SoldAtPrice) -> PriceStatisticsDocument:
     return PriceStatisticsDocument(
-        **_figures(each.sold),
-        price=decimal_text(each.price.minor),
+        **_figures(each.sold, each.price.currency),
+        price=each.price.text,
         valid_from=each.valid_from,
         valid_to=each.valid_to,
         cause=each.cause,
-        profit=None if each.profit is None else decimal_text(each.profit),
+        profit=None if each.profit is None else decimal_text(each.profit, each.price.currency),
     )

@@ -3,11 +3,14 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
 from scalecommerce_core.domain.money import minor_units
+
+CURRENCY: Final = "USD"
+"""Of the market that is tortured."""
 
 Basket = tuple[tuple[int, int], ...]
 """(product, units), by product."""
@@ -30,9 +33,10 @@ class Acknowledged:
             buyer=document["user"],
             key=key,
             lines=tuple(
-                (item["product"], item["quantity"], minor_units(item["price"])) for item in document["order_items"]
+                (item["product"], item["quantity"], minor_units(item["price"], CURRENCY))
+                for item in document["order_items"]
             ),
-            total=minor_units(document["total_amount"]),
+            total=minor_units(document["total_amount"], CURRENCY),
         )
 
 

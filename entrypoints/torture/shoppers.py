@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from entrypoints.listening import Address
 from entrypoints.torture.client import PASSWORD, Client, Tried, at_once
-from entrypoints.torture.heard import Acknowledged, Feed, Heard, RefundAsked, basket
+from entrypoints.torture.heard import CURRENCY, Acknowledged, Feed, Heard, RefundAsked, basket
 from scalecommerce_core.domain.money import decimal_text, minor_units
 
 ORDERS: Final = "/orders/api/v1/"
@@ -252,7 +252,9 @@ class Buyer(Shopper):
             del self._sent[:-REMEMBERED]
 
     def _check_promises(self, told: Acknowledged, body: dict[str, Any]) -> None:
-        promised = {line["product"]: minor_units(line["price"]) for line in body["order_item"] if "price" in line}
+        promised = {
+            line["product"]: minor_units(line["price"], CURRENCY) for line in body["order_item"] if "price" in line
+        }
         for product, _, price in told.lines:
             if price > promised.get(product, price):
                 self.heard.contradiction(f"order {told.id}: product {product} was promised cheaper than {price}")
@@ -296,7 +298,7 @@ class Seller(Shopper):
 
     def reprice(self) -> None:
         product = self.rng.choice(self._products)
-        price = decimal_text(self.rng.randint(100, 9_999))
+        price = decimal_text(self.rng.randint(100, 9_999), CURRENCY)
         self.client.insist("PATCH", f"{PRODUCTS}{product}/", {"price": price}, give_up=self.gives_up)
         self.heard.count("prices changed")
 
@@ -341,7 +343,7 @@ class Seller(Shopper):
     def _list(self) -> bool:
         scarce = len(self._products) % SCARCE_EVERY == 0
         stock = self.rng.randint(2, 12) if scarce else self.rng.randint(100, 900)
-        price = decimal_text(self.rng.randint(100, 9_999))
+        price = decimal_text(self.rng.randint(100, 9_999), CURRENCY)
         body = {"name": f"{self.name} {len(self._products)}", "category_id": 1, "price": price, "stock": stock}
         tried = self.client.insist("POST", PRODUCTS, body, key=self.key(), give_up=self.gives_up)
         if tried.answer is None or tried.answer.status != HTTPStatus.CREATED:

@@ -18,6 +18,7 @@ from entrypoints.listening import Address, reserved
 from entrypoints.log_errors import LogErrors
 from entrypoints.servers import restart, started
 from entrypoints.settings import Settings
+from entrypoints.torture.heard import CURRENCY
 
 APIS: Final = 2
 RESTART_SECONDS: Final = 25.0
@@ -66,6 +67,8 @@ class Site:
             **{name: text for name, text in SHORT.items() if not os.environ.get(name)},
             "DATABASE_URL": self.servers.database_url,
             "REDIS_URL": self.servers.redis_url,
+            # What shoppers pay and sellers ask, in cents.
+            "MARKET_CURRENCY": CURRENCY,
             "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.secret(),
             "FAILPOINTS": ",".join(filter(None, [os.environ.get("FAILPOINTS"), f"arm={self.armed}"])),
         }

@@ -13,7 +13,7 @@ from attrs import define, frozen
 
 from entrypoints.traffic.pacing import Pacer
 from entrypoints.traffic.wares import Demand
-from scalecommerce_core.domain.money import decimal_text, minor_units
+from scalecommerce_core.domain.money import Money
 
 logger = logging.getLogger(__name__)
 
@@ -51,16 +51,16 @@ class Shopper:
         self._credentials = {"email": email, "password": password}
         self._token = ""
 
-    def look(self, product: int, visitor: str) -> int:
-        """At a product: its price, in minor units. Looks of one visitor within half a minute are one view."""
+    def look(self, product: int, visitor: str) -> Money:
+        """At a product: its price. Looks of one visitor within half a minute are one view."""
         answer = self._send("GET", f"/products/api/v1/{product}/", None, {"User-Agent": visitor})
         if answer.status != HTTPStatus.OK:
             raise NoAnswer(f"A product could not be seen: {answer.status}.")
-        return minor_units(answer.body["price"])
+        return Money.of(answer.body["price"], answer.body["currency"])
 
-    def buy(self, product: int, price: int) -> bool | None:
+    def buy(self, product: int, price: Money) -> bool | None:
         """One unit at the price that was seen. None: there is no order; False: it was not paid."""
-        body = {"order_item": [{"product": product, "quantity": 1, "price": decimal_text(price)}]}
+        body = {"order_item": [{"product": product, "quantity": 1, "price": price.text}]}
         order = self._as_buyer("/orders/api/v1/", body, {"Prefer": f"wait={VERDICT_SECONDS}"})
         if order.status != HTTPStatus.CREATED or order.body["status"] != "PENDING":
             return None
@@ -139,7 +139,7 @@ class Visitor(threading.Thread):
         # Nobody has come before: strangers at one address are told apart by their user agents.
         price = self._shopper.look(product, f"demo-visitor/{self._rng.getrandbits(64):x}")
         self.counts.views += 1
-        if self._rng.random() < demand.probability(price):
+        if self._rng.random() < demand.probability(price.minor):
             bought = self._shopper.buy(product, price)
             self.counts.orders += bought is not None
             self.counts.paid += bought is True

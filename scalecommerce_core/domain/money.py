@@ -1,22 +1,19 @@
-"""Money as a whole number of minor units (cents) and a currency, so that sums are exact and fast."""
+"""Money as a whole number of minor units and a currency, so that sums are exact and fast.
+
+How many minor units make a whole one is the currency's business (`domain.currencies`): 100 cents, 1 yen, 1000 fils.
+"""
 
 from decimal import Context, Decimal, Inexact
 from typing import Final, Self
 
 from attrs import field, frozen
 
+from scalecommerce_core.domain.currencies import MINOR_DIGITS, MINOR_PER_UNIT, NotCurrency, check_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
-
-MINOR_DIGITS: Final = 2
-"""Every currency of a marketplace has two decimals here, as the published API's prices do (ADR 0003)."""
 
 MIN_PRICE: Final = 1
 MAX_PRICE: Final = 9_999_999_999
-"""Bounds of a price in minor units: 0.01 to 99,999,999.99."""
-
-
-_CHECKED: Final[set[str]] = set()
-"""Codes that were found right: at most as many as three letters make."""
+"""Bounds of a price in minor units, whatever the currency: 0.01 to 99,999,999.99 of one with two decimals."""
 
 _EXACT: Final = Context(prec=40, traps=[Inexact])
 """A context of our own: the caller's may round."""
@@ -34,24 +31,28 @@ class Money:
     currency: str = field()
 
     @currency.validator
-    def _three_capitals(self, _attribute: object, value: str) -> None:
-        if value in _CHECKED:
-            return
-        if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
-            raise NotMoney(f"{value!r} is not a currency code such as USD.")
-        _CHECKED.add(value)
+    def _known(self, _attribute: object, value: str) -> None:
+        try:
+            check_currency(value)
+        except NotCurrency as error:
+            raise NotMoney(str(error)) from None
 
     @classmethod
     def of(cls, amount: Decimal | str | int, currency: str) -> Self:
-        """Read a decimal amount exactly; raise `NotMoney` for more than two decimals, NaN or infinity.
+        """Read a decimal amount exactly; raise `NotMoney` for more decimals than the currency has, NaN or infinity.
 
         Text is read by the rule of `scalecommerce_core.domain.numbers`: digits with at most one decimal point.
         """
-        return cls(minor_units(amount), currency)
+        return cls(minor_units(amount, currency), currency)
+
+    @property
+    def text(self) -> str:
+        """The API's decimal string, such as `6.21`."""
+        return decimal_text(self.minor, self.currency)
 
     @property
     def amount(self) -> Decimal:
-        return Decimal(decimal_text(self.minor))
+        return Decimal(self.text)
 
     def _same(self, other: "Money") -> int:
         if other.currency != self.currency:
@@ -74,47 +75,77 @@ class Money:
         return self.minor <= self._same(other)
 
     def __str__(self) -> str:
-        return f"{decimal_text(self.minor)} {self.currency}"
+        return f"{self.text} {self.currency}"
 
 
-def decimal_text(minor: int) -> str:
-    """`621` -> `"6.21"`: the API's decimal string."""
+def decimal_text(minor: int, currency: str) -> str:
+    """`(621, "USD")` -> `"6.21"`, `(621, "JPY")` -> `"621"`: the API's decimal string."""
+    return unit_text(minor, MINOR_PER_UNIT[currency])
+
+
+def unit_text(minor: int, per_unit: int) -> str:
+    """As `decimal_text`, where it is known how many minor units make a whole one (a power of ten)."""
+    if per_unit == 1:
+        return str(minor)
     sign = "-" if minor < 0 else ""
-    whole, cents = divmod(abs(minor), 100)
-    return f"{sign}{whole}.{cents:02d}"
+    whole, part = divmod(abs(minor), per_unit)
+    if per_unit == 100:  # nearly all, and lists print many
+        return f"{sign}{whole}.{part:02d}"
+    # The zeros behind the 1 are as many as there are decimals.
+    return f"{sign}{whole}.{part:0{len(str(per_unit)) - 1}d}"
 
 
-def minor_units(amount: Decimal | str | int) -> int:
-    """`"6.21"` -> `621`, exactly; raise `NotMoney` when it cannot be.
+def minor_units(amount: Decimal | str | int, currency: str) -> int:
+    """`("6.21", "USD")` -> `621`, exactly; raise `NotMoney` when it cannot be.
 
-    Text with more than two decimals is refused even if they are zeros: `1.290` may mean 1290 elsewhere.
+    Text with more decimals than the currency has is refused even if they are zeros: `1.290` may mean 1290 elsewhere.
     """
-    value = _decimal(amount) if isinstance(amount, str) else Decimal(amount)
+    digits = _digits_of(currency)
+    value = _decimal(amount, currency) if isinstance(amount, str) else Decimal(amount)
     if not value.is_finite() or abs(value.adjusted()) > 15:
         raise NotMoney("A finite amount of ordinary size is wanted.")
     try:
-        scaled = value.scaleb(MINOR_DIGITS, _EXACT)
+        scaled = value.scaleb(digits, _EXACT)
     except Inexact:
         scaled = None
     if scaled is None or scaled != int(scaled):
-        raise NotMoney("At most 2 decimals are allowed.")
+        raise NotMoney(_too_many_decimals(currency))
     return int(scaled)
 
 
-def _decimal(text: str) -> Decimal:
+def _digits_of(currency: str) -> int:
+    try:
+        check_currency(currency)
+    except NotCurrency as error:
+        raise NotMoney(str(error)) from None
+    return MINOR_DIGITS[currency]
+
+
+def _decimal(text: str, currency: str) -> Decimal:
     try:
         value = parse_decimal(text)
     except NotNumber as error:
         raise NotMoney(str(error)) from None
     decimals = len(text.partition(".")[2])
-    if decimals > MINOR_DIGITS:
-        raise NotMoney(f"At most {MINOR_DIGITS} decimals are allowed; {text} has {decimals}.")
+    if decimals > MINOR_DIGITS[currency]:
+        raise NotMoney(f"{_too_many_decimals(currency)[:-1]}; {text} has {decimals}.")
     return value
 
 
-def price_units(amount: Decimal | str | int) -> int:
+def _too_many_decimals(currency: str) -> str:
+    digits = MINOR_DIGITS[currency]
+    most = f"At most {digits} decimals are allowed" if digits else "No decimals are allowed"
+    return f"{most} in {currency}."
+
+
+def price_range(currency: str) -> str:
+    """`"0.01 and 99999999.99"`: between which amounts a price lies."""
+    return f"{decimal_text(MIN_PRICE, currency)} and {decimal_text(MAX_PRICE, currency)}"
+
+
+def price_units(amount: Decimal | str | int, currency: str) -> int:
     """Minor units of a price: as `minor_units`, within `MIN_PRICE` and `MAX_PRICE`."""
-    minor = minor_units(amount)
+    minor = minor_units(amount, currency)
     if not MIN_PRICE <= minor <= MAX_PRICE:
-        raise NotMoney(f"A price lies between {decimal_text(MIN_PRICE)} and {decimal_text(MAX_PRICE)}.")
+        raise NotMoney(f"A price lies between {price_range(currency)}.")
     return minor

@@ -48,7 +48,7 @@ def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[st
         data["seller"] = payload["seller_id"]
     for name, value in payload.items():
         if name in AMOUNTS:
-            data[name] = decimal_text(value)
+            data[name] = decimal_text(value, payload["currency"])
         elif name not in {"product_id", "seller_id"}:
             data[name] = value
     return data
@@ -62,15 +62,19 @@ def _of_order(
         data |= {"buyer": payload["buyer_id"], "sellers": list(payload["seller_ids"])}
     data["currency"] = order.currency
     data["lines"] = [
-        {"product": line.product_id, "quantity": line.quantity, "price": decimal_text(line.price)}
+        {"product": line.product_id, "quantity": line.quantity, "price": decimal_text(line.price, order.currency)}
         for line in order.lines
         if concerns(line.seller_id)
     ]
     if "refunds" in payload:
         seen = [refund for refund in payload["refunds"] if concerns(refund["seller_id"])]
-        data["amount"] = decimal_text(sum(refund["amount"] for refund in seen))
+        data["amount"] = decimal_text(sum(refund["amount"] for refund in seen), order.currency)
         data["refunds"] = [
-            {"product": refund["product_id"], "quantity": refund["quantity"], "amount": decimal_text(refund["amount"])}
+            {
+                "product": refund["product_id"],
+                "quantity": refund["quantity"],
+                "amount": decimal_text(refund["amount"], order.currency),
+            }
             for refund in seen
         ]
     return data

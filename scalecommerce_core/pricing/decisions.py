@@ -6,8 +6,9 @@ from typing import Final, Self
 import numpy as np
 from attrs import field, frozen
 
+from scalecommerce_core.domain.currencies import USUAL_PER_UNIT
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
-from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrail, guarded, names
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
@@ -64,6 +65,8 @@ class Decision:
     motive: Motive
     guardrails: tuple[str, ...]
     """Names of those that acted, in the order in which they did."""
+    per_unit: int = USUAL_PER_UNIT
+    """Minor units in one whole unit of the product's currency."""
 
     @property
     def moves(self) -> bool:
@@ -73,10 +76,10 @@ class Decision:
     def sentence(self) -> str:
         """What became of the price and why, for the seller."""
         if not self.moves:
-            return f"Kept at {decimal_text(self.old)}: {self.reason}."
+            return f"Kept at {unit_text(self.old, self.per_unit)}: {self.reason}."
         verb = "Raised" if self.new > self.old else "Lowered"
         by = abs(self.new - self.old) / self.old
-        return f"{verb} by {by:.1%} to {decimal_text(self.new)}: {self.reason}."
+        return f"{verb} by {by:.1%} to {unit_text(self.new, self.per_unit)}: {self.reason}."
 
     @property
     def reason(self) -> str:
@@ -104,6 +107,8 @@ class Decisions:
     motive: Whole = field(repr=False)
     guardrails: Whole = field(repr=False)
     """Flags of `Guardrail`."""
+    per_unit: Whole = field(repr=False)
+    """Minor units in one whole unit of each product's currency."""
 
     def __len__(self) -> int:
         return len(self.product)
@@ -124,6 +129,7 @@ class Decisions:
             wanted=round(wanted) if np.isfinite(wanted) else None,
             motive=MOTIVES[int(self.motive[row])],
             guardrails=names(int(self.guardrails[row])),
+            per_unit=int(self.per_unit[row]),
         )
 
 
@@ -136,9 +142,8 @@ def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, ru
     """
     wanted = call_propose(rules or policy.rules(), state, seen, epoch)
     new, acted = guarded(wanted.prices, seen, policy.guardrails, epoch_days=policy.epoch_days)
-    return Decisions(
-        policy.id, policy.version, epoch, seen.product, seen.price, new, wanted.prices, wanted.motive, acted
-    )
+    made = seen.product, seen.price, new, wanted.prices, wanted.motive, acted, seen.per_unit
+    return Decisions(policy.id, policy.version, epoch, *made)
 
 
 LARGE: Final = 0.04

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any, Final
 
-from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.observing import MEDIAN_DAYS, MONTH_DAYS
 from scalecommerce_core.pricing.replay import Inputs, values_of
@@ -32,8 +32,8 @@ def explained(inputs: Inputs) -> dict[str, str]:
     """What the first decision of `inputs` was made of: headings and sentences, in the order in which one asks."""
     seen = _defaults() | values_of(inputs)
     told = {
-        "price": f"{_amount(seen['price'])}, {_since(seen['since_change'])}",
-        "reference": f"{_amount(seen['reference'])}, where the seller started it",
+        "price": f"{_amount(seen, seen['price'])}, {_since(seen['since_change'])}",
+        "reference": f"{_amount(seen, seen['reference'])}, where the seller started it",
         "demand": _demand(seen),
         "stock": _stock(seen),
         "cost": _cost(seen),
@@ -49,8 +49,8 @@ def _defaults() -> dict[str, Any]:
     return {name: column.metadata["default"] for name, column in COLUMNS.items()}
 
 
-def _amount(minor: float) -> str:
-    return decimal_text(round(minor))
+def _amount(seen: Mapping[str, Any], minor: float) -> str:
+    return unit_text(round(minor), int(seen["per_unit"]))
 
 
 def _days(days: float) -> str:
@@ -90,12 +90,12 @@ def _cost(seen: Mapping[str, Any]) -> str:
         return "unknown, so the price stays near its reference"
     margin = (1 - fee) - cost / seen["price"]
     fees = f" and a fee of {fee:.1%}" if fee else ""
-    return f"{_amount(cost)}{fees}: {margin:.1%} of the price is earned"
+    return f"{_amount(seen, cost)}{fees}: {margin:.1%} of the price is earned"
 
 
 def _bounds(seen: Mapping[str, Any]) -> str:
     low, high = seen["min_price"], seen["max_price"]
-    said = [f"at least {_amount(low)}" if low >= 0 else "", f"at most {_amount(high)}" if high >= 0 else ""]
+    said = [f"at least {_amount(seen, low)}" if low >= 0 else "", f"at most {_amount(seen, high)}" if high >= 0 else ""]
     return " and ".join(filter(None, said))
 
 
@@ -104,9 +104,11 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
     low, high, usual = seen["lowest_30d"], seen["highest_30d"], seen["median_90d"]
     if low < 0 or usual < 0:
         return ""
-    month = f"{_amount(low)} to {_amount(high)}" if low != high else f"always {_amount(low)}"
+    lowest, highest = _amount(seen, low), _amount(seen, high)
+    month = f"{lowest} to {highest}" if low != high else f"always {lowest}"
     by_hand = f"; last set by hand {_days(seen['since_edit'])} before" if isfinite(seen["since_edit"]) else ""
-    return f"{month} in {_days(MONTH_DAYS * scale)}, usually {_amount(usual)} in {_days(MEDIAN_DAYS * scale)}{by_hand}"
+    common = f"usually {_amount(seen, usual)} in {_days(MEDIAN_DAYS * scale)}"
+    return f"{month} in {_days(MONTH_DAYS * scale)}, {common}{by_hand}"
 
 
 def _belief(seen: Mapping[str, Any]) -> str:

@@ -56,7 +56,11 @@ class Guardrails:
     month_range: float = parameter(0.2, at_least=0, at_most=0.9, says="The largest move within 30 days.")
     cooldown_days: float = parameter(7, at_least=0, at_most=365, says="A price that moved rests this long.")
     dead_band: float = parameter(0.02, at_least=0, at_most=0.5, says="Smaller moves are not worth a buyer's surprise.")
-    ending: str = parameter("none", choices=ENDINGS, says="How prices end: .99, .90, a whole amount, or as they come.")
+    ending: str = parameter(
+        "none",
+        choices=ENDINGS,
+        says="How prices end: .99, .90 (in a currency without decimals: 99, 90), a whole amount, or as they come.",
+    )
     breaker_share: float = parameter(0.3, at_least=0, at_most=1, says="Of the prices that may move by more than 4 %.")
     breaker_mean: float = parameter(0.02, at_least=0, at_most=1, says="The mean move of all prices that may be.")
     breaker_least: int = parameter(
@@ -103,6 +107,7 @@ def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: flo
             np.where(rises, np.maximum(low, old + least_move), low),
             np.where(rises, high, np.minimum(high, old - least_move)),
             rails.ending,
+            seen.per_unit,
         )
         price.hold(ended, found & (price.now != old) & (ended != price.now), Guardrail.ENDING)
     return price.now, price.acted

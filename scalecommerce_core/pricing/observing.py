@@ -56,6 +56,8 @@ class Facts:
     views: Whole
     units: Whole
     out_of_stock: Whole
+    per_unit: Whole
+    """Minor units in one whole unit of the currency."""
 
     def __len__(self) -> int:
         return len(self.product)
@@ -143,6 +145,7 @@ def look(  # the whole of a step, with all that it is made of
         group=group,
         price=facts.price,
         reference=reference,
+        per_unit=facts.per_unit,
         cost=facts.cost,
         min_price=facts.min_price,
         max_price=facts.max_price,

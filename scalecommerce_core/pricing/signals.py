@@ -7,6 +7,7 @@ import numpy as np
 from attrs import evolve, field, fields, frozen
 from numpy.typing import NDArray
 
+from scalecommerce_core.domain.currencies import USUAL_PER_UNIT
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
 MOST_GROUPS: Final = 10_000_000
@@ -33,6 +34,8 @@ class Signals:
     """In force now."""
     reference: Whole = field(metadata=_column(np.int64, None))
     """Where the seller started it: elasticities and unknown costs are relative to it."""
+    per_unit: Whole = field(metadata=_column(np.int64, USUAL_PER_UNIT))
+    """Minor units in one whole unit of the currency: 100 cents, 1 yen, 1000 fils."""
     cost: Whole = field(metadata=_column(np.int64, UNKNOWN))
     fee: Whole = field(metadata=_column(np.int64, 0))
     """The marketplace's share of the price, in hundredths of a percent."""

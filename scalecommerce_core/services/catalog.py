@@ -18,7 +18,7 @@ from scalecommerce_core.domain.errors import (
     VersionMismatch,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.domain.text import normal_line
@@ -417,7 +417,7 @@ def _new_stock(stock: Stock, command: EditProduct) -> int | None:
 
 def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
     return {
-        name: ["A price lies between 0.01 and 99999999.99."]
+        name: [f"A price lies between {price_range(price.currency)}."]
         for name, price in prices.items()
         if price is not None and not MIN_PRICE <= price.minor <= MAX_PRICE
     }

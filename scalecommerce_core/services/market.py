@@ -1,7 +1,8 @@
 """The whole engine as one value: the use cases and the read side, over whatever adapters they were made with."""
 
-from attrs import frozen
+from attrs import field, frozen
 
+from scalecommerce_core.domain.currencies import check_market_currency
 from scalecommerce_core.ports import Clock, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.accounts import Accounts
@@ -18,7 +19,10 @@ from scalecommerce_core.services.webhooks import Webhooks
 
 @frozen
 class Market:
-    """`currency` is what products are priced in when their seller names none; `store` is for bulk loads."""
+    """`currency` is what products are priced in when their seller names none; `store` is for bulk loads.
+
+    Raise `NotCurrency` for a code that ISO 4217 does not have (any more).
+    """
 
     accounts: Accounts
     catalog: Catalog
@@ -33,4 +37,8 @@ class Market:
     queries: Queries
     store: Store
     clock: Clock
-    currency: str = "USD"
+    currency: str = field(default="USD")
+
+    @currency.validator
+    def _in_force(self, _attribute: object, value: str) -> None:
+        check_market_currency(value)

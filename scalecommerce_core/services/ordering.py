@@ -18,7 +18,7 @@ from scalecommerce_core.domain.errors import (
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, NotMoney, minor_units
 from scalecommerce_core.domain.order import (
     MAX_LINES,
     MAX_QUANTITY,
@@ -42,11 +42,17 @@ EXPIRY_PAUSE = timedelta(minutes=5)
 
 @frozen
 class WantedLine:
-    """`price` (minor units of the product's currency) is what the buyer saw, if they want to hold the shop to it."""
+    """`price` is what the buyer saw, if they want to hold the shop to it: minor units of the product's currency, or a
+    decimal amount in it as text.
+    """
 
     product_id: ProductId
     quantity: int
-    price: int | None = None
+    price: int | str | None = None
+
+    def price_in(self, currency: str) -> int | None:
+        """Minor units; raise `NotMoney` for a text that is no amount in this currency."""
+        return minor_units(self.price, currency) if isinstance(self.price, str) else self.price
 
 
 @frozen
@@ -220,7 +226,7 @@ class Ordering:
             for line in command.lines
             if line.price is not None
             and line.product_id in offers
-            and line.price != offers[line.product_id].price.minor
+            and _seen(line, offers[line.product_id]) != offers[line.product_id].price.minor
         }
         if not doubtful:
             return {}
@@ -429,11 +435,16 @@ def _lines(
             errors[f"order_item[{index}].quantity"] = [f"A quantity lies between 1 and {MAX_QUANTITY}."]
             continue
         price = offer.price.minor
-        if line.price is not None and line.price != price:
-            if line.price not in promises.get(line.product_id, ()):
+        try:
+            seen = line.price_in(offer.price.currency)
+        except NotMoney as error:
+            errors[f"order_item[{index}].price"] = [str(error)]
+            continue
+        if seen is not None and seen != price:
+            if seen not in promises.get(line.product_id, ()):
                 moved = moved or PriceMoved(line.product_id, str(offer.price))
-            elif line.price < price:
-                price = line.price
+            elif seen < price:
+                price = seen
         quantities[line.product_id] = quantity
         prices[line.product_id] = min(price, prices.get(line.product_id, price))
     if errors:
@@ -444,6 +455,14 @@ def _lines(
         OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id])
         for position, (product_id, quantity) in enumerate(quantities.items(), 1)
     ]
+
+
+def _seen(line: WantedLine, offer: Offer) -> int | None:
+    """The price that the buyer saw; None also where it is no amount, which is told later."""
+    try:
+        return line.price_in(offer.price.currency)
+    except NotMoney:
+        return None
 
 
 def _settled(past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin) -> Order:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from attrs import evolve, frozen
 
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause, Product
@@ -166,6 +167,7 @@ class MemoryRuns:
                 _micros(product.created_at), *(-1 if bound is None else bound.minor for bound in bounds),
                 0 if stock is None else stock.available, self._tables.views.get(product_id) or 0, counted.views,
                 counted.units - counted.refunded_units, round(counted.out_of_stock.total_seconds() * 1e6),
+                MINOR_PER_UNIT[product.price.currency],
             ))  # fmt: skip
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))
         return Facts(*table.T.copy())

@@ -64,7 +64,7 @@ TOP: Final = 10
 
 
 class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
-    """`queries.Queries` over a `MemoryStore`; `currency` is that of statistics without a sale."""
+    """`queries.Queries` over a `MemoryStore`; `currency` is that of price facets, and of statistics without a sale."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
         self._store = store
@@ -159,7 +159,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         text = None if wanted.search is None else self._meant(read(wanted.search))[0]
         views = self._matching(wanted, text)
-        return FacetCounts({facet: FACETS[facet](views)[:FACET_VALUES] for facet in facets})
+        return FacetCounts({facet: FACETS[facet](views, self._currency)[:FACET_VALUES] for facet in facets})
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         found = self._tables.products.some(ids).values()
@@ -471,13 +471,13 @@ def _meets(view: ProductView, wanted: ProductFilter, slug: str) -> bool:
     )
 
 
-def _by_category(views: Sequence[ProductView]) -> list[FacetValue]:
+def _by_category(views: Sequence[ProductView], _currency: str) -> list[FacetValue]:
     names: dict[CategoryId, str] = {view.category.id: view.category.name for view in views}
     counted = {key: sum(view.category.id == key for view in views) for key in names}
     return [FacetValue(key, names[key], counted[key]) for key in sorted(names, key=lambda key: (-counted[key], key))]
 
 
-def _by_brand(views: Sequence[ProductView]) -> list[FacetValue]:
+def _by_brand(views: Sequence[ProductView], _currency: str) -> list[FacetValue]:
     counted: dict[str, int] = {}
     for view in views:
         if view.brand:
@@ -485,18 +485,18 @@ def _by_brand(views: Sequence[ProductView]) -> list[FacetValue]:
     return [FacetValue(brand, brand, counted[brand]) for brand in sorted(counted, key=lambda b: (-counted[b], b))]
 
 
-def _by_price(views: Sequence[ProductView]) -> list[FacetValue]:
+def _by_price(views: Sequence[ProductView], currency: str) -> list[FacetValue]:
     bounds: list[tuple[int, int | None]] = [*itertools.pairwise(PRICE_BUCKETS)]
     bounds.append((PRICE_BUCKETS[-1], None))
     found = []
     for lower, upper in bounds:
         count = sum(lower <= view.price.minor and (upper is None or view.price.minor < upper) for view in views)
         if count:
-            found.append(FacetValue(lower, bucket_label(lower, upper), count, upper))
+            found.append(FacetValue(lower, bucket_label(lower, upper, currency), count, upper))
     return found
 
 
-FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView]], list[FacetValue]]]] = {
+FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView], str], list[FacetValue]]]] = {
     Facet.CATEGORY: _by_category,
     Facet.BRAND: _by_brand,
     Facet.PRICE: _by_price,

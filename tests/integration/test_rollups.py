@@ -13,6 +13,7 @@ from adapters.db import migrate
 from adapters.db.engine import database_engine
 from adapters.db.queries import PostgresQueries
 from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.domain.views import ViewBatch
@@ -230,6 +231,18 @@ def test_an_upgrade_without_own_purchases_makes_nothing_anew(
     _downgrade(engine, "0016")
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
     assert Statistics(store, clock).fold(100) == Folded()
+
+
+def test_an_upgrade_refuses_amounts_whose_decimals_were_not_those_of_their_currency(
+    engine: Engine, store: PostgresStore
+) -> None:
+    Stage(store).product(price=100_00)
+    _downgrade(engine, "0016")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE products SET currency = 'JPY'"))
+    with pytest.raises(Conflict, match=r"amounts in JPY.*Nothing was changed"):
+        migrate.upgrade(engine.url.render_as_string(hide_password=False))
+    assert migrate.current(engine.url.render_as_string(hide_password=False)) == "0016"
 
 
 def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(

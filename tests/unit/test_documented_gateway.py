@@ -5,11 +5,15 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from scalecommerce_core.domain.errors import GatewayUnavailable
+from scalecommerce_core.domain.identifiers import OrderId, PaymentId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.payment import ChargeRequest
 from scalecommerce_core.ports import PaymentGateway
 from scalecommerce_core.testing.contracts import PaymentGatewayContract
 from scalecommerce_core.testing.contracts.gateways import charge_of
@@ -24,6 +28,7 @@ class Acme:
         self._charges: dict[str, dict[str, Any]] = {}
         self._refunds: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
+        self.charged: list[tuple[int, str]] = []
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
         with self._lock:
@@ -37,7 +42,7 @@ class Acme:
 
     def _charged(self, key: str, body: dict[str, Any]) -> dict[str, Any]:
         assert body["merchant_reference"] == key
-        assert body["currency"] == "USD"
+        self.charged.append((body["amount"], body["currency"]))
         refused = {"status": "failed", "failure_code": "card_declined"}
         return {"id": f"ch_{key}", "amount": body["amount"]} | (
             refused if body["source"] == "tok_declined" else {"status": "succeeded"}
@@ -69,6 +74,17 @@ class TestDocumentedGateway(PaymentGatewayContract):
     def gateway(self) -> PaymentGateway:
         transport = httpx2.MockTransport(Acme().answer)
         return documented(httpx2.Client(transport=transport, base_url="https://acme.example"))
+
+
+@pytest.mark.parametrize(
+    ("price", "minor"),
+    [(Money.of("100.00", "USD"), 10_000), (Money.of("100", "JPY"), 100), (Money.of("100.000", "KWD"), 100_000)],
+)
+def test_a_provider_is_sent_the_minor_units_of_the_currency(price: Money, minor: int) -> None:
+    acme = Acme()
+    gateway = documented(httpx2.Client(transport=httpx2.MockTransport(acme.answer), base_url="https://acme.example"))
+    gateway.charge(ChargeRequest(PaymentId(uuid4()), OrderId(7), price, "tok_visa"))
+    assert acme.charged == [(minor, price.currency)]
 
 
 def test_what_leaves_the_outcome_open_says_so() -> None:

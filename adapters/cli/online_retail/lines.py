@@ -14,6 +14,7 @@ from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.domain.text import SKU_LENGTH, normal_line, text_errors
 
 # Guest sales share one account; the file names no customer for them.
+CURRENCY: Final = "GBP"
 GUEST: Final = ""
 FIELDS: Final = 8
 
@@ -133,7 +134,7 @@ def _price(text: str) -> int | Refusal:
         return Refusal.MISSING_FIELD
     try:
         parse_decimal(text)
-        return minor_units(text)
+        return minor_units(text, CURRENCY)
     except NotNumber:
         return Refusal.UNREADABLE
     except NotMoney:

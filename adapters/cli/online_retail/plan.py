@@ -8,7 +8,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from adapters.cli.online_retail.categories import category_of
-from adapters.cli.online_retail.lines import GUEST, Line, Refusal, Refused
+from adapters.cli.online_retail.lines import CURRENCY, GUEST, Line, Refusal, Refused
 from adapters.cli.online_retail.prices import daily_modes, price_history
 from adapters.cli.online_retail.returns import Matched, Purchase, match_returns
 from scalecommerce_core.domain.money import Money
@@ -16,7 +16,6 @@ from scalecommerce_core.domain.order import LINE_ID_SPAN
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 
-CURRENCY: Final = "GBP"
 LONGEST_INVOICE: Final = LINE_ID_SPAN - 1
 
 

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from adapters.cli.csv_files import BadRow, Row
-from adapters.cli.online_retail.lines import GUEST, read_lines
-from adapters.cli.online_retail.plan import CURRENCY, Plan, PlannedProduct, plan_of
+from adapters.cli.online_retail.lines import CURRENCY, GUEST, read_lines
+from adapters.cli.online_retail.plan import Plan, PlannedProduct, plan_of
 from adapters.cli.online_retail.report import Outcome, Report, report_of
 from adapters.cli.online_retail.returns import Purchase
 from adapters.cli.online_retail.source import rows_of

@@ -6,11 +6,12 @@ from typing import Any
 from attrs import frozen
 from rich.text import Text
 
-from adapters.cli.online_retail.plan import CURRENCY, Plan
+from adapters.cli.online_retail.lines import CURRENCY
+from adapters.cli.online_retail.plan import Plan
 from adapters.cli.screen import print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.money import Money, decimal_text
 
 
 @frozen
@@ -85,7 +86,7 @@ class Report:
             "currency": self.currency,
             "lines_read": self.lines_read,
             "lines_imported": self.lines_imported,
-            "revenue": decimal_text(self.revenue),
+            "revenue": decimal_text(self.revenue, self.currency),
             "orders": self.orders,
             "customers": self.customers,
             "countries": self.countries,
@@ -100,10 +101,10 @@ class Report:
                 "lines_refunded_in_part": self.returns.lines_refunded_in_part,
                 "units_refunded": self.returns.units_refunded,
                 "units_without_purchase": self.returns.units_without_purchase,
-                "refunded": decimal_text(self.returns.refunded),
-                "credited_in_file": decimal_text(self.returns.credited),
+                "refunded": decimal_text(self.returns.refunded, self.currency),
+                "credited_in_file": decimal_text(self.returns.credited, self.currency),
             },
-            "net_revenue": decimal_text(self.revenue - self.returns.refunded),
+            "net_revenue": decimal_text(self.revenue - self.returns.refunded, self.currency),
             "refused": {
                 reason: {"lines": lines, "first_lines": list(self.examples[reason])}
                 for reason, lines in self.refused.items()
@@ -204,4 +205,4 @@ def show(report: Report) -> None:
 
 
 def _amount(minor: int) -> str:
-    return f"{minor / 100:,.2f}"
+    return f"{Money(minor, CURRENCY).amount:,}"

@@ -11,6 +11,7 @@ from adapters.db.reads.reader import Reader
 from adapters.db.repositories.policies import POLICY, policy_of
 from adapters.db.repositories.pricing_runs import RUN, run_of
 from adapters.db.tables import pricing_decisions, pricing_policies, pricing_ranges, pricing_runs, products
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -132,6 +133,7 @@ class PricingReads:
 def _decisions(rows: Sequence[Sequence[Any]]) -> Decisions:
     head = rows[0][9]
     columns = [np.array([row[place] for row in rows]) for place in range(1, 7)]
+    columns.append(np.array([MINOR_PER_UNIT[row[-1]] for row in rows]))
     return Decisions(head["policy_id"], head["version"], head["epoch"], *columns)
 
 

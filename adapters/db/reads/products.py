@@ -90,8 +90,9 @@ ESTIMATED: Final = 500
 
 
 class ProductReads:
-    def __init__(self, reader: Reader, scale: Scale | None = None) -> None:
+    def __init__(self, reader: Reader, scale: Scale | None = None, currency: str = "USD") -> None:
         self._reader = reader
+        self._market_currency = currency
         self._listing = Listing(reader, scale or Scale())
         # They are estimates anyhow, and the dearest of all answers.
         self._estimated: Kept[FacetCounts] = Kept(ESTIMATED)
@@ -129,7 +130,10 @@ class ProductReads:
         is_exact = sample.is_whole and size <= self._listing.scale.facet_cap
         factor = 1.0 if is_exact else max(1.0, sample.total / max(size, 1))
         rows = [(*row[:-1], round(row[-1] * factor)) for row in counted]
-        values = {facet: _FACETS[facet][1](row[1:] for row in rows if row[0] == facet) for facet in facets}
+        values = {
+            facet: _FACETS[facet][1]((row[1:] for row in rows if row[0] == facet), self._market_currency)
+            for facet in facets
+        }
         return FacetCounts(values, is_exact=is_exact)
 
     def _counted(self, sample: Sample, facets: Sequence[Facet]) -> tuple[Sample, Rows, int]:
@@ -251,26 +255,26 @@ def _count_prices(matching: Any) -> Select[Any]:
     return select(literal(Facet.PRICE.value, Text), cast(inner.c.bucket, BigInteger), literal("", Text), inner.c.count)
 
 
-def _categories(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+def _categories(rows: Iterable[Sequence[Any]], _currency: str) -> Sequence[FacetValue]:
     found = [FacetValue(CategoryId(id_), name, count) for id_, name, count in sorted(rows, key=lambda r: (-r[2], r[0]))]
     return found[:FACET_VALUES]
 
 
-def _brands(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+def _brands(rows: Iterable[Sequence[Any]], _currency: str) -> Sequence[FacetValue]:
     return [FacetValue(brand, brand, count) for _, brand, count in sorted(rows, key=lambda row: (-row[2], row[1]))]
 
 
-def _prices(rows: Iterable[Sequence[Any]]) -> Sequence[FacetValue]:
+def _prices(rows: Iterable[Sequence[Any]], currency: str) -> Sequence[FacetValue]:
     bounds: list[int | None] = [*PRICE_BUCKETS, None]
     found = []
     for bucket, _, count in sorted(rows, key=lambda row: row[0]):
         lower, upper = PRICE_BUCKETS[bucket - 1], bounds[bucket]
-        found.append(FacetValue(lower, bucket_label(lower, upper), count, upper))
+        found.append(FacetValue(lower, bucket_label(lower, upper, currency), count, upper))
     return found
 
 
 _FACETS: Final[
-    Mapping[Facet, tuple[Callable[[Any], Select[Any]], Callable[[Iterable[Sequence[Any]]], Sequence[FacetValue]]]]
+    Mapping[Facet, tuple[Callable[[Any], Select[Any]], Callable[[Iterable[Sequence[Any]], str], Sequence[FacetValue]]]]
 ] = {
     Facet.CATEGORY: (_count_categories, _categories),
     Facet.BRAND: (_count_brands, _brands),

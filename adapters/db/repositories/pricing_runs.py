@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.batches import Insert, Update, id_array
 from adapters.db.columns import EPOCH, arrays_of, from_array, to_binary
+from adapters.db.currencies import per_unit
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
@@ -55,7 +56,8 @@ _FACTS: Final = arrays_of(
                coalesce(product_views.views - past_views, 0),
                coalesce(units - past_units - refunded_units + past_refunded_units, 0),
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
-                   ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0)
+                   ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
+               {per_unit("products.currency")}
         {_REACHED.format(more=_COUNTED)}
     """,  # noqa: S608 - no values in it
 )

@@ -25,7 +25,7 @@ def usd(amount: str) -> Money:
 
 
 def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> WantedLine:
-    return WantedLine(product_id, quantity, None if price is None else minor_units(price))
+    return WantedLine(product_id, quantity, None if price is None else minor_units(price, "USD"))
 
 
 class Shop:

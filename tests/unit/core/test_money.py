@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scalecommerce_core.domain.currencies import MINOR_DIGITS, MINOR_PER_UNIT
 from scalecommerce_core.domain.money import (
     MAX_PRICE,
     MIN_PRICE,
@@ -35,13 +36,13 @@ MINOR = st.integers(-(10**17), 10**17)
     ],
 )
 def test_decimal_amounts_are_read_exactly(amount: Decimal | str | int, minor: int) -> None:
-    assert minor_units(amount) == minor
+    assert minor_units(amount, "USD") == minor
 
 
 @pytest.mark.parametrize("amount", ["0.001", "1.005", "0.009", "1e-3", "1.0000001", "1.290", "1.000"])
 def test_more_than_two_decimals_are_refused_not_rounded(amount: str) -> None:
     with pytest.raises(NotMoney):
-        minor_units(amount)
+        minor_units(amount, "USD")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_more_than_two_decimals_are_refused_not_rounded(amount: str) -> None:
 def test_what_is_no_ordinary_number_is_refused(amount: str) -> None:
     for written in (amount, Decimal(amount)):
         with pytest.raises(NotMoney):
-            minor_units(written)
+            minor_units(written, "USD")
 
 
 @pytest.mark.parametrize(
@@ -78,22 +79,22 @@ def test_what_is_no_ordinary_number_is_refused(amount: str) -> None:
 )
 def test_what_is_no_number_is_refused(amount: str) -> None:
     with pytest.raises(NotMoney, match="not a decimal number"):
-        minor_units(amount)
+        minor_units(amount, "USD")
 
 
 def test_prices_lie_between_a_cent_and_a_hundred_million() -> None:
-    assert price_units("0.01") == MIN_PRICE
-    assert price_units("99999999.99") == MAX_PRICE
+    assert price_units("0.01", "USD") == MIN_PRICE
+    assert price_units("99999999.99", "USD") == MAX_PRICE
     for outside in ("0", "0.00", "-1", "100000000.00"):
         with pytest.raises(NotMoney, match=r"0\.01 and 99999999\.99"):
-            price_units(outside)
+            price_units(outside, "USD")
 
 
-@given(MINOR)
-def test_text_and_minor_units_are_inverse(minor: int) -> None:
-    assert minor_units(decimal_text(minor)) == minor
-    assert minor_units(Money(minor, "USD").amount) == minor
-    assert Decimal(decimal_text(minor)) * 100 == minor
+@given(MINOR, st.sampled_from(sorted(MINOR_DIGITS)))
+def test_text_and_minor_units_are_inverse(minor: int, currency: str) -> None:
+    assert minor_units(decimal_text(minor, currency), currency) == minor
+    assert minor_units(Money(minor, currency).amount, currency) == minor
+    assert Decimal(decimal_text(minor, currency)) * MINOR_PER_UNIT[currency] == minor
 
 
 @given(MINOR, MINOR, st.integers(-1000, 1000))
@@ -107,14 +108,33 @@ def test_sums_are_those_of_whole_numbers(a: int, b: int, times: int) -> None:
 
 def test_the_callers_decimal_context_rounds_nothing() -> None:
     with localcontext(prec=3):
-        assert minor_units("12345.67") == 1_234_567
+        assert minor_units("12345.67", "USD") == 1_234_567
         assert Money(1_234_567, "USD").amount == Decimal("12345.67")
 
 
-@pytest.mark.parametrize("currency", ["", "US", "usd", "USDT", "U$D", "ÄÖÜ", "12A", "US\n"])
-def test_a_currency_is_three_capital_letters(currency: str) -> None:
+@pytest.mark.parametrize("currency", ["", "US", "usd", "USDT", "U$D", "ÄÖÜ", "12A", "US\n", "ZZZ", "XXX", "XAU", "XTS"])
+def test_a_currency_is_one_of_iso_4217_with_minor_units(currency: str) -> None:
     with pytest.raises(NotMoney, match="currency code"):
         Money(1, currency)
+    with pytest.raises(NotMoney, match="currency code"):
+        minor_units("1", currency)
+
+
+@pytest.mark.parametrize("currency", sorted(MINOR_DIGITS))
+def test_each_currency_has_its_own_decimals(currency: str) -> None:
+    digits = MINOR_DIGITS[currency]
+    exact = f"12.{'3' * digits}".removesuffix(".")
+    assert Money.of(exact, currency) == Money(int(exact.replace(".", "")), currency)
+    assert str(Money.of(exact, currency)) == f"{exact} {currency}"
+    assert minor_units(1, currency) == MINOR_PER_UNIT[currency]
+    smallest = f"0.{'0' * (digits - 1)}1" if digits else "1"
+    assert price_units(smallest, currency) == MIN_PRICE
+    assert Money(-1, currency).text == f"-{smallest}"
+    for one_more in (f"{exact}0" if digits else "12.0", f"{exact}3" if digits else "12.3"):
+        with pytest.raises(NotMoney, match=f"decimals are allowed in {currency}"):
+            minor_units(one_more, currency)
+    with pytest.raises(NotMoney, match=f"lies between {smallest} and "):
+        price_units(0, currency)
 
 
 def test_currencies_do_not_mix() -> None:

@@ -195,12 +195,13 @@ def marketplace(
     intake_queue: int = 2000,
     view_window: timedelta = timedelta(),
     bots: Sequence[str] = (),
+    currency: str = "USD",
 ) -> Iterator[Marketplace]:
     """A market of its own; `rebuilt` may put something between its parts."""
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window)
     memory = MemoryStore()
-    market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway))
+    market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
     backend = Backend(
         market,
         wakeups=wakeups(market),

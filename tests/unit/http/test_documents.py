@@ -1,15 +1,18 @@
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from httpx2 import Client
 from jsonschema_rs import Draft202012Validator
 
-from adapters.http.amounts import Price
+from adapters.http.amounts import Price, in_currency
 from adapters.http.openapi import document
 from adapters.http.operations import Answer, Link, Operation
-from tests.unit.http.marketplace import Marketplace
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.money import Money
+from tests.unit.http.marketplace import Marketplace, answer, marketplace
 
 
 @pytest.fixture
@@ -70,17 +73,48 @@ def test_all_references_lead_somewhere(described: Any) -> None:
         Draft202012Validator(schema | {"components": described["components"]})
 
 
-@pytest.mark.parametrize("value", ["0.01", "1", "99999999.99", "10.5", 5, 6.21])
-def test_the_schema_of_a_price_takes_what_the_code_takes(value: object) -> None:
-    Price.read(str(value))
-    assert Draft202012Validator(Price.schema).is_valid(value)
+TAKEN: dict[str, list[object]] = {
+    "USD": ["0.01", "1", "99999999.99", "10.5", 5, 6.21],
+    "JPY": ["1", "1999", "9999999999", 5],
+    "KWD": ["0.001", "0.25", "1.999", "9999999.999", 5, 6.215],
+    "CLF": ["0.0001", "999999.9999", 1],
+}
+REFUSED: dict[str, list[object]] = {
+    "USD": ["0", "0.00", "0.001", "1.290", "01", "-1", "1e3", "100000000", 0, -5, 100_000_000],
+    "JPY": ["0", "0.5", "1.0", "19.99", "10000000000", 0, 0.5],
+    "KWD": ["0", "0.000", "0.0001", "1.0000", "10000000"],
+    "CLF": ["0.00001", "1000000"],
+}
 
 
-@pytest.mark.parametrize("value", ["0", "0.00", "0.001", "01", "-1", "1e3", "100000000", 0, -5, 100_000_000])
-def test_the_schema_of_a_price_refuses_what_the_code_refuses(value: object) -> None:
-    with pytest.raises(ValueError, match=r"\."):
-        Price.read(value)
-    assert not Draft202012Validator(Price.schema).is_valid(value)
+@pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in TAKEN.items() for value in values])
+def test_the_schema_of_a_price_takes_what_the_code_takes(currency: str, value: object) -> None:
+    for written in (Decimal(str(value)), str(value)):
+        assert in_currency(currency, {"price": Price.read(written)})["price"] == Money.of(str(value), currency)
+    assert Draft202012Validator(Price.schema_in(currency)).is_valid(value)
+
+
+@pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in REFUSED.items() for value in values])
+def test_the_schema_of_a_price_refuses_what_the_code_refuses(currency: str, value: object) -> None:
+    with pytest.raises((ValueError, Invalid), match=r"\."):
+        in_currency(currency, {"price": Price.read(Decimal(str(value)) if isinstance(value, float) else value)})
+    assert not Draft202012Validator(Price.schema_in(currency)).is_valid(value)
+
+
+def test_equal_amounts_are_equal_however_they_are_written() -> None:
+    amounts = [Price.read(written) for written in ("9.9", "9.90", Decimal("9.9"), Decimal("9.900"))]
+    assert {str(amount) for amount in amounts} == {"9.9"}
+    assert [amount.as_text() for amount in amounts] == ["9.9", "9.90", "9.9", "9.9"]
+
+
+def test_each_currency_describes_its_own_amounts() -> None:
+    price = Price.schema_in("JPY")
+    assert price["description"] == "1 to 9999999999, as decimal string or number."
+    assert Price.schema_in("KWD")["examples"] == ["0.999", 20]
+    with marketplace(currency="JPY") as place:
+        described = answer(place.anybody.get("/openapi.json"))
+    new = described["components"]["schemas"]["NewProduct"]["properties"]["price"]
+    assert new["anyOf"] == price["anyOf"]
 
 
 def operation(name: str, to: str) -> Operation[Any, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
+from scalecommerce_core.pricing.endings import nearest_ending
 from scalecommerce_core.pricing.guardrails import ENDINGS, Guardrails, guarded, names
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 from tests.unit.pricing.worlds import chaos, signals
@@ -105,12 +106,29 @@ def test_each_guardrail(wanted: float, seen: dict[str, Any], new: int, acted: tu
         # No ending fits: the price as it is.
         ("99", 103_40, {"min_price": 103_10, "max_price": 103_50}, 103_40),
         ("whole", 2_10, {"price": 2_00, "reference": 2_00, "cost": 1_00}, 2_10),
+        # Yen: each price is a whole one.
+        ("99", 103_40, {"per_unit": 1}, 102_99),
     ],
 )
 def test_price_endings(ending: str, wanted: float, seen: dict[str, Any], new: int) -> None:
     price, acted = decide(wanted, rails=Guardrails(ending=ending), **seen)
     assert price == new
     assert ("ending" in acted) == (new not in {103_40, 2_10})
+
+
+@pytest.mark.parametrize(
+    ("per_unit", "ending", "nearest"),
+    [
+        (1, "99", 19_99), (1, "90", 19_90), (1, "whole", 20_14),
+        (100, "99", 19_99), (100, "90", 19_90), (100, "whole", 20_00),
+        (1_000, "99", 1_990), (1_000, "90", 1_900), (1_000, "whole", 2_000),
+        (10_000, "99", 9_900), (10_000, "90", 9_000), (10_000, "whole", 0),
+    ],
+)  # fmt: skip
+def test_endings_are_those_of_the_currency(per_unit: int, ending: str, nearest: int) -> None:
+    price, low, high = (np.array([figure]) for figure in (20_14, 0, 1_000_000))
+    found, fits = nearest_ending(price, low, high, ending, np.array([per_unit]))
+    assert (found.tolist(), fits.tolist()) == ([nearest], [True])
 
 
 def test_durations_scale_with_the_epoch() -> None:

@@ -19,6 +19,7 @@ from entrypoints.traffic.plan import Plan
 from entrypoints.traffic.visitors import NoAnswer, Shopper, Visitor
 from entrypoints.traffic.wares import WARES, Demand
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.money import Money
 from scalecommerce_core.testing import MemoryViewCounter
 
 
@@ -29,7 +30,7 @@ class Api(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.heard: list[tuple[str, str, dict[str, str], Any]] = []
         self.answers: dict[str, list[tuple[int, Any]]] = {
-            "/products/api/v1/7/": [(200, {"id": 7, "price": "20.00"})],
+            "/products/api/v1/7/": [(200, {"id": 7, "price": "20.00", "currency": "USD"})],
             "/users/api/v1/token/": [(200, {"access": "t1"}), (200, {"access": "t2"})],
             "/orders/api/v1/": [(201, {"id": 5, "status": "PENDING"})],
             "/orders/api/v1/5/pay/": [(200, {"id": 5, "status": "PAID"})],
@@ -121,7 +122,7 @@ def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, shopper: Shopp
 
 def test_a_token_that_has_expired_is_renewed(api: Api, shopper: Shopper) -> None:
     api.answers["/orders/api/v1/"].insert(0, (401, {}))
-    assert shopper.buy(7, 20_00) is True
+    assert shopper.buy(7, Money(20_00, "USD")) is True
     assert [headers["Authorization"] for _, path, headers, _ in api.heard if path == "/orders/api/v1/"] == [
         "Bearer t1",
         "Bearer t2",
@@ -133,19 +134,19 @@ def test_a_token_that_has_expired_is_renewed(api: Api, shopper: Shopper) -> None
 )
 def test_what_did_not_become_an_order_is_not_paid(api: Api, shopper: Shopper, answer: tuple[int, Any]) -> None:
     api.answers["/orders/api/v1/"] = [answer]
-    assert shopper.buy(7, 20_00) is None
+    assert shopper.buy(7, Money(20_00, "USD")) is None
     assert api.heard[-1][1] == "/orders/api/v1/"
 
 
 def test_a_payment_that_fails_is_no_error(api: Api, shopper: Shopper) -> None:
     api.answers["/orders/api/v1/5/pay/"] = [(402, {})]
-    assert shopper.buy(7, 20_00) is False
+    assert shopper.buy(7, Money(20_00, "USD")) is False
 
 
 def test_an_engine_that_does_not_answer_is_said(shopper: Shopper, api: Api) -> None:
     api.answers["/orders/api/v1/"] = [(503, {})]
     with pytest.raises(NoAnswer, match="503"):
-        shopper.buy(7, 20_00)
+        shopper.buy(7, Money(20_00, "USD"))
     api.answers["/products/api/v1/7/"] = [(404, {})]
     with pytest.raises(NoAnswer, match="404"):
         shopper.look(7, "somebody")
