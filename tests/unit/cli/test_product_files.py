@@ -431,3 +431,20 @@ def test_orders(market: Market, seller: AccountId) -> None:
     assert second["name"] == "Cup"
     order = json.loads(lines.getvalue())
     assert (order["total"], len(order["lines"])) == ("48.80", 2)
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "wrong"), [("JPY", "1999", "19.99"), ("KWD", "1.999", "1.9990"), ("USD", "19.99", "1.999")]
+)
+def test_files_have_the_decimals_of_their_currency(currency: str, price: str, wrong: str) -> None:
+    market = in_memory_market(currency=currency)
+    seller = one(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    read = load(market, seller, f"sku,name,category,price,cost\nA1,Pot,5,{price},\nB2,Cup,5,{wrong},{wrong}\n")
+    assert str(shelf(market)["A1"].price) == f"{price} {currency}"
+    (error,) = read.errors
+    assert error.message.count(f"decimals are allowed in {currency}") == 2
+    written = io.StringIO()
+    export_products(market, written, ExportFormat.CSV)
+    assert next(csv.DictReader(io.StringIO(written.getvalue())))["price"] == price
+    (error,) = load(market, seller, f"sku,price,currency\nA1,{price},ZZZ\n").errors
+    assert "'ZZZ' is not a currency code" in error.message
