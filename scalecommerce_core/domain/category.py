@@ -8,7 +8,7 @@ from attrs import frozen
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.domain.text import NAME_LENGTH, ZWJ, ZWNJ, checked, normal_line
+from scalecommerce_core.domain.text import NAME_LENGTH, ZWJ, ZWNJ, canonical, checked, normal_line
 
 DEFAULT_CATEGORIES: Final = (
     "electronics", "computers", "smartphones", "accessories", "home_appliances", "furniture", "clothing",
@@ -26,7 +26,7 @@ class Category:
 
 def name_key(name: str) -> str:
     """Two names are the same if their keys are: the normal form without case (Unicode's canonical caseless match)."""
-    return unicodedata.normalize("NFC", normal_line(name).casefold())
+    return canonical(normal_line(name).casefold())
 
 
 def slug_of(name: str) -> str:

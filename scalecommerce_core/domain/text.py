@@ -12,7 +12,7 @@ what they compare with it, so that two texts that look the same are the same:
 - in one line: any run of whitespace (line breaks, tabs, no-break spaces) is one space;
 - in a text of several lines: every line break is a line feed, and whitespace within lines stays.
 
-NUL and lone surrogates stay in, for `text_errors` to refuse.
+NUL, lone surrogates and long runs of combining marks stay in, for `text_errors` to refuse.
 """
 
 import re
@@ -46,6 +46,11 @@ _FLAG: Final = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
 _EMOJI_SELECTORS: Final = "\ufe0e\ufe0f"
 _VIRAMA: Final = 9
 """Canonical combining class."""
+MARKS: Final = 30
+"""Combining marks that may follow one another, as in the Stream-Safe Text Format (UAX #15, section 13)."""
+_FIRST_MARK: Final = "\u0300"
+_PAIRS_OF_MARKS: Final = "\u0f73\u0f75\u0f81"
+"""Tibetan vowel signs of combining class 0 that are taken apart into two marks."""
 
 
 def normal_line(value: str) -> str:
@@ -66,32 +71,81 @@ def normal_text(value: str) -> str:
     return _visible(_LINE_BREAK.sub("\n", value)).strip()
 
 
+def canonical(value: str) -> str:
+    """Normalization form C, or the value itself where `text_errors` refuses it for its runs of combining marks.
+
+    Putting a run in order takes time quadratic in its length.
+    """
+    return value if has_long_run(value) else unicodedata.normalize("NFC", value)
+
+
+def has_long_run(value: str) -> bool:
+    """Whether more than `MARKS` combining marks follow one another."""
+    if len(value) <= MARKS or value.isascii():
+        return False
+    run = 0
+    for character in value:
+        is_mark = character >= _FIRST_MARK and (unicodedata.combining(character) or character in _PAIRS_OF_MARKS)
+        run = run + 1 if is_mark else 0
+        if run > MARKS:
+            return True
+    return False
+
+
 def _visible(value: str) -> str:
-    """In normalization form C, without what cannot be seen."""
-    value = unicodedata.normalize("NFC", value)
+    """In normalization form C, without what cannot be seen. Takes time linear in the length."""
+    value = canonical(value)
     if not _UNSEEN.search(value):
         return value
     kept = {place for flag in _FLAG.finditer(value) for place in range(*flag.span())}
-    parts: list[str] = []
+    following = _next_seen(value)
+    before = _Before()
     for place, character in enumerate(value):
-        if place in kept or not _UNSEEN.match(character) or _is_needed(character, parts, value, place):
-            parts.append(character)
+        if (
+            place in kept
+            or not _UNSEEN.match(character)
+            or _is_needed(character, before, following[place], value, place)
+        ):
+            before.append(character)
     # What was taken out may have stood between a letter and its mark.
-    return unicodedata.normalize("NFC", "".join(parts))
+    return canonical("".join(before.parts))
 
 
-def _is_needed(character: str, before: list[str], value: str, place: int) -> bool:
-    """Whether a character that cannot be seen changes how those around it are seen."""
-    previous = before[-1] if before else ""
+class _Before:
+    """What is kept so far, with what joiners ask of it."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.base = ""
+        """The last character that is no combining mark."""
+        self.has_virama = False
+        """Whether a virama is among the marks behind `base`, in whatever order normalization puts them."""
+
+    def append(self, character: str) -> None:
+        self.parts.append(character)
+        if unicodedata.combining(character):
+            self.has_virama = self.has_virama or _is_virama(character)
+        else:
+            self.base, self.has_virama = character, False
+
+    @property
+    def last(self) -> str:
+        return self.parts[-1] if self.parts else ""
+
+
+def _is_needed(character: str, before: _Before, following: str, value: str, place: int) -> bool:
+    """Whether a character that cannot be seen changes how those around it are seen.
+
+    `following` is the next one that can be seen.
+    """
+    previous = before.last
     if character == ZWNJ:
-        following = _next_seen(value, place)
-        return (_is_virama(previous) and _is_letter(following)) or _parts_arabic(before, following)
+        return (before.has_virama and _is_letter(following)) or _parts_arabic(before.base, following)
     if character == ZWJ:
-        following = _next_seen(value, place)
         return (
-            _is_virama(previous)
+            before.has_virama
             or (_is_letter(previous) and _is_virama(following))
-            or (_ends_emoji(before) and _is_symbol(following))
+            or (_ends_emoji(before.parts) and _is_symbol(following))
         )
     if character in _EMOJI_SELECTORS:
         return _is_symbol(previous) or (previous in "#*0123456789" and value[place + 1 : place + 2] == "\u20e3")
@@ -104,8 +158,14 @@ def _is_needed(character: str, before: list[str], value: str, place: int) -> boo
     return False
 
 
-def _next_seen(value: str, place: int) -> str:
-    return next((each for each in value[place + 1 :] if not _UNSEEN.match(each)), "")
+def _next_seen(value: str) -> list[str]:
+    """For each place the next character behind it that can be seen; empty: none."""
+    found, seen = [""] * len(value), ""
+    for place in range(len(value) - 1, -1, -1):
+        found[place] = seen
+        if not _UNSEEN.match(value[place]):
+            seen = value[place]
+    return found
 
 
 def _is_letter(character: str) -> bool:
@@ -130,9 +190,8 @@ def _ends_emoji(before: list[str]) -> bool:
     return _is_symbol(before[-2] if last in _EMOJI_SELECTORS and len(before) > 1 else last)
 
 
-def _parts_arabic(before: list[str], following: str) -> bool:
+def _parts_arabic(last: str, following: str) -> bool:
     """Whether the letters on both sides would be joined (RFC 5892, appendix A.1)."""
-    last = next((each for each in reversed(before) if not unicodedata.combining(each)), "")
     return _is_cursive(last) and last not in _JOIN_BACK_ONLY and _is_cursive(following) and following != "ء"
 
 
@@ -165,6 +224,8 @@ def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
         said.append("This must not be blank." if at_least == 1 else f"At least {at_least} characters are wanted.")
     if "\x00" in value:
         said.append("NUL characters are not allowed.")
+    if has_long_run(value):
+        said.append(f"At most {MARKS} combining marks may follow one another.")
     if _SURROGATE.search(value):
         said.append("Lone surrogates are not text.")
     return said

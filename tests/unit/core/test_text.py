@@ -1,14 +1,25 @@
 """What text fields, e-mail addresses and category names may hold."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scalecommerce_core.domain import text as texts
 from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, checked, normal_line, normal_text, text_errors
+from scalecommerce_core.domain.text import (
+    BIO_LENGTH,
+    MARKS,
+    NAME_LENGTH,
+    checked,
+    normal_line,
+    normal_text,
+    text_errors,
+)
 from scalecommerce_core.testing import SettableClock
 
 
@@ -45,6 +56,50 @@ _TRICKY = st.text(
     ),
     max_size=12,
 )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A mark that is taken out parted marks, which are put in order then.
+        "क\u0301\u034f\u094d\u200d\u0937",
+        "#\u200b\u0301\u115f\u034f\u094d\u200d\u1161",
+    ],
+)
+def test_marks_that_come_together_do_not_change_the_normal_form_again(text: str) -> None:
+    assert normal_line(normal_line(text)) == normal_line(text) == normal_line(normal_text(text))
+
+
+@pytest.mark.parametrize("run", ["\u200c", "\u200d", "ب\u200c\u200c", "ب" + "\u064b" * 30 + "\u200c"])
+def test_long_runs_of_joiners_are_read_once(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    class Counting:
+        def __init__(self, pattern: re.Pattern[str]) -> None:
+            self._pattern = pattern
+
+        def search(self, value: str) -> re.Match[str] | None:
+            return self._pattern.search(value)
+
+        def match(self, value: str) -> re.Match[str] | None:
+            nonlocal looks
+            looks += 1
+            return self._pattern.match(value)
+
+    monkeypatch.setattr("scalecommerce_core.domain.text._UNSEEN", Counting(texts._UNSEEN))
+    value = (run * 1_000)[:1_000]
+    normal_text(value)
+    assert looks <= 3 * len(value)
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0344", "\u0f73\u0f71"])
+def test_a_long_run_of_combining_marks_is_refused_and_not_put_in_order(marks: str) -> None:
+    long = "a" + (marks * (MARKS + 1))[: MARKS + 1]
+    assert normal_line(long) == normal_text(long) == long
+    assert text_errors(long, at_most=99) == [f"At most {MARKS} combining marks may follow one another."]
+    assert text_errors(long[:-1], at_most=99) == []
+    with pytest.raises(Invalid, match="combining marks"):
+        slug_of(long)
 
 
 @given(_TRICKY)
