@@ -125,7 +125,7 @@ def _write(
 
 
 # What a spreadsheet takes for the beginning of a formula; our own ' before it, any number of times, is text.
-_FORMULA: Final = re.compile("'*[=+\\-@\t\r]")
+_FORMULA: Final = re.compile("'*[=+\\-@\t\r\n]")
 
 
 def _cell(value: object) -> object:

@@ -139,9 +139,11 @@ class ProductImport:
         if account is None:
             raise NotFound("account", self.seller)
         self._email = account.email
-        self._categories = {}
-        for category in self.market.queries.categories():
-            self._categories |= dict.fromkeys((str(category.id), category.slug, name_key(category.name)), category.id)
+        categories = self.market.queries.categories()
+        # An export writes names: they win over slugs, and these over numbers.
+        self._categories = {str(category.id): category.id for category in categories}
+        self._categories |= {category.slug: category.id for category in categories}
+        self._categories |= {name_key(category.name): category.id for category in categories}
 
     def run(self, file: CsvFile, progress: Progress = silent) -> None:
         """Raise `UnreadableFile`, or what the store raises; whole batches stay written."""

@@ -1,5 +1,6 @@
 """Accounts as the command line names them: by e-mail address or by number."""
 
+from adapters.cli.options import MAX_BIGINT
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import AccountId
@@ -9,8 +10,9 @@ from scalecommerce_core.services.market import Market
 def account_of(market: Market, told: str) -> AccountId:
     """Find the account that an option named; raise `Invalid` or `NotFound`."""
     if told.isascii() and told.isdigit():
-        number = AccountId(int(told))
-        if market.queries.account(number) is None:
+        # Python refuses to convert thousands of digits, and PostgreSQL takes no number above MAX_BIGINT.
+        number = AccountId(int(told[: len(str(MAX_BIGINT)) + 1]))
+        if number > MAX_BIGINT or market.queries.account(number) is None:
             raise NotFound("account", number)
         return number
     address = normal_email(told)

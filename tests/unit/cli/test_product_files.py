@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.cli.csv_files import CsvFile, Row, UnreadableFile
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
 from adapters.cli.product_import import KNOWN, ImportedProducts, ProductImport, import_products
+from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import ConnectionLost
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId
 from scalecommerce_core.domain.money import Money
@@ -21,7 +22,7 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import Catalog, EditProduct, ListProduct
+from scalecommerce_core.services.catalog import AddCategory, Catalog, EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
@@ -319,6 +320,22 @@ def test_products_without_a_code_are_found_by_their_number_and_may_be_given_one(
     assert shelf(market)["P-1"].id == pot
     copied = load(market, seller, f"id,sku,name,category,price\n{pot},P-2,Pot,toys,9.00\n")
     assert (copied.created, shelf(market)["P-2"].id == pot) == (1, False)
+
+
+def test_a_category_named_like_the_number_of_another_is_found_by_its_name(market: Market, seller: AccountId) -> None:
+    count = len(market.queries.categories())
+    numeric, _ = market.catalog.add_categories([AddCategory(seller, str(count + 2)), AddCategory(seller, "Toys")])
+    assert isinstance(numeric, Category)
+    assert numeric.name in {str(category.id) for category in market.queries.categories()} - {str(numeric.id)}
+    load(market, seller, f"sku,name,category,price\nA1,Ball,{numeric.slug},1.00\n")
+    assert shelf(market)["A1"].category.id == numeric.id
+    assert load(market, seller, exported(market)).unchanged == 1
+
+
+def test_line_breaks_that_a_spreadsheet_wrote_otherwise_change_no_text(market: Market, seller: AccountId) -> None:
+    product = ListProduct(seller, CategoryId(1), "Cup", Money(100, "USD"), sku="A1", description="'\n'\n=1")
+    one(market.catalog.list_products([product]))
+    assert load(market, seller, exported(market).replace("\n", "\r\n")).unchanged == 1
 
 
 def test_a_number_finds_the_sellers_own_products_alone(market: Market, seller: AccountId) -> None:

@@ -1,0 +1,21 @@
+"""Accounts as options name them."""
+
+import pytest
+
+from adapters.cli.sellers import account_of
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.testing import in_memory_market
+
+
+def test_an_account_is_found_by_address_and_by_number() -> None:
+    market = in_memory_market()
+    account = one(market.accounts.sign_up([SignUp("seller@example.com", None)]))
+    assert account_of(market, "Seller@example.com") == account_of(market, str(account.id)) == account.id
+
+
+@pytest.mark.parametrize("told", ["0", "9223372036854775807", "9223372036854775808", "9" * 5_000])
+def test_a_number_that_no_account_has_is_told(told: str) -> None:
+    with pytest.raises(NotFound):
+        account_of(in_memory_market(), told)
