@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done; 1 the work found or met a problem; 2 wrong usage; 3 a server cannot be reached;"
-    " 130 interrupted.",
+    " 130 interrupted by Ctrl-C.",
 )
 
 

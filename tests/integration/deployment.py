@@ -152,8 +152,8 @@ class Deployment:
                 all_of_them.callback(command.ended)
 
 
-def log_in(client: httpx2.Client, email: str) -> None:
-    pair = client.post("/users/api/v1/token/", json={"email": email, "password": PASSWORD})
+def log_in(client: httpx2.Client, email: str, password: str = PASSWORD) -> None:
+    pair = client.post("/users/api/v1/token/", json={"email": email, "password": password})
     assert pair.status_code == 200, pair.text
     client.headers["Authorization"] = f"Bearer {pair.json()['access']}"
 

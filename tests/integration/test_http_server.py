@@ -1,8 +1,10 @@
 """The published API on real PostgreSQL, Redis, worker and server, as a client meets it."""
 
 import json
+import re
 import secrets
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +107,27 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert seller.delete(page).status_code == 204
     assert buyer.get(page).status_code == 404
     assert answer(buyer.get(f"{ORDERS}{order['id']}/"))["order_items"][0]["quantity"] == 2
+
+
+def test_the_tour_of_the_readme_can_be_pasted(deployment: Deployment) -> None:
+    tour = (
+        (Path(__file__).parents[2] / "README.md")
+        .read_text()
+        .partition("## A tour of the HTTP API")[2]
+        .partition("\n## ")[0]
+    )
+    (pasted,) = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+    # Statistics are waited for below, and not for a time that a busy machine may exceed.
+    pasted = re.sub(r"^S=.*$", f"S={deployment.url}", pasted, flags=re.MULTILINE)
+    pasted = re.sub(r"^sleep .*\n", "", pasted, flags=re.MULTILINE)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", pasted], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in filter(None, done.stdout.splitlines()):
+        assert not {"title", "detail"} & json.loads(line).keys(), line
+    seller = deployment.visitor()
+    log_in(seller, "kara@shop.example", "seven tall teapots")
+    stats = becomes(seller, STATS, lambda shown: shown["orders"] == 1 and int(str(shown["total_views"])) >= 2)
+    assert stats["conversion_rate"] == 0.5
 
 
 def test_news_reach_those_whom_they_concern(deployment: Deployment) -> None:

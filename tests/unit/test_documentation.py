@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,47 @@ def test_the_readme_lists_all_commands() -> None:
     assert isinstance(command, TyperGroup)
     # `settings` is described with the others that it belongs to.
     assert named | {"settings"} == set(command.commands)
+
+
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_commands_in_documents_have_the_names_and_options_that_exist(document: str) -> None:
+    page = (ROOT / document).read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in re.sub(r"\\\n", " ", block).splitlines()]
+    spans = [span.replace("\\|", "|") for span in re.findall(r"`([^`\n]+)`", prose)]
+    for text in (*lines, *spans):
+        command = re.match(r"(?:\.venv/bin/)?scalecommerce((?: .*)?)$", text.strip())
+        if command is not None:
+            _check_command(shlex.split(command.group(1).translate({ord("["): " ", ord("]"): " "}), comments=True), text)
+
+
+def _check_command(words: list[str], text: str) -> None:
+    """Walk down to the command that the words name; every option must be one of its own."""
+    command: Any = typer.main.get_command(app)
+    options = {"--help", *(option for parameter in command.params for option in parameter.opts)}
+    for word in words:
+        if word.startswith("-"):
+            assert word.partition("=")[0].partition("|")[0] in options, text
+        elif word.islower() and getattr(command, "commands", {}):
+            if word not in command.commands and command.invoke_without_command:
+                continue
+            assert word in command.commands, text
+            command = command.commands[word]
+            options |= {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_no_command_is_split_over_the_rows_of_a_table(document: str) -> None:
+    """A cell of a column of commands begins a command; the rest of one below it cannot be copied."""
+    for table in re.findall(r"(?:^\|.*\n)+", (ROOT / document).read_text(), re.MULTILINE):
+        head, _, *rows = table.splitlines()
+        if head.split("|")[1].strip() == "command":
+            for row in rows:
+                assert not re.match(r"\|\s*`?-", row), row
 
 
 def test_the_pricing_example_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import typer
 from adapters.cli import online_retail
 from adapters.cli.app import app
 from adapters.cli.commands import OF_THE_FIRST_RELEASE
+from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.queries import PageRequest
@@ -242,3 +243,50 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
         monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
         said = cli().out.split()
         assert said == (["--rng-seed"] if completed is None else completed)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("name", "work", "stands"),
+    [
+        ("seed", "scalecommerce_core.services.seeding.Seeding.users", "Whole batches were written and stay"),
+        (
+            "import products products.csv --seller 1",
+            "adapters.cli.importing.ProductImport.run",
+            "batches were",
+        ),
+        (
+            "import products products.csv --seller 1 --dry-run",
+            "adapters.cli.importing.ProductImport.run",
+            "Nothing was",
+        ),
+        ("export orders", "adapters.cli.exporting.export_orders", "What was written so far is not all."),
+        ("export orders --output x", "adapters.cli.exporting.export_orders", "No file was written."),
+        ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "What is written stands."),
+        ("reprice --dry-run", "scalecommerce_core.services.repricing.Repricing.preview", "A dry run changes nothing."),
+        ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "What is back in force"),
+        ("simulate linear", "scalecommerce_core.pricing.simulation.program.Program.outcomes", "What was done is shown"),
+        ("pricing evaluate sales.csv", "adapters.cli.panels.read_lines", "Nothing was changed."),
+        ("statistics rebuild", "scalecommerce_core.services.statistics.Statistics.rebuild", "Statistics are as they"),
+        ("stock verify --repair --yes", "adapters.cli.stock._repair", "What was repaired so far stands"),
+        ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._range_again", "Messages that were sent again"),
+    ],
+)
+def test_ctrl_c_ends_long_work_with_130_and_says_what_stands(  # noqa: PLR0917
+    cli: Cli, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch, name: str, work: str, stands: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if "--repair" in name:
+        with runtime.market.store.begin() as tx:
+            stock = tx.stock.lock([ProductId(1)])[ProductId(1)]
+            stock.reserved += 1
+            tx.stock.save([stock])
+    monkeypatch.setattr(work, interrupted)
+    ended = cli(*name.split())
+    assert ended.code == 130
+    assert ended.err.startswith("Interrupted. ")
+    assert stands in ended.err
+    told = json.loads(cli(*name.split(), "--json").err) if not name.startswith("export") else {"code": 130}
+    assert told["code"] == 130
