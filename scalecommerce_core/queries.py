@@ -21,6 +21,7 @@ from scalecommerce_core.domain.identifiers import (
 )
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
+from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import hour_of
@@ -207,10 +208,11 @@ class PriceInterval:
 
 @frozen
 class PriceHistory:
-    """Newest first, with the prior price of `domain.price_history`."""
+    """Newest first, with the prior prices of `domain.price_history`."""
 
     intervals: tuple[PriceInterval, ...]
     lowest_price_30d: Money
+    reduction: Reduction | None
 
 
 @frozen

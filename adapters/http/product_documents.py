@@ -9,6 +9,7 @@ from adapters.http.etags import Edition, view_etag
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.money import Money, decimal_text, minor_units
+from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
 from scalecommerce_core.services.accounts import Identity
@@ -62,12 +63,30 @@ class PriceIntervalDocument(msgspec.Struct):
     cause: PriceCause
 
 
+class ReductionDocument(msgspec.Struct):
+    """From which price a seller may announce the price in force as reduced (Directive 98/6/EC, article 6a).
+
+    `prior_price` is the lowest price of the 30 days before `applied_at`, when the price in force began; it stays the
+    same however long the reduction lasts. `first_prior_price` is that of the first of several reductions in a row, for
+    member states that let reductions in steps refer to it; null if it is not above the price in force.
+    """
+
+    applied_at: datetime
+    prior_price: str
+    first_applied_at: datetime
+    first_prior_price: str | None
+
+
 class PriceHistoryDocument(msgspec.Struct):
-    """`lowest_price_30d` counts the price that was in force when its window opened (Directive 98/6/EC, article 6a)."""
+    """`lowest_price_30d` counts the price that was in force when its window opened (Directive 98/6/EC, article 6a).
+
+    `reduction` is null while the price in force is not below its prior price.
+    """
 
     product: int
     currency: str
     lowest_price_30d: str
+    reduction: ReductionDocument | None
     intervals: list[PriceIntervalDocument]
 
 
@@ -163,11 +182,21 @@ def shown_category(category: Category) -> CategoryDocument:
     return CategoryDocument(category.id, category.name, category.slug)
 
 
+def _shown_reduction(reduction: Reduction) -> ReductionDocument:
+    return ReductionDocument(
+        applied_at=reduction.applied_at,
+        prior_price=reduction.prior_price.text,
+        first_applied_at=reduction.first_applied_at,
+        first_prior_price=_text(reduction.first_prior_price),
+    )
+
+
 def shown_history(product_id: int, history: PriceHistory) -> PriceHistoryDocument:
     return PriceHistoryDocument(
         product=product_id,
         currency=history.lowest_price_30d.currency,
         lowest_price_30d=history.lowest_price_30d.text,
+        reduction=None if history.reduction is None else _shown_reduction(history.reduction),
         intervals=[
             PriceIntervalDocument(each.price.text, each.valid_from, each.valid_to, each.cause)
             for each in history.intervals

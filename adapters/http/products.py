@@ -240,7 +240,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             method="GET",
             path=f"{ONE}price-history/",
             name="readPriceHistory",
-            summary="What it cost, and its lowest price in 30 days",
+            summary="What it cost, its lowest price in 30 days, and the prior price of a reduction",
             handler=price_history,
             answers={200: Answer(PriceHistoryDocument, "Newest first.")},
             tag=TAG,

@@ -1,8 +1,15 @@
-"""The prior price, which whoever announces a price reduction in the European Union must name beside the new price."""
+"""The prior price, which whoever announces a price reduction in the European Union must name beside the new price.
+
+Directive 98/6/EC, article 6a, and the Commission's guidance on it (2021/C 526/02). Pure functions of a product's price
+changes, all of them, oldest first.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
+
+from attrs import frozen
 
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceChange
@@ -10,16 +17,53 @@ from scalecommerce_core.domain.product import PriceChange
 WINDOW: Final = timedelta(days=30)
 
 
-def lowest_price_30d(changes: Sequence[PriceChange], now: datetime) -> Money:
-    """The lowest price of the 30 days before the price in force began (Directive 98/6/EC art. 6a).
+@frozen
+class Reduction:
+    """What the price in force may be announced as a reduction from."""
 
-    `changes` are all of a product's, oldest first. The price that was already in force when those 30 days began
-    counts too (CJEU C-330/23); the price in force only counts once it has been so for 30 days itself.
+    applied_at: datetime
+    """When the price in force began."""
+    prior_price: Money
+    """The lowest price of the 30 days before `applied_at`: the same however long the reduction lasts (art. 6a(2))."""
+    first_applied_at: datetime
+    """When the first of the reductions was applied that led here one after the other, without a raise in between."""
+    first_prior_price: Money | None
+    """The lowest price of the 30 days before `first_applied_at`, where the law of a member state lets reductions in
+    steps refer to it (art. 6a(5)); None if it is not above the price in force.
+    """
+
+
+def lowest_price_30d(changes: Sequence[PriceChange], now: datetime) -> Money:
+    """The lowest price of the 30 days before the price in force began; of a price that is 30 days old, itself.
+
+    The price that was already in force when those 30 days began counts too (CJEU C-330/23).
     """
     *earlier, current = changes
     if not earlier or current.valid_from <= now - WINDOW:
         return current.price
-    opened = current.valid_from - WINDOW
-    ends = [change.valid_from for change in changes[1:]]
-    in_window = [change.price for change, end in zip(earlier, ends, strict=True) if end > opened]
+    return _lowest_before(changes, len(changes) - 1)
+
+
+def reduction_in_force(changes: Sequence[PriceChange]) -> Reduction | None:
+    """The reduction that may be announced with the price in force; None: it is not below its prior price."""
+    last = len(changes) - 1
+    current = changes[last]
+    if last == 0 or (prior := _lowest_before(changes, last)).minor <= current.price.minor:
+        return None
+    first = last
+    while first > 1 and changes[first - 1].price.minor <= changes[first - 2].price.minor:
+        first -= 1
+    first_prior = _lowest_before(changes, first)
+    return Reduction(
+        applied_at=current.valid_from,
+        prior_price=prior,
+        first_applied_at=changes[first].valid_from,
+        first_prior_price=first_prior if first_prior.minor > current.price.minor else None,
+    )
+
+
+def _lowest_before(changes: Sequence[PriceChange], place: int) -> Money:
+    """The lowest price of the 30 days before the change at `place`, which is not the first."""
+    opened = changes[place].valid_from - WINDOW
+    in_window = [change.price for change, following in pairwise(changes[: place + 1]) if following.valid_from > opened]
     return min(in_window, key=lambda price: price.minor)

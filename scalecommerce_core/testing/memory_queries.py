@@ -12,7 +12,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
-from scalecommerce_core.domain.price_history import lowest_price_30d
+from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, NAMED, TOGETHER, relevance
 from scalecommerce_core.domain.search_text import FEW, SearchText, Term, better_known, probable, read, suggestion
@@ -578,7 +578,7 @@ def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
         PriceInterval(change.price, change.valid_from, end, change.cause)
         for change, end in zip(changes, ends, strict=True)
     ]
-    return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now))
+    return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
 
 
 def _account_view(account: Account) -> AccountView:

@@ -19,7 +19,7 @@ from adapters.db.tables import accounts, categories, price_history, product_view
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.price_history import lowest_price_30d
+from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.queries import (
     FACET_VALUES,
@@ -174,7 +174,7 @@ class ProductReads:
             for change, following in pairwise([*changes, None])
             if change is not None
         ]
-        return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now))
+        return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
 
     def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         rows = self._reader.rows(_BY_SKU, {"seller": seller_id, "skus": text_array(skus)})

@@ -25,6 +25,7 @@ from adapters.http.product_documents import (
     PriceHistoryDocument,
     PriceIntervalDocument,
     Product,
+    ReductionDocument,
     SellerDocument,
     TopProductDocument,
 )
@@ -144,6 +145,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 product=PRODUCT,
                 currency="USD",
                 lowest_price_30d="264.99",
+                reduction=ReductionDocument(NOW, "264.99", NOW, "264.99"),
                 intervals=[
                     PriceIntervalDocument("249.90", NOW, None, PriceCause.MANUAL),
                     PriceIntervalDocument("264.99", LONG_AGO, NOW, PriceCause.LISTED),

@@ -1,8 +1,12 @@
 """Figures: price history, a seller's statistics, and the books."""
 
+from datetime import timedelta
+from random import Random
+
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
-from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.price_history import Reduction, lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
@@ -51,12 +55,38 @@ class FiguresContract:
         assert later is not None
         assert (history.lowest_price_30d, later.lowest_price_30d) == (usd(20_00), usd(12_00))
 
+    def test_the_prior_price_of_a_reduction_stays_however_long_it_lasts(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product = stage.product(price=20_00, at=NOW - 200 * DAY)
+        stage.reprice(product, 16_00, NOW - 90 * DAY)
+        stage.reprice(product, 12_00, NOW - 80 * DAY)
+        history = queries.price_history(product, NOW)
+        assert history is not None
+        assert history.lowest_price_30d == usd(12_00)
+        assert history.reduction == Reduction(NOW - 80 * DAY, usd(16_00), NOW - 90 * DAY, usd(20_00))
+
+    def test_reductions_are_those_of_the_history(self, store: Store, queries: Queries) -> None:
+        random = Random(5)  # noqa: S311 - it has to be repeatable
+        stage = Stage(store)
+        for _ in range(10):
+            moments = sorted(NOW - timedelta(hours=random.randint(1, 2_000)) for _ in range(6))
+            product = stage.product(price=1 + random.randint(1, 9), at=moments[0] - DAY)
+            for moment in moments:
+                stage.reprice(product, random.randint(1, 9), moment)
+            history = queries.price_history(product, NOW)
+            assert history is not None
+            changes = [
+                PriceChange(product, each.price, each.valid_from, each.cause) for each in reversed(history.intervals)
+            ]
+            assert history.reduction == reduction_in_force(changes)
+            assert history.lowest_price_30d == lowest_price_30d(changes, NOW)
+
     def test_a_first_price_is_the_lowest(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         product = stage.product(price=5, at=NOW)
         history = queries.price_history(product, NOW)
         assert history is not None
-        assert history.lowest_price_30d == usd(5)
+        assert (history.lowest_price_30d, history.reduction) == (usd(5), None)
         stage.withdraw(product)
         assert queries.price_history(product, NOW) is None
         assert queries.price_history(ProductId(10**30), NOW) is None

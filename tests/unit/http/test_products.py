@@ -442,6 +442,12 @@ def test_a_changed_price_writes_history(place: Marketplace, anybody: Visitor, se
         "product": made["id"],
         "currency": "USD",
         "lowest_price_30d": "10.00",
+        "reduction": {
+            "applied_at": stamp(now),
+            "prior_price": "10.00",
+            "first_applied_at": stamp(now),
+            "first_prior_price": "10.00",
+        },
         "intervals": [
             {"price": "8.00", "valid_from": stamp(now), "valid_to": None, "cause": "manual"},
             {"price": "10.00", "valid_from": made["created_at"], "valid_to": stamp(now), "cause": "listed"},
