@@ -75,6 +75,7 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     read = buyer.get(page)
     assert answer(read)["stock"] == 10
     assert buyer.get(page, headers={"If-None-Match": read.headers["etag"]}).status_code == 304
+    form, own = {"name": phone["name"], "category_id": 5, "price": "999.00", "stock": 10}, seller.get(page)
 
     order = answer(buyer.post(ORDERS, json=wanted((phone["id"], 2)), headers=WAIT), 201)
     assert (order["status"], order["total_amount"]) == ("PENDING", "1998.00")
@@ -87,6 +88,11 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert refunded["order_items"][0]["refunded"] == 1
     # A copy may be shown for a moment after the worker has changed the stock.
     becomes(buyer, page, lambda shown: shown["stock"] == 9)
+    # The form that was read before the sale is sent back.
+    sent_back = answer(seller.put(page, json=form, headers={"If-Match": own.headers["etag"]}))
+    assert sent_back["stock"] == 9
+    moved = seller.put(page, json=form | {"stock": 12}, headers={"If-Match": own.headers["etag"]})
+    assert (moved.status_code, moved.json()["code"], moved.json()["actual"]) == (412, "stock_moved", 9)
 
     answer(seller.patch(page, json={"price": "899.00"}, headers={"If-Match": read.headers["etag"]}))
     assert seller.patch(page, json={"price": "799.00"}, headers={"If-Match": read.headers["etag"]}).status_code == 412

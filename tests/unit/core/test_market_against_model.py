@@ -28,7 +28,7 @@ from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.pricing.runs import Outcome
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.catalog import AdjustStock
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, Shelved
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
 from scalecommerce_core.services.outcomes import Replayed
@@ -392,6 +392,21 @@ class MarketMachine(RuleBasedStateMachine):
         else:
             assert isinstance(outcome, Stock)
             shelf.on_hand = shelf.reserved + available
+
+    @rule(number=PICK, wanted=st.integers(0, 12), off_by=st.sampled_from([0, 0, 1, -1]))
+    def send_form_back(self, number: int, wanted: int, off_by: int) -> None:
+        product = self.products[number % len(self.products)]
+        shelf = self.shelves[product]
+        read = shelf.available + off_by
+        command = EditProduct(product, shelf.seller, {}, stock=wanted, baseline={"stock": read})
+        (outcome,) = self.shop.catalog.edit_products([command])
+        if wanted in {read, shelf.available}:
+            assert isinstance(outcome, Shelved)
+        elif off_by:
+            assert isinstance(outcome, StockMoved)
+        else:
+            assert isinstance(outcome, Shelved)
+            shelf.on_hand = shelf.reserved + wanted
 
     @rule(number=PICK, price=st.sampled_from([500, 1000, 1100]))
     def edit_price(self, number: int, price: int) -> None:
