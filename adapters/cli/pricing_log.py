@@ -12,6 +12,7 @@ from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
+from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text, unit_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
@@ -25,9 +26,7 @@ ProductArgument = Annotated[
 BECAME: Final = {
     Outcome.KEPT: "the price stays",
     Outcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
-    Outcome.WRITTEN: "in force since then",
     Outcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
-    Outcome.ROLLED_BACK: "taken back since then",
 }
 LimitOption = Annotated[int, limit_option()]
 
@@ -39,7 +38,10 @@ def explain(
     """Tell why a product has the price it has: the last decisions about it, with what they were made of."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.queries.product_decisions(ProductId(product), PageRequest(limit)).rows
+        queries, number = opened.market.queries, ProductId(product)
+        found = queries.product_decisions(number, PageRequest(limit)).rows
+        if not found and not queries.products([number]):
+            raise NotFound("product", product)
     if as_json:
         print_json([_document(stored) for stored in found])
         return
@@ -52,13 +54,24 @@ def explain(
 def _print(stored: StoredDecision) -> None:
     decision = stored.decision
     print_line(decision.sentence, style="bold")
-    print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {BECAME[stored.outcome]}")
+    print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {_became(stored)}")
     facts: list[tuple[str, Cell]] = list(explained(stored.inputs).items())
     wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.per_unit)
     facts.append(("wanted", wanted))
     for number, rail in enumerate(decision.guardrails or ("none",)):
         facts.append(("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted"))
     print_facts(facts)
+
+
+def _became(stored: StoredDecision) -> str:
+    """What became of a decision, and when its price was in force."""
+    begun, ended = stored.in_force_from, stored.in_force_until
+    if begun is None:
+        return BECAME[stored.outcome]
+    if ended is None:
+        return f"in force since {shown_time(begun)}"
+    taken_back = ", when it was taken back" if stored.outcome is Outcome.ROLLED_BACK else ""
+    return f"in force from {shown_time(begun)} until {shown_time(ended)}{taken_back}"
 
 
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -141,6 +154,7 @@ def _document(stored: StoredDecision) -> dict[str, Any]:
     decision = stored.decision
     return {
         "run": stored.run_id, "decided_at": stored.decided_at, "outcome": stored.outcome.value,
+        "in_force_from": stored.in_force_from, "in_force_until": stored.in_force_until,
         "old": decimal_text(decision.old, stored.currency), "new": decimal_text(decision.new, stored.currency),
         "currency": stored.currency,
         "guardrails": list(decision.guardrails), "sentence": decision.sentence, "explained": explained(stored.inputs),

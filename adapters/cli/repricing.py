@@ -17,7 +17,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.runs import Run, StoredDecision
+from scalecommerce_core.pricing.runs import Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
@@ -26,6 +26,7 @@ from scalecommerce_core.services.repricing import Selection
 SHOWN = 50
 PAGE = 1_000
 REFUSED = "REFUSED"
+PROBLEMS = {REFUSED, RunStatus.FAILED.value, RunStatus.STOPPED.value}
 
 KEPT = "What is written stands. Run it again to go on, or let the workers do so: an unfinished run is not begun anew."
 NOTHING_KEPT = "A dry run changes nothing."
@@ -60,7 +61,8 @@ def reprice(
     """Let the active pricing policies move prices, and say why each one moves.
 
     Each product has one turn in an epoch of its policy. All decisions are made before any price is written, and a run
-    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps what is whole.
+    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps what is whole. Exits with 1 if a policy
+    was refused, failed, or was stopped because it would move too much.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -88,7 +90,7 @@ def reprice(
         print_json(documents)
     else:
         _print(documents)
-    if any(document["status"] == REFUSED for document in documents):
+    if any(document["status"] in PROBLEMS for document in documents):
         raise typer.Exit(ExitCode.PROBLEM)
 
 
@@ -99,14 +101,29 @@ def rollback(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put all prices of a run back in force, where nobody has moved them since."""
+    """Put all prices of a run back in force, where nobody has moved them since.
+
+    Exits with 1 if all of them had moved.
+    """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, long_work(UNDONE, quiet=as_json) as progress:
         undone = opened.market.repricing.rollback(RunId(run), progress)
     if as_json:
         print_json(run_document(undone))
     else:
-        print_line(f"Run {undone.id}: {undone.undone:,} of {undone.written:,} prices are back in force.")
+        print_line(_rolled_back(undone))
+    if undone.written and not undone.undone:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _rolled_back(run: Run) -> str:
+    if not run.written:
+        return f"Run {run.id} had moved no price yet; it is ended."
+    if not run.undone:
+        return f"Run {run.id}: no price was put back. All {run.written:,} had moved since, and stay as they are."
+    stayed = run.written - run.undone
+    rest = f" The other {stayed:,} had moved since, and stay as they are." if stayed else ""
+    return f"Run {run.id}: {run.undone:,} of {run.written:,} prices are back in force.{rest}"
 
 
 def _chosen(market: Market, policy: int | None, seller: str | None) -> Sequence[PricingPolicy]:
@@ -134,7 +151,7 @@ def _previewed(
     moves = [_move(decision) for decision in preview.decisions(moves_only=True)]
     return {
         "policy": policy.id, "name": policy.name, "run": None, "status": "DRY RUN", "looked_at": preview.looked_at,
-        "moves": moves, "written": 0, "note": preview.breaker.sentence,
+        "moves": moves, "written": 0, "note": preview.sentence,
     }  # fmt: skip
 
 
@@ -159,6 +176,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "run": run.id, "policy": run.policy_id, "epoch": run.epoch, "status": run.status.value,
         "shadow": run.is_shadow, "started_at": run.started_at, "finished_at": run.finished_at,
         "looked_at": run.tally.decided, "would_move": run.tally.moves, "written": run.written, "undone": run.undone,
+        "unpriced": run.tally.unpriced,
         "note": run.note,
     }  # fmt: skip
 
@@ -200,8 +218,8 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
 def _summary(document: dict[str, Any], moves: int) -> str:
     number = "" if document.get("run") is None else f", run {document['run']}"
     head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
-    if document.get("looked_at") == 0:
+    if document.get("looked_at") == 0 and document["status"] != RunStatus.FAILED:
         return f"{head}. No product is due: each has had its turn in this epoch, or none follows this policy."
-    if "looked_at" in document:
+    if "looked_at" in document and document["status"] != RunStatus.FAILED:
         head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
     return f"{head}. {document['note']}".strip()

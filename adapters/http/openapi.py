@@ -246,6 +246,9 @@ class _Schemas:
                 del component["required"]
         for wanted in requests:
             self._inline(wanted).update(getattr(wanted, "schema", {}))
+            # What is known only when the engine runs, such as names of installed policies.
+            if complete := getattr(wanted, "complete_schema", None):
+                complete(self._inline(wanted))
         # Query parameters are listed one by one; their Structs are of no interest.
         for each in operations:
             if each.query is not None:

@@ -25,6 +25,7 @@ from adapters.http.pricing_documents import (
 from adapters.http.texts import ProductName
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
+from scalecommerce_core.pricing.interface import registered
 from scalecommerce_core.pricing.policy import (
     LONGEST_EPOCH,
     LONGEST_STOCK,
@@ -33,9 +34,10 @@ from scalecommerce_core.pricing.policy import (
     SHORTEST_STOCK,
     PricingPolicy,
 )
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy, TooManyPolicies
-from scalecommerce_core.services.repricing import Selection
+from scalecommerce_core.services.repricing import PolicyUnknown, Selection
 
 ROOT: Final = "/pricing/api/v1/"
 POLICIES: Final = ROOT + "policies/"
@@ -105,6 +107,10 @@ class NewPolicy(msgspec.Struct, omit_defaults=True):
     )
     is_active: bool = True
 
+    @staticmethod
+    def complete_schema(schema: dict[str, Any]) -> None:
+        _list_policies(schema)
+
 
 class PolicyPatch(msgspec.Struct):
     """What is not given stays as it is; `parameters` and `guardrails` are replaced as a whole."""
@@ -120,6 +126,15 @@ class PolicyPatch(msgspec.Struct):
     assigned_only: bool | UnsetType = UNSET
     is_shadow: bool | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
+
+    @staticmethod
+    def complete_schema(schema: dict[str, Any]) -> None:
+        _list_policies(schema)
+
+
+def _list_policies(schema: dict[str, Any]) -> None:
+    """Name the policies that this process knows, those of its operator among them."""
+    schema["properties"]["policy"]["enum"] = [*registered()]
 
 
 class PreviewQuery(msgspec.Struct, frozen=True):
@@ -205,7 +220,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 looked_at=len(decisions),
                 moves=sum(decision.moves for decision in decisions),
                 would_stop=seen.breaker.tripped,
-                sentence=seen.breaker.sentence,
+                sentence=seen.sentence,
                 decisions=shown,
             )
         )
@@ -302,10 +317,13 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="previewPricingPolicy",
             summary="What would change now, and why; nothing is written",
             handler=preview,
+            description="Rules that this process does not know are a 409 `policy_unknown`, and rules whose code fails a"
+            " 409 `policy_failed` that names the fault.",
             answers={200: Answer(PreviewDocument, "Decisions by product.")},
             tag=TAG,
             query=PreviewQuery,
             access=Access.ACCOUNT,
+            errors=(PolicyUnknown, PolicyFailed),
         ),
     ]
 

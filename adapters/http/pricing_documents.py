@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from attrs import fields
+from attrs import asdict, fields
 
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
+from scalecommerce_core.pricing.explaining import belief, explained
 from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, names
 from scalecommerce_core.pricing.interface import Motive, registered
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -82,14 +83,33 @@ class DecisionDocument(msgspec.Struct):
     sentence: str
 
 
+class ElasticityBeliefDocument(msgspec.Struct):
+    """What a policy that learns believed: percent of the sales per percent of the price, at the reference price."""
+
+    elasticity: float
+    deviation: float
+    category_elasticity: float
+
+
 class StoredDecisionDocument(DecisionDocument):
+    """`in_force_from` and `in_force_until` bound the time in which the new price was in force; null: it never was, or
+    it still is. `explained` says in sentences what the decision was made of; `belief` is null for policies that keep no
+    elasticities.
+    """
+
     run: int
     decided_at: datetime
     outcome: Outcome
+    in_force_from: datetime | None
+    in_force_until: datetime | None
+    explained: dict[str, str]
+    belief: ElasticityBeliefDocument | None
 
 
 class PreviewDocument(msgspec.Struct):
-    """`would_stop`: the catalogue breaker would keep this run from writing; `sentence` says why or why not."""
+    """`would_stop`: the catalogue breaker would keep this run from writing; `sentence` says why or why not, and in how
+    many decisions the policy named no usable price.
+    """
 
     policy: int
     looked_at: int
@@ -100,7 +120,9 @@ class PreviewDocument(msgspec.Struct):
 
 
 class RunDocument(msgspec.Struct):
-    """`products` were looked at in all; `written` prices moved, `undone` of them were taken back."""
+    """`products` were looked at in all; `written` prices moved, `undone` of them were taken back. `unpriced` counts
+    decisions in which the policy named no usable price. `note` says how the run ended, and what was wrong.
+    """
 
     id: int
     policy: int
@@ -115,6 +137,7 @@ class RunDocument(msgspec.Struct):
     moves: int
     written: int
     undone: int
+    unpriced: int
     note: str
     started_at: datetime
     finished_at: datetime | None
@@ -191,10 +214,15 @@ def shown_decision(decision: Decision, currency: str) -> DecisionDocument:
 
 
 def shown_stored(stored: StoredDecision) -> StoredDecisionDocument:
+    believed = belief(stored.inputs)
     return StoredDecisionDocument(
         run=stored.run_id,
         decided_at=stored.decided_at,
         outcome=stored.outcome,
+        in_force_from=stored.in_force_from,
+        in_force_until=stored.in_force_until,
+        explained=explained(stored.inputs),
+        belief=None if believed is None else ElasticityBeliefDocument(**asdict(believed)),
         **_decision_fields(stored.decision, stored.currency),
     )
 
@@ -230,6 +258,7 @@ def shown_run(run: Run) -> RunDocument:
         moves=run.tally.moves,
         written=run.written,
         undone=run.undone,
+        unpriced=run.tally.unpriced,
         note=run.note,
         started_at=run.started_at,
         finished_at=run.finished_at,

@@ -27,10 +27,13 @@ from adapters.http.problems import (
     unexpected,
 )
 from scalecommerce_core.domain import errors
+from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
 from scalecommerce_core.pricing.runs import RunNotReversible
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
+from scalecommerce_core.services.repricing import PolicyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
 MISSING: Final = 999_999
@@ -103,6 +106,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
     DeliveryPending("Delivery 1 has not been tried yet: it will be."),
+    PolicyUnknown(PolicyId(7), "markup"),
+    PolicyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
     RunNotReversible("This run has left all prices alone."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product was edited since you read it: read it again."),

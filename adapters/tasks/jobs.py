@@ -165,10 +165,10 @@ class Jobs:
         """Say once of each active policy that this process does not know its rules, and so leaves it to others."""
         now, seen = self.market.clock.now(), self.unknown_policies
         if seen.due_at is None or now >= seen.due_at:
-            found = {(each.id, each.policy): each for each in self.market.repricing.unknown()}
-            for key in sorted(found.keys() - seen.logged):
-                logger.error("policy skipped: %s", PolicyUnknown(found[key]))
-            seen.due_at, seen.logged = now + UNKNOWN_EVERY, frozenset(found)
+            found = frozenset((each.id, each.policy) for each in self.market.repricing.unknown())
+            for policy_id, rules in sorted(found - seen.logged):
+                logger.error("policy skipped: %s", PolicyUnknown(policy_id, rules))
+            seen.due_at, seen.logged = now + UNKNOWN_EVERY, found
         return 0
 
     def _work_on(self, run_id: RunId, ends: datetime) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any, Final
 
+from attrs import frozen
+
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.observing import MEDIAN_DAYS, MONTH_DAYS
@@ -26,6 +28,25 @@ ACTED: Final[Mapping[str, str]] = {
     "ending": "prices end as the seller wants them to",
 }
 """Each guardrail by its name in a decision, and what it did there."""
+
+
+@frozen
+class ElasticityBelief:
+    """What a policy that learns believed of a product when it decided.
+
+    Elasticities are at the reference price: percent of the sales per percent of the price, below 0 as a rule.
+    """
+
+    elasticity: float
+    deviation: float
+    """Its standard deviation."""
+    category_elasticity: float
+    """The mean of the product's category."""
+
+
+def belief(inputs: Inputs) -> ElasticityBelief | None:
+    """Of the first decision of `inputs`; None for policies that keep no elasticities."""
+    return _belief_in(values_of(inputs))
 
 
 def explained(inputs: Inputs) -> dict[str, str]:
@@ -112,11 +133,16 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
 
 
 def _belief(seen: Mapping[str, Any]) -> str:
-    """Of policies that learn how demand answers to the price."""
-    if not {"state.b", "state.c11", "group.mean"} <= seen.keys():
+    found = _belief_in(seen)
+    if found is None:
         return ""
-    own, spread, others = -seen["state.b"], sqrt(max(seen["state.c11"], 0.0)), -seen["group.mean"]
     return (
-        f"a price 1 % higher sells {own:.1f} % less, give or take {spread:.1f} (elasticity {-own:.2f});"
-        f" in its category {others:.1f} % less"
+        f"a price 1 % higher sells {-found.elasticity:.1f} % less, give or take {found.deviation:.1f}"
+        f" (elasticity {found.elasticity:.2f}); in its category {-found.category_elasticity:.1f} % less"
     )
+
+
+def _belief_in(seen: Mapping[str, Any]) -> ElasticityBelief | None:
+    if not {"state.b", "state.c11", "group.mean"} <= seen.keys():
+        return None
+    return ElasticityBelief(seen["state.b"], sqrt(max(seen["state.c11"], 0.0)), seen["group.mean"])

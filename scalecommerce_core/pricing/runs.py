@@ -220,7 +220,11 @@ class Run:
 
 @frozen
 class StoredDecision:
-    """A decision as it was recorded; `inputs` is what it was made of, one row."""
+    """A decision as it was recorded; `inputs` is what it was made of, one row.
+
+    `in_force_from` and `in_force_until` bound the time in which its new price was in force: both None for a price that
+    never was, the second one also for the price of today.
+    """
 
     run_id: RunId
     decided_at: datetime
@@ -228,6 +232,8 @@ class StoredDecision:
     decision: Decision
     outcome: Outcome
     inputs: Inputs = field(repr=False, eq=False)
+    in_force_from: datetime | None = None
+    in_force_until: datetime | None = None
 
 
 # --- when runs are due

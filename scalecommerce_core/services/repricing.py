@@ -50,9 +50,9 @@ class PolicyUnknown(Conflict):
 
     code = "policy_unknown"
 
-    def __init__(self, policy: PricingPolicy) -> None:
+    def __init__(self, policy_id: PolicyId, rules: str) -> None:
         super().__init__(
-            f"Policy {policy.id} follows {policy.policy!r}, which this process does not know; it knows"
+            f"Policy {policy_id} follows {rules!r}, which this process does not know; it knows"
             f" {', '.join(registered())}. Install the package that has it, or name its module in PRICING_POLICIES."
         )
 
@@ -551,7 +551,7 @@ class _Broken(Exception):
 
 def _check_known(policy: PricingPolicy) -> None:
     if policy.policy not in registered():
-        raise PolicyUnknown(policy)
+        raise PolicyUnknown(policy.id, policy.policy)
 
 
 def _rules(policy: PricingPolicy) -> Policy:

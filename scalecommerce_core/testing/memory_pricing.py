@@ -387,14 +387,23 @@ class MemoryPricingQueries:
             looked = staged.looked
             for row in range(len(looked.decisions)):
                 decision = looked.decisions[row]
+                outcome = _outcome(decision.product_id, staged, part, moves=decision.moves)
+                began = part.written_at if outcome in {Outcome.WRITTEN, Outcome.ROLLED_BACK} else None
                 yield StoredDecision(
                     run_id,
                     part.decided_at,
                     staged.currency[int(decision.product_id)],
                     decision,
-                    _outcome(decision.product_id, staged, part, moves=decision.moves),
+                    outcome,
                     Inputs(looked.inputs.head, [looked.inputs.rows[row]]),
+                    in_force_from=began,
+                    in_force_until=None if began is None else self._next_price(decision.product_id, began),
                 )
+
+    def _next_price(self, product_id: ProductId, after: datetime) -> datetime | None:
+        changes = self._tables.price_changes.all()
+        later = [each.valid_from for each in changes if each.product_id == product_id and each.valid_from > after]
+        return min(later, default=None)
 
 
 def _outcome(product_id: int, staged: Staged, part: Range, *, moves: bool) -> Outcome:

@@ -166,6 +166,25 @@ def test_a_product_has_one_turn_an_epoch(shelf: Shelf) -> None:
     assert shelf.repricing.run(policy).tally.decided == PRODUCTS
 
 
+def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shelf: Shelf) -> None:
+    policy = shelf.policy(cooldown_days=0)
+    first = shelf.repricing.run(policy)
+    shelf.clock.advance(days=1)
+    product = next(product for product, price in shelf.prices().items() if price != 1000)
+    (stored,) = shelf.market.queries.product_decisions(product, PageRequest(1)).rows
+    assert stored.in_force_from is not None
+    assert stored.in_force_until is None
+    shelf.edit(product, 1234)
+    (edited,) = shelf.market.queries.product_decisions(product, PageRequest(1)).rows
+    assert (edited.in_force_from, edited.in_force_until) == (stored.in_force_from, shelf.clock.now())
+    shelf.clock.advance(days=1)
+    shelf.repricing.rollback(first.id)
+    page = shelf.market.queries.decisions(first.id, PageRequest(PRODUCTS)).rows
+    for each in page:
+        was_in_force = each.outcome in {Outcome.WRITTEN, Outcome.ROLLED_BACK}
+        assert (each.in_force_from is not None, each.in_force_until is not None) == (was_in_force, was_in_force)
+
+
 def test_an_edit_between_reading_and_writing_wins(shelf: Shelf) -> None:
     run = shelf.repricing.begin(shelf.policy())
     while shelf.repricing.found(run.id).status is RunStatus.DECIDING:

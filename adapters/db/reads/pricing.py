@@ -4,13 +4,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import BigInteger, bindparam, select
+from sqlalchemy import BigInteger, bindparam, func, select
 
 from adapters.db.reads.pages import Keyset, page_of, three, which
 from adapters.db.reads.reader import Reader
 from adapters.db.repositories.policies import POLICY, policy_of
 from adapters.db.repositories.pricing_runs import RUN, run_of
-from adapters.db.tables import pricing_decisions, pricing_policies, pricing_ranges, pricing_runs, products
+from adapters.db.tables import (
+    price_history,
+    pricing_decisions,
+    pricing_policies,
+    pricing_ranges,
+    pricing_runs,
+    products,
+)
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.decisions import Decisions
@@ -64,11 +71,22 @@ _DECISION: Final = (
     .join(pricing_ranges, (_r.run_id == _d.run_id) & _d.product_id.between(_r.first, _r.last))
     .join(products, products.c.id == _d.product_id)
 )  # fmt: skip
+# When the price that a decision put in force was followed by another one.
+_UNTIL: Final = (
+    select(func.min(price_history.c.valid_from))
+    .where(
+        price_history.c.product_id == _d.product_id,
+        price_history.c.valid_from > _r.written_at,
+        _d.new_price != _d.old_price,
+    )
+    .scalar_subquery()
+)
+_SHOWN: Final = _DECISION.add_columns(_UNTIL)
 _BY_PRODUCT: Final = Keyset((_d.product_id,))
 _OF_RUN: Final = {
     moves: three(
         lambda request, moves=moves: _BY_PRODUCT.page(  # type: ignore[misc]
-            _DECISION.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
+            _SHOWN.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
         )
     )
     for moves in (False, True)
@@ -77,7 +95,7 @@ _BY_RUN: Final = Keyset((_d.run_id,), descending=True)
 # By way of the seller's runs: the log is keyed by run, and a second index would cost each run dearly.
 _OF_PRODUCT: Final = three(
     lambda request: _BY_RUN.page(
-        _DECISION.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
+        _SHOWN.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
             _d.product_id == bindparam("product", type_=BigInteger), pricing_runs.c.seller_id == products.c.seller_id
         ),
         request,
@@ -138,7 +156,7 @@ def _decisions(rows: Sequence[Sequence[Any]]) -> Decisions:
 
 
 def _stored(row: Sequence[Any]) -> StoredDecision:
-    run_id, *_, inputs, outcome, head, decided_at, written_at, currency = row
+    run_id, *_, inputs, outcome, head, decided_at, written_at, currency, until = row
     decision = _decisions([row])[0]
     if not decision.moves:
         became = Outcome.KEPT
@@ -146,4 +164,14 @@ def _stored(row: Sequence[Any]) -> StoredDecision:
         became = Outcome.SUPERSEDED if outcome == 1 else Outcome.ROLLED_BACK
     else:
         became = Outcome.STAGED if written_at is None else Outcome.WRITTEN
-    return StoredDecision(RunId(run_id), decided_at, currency, decision, became, Inputs(head, [bytes(inputs)]))
+    was_in_force = became in {Outcome.WRITTEN, Outcome.ROLLED_BACK}
+    return StoredDecision(
+        RunId(run_id),
+        decided_at,
+        currency,
+        decision,
+        became,
+        Inputs(head, [bytes(inputs)]),
+        in_force_from=written_at if was_in_force else None,
+        in_force_until=until if was_in_force else None,
+    )

@@ -22,6 +22,7 @@ from adapters.http.pages import PageAnswer
 from adapters.http.pricing_documents import (
     AssignmentDocument,
     DecisionDocument,
+    ElasticityBeliefDocument,
     ParameterDocument,
     PolicyDocument,
     PolicyKindDocument,
@@ -72,6 +73,9 @@ _POLICY: Final = PolicyDocument(
     version=1,
     created_at=NOW,
 )
+_BELIEVED: Final = (
+    "a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40); in its category 2.4 % less"
+)
 _DECISION: Final = StoredDecisionDocument(
     product=3,
     policy=1,
@@ -87,6 +91,17 @@ _DECISION: Final = StoredDecisionDocument(
     run=RUN,
     decided_at=NOW,
     outcome=Outcome.WRITTEN,
+    in_force_from=NOW,
+    in_force_until=None,
+    explained={
+        "price": "90.99, in force for 30 days",
+        "reference": "90.99, where the seller started it",
+        "demand": "412 views and 9 units sold in 7 days on sale, 2.2% of those who looked",
+        "stock": "38 units, enough for 29.6 days at this pace",
+        "cost": "unknown, so the price stays near its reference",
+        "belief": _BELIEVED,
+    },
+    belief=ElasticityBeliefDocument(elasticity=-2.4, deviation=0.9, category_elasticity=-2.4),
 )
 _KEPT: Final = StoredDecisionDocument(
     product=PRICED_PRODUCT,
@@ -103,6 +118,16 @@ _KEPT: Final = StoredDecisionDocument(
     run=16,
     decided_at=NOW,
     outcome=Outcome.KEPT,
+    in_force_from=None,
+    in_force_until=None,
+    explained={
+        "price": "36.00, in force from the start",
+        "reference": "36.00, where the seller started it",
+        "demand": "nothing is known of it at this price yet",
+        "cost": "10.00: 72.2% of the price is earned",
+        "belief": _BELIEVED,
+    },
+    belief=ElasticityBeliefDocument(elasticity=-2.4, deviation=0.9, category_elasticity=-2.4),
 )
 _RUN: Final = RunDocument(
     id=RUN,
@@ -118,6 +143,7 @@ _RUN: Final = RunDocument(
     moves=183,
     written=183,
     undone=0,
+    unpriced=0,
     note="0% of 195 prices would move by more than 4 %, all of them by -0.2% on average: the run goes on.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),

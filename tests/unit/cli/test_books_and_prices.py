@@ -17,10 +17,11 @@ from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 from tests.unit.core.tampering import Instead
+from tests.unit.policies_of_users import proposing, registered_for_a_while
 
 CALM = {"least_views": 0}
 
@@ -149,6 +150,55 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
     assert (left.code, "has left all prices alone" in left.err) == (1, True)
     assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
+
+
+def test_explaining_says_when_each_price_was_in_force(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    json.loads(cli("reprice", "--json").out)
+    assert "in force since 2026-" in cli("pricing", "explain", str(shop)).out
+    runtime.clock.advance(days=20)
+    json.loads(cli("reprice", "--json").out)
+    shown = cli("pricing", "explain", str(shop)).out
+    assert (shown.count("in force since"), shown.count("in force from 2026-")) == (1, 1)
+    newest, older = json.loads(cli("pricing", "explain", str(shop), "--json").out)
+    assert newest["in_force_until"] is None
+    assert older["in_force_until"] == newest["in_force_from"]
+
+
+def test_explaining_a_product_that_does_not_exist_is_a_problem(cli: Cli) -> None:
+    for words in ((), ("--json",)):
+        ended = cli("pricing", "explain", "999", *words)
+        assert ended.code == 1
+        assert "There is no product 999." in ended.err
+
+
+def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    (first,) = json.loads(cli("reprice", "--json").out)
+    runtime.clock.advance(days=20)
+    cli("reprice")
+    ended = cli("reprice", "rollback", str(first["run"]))
+    assert ended.code == 1
+    assert "no price was put back. All 1 had moved since, and stay as they are." in ended.out
+    assert "DONE" in cli("pricing", "runs").out
+    assert "ROLLED_BACK" not in cli("pricing", "runs").out
+    assert price(runtime, shop) != "10.00 USD"
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+    (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
+    rules = proposing(lambda signals: signals.colour, "odd")
+    with registered_for_a_while(rules):
+        one(runtime.market.pricing.edit([EditPolicy(policy.id, policy.seller_id, {"policy": "odd", "parameters": {}})]))
+        ended = cli("reprice")
+        dry = cli("reprice", "--dry-run")
+    assert (ended.code, dry.code) == (1, 1)
+    assert "FAILED" in ended.out
+    said = "The policy 'odd' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
+    assert said in " ".join(ended.out.split())
+    assert said in " ".join(dry.out.split())
+    unknown = cli("reprice")
+    assert unknown.code == 1
+    assert "follows 'odd', which this process does not know" in " ".join(unknown.out.split())
 
 
 @pytest.mark.usefixtures("shop")

@@ -249,6 +249,59 @@ def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, mak
     assert "belief" not in told
 
 
+def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shop: Shop, seller: Account, make: Make) -> None:
+    product = shop.list(seller, cost=usd("6.00"))
+    policy = make(epoch_seconds=86_400, guardrails=RAILS | {"cooldown_days": 0, "day_range": 0.5, "month_range": 0.5})
+    times = []
+    for _ in range(3):
+        shop.clock.advance(days=10)
+        run = shop.market.repricing.run(policy.id)
+        assert run.written == 1
+        times.append(shop.product(product).priced_at)
+    last, second, first = shop.queries.product_decisions(product, PageRequest(3)).rows
+    assert [(each.in_force_from, each.in_force_until) for each in (first, second, last)] == [
+        (times[0], times[1]), (times[1], times[2]), (times[2], None),
+    ]  # fmt: skip
+    shop.clock.advance(days=1)
+    shop.market.repricing.rollback(last.run_id)
+    (taken_back,) = shop.queries.decisions(last.run_id, PageRequest(1)).rows
+    assert (taken_back.in_force_from, taken_back.in_force_until) == (times[2], shop.product(product).priced_at)
+
+
+def test_a_rollback_of_prices_that_have_all_moved_says_so_and_leaves_the_run_done(
+    shop: Shop, seller: Account, make: Make
+) -> None:
+    product = shop.list(seller, cost=usd("6.00"))
+    other = shop.list(seller, cost=usd("6.00"))
+    policy = make(guardrails=RAILS | {"cooldown_days": 0})
+    shop.clock.advance(days=10)
+    run = shop.market.repricing.run(policy.id)
+    assert run.written == 2
+    shop.clock.advance(days=1)
+    shop.edit(product, price=usd("7.00"))
+    shop.edit(other, price=usd("8.00"))
+    shop.clock.advance(days=1)
+    for _ in range(2):
+        undone = shop.market.repricing.rollback(run.id)
+        assert (undone.status, undone.undone) == (RunStatus.DONE, 0)
+        assert undone.note == "A rollback put none of the 2 prices back: all of them had moved since, and stayed."
+    assert [shop.product(each).price for each in (product, other)] == [usd("7.00"), usd("8.00")]
+
+
+def test_a_rollback_of_prices_of_which_some_have_moved_counts_them(shop: Shop, seller: Account, make: Make) -> None:
+    product, other = shop.list(seller, cost=usd("6.00")), shop.list(seller, cost=usd("6.00"))
+    policy = make(guardrails=RAILS | {"cooldown_days": 0})
+    shop.clock.advance(days=10)
+    run = shop.market.repricing.run(policy.id)
+    shop.clock.advance(days=1)
+    shop.edit(product, price=usd("7.00"))
+    shop.clock.advance(days=1)
+    undone = shop.market.repricing.rollback(run.id)
+    assert (undone.status, undone.undone) == (RunStatus.ROLLED_BACK, 1)
+    assert undone.note == "1 of 2 prices were put back; 1 had moved since, and stayed."
+    assert shop.product(other).price == usd("10.00")
+
+
 # --- what changes while a run is at work
 
 

@@ -4,9 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.pricing.interface import registered
 from scalecommerce_core.services.pricing import MOST_POLICIES
 from scalecommerce_core.services.repricing import Selection
 from tests.unit.http.marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
+from tests.unit.policies_of_users import Markup, proposing, registered_for_a_while
 
 PRICING = "/pricing/api/v1/"
 POLICIES = PRICING + "policies/"
@@ -51,6 +53,70 @@ def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
     assert rails["ending"]["choices"] == ["none", "99", "90", "whole"]
     etag = response.headers["etag"]
     assert anybody.get(PRICING + "policy-kinds/", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters() -> None:
+    with registered_for_a_while(Markup), marketplace() as place:
+        seller = place.person()
+        kinds = {kind["name"]: kind for kind in answer(seller.get(PRICING + "policy-kinds/"))["results"]}
+        assert kinds["markup"]["description"] == "Cost and a share of it."
+        schemas = answer(seller.get("/openapi.json"))["components"]["schemas"]
+        for body in ("NewPolicy", "PolicyPatch"):
+            assert {"markup", "learning"} <= set(schemas[body]["properties"]["policy"]["enum"])
+        made = create(seller, policy="markup", parameters={"share": 0.5}, guardrails=EAGER)
+        assert (made["policy"], made["parameters"]) == ("markup", {"share": 0.5})
+        wrong = {"name": "x", "policy": "markup", "parameters": {"share": 9, "y": 1}}
+        problem(seller.post(POLICIES, wrong), 400, "parameters.share", "parameters.y")
+        (product,) = wares(seller)
+        place.clock.advance(minutes=1)
+        assert run(place, made).written == 1
+        assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == "21.00"
+    assert "markup" not in registered()
+
+
+def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None:
+    def raising(_signals: Any) -> Any:
+        raise RuntimeError("no such luck")
+
+    with marketplace() as place:
+        seller = place.person()
+        wares(seller)
+        with registered_for_a_while(proposing(raising)):
+            made = create(seller, policy="faulty", guardrails=EAGER)
+            failed = problem(seller.get(at(made, "preview/")), 409)
+            run(place, made)
+        assert failed["code"] == "policy_failed"
+        assert failed["detail"].startswith("The policy 'faulty' failed in propose: RuntimeError: no such luck")
+        (shown,) = answer(seller.get(RUNS))["results"]
+        assert (shown["status"], shown["note"]) == ("FAILED", failed["detail"])
+        unknown = problem(seller.get(at(made, "preview/")), 409)
+        assert unknown["code"] == "policy_unknown"
+        assert "follows 'faulty', which this process does not know" in unknown["detail"]
+        assert answer(seller.patch(at(made), {"is_active": False}))["policy"] == "faulty"
+
+
+def test_a_decision_says_what_it_was_made_of_and_when_its_price_was_in_force(
+    place: Marketplace, seller: Person
+) -> None:
+    (product,) = wares(seller)
+    done = run(place, wanting(place, seller))
+    place.clock.advance(minutes=1)
+    answer(seller.patch(f"{PRODUCTS}{product['id']}/", {"price": "22.00"}))
+    (of_product,) = answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"]
+    (of_run,) = answer(seller.get(f"{RUNS}{done.id}/decisions/"))["results"]
+    assert of_product == of_run
+    assert of_run["explained"]["reference"] == "20.00, where the seller started it"
+    assert of_run["explained"]["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9")
+    believed = of_run["belief"]
+    assert (believed["elasticity"], believed["category_elasticity"], round(believed["deviation"], 2)) == (
+        -2.4,
+        -2.4,
+        0.9,
+    )
+    assert of_run["in_force_from"] < of_run["in_force_until"]
+    climb = create(seller, policy="hill_climb", guardrails=EAGER)
+    run(place, climb)
+    assert answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"][0]["belief"] is None
 
 
 def test_a_policy_has_defaults_for_everything_but_its_name(seller: Person) -> None:
