@@ -151,7 +151,7 @@ class PricingReads:
 def _decisions(rows: Sequence[Sequence[Any]]) -> Decisions:
     head = rows[0][9]
     columns = [np.array([row[place] for row in rows]) for place in range(1, 7)]
-    columns.append(np.array([MINOR_PER_UNIT[row[-1]] for row in rows]))
+    columns.append(np.array([MINOR_PER_UNIT[row[12]] for row in rows]))
     return Decisions(head["policy_id"], head["version"], head["epoch"], *columns)
 
 
