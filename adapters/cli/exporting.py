@@ -8,6 +8,7 @@ from typing import IO, Annotated, Protocol, TypeAlias
 
 import typer
 
+from adapters.cli.failures import CommandFailed
 from adapters.cli.options import DataOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
@@ -93,7 +94,12 @@ def _destination(file: Path | None) -> Iterator[IO[str]]:
         return
     draft = file.with_name(f".{file.name}.part")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as text:
+        text = draft.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        # Of the file that was named: nobody knows of the draft.
+        raise CommandFailed(f"{file}: {error.strerror}.") from error
+    try:
+        with text:
             yield text
         draft.replace(file)
     finally:
