@@ -81,15 +81,23 @@ def canonical(value: str) -> str:
 
 def has_long_run(value: str) -> bool:
     """Whether more than `MARKS` combining marks follow one another."""
-    if len(value) <= MARKS or value.isascii():
+    if value.isascii():
         return False
-    run = 0
-    for character in value:
-        is_mark = character >= _FIRST_MARK and (unicodedata.combining(character) or character in _PAIRS_OF_MARKS)
-        run = run + 1 if is_mark else 0
-        if run > MARKS:
+    # Such a run holds one of these places, so that most characters need not be looked at.
+    for place in range(MARKS, len(value), MARKS + 1):
+        begin = end = place
+        while begin >= 0 and _is_mark(value[begin]):
+            begin -= 1
+        while end < len(value) and end - begin <= MARKS + 1 and _is_mark(value[end]):
+            end += 1
+        if end - begin - 1 > MARKS:
             return True
     return False
+
+
+def _is_mark(character: str) -> bool:
+    """Whether normalization puts it in order with its neighbours."""
+    return character >= _FIRST_MARK and (unicodedata.combining(character) > 0 or character in _PAIRS_OF_MARKS)
 
 
 def _visible(value: str) -> str:

@@ -16,6 +16,7 @@ from scalecommerce_core.domain.text import (
     MARKS,
     NAME_LENGTH,
     checked,
+    has_long_run,
     normal_line,
     normal_text,
     text_errors,
@@ -100,6 +101,11 @@ def test_a_long_run_of_combining_marks_is_refused_and_not_put_in_order(marks: st
     assert text_errors(long[:-1], at_most=99) == []
     with pytest.raises(Invalid, match="combining marks"):
         slug_of(long)
+
+
+@given(st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
+def test_a_long_run_of_combining_marks_is_found_wherever_it_is(before: int, marks: int, behind: int) -> None:
+    assert has_long_run("я" * before + "\u0301" * marks + "я" * behind) == (marks > MARKS)
 
 
 @given(_TRICKY)
