@@ -1,8 +1,13 @@
 """Policies of installed packages, and of the modules and files that PRICING_POLICIES and --load name."""
 
+import json
 import logging
+import re
 import sys
+import textwrap
+import tomllib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +15,12 @@ import pytest
 from entrypoints.policies import PolicyNotLoaded, load, load_all, load_named
 from entrypoints.settings import SettingsError
 from entrypoints.settings import load as load_settings
-from scalecommerce_core.pricing.interface import registered
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.decisions import decide
+from scalecommerce_core.pricing.interface import State, registered
+from scalecommerce_core.pricing.policy import PricingPolicy
 from tests.unit.policies_of_users import registered_for_a_while
+from tests.unit.pricing.worlds import signals
 from tests.unit.test_settings import GOOD
 
 POLICY = """
@@ -153,3 +162,26 @@ def test_a_module_that_lies_beside_the_program_is_not_hidden_by_the_working_dire
     write("shop_markup2.py", policy("second"))
     load("shop_markup2")
     assert "second" in registered()
+
+
+def test_the_documented_package_is_found_simulated_and_chosen_by_its_name(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/pricing.md").read_text()
+    module, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    project = tomllib.loads(textwrap.dedent(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0]))["project"]
+    (points,) = project["entry-points"].values()
+    assert list(project["entry-points"]) == ["scalecommerce.pricing_policies"]
+    write("my_shop/policies.py", module)
+    install(write, project["name"], "\n".join(f"{name} = {target}" for name, target in points.items()))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_all("")
+    assert points.keys() == {"markup"} <= registered().keys()
+    (document,) = re.findall(r"-d '(\{\"name\": \"Cost plus\".*?\})'", page)
+    chosen = PricingPolicy.read(
+        json.loads(document), id=PolicyId(1), seller_id=AccountId(1), created_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    seen = signals(price=100_00, reference=100_00, cost=[90_00, -1])
+    decisions = decide(chosen, State(), seen, 0)
+    assert decisions.new.tolist() == [105_00, 100_00]
+    assert [decisions[row].motive.value for row in (0, 1)] == ["other", "no_price"]

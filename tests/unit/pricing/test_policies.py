@@ -3,17 +3,20 @@
 from math import exp, sqrt
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from attrs import evolve
 
 from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update
 from scalecommerce_core.pricing.threshold import Threshold
 from tests.unit.pricing.worlds import signals
 
@@ -267,3 +270,56 @@ def test_a_line_is_learned_exactly() -> None:
     assert wanted(policy, state, seen)[0] == pytest.approx(10_000 * 0.9 / 0.8, rel=0.1)
     unseen = policy.update(state, signals(cost=0, reference=10_000, price=10_000, views=0.0, units=0.0))
     assert unseen.products["a"] == state.products["a"]
+
+
+# --- parameters
+
+OTHER: dict[tuple[str, str], Any] = {
+    ("threshold", "measure"): "conversion",
+    ("price_grid", "prices"): [50_00, 100_00, 150_00],
+}
+
+
+def varied() -> list[tuple[str, str, Any]]:
+    """Each parameter of each policy with another value than its default."""
+    cases = []
+    for cls in BUILT_IN:
+        for attribute in attrs.fields(cls):
+            rule, default = attribute.metadata["rule"], attribute.default
+            if (cls.name, attribute.name) in OTHER:
+                value = OTHER[cls.name, attribute.name]
+            elif isinstance(default, bool):
+                value = not default
+            elif isinstance(default, int) and attribute.name == "seed":
+                value = default + 1
+            else:
+                value = type(default)(min(rule["at_most"], max(rule["at_least"], default * 3 + 1)))
+                value = value if value != default else rule["at_least"]
+            cases.append((cls.name, attribute.name, value))
+    return cases
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), varied(), ids=str)
+def test_every_parameter_of_a_policy_changes_what_it_wants(name: str, parameter: str, value: Any) -> None:
+    """In some epoch, in a world with scarce stock, unknown costs and several categories."""
+
+    def path(values: dict[str, Any]) -> list[bytes]:
+        rules, state, price, wanted = policy_named(name, values), None, np.full(40, 100_00), []
+        rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
+        for epoch in range(40):
+            seen = signals(
+                product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
+                cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
+                units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0), stock=np.where(np.arange(40) % 4, 900, 60),
+                days_left=70.0,
+            )  # fmt: skip
+            state = call_start(rules, seen, {}) if state is None else call_update(rules, state, seen)
+            if epoch % 4 == 3:
+                state = call_pool(rules, state, seen)
+            proposed = call_propose(rules, state, seen, epoch)
+            wanted.append(proposed.prices.tobytes())
+            price = np.where(np.isnan(proposed.prices), price, proposed.prices).clip(50_00, 200_00).astype(np.int64)
+        return wanted
+
+    assert path({}) == path({})
+    assert path({parameter: value}) != path({})
