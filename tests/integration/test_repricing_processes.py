@@ -1,12 +1,15 @@
 """Runs of pricing policies in processes that die, and on the schedule of a real beat and worker."""
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
+import httpx2
 import pytest
 from sqlalchemy import Connection, text
 
@@ -213,3 +216,86 @@ def test_policies_run_when_their_epochs_end_on_a_real_beat_and_worker(database: 
             assert {decided for *_, decided in runs} == {len(ids)}
             assert {trigger for epoch, trigger, _ in runs if epoch} == {"schedule"}
         assert connection.scalar(text("SELECT count(*) FROM price_history WHERE cause = 'policy'"))
+
+
+MINE: Final = """
+from typing import ClassVar
+
+from attrs import frozen
+
+from scalecommerce_core.pricing.interface import Proposal, Stateless, parameter, register
+
+
+@register
+@frozen
+class Markup(Stateless):
+    name: ClassVar[str] = "markup"
+    share: float = parameter(0.4, at_least=0, at_most=5, says="Share of the cost that is added to it.")
+
+    def propose(self, state, signals, epoch):
+        return Proposal(signals.full_cost() * (1 + self.share))
+
+
+@register
+@frozen
+class Broken(Stateless):
+    name: ClassVar[str] = "broken"
+
+    def propose(self, state, signals, epoch):
+        raise RuntimeError("no such luck")
+"""
+
+
+def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: str, tmp_path: Path) -> None:
+    """One that works, one that fails and one that no process knows, of three sellers."""
+    (tmp_path / "mine.py").write_text(MINE)
+    unknown, _ = shelf(database, products=5)
+    with real_market(database, SystemClock()) as market, looking(database) as connection:
+        left = policy(market, unknown)
+        gone = "UPDATE pricing_policies SET document = document || jsonb_build_object('policy', 'gone')"
+        connection.execute(text(gone))
+        connection.commit()
+    (tmp_path / "redis").mkdir()
+    with (
+        EmbeddedRedis(tmp_path / "redis") as redis,
+        Deployment(
+            tmp_path / "site", database, redis.url, PRICING_POLICIES=str(tmp_path / "mine.py"), LOG_FORMAT="console"
+        ) as site,
+    ):
+        runs = {}
+        for kind, parameters in (("broken", {}), ("markup", {"share": 0.5})):
+            seller = site.person(kind)
+            kinds = seller.get("/pricing/api/v1/policy-kinds/").json()["results"]
+            assert {"markup", "broken", "learning"} <= {each["name"] for each in kinds}
+            product = seller.post(
+                "/products/api/v1/",
+                json={"name": "Cup", "category_id": 5, "price": "20.00", "stock": 5, "cost": "15.00"},
+            ).json()
+            refused = {"name": "Mine", "policy": kind, "parameters": {"colour": 1}}
+            assert seller.post("/pricing/api/v1/policies/", json=refused).status_code == 400
+            chosen = {"name": "Mine", "policy": kind, "parameters": parameters}
+            rails = RAILS | {"cooldown_days": 0}
+            made = seller.post("/pricing/api/v1/policies/", json={**chosen, "guardrails": rails})
+            assert made.status_code == 201, made.text
+
+            def ended(seller: httpx2.Client = seller) -> Any:
+                found = seller.get("/pricing/api/v1/runs/").json()["results"]
+                return found[0] if found and found[0]["finished_at"] else None
+
+            runs[kind] = eventually(ended, f"a run of {kind}")
+            runs[kind]["price"] = seller.get(f"/products/api/v1/{product['id']}/").json()["price"]
+        said = r"The policy 'broken' failed in propose: RuntimeError: no such luck \(mine\.py, line 25\)\."
+        site.commands["worker"].says(rf"run {runs['broken']['id']} of policy \d+ \(broken\) failed: {said}")
+        site.commands["worker"].says(rf"policy skipped: Policy {left} follows 'gone', which this process does not know")
+    assert (runs["markup"]["status"], runs["markup"]["price"]) == ("DONE", "21.00")
+    assert (runs["broken"]["status"], runs["broken"]["price"]) == ("FAILED", "20.00")
+    assert re.fullmatch(said, runs["broken"]["note"])
+    shown = run("pricing", "policies", cwd=tmp_path, DATABASE_URL=database, PRICING_POLICIES="mine")
+    assert "markup" in shown.stdout
+    for settings, sentence in (
+        ({"PRICING_POLICIES": "mine.py,nothing"}, "PRICING_POLICIES: there is no module nothing, neither in"),
+        ({"PRICING_POLICIES": "mine:Nothing"}, "there is no Nothing in it; it has Broken, Markup"),
+    ):
+        wrong = run("worker", cwd=tmp_path, DATABASE_URL=database, **settings)
+        assert wrong.returncode == 2
+        assert sentence in " ".join(wrong.stderr.split())

@@ -310,8 +310,8 @@ def test_every_parameter_of_a_policy_changes_what_it_wants(name: str, parameter:
             seen = signals(
                 product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
                 cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
-                units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0), stock=np.where(np.arange(40) % 4, 900, 60),
-                days_left=70.0,
+                units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0),
+                stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
             )  # fmt: skip
             state = call_start(rules, seen, {}) if state is None else call_update(rules, state, seen)
             if epoch % 4 == 3:
