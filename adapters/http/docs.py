@@ -18,6 +18,9 @@ from adapters.http.problems import Problem
 PACKAGE: Final = "flask_swagger_ui"
 
 FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+"""Of the wheel."""
+OWN: Final = {"page.css": "text/css", "theme.js": "text/javascript", "start.js": "text/javascript"}
+"""Beside this module, in the folder `docs_page`."""
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; "
@@ -31,9 +34,12 @@ PAGE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>ScaleCommerce API</title>
 <link rel="icon" href="data:,">
+<script src="docs/theme.js"></script>
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/page.css">
 </head>
 <body>
 <div id="browser"></div>
@@ -42,17 +48,6 @@ PAGE: Final = """<!doctype html>
 <script src="docs/start.js"></script>
 </body>
 </html>
-"""
-
-START: Final = """SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#browser",
-  deepLinking: true,
-  docExpansion: "list",
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-});
 """
 
 
@@ -85,8 +80,8 @@ def _asset(request: Request) -> Response:
 
 @cache
 def _load(name: str) -> Asset:
-    if name == "start.js":
-        content, media_type = START.encode(), "text/javascript"
+    if name in OWN:
+        content, media_type = (Path(__file__).parent / "docs_page" / name).read_bytes(), OWN[name]
     elif name in FILES:
         content, media_type = (_folder() / name).read_bytes(), FILES[name]
     else:

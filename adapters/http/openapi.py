@@ -155,7 +155,7 @@ def document(
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         # Relative to this document, so that it is right behind any proxy and under any prefix.
-        "servers": [{"url": "./", "description": "The server that this document came from"}],
+        "servers": [{"url": "./", "description": "This server"}],
         "tags": [
             {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
             for tag in dict.fromkeys(operation.tag for operation in listed)

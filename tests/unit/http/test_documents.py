@@ -148,6 +148,25 @@ def test_the_browser_loads_nothing_from_elsewhere(client: Client) -> None:
             assert client.get(f"/{source}", headers={"If-None-Match": asset.headers["etag"]}).status_code == 304
 
 
+def test_the_browser_follows_the_colour_scheme_of_the_reader(client: Client) -> None:
+    page = client.get("/docs").text
+    # Before any style, so that a dark page does not flash white.
+    assert page.index("docs/theme.js") < page.index("docs/swagger-ui.css") < page.index("docs/page.css")
+    theme = client.get("/docs/theme.js").text
+    assert "prefers-color-scheme: dark" in theme
+    (name,) = re.findall(r'classList.toggle\("([\w-]+)"', theme)
+    assert f"html.{name} .swagger-ui" in client.get("/docs/swagger-ui.css").text
+
+
+def test_the_browser_has_what_our_script_calls(client: Client) -> None:
+    """Swagger UI's plug-in functions may change with the wheel that carries it."""
+    script, bundle = client.get("/docs/start.js").text, client.get("/docs/swagger-ui-bundle.js").text
+    called = set(re.findall(r"(?:oas3Actions|specSelectors|ui)\.(\w+)\(", script)) - {"getSystem"}
+    assert {"setRequestBodyValue", "setRetainRequestBodyValueFlag", "preauthorizeApiKey", "specJson"} == called
+    for name in (*called, "operationsSorter", "responseInterceptor"):
+        assert name in bundle
+
+
 @pytest.mark.parametrize("name", ["nothing.js", "%2e%2e", "..%2f__init__.py"])
 def test_the_browser_serves_its_own_files_only(client: Client, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
