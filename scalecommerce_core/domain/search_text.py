@@ -1,18 +1,21 @@
 """What somebody typed into a search: words, "phrases" and -exclusions, and the words that were probably meant."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve, frozen
 
 from scalecommerce_core.domain.spelling import KnownWord, completions, correction
+from scalecommerce_core.domain.text import normal_line
+from scalecommerce_core.domain.word_forms import forms_of
 
 MOST_TERMS: Final = 32
 """What stands behind so many words and phrases is not looked at."""
 _TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
 _WORDS: Final = re.compile(r"[^\W_]+")
+_HYPHENS: Final = "-\u2010\u2011"
+_HYPHENATED: Final = re.compile(rf"[^\W\d_][^\W_]*(?:[{_HYPHENS}][^\W_]+)+")
 
 
 @frozen
@@ -32,6 +35,26 @@ class Term:
         """The only word of it, if it can be taken for another."""
         words = _WORDS.findall(self.text)
         return words[0] if len(words) == 1 and not self.is_phrase and not self.is_excluded else None
+
+    @property
+    def word_forms(self) -> tuple[str, ...]:
+        """Its only word, if it has one, and the other forms of it."""
+        return () if self.word is None else forms_of(self.word)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Texts of as many words as it has that a product may have for it: what is meant, and other forms of that."""
+        return tuple(dict.fromkeys(form for text in self.meant or (self.text,) for form in forms_of(text)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that a product may have for it: its forms, and what a hyphenated word is without its hyphens.
+
+        Products are indexed with such words in both ways, so that wifi finds Wi-Fi.
+        """
+        if self.meant or self.is_phrase or not _HYPHENATED.fullmatch(self.text):
+            return self.forms
+        return *self.forms, re.sub(f"[{_HYPHENS}]", "", self.text)
 
     def __str__(self) -> str:
         text = f'"{self.text}"' if self.is_phrase else self.text
@@ -75,8 +98,8 @@ class SearchText:
 def read(search: str) -> SearchText:
     """Never fails: what has no letter or digit in it is passed over."""
     terms = []
-    # Letters in one piece: a mark that stands alone would end a word.
-    for minus, phrase, token in _TERM.findall(unicodedata.normalize("NFC", search)):
+    # In the normal form: a mark that stands alone would end a word, and what cannot be seen would part one.
+    for minus, phrase, token in _TERM.findall(normal_line(search)):
         text, is_phrase, is_excluded = (phrase, True, bool(minus)) if not token else (token, False, False)
         if token.startswith("-"):
             text, is_excluded = token.lstrip("-"), True

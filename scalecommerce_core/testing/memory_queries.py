@@ -1,8 +1,6 @@
 """The read side over the in-memory store: naive on purpose, so that it can serve as an oracle for faster ones."""
 
 import itertools
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -56,6 +54,7 @@ from scalecommerce_core.testing.memory import FORGOTTEN, NUMBERED, MemoryStore, 
 from scalecommerce_core.testing.memory_pages import paged
 from scalecommerce_core.testing.memory_pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory_statistics import MemoryStatisticsQueries
+from scalecommerce_core.testing.memory_text import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
 from scalecommerce_core.testing.memory_webhooks import shown_delivery, shown_endpoint
 
 T = TypeVar("T")
@@ -267,14 +266,15 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         counts = {each.word: each.products for each in known}
         rare = {}
         for place, term in enumerate(text.terms):
-            if term.word is not None and counts.get(folded(term.word), 0) < FEW:
-                rare[place] = folded(term.word), counts.get(folded(term.word), 0)
+            count = sum(counts.get(folded(form), 0) for form in term.word_forms)
+            if term.word is not None and count < FEW:
+                rare[place] = folded(term.word), count
         better = better_known(text, rare, lambda _: known)
         return None if better is None else str(better)
 
     def _vocabulary(self, views: Sequence[ProductView]) -> list[KnownWord]:
-        words = Counter(word for view in views for word in set(_words(f"{view.name} {view.brand}")))
-        return [KnownWord(word, count) for word, count in words.items() if 2 <= len(word) <= 40]
+        words = Counter(word for view in views for word in vocabulary_words(f"{view.name} {view.brand}"))
+        return [KnownWord(word, count) for word, count in words.items()]
 
     def _view(self, product: Product) -> ProductView:
         category = self._tables.categories.get(product.category_id)
@@ -503,70 +503,40 @@ FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView], str], list[FacetVa
 }
 
 
-# --- full text, in miniature
+# --- full text
+
+
+def _document(view: ProductView) -> Document:
+    return Document.of(view.name, view.brand, view.description)
 
 
 def _has(view: ProductView, text: SearchText) -> bool:
     """Every word and phrase that is wanted, and none that is not."""
-    everything = _stems(view.name) + _stems(view.brand) + _stems(view.description)
+    document = _document(view)
     return (
         bool(text.terms)
-        and all(_holds_any(everything, term) for term in text.wanted)
-        and not any(_holds_any(everything, term) for term in text.excluded)
+        and all(_holds_any(document, term) for term in text.wanted)
+        and not any(_holds_any(document, term) for term in text.excluded)
     )
 
 
 def text_score(text: SearchText, view: ProductView) -> int:
     """The part of the relevance that is in the words; see `domain.relevance`."""
-    name, brand, description = _stems(view.name), _stems(view.brand), _stems(view.description)
+    document = _document(view)
     score = 0
     for term in text.wanted:
-        if _holds_any(name, term):
+        if _holds_any(document, term, NAME):
             score += NAMED
         else:
-            score += BRANDED if _holds_any(name + brand, term) else DESCRIBED
-    together = itertools.product(*(term.meant or [term.text] for term in text.wanted))
-    if len(text.wanted) > 1 and any(_holds(name + brand + description, _stems(" ".join(each))) for each in together):
+            score += BRANDED if _holds_any(document, term, NAME + BRAND) else DESCRIBED
+    together = itertools.product(*(term.forms for term in text.wanted))
+    if len(text.wanted) > 1 and any(document.holds(" ".join(each)) for each in together):
         score += TOGETHER
     return score
 
 
-def _holds_any(stems: Sequence[str], term: Term) -> bool:
-    return any(_holds(stems, _stems(text)) for text in term.meant or [term.text])
-
-
-def folded(text: str) -> str:
-    """Without accents, and in lower case."""
-    return "".join(map(_unaccented, unicodedata.normalize("NFC", text).casefold()))
-
-
-def _unaccented(character: str) -> str:
-    if character == "й":
-        # A letter of its own, unlike е and ё.
-        return character
-    decomposed = unicodedata.normalize("NFKD", character)
-    return "".join(part for part in decomposed if not unicodedata.combining(part))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", folded(text))
-
-
-def _stems(text: str) -> list[str]:
-    return [_stem(word) for word in _words(text)]
-
-
-def _stem(word: str) -> str:
-    """A crude stemmer for English and Russian: enough to tell that plurals and cases are the same word."""
-    endings = ("ами", "ями", "ого", "ому", "ing", "ies", "ые", "ий", "ый", "ая", "ой", "ам", "ах", "ов", "ed", "es")
-    for ending in (*endings, "ь", "ы", "и", "а", "я", "у", "ю", "е", "о", "s", "e", "y"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
-
-
-def _holds(stems: Sequence[str], phrase: Sequence[str]) -> bool:
-    return any(list(stems[i : i + len(phrase)]) == list(phrase) for i in range(len(stems) - len(phrase) + 1))
+def _holds_any(document: Document, term: Term, fields: str = NAME + BRAND + DESCRIPTION) -> bool:
+    return any(document.holds(text, fields) for text in term.texts)
 
 
 # --- small parts

@@ -38,6 +38,12 @@ WORDS: Final = (
     *("чайник", "чайники", "самовар", "стол", "столы", "зонт", "клубок", "фонарь", "Ёлка", "crème", "Zürich"),
     *("headphone", "keyboard", "monitor", "monitors", "harbour", "lantern", "blanket", "notebook", "x200", "b12"),
 )
+# What only parts into words by rule: numbers, hyphens, markup, characters that nobody sees, other forms.
+ODD: Final = (
+    *("500ml", "500 ml", "1,5", "1.5", "USB3.0", "usb 3", "x15", "1,299.00", "1299", "10x15"),
+    *("Wi-Fi", "wifi", "knife", "knives", "чашка", "чашек", "tea\u200bpot", "lamp\u00ad"),
+)
+MARKED_UP: Final = ("<b>lamp</b>", "caf&eacute;", "mug&nbsp;kettle", "<!-- samovar --> monitor", "H<sub>2</sub>O", "<5")
 STOP_WORDS: Final = {"he", "no", "not", "am", "сам", "от", "он", "то", "со", "b1", "x2", "crèm"}
 """What beginnings and typos make of these words that says nothing in its language, is a number, or the whole word to a
 crude stemmer."""
@@ -68,9 +74,9 @@ class Twins:
     def list(self, chance: random.Random) -> ProductId:
         facts: dict[str, Any] = {
             "seller": chance.choice(self.sellers),
-            "name": " ".join(chance.choices(WORDS, k=chance.randint(1, 4))).capitalize(),
+            "name": " ".join(chance.choices((*WORDS, *WORDS, *ODD), k=chance.randint(1, 4))).capitalize(),
             "brand": chance.choice(BRANDS),
-            "description": " ".join(chance.choices(WORDS, k=chance.randrange(5))),
+            "description": " ".join(chance.choices((*WORDS, *ODD, *MARKED_UP), k=chance.randrange(5))),
             "price": chance.choice((500, 500, 999, 1000, 2499, 2500, 99_00, 5000_00)),
             "stock": chance.choice((0, 1, 5)),
             "category_id": CategoryId(chance.randint(1, 4)),
@@ -105,7 +111,9 @@ def _text(chance: random.Random) -> str | None:
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
         word = chance.choice(WORDS)
         kind = chance.random()
-        if kind < 0.1:
+        if chance.random() < 0.2:
+            parts.append(chance.choice(("", "", "-")) + chance.choice((*ODD, "café", "H2O", "nbsp", "eacute")))
+        elif kind < 0.1:
             parts.append(f'"{word} {chance.choice(WORDS)}"')
         elif kind < 0.2:
             parts.append(f"-{word}")

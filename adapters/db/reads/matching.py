@@ -132,6 +132,15 @@ def wanted_queries(shape: Shape) -> list[ColumnElement[Any]]:
     return _queries(WANTED, shape.wanted or ())
 
 
+def adjacent_query(shape: Shape) -> ColumnElement[Any]:
+    """The terms that products must have, one behind the other; each in a form of as many words.
+
+    PostgreSQL takes the longest alternative for the length of all.
+    """
+    queries = _queries(WANTED, shape.forms or ())
+    return reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), queries)
+
+
 def matches(document: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnElement[bool]:
     return document.bool_op("@@")(query)
 
@@ -159,7 +168,8 @@ def _queries(kind: str, counts: Iterable[int]) -> list[ColumnElement[Any]]:
 
 def _phrase(name: str) -> ColumnElement[Any]:
     """The words of a text, in their order, in any form; they are taken apart as those of the products are."""
-    return func.phraseto_tsquery(MARKET, func.folded(bindparam(name, type_=Text)), type_=TSQUERY)
+    terms = func.search_terms(func.folded(bindparam(name, type_=Text)))
+    return func.phraseto_tsquery(MARKET, terms, type_=TSQUERY)
 
 
 def _both(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -9,7 +9,7 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from adapters.db.reads.matching import Match, matches, once, wanted_queries
+from adapters.db.reads.matching import Match, adjacent_query, matches, once, wanted_queries
 from adapters.db.reads.pages import Keyset
 from adapters.db.reads.shapes import SHAPES
 from adapters.db.tables import products, stock
@@ -67,7 +67,7 @@ def _weighed(ranking: Ranking) -> Any:
     wanted = wanted_queries(ranking.match.shape)
     points = reduce(operator.add, (_best_field(chosen.c.document, query) for query in wanted), _NOTHING)
     if len(wanted) > 1:
-        phrase = reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), wanted)
+        phrase = adjacent_query(ranking.match.shape)
         points += case((matches(chosen.c.document, once(phrase)), _TOGETHER), else_=_NOTHING)
     points *= _WHOLE + _PROMINENT * cast(chosen.c.prominence, Integer)
     return (

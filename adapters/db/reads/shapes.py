@@ -25,6 +25,7 @@ class Shape:
     """Which conditions there are. `filters` are those that have a value, by its name.
 
     `wanted` and `excluded` hold, for each term, how many texts may stand for it; both are None without a search.
+    `forms` holds how many of the wanted ones have as many words as the term: the first ones (`Term.forms`).
     """
 
     ordering: Ordering
@@ -32,6 +33,7 @@ class Shape:
     in_stock: bool | None = None
     wanted: tuple[int, ...] | None = None
     excluded: tuple[int, ...] | None = None
+    forms: tuple[int, ...] | None = None
 
     @property
     def is_text_alone(self) -> bool:
@@ -70,7 +72,8 @@ class Asked:
         values: dict[str, object] = {name: value for name, value in conditions.items() if value is not None}
         shape = Shape(wanted.ordering, frozenset(values), wanted.in_stock)
         if text is not None:
-            shape = evolve(shape, wanted=_counts(text.wanted), excluded=_counts(text.excluded))
+            forms = tuple(len(term.forms) for term in text.wanted)
+            shape = evolve(shape, wanted=_counts(text.wanted), excluded=_counts(text.excluded), forms=forms)
             values |= {**_texts(WANTED, text.wanted), **_texts(EXCLUDED, text.excluded)}
         return cls(shape, values)
 
@@ -98,17 +101,13 @@ def sensible(name: str, value: str) -> str:
 
 
 def _counts(terms: Iterable[Term]) -> tuple[int, ...]:
-    return tuple(len(_meant(term)) for term in terms)
+    return tuple(len(term.texts) for term in terms)
 
 
 def _texts(kind: str, terms: Sequence[Term]) -> dict[str, str]:
-    texts = [[sensible("search", text) for text in _meant(term)] for term in terms]
+    texts = [[sensible("search", text) for text in term.texts] for term in terms]
     names = text_names(kind, map(len, texts))
     return {name: text for some in zip(names, texts, strict=True) for name, text in zip(*some, strict=True)}
-
-
-def _meant(term: Term) -> Sequence[str]:
-    return term.meant or (term.text,)
 
 
 def _bounded(number: int | None) -> int | None:

@@ -1,7 +1,7 @@
 """Words as the catalogue knows them: which ones it does not, and which others may have been meant."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import TextClause, text
@@ -20,7 +20,7 @@ _LOOKED_UP: Final = text(
     SELECT place, folded(given.word), coalesce(vocabulary.products, 0)
     FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
     LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
-    WHERE numnode(phraseto_tsquery('market', folded(given.word))) > 0
+    WHERE numnode(phraseto_tsquery('market', search_terms(folded(given.word)))) > 0
     """
 )
 _UNKNOWN: Final = text(
@@ -29,7 +29,8 @@ _UNKNOWN: Final = text(
     FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
     LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
     WHERE coalesce(vocabulary.products, 0) <= 0
-        AND numnode(phraseto_tsquery('market', folded(given.word))) > 0 AND NOT is_sold_as(folded(given.word))
+        AND numnode(phraseto_tsquery('market', search_terms(folded(given.word)))) > 0
+        AND NOT is_sold_as(search_terms(folded(given.word)))
     """
 )
 _ALIKE: Final = text(
@@ -59,29 +60,40 @@ class Words:
         self._reader = reader
 
     def looked_up(self, search: SearchText) -> Mapping[int, tuple[str, int]]:
-        """Folded words by their places, with how many names and brands have each."""
-        return {place: (word, count) for place, word, count in self._of(_LOOKED_UP, search)}
+        """Folded words by their places, with how many names and brands have each, in whatever form."""
+        found: dict[int, tuple[str, int]] = {}
+        for place, words in self._of(_LOOKED_UP, search).items():
+            own = next((word for is_own, word, _ in words if is_own), None)
+            if own is not None:
+                found[place] = own, sum(count for _, _, count in words)
+        return found
 
     def unknown(self, search: SearchText) -> Mapping[int, str]:
-        """Folded words by their places, those that no active product has.
+        """Folded words by their places, those that no active product has in any form.
 
         What is in a description alone is not in the vocabulary: such words are looked for among the products.
         """
-        return dict(sorted((place, word) for place, word in self._of(_UNKNOWN, search)))
+        return {
+            place: next(word for is_own, word in words if is_own)
+            for place, words in sorted(self._of(_UNKNOWN, search).items())
+            if len(words) == len(search.terms[place].word_forms)
+        }
 
-    def _of(self, statement: TextClause, search: SearchText) -> Iterator[tuple[Any, ...]]:
-        """Rows of the statement, each for every place where its word stands."""
-        places: dict[str, list[int]] = {}
+    def _of(self, statement: TextClause, search: SearchText) -> Mapping[int, Sequence[tuple[Any, ...]]]:
+        """Rows of the statement for the forms of the word in each place; whether it is the word itself comes first."""
+        places: dict[str, list[tuple[int, bool]]] = {}
         for place, term in enumerate(search.terms):
-            if term.word is not None:
-                places.setdefault(term.word, []).append(place)
+            for number, form in enumerate(term.word_forms):
+                places.setdefault(form, []).append((place, number == 0))
         if not places:
-            return
+            return {}
         given = list(places)
         rows = self._reader.rows(statement, {"places": int_array(range(len(given))), "words": text_array(given)})
+        found: dict[int, list[tuple[Any, ...]]] = {}
         for number, *row in rows:
-            for place in places[given[number]]:
-                yield place, *row
+            for place, is_own in places[given[number]]:
+                found.setdefault(place, []).append((is_own, *row))
+        return found
 
     def alike(self, word: str) -> Sequence[KnownWord]:
         """All that may be meant by it, with the words that were not brought into the vocabulary yet."""

@@ -150,6 +150,133 @@ class SearchContract:
         for search in searches:
             assert found(queries, search) == {product}, search
 
+    @pytest.mark.parametrize(
+        ("names", "searches"),
+        [
+            (["Bottle 1,5 l", "Bottle 1.5 l", "Bottle 1.5L"], ["1,5", "1.5", "1,5 l", "1.5l", "bottle 1,5L"]),
+            (["Screws 1,000 pcs", "Screws 1000pcs"], ["1,000", "1000", "1000 pcs", "1,000pcs"]),
+            (["Screws 1,000,000", "Screws 1.000.000"], ["1000000", "1,000,000"]),
+            (["Desk 1,299.00", "Desk 1.299,00", "Desk 1299"], ["1299", "1,299", "1299.00"]),
+            (["Cream 500ml", "Cream 500 ml"], ["500ml", "500 ml", "500 ML", '"500 ml"', "cream 500ml"]),
+            (["Kettle 1.7L", "Kettle 1.7 l"], ["1.7L", "1.7 l", "1,7l"]),
+            (["Stick USB3.0", "Stick USB 3.0", "Stick USB3"], ["usb3", "usb 3.0", "usb 3", "USB3.0", '"usb 3"']),
+            (["Speaker Bluetooth v5.3"], ["5.3", "v5.3", "bluetooth 5.3", "v 5.3", "5,3"]),
+            (["Phone iPhone15 Pro", "Phone iPhone 15 Pro"], ["iphone15", "iphone 15 pro", "iPhone15Pro"]),
+            (["Box 10x15cm", "Box 10 x 15 cm"], ["10x15", "10x15cm", "10 x 15"]),
+            (["Чашка 500мл", "Чашка 500 мл"], ["500 мл", "500мл"]),
+            (["Sizes 38,39,40"], ["39", "38 40"]),
+        ],
+    )
+    def test_numbers_are_found_however_they_are_written(
+        self, store: Store, queries: Queries, names: Sequence[str], searches: Sequence[str]
+    ) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        products = {stage.product(seller, name=name) for name in names}
+        for other in ("Codes A4 x200 T1000", "Spoon 7", "Half 0.125", "Version 5.10.0"):
+            stage.product(seller, name=other)
+        for search in searches:
+            assert found(queries, search) == products, search
+
+    def test_a_letter_and_a_number_are_one_code(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        paper, phone = stage.product(name="Paper A4"), stage.product(name="Phone S4")
+        assert found(queries, "a4") == {paper}
+        assert found(queries, "s4") == {phone}
+        assert found(queries, "4") == set()
+
+    @pytest.mark.parametrize(
+        ("name", "searches"),
+        [
+            ("Wi-Fi router", ["wifi", "wi-fi", "wi fi", "WiFi router", "router wi\u2011fi"]),
+            ("WiFi router", ["wifi", "wi-fi", "router Wi-Fi"]),
+            ("T-shirt", ["tshirt", "t-shirt", "shirt"]),
+            ("E-mail server", ["email", "e-mail"]),
+            ("Model T-1000", ["T1000", "t-1000"]),
+            ("ДВД-плеер", ["двдплеер", "двд-плеер", "плеер"]),
+        ],
+    )
+    def test_hyphenated_words_are_found_as_one(
+        self, store: Store, queries: Queries, name: str, searches: Sequence[str]
+    ) -> None:
+        stage = Stage(store)
+        product = stage.product(name=name)
+        stage.product(name="Spoon")
+        for search in searches:
+            assert found(queries, search) == {product}, search
+        assert product not in found(queries, f"-{searches[0]}")
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("knife", "knives"), ("bookshelf", "bookshelves"), ("leaf", "leaves"), ("woman", "women"),
+            ("mouse", "mice"), ("child", "children"), ("foot", "feet"), ("lens", "lenses"),
+            ("чашка", "чашек"), ("кружку", "кружек"), ("майка", "маек"), ("окно", "окон"), ("песня", "песен"),
+            ("кресло", "кресел"), ("полотенце", "полотенец"), ("кольцо", "колец"), ("подарок", "подарки"),
+            ("огурец", "огурцов"), ("горшок", "горшки"), ("ремень", "ремни"), ("ковёр", "ковры"),
+            ("котёнок", "котята"), ("ребёнок", "детей"),
+        ],
+    )  # fmt: skip
+    def test_words_are_found_in_forms_that_change_the_word(
+        self, store: Store, queries: Queries, first: str, second: str
+    ) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        for name, searches in ((f"Red {first}", (second, second.upper())), (f"Red {second}", (first,))):
+            product = stage.product(seller, name=name)
+            stage.settle()
+            for search in searches:
+                answer = queries.search(ProductFilter(search=f"red {search}"), PageRequest())
+                assert [view.id for view in answer.rows] == [product], search
+                assert answer.did_you_mean is None
+                assert found(queries, f'"red {search}"') == {product}
+                assert found(queries, f"red -{search}") == set()
+            stage.withdraw(product)
+
+    @pytest.mark.parametrize(
+        ("description", "words", "no_words"),
+        [
+            ('<p class="lead">Very <strong>sturdy</strong></p>', ["very sturdy", '"very sturdy"'], ["strong", "lead"]),
+            ("One&nbsp;two &amp; three&#160;four", ["two", "four", '"one two"'], ["nbsp", "amp", "160"]),
+            ("Caf&eacute; &#1095;&#1072;&#1081; &#x74;ea", ["café", "cafe", "чай", "tea"], ["eacute", "1095", "x74"]),
+            ("A <!-- hidden > words --> shown <!-- more --> too", ["shown too"], ["hidden", "words", "more"]),
+            ("<style>p { margin: 0 }</style>Fine<script>alert(evil)</script>", ["fine"], ["margin", "alert", "evil"]),
+            ("H<sub>2</sub>O bottle<br>steel<li>green", ["h2o", "bottle", "steel", "green"], ["sub", "bottlesteel"]),
+            ("Light: <5 kg, quiet: < 30 dB and a > b", ["5", "kg", "30", "quiet", "db"], []),
+            ("A teapot <blue> or x<b and c>d", ["blue", "teapot"], []),
+            ("R&D; AT&T &unknown; & co", ["unknown", "co"], []),
+        ],
+    )  # fmt: skip
+    def test_markup_is_no_words(
+        self, store: Store, queries: Queries, description: str, words: Sequence[str], no_words: Sequence[str]
+    ) -> None:
+        stage = Stage(store)
+        product = stage.product(name="Thing", description=description)
+        stage.product(name="Spoon")
+        stage.settle()
+        for search in words:
+            assert found(queries, search) == {product}, search
+        for search in no_words:
+            assert found(queries, f"thing -{search}") == {product}, search
+        assert queries.products([product])[product].description == description
+
+    @pytest.mark.parametrize(
+        "unseen", [*"\u061c\u200c\u200d\u202a\u202e\u2066\u2069\u180e\u00ad\u200b\u2060\ufeff\ufe0f"]
+    )
+    def test_what_cannot_be_seen_is_ignored(self, store: Store, queries: Queries, unseen: str) -> None:
+        stage = Stage(store)
+        product = stage.product(name=f"Tea{unseen}pot {unseen}blue{unseen}")
+        stage.product(name="Spoon")
+        for search in ("teapot", f"tea{unseen}pot", f"{unseen}blue", f'"teapot {unseen}blue"', f"blue{unseen} teapot"):
+            assert found(queries, search) == {product}, search
+
+    def test_joiners_of_a_script_part_no_words(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        book = stage.product(name="کتاب\u200cها")
+        for search in ("کتابها", "کتاب\u200cها"):
+            assert found(queries, search) == {book}
+        assert queries.products([book])[book].name == "کتاب\u200cها"
+
     def test_phrases_stand_together_and_exclusions_are_absent(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         green = stage.product(name="Green tea pot")

@@ -1,7 +1,7 @@
 """Sessions remember which refresh token was exchanged last, and when, so that its exchange can be answered again.
 
 Revision ID: 0016
-Revises: 0013
+Revises: 0015
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0016"
-down_revision: Final = "0013"
+down_revision: Final = "0015"
 branch_labels: Final = None
 depends_on: Final = None
 

@@ -1,0 +1,163 @@
+"""Forms of a word that stemming does not bring together, as other words to search for.
+
+The stemmers of PostgreSQL (Snowball) cut endings off: kettles and kettle, чайники and чайником have one stem. Where a
+form changes the word before its ending, the stems differ: shelf and shelves, чашка and чашек. For a word of a search
+this module gives the other forms of such words; nothing of it is in the index, so a change of it needs no reindexing.
+What is covered:
+
+- English plurals in -ves of nouns in -f and -fe, in -men, and the irregular nouns of `_ENGLISH`;
+- Russian nouns with a fleeting о or е: a genitive plural (чашка, чашек; окно, окон), or all forms but the nominative
+  (подарок, подарки; огурец, огурцы), by the rule of `_with_vowel` and `_without_vowel`; nouns in -ёнок (котёнок,
+  котята) and such as магнит, whose end looks like a verb's; and the irregular nouns of `_RUSSIAN`.
+
+The rule makes words that are none, too. They are in no product, and to look such a word up costs microseconds.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice, product
+from typing import Final
+
+MOST_FORMS: Final = 8
+"""A word or a phrase is searched for in at most so many forms."""
+KNOWN: Final = 10_000
+"""Words whose forms are kept in memory."""
+
+_WORD: Final = re.compile(r"([^\W_]+)")
+_PLURAL_IN_VES: Final = (
+    "calf", "dwarf", "half", "hoof", "kerchief", "knife", "leaf", "life", "loaf", "scarf", "self", "sheaf", "shelf",
+    "thief", "wharf", "wife", "wolf",
+)  # fmt: skip
+"""Compounds end in these, as bookshelf does."""
+_ENGLISH: Final = (
+    ("antenna", "antennae"), ("analysis", "analyses"), ("bacterium", "bacteria"), ("bus", "buses"),
+    ("cactus", "cacti"), ("canvas", "canvases"), ("child", "children"), ("criterion", "criteria"), ("elf", "elves"),
+    ("foot", "feet"), ("fungus", "fungi"), ("gas", "gases"), ("goose", "geese"), ("index", "indices"),
+    ("larva", "larvae"), ("lens", "lenses"), ("louse", "lice"), ("matrix", "matrices"), ("mouse", "mice"),
+    ("ox", "oxen"), ("penny", "pence"), ("person", "people"), ("quiz", "quizzes"), ("radius", "radii"),
+    ("tooth", "teeth"), ("vertebra", "vertebrae"), ("vertex", "vertices"),
+)  # fmt: skip
+_RUSSIAN: Final = (
+    ("ребенок", "ребенка", "дети", "детей"), ("человек", "люди"), ("яйцо", "яиц"), ("ухо", "уши"),
+    ("семя", "семена", "семян"), ("время", "времена", "времени"), ("имя", "имена"), ("дерево", "деревья"),
+    ("друг", "друзья"), ("лист", "листья"), ("стул", "стулья"), ("перо", "перья"), ("крыло", "крылья"),
+    ("щенок", "щенята"),
+)  # fmt: skip
+_GROUPS: Final = {word: group for group in (*_ENGLISH, *_RUSSIAN) for word in group}
+
+_VOWELS: Final = frozenset("аеиоуыэюя")
+_SOFT_SIGNS: Final = frozenset("ьй")
+_HUSHING: Final = frozenset("жчшщц")
+_FLEETING_BEFORE: Final = frozenset("кцнлрвмг")
+"""The consonants that a fleeting vowel stands before."""
+_ENDINGS: Final = (
+    "ами", "ями", "ах", "ях", "ам", "ям", "ой", "ою", "ей", "ею", "ом", "ем", "ов", "ев", "а", "я", "о", "е", "ы", "и",
+    "у", "ю", "ь",
+)  # fmt: skip
+"""Of nouns, longest first."""
+_VERB_ENDINGS: Final = ("ал", "ял", "ан", "ян", "ил", "ыл", "ен", "ит", "ят", "ыт", "им", "ем", "ом")
+_SHORTEST_BASE: Final = 3
+_YOUNG: Final = ("онок", "енок"), ("ата", "ята")
+
+
+def forms_of(text: str) -> tuple[str, ...]:
+    """What a word or a phrase is searched for as, the text as it is first.
+
+    >>> forms_of("shelves")
+    ('shelves', 'shelf')
+    """
+    # Words at odd places, what parts them at even ones.
+    parts = [_word_forms(part) if place % 2 else (part,) for place, part in enumerate(_WORD.split(text))]
+    return tuple(islice(map("".join, product(*parts)), MOST_FORMS))
+
+
+@lru_cache(KNOWN)
+def _word_forms(word: str) -> tuple[str, ...]:
+    folded = word.casefold().replace("ё", "е")
+    if not folded.isalpha():
+        return (word,)
+    if folded in _GROUPS:
+        others: Iterator[str] = iter(_GROUPS[folded])
+    else:
+        others = _english(folded) if folded.isascii() else _russian(folded)
+    return word, *dict.fromkeys(other for other in others if other != folded)
+
+
+# --- English
+
+
+def _english(word: str) -> Iterator[str]:
+    for singular in _PLURAL_IN_VES:
+        base = singular.removesuffix("e").removesuffix("f")
+        if word.endswith(singular):
+            yield f"{word.removesuffix(singular)}{base}ves"
+        elif word.endswith(f"{base}ves"):
+            yield f"{word.removesuffix(f'{base}ves')}{singular}"
+    if len(word) > 2 and word.endswith("man"):
+        yield f"{word[:-3]}men"
+    elif len(word) > 2 and word.endswith("men"):
+        yield f"{word[:-3]}man"
+
+
+# --- Russian
+
+
+def _russian(word: str) -> Iterator[str]:
+    for one, many in zip(_YOUNG[0], _YOUNG[1], strict=True):
+        if word.endswith(one):
+            yield f"{word.removesuffix(one)}{many}"
+        elif word.endswith(many):
+            yield f"{word.removesuffix(many)}{one}"
+    yield from _without_vowel(word)
+    base = next((word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending)), word)
+    if base != word:
+        yield from _with_vowel(base)
+    yield from _like_verbs(word)
+    yield from _like_verbs(base)
+
+
+def _without_vowel(word: str) -> Iterator[str]:
+    """Of a form with a fleeting vowel one without it: чашек, чашка; маек, майка; писем, письма."""
+    word = word.removesuffix("ь")
+    base, vowel, last = word[:-2], word[-2:-1], word[-1:]
+    if vowel not in {"о", "е"} or last not in _FLEETING_BEFORE or not _VOWELS & set(base):
+        return
+    if base[-1] in _VOWELS:
+        if vowel == "е":
+            yield f"{base}й{last}а"
+        return
+    yield f"{base}{last}а"
+    if vowel == "е" and base[-1] not in _HUSHING:
+        yield f"{base}ь{last}а"
+
+
+def _with_vowel(base: str) -> Iterator[str]:
+    """Of what a form has before its ending the form with a fleeting vowel: чашк, чашек; майк, маек; письм, писем."""
+    if len(base) < _SHORTEST_BASE or base[-1] not in _FLEETING_BEFORE or base[-2] in _VOWELS:
+        return
+    before, last = base[:-1], base[-1]
+    if not _VOWELS & set(before):
+        return
+    if before[-1] in _SOFT_SIGNS:
+        yield f"{before[:-1]}е{last}"
+    elif last == "ц":
+        yield f"{before}е{last}"
+    elif last in {"к", "г"}:
+        yield f"{before}о{last}"
+        if before[-1] in _HUSHING:
+            yield f"{before}е{last}"
+    else:
+        yield f"{before}е{last}"
+        yield f"{before}о{last}"
+        if last == "н":
+            # The stemmer leaves the е of ремень and takes the ен of песен for an ending.
+            yield f"{before}ень"
+
+
+def _like_verbs(base: str) -> Iterator[str]:
+    """Forms of a noun whose end the stemmer takes for a verb's in some of them: магнит, магнитом; альбом, альбомы."""
+    if len(base) > _SHORTEST_BASE and base.endswith(_VERB_ENDINGS):
+        yield base
+        # An ending that makes no verb's (or adjective's) together with what is before it.
+        yield f"{base}ы" if base.endswith("м") else f"{base}у"
