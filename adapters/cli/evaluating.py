@@ -89,7 +89,7 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
                     ("shrunk to categories", forecast.shrunk),
                 ):
                     rows.append([
-                        f"{forecast.train_periods} periods", f"{forecast.test_rows:,} rows", name,
+                        f"{forecast.train_periods:,} periods", f"{forecast.test_rows:,} rows", name,
                         f"{errors.log_rmse:.3f}", f"{errors.wape:.1%}",
                     ])  # fmt: skip
         if rows:

@@ -154,11 +154,12 @@ def _show(market: str, figures: Sequence[Any], seed: int) -> None:
         "ours": lambda figure: figure.ours,
     }
     shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
+    # As a title it would be wrapped to the width of the table.
+    print_line(f"{market}, seed {seed}: % of the best expected profit", style="bold")
     print_table(
         columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
         [[f.policy, f.measure, *(_number(numbers[name](f)) for name in shown)] for f in figures],
         styles=[{True: "green", False: "red", None: ""}[f.passed] for f in figures],
-        title=f"{market}, seed {seed}: % of the best expected profit",
     )
 
 
