@@ -61,7 +61,7 @@ class ReadinessWatch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._said = ""
+        self._last_problem = ""
 
     def begin(self) -> None:
         """Look once, without waiting for it: a process that starts before its servers has to answer `/healthz`."""
@@ -78,18 +78,18 @@ class ReadinessWatch:
             check_schema(self._engine.database)
             oldest = self._engine.market.queries.oldest_undecided()
         except Unavailable as error:
-            self._say(str(error))
+            self._log_change(str(error))
             raise
         redis, sentence = state_of(self._engine.redis)
-        self._say(sentence)
+        self._log_change(sentence)
         return Readiness(redis, None if oldest is None else self._age(oldest))
 
-    def _say(self, sentence: str) -> None:
-        if sentence and sentence != self._said:
+    def _log_change(self, sentence: str) -> None:
+        if sentence and sentence != self._last_problem:
             logger.warning("not ready: %s", sentence)
-        elif self._said and not sentence:
+        elif self._last_problem and not sentence:
             logger.info("ready")
-        self._said = sentence
+        self._last_problem = sentence
 
     def _age(self, moment: datetime) -> float:
         return max(0.0, (self._engine.market.clock.now() - moment).total_seconds())

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 GROUP: Final = "scalecommerce.pricing_policies"
 _SOURCE: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<file_class>\w+))?|(?P<module>[\w.]+)(?::(?P<module_class>\w+))?")
-_MACHINERY: Final = frozenset({__file__, interface.__file__, importlib.__file__})
-"""Files that every import comes through."""
+_IMPORT_FILES: Final = frozenset({__file__, interface.__file__, importlib.__file__})
+"""Files that are in the traceback of every import."""
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -41,15 +41,16 @@ class PolicyNotLoaded(ValueError):
 def load_all(setting: str) -> None:
     """Register the policies of installed packages, and those that the setting names.
 
-    A package whose policies cannot be used is logged, and left out: they may be nobody's choice. What the setting names
-    must work: raise `PolicyNotLoaded`.
+    A package whose policies cannot be loaded is logged and skipped, since it may be installed for another reason. What
+    the setting names must load: raise `PolicyNotLoaded`.
     """
     for point in entry_points(group=GROUP):
         try:
             _use(point.load())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package raises, the others go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failing package must not stop the others
             package = point.dist.name if point.dist is not None else point.value
-            logger.error("the pricing policy %r of package %s is left out: %s", point.name, package, _told(error))  # noqa: TRY400 - the sentence names the line
+            problem = _describe_error(error)
+            logger.error("the pricing policy %r of package %s is not loaded: %s", point.name, package, problem)  # noqa: TRY400 - the message names the line
     load_named(setting)
 
 
@@ -64,9 +65,9 @@ def load(source: str) -> None:
     parts = _SOURCE.fullmatch(source)
     if parts is None:
         raise PolicyNotLoaded(
-            f"{source!r} names no module, as my_shop.policies or my_shop.policies:Markup, and no file"
+            f"{source!r} is neither a module such as my_shop.policies or my_shop.policies:Markup nor a file"
         )
-    search_in(Path.cwd())
+    add_search_directory(Path.cwd())
     before = dict(registered())
     if parts["file"]:
         module, fresh = _file(Path(parts["file"]))
@@ -76,25 +77,25 @@ def load(source: str) -> None:
     if name is None:
         if fresh and registered() == before:
             raise PolicyNotLoaded(
-                f"{source} registers no policy: put @register above its class, or name it, as {source}:Markup"
+                f"{source} registers no policy: put @register above the class, or name the class: {source}:Markup"
             )
         return
     if not hasattr(module, name):
-        raise PolicyNotLoaded(f"{source}: there is no {name} in it; it has {', '.join(_classes(module)) or 'no class'}")
+        raise PolicyNotLoaded(f"{source} has no class {name}; it has {', '.join(_classes(module)) or 'no class'}")
     try:
         _use(getattr(module, name))
     except (TypeError, ValueError) as error:
-        raise PolicyNotLoaded(f"{source}: {_told(error)}") from error
+        raise PolicyNotLoaded(f"{source}: {_describe_error(error)}") from error
 
 
-def search_in(directory: Path) -> None:
-    """Find modules there too, behind all others: a file of the working directory hides no installed module."""
+def add_search_directory(directory: Path) -> None:
+    """Append the directory to `sys.path`: last, so that its files do not hide installed modules."""
     if str(directory) not in sys.path:
         sys.path.append(str(directory))
 
 
 def _use(found: Any) -> None:
-    """Registers a class; a module has registered its own."""
+    """Register a class; a module has registered its classes when it was imported."""
     if isinstance(found, ModuleType) or found in registered().values():
         return
     if not isinstance(found, type):
@@ -109,12 +110,12 @@ def _module(name: str) -> tuple[ModuleType, bool]:
         return importlib.import_module(name), fresh
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise PolicyNotLoaded(f"{name} cannot be imported: {_told(error)}") from error
+            raise PolicyNotLoaded(f"{name} cannot be imported: {_describe_error(error)}") from error
         raise PolicyNotLoaded(
             f"there is no module {name}, neither in {Path.cwd()} nor among the installed packages"
         ) from error
     except (Exception, SystemExit) as error:
-        raise PolicyNotLoaded(f"{name} cannot be imported: {_told(error)}") from error
+        raise PolicyNotLoaded(f"{name} cannot be imported: {_describe_error(error)}") from error
 
 
 def _file(path: Path) -> tuple[ModuleType, bool]:
@@ -127,15 +128,15 @@ def _file(path: Path) -> tuple[ModuleType, bool]:
         return sys.modules[name], False
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PolicyNotLoaded(f"{path} is no Python file")
+        raise PolicyNotLoaded(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    search_in(file.parent)
+    add_search_directory(file.parent)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise PolicyNotLoaded(f"{path} cannot be imported: {_told(error)}") from error
+        raise PolicyNotLoaded(f"{path} cannot be imported: {_describe_error(error)}") from error
     return module, True
 
 
@@ -150,22 +151,22 @@ def _classes(module: ModuleType) -> list[str]:
     )
 
 
-def _told(error: BaseException) -> str:
-    """What was raised, and where: the last line outside of libraries that it came through."""
+def _describe_error(error: BaseException) -> str:
+    """Describe the error and the last line of the traceback that is outside of libraries."""
     if isinstance(error, SyntaxError):
-        return f"{error.msg} ({_shown(error.filename)}, line {error.lineno})"
-    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _MACHINERY]
+        return f"{error.msg} ({_relative_path(error.filename)}, line {error.lineno})"
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _IMPORT_FILES]
     frames = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     # A package that is installed is itself among the libraries.
     shown = (own or [frame for frame in frames if frame.filename == frames[0].filename])[-1:]
-    place = "".join(f" ({_shown(frame.filename)}, line {frame.lineno})" for frame in shown)
+    place = "".join(f" ({_relative_path(frame.filename)}, line {frame.lineno})" for frame in shown)
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
     return f"{kind}{error}".removesuffix(".") + place
 
 
-def _shown(file: str | None) -> str:
-    """Relative to the working directory where that is shorter."""
+def _relative_path(file: str | None) -> str:
+    """The path relative to the working directory if that is shorter."""
     if file is None:
         return "?"
     relative = os.path.relpath(file)

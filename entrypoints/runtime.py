@@ -51,11 +51,11 @@ class Processes:
 
         return torture(options, tell)
 
-    def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
+    def migrate(self, data: Path | None, on_progress: Callable[[MigrationProgress], None]) -> str:
         from adapters.db.migrate import Migration, current, upgrade
 
         def told(migration: Migration) -> None:
-            tell(
+            on_progress(
                 MigrationProgress(
                     f"{migration.revision} {migration.name}", migration.number, migration.total, migration.seconds
                 )
@@ -127,9 +127,9 @@ def _found(data: Path | None) -> _Found:
             f"{f' --data {data}' if data else ' here'}, or set DATABASE_URL."
         )
     if note.directory:
-        from entrypoints.policies import search_in
+        from entrypoints.policies import add_search_directory
 
-        search_in(Path(note.directory))
+        add_search_directory(Path(note.directory))
     return _Found(
         settings.load({**os.environ, **note.settings}), f"the engine in {directory.path}", embedded=note.embedded
     )

@@ -14,7 +14,7 @@ import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
-from scalecommerce_core.domain.numbers import NotNumber, parse_whole
+from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 
 MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
@@ -286,7 +286,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def _converted(text: str, kind: type[Any] | None) -> Any:
     if kind is int:
         try:
-            return parse_whole(text)
+            return parse_integer(text)
         except NotNumber:
             raise ValueError(f"{text!r} is not a whole number in digits alone, such as 600") from None
     try:

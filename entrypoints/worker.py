@@ -30,7 +30,7 @@ from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_SECONDS: Final = 1.0
+SCHEMA_POLL_SECONDS: Final = 1.0
 """Between two looks at a database that has not been migrated yet."""
 STALLED: Final = 75
 """The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
@@ -88,7 +88,7 @@ def _wait_for_schema(settings: Settings) -> None:
                 if str(error) != said:
                     said = str(error)
                     logger.warning("the worker waits: %s", said)
-                time.sleep(SCHEMA_SECONDS)
+                time.sleep(SCHEMA_POLL_SECONDS)
             except Unavailable as error:
                 logger.warning("the worker starts without the database: %s", error)
                 return

@@ -269,12 +269,12 @@ class PolicyRepository(Protocol):
     def save_schedules(self, schedules: Collection[Schedule]) -> None: ...
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        """Active policies that have a run to begin, by id: none of them decides or writes already, and their rules
+        """Active policies whose next run is due, by id: those that have no run at work and whose rules
         (`PricingPolicy.policy`) are among `known`.
         """
         ...
 
-    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
         """Active policies whose rules are not among `known`, by id, read without a lock."""
         ...
 
@@ -353,7 +353,7 @@ class RunRepository(Protocol):
     def save(self, run: Run) -> None: ...
 
     def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        """Read without a lock, the oldest first; of those that decide, only the ones whose rules are among `known`."""
+        """Runs at work, the oldest first, read without a lock; deciding ones only if their rules are among `known`."""
         ...
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:

@@ -141,8 +141,8 @@ class Facet(StrEnum):
 
 
 PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1_000_00, 2_500_00)
-"""Lower bounds of the price facet's buckets, in minor units of whatever currency; the last one has no upper
-bound. Empty ones are left out."""
+"""Lower bounds of the price facet's buckets, in minor units of the market's currency; the last one has no
+upper bound. Empty buckets are left out."""
 
 
 def bucket_label(lower: int, upper: int | None, currency: str) -> str:
@@ -299,7 +299,7 @@ class ProductQueries(Protocol):
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
 
     def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
-        """`skus` in their normal form (`domain.text.normal_line`)."""
+        """Ids by SKU; `skus` must be in their normal form (`domain.text.normal_line`)."""
 
 
 # --- orders
@@ -452,7 +452,7 @@ class StatisticsQueries(Protocol):
     def seller_series(
         self, seller_id: AccountId, currency: str, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
-        """Those points, oldest first, that begin at `since` or later and before `until`, and hold anything.
+        """Non-empty points that begin at `since` or later and before `until`, oldest first.
 
         No point counts what happened before `since`: the hour or day that `since` is in the middle of is left out. The
         last point counts its whole hour or day, also when `until` is in the middle of it. Raises `Invalid` when `until`

@@ -9,12 +9,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from adapters.cli.failures import ExitCode, Failure, Interrupted, end, end_at_broken_pipe, explained
-from scalecommerce_core.domain.numbers import NotNumber, parse_real, parse_whole
+from scalecommerce_core.domain.numbers import NotNumber, parse_float, parse_integer
 
-SHOWN_UP_TO: Final = 1_000_000
+MAX_BOUND_SHOWN: Final = 1_000_000
 """Greater limits are those of the database's numbers, which nobody needs to be told."""
 
-OF_THE_FIRST_RELEASE: Final[Mapping[str, str]] = {
+REPLACED_COMMANDS: Final[Mapping[str, str]] = {
     "new_categories": "scalecommerce migrate (the 20 categories are installed with the tables)",
     "new_users": "scalecommerce seed users --users N",
     "new_products": "scalecommerce seed products --products N",
@@ -30,11 +30,11 @@ class Commands(TyperGroup):
     """The group of all commands: whatever they raise ends here."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _explain_values(self)
+        _describe_values(self)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if (replacement := OF_THE_FIRST_RELEASE.get(args[0])) is not None:
+        if (replacement := REPLACED_COMMANDS.get(args[0])) is not None:
             _end_usage(f"`{args[0]}` was a command of the first release. Now: {replacement}", args)
         return super().resolve_command(ctx, args)
 
@@ -78,7 +78,7 @@ class RenamedOptions(TyperCommand):
         return new + equals + value
 
 
-def _explain_values(command: Any) -> None:
+def _describe_values(command: Any) -> None:
     """Say in help what a value is as manuals do: `N`, and its range in words; nothing for flags, which take none."""
     for parameter in (*command.params, command.get_help_option(command.context_class(command))):
         if getattr(parameter, "is_flag", False):
@@ -97,12 +97,12 @@ def _explain_values(command: Any) -> None:
             # They are for help only: the value is checked by its type.
             parameter.min = parameter.max = None
     for each in getattr(command, "commands", {}).values():
-        _explain_values(each)
+        _describe_values(each)
 
 
 def _read_numbers_strictly(parameter: Any) -> None:
     """Refuse what the library for validation would also read as a number: `1_000`, `+5`, ` 5`, digits of any script."""
-    parse = {int: parse_whole, float: parse_real}.get(parameter.type_descriptor.annotation)
+    parse = {int: parse_integer, float: parse_float}.get(parameter.type_descriptor.annotation)
     if parse is None or "process_value" in vars(parameter):
         return
     process_value = parameter.process_value
@@ -125,7 +125,7 @@ def _no_type(ctx: Any) -> str:
 
 def _range(least: float | None, most: float | None) -> str:
     """In words, without the limits that are there for the database's sake."""
-    if most is not None and most > SHOWN_UP_TO:
+    if most is not None and most > MAX_BOUND_SHOWN:
         most = None
     match least, most:
         case ((None | 0 | 1), None):

@@ -79,8 +79,8 @@ class CsvFile:
         self.name = name
         self.done = done
         self._text = text
-        self._again: deque[_Line] = deque()
-        self._read = 0
+        self._pushed_back: deque[_Line] = deque()
+        self._lines_read = 0
         self._separator = ","
         self.header: Sequence[str] = self._header({each.casefold() for each in known})
 
@@ -90,37 +90,37 @@ class CsvFile:
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         while (line := self._next()) is not None:
-            row = self._row(line, len(self.header))
+            row = self._parse_row(line, len(self.header))
             if isinstance(row, BadRow) or any(cell and not cell.isspace() for cell in row.cells):
                 yield row
 
     # --- lines
 
     def _next(self) -> _Line | None:
-        if self._again:
-            return self._again.popleft()
-        text = self._part()
+        if self._pushed_back:
+            return self._pushed_back.popleft()
+        text = self._read_part()
         if not text:
             return None
-        self._read += 1
+        self._lines_read += 1
         is_whole = len(text) < LINE_LIMIT or text[-1] in "\r\n"
         part = text
         while len(part) == LINE_LIMIT and part[-1] not in "\r\n":
-            part = self._part()
-        return _Line(self._read, text, is_whole)
+            part = self._read_part()
+        return _Line(self._lines_read, text, is_whole)
 
-    def _part(self) -> str:
+    def _read_part(self) -> str:
         try:
             return self._text.readline(LINE_LIMIT)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UnreadableFile(
-                f"{self.name} is damaged or cut short after line {self._read}: {str(error).rstrip('.')}."
+                f"{self.name} is damaged or cut short after line {self._lines_read}: {str(error).rstrip('.')}."
             ) from error
         except UnicodeDecodeError as error:
-            raise UnreadableFile(f"{self.name} is not UTF-8 text (near line {self._read + 1}).") from error
+            raise UnreadableFile(f"{self.name} is not UTF-8 text (near line {self._lines_read + 1}).") from error
         except OSError as error:
             raise UnreadableFile(
-                f"{self.name} cannot be read after line {self._read}: {error.strerror or error}."
+                f"{self.name} cannot be read after line {self._lines_read}: {error.strerror or error}."
             ) from error
 
     # --- rows
@@ -134,7 +134,7 @@ class CsvFile:
             self._separator = _separator_of(line.text, known)
         if line is None:
             return []
-        row = self._row(line, None)
+        row = self._parse_row(line, None)
         if isinstance(row, BadRow):
             raise UnreadableFile(f"{self.name}, line {row.line}, which names the columns: {row.message}")
         return [name.strip() for name in row.cells]
@@ -147,13 +147,13 @@ class CsvFile:
                 return line._replace(text=text)
         return None
 
-    def _row(self, line: _Line, width: int | None) -> Row | BadRow:
+    def _parse_row(self, line: _Line, width: int | None) -> Row | BadRow:
         """The row that begins in this line; a row of several lines has to have `width` cells."""
         if not line.is_whole:
             return BadRow(line.number, f"The line has more than {LINE_LIMIT:,} characters.")
         text = line.text
         if '"' in text:
-            row = self._quoted_row(line, width)
+            row = self._parse_quoted_row(line, width)
             if isinstance(row, BadRow):
                 return row
             cells, text = row
@@ -171,7 +171,7 @@ class CsvFile:
                     )
         return Row(line.number, cells)
 
-    def _quoted_row(self, line: _Line, width: int | None) -> tuple[list[str], str] | BadRow:
+    def _parse_quoted_row(self, line: _Line, width: int | None) -> tuple[list[str], str] | BadRow:
         """The cells and their text, read on over line breaks inside of quotes."""
         text, separator = line.text, self._separator
         taken: list[_Line] = []
@@ -191,7 +191,7 @@ class CsvFile:
                     following = self._next() if len(text) < LINE_LIMIT else None
                     if following is None or not following.is_whole:
                         unread = taken if following is None else [*taken, following]
-                        return self._stray(line, unread, opened, "is never closed")
+                        return self._stray_quote(line, unread, opened, "is never closed")
                     taken.append(following)
                     end = len(text)
                     text += following.text
@@ -200,19 +200,19 @@ class CsvFile:
                 end += 1
                 if not text.startswith(separator, end):
                     if text[end:].rstrip("\r\n"):
-                        return self._stray(line, taken, opened, "is closed in the middle of a cell")
+                        return self._stray_quote(line, taken, opened, "is closed in the middle of a cell")
                     end = -1
             if end < 0:
                 break
             begin = end + len(separator)
         if taken and width is not None and len(cells) != width:
             said = f"is closed in line {taken[-1].number}, which makes {len(cells)} cells instead of {width}"
-            return self._stray(line, taken, opened, said)
+            return self._stray_quote(line, taken, opened, said)
         return cells, text
 
-    def _stray(self, line: _Line, taken: Sequence[_Line], opened: int, said: str) -> BadRow:
+    def _stray_quote(self, line: _Line, taken: Sequence[_Line], opened: int, said: str) -> BadRow:
         """Go on behind the line in which the quote opened."""
-        self._again.extendleft(reversed(taken[opened:]))
+        self._pushed_back.extendleft(reversed(taken[opened:]))
         where = "here" if not opened else f"in line {taken[opened - 1].number}"
         return BadRow(line.number, f"A quote that opens a cell {where} {said}. Write a quote inside of a cell twice.")
 

@@ -26,7 +26,7 @@ def draw(outcomes: Sequence[Outcome], file: Path) -> None:
             share = 100 * np.cumsum(track.earned) / np.cumsum(track.best)
             left.plot(np.arange(1, track.epochs + 1), share, color=f"C{colour}", label=track.policy)
             window = -(-track.epochs // _POINTS)
-            epoch, paths = _means((track.prices / track.started)[:, :_PRODUCTS_SHOWN], window)
+            epoch, paths = _means((track.prices / track.start_prices)[:, :_PRODUCTS_SHOWN], window)
             right.plot(epoch, paths, color=f"C{colour}", linewidth=0.8)
         left.set(title=": ".join(place), xlabel="epoch", ylabel="cumulative profit, % of the best")
         left.legend()

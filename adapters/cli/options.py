@@ -21,24 +21,24 @@ def limit(most: int = 1_000) -> Any:
 _NUMBER: Final = re.compile("[1-9][0-9]{0,18}")
 
 
-def _seller_in_form(told: str | None) -> str | None:
+def _check_seller_form(text: str | None) -> str | None:
     """Check the form alone; whether the account exists is known with the database."""
-    if told is not None and "@" not in told and not (_NUMBER.fullmatch(told) and int(told) <= MAX_BIGINT):
-        raise typer.BadParameter(f"{told!r} is neither an e-mail address nor the number of an account.")
-    return told
+    if text is not None and "@" not in text and not (_NUMBER.fullmatch(text) and int(text) <= MAX_BIGINT):
+        raise typer.BadParameter(f"{text!r} is neither an e-mail address nor the number of an account.")
+    return text
 
 
 def seller(meaning: str) -> Any:
     """`--seller`: an account by its e-mail address or its number; `adapters.cli.sellers.account_of` finds it."""
-    return typer.Option("--seller", metavar="EMAIL|ID", callback=_seller_in_form, help=meaning, show_default=False)
+    return typer.Option("--seller", metavar="EMAIL|ID", callback=_check_seller_form, help=meaning, show_default=False)
 
 
-def _moment(told: str) -> datetime:
+def _moment(text: str) -> datetime:
     """ISO 8601, as commands print it; UTC where no zone is given."""
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{told!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z.") from None
+        raise ValueError(f"{text!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z.") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

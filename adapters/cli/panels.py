@@ -14,7 +14,7 @@ from attrs import frozen
 
 from adapters.cli.csv_files import BadRow, open_csv
 from adapters.cli.failures import CommandFailed
-from scalecommerce_core.domain.numbers import parse_real, parse_whole, quoted
+from scalecommerce_core.domain.numbers import parse_float, parse_integer, quoted
 from scalecommerce_core.pricing.evaluation.panel import Lines
 
 _FARTHEST: Final = 4 * 10**18
@@ -96,7 +96,7 @@ def _check_columns(file: Path, header: Sequence[str], columns: Columns) -> None:
 
 def _real(row: Mapping[str, str], column: str) -> float:
     try:
-        return parse_real(row[column].strip())
+        return parse_float(row[column].strip())
     except ValueError as wrong:
         raise ValueError(f"{column}: {wrong}") from wrong
 
@@ -109,7 +109,7 @@ def _period(text: str, column: str) -> int:
     """A whole number as it is; a date, or a time that begins with one, as the number of its day."""
     told = text.strip()
     try:
-        number = date.fromisoformat(told[:10]).toordinal() if "-" in told[1:] else parse_whole(told)
+        number = date.fromisoformat(told[:10]).toordinal() if "-" in told[1:] else parse_integer(told)
     except ValueError as wrong:
         raise ValueError(
             f"{column}: {quoted(told)} is neither a whole number nor a date such as 2026-01-31, with or without a time"

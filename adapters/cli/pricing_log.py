@@ -56,7 +56,7 @@ def _print(stored: StoredDecision) -> None:
     print_line(decision.sentence, style="bold")
     print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {_became(stored)}")
     facts: list[tuple[str, Cell]] = list(explained(stored.inputs).items())
-    wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.per_unit)
+    wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.minor_per_unit)
     facts.append(("wanted", wanted))
     for number, rail in enumerate(decision.guardrails or ("none",)):
         facts.append(("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted"))

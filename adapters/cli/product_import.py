@@ -11,12 +11,12 @@ from attrs import define, field, frozen
 
 from adapters.cli.csv_files import BadRow, CsvFile, Row, UnreadableFile
 from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, as_written, checksum, checksums
-from scalecommerce_core.domain.account import is_address_of
+from scalecommerce_core.domain.account import matches_email
 from scalecommerce_core.domain.category import name_key
 from scalecommerce_core.domain.errors import MarketError, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, price_units
-from scalecommerce_core.domain.numbers import parse_whole
+from scalecommerce_core.domain.numbers import parse_integer
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
@@ -227,7 +227,7 @@ class ProductImport:
                 continue
             try:
                 if name == "id":
-                    product = ProductId(parse_whole(text.strip(), least=1, most=MAX_ID))
+                    product = ProductId(parse_integer(text.strip(), least=1, most=MAX_ID))
                 elif name in {"price_expected", "stock_expected"}:
                     figure = name.removesuffix("_expected")
                     baseline[figure] = self._value(figure, text.strip(), currency)
@@ -255,7 +255,7 @@ class ProductImport:
         if first := self._first_lines.get(sku):
             problems.append(f"sku: line {first} has it too.")
         owner = fields.get("seller", "").strip()
-        if owner and not is_address_of(owner, self._email):
+        if owner and not matches_email(owner, self._email):
             problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
         return sku, problems
 
@@ -265,10 +265,10 @@ class ProductImport:
             case "price" | "cost" | "min_price" | "max_price":
                 return Money(price_units(text, currency), currency)
             case "stock":
-                return parse_whole(text, least=0, most=MAX_STOCK)
+                return parse_integer(text, least=0, most=MAX_STOCK)
             case "is_active":
                 if text.lower() not in _TRUTH:
-                    raise ValueError("true or false is wanted.")
+                    raise ValueError("Write true or false.")
                 return _TRUTH[text.lower()]
             case "category":
                 category = self._categories.get(name_key(text))

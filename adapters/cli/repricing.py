@@ -120,9 +120,9 @@ def _rolled_back(run: Run) -> str:
     if not run.written:
         return f"Run {run.id} had moved no price yet; it is ended."
     if not run.undone:
-        return f"Run {run.id}: no price was put back. All {run.written:,} had moved since, and stay as they are."
+        return f"Run {run.id}: no price was restored. All {run.written:,} had moved since and were kept."
     stayed = run.written - run.undone
-    rest = f" The other {stayed:,} had moved since, and stay as they are." if stayed else ""
+    rest = f" The other {stayed:,} had moved since and were kept." if stayed else ""
     return f"Run {run.id}: {run.undone:,} of {run.written:,} prices are back in force.{rest}"
 
 
@@ -184,8 +184,8 @@ def run_document(run: Run) -> dict[str, Any]:
 def _move(decision: Decision) -> dict[str, Any]:
     return {
         "product": decision.product_id,
-        "old": unit_text(decision.old, decision.per_unit),
-        "new": unit_text(decision.new, decision.per_unit),
+        "old": unit_text(decision.old, decision.minor_per_unit),
+        "new": unit_text(decision.new, decision.minor_per_unit),
         "change": decision.new / decision.old - 1,
         "guardrails": list(decision.guardrails),
         "sentence": decision.sentence,

@@ -73,8 +73,8 @@ class Runtime(Protocol):
         """Test the engine on processes and data of its own."""
         ...
 
-    def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
-        """Bring the database up to date; returns its revision. `tell` is called before and after each migration."""
+    def migrate(self, data: Path | None, on_progress: Callable[[MigrationProgress], None]) -> str:
+        """Migrate the database and return its revision. `on_progress` is called before and after each migration."""
         ...
 
     def settings(self) -> Iterable[Setting]: ...

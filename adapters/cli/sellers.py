@@ -7,15 +7,15 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.market import Market
 
 
-def account_of(market: Market, told: str) -> AccountId:
+def account_of(market: Market, text: str) -> AccountId:
     """Find the account that an option named; raise `Invalid` or `NotFound`."""
-    if told.isascii() and told.isdigit():
+    if text.isascii() and text.isdigit():
         # Python refuses to convert thousands of digits, and PostgreSQL takes no number above MAX_BIGINT.
-        number = AccountId(int(told[: len(str(MAX_BIGINT)) + 1]))
+        number = AccountId(int(text[: len(str(MAX_BIGINT)) + 1]))
         if number > MAX_BIGINT or market.queries.account(number) is None:
             raise NotFound("account", number)
         return number
-    address = normal_email(told)
+    address = normal_email(text)
     with market.store.begin() as tx:
         found = tx.accounts.by_email([address]).get(address)
     if found is None:

@@ -72,7 +72,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     Ctrl-C shows what was done.
     """
     # numpy and the markets are for those who simulate.
-    from scalecommerce_core.pricing.simulation.program import PROGRAMS, Failed, Outcome, Size
+    from scalecommerce_core.pricing.simulation.program import PROGRAMS, FailedPolicy, Outcome, Size
 
     programs = list(PROGRAMS.values()) if market == "all" else [PROGRAMS[market]] if market in PROGRAMS else []
     if not programs:
@@ -82,7 +82,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     runtime.load_policies(load or [])
     entrants = [_entrant(told) for told in policy] if policy else None
     outcomes: dict[str, list[Outcome]] = {program.name: [] for program in programs}
-    failed: list[Failed] = []
+    failed: list[FailedPolicy] = []
     size, interrupted = Size(seed, worlds, epochs), False
     try:
         with long_work(KEPT, quiet=as_json) as progress:
@@ -93,7 +93,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
 
             for program in programs:
                 for outcome in program.outcomes(size, entrants, told):
-                    if isinstance(outcome, Failed):
+                    if isinstance(outcome, FailedPolicy):
                         failed.append(outcome)
                         continue
                     outcomes[program.name].append(outcome)
@@ -136,7 +136,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
 
 
 def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
-    """What was wrong with policies: what failed, each once, and how often which of them named no usable price."""
+    """What was wrong with policies: what failed, each once, and how often which of them proposed no usable price."""
     from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 
     said = dict.fromkeys(each.problem for each in failed)

@@ -15,9 +15,9 @@ from adapters.cli.screen import output
 
 Cell: TypeAlias = str | int | datetime | Text | None
 
-PROSE: Final = 20
+MIN_PROSE_WIDTH: Final = 20
 """Columns of prose are at least so wide, in characters; a word that is longer makes its column wider, up to this."""
-LONGEST_WORD: Final = 24
+MAX_WORD_WIDTH: Final = 24
 
 
 @frozen
@@ -133,8 +133,8 @@ def _widths(head: Sequence[Column], rows: Sequence[Sequence[Text]], available: i
         full = max(_line_width(cell) for cell in cells)
         words = _word_width(cells[0])
         if column.prose:
-            words = min(max(_word_width(cell) for cell in cells), LONGEST_WORD)
-            least.append(min(max(words, PROSE), full))
+            words = min(max(_word_width(cell) for cell in cells), MAX_WORD_WIDTH)
+            least.append(min(max(words, MIN_PROSE_WIDTH), full))
         else:
             least.append(max([words, *map(_line_width, cells[1:])]))
         natural.append(full)

@@ -11,11 +11,11 @@ from typing import Final
 UNREACHABLE: Final = "The database cannot be reached."
 WRONG_PASSWORD: Final = "The database refuses the user name or the password in DATABASE_URL."  # noqa: S105 - a sentence
 NO_DATABASE: Final = "The database server has no database of the name in DATABASE_URL: create it, or correct the name."
-NO_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL is not known."
-NOBODY_LISTENS: Final = (
+UNKNOWN_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL is not known."
+CONNECTION_REFUSED: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
 )
-NO_ANSWER: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
+TIMED_OUT: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
 ENCRYPTION: Final = "The database and DATABASE_URL do not agree on encryption: check its sslmode and certificates."
 WRONG_PARAMETER: Final = "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one."
 
@@ -49,9 +49,9 @@ _SENTENCES: Final = tuple(
             "invalid .* value|invalid connection option|invalid URI|unrecognized configuration parameter",
             WRONG_PARAMETER,
         ),
-        ("failed to resolve host|could not translate host name", NO_HOST),
-        ("Connection refused|No such file or directory", NOBODY_LISTENS),
-        ("timeout|timed out", NO_ANSWER),
+        ("failed to resolve host|could not translate host name", UNKNOWN_HOST),
+        ("Connection refused|No such file or directory", CONNECTION_REFUSED),
+        ("timeout|timed out", TIMED_OUT),
     )
 )
 

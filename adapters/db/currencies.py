@@ -1,15 +1,15 @@
 """Minor units of currencies in SQL, from the table of `domain.currencies`."""
 
-from scalecommerce_core.domain.currencies import MINOR_PER_UNIT, USUAL_PER_UNIT
+from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT, MINOR_PER_UNIT
 
 
-def per_unit(column: str) -> str:
+def minor_per_unit(column: str) -> str:
     """How many minor units make a whole one, as a bigint, by the currency code in this column."""
     cases = "".join(
         f" WHEN {column} IN ({', '.join(repr(code) for code in _codes(units))}) THEN {units}"
-        for units in sorted(set(MINOR_PER_UNIT.values()) - {USUAL_PER_UNIT})
+        for units in sorted(set(MINOR_PER_UNIT.values()) - {DEFAULT_MINOR_PER_UNIT})
     )
-    return f"CAST(CASE{cases} ELSE {USUAL_PER_UNIT} END AS bigint)"
+    return f"CAST(CASE{cases} ELSE {DEFAULT_MINOR_PER_UNIT} END AS bigint)"
 
 
 def _codes(units: int) -> list[str]:

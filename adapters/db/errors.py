@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from adapters.db.connect_errors import NO_ANSWER, NO_HOST, UNREACHABLE, sentence_of
+from adapters.db.connect_errors import TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, sentence_of
 from adapters.db.schema_version import mismatch, revision_on
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -127,12 +127,12 @@ def _meaning(error: BaseException | None) -> MarketError | None:
         case _ if isinstance(error, _GIVE_UP):
             return Unavailable("The database could not answer in time.")
         case psycopg.errors.ConnectionTimeout():
-            return Unavailable(NO_ANSWER)
+            return Unavailable(TIMED_OUT)
         case psycopg.OperationalError() if error.pgconn is not None:
             # Set only by an attempt to connect: nothing can have been written.
             return Unavailable(sentence_of(str(error)) or UNREACHABLE)
         case psycopg.OperationalError() if str(error).startswith("failed to resolve host"):
-            return Unavailable(NO_HOST)
+            return Unavailable(UNKNOWN_HOST)
         case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := sentence_of(str(error))):
             # The URL's parameters, before an attempt to connect
             return Unavailable(sentence)

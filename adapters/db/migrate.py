@@ -26,7 +26,7 @@ PATIENCE: Final = timedelta(minutes=10)
 
 @frozen
 class Migration:
-    """One migration as it is told about: `number` of `total`; `seconds` is None while it runs."""
+    """Progress of one migration, `number` of `total`; `seconds` is None while it runs."""
 
     revision: str
     name: str
@@ -35,22 +35,23 @@ class Migration:
     seconds: float | None = None
 
 
-Tell = Callable[[Migration], None]
+OnProgress = Callable[[Migration], None]
 
 
-def _tell_nobody(_migration: Migration) -> None: ...
+def _ignore(_migration: Migration) -> None: ...
 
 
-def upgrade(url: str, tell: Tell = _tell_nobody) -> None:
+def upgrade(url: str, on_progress: OnProgress = _ignore) -> None:
     """Run the migrations that are missing, in one transaction; a no-op when none are.
 
-    `tell` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if a newer release has migrated.
+    `on_progress` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if the database has the
+    tables of a newer release.
     """
     with _connected(url) as connection, _turn(connection):
         revision = revision_on(connection)
         if revision is not None and revision not in revisions().known and (newer := mismatch(revision)):
             raise newer
-        run_to(connection, "head", tell)
+        run_to(connection, "head", on_progress)
         connection.commit()
 
 
@@ -77,11 +78,11 @@ def pending(connection: Connection) -> list[Script]:
     return list(reversed(list(missing)))
 
 
-def run_to(connection: Connection, revision: str, tell: Tell = _tell_nobody) -> None:
+def run_to(connection: Connection, revision: str, on_progress: OnProgress = _ignore) -> None:
     """Up to "head", the newest, or another revision; down to "base", before the first."""
     config = _config()
     config.attributes["connection"] = connection
-    config.attributes["on_version_apply"] = _Progress(pending(connection), tell).applied
+    config.attributes["on_version_apply"] = _Progress(pending(connection), on_progress).applied
     (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
@@ -94,31 +95,31 @@ def _config() -> Config:
 
 
 class _Progress:
-    """Tells of the next migration when the one before it is done; Alembic has a hook for the end only."""
+    """Reports the next migration when the previous one is done: Alembic has a hook for the end of a migration only."""
 
-    def __init__(self, missing: Sequence[Script], tell: Tell) -> None:
+    def __init__(self, missing: Sequence[Script], on_progress: OnProgress) -> None:
         self._waiting = deque(
             Migration(script.revision, _name(script), number, len(missing))
             for number, script in enumerate(missing, start=1)
         )
-        self._tell = tell
+        self._on_progress = on_progress
         self._begin()
 
-    def applied(self, **_told: Any) -> None:
+    def applied(self, **_from_alembic: Any) -> None:
         """For Alembic's `on_version_apply`."""
         if self._waiting:
             migration = self._waiting.popleft()
-            self._tell(evolve(migration, seconds=time.monotonic() - self._began))
+            self._on_progress(evolve(migration, seconds=time.monotonic() - self._began))
             self._begin()
 
     def _begin(self) -> None:
         self._began = time.monotonic()
         if self._waiting:
-            self._tell(self._waiting[0])
+            self._on_progress(self._waiting[0])
 
 
 def _name(script: Script) -> str:
-    """As in the name of its file."""
+    """The name of a migration, from the name of its file."""
     return Path(script.path).stem.partition("_")[2].replace("_", " ")
 
 

@@ -1,20 +1,20 @@
 """Amounts of money in requests: a decimal string (`scalecommerce_core.domain.numbers`) or a JSON number, exact.
 
-How many decimals an amount may have depends on the currency, which may be that of a product: so a field takes what some
-currency allows, and `in_currency` reads it once the currency is known.
+The currency decides how many decimals an amount may have, and may be known only when the product is loaded. So a field
+accepts what any currency allows, and `in_currency` checks it against the currency afterwards.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 
-from scalecommerce_core.domain.currencies import MINOR_DIGITS, MOST_DIGITS
+from scalecommerce_core.domain.currencies import MAX_MINOR_DIGITS, MINOR_DIGITS
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, NotMoney, decimal_text, minor_units
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
 
 _MOST: Final = Decimal(MAX_PRICE)
-"""In a currency without minor units."""
+"""The highest amount of a currency without minor units, in whole units."""
 
 
 class Amount(Decimal):
@@ -23,7 +23,7 @@ class Amount(Decimal):
     __slots__ = ("decimals",)
     least: ClassVar[int] = 0
     decimals: int
-    """As it was written: a JSON number has those that it needs."""
+    """Decimals as the amount was written; of a JSON number, without trailing zeros."""
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -32,33 +32,35 @@ class Amount(Decimal):
             raise NotMoney('An amount such as "9.99" is wanted.')
         number = _number(value)
         if number < 0 or number > _MOST or (cls.least and not number):
-            raise NotMoney(f"An amount {'above' if cls.least else 'from'} 0 is wanted, in digits and a decimal point.")
+            raise NotMoney(
+                f"The amount must be {'above 0' if cls.least else '0 or more'}, in digits with a decimal point."
+            )
         plain = f"{number:f}"
         decimals = len(plain.partition(".")[2])
         if not isinstance(value, str) and decimals:
             decimals = len(plain.rstrip("0").partition(".")[2])
-        if decimals > MOST_DIGITS:
-            raise NotMoney(f"At most {MOST_DIGITS} decimals are allowed in any currency; this has {decimals}.")
+        if decimals > MAX_MINOR_DIGITS:
+            raise NotMoney(f"At most {MAX_MINOR_DIGITS} decimals are allowed in any currency; this has {decimals}.")
         amount = cls(plain.rstrip("0").rstrip(".") if "." in plain else plain)
         amount.decimals = decimals
         return amount
 
     def as_text(self) -> str:
-        """With the decimals that were given: zeros among them may be too many for a currency."""
+        """The text with all decimals that were given: trailing zeros may be too many for a currency."""
         return f"{self:.{self.decimals}f}"
 
     def units(self, currency: str) -> int:
-        """Minor units; raise `NotMoney` when the currency has no such amount, or it is out of bounds."""
+        """Minor units; raise `NotMoney` for too many decimals for the currency, or an amount out of bounds."""
         minor = minor_units(self.as_text(), currency)
         if not self.least <= minor <= MAX_PRICE:
             raise NotMoney(
-                f"An amount from {decimal_text(self.least, currency)} to {decimal_text(MAX_PRICE, currency)} is wanted."
+                f"The amount must be from {decimal_text(self.least, currency)} to {decimal_text(MAX_PRICE, currency)}."
             )
         return minor
 
     @classmethod
     def schema_in(cls, currency: str) -> dict[str, Any]:
-        """JSON Schema of what is taken in this currency."""
+        """JSON Schema of the amounts that are accepted in this currency."""
         digits = MINOR_DIGITS[currency]
         least, most = decimal_text(cls.least, currency), decimal_text(MAX_PRICE, currency)
         number: dict[str, Any] = {"type": "number", "minimum": float(least), "maximum": float(most)}
@@ -73,7 +75,7 @@ class Amount(Decimal):
 
     @classmethod
     def _patterns(cls, digits: int) -> list[str]:
-        """Regular expressions of the texts that are taken, with so many decimals at most."""
+        """Regular expressions of the texts that are accepted, with at most `digits` decimals."""
         fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
         return [f"(0|{_whole(digits)}){fraction}"]
 
@@ -92,7 +94,7 @@ class Price(Amount):
 
 
 def in_currency(currency: str, amounts: Mapping[str, Amount | None]) -> dict[str, Money | None]:
-    """Money of the named amounts; raise `Invalid` that names each which this currency does not have."""
+    """Convert named amounts to money; raise `Invalid` naming each amount that this currency does not allow."""
     errors: dict[str, list[str]] = {}
     found: dict[str, Money | None] = {}
     for name, amount in amounts.items():
@@ -113,7 +115,7 @@ def _number(value: str | int | Decimal) -> Decimal:
             raise NotMoney(str(error)) from None
     number = Decimal(value)
     if not number.is_finite() or abs(number.adjusted()) > 15:
-        raise NotMoney("A finite amount of ordinary size is wanted.")
+        raise NotMoney("This amount is not finite, or is too large or too small.")
     return number
 
 

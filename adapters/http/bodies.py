@@ -17,9 +17,9 @@ from adapters.http.query_names import UNKNOWN, unknown_parameter
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_PARAMETERS: Final = 200
-MAX_EXPLAINED: Final = 10
+MAX_SUGGESTIONS: Final = 10
 """Unknown parameters with a suggestion: looking for one costs more than reading the parameter."""
-MAX_QUOTED: Final = 100
+MAX_NAME_LENGTH_SHOWN: Final = 100
 """Characters of an unknown parameter's name in the answer."""
 
 # What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
@@ -66,8 +66,8 @@ def decode_query(query_string: bytes, wanted: type[S] | None) -> S | None:
     for name, given in _parameters(query_string).items():
         field = known.get(name)
         if field is None:
-            message = unknown_parameter(name, known) if found.count < MAX_EXPLAINED else UNKNOWN
-            found.add(name if len(name) <= MAX_QUOTED else f"{name[:MAX_QUOTED]}…", message)
+            message = unknown_parameter(name, known) if found.count < MAX_SUGGESTIONS else UNKNOWN
+            found.add(name if len(name) <= MAX_NAME_LENGTH_SHOWN else f"{name[:MAX_NAME_LENGTH_SHOWN]}…", message)
         elif is_list(field):
             values[name] = given
         elif len(given) > 1:

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from adapters.http.amounts import Amount
 from scalecommerce_core.domain.errors import Invalid
-from scalecommerce_core.domain.numbers import NotNumber, parse_whole
+from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -191,7 +191,7 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
     if from_text and isinstance(value, str) and _is_among(wanted.info, msgspec.inspect.IntType):
         try:
             # Leniently, msgspec would also take 5.0 and 1e1.
-            value = parse_whole(value)
+            value = parse_integer(value)
         except NotNumber as error:
             found.add(path, str(error))
             return None

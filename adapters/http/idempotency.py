@@ -42,31 +42,33 @@ async def keyed(call: Call[Any, Any], render: Callable[[Any], bytes]) -> Idempot
         return None
     request = call.request
     fingerprint = fingerprint_of(request.method, request.scope["path"], call.body, call.query)
-    return IdempotencyKey(call.idempotency_key, fingerprint, render, partial(_by_bytes, request, await request.body()))
+    return IdempotencyKey(
+        call.idempotency_key, fingerprint, render, partial(_fingerprint_of_bytes, request, await request.body())
+    )
 
 
 def fingerprint_of(method: str, path: str, body: msgspec.Struct | None, query: msgspec.Struct | None = None) -> bytes:
-    """The same for requests that mean the same: of the decoded body and query, not of their bytes.
+    """Compute the fingerprint of a request from its decoded body and query, so that equivalent requests have the same.
 
     The order of names, white space, escapes, unknown fields, `19.9` or `"19.90"` for an amount, `1` or `1.0` for a
     number, and whether a field's default is written out make no difference; the order of lists does.
     """
     meant: object = body
     if body is not None and holds_free_values(type(body)):
-        # The encoder would write decimals as texts, and 0.030 other than 0.03.
+        # The encoder would write decimals as strings, with 0.030 different from 0.03.
         meant = plain_numbers(msgspec.to_builtins(body, builtin_types=(Decimal,), enc_hook=str))
     return VERSION + hashlib.sha256(_ENCODER.encode((method, path, meant, query))).digest()
 
 
 VERSION: Final = b"2"
-"""In front of each fingerprint. Change it with the rule, and keep the rule before it as `former_fingerprint`."""
+"""Prefix of each fingerprint. Change it with the rule, and compute the old rule as `previous_fingerprint`."""
 
-# `enc_hook` is called for amounts, whose text is canonical: always two decimals.
+# `enc_hook` encodes amounts by their canonical text.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str)
 
 
-def _by_bytes(request: Request, body: bytes) -> bytes:
-    """The fingerprint as version 0.1.0 stored it, without a version in front."""
+def _fingerprint_of_bytes(request: Request, body: bytes) -> bytes:
+    """The fingerprint as version 0.1.0 stored it, without the prefix."""
     return hashlib.sha256(b"\0".join((request.method.encode(), request.url.path.encode(), body))).digest()
 
 

@@ -66,10 +66,10 @@ LOCATION: Final = Header(
 
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
-ANYWHERE: Final = ("method_not_allowed", "internal")
+COMMON_CODES: Final = ("method_not_allowed", "internal")
 """Problems that are no operation's own; the document has their schemas all the same."""
 
-AWAY: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
+UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
 """What any operation can meet."""
 
 NOUNS: Final[Mapping[str, str]] = {
@@ -82,7 +82,12 @@ NOUNS: Final[Mapping[str, str]] = {
 }
 """What a segment of a path holds, the nearest one before a parameter."""
 
-MISTAKES: Final[Mapping[str, str]] = {"page_size": "0", "limit": "0", "series": "month", "interval": "month"}
+INVALID_QUERY_VALUES: Final[Mapping[str, str]] = {
+    "page_size": "0",
+    "limit": "0",
+    "series": "month",
+    "interval": "month",
+}
 """Query parameters with values that are refused; the first one that an operation has shows its field errors."""
 
 CONVENTIONS: Final = (
@@ -143,7 +148,7 @@ def document(
         path = re.sub(r":\w+}", "}", operation.path)
         described = _Description(operation, examples.get(operation.name, Example()), schemas)
         paths.setdefault(path, {})[operation.method.lower()] = described.whole()
-    for code in ANYWHERE:
+    for code in COMMON_CODES:
         schemas.problem(code)
     return {
         "openapi": "3.1.0",
@@ -183,7 +188,11 @@ def document(
 def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
     """The `code`s of problems that an operation can answer with, by their status."""
     # Query parameters that an operation does not have are a 400 everywhere.
-    possible: list[type[errors.MarketError] | tuple[int, str]] = [errors.Invalid, (400, "malformed"), *AWAY]
+    possible: list[type[errors.MarketError] | tuple[int, str]] = [
+        errors.Invalid,
+        (400, "malformed"),
+        *UNAVAILABLE_ERRORS,
+    ]
     possible += operation.errors
     if operation.access in {Access.ACCOUNT, Access.STAFF}:
         possible.append(errors.NotAuthenticated)
@@ -463,8 +472,8 @@ class _Description:
         query = b"page=2"
         if operation.query is not None:
             properties, _ = self._schemas.properties(operation.query)
-            if name := next((name for name in MISTAKES if name in properties), None):
-                query = f"page=2&{name}={MISTAKES[name]}".encode()
+            if name := next((name for name in INVALID_QUERY_VALUES if name in properties), None):
+                query = f"page=2&{name}={INVALID_QUERY_VALUES[name]}".encode()
         return raised(partial(decode_query, query, operation.query))
 
 

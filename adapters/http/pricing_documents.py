@@ -87,7 +87,7 @@ class ElasticityBeliefDocument(msgspec.Struct):
     """What a policy that learns believed: percent of the sales per percent of the price, at the reference price."""
 
     elasticity: float
-    deviation: float
+    standard_deviation: float
     category_elasticity: float
 
 
@@ -108,7 +108,7 @@ class StoredDecisionDocument(DecisionDocument):
 
 class PreviewDocument(msgspec.Struct):
     """`would_stop`: the catalogue breaker would keep this run from writing; `sentence` says why or why not, and in how
-    many decisions the policy named no usable price.
+    many decisions the policy proposed no usable price.
     """
 
     policy: int
@@ -121,7 +121,7 @@ class PreviewDocument(msgspec.Struct):
 
 class RunDocument(msgspec.Struct):
     """`products` were looked at in all; `written` prices moved, `undone` of them were taken back. `unpriced` counts
-    decisions in which the policy named no usable price. `note` says how the run ended, and what was wrong.
+    decisions in which the policy proposed no usable price. `note` says how the run ended, and what was wrong.
     """
 
     id: int

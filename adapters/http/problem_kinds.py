@@ -108,7 +108,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     DeliveryPending("Delivery 1 has not been tried yet: it will be."),
     PolicyUnknown(PolicyId(7), "markup"),
     PolicyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
-    RunNotReversible("This run has left all prices alone."),
+    RunNotReversible("This run has changed no price."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product was edited since you read it: read it again."),
     raised(lambda: expected_version(Headers({"If-Match": '"another"'}))),

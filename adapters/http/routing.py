@@ -67,18 +67,18 @@ class Directory:
 
 
 class SlashRedirect:
-    """Answers paths that no route has: 308 if one has the path with a slash at its end, else whatever `otherwise` does.
+    """Answers paths that no route has: 308 if one has the path with a slash at its end, else whatever `fallback` does.
 
     A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
     into it, so that it cannot lead to another site.
     """
 
-    def __init__(self, router: Router, otherwise: ASGIApp) -> None:
+    def __init__(self, router: Router, fallback: ASGIApp) -> None:
         self._router = router
-        self._otherwise = otherwise
+        self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._otherwise
+        app = self._fallback
         if scope["type"] == "http" and not scope["path"].endswith("/"):
             ended = {**scope, "path": scope["path"] + "/"}
             if any(route.matches(ended)[0] is not Match.NONE for route in self._router.routes):

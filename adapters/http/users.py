@@ -32,7 +32,7 @@ GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, examples=[E
 Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN, examples=["eyJhbGciOi…"])]
 
 
-TO_TOKENS: Final = (
+TOKEN_LINKS: Final = (
     Link("refreshToken", {}, {"refresh": "$response.body#/refresh"}),
     Link("verifyToken", {}, {"token": "$response.body#/access"}),
 )
@@ -146,7 +146,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="logIn",
             summary="Log in",
             handler=log_in,
-            answers={200: Answer(Tokens, "An access and a refresh token.", links=TO_TOKENS)},
+            answers={200: Answer(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
             tag=TAG,
             body=Credentials,
             errors=(NotAuthenticated, TooManyAttempts),
@@ -159,7 +159,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Each refresh token is good for one exchange. The same token used again within a short grace"
             " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
             handler=refresh,
-            answers={200: Answer(Tokens, "The new pair.", links=TO_TOKENS)},
+            answers={200: Answer(Tokens, "The new pair.", links=TOKEN_LINKS)},
             tag=TAG,
             body=RefreshBody,
             errors=(TokenNotValid,),

@@ -43,7 +43,7 @@ DELIVERING: Final = timedelta(seconds=5)
 """No further batch of webhooks is begun after so long; the one in hand takes some 10 s at most."""
 
 
-UNKNOWN_EVERY: Final = timedelta(minutes=1)
+UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
 """How often a process looks for active policies whose rules it does not know."""
 
 
@@ -165,10 +165,10 @@ class Jobs:
         """Say once of each active policy that this process does not know its rules, and so leaves it to others."""
         now, seen = self.market.clock.now(), self.unknown_policies
         if seen.due_at is None or now >= seen.due_at:
-            found = frozenset((each.id, each.policy) for each in self.market.repricing.unknown())
+            found = frozenset((each.id, each.policy) for each in self.market.repricing.active_with_unknown_rules())
             for policy_id, rules in sorted(found - seen.logged):
                 logger.error("policy skipped: %s", PolicyUnknown(policy_id, rules))
-            seen.due_at, seen.logged = now + UNKNOWN_EVERY, found
+            seen.due_at, seen.logged = now + UNKNOWN_POLICIES_INTERVAL, found
         return 0
 
     def _work_on(self, run_id: RunId, ends: datetime) -> int:

@@ -19,11 +19,12 @@ _EMAIL: Final = re.compile(rf"{_LOCAL}@(?:{_LABEL}\.)+{_LABEL}")
 def normal_email(text: str) -> str:
     """The address in lower case (addresses are unique whatever their case); `Invalid` if it is none.
 
-    Only ASCII, as RFC 5321 without SMTPUTF8 has it: of other letters some look like ASCII ones, and some become ASCII
-    in lower case (KELVIN SIGN becomes k), so that one address could be taken for another. Hosts are written as xn--….
+    Only ASCII is accepted, as in RFC 5321 without SMTPUTF8: some other letters look like ASCII letters, and some become
+    ASCII in lower case (KELVIN SIGN becomes k), so that two addresses could be confused. Internationalised host names
+    must be written in Punycode (xn--…).
     """
     if not text.isascii():
-        # Before it is put in lower case, which hides such letters.
+        # Check before lower(), which turns such letters into ASCII.
         raise Invalid.field("email", "Only ASCII characters are allowed in an e-mail address.")
     email = text.strip().lower()
     if len(email) > EMAIL_LENGTH or not _EMAIL.fullmatch(email) or len(email.partition("@")[0]) > 64:
@@ -31,8 +32,8 @@ def normal_email(text: str) -> str:
     return email
 
 
-def is_address_of(text: str, email: str) -> bool:
-    """Whether `text`, in any case, is the address `email` of an account."""
+def matches_email(text: str, email: str) -> bool:
+    """Whether `text` is the normalised address `email`, ignoring case."""
     try:
         return normal_email(text) == email
     except Invalid:
@@ -77,8 +78,8 @@ class Account:
 class Session:
     """A refresh family: only `current` may be exchanged, and only while the session is not revoked.
 
-    The one exception is `previous`: for a short grace after it was replaced it gets the answer of its exchange again,
-    for the client whose answer was lost, or who refreshed in two tabs at once.
+    The one exception is `previous`: for a short grace period after the exchange, using it again returns the same new
+    tokens, for a client whose response was lost or that refreshed in two tabs at once.
     """
 
     id: SessionId = field(on_setattr=setters.frozen)
@@ -89,7 +90,7 @@ class Session:
     expires_at: datetime
     revoked_at: datetime | None = None
     previous: str | None = None
-    """The `jti` of the refresh token that was exchanged for `current`; None: there is none, or its grace was ended."""
+    """The `jti` of the refresh token that was exchanged for `current`; None if there is none or its grace ended."""
     rotated_at: datetime | None = None
     """When that exchange was made."""
 
@@ -102,11 +103,11 @@ class Session:
         return self.revoked_at is None and now < self.expires_at
 
     def exchange(self, token: str, successor: str, now: datetime, *, lifetime: timedelta, grace: timedelta) -> bool:
-        """Spend the refresh token with this `jti`; return whether its holder gets the tokens in force then.
+        """Exchange the refresh token with this `jti`; return whether the caller gets the tokens that are then in force.
 
-        The newest one is replaced by `successor`. The one before it gets the same tokens again within `grace`. Any
-        other one was used before: one of the two who hold the family stole it, so that neither keeps it (RFC 9700,
-        section 4.14.2).
+        The current token is replaced by `successor`. The previous token gets the same tokens again within `grace`. Any
+        other token was exchanged before, so one of its two holders stole it: the session is revoked (RFC 9700, section
+        4.14.2).
         """
         if not self.is_open(now):
             return False
@@ -121,7 +122,7 @@ class Session:
         return False
 
     def end_grace(self) -> None:
-        """From now on a second use of the previous refresh token counts as reuse."""
+        """End the grace period: a second use of the previous refresh token now counts as reuse."""
         self.previous = None
 
     def revoke(self, now: datetime) -> None:

@@ -25,15 +25,15 @@ class Category:
 
 
 def name_key(name: str) -> str:
-    """Two names are the same if their keys are: the normal form without case (Unicode's canonical caseless match)."""
+    """The key by which names are compared: normal form, case-folded (Unicode's canonical caseless matching)."""
     return canonical(normal_line(name).casefold())
 
 
 def slug_of(name: str) -> str:
-    """The name in small letters, its words joined by hyphens; raise `Invalid` when nothing is left of the name.
+    """The name in lower case, its words joined by hyphens; raise `Invalid` for a name without a letter or digit.
 
-    Letters, digits, underscores and combining marks stay. Signs that tell names apart are spelled, other signs part
-    words; `distinct_slug` is for a name whose slug another one has.
+    Letters, digits, underscores and combining marks are kept. Symbols that distinguish names (`+`, `#`, …) are spelled
+    out, other symbols separate words. Use `distinct_slug` when another category has the slug.
 
     >>> slug_of("Pet supplies"), slug_of("C++"), slug_of(".NET")
     ('pet-supplies', 'c-plus-plus', 'dot-net')
@@ -45,7 +45,7 @@ def slug_of(name: str) -> str:
 
 
 def distinct_slug(name: str) -> str:
-    """The slug of a name that shares `slug_of` with another: eight hexadecimal digits of its SHA-256 are added."""
+    """`slug_of` with eight hexadecimal digits of the name's SHA-256 appended, for a slug that another category has."""
     return f"{slug_of(name)}-{hashlib.sha256(name_key(name).encode()).hexdigest()[:8]}"
 
 
@@ -59,10 +59,10 @@ def _words(key: str) -> list[str]:
     words, word = [], ""
     for place, character in enumerate(key):
         following = key[place + 1 : place + 2]
-        # A point before a word, as in .NET; within one and behind one it is a sign as others are.
+        # A full stop before a word, as in .NET, is spelled out; elsewhere it separates words.
         leads = character == "." and not word and following.isalnum() and key[place - 1 : place] in {"", " "}
         spelled = "dot" if leads else _SPELLED.get(character)
-        if spelled is None and _stays(character):
+        if spelled is None and _belongs_to_word(character):
             word += character
         else:
             words += [word, spelled or ""]
@@ -70,5 +70,5 @@ def _words(key: str) -> list[str]:
     return [stripped for each in (*words, word) if (stripped := each.strip("_"))]
 
 
-def _stays(character: str) -> bool:
+def _belongs_to_word(character: str) -> bool:
     return character.isalnum() or character in {"_", ZWJ, ZWNJ} or unicodedata.category(character).startswith("M")

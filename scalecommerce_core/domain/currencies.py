@@ -1,8 +1,8 @@
-"""Currencies of ISO 4217 and their minor units: how many decimals an amount has, as gateways count it too.
+"""Currencies of ISO 4217 and their minor units: how many decimals an amount has, here and at payment gateways.
 
-The table is kept here since the core depends on no package for it; a test compares it with the table that the package
-`iso4217` keeps up with the standard (ADR 0033). Codes without minor units (metals, funds, testing) are no currencies
-here. A code that the standard withdraws moves to `WITHDRAWN`: amounts of the past are still in it.
+The table is part of the core, so that the core needs no dependency for it; a test compares it with the package
+`iso4217`, which follows the standard (ADR 0033). Codes without minor units (metals, funds, testing) are not accepted. A
+code that the standard withdraws moves to `WITHDRAWN`, because stored amounts may still use it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _CODES: Final[Mapping[int, str]] = {
     4: "CLF UYW",
 }
 WITHDRAWN: Final = frozenset({"ANG", "BGN", "CUC", "HRK", "SLL", "ZWL"})
-"""Codes of two decimals that the standard has withdrawn: of the past, not to price anything in."""
+"""Withdrawn codes (two decimals each): valid for stored amounts, not for new prices."""
 
 MINOR_DIGITS: Final[Mapping[str, int]] = {
     **{code: digits for digits, codes in _CODES.items() for code in codes.split()},
@@ -31,13 +31,13 @@ MINOR_DIGITS: Final[Mapping[str, int]] = {
 """Decimals of an amount, by currency code."""
 MINOR_PER_UNIT: Final[Mapping[str, int]] = {code: 10**digits for code, digits in MINOR_DIGITS.items()}
 """Minor units in one whole unit, by currency code: 100 cents, 1 yen, 1000 fils."""
-MOST_DIGITS: Final = max(MINOR_DIGITS.values())
-USUAL_PER_UNIT: Final = 100
-"""Of nearly all currencies."""
+MAX_MINOR_DIGITS: Final = max(MINOR_DIGITS.values())
+DEFAULT_MINOR_PER_UNIT: Final = 100
+"""Minor units per whole unit of nearly all currencies."""
 
 
 class NotCurrency(ValueError):
-    """The text is no currency code of ISO 4217; the message says what is wanted."""
+    """The text is not an accepted currency code of ISO 4217; the message says why."""
 
 
 def check_currency(code: str) -> None:

@@ -1,4 +1,4 @@
-"""Edits of aggregates that count them: the one place that decides whether an edit changes anything."""
+"""Edits of versioned aggregates: the one place that decides whether an edit changes anything."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -7,19 +7,19 @@ from scalecommerce_core.domain.errors import Invalid
 
 
 class Versioned(Protocol):
-    """An aggregate whose `version` counts its edits: clients compare it, as an entity tag or by name."""
+    """An aggregate whose `version` counts its edits; clients send the version back, in an entity tag or by field."""
 
     version: int
 
 
 def apply_edit(aggregate: Versioned, changes: Mapping[str, object], check: Callable[[], None]) -> frozenset[str]:
-    """Set the fields in `changes`; return the names of those whose value is another one now.
+    """Set the fields in `changes`; return the names of those whose value changed.
 
-    If there are any, they count as one edit: `version` goes up by one. If there are none, nothing has happened, and
-    the caller must record nothing either (no event, no time of the edit). Values are compared as they are after they
-    were set, so that text in another form of the same is no change.
+    Any number of changed fields is one edit: `version` increases by one. If no field changed, the caller must record
+    nothing either (no event, no `updated_at`). Values are compared after they were set and normalised, so that another
+    spelling of an equal value is not a change.
 
-    `check` raises `Invalid` when the aggregate is not valid with the new values: then the old ones are put back.
+    `check` raises `Invalid` when the aggregate is not valid with the new values; the old values are then restored.
     """
     before = {name: getattr(aggregate, name) for name in changes}
     for name, value in changes.items():

@@ -23,7 +23,7 @@ MarketError
 └── Unavailable              the store cannot answer; nothing was written that is not said to be
     ├── TransactionAborted   …but trying again at once is likely to work
     ├── Overloaded
-    ├── SchemaMismatch       the store's tables are those of an older or a newer release
+    ├── SchemaMismatch       the store has the tables of an older or a newer release
     └── GatewayUnavailable   the payment gateway: whether money moved is not known yet
 """
 

@@ -1,6 +1,6 @@
 """Money as a whole number of minor units and a currency, so that sums are exact and fast.
 
-How many minor units make a whole one is the currency's business (`domain.currencies`): 100 cents, 1 yen, 1000 fils.
+The currency decides how many minor units make a whole unit (`domain.currencies`): 100 cents, 1 yen, 1000 fils.
 """
 
 from decimal import Context, Decimal, Inexact
@@ -83,16 +83,16 @@ def decimal_text(minor: int, currency: str) -> str:
     return unit_text(minor, MINOR_PER_UNIT[currency])
 
 
-def unit_text(minor: int, per_unit: int) -> str:
-    """As `decimal_text`, where it is known how many minor units make a whole one (a power of ten)."""
-    if per_unit == 1:
+def unit_text(minor: int, minor_per_unit: int) -> str:
+    """As `decimal_text`, given the minor units in a whole unit (a power of ten) instead of the currency."""
+    if minor_per_unit == 1:
         return str(minor)
     sign = "-" if minor < 0 else ""
-    whole, part = divmod(abs(minor), per_unit)
-    if per_unit == 100:  # nearly all, and lists print many
+    whole, part = divmod(abs(minor), minor_per_unit)
+    if minor_per_unit == 100:  # fast path: nearly all currencies
         return f"{sign}{whole}.{part:02d}"
-    # The zeros behind the 1 are as many as there are decimals.
-    return f"{sign}{whole}.{part:0{len(str(per_unit)) - 1}d}"
+    # minor_per_unit is a power of ten: its zeros are the decimals.
+    return f"{sign}{whole}.{part:0{len(str(minor_per_unit)) - 1}d}"
 
 
 def minor_units(amount: Decimal | str | int, currency: str) -> int:
@@ -103,7 +103,7 @@ def minor_units(amount: Decimal | str | int, currency: str) -> int:
     digits = _digits_of(currency)
     value = _decimal(amount, currency) if isinstance(amount, str) else Decimal(amount)
     if not value.is_finite() or abs(value.adjusted()) > 15:
-        raise NotMoney("A finite amount of ordinary size is wanted.")
+        raise NotMoney("This amount is not finite, or is too large or too small.")
     try:
         scaled = value.scaleb(digits, _EXACT)
     except Inexact:
@@ -139,7 +139,7 @@ def _too_many_decimals(currency: str) -> str:
 
 
 def price_range(currency: str) -> str:
-    """`"0.01 and 99999999.99"`: between which amounts a price lies."""
+    """`"0.01 and 99999999.99"`: the lowest and the highest price."""
     return f"{decimal_text(MIN_PRICE, currency)} and {decimal_text(MAX_PRICE, currency)}"
 
 
@@ -147,5 +147,5 @@ def price_units(amount: Decimal | str | int, currency: str) -> int:
     """Minor units of a price: as `minor_units`, within `MIN_PRICE` and `MAX_PRICE`."""
     minor = minor_units(amount, currency)
     if not MIN_PRICE <= minor <= MAX_PRICE:
-        raise NotMoney(f"A price lies between {price_range(currency)}.")
+        raise NotMoney(f"A price must be between {price_range(currency)}.")
     return minor

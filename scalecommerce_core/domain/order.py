@@ -72,10 +72,10 @@ class OrderOrigin(StrEnum):
 
 
 def is_sale(buyer_id: AccountId, seller_id: AccountId) -> bool:
-    """Whether a line that `buyer_id` bought of `seller_id` is a sale: what sellers buy of themselves is none.
+    """Whether a line that `buyer_id` bought from `seller_id` is a sale, not a purchase of the seller's own product.
 
-    Such an order is an order like any other: it takes stock, it is paid, and its buyer sees it. But it says nothing
-    about demand and earns nothing, so that lists of sales, statistics and pricing signals leave it out (ADR 0034).
+    Such an order is processed like any other: it reserves stock, is paid, and is listed for its buyer. But it shows no
+    demand and earns nothing, so lists of sales, statistics and pricing signals exclude it (ADR 0034).
     """
     return buyer_id != seller_id
 

@@ -1,7 +1,7 @@
-"""The prior price, which whoever announces a price reduction in the European Union must name beside the new price.
+"""The prior price, which must be stated beside the new price when a reduction is announced in the European Union.
 
-Directive 98/6/EC, article 6a, and the Commission's guidance on it (2021/C 526/02). Pure functions of a product's price
-changes, all of them, oldest first.
+Source: Directive 98/6/EC, article 6a, and the Commission's guidance on it (2021/C 526/02). Pure functions of all price
+changes of a product, oldest first.
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ WINDOW: Final = timedelta(days=30)
 
 @frozen
 class Reduction:
-    """What the price in force may be announced as a reduction from."""
+    """The prior prices that a seller may state when announcing the price in force as a reduction."""
 
     applied_at: datetime
     """When the price in force began."""
     prior_price: Money
     """The lowest price of the 30 days before `applied_at`: the same however long the reduction lasts (art. 6a(2))."""
     first_applied_at: datetime
-    """When the first of the reductions was applied that led here one after the other, without a raise in between."""
+    """When the first of the successive reductions was applied, without an increase since."""
     first_prior_price: Money | None
-    """The lowest price of the 30 days before `first_applied_at`, where the law of a member state lets reductions in
-    steps refer to it (art. 6a(5)); None if it is not above the price in force.
+    """The lowest price of the 30 days before `first_applied_at`, for member states that allow progressive reductions to
+    refer to it (art. 6a(5)); None if it is not above the price in force.
     """
 
 
 def lowest_price_30d(changes: Sequence[PriceChange], now: datetime) -> Money:
-    """The lowest price of the 30 days before the price in force began; of a price that is 30 days old, itself.
+    """The lowest price of the 30 days before the price in force began; a price that is 30 days old counts itself.
 
     The price that was already in force when those 30 days began counts too (CJEU C-330/23).
     """
@@ -63,7 +63,7 @@ def reduction_in_force(changes: Sequence[PriceChange]) -> Reduction | None:
 
 
 def _lowest_before(changes: Sequence[PriceChange], place: int) -> Money:
-    """The lowest price of the 30 days before the change at `place`, which is not the first."""
+    """The lowest price of the 30 days before `changes[place]`; `place` is not 0."""
     opened = changes[place].valid_from - WINDOW
     in_window = [change.price for change, following in pairwise(changes[: place + 1]) if following.valid_from > opened]
     return min(in_window, key=lambda price: price.minor)

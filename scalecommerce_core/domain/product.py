@@ -106,13 +106,13 @@ class Product:
     def edit(self, now: datetime, **changes: object) -> None:
         """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, is_active, price.
 
-        A changed price writes the price history; equal values are no edit. Raise `Invalid` naming the fields; nothing
-        is changed then.
+        A changed price writes the price history; equal values are not an edit. Raise `Invalid` naming the fields;
+        nothing is changed then.
         """
         changes = _normal(changes)
         old = self.price
         if not isinstance(changes.get("price", old), Money):
-            raise Invalid.field("price", "A price is wanted.")
+            raise Invalid.field("price", "This must be a price.")
 
         def check() -> None:
             if self.price.currency != old.currency:
@@ -188,7 +188,7 @@ _NORMAL_FORMS: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def _normal(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with texts in their normal form."""
+    """The same fields with texts in their normal form."""
     return {
         name: _NORMAL_FORMS[name](value) if name in _NORMAL_FORMS and isinstance(value, str) else value
         for name, value in facts.items()

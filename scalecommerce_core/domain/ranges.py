@@ -1,4 +1,4 @@
-"""Ranges of times and figures: one rule for HTTP, the command line and the library."""
+"""Ranges of times and numbers: one rule for HTTP, the command line and the library."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,9 +12,9 @@ End: TypeAlias = datetime | Decimal | int | None
 def check_ranges(*ranges: tuple[str, End, str, End]) -> None:
     """Raise `Invalid`, naming the beginning of each range that ends before it begins.
 
-    A range is the name and value of its beginning, then of its end. None: it is open at that end. Nothing lies in a
-    reversed range, so that an empty answer would hide that its ends were exchanged. A range that ends where it begins
-    is none of these.
+    Each range is the name and value of its beginning, then the name and value of its end; None: open at that end. A
+    reversed range contains nothing, so an empty result would hide that its ends were swapped. A range whose beginning
+    equals its end is accepted.
     """
     reversed_ones = {
         begin_name: [f"This is {'later' if isinstance(begin, datetime) else 'more'} than {end_name}."]

@@ -1,10 +1,10 @@
 """Rollups: what statistics and pricing read instead of orders, added up from facts, each of which counts once.
 
-What sellers buy of themselves is no sale (`is_sale`) and is left out. A sale counts when it is PAID, in the hour (UTC)
-of the payment; a refund in the hour in which it is made, in columns of its own, so that no number ever goes back. Both
-belong to the seller of the line, in the order's currency, and to the price interval that was in force when the order
-was placed. Of a product, sales in its own currency count; only imports can record others, and these count for their
-seller alone.
+Sellers' purchases of their own products are not sales (`is_sale`) and are excluded. A sale counts when it is PAID, in
+the hour (UTC) of the payment; a refund in the hour in which it is made, in columns of its own, so that no number ever
+decreases. Both belong to the seller of the line, in the order's currency, and to the price interval that was in force
+when the order was placed. Of a product, sales in its own currency count; only imports can record others, and these
+count for their seller alone.
 """
 
 from collections import defaultdict

@@ -1,18 +1,18 @@
 """What a text field may hold, and the one form in which it is stored and compared.
 
-`normal_line` and `normal_text` are that form. Aggregates apply them to what they are given, filters and look-ups to
-what they compare with it, so that two texts that look the same are the same:
+`normal_line` and `normal_text` compute that form. Aggregates apply them to the texts they store, filters and look-ups
+to the texts they compare, so that texts that look the same compare equal:
 
 - Unicode normalization form C (UAX #15);
 - no control characters and no default-ignorable code points (Unicode's `Default_Ignorable_Code_Point`: zero-width
-  spaces, soft hyphens, marks of direction, fillers), but for those that change what is seen: ZERO WIDTH JOINER and
+  spaces, soft hyphens, directional marks, fillers), except those that change the rendering: ZERO WIDTH JOINER and
   NON-JOINER in Indic, Arabic and Persian words, ZERO WIDTH JOINER and tags in emoji sequences, and variation
-  selectors behind a character that has variants (emoji, ideographs, Mongolian);
+  selectors after a character that has variants (emoji, ideographs, Mongolian);
 - no whitespace at either end;
-- in one line: any run of whitespace (line breaks, tabs, no-break spaces) is one space;
-- in a text of several lines: every line break is a line feed, and whitespace within lines stays.
+- `normal_line`: any run of whitespace (line breaks, tabs, no-break spaces) is one space;
+- `normal_text`: every line break is a line feed, and whitespace within lines is kept.
 
-NUL, lone surrogates and long runs of combining marks stay in, for `text_errors` to refuse.
+NUL, lone surrogates and long runs of combining marks are kept, so that `text_errors` refuses them.
 """
 
 import re
@@ -38,19 +38,19 @@ DEFAULT_IGNORABLE: Final = (
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 """Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), as the inside of a character class."""
-# Control characters that are neither NUL nor whitespace, and the marks of interlinear annotations.
-_UNSEEN: Final = re.compile(f"[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufff9-\ufffb{DEFAULT_IGNORABLE}]")
+# Control characters that are neither NUL nor whitespace, and interlinear annotation characters.
+_INVISIBLE: Final = re.compile(f"[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufff9-\ufffb{DEFAULT_IGNORABLE}]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 _FLAG: Final = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
-"""The flag of a region: a black flag and tags."""
+"""The flag of a region: WAVING BLACK FLAG and tag characters."""
 _EMOJI_SELECTORS: Final = "\ufe0e\ufe0f"
 _VIRAMA: Final = 9
-"""Canonical combining class."""
-MARKS: Final = 30
-"""Combining marks that may follow one another, as in the Stream-Safe Text Format (UAX #15, section 13)."""
+"""Canonical combining class of viramas."""
+MAX_COMBINING_MARKS: Final = 30
+"""The longest run of combining marks that is accepted, as in the Stream-Safe Text Format (UAX #15, section 13)."""
 _FIRST_MARK: Final = "\u0300"
-_PAIRS_OF_MARKS: Final = "\u0f73\u0f75\u0f81"
-"""Tibetan vowel signs of combining class 0 that are taken apart into two marks."""
+_DECOMPOSED_MARKS: Final = "\u0f73\u0f75\u0f81"
+"""Tibetan vowel signs of combining class 0 that normalization decomposes into two marks."""
 
 
 def normal_line(value: str) -> str:
@@ -61,73 +61,73 @@ def normal_line(value: str) -> str:
     """
     if value.isascii() and value.isprintable():
         return value if "  " not in value and value[:1] != " " and value[-1:] != " " else " ".join(value.split())
-    return " ".join(_visible(value).split())
+    return " ".join(_without_invisible(value).split())
 
 
 def normal_text(value: str) -> str:
     """The normal form of a text that may have several lines."""
     if value.isascii() and value.isprintable():
         return value.strip()
-    return _visible(_LINE_BREAK.sub("\n", value)).strip()
+    return _without_invisible(_LINE_BREAK.sub("\n", value)).strip()
 
 
 def canonical(value: str) -> str:
-    """Normalization form C, or the value itself where `text_errors` refuses it for its runs of combining marks.
+    """Normalization form C; the unchanged value if `text_errors` refuses it for a long run of combining marks.
 
-    Putting a run in order takes time quadratic in its length.
+    Normalization takes time quadratic in the length of such a run.
     """
     return value if has_long_run(value) else unicodedata.normalize("NFC", value)
 
 
 def has_long_run(value: str) -> bool:
-    """Whether more than `MARKS` combining marks follow one another."""
+    """Whether more than `MAX_COMBINING_MARKS` combining marks are in one run."""
     if value.isascii():
         return False
-    # Such a run holds one of these places, so that most characters need not be looked at.
-    for place in range(MARKS, len(value), MARKS + 1):
+    # Every longer run contains one of these positions, so most characters need not be tested.
+    for place in range(MAX_COMBINING_MARKS, len(value), MAX_COMBINING_MARKS + 1):
         begin = end = place
         while begin >= 0 and _is_mark(value[begin]):
             begin -= 1
-        while end < len(value) and end - begin <= MARKS + 1 and _is_mark(value[end]):
+        while end < len(value) and end - begin <= MAX_COMBINING_MARKS + 1 and _is_mark(value[end]):
             end += 1
-        if end - begin - 1 > MARKS:
+        if end - begin - 1 > MAX_COMBINING_MARKS:
             return True
     return False
 
 
 def _is_mark(character: str) -> bool:
-    """Whether normalization puts it in order with its neighbours."""
-    return character >= _FIRST_MARK and (unicodedata.combining(character) > 0 or character in _PAIRS_OF_MARKS)
+    """Whether normalization reorders the character among its neighbours."""
+    return character >= _FIRST_MARK and (unicodedata.combining(character) > 0 or character in _DECOMPOSED_MARKS)
 
 
-def _visible(value: str) -> str:
-    """In normalization form C, without what cannot be seen. Takes time linear in the length."""
+def _without_invisible(value: str) -> str:
+    """Normalization form C without invisible characters; takes time linear in the length."""
     value = canonical(value)
-    if not _UNSEEN.search(value):
+    if not _INVISIBLE.search(value):
         return value
     kept = {place for flag in _FLAG.finditer(value) for place in range(*flag.span())}
-    following = _next_seen(value)
-    before = _Before()
+    following = _next_visible(value)
+    before = _KeptText()
     for place, character in enumerate(value):
         if (
             place in kept
-            or not _UNSEEN.match(character)
-            or _is_needed(character, before, following[place], value, place)
+            or not _INVISIBLE.match(character)
+            or _affects_rendering(character, before, following[place], value, place)
         ):
             before.append(character)
-    # What was taken out may have stood between a letter and its mark.
+    # A removed character may have separated a letter from its mark, so compose again.
     return canonical("".join(before.parts))
 
 
-class _Before:
-    """What is kept so far, with what joiners ask of it."""
+class _KeptText:
+    """The characters kept so far, with the context that decides whether a joiner is kept."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.base = ""
-        """The last character that is no combining mark."""
+        """The last character that is not a combining mark."""
         self.has_virama = False
-        """Whether a virama is among the marks behind `base`, in whatever order normalization puts them."""
+        """Whether a virama is among the marks after `base`, in any order."""
 
     def append(self, character: str) -> None:
         self.parts.append(character)
@@ -141,14 +141,11 @@ class _Before:
         return self.parts[-1] if self.parts else ""
 
 
-def _is_needed(character: str, before: _Before, following: str, value: str, place: int) -> bool:
-    """Whether a character that cannot be seen changes how those around it are seen.
-
-    `following` is the next one that can be seen.
-    """
+def _affects_rendering(character: str, before: _KeptText, following: str, value: str, place: int) -> bool:
+    """Whether an invisible character changes how its neighbours are rendered; `following` is the next visible one."""
     previous = before.last
     if character == ZWNJ:
-        return (before.has_virama and _is_letter(following)) or _parts_arabic(before.base, following)
+        return (before.has_virama and _is_letter(following)) or _stops_joining(before.base, following)
     if character == ZWJ:
         return (
             before.has_virama
@@ -166,12 +163,12 @@ def _is_needed(character: str, before: _Before, following: str, value: str, plac
     return False
 
 
-def _next_seen(value: str) -> list[str]:
-    """For each place the next character behind it that can be seen; empty: none."""
+def _next_visible(value: str) -> list[str]:
+    """For each position the next visible character after it; empty: none."""
     found, seen = [""] * len(value), ""
     for place in range(len(value) - 1, -1, -1):
         found[place] = seen
-        if not _UNSEEN.match(value[place]):
+        if not _INVISIBLE.match(value[place]):
             seen = value[place]
     return found
 
@@ -185,7 +182,7 @@ def _is_virama(character: str) -> bool:
 
 
 def _is_symbol(character: str) -> bool:
-    """Whether it may be, or be drawn as, an emoji."""
+    """Whether the character may be an emoji or be rendered as one."""
     return bool(character) and (unicodedata.category(character) in {"So", "Sm", "Sk"} or character in "‼⁉〰")
 
 
@@ -198,17 +195,17 @@ def _ends_emoji(before: list[str]) -> bool:
     return _is_symbol(before[-2] if last in _EMOJI_SELECTORS and len(before) > 1 else last)
 
 
-def _parts_arabic(last: str, following: str) -> bool:
+def _stops_joining(last: str, following: str) -> bool:
     """Whether the letters on both sides would be joined (RFC 5892, appendix A.1)."""
-    return _is_cursive(last) and last not in _JOIN_BACK_ONLY and _is_cursive(following) and following != "ء"
+    return _is_cursive(last) and last not in _RIGHT_JOINING and _is_cursive(following) and following != "ء"
 
 
 def _is_cursive(character: str) -> bool:
     return _is_letter(character) and _is_named(character, "ARABIC", "SYRIAC", "MANDAIC", "NKO", "MONGOLIAN")
 
 
-def _join_back_only() -> Iterator[str]:
-    """Arabic letters that are not joined with what follows: they have a final form and no initial one."""
+def _right_joining() -> Iterator[str]:
+    """Arabic letters that do not join with the following letter: they have a final form and no initial form."""
     forms: dict[str, set[str]] = {}
     for code in range(0xFB50, 0xFEFF):
         kind, _, letter = unicodedata.decomposition(chr(code)).partition(" ")
@@ -217,7 +214,7 @@ def _join_back_only() -> Iterator[str]:
     return (letter for letter, kinds in forms.items() if "<initial>" not in kinds)
 
 
-_JOIN_BACK_ONLY: Final = frozenset(_join_back_only())
+_RIGHT_JOINING: Final = frozenset(_right_joining())
 
 
 # --- what is refused
@@ -233,7 +230,7 @@ def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
     if "\x00" in value:
         said.append("NUL characters are not allowed.")
     if has_long_run(value):
-        said.append(f"At most {MARKS} combining marks may follow one another.")
+        said.append(f"At most {MAX_COMBINING_MARKS} combining marks may follow one another.")
     if _SURROGATE.search(value):
         said.append("Lone surrogates are not text.")
     return said

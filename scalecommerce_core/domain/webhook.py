@@ -304,7 +304,7 @@ class WebhookEndpoint:
         is_active: bool | None = None,
         allow_loopback: bool = False,
     ) -> None:
-        """Change what is given; equal values are no edit. Enabling it, or another address, forgets its failures.
+        """Change the given fields; equal values are not an edit. Enabling it or changing its URL resets its failures.
 
         Raise `Invalid` or `VersionMismatch`; nothing is changed then.
         """

@@ -24,7 +24,7 @@ def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
     return policy
 
 
-def without_retired(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored parameters less those that the policy had in an earlier release, where they changed nothing."""
-    retired: frozenset[str] = getattr(registered().get(name), "retired", frozenset())
+def drop_retired_parameters(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored parameters without those of an earlier release that had no effect (`retired_parameters`)."""
+    retired: frozenset[str] = getattr(registered().get(name), "retired_parameters", frozenset())
     return {each: value for each, value in values.items() if each not in retired}

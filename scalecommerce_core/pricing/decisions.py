@@ -6,7 +6,7 @@ from typing import Final, Self
 import numpy as np
 from attrs import field, frozen
 
-from scalecommerce_core.domain.currencies import USUAL_PER_UNIT
+from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
@@ -28,8 +28,8 @@ _WHY: Final = {
     Motive.DEMAND_BELOW: "clearly less is sold than your threshold",
     Motive.LEARNED: "past sales at other prices say that this one earns most",
     Motive.TRYING: "trying a price is the only way to learn from it",
-    Motive.NO_PRICE: "the policy named no price",
-    Motive.UNUSABLE_PRICE: "the policy named a price that is infinite, zero or negative",
+    Motive.NO_PRICE: "the policy proposed no price",
+    Motive.UNUSABLE_PRICE: "the policy proposed a price that is infinite, zero or negative",
 }
 _HELD: Final = {
     Guardrail.FEW_VIEWS: "too few people have seen the product",
@@ -65,7 +65,7 @@ class Decision:
     motive: Motive
     guardrails: tuple[str, ...]
     """Names of those that acted, in the order in which they did."""
-    per_unit: int = USUAL_PER_UNIT
+    minor_per_unit: int = DEFAULT_MINOR_PER_UNIT
     """Minor units in one whole unit of the product's currency."""
 
     @property
@@ -76,10 +76,10 @@ class Decision:
     def sentence(self) -> str:
         """What became of the price and why, for the seller."""
         if not self.moves:
-            return f"Kept at {unit_text(self.old, self.per_unit)}: {self.reason}."
+            return f"Kept at {unit_text(self.old, self.minor_per_unit)}: {self.reason}."
         verb = "Raised" if self.new > self.old else "Lowered"
         by = abs(self.new - self.old) / self.old
-        return f"{verb} by {by:.1%} to {unit_text(self.new, self.per_unit)}: {self.reason}."
+        return f"{verb} by {by:.1%} to {unit_text(self.new, self.minor_per_unit)}: {self.reason}."
 
     @property
     def reason(self) -> str:
@@ -107,7 +107,7 @@ class Decisions:
     motive: Whole = field(repr=False)
     guardrails: Whole = field(repr=False)
     """Flags of `Guardrail`."""
-    per_unit: Whole = field(repr=False)
+    minor_per_unit: Whole = field(repr=False)
     """Minor units in one whole unit of each product's currency."""
 
     def __len__(self) -> int:
@@ -129,7 +129,7 @@ class Decisions:
             wanted=round(wanted) if np.isfinite(wanted) else None,
             motive=MOTIVES[int(self.motive[row])],
             guardrails=names(int(self.guardrails[row])),
-            per_unit=int(self.per_unit[row]),
+            minor_per_unit=int(self.minor_per_unit[row]),
         )
 
 
@@ -137,12 +137,12 @@ def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, ru
     """The prices that `policy` puts in force now, of `state` that has learned from `seen` already.
 
     A pure function: equal arguments give equal decisions, bit for bit, and a product's decision does not depend on
-    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `PolicyFailed` for rules
-    that fail, and `Invalid` for a policy whose rules cannot be built.
+    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `PolicyFailed` if the
+    rules fail, and `Invalid` if they cannot be built.
     """
     wanted = call_propose(rules or policy.rules(), state, seen, epoch)
     new, acted = guarded(wanted.prices, seen, policy.guardrails, epoch_days=policy.epoch_days)
-    made = seen.product, seen.price, new, wanted.prices, wanted.motive, acted, seen.per_unit
+    made = seen.product, seen.price, new, wanted.prices, wanted.motive, acted, seen.minor_per_unit
     return Decisions(policy.id, policy.version, epoch, *made)
 
 

@@ -32,20 +32,20 @@ ACTED: Final[Mapping[str, str]] = {
 
 @frozen
 class ElasticityBelief:
-    """What a policy that learns believed of a product when it decided.
+    """The elasticities that a learning policy had estimated for a product when it decided.
 
-    Elasticities are at the reference price: percent of the sales per percent of the price, below 0 as a rule.
+    Elasticities are at the reference price, in percent of sales per percent of price; usually negative.
     """
 
     elasticity: float
-    deviation: float
-    """Its standard deviation."""
+    standard_deviation: float
+    """Standard deviation of `elasticity`."""
     category_elasticity: float
     """The mean of the product's category."""
 
 
 def belief(inputs: Inputs) -> ElasticityBelief | None:
-    """Of the first decision of `inputs`; None for policies that keep no elasticities."""
+    """The belief behind the first decision of `inputs`; None for policies without elasticities."""
     return _belief_in(values_of(inputs))
 
 
@@ -71,7 +71,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _amount(seen: Mapping[str, Any], minor: float) -> str:
-    return unit_text(round(minor), int(seen["per_unit"]))
+    return unit_text(round(minor), int(seen["minor_per_unit"]))
 
 
 def _days(days: float) -> str:
@@ -137,7 +137,7 @@ def _belief(seen: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     return (
-        f"a price 1 % higher sells {-found.elasticity:.1f} % less, give or take {found.deviation:.1f}"
+        f"a price 1 % higher sells {-found.elasticity:.1f} % less, give or take {found.standard_deviation:.1f}"
         f" (elasticity {found.elasticity:.2f}); in its category {-found.category_elasticity:.1f} % less"
     )
 

@@ -107,7 +107,7 @@ def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: flo
             np.where(rises, np.maximum(low, old + least_move), low),
             np.where(rises, high, np.minimum(high, old - least_move)),
             rails.ending,
-            seen.per_unit,
+            seen.minor_per_unit,
         )
         price.hold(ended, found & (price.now != old) & (ended != price.now), Guardrail.ENDING)
     return price.now, price.acted

@@ -43,9 +43,9 @@ class Motive(StrEnum):
     LEARNED = "learned"
     TRYING = "trying"
     NO_PRICE = "no_price"
-    """The policy returned NaN and gave no motive; the engine sets this."""
+    """Set by the engine when the policy returned NaN without a motive."""
     UNUSABLE_PRICE = "unusable_price"
-    """The policy's price was infinite or not positive; the engine sets this."""
+    """Set by the engine when the policy's price was infinite or not positive."""
 
 
 MOTIVES: Final = tuple(Motive)
@@ -152,7 +152,7 @@ def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any
         raise Invalid(dict(sorted(errors.items())))
     try:
         return cls(**clean)
-    except Exception as error:  # the class is a user's, and may check its parameters together
+    except Exception as error:  # the class may be a user's, with validation of its own
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{error}") from error
 
@@ -199,17 +199,17 @@ def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
 
 _REGISTER: Final[dict[str, type[Any]]] = {}
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,49}")
-"""Of policies and parameters: what the HTTP API takes."""
+"""Names of policies and parameters that the HTTP API accepts."""
 _RESERVED: Final = ("static",)
-"""`simulate` calls prices that never move so."""
+"""The name of fixed prices in `simulate`."""
 _P = TypeVar("_P", bound=type[Any])
 
 
 def register(cls: _P) -> _P:
-    """Class decorator: make a policy known by its name. A name is taken once.
+    """Class decorator: register a policy by its name, which must be unique.
 
-    Raise `TypeError` for a class that is no policy, or whose parameters nobody could set over HTTP, and `ValueError`
-    for a name that another class has.
+    Raise `TypeError` for a class that is not a policy, or whose parameters could not be set over HTTP, and
+    `ValueError` for a name that another class has.
     """
     if "__attrs_attrs__" not in vars(cls):
         raise TypeError(f"{cls.__name__} is no attrs class: put @register above @frozen.")
@@ -218,13 +218,13 @@ def register(cls: _P) -> _P:
         raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}.")
     if not isinstance(cls.name, str) or not _NAME.fullmatch(cls.name) or cls.name in _RESERVED:
         raise TypeError(
-            f"{cls.__name__} is named {cls.name!r}: a policy's name has lower-case letters, digits and _, at most 50,"
+            f"{cls.__name__} is named {cls.name!r}: a policy's name has at most 50 lower-case letters, digits and _,"
             f" begins with a letter, and is not {' or '.join(map(repr, _RESERVED))}."
         )
     for attribute in fields(cls):
         if "rule" in attribute.metadata and not _NAME.fullmatch(attribute.name):
             raise TypeError(
-                f"{cls.__name__}.{attribute.name}: a parameter's name has lower-case letters, digits and _, at most 50."
+                f"{cls.__name__}.{attribute.name}: a parameter's name has at most 50 lower-case letters, digits and _."
             )
         if "rule" not in attribute.metadata and attribute.default is NOTHING:
             raise TypeError(f"{cls.__name__}.{attribute.name} has no default: declare it with parameter(default, …).")

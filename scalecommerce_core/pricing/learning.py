@@ -24,7 +24,7 @@ _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
 _FLATTEST: Final = -0.8
 """Demand is never believed to be less elastic than this: the best price would run away."""
 _UNTRIED: Final = 0.9
-"""Share of its category's variance above which a product's own sales have told next to nothing yet."""
+"""Share of the category's variance above which a product's own sales have contributed next to nothing yet."""
 _UP: Final = 1.0304545339535169
 _DOWN: Final = 0.9704455335485082
 """e^0.03 and e^-0.03, written out: every machine multiplies alike."""
@@ -32,7 +32,7 @@ _DOWN: Final = 0.9704455335485082
 
 @frozen
 class DemandLearning(Drift):
-    """What the learning policies share: a belief about each product's demand, its category's prior, and a pace."""
+    """Base of the learning policies: a belief about each product's demand, its category's prior, and a largest move."""
 
     columns: ClassVar[Mapping[str, int]] = _BELIEF
     pace: float = parameter(
@@ -118,8 +118,8 @@ class ControlledVariance(DemandLearning):
     """
 
     name: ClassVar[str] = "controlled_variance"
-    retired: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
-    """Parameters that it had in 0.1.0, where they changed nothing."""
+    retired_parameters: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
+    """Parameters of release 0.1.0 that had no effect."""
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"epochs": 1, "mean_x": 1}
     width: float = parameter(0.04, at_least=0, at_most=1, says="How far prices are kept apart, of the reference.")
     exponent: float = parameter(0.51, at_least=0.5, at_most=1, says="How fast their variance grows with time.")

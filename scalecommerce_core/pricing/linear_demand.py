@@ -67,7 +67,7 @@ class LinearDemand:
         cost = break_even(signals, ROOT_MEAN)
         steepest = np.minimum(b, 0.1 * self.slope)
         best = 0.5 * (cost - signals.reference * a / steepest)
-        # A line whose intercept was drawn below 0 has its best price below 0: the lowest price there is stands for it.
+        # If the intercept was drawn below 0, the best price is below 0: the lowest possible price replaces it.
         return Proposal(np.maximum(best, MIN_PRICE), motives(Motive.LEARNED, len(signals)))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:

@@ -56,7 +56,7 @@ class Facts:
     views: Whole
     units: Whole
     out_of_stock: Whole
-    per_unit: Whole
+    minor_per_unit: Whole
     """Minor units in one whole unit of the currency."""
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ def look(  # the whole of a step, with all that it is made of
     now: int,
 ) -> Looked:
     """Learn from what happened since the last look, and decide. Products that had their turn in this epoch are left
-    out. Pure: equal arguments give equal results. Raise `PolicyFailed` for rules that fail.
+    out. Pure: equal arguments give equal results. Raise `PolicyFailed` if the rules fail.
     """
     if not memory.fits(rules.columns):
         memory = Memory.empty(rules.columns)
@@ -145,7 +145,7 @@ def look(  # the whole of a step, with all that it is made of
         group=group,
         price=facts.price,
         reference=reference,
-        per_unit=facts.per_unit,
+        minor_per_unit=facts.minor_per_unit,
         cost=facts.cost,
         min_price=facts.min_price,
         max_price=facts.max_price,

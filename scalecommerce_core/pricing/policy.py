@@ -10,7 +10,7 @@ from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
-from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named, without_retired
+from scalecommerce_core.pricing.built_in import BUILT_IN, drop_retired_parameters, policy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.interface import Policy, built, parameters
 
@@ -83,10 +83,10 @@ class PricingPolicy:
         return policy_named(self.policy, self.parameters)
 
     def edit(self, **changes: Any) -> None:
-        """Set any of the fields of a `document`; equal values are no edit.
+        """Set any of the fields of a `document`; equal values are not an edit.
 
-        Raise `Invalid` naming the fields; nothing is changed then. Rules that this process does not know stay as they
-        are unless they are edited: whoever wants to switch such a policy off must be able to.
+        Raise `Invalid` naming the fields; nothing is changed then. Rules that this process does not know are
+        validated only if they are edited, so that such a policy can still be switched off.
         """
         if unknown := changes.keys() - _EDITABLE:
             raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
@@ -145,7 +145,7 @@ class PricingPolicy:
         policy = cls.read({name: document[name] for name in document.keys() - rules.keys()}, **facts)
         for name, value in rules.items():
             setattr(policy, name, value)
-        policy.parameters = without_retired(policy.policy, policy.parameters)
+        policy.parameters = drop_retired_parameters(policy.policy, policy.parameters)
         return policy
 
     def _check(self, *, rules: bool = False) -> None:

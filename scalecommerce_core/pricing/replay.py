@@ -19,7 +19,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
-from scalecommerce_core.pricing.built_in import without_retired
+from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.interface import State, parameters
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -85,7 +85,7 @@ def replay(inputs: Inputs) -> Decisions:
     )
     document = head["document"]
     policy = PricingPolicy.read(
-        document | {"parameters": without_retired(document["policy"], document["parameters"])},
+        document | {"parameters": drop_retired_parameters(document["policy"], document["parameters"])},
         id=PolicyId(head["policy_id"]),
         seller_id=AccountId(0),
         created_at=_EARLY,

@@ -64,9 +64,9 @@ class RunNotReversible(Conflict):
 
 @frozen
 class Tally:
-    """Of decisions: how many, how many moves, how many of more than 4 %, and the sum of all relative moves.
+    """Counts of decisions: all, moves, moves of more than 4 %, and the sum of all relative moves.
 
-    `unpriced` counts those about products for which the policy named no usable price.
+    `unpriced` counts decisions in which the policy proposed no usable price.
     """
 
     decided: int = 0
@@ -101,7 +101,7 @@ class Tally:
         return Breaker.judging(policy, self.decided, self.large, self.total_move)
 
     def sentence(self, policy: PricingPolicy) -> str:
-        """What the breaker made of these decisions, and how many of them the policy named no usable price for."""
+        """The verdict of the breaker, and the number of decisions without a usable price."""
         said = (self.breaker(policy).sentence, unpriced_sentence(policy.policy, self.unpriced, self.decided))
         return " ".join(filter(None, said))
 
@@ -199,22 +199,24 @@ class Run:
             return self.status is RunStatus.ROLLING_BACK
         wrote_nothing = self.status not in UNFINISHED and not self.written
         if self.is_shadow or wrote_nothing:
-            raise RunNotReversible("This run has left all prices alone.")
+            raise RunNotReversible("This run has changed no price.")
         self.status = RunStatus.ROLLING_BACK
         return True
 
     def end_rollback(self, ranges: Sequence[Range], now: datetime) -> None:
-        """All ranges are undone, as far as that was possible. A run of which no price was put back is as it was."""
+        """End a rollback when no range can be undone further; if no price was restored, the status is as before."""
         stayed = self.written - self.undone
         if not stayed:
             self.end(RunStatus.ROLLED_BACK, now, self.note)
         elif self.undone:
-            said = "1 had" if stayed == 1 else f"{stayed:,} had"
-            note = f"{self.undone:,} of {self.written:,} prices were put back; {said} moved since, and stayed."
+            said = "1 had moved since and was kept" if stayed == 1 else f"{stayed:,} had moved since and were kept"
+            note = f"{self.undone:,} of {self.written:,} prices were restored; {said}."
             self.end(RunStatus.ROLLED_BACK, now, note)
         else:
             whole = all(part.status is RangeStatus.UNDONE for part in ranges)
-            note = f"A rollback put none of the {self.written:,} prices back: all of them had moved since, and stayed."
+            note = (
+                f"A rollback restored none of the {self.written:,} prices: all of them had moved since and were kept."
+            )
             self.end(RunStatus.DONE if whole else RunStatus.CANCELLED, now, note)
 
 
@@ -222,8 +224,8 @@ class Run:
 class StoredDecision:
     """A decision as it was recorded; `inputs` is what it was made of, one row.
 
-    `in_force_from` and `in_force_until` bound the time in which its new price was in force: both None for a price that
-    never was, the second one also for the price of today.
+    The new price was in force from `in_force_from` to `in_force_until`: both are None if it never was, the second also
+    if it still is.
     """
 
     run_id: RunId

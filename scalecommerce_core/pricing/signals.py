@@ -7,11 +7,11 @@ import numpy as np
 from attrs import evolve, field, fields, frozen
 from numpy.typing import NDArray
 
-from scalecommerce_core.domain.currencies import USUAL_PER_UNIT
+from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
 MOST_GROUPS: Final = 10_000_000
-"""Policies keep arrays with a value for each group up to the last one."""
+"""Groups are indexes of arrays that policies allocate, so their number is bounded."""
 UNKNOWN: Final = -1
 """An amount that nobody has told: no cost, no bound."""
 
@@ -34,7 +34,7 @@ class Signals:
     """In force now."""
     reference: Whole = field(metadata=_column(np.int64, None))
     """Where the seller started it: elasticities and unknown costs are relative to it."""
-    per_unit: Whole = field(metadata=_column(np.int64, USUAL_PER_UNIT))
+    minor_per_unit: Whole = field(metadata=_column(np.int64, DEFAULT_MINOR_PER_UNIT))
     """Minor units in one whole unit of the currency: 100 cents, 1 yen, 1000 fils."""
     cost: Whole = field(metadata=_column(np.int64, UNKNOWN))
     fee: Whole = field(metadata=_column(np.int64, 0))
@@ -73,8 +73,8 @@ class Signals:
     def of(cls, **columns: Any) -> Self:
         """From anything that numpy makes arrays of; single values are repeated, what is not named has its default.
 
-        Raise `ValueError` for a name that is no column, one that is missing, lengths that differ, and groups that are
-        not numbered from 0.
+        Raise `ValueError` for a name that is no column, one that is missing, lengths that differ, and groups out of
+        the range from 0 to `MOST_GROUPS` - 1.
         """
         if unknown := columns.keys() - COLUMNS.keys():
             raise ValueError(f"No such signals: {', '.join(sorted(unknown))}.")
@@ -91,7 +91,7 @@ class Signals:
         group = made["group"]
         if size and not (group.min() >= 0 and group.max() < MOST_GROUPS):
             raise ValueError(
-                f"Groups are numbered from 0 to {MOST_GROUPS - 1:,} at most: a policy keeps numbers for each."
+                f"Groups must be numbers from 0 to {MOST_GROUPS - 1:,}: policies allocate a value for each."
             )
         return cls(**made)
 

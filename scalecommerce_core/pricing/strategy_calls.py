@@ -1,8 +1,8 @@
-"""The one door to the code of a pricing strategy, which may be a user's: everybody calls it through these functions.
+"""Checked calls of a pricing strategy's methods. All code must call strategies, which may be a user's, through these.
 
-Arguments are passed read-only, so that a strategy cannot bend what the guardrails read. Results are checked: their
-types, shapes and numbers. Whatever a strategy raises or returns wrongly ends in `PolicyFailed`, which names the policy,
-the method, and the line of the strategy's own file where there is one.
+Arguments are passed read-only, so that a strategy cannot change arrays that the guardrails read. Types, shapes and
+values of results are checked. An exception or a wrong result becomes a `PolicyFailed`, which names the policy, the
+method, and the line of the strategy's own file if the traceback has one.
 """
 
 import sys
@@ -21,17 +21,17 @@ from scalecommerce_core.pricing.categories import size_of
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, Proposal, State, motives
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
-_NUMBERS: Final = "fiu"
-"""Kinds of numpy's types that hold prices."""
-_FACTS: Final = "fiub"
-"""Kinds that a state may hold."""
+_PRICE_KINDS: Final = "fiu"
+"""NumPy type kinds that prices may have."""
+_STATE_KINDS: Final = "fiub"
+"""NumPy type kinds that a state may have."""
 _NO_PRICE: Final = MOTIVES.index(Motive.NO_PRICE)
-_UNUSABLE: Final = MOTIVES.index(Motive.UNUSABLE_PRICE)
+_UNUSABLE_PRICE: Final = MOTIVES.index(Motive.UNUSABLE_PRICE)
 _R = TypeVar("_R")
 
 
 class PolicyFailed(Conflict):
-    """A policy's code raised an error, or returned what is no state or no prices; `policy` is its name."""
+    """A policy raised an error or returned an invalid state or proposal; `policy` is its name."""
 
     code = "policy_failed"
 
@@ -41,8 +41,8 @@ class PolicyFailed(Conflict):
 
 
 @frozen(eq=False)
-class Wanted:
-    """What a strategy proposed, row by row: positive prices, NaN where the price stays, and `MOTIVES` by number."""
+class CheckedProposal:
+    """A valid proposal, row by row: positive prices, NaN where the price stays, and indexes of `MOTIVES`."""
 
     prices: Floats
     motive: Whole
@@ -50,33 +50,33 @@ class Wanted:
 
 def call_start(strategy: Policy, signals: Signals, groups: Mapping[str, Floats]) -> State:
     """`Policy.start`, checked. Raise `PolicyFailed`."""
-    state = _call(strategy, "start", State, lambda: strategy.start(_sealed(signals), _sealed_columns(groups)))
+    state = _call(strategy, "start", State, lambda: strategy.start(_read_only(signals), _read_only_columns(groups)))
     return _checked(strategy, "start", state, rows=len(signals), groups=size_of(groups, signals))
 
 
 def call_update(strategy: Policy, state: State, signals: Signals) -> State:
     """`Policy.update`, checked. Raise `PolicyFailed`."""
-    updated = _call(strategy, "update", State, lambda: strategy.update(_sealed_state(state), _sealed(signals)))
+    updated = _call(strategy, "update", State, lambda: strategy.update(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "update", updated, rows=len(signals), groups=_groups_of(state))
 
 
 def call_pool(strategy: Policy, state: State, signals: Signals) -> State:
     """`Policy.pool`, checked. Raise `PolicyFailed`."""
-    pooled = _call(strategy, "pool", State, lambda: strategy.pool(_sealed_state(state), _sealed(signals)))
+    pooled = _call(strategy, "pool", State, lambda: strategy.pool(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "pool", pooled, rows=len(signals), groups=_groups_of(state))
 
 
-def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -> Wanted:
-    """`Policy.propose`, checked. Raise `PolicyFailed` for what is no array of prices.
+def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -> CheckedProposal:
+    """`Policy.propose`, checked. Raise `PolicyFailed` unless it returns an array of prices.
 
     A product whose price is infinite or not positive keeps its price (`Motive.UNUSABLE_PRICE`), and so does one with
     NaN; NaN without a motive is `Motive.NO_PRICE`. The other products of the batch are not affected.
     """
     proposal = _call(
-        strategy, "propose", Proposal, lambda: strategy.propose(_sealed_state(state), _sealed(signals), epoch)
+        strategy, "propose", Proposal, lambda: strategy.propose(_read_only_state(state), _read_only(signals), epoch)
     )
     size = len(signals)
-    prices = _array(strategy, "propose", "prices", proposal.prices, _NUMBERS)
+    prices = _array(strategy, "propose", "prices", proposal.prices, _PRICE_KINDS)
     if prices.shape != (size,):
         raise _failed(strategy, "propose", f"it returned {_shape(prices)} prices for {size} products")
     motive = motives(Motive.OTHER, size) if proposal.motive is None else _motives(strategy, proposal.motive, size)
@@ -86,21 +86,21 @@ def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -
     unexplained = nothing & (motive == MOTIVES.index(Motive.OTHER))
     if unusable.any() or unexplained.any():
         prices = np.where(unusable, np.nan, prices)
-        motive = np.where(unexplained, _NO_PRICE, np.where(unusable, _UNUSABLE, motive))
-    return Wanted(prices, motive)
+        motive = np.where(unexplained, _NO_PRICE, np.where(unusable, _UNUSABLE_PRICE, motive))
+    return CheckedProposal(prices, motive)
 
 
 def unpriced(motive: Whole) -> Flags:
-    """Which decisions with these motives are about products for which the policy named no usable price."""
-    return np.equal(motive, _NO_PRICE) | np.equal(motive, _UNUSABLE)
+    """Which of the decisions with these motives have no usable price from the policy."""
+    return np.equal(motive, _NO_PRICE) | np.equal(motive, _UNUSABLE_PRICE)
 
 
 def unpriced_sentence(policy: str, count: int, decided: int) -> str:
-    """What the record of a run says about them; nothing if there are none."""
+    """A sentence for a run's note; empty if `count` is 0."""
     if not count:
         return ""
     return (
-        f"The policy {policy!r} named no usable price (NaN, infinite, zero or negative) in {count:,} of {decided:,}"
+        f"The policy {policy!r} proposed no usable price (NaN, infinite, zero or negative) in {count:,} of {decided:,}"
         " decisions: these prices stay as they are."
     )
 
@@ -112,7 +112,7 @@ def _call(strategy: Policy, method: str, kind: type[_R], call: Callable[[], _R])
     try:
         result = call()
     except (Exception, SystemExit) as error:
-        raise _failed(strategy, method, f"{type(error).__name__}: {error}{_place(strategy, error)}") from error
+        raise _failed(strategy, method, f"{type(error).__name__}: {error}{_location(strategy, error)}") from error
     if not isinstance(result, kind):
         raise _failed(strategy, method, f"it returned {type(result).__name__} instead of a {kind.__name__}")
     return result
@@ -122,8 +122,8 @@ def _failed(strategy: Policy, method: str, problem: str) -> PolicyFailed:
     return PolicyFailed(str(strategy.name), method, problem.removesuffix("."))
 
 
-def _place(strategy: Policy, error: BaseException) -> str:
-    """The last line of the strategy's own file that the error came through, else the last line of all."""
+def _location(strategy: Policy, error: BaseException) -> str:
+    """The last traceback line in the strategy's own file, else the last line of all."""
     module = sys.modules.get(type(strategy).__module__)
     frames = extract_tb(error.__traceback__)[2:]
     own = [frame for frame in frames if frame.filename == getattr(module, "__file__", None)]
@@ -132,20 +132,20 @@ def _place(strategy: Policy, error: BaseException) -> str:
     return f" ({PurePath(shown[-1].filename).name}, line {shown[-1].lineno})"
 
 
-def _sealed(signals: Signals) -> Signals:
-    return Signals(**_sealed_columns({name: getattr(signals, name) for name in COLUMNS}))
+def _read_only(signals: Signals) -> Signals:
+    return Signals(**_read_only_columns({name: getattr(signals, name) for name in COLUMNS}))
 
 
-def _sealed_state(state: State) -> State:
-    return State(_sealed_columns(state.products), _sealed_columns(state.groups))
+def _read_only_state(state: State) -> State:
+    return State(_read_only_columns(state.products), _read_only_columns(state.groups))
 
 
-def _sealed_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Views of the same numbers that nobody can write to."""
-    sealed = {name: values.view() for name, values in columns.items()}
-    for values in sealed.values():
+def _read_only_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Read-only views of the arrays."""
+    read_only = {name: values.view() for name, values in columns.items()}
+    for values in read_only.values():
         values.flags.writeable = False
-    return sealed
+    return read_only
 
 
 # --- checking
@@ -155,7 +155,7 @@ def _array(strategy: Policy, method: str, what: str, values: Any, kinds: str) ->
     try:
         array = np.asarray(values)
     except (Exception, SystemExit) as error:
-        raise _failed(strategy, method, f"its {what} are no array: {type(error).__name__}: {error}") from error
+        raise _failed(strategy, method, f"its {what} are not an array: {type(error).__name__}: {error}") from error
     if array.dtype.kind not in kinds:
         raise _failed(strategy, method, f"its {what} are of type {array.dtype}, numbers are needed")
     return array
@@ -173,21 +173,21 @@ def _motives(strategy: Policy, given: Any, size: int) -> Whole:
 
 
 def _checked(strategy: Policy, method: str, state: State, *, rows: int, groups: int) -> State:
-    """With columns as declared, in floats, and one finite value for each group."""
+    """Check that the state has the declared columns and one finite value for each group; return it as floats."""
     if set(state.products) != set(strategy.columns):
         raise _failed(
             strategy, method, f"its state has the columns {_listed(state.products)}, not {_listed(strategy.columns)}"
         )
     products = {}
     for name, width in strategy.columns.items():
-        values = _array(strategy, method, f"values of {name!r}", state.products[name], _FACTS)
+        values = _array(strategy, method, f"values of {name!r}", state.products[name], _STATE_KINDS)
         if values.shape != ((rows,) if width == 1 else (rows, width)):
             wide = "" if width == 1 else f" and {width} columns"
             raise _failed(strategy, method, f"its state {name!r} has {_shape(values)} values for {rows} products{wide}")
         products[name] = values.astype(np.float64, copy=False)
     shared = {}
     for name, given in state.groups.items():
-        values = _array(strategy, method, f"values of group {name!r}", given, _FACTS)
+        values = _array(strategy, method, f"values of group {name!r}", given, _STATE_KINDS)
         if values.shape != (groups,):
             raise _failed(
                 strategy, method, f"its state of groups {name!r} has {_shape(values)} values for {groups} groups"

@@ -53,7 +53,7 @@ class Identity:
 
 @frozen
 class Lifetimes:
-    """`refresh_grace`: for how long a refresh token that was just exchanged gets the same new pair again; 0: never."""
+    """`refresh_grace`: how long after its exchange a refresh token returns the same new pair again; 0: never."""
 
     access: timedelta = timedelta(minutes=10)
     refresh: timedelta = timedelta(days=14)
@@ -143,9 +143,10 @@ class Accounts:
 
     @retried(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for a new pair. An old one revokes its whole session; raise `TokenNotValid`.
+        """Exchange a refresh token for a new pair. Raise `TokenNotValid`, and revoke the session if the
+        token was exchanged before.
 
-        Within `Lifetimes.refresh_grace` of its exchange a token gets the same pair again, to the byte.
+        Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte.
         """
         now = self._clock.now()
         claims = self._tokens.read(token, now)
@@ -228,8 +229,8 @@ class Accounts:
     def appoint_staff(self, email: str, password: str | None = None) -> Account:
         """Make an existing account staff, with this password if one is given, and revoke all of its sessions.
 
-        Whoever holds one of its sessions has to log in again, so that nobody becomes staff by a token from before.
-        Nothing happens to an account that is staff already, if no password is given. Raise `NotFound`, or `Invalid` for
+        Holders of its sessions have to log in again, so that no earlier token gains staff rights. An account that is
+        staff already is unchanged if no password is given. Raise `NotFound`, or `Invalid` for
         a password that is refused, or if the account has none and none is given.
         """
         address = normal_email(email)
@@ -238,7 +239,9 @@ class Accounts:
         if found is None:
             raise NotFound("account", email)
         if password is None and found.password_hash is None:
-            raise Invalid.field("password", "This account has no password, so nobody can log in to it: give one.")
+            raise Invalid.field(
+                "password", "This account has no password, so nobody can log in to it: give a password."
+            )
         hashed = None
         if password is not None:
             about = _words(found.email, found.first_name, found.last_name)
@@ -282,7 +285,7 @@ class Accounts:
         return None if command.password is None else self._passwords.hash(command.password)
 
     def _pair(self, account: Account, session: Session) -> TokenPair:
-        """The tokens in force of a session: made of what is stored of it alone, so that they can be made again."""
+        """The current tokens of a session, derived from stored fields only, so that they can be issued again."""
         issued = session.issued_at
         access = Claims(
             kind=TokenKind.ACCESS,
@@ -310,7 +313,7 @@ def _email_or_none(email: str) -> str | None:
 
 
 def _access_id(refresh_id: str) -> str:
-    """The `jti` of the access token that goes with this refresh token: 128 bits that do not tell the other."""
+    """The `jti` of the access token that goes with this refresh token: 128 bits that do not reveal the other."""
     return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
 
 

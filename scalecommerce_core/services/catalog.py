@@ -57,9 +57,9 @@ class EditProduct:
     """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the units that can be promised.
 
     With `version`, only if nobody edited the product since. `baseline` holds the values that the editor had read, by
-    field, `stock` among them: a form or an export carries figures that sales and pricing policies move meanwhile. A
-    field that repeats its baseline stays as it is now, and a new `stock` is set only while the figure is still the one
-    that was read (or is the new one already, so that repeating the edit is harmless); else `StockMoved`.
+    field, including `stock`, because sales and pricing policies may change them before the edit arrives. A field equal
+    to its baseline is not changed. A new `stock` is set only if the current one still equals the baseline or already
+    equals the new one (so that the edit can be repeated); otherwise the result is `StockMoved`.
     """
 
     product_id: ProductId
@@ -313,7 +313,7 @@ class Catalog:
     @retried(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
-        # Twice: another name may take the slug between the look and the write, and then a distinct one is needed.
+        # Two attempts: another category may take the slug between the read and the write of the first.
         for _ in range(2):
             try:
                 with self._store.begin() as tx:
@@ -369,7 +369,7 @@ class Catalog:
 
 
 def _add_categories(tx: Transaction, names: Sequence[str]) -> Sequence[Category]:
-    """Raise `Duplicate` if a name is taken, and `Invalid` if one makes no slug."""
+    """Raise `Duplicate` if a name is taken, and `Invalid` for a name without a slug."""
     there = tx.categories.all()
     keys, slugs = {name_key(category.name) for category in there}, {category.slug for category in there}
     new = []
@@ -400,12 +400,12 @@ def _check_version(product: Product, version: int | None) -> None:
 
 
 def _changed_since(changes: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
-    """What differs from the values that the editor had read."""
+    """The changes that differ from their baseline."""
     return {name: value for name, value in changes.items() if name not in baseline or baseline[name] != value}
 
 
 def _new_stock(stock: Stock, command: EditProduct) -> int | None:
-    """The figure to set, checked; None: it stays. Raise `Invalid` or `StockMoved`."""
+    """The stock to set, checked; None: unchanged. Raise `Invalid` or `StockMoved`."""
     wanted, read = command.stock, command.baseline.get("stock")
     if wanted is None or wanted in {read, stock.available}:
         return None
@@ -417,7 +417,7 @@ def _new_stock(stock: Stock, command: EditProduct) -> int | None:
 
 def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
     return {
-        name: [f"A price lies between {price_range(price.currency)}."]
+        name: [f"A price must be between {price_range(price.currency)}."]
         for name, price in prices.items()
         if price is not None and not MIN_PRICE <= price.minor <= MAX_PRICE
     }

@@ -20,21 +20,21 @@ _IN_FLIGHT: Final = "A request with this idempotency key is being worked on: ask
 
 @frozen
 class IdempotencyKey:
-    """`fingerprint` tells requests apart; `render` makes the bytes that a replay gets from the use case's outcome.
+    """`fingerprint` identifies the request; `render` makes the stored response body from the use case's outcome.
 
-    Keys outlive an upgrade: `former_fingerprint` computes the fingerprint of the same request as the previous version
-    stored it. It is called only when the stored fingerprint is another one.
+    Keys live longer than an upgrade takes: `previous_fingerprint` computes the fingerprint of the same request by the
+    previous version's rule. It is called only when the stored fingerprint differs.
     """
 
     key: str
     fingerprint: bytes
     render: Callable[[Any], bytes]
-    former_fingerprint: Callable[[], bytes] | None = field(default=None, eq=False)
+    previous_fingerprint: Callable[[], bytes] | None = field(default=None, eq=False)
 
-    def is_of_request(self, stored: bytes) -> bool:
-        """Whether a stored fingerprint is that of this request."""
-        former = self.former_fingerprint
-        return stored == self.fingerprint or (former is not None and stored == former())
+    def matches(self, stored: bytes) -> bool:
+        """Whether a stored fingerprint belongs to this request."""
+        previous = self.previous_fingerprint
+        return stored == self.fingerprint or (previous is not None and stored == previous())
 
 
 class Keyed(Protocol):
@@ -99,11 +99,11 @@ def once(
         else:
             # Its twin was refused, and the same request would be. Another request has the key for itself now.
             twin = done[first[key]]
-            same = _is_of_request(command, claims[key])
+            same = _matches_request(command, claims[key])
             return twin if same and isinstance(twin, MarketError) else IdempotencyKeyInFlight(_IN_FLIGHT)
         if earlier is None:
             return IdempotencyKeyInFlight(_IN_FLIGHT)
-        if not _is_of_request(command, earlier.fingerprint):
+        if not _matches_request(command, earlier.fingerprint):
             return IdempotencyKeyReused(
                 "This idempotency key was used for another request: send a new key with a new request."
             )
@@ -120,5 +120,5 @@ def _fingerprint(command: Keyed) -> bytes:
     return command.idempotency.fingerprint if command.idempotency is not None else b""
 
 
-def _is_of_request(command: Keyed, stored: bytes) -> bool:
-    return command.idempotency is not None and command.idempotency.is_of_request(stored)
+def _matches_request(command: Keyed, stored: bytes) -> bool:
+    return command.idempotency is not None and command.idempotency.matches(stored)

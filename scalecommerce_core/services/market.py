@@ -21,7 +21,7 @@ from scalecommerce_core.services.webhooks import Webhooks
 class Market:
     """`currency` is what products are priced in when their seller names none; `store` is for bulk loads.
 
-    Raise `NotCurrency` for a code that ISO 4217 does not have (any more).
+    Raise `NotCurrency` for a code that is not in ISO 4217 or was withdrawn.
     """
 
     accounts: Accounts

@@ -42,8 +42,8 @@ EXPIRY_PAUSE = timedelta(minutes=5)
 
 @frozen
 class WantedLine:
-    """`price` is what the buyer saw, if they want to hold the shop to it: minor units of the product's currency, or a
-    decimal amount in it as text.
+    """One line of an order request. `price`, if given, is the unit price that the buyer saw and expects to pay: minor
+    units of the product's currency, or a decimal string.
     """
 
     product_id: ProductId
@@ -51,7 +51,7 @@ class WantedLine:
     price: int | str | None = None
 
     def price_in(self, currency: str) -> int | None:
-        """Minor units; raise `NotMoney` for a text that is no amount in this currency."""
+        """`price` in minor units; raise `NotMoney` for a text that is not an amount in this currency."""
         return minor_units(self.price, currency) if isinstance(self.price, str) else self.price
 
 
@@ -226,7 +226,7 @@ class Ordering:
             for line in command.lines
             if line.price is not None
             and line.product_id in offers
-            and _seen(line, offers[line.product_id]) != offers[line.product_id].price.minor
+            and _expected_price(line, offers[line.product_id]) != offers[line.product_id].price.minor
         }
         if not doubtful:
             return {}
@@ -457,8 +457,8 @@ def _lines(
     ]
 
 
-def _seen(line: WantedLine, offer: Offer) -> int | None:
-    """The price that the buyer saw; None also where it is no amount, which is told later."""
+def _expected_price(line: WantedLine, offer: Offer) -> int | None:
+    """The price that the buyer saw; None also for an invalid amount, which `_lines` reports."""
     try:
         return line.price_in(offer.price.currency)
     except NotMoney:

@@ -46,14 +46,14 @@ class RunInProgress(Conflict):
 
 
 class PolicyUnknown(Conflict):
-    """The policy follows rules by a name that this process does not know."""
+    """The policy's rules are not registered in this process."""
 
     code = "policy_unknown"
 
     def __init__(self, policy_id: PolicyId, rules: str) -> None:
         super().__init__(
-            f"Policy {policy_id} follows {rules!r}, which this process does not know; it knows"
-            f" {', '.join(registered())}. Install the package that has it, or name its module in PRICING_POLICIES."
+            f"Policy {policy_id} uses the rules {rules!r}, which this process does not know; it knows"
+            f" {', '.join(registered())}. Install the package that has them, or name the module in PRICING_POLICIES."
         )
 
 
@@ -98,7 +98,7 @@ class Preview:
     breaker: Breaker
 
     sentence: str
-    """What the breaker says, and for how many products the policy named no usable price."""
+    """The verdict of the breaker, and for how many products the policy proposed no usable price."""
 
     @property
     def looked_at(self) -> int:
@@ -143,20 +143,20 @@ class Repricing:
     def due(self, limit: int = 100) -> Sequence[PolicyId]:
         """Active policies whose epoch has ended and that have no run at work; none while everything is stopped.
 
-        Policies whose rules this process does not know are left to others.
+        Policies whose rules this process does not know are left to processes that know them.
         """
         with self._store.begin() as tx:
             return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit, registered())
 
     def unfinished(self, limit: int = 100) -> Sequence[RunId]:
-        """Runs that decide, write or roll back, the oldest first; deciding ones by rules that this process knows."""
+        """Runs that decide, write or roll back, the oldest first; deciding ones if this process knows their rules."""
         with self._store.begin() as tx:
             return tx.runs.unfinished(limit, registered())
 
-    def unknown(self, limit: int = 100) -> Sequence[PricingPolicy]:
+    def active_with_unknown_rules(self, limit: int = 100) -> Sequence[PricingPolicy]:
         """Active policies whose rules this process does not know."""
         with self._store.begin() as tx:
-            return tx.policies.active_besides(registered(), limit)
+            return tx.policies.active_with_unknown_rules(registered(), limit)
 
     @retried(TransactionAborted)
     def begin(
@@ -280,7 +280,7 @@ class Repricing:
     @retried(TransactionAborted, ConnectionLost)
     def step(self, run_id: RunId) -> Step:
         """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`, and `PolicyUnknown`
-        where there is something to decide by rules that this process does not know: others may know them.
+        for a deciding run whose rules this process does not know; another process may know them.
 
         What the policy's own code raises ends the run as FAILED, with what it said.
         """

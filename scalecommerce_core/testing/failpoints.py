@@ -37,7 +37,7 @@ from random import Random
 from typing import Any, Final, TypeVar, cast, get_type_hints
 
 from scalecommerce_core import ports
-from scalecommerce_core.domain.numbers import parse_real, parse_whole
+from scalecommerce_core.domain.numbers import parse_float, parse_integer
 from scalecommerce_core.ports import Store, Transaction
 
 T = TypeVar("T")
@@ -208,7 +208,7 @@ def _plan(part: str, process: str) -> Callable[[str], bool]:
     seed, colon, probability = part.partition(":")
     try:
         if colon:
-            return _random(parse_whole(seed), parse_real(probability), process)
+            return _random(parse_integer(seed), parse_float(probability), process)
     except ValueError:
         pass
     raise ValueError(f"{part!r} is none of seed:probability, seam@count, arm=directory")

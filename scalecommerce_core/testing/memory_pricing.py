@@ -105,7 +105,7 @@ class MemoryPolicies:
         due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
         return sorted(policy_id for policy_id in due if policy_id in active - at_work)[:limit]
 
-    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
         found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
         return sorted(found, key=lambda policy: policy.id)[:limit]
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.db.connect_errors import NOBODY_LISTENS
+from adapters.db.connect_errors import CONNECTION_REFUSED
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually, run
 
 SECRET = "for tests only, and long enough to be one"
@@ -89,7 +89,7 @@ def test_a_database_without_tables(tmp_path: Path, postgres_url: str, command: l
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:
     done = run("stock", "verify", cwd=tmp_path, DATABASE_URL=NOBODY)
-    assert (done.returncode, done.stderr) == (3, f"{NOBODY_LISTENS}\n")
+    assert (done.returncode, done.stderr) == (3, f"{CONNECTION_REFUSED}\n")
 
 
 def test_no_server_at_all(tmp_path: Path) -> None:

@@ -141,14 +141,14 @@ def test_rules_that_nobody_knows_any_more_stop_only_their_own_policy(shelf: Shel
     with pytest.raises(PolicyUnknown, match="'gone'"):
         shelf.repricing.finish(lost.id)
     assert shelf.repricing.unfinished() == []
-    assert [each.policy for each in shelf.repricing.unknown()] == ["gone"]
+    assert [each.policy for each in shelf.repricing.active_with_unknown_rules()] == ["gone"]
     # The run is left to a process that knows the rules, or to whoever cancels it.
     assert shelf.repricing.cancel(lost.id).status is RunStatus.CANCELLED
     assert shelf.repricing.due() == []
     with pytest.raises(PolicyUnknown):
         shelf.repricing.begin(lost.policy_id)
     one(shelf.market.pricing.edit([EditPolicy(lost.policy_id, shelf.seller.id, {"is_active": False})]))
-    assert shelf.repricing.unknown() == []
+    assert shelf.repricing.active_with_unknown_rules() == []
     assert shelf.repricing.run(shelf.policy()).written > 0
     one(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
     assert lost.policy_id not in {each.id for each in shelf.market.queries.policies(None, PageRequest()).rows}

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.db.connect_errors import NOBODY_LISTENS
+from adapters.db.connect_errors import CONNECTION_REFUSED
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints import children
 from entrypoints.children import Child
@@ -263,7 +263,7 @@ def test_servers_of_the_environment_are_used_and_left_alone(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, NOBODY_LISTENS),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, CONNECTION_REFUSED),
         (
             {"REDIS_URL": "redis://127.0.0.1:1/0"},
             "Redis cannot be reached: nothing accepts connections at the address in REDIS_URL.",

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapters.cli.app import app
-from adapters.cli.commands import OF_THE_FIRST_RELEASE
+from adapters.cli.commands import REPLACED_COMMANDS
 from entrypoints import settings
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.domain.money import Money
@@ -57,11 +57,11 @@ def test_the_page_of_differences_names_what_replaces_each_command_of_the_first_r
     page = (ROOT / "docs/differences-from-v1.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|$", page.partition("## Commands")[2], re.MULTILINE))
     written = {name: told.replace("`", "") for name, told in rows.items()}
-    assert written.items() >= OF_THE_FIRST_RELEASE.items()
+    assert written.items() >= REPLACED_COMMANDS.items()
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     # Names that are still the same.
-    assert rows.keys() - OF_THE_FIRST_RELEASE.keys() <= set(command.commands)
+    assert rows.keys() - REPLACED_COMMANDS.keys() <= set(command.commands)
 
 
 def test_the_readme_lists_all_commands() -> None:

@@ -90,7 +90,7 @@ def test_a_module_or_file_of_the_working_directory_is_loaded_and_may_be_loaded_a
 def test_a_class_needs_no_decorator(write: Write) -> None:
     write("bare_markup.py", policy("bare", decorator=""))
     with pytest.raises(
-        PolicyNotLoaded, match="bare_markup registers no policy: put @register above its class, or name"
+        PolicyNotLoaded, match="bare_markup registers no policy: put @register above the class, or name"
     ):
         load("bare_markup")
     load("bare_markup:Markup")
@@ -102,20 +102,20 @@ def test_a_class_needs_no_decorator(write: Write) -> None:
     [
         ("", "no_such_module", "there is no module no_such_module, neither in "),
         ("", "no_such_file.py", "there is no file no_such_file.py"),
-        ("", "my-module", "'my-module' names no module, as my_shop.policies"),
+        ("", "my-module", "'my-module' is neither a module such as my_shop.policies"),
         ("x = 1\nif x\n", "broken", r"broken cannot be imported: expected ':' (broken.py, line 2)"),
         ("x = 1\nif x\n", "broken.py", r"broken.py cannot be imported: expected ':' (broken.py, line 2)"),
         ("\nimport no_such_thing\n", "broken", "No module named 'no_such_thing' (broken.py, line 2)"),
         ("from math import tau_\n", "broken", "broken cannot be imported: cannot import name 'tau_'"),
         ("\n\n1 / 0\n", "broken", "broken cannot be imported: ZeroDivisionError: division by zero (broken.py, line 3)"),
         ("raise SystemExit(3)\n", "broken.py", "broken.py cannot be imported: SystemExit: 3 (broken.py, line 1)"),
-        (policy("x"), "broken:Nothing", "there is no Nothing in it; it has Markup"),
+        (policy("x"), "broken:Nothing", "has no class Nothing; it has Markup"),
         ("Markup = 5\n", "broken:Markup", "broken:Markup: TypeError: 5 is neither a class nor a module"),
         ("class Markup: ...\n", "broken:Markup", "TypeError: Markup is no attrs class: put @register above"),
         (policy("learning"), "broken", "broken cannot be imported: ValueError: There is a policy 'learning' already"),
         (policy("Mark-Up"), "broken", "TypeError: Markup is named 'Mark-Up': a policy's name"),
         (policy("static"), "broken", "and is not 'static' (broken.py, line 8)"),
-        (policy("x").replace("share", "maxShare"), "broken", "a parameter's name has lower-case"),
+        (policy("x").replace("share", "maxShare"), "broken", "a parameter's name has at most 50 lower-case"),
         (policy("x") + "\n    more: int\n", "broken", "Markup.more has no default: declare it with parameter"),
     ],
 )  # fmt: skip
@@ -153,7 +153,7 @@ def test_installed_packages_offer_theirs_and_a_broken_one_is_logged_and_left_out
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
         assert record.getMessage() == (
-            "the pricing policy 'bad' of package bad-prices is left out: expected ':' (bad_prices.py, line 2)"
+            "the pricing policy 'bad' of package bad-prices is not loaded: expected ':' (bad_prices.py, line 2)"
         )
 
 

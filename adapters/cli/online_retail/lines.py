@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from adapters.cli.csv_files import BadRow, Row
 from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
-from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_whole
+from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_integer
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.domain.text import SKU_LENGTH, normal_line, text_errors
 
@@ -121,7 +121,7 @@ def _quantity(text: str) -> int | Refusal:
     if not text:
         return Refusal.MISSING_FIELD
     try:
-        return parse_whole(text)
+        return parse_integer(text)
     except NotNumber:
         return Refusal.UNREADABLE
 

@@ -72,7 +72,7 @@ _DECISION: Final = (
     .join(products, products.c.id == _d.product_id)
 )  # fmt: skip
 # When the price that a decision put in force was followed by another one.
-_UNTIL: Final = (
+_REPLACED_AT: Final = (
     select(func.min(price_history.c.valid_from))
     .where(
         price_history.c.product_id == _d.product_id,
@@ -81,12 +81,12 @@ _UNTIL: Final = (
     )
     .scalar_subquery()
 )
-_SHOWN: Final = _DECISION.add_columns(_UNTIL)
+_WITH_END: Final = _DECISION.add_columns(_REPLACED_AT)
 _BY_PRODUCT: Final = Keyset((_d.product_id,))
 _OF_RUN: Final = {
     moves: three(
         lambda request, moves=moves: _BY_PRODUCT.page(  # type: ignore[misc]
-            _SHOWN.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
+            _WITH_END.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
         )
     )
     for moves in (False, True)
@@ -95,7 +95,7 @@ _BY_RUN: Final = Keyset((_d.run_id,), descending=True)
 # By way of the seller's runs: the log is keyed by run, and a second index would cost each run dearly.
 _OF_PRODUCT: Final = three(
     lambda request: _BY_RUN.page(
-        _SHOWN.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
+        _WITH_END.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
             _d.product_id == bindparam("product", type_=BigInteger), pricing_runs.c.seller_id == products.c.seller_id
         ),
         request,

@@ -48,7 +48,7 @@ _DUE: Final = text(
     ORDER BY policy.id LIMIT :limit
     """
 ).bindparams(bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger))
-_BESIDES: Final = (
+_UNKNOWN_RULES: Final = (
     POLICY.where(
         pricing_policies.c.is_active,
         text("document ->> 'policy' <> ALL (CAST(:known AS text[]))"),
@@ -121,8 +121,8 @@ class Policies:
         given = {"now": now, "limit": limit, "known": sorted(known)}
         return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, given)]
 
-    def active_besides(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
-        return [policy_of(row) for row in self._sql.rows(_BESIDES, {"known": sorted(known), "limit": limit})]
+    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        return [policy_of(row) for row in self._sql.rows(_UNKNOWN_RULES, {"known": sorted(known), "limit": limit})]
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         self._sql.upsert(_ASSIGN, list(choices.items()))

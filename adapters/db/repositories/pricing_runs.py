@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.batches import Insert, Update, id_array
 from adapters.db.columns import EPOCH, arrays_of, from_array, to_binary
-from adapters.db.currencies import per_unit
+from adapters.db.currencies import minor_per_unit
 from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
@@ -57,7 +57,7 @@ _FACTS: Final = arrays_of(
                coalesce(units - past_units - refunded_units + past_refunded_units, 0),
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
-               {per_unit("products.currency")}
+               {minor_per_unit("products.currency")}
         {_REACHED.format(more=_COUNTED)}
     """,  # noqa: S608 - no values in it
 )

@@ -101,7 +101,7 @@ _DECISION: Final = StoredDecisionDocument(
         "cost": "unknown, so the price stays near its reference",
         "belief": _BELIEVED,
     },
-    belief=ElasticityBeliefDocument(elasticity=-2.4, deviation=0.9, category_elasticity=-2.4),
+    belief=ElasticityBeliefDocument(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
 )
 _KEPT: Final = StoredDecisionDocument(
     product=PRICED_PRODUCT,
@@ -127,7 +127,7 @@ _KEPT: Final = StoredDecisionDocument(
         "cost": "10.00: 72.2% of the price is earned",
         "belief": _BELIEVED,
     },
-    belief=ElasticityBeliefDocument(elasticity=-2.4, deviation=0.9, category_elasticity=-2.4),
+    belief=ElasticityBeliefDocument(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
 )
 _RUN: Final = RunDocument(
     id=RUN,

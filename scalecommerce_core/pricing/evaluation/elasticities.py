@@ -9,12 +9,12 @@ import numpy as np
 from attrs import field, frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.evaluation.panel import Panel, pairs
+from scalecommerce_core.pricing.evaluation.panel import Panel, distinct_pairs
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, VARIANCES
 
 _NO_VARIATION = 1e-9
 _LEAST_INFORMATION = 0.05
-"""Of a cell (1 / variance of its own elasticity): below it, its elasticity is that of its category."""
+"""Least information of a cell (1 / variance of its own elasticity); with less, the category's elasticity is used."""
 
 
 @frozen(eq=False)
@@ -29,7 +29,7 @@ class Elasticities:
     """By least squares on the cell's own rows; 0 where its price never moved."""
     shrunk: Floats
     informed: Flags
-    """Whose own rows say something about their elasticity, beside what is believed of all."""
+    """Cells whose own rows carry at least `_LEAST_INFORMATION` about their elasticity."""
     group_mean: Floats = field(repr=False)
     """A row per group."""
 
@@ -77,7 +77,7 @@ def _clustered_variance(panel: Panel, dx: Floats, errors: Floats, sxx: Floats) -
     and a week are one observation of it, not a hundred.
     """
     groups, group = len(sxx), panel.group[panel.cell]
-    rows, cluster = pairs(group, panel.period)
+    rows, cluster = distinct_pairs(group, panel.period)
     scores = _sums(cluster, dx * errors, len(rows))
     clusters = np.bincount(group[rows], minlength=groups)
     few = clusters / np.maximum(clusters - 2.0, 0.1)

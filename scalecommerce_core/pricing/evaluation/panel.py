@@ -34,8 +34,8 @@ class Lines:
 class Panel:
     """One row per cell and period: units summed, price the mean that was paid.
 
-    Cells and groups are numbered anew without gaps, in order of their numbers in the lines, so that an array with a
-    value for each is never longer than the lines. Periods keep their distances: no array may be as long as their span.
+    Cells and groups are renumbered without gaps, in order of their numbers in the lines, so that an array with a value
+    for each is never longer than the lines. Periods keep their distances, so no array may be as long as their span.
     """
 
     cell: Whole
@@ -52,7 +52,7 @@ class Panel:
         _, cell_of_line = np.unique(lines.cell, return_inverse=True)
         _, group_of_line = np.unique(lines.group, return_inverse=True)
         bucket = lines.days() // periods_in_one
-        keys, where = pairs(cell_of_line, bucket)
+        keys, where = distinct_pairs(cell_of_line, bucket)
         units = np.bincount(where, weights=lines.units, minlength=len(keys)).astype(np.float64)
         revenue = np.bincount(where, weights=lines.units * lines.price, minlength=len(keys)).astype(np.float64)
         kept = (units > 0) & (revenue > 0)
@@ -72,8 +72,8 @@ class Panel:
         return Panel(self.cell[chosen], self.period[chosen], self.units[chosen], self.price[chosen], self.group)
 
 
-def pairs(first: Whole, second: Whole) -> tuple[Whole, Whole]:
-    """The distinct pairs of two columns in order: a row where each occurs, and for every row the number of its pair."""
+def distinct_pairs(first: Whole, second: Whole) -> tuple[Whole, Whole]:
+    """The distinct pairs of two columns, sorted: the first row of each pair, and the pair's number for each row."""
     _, rank = np.unique(second, return_inverse=True)
     # Ranks are below the number of rows, so their product with a rank fits 63 bits for three billion rows.
     _, of_first = np.unique(first, return_inverse=True)

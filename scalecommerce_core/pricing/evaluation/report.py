@@ -11,7 +11,7 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
-from scalecommerce_core.pricing.evaluation.panel import Lines, Panel, pairs
+from scalecommerce_core.pricing.evaluation.panel import Lines, Panel, distinct_pairs
 
 LEAST_ROWS: Final = 100
 LEAST_PERIODS: Final = 10
@@ -22,8 +22,8 @@ MOST_FLAT: Final = 0.8
 MOST_MIXED: Final = 0.05
 """Of cells and days that have several sales: with more at several prices that fall with quantity, it is a discount."""
 SURE: Final = 3.0
-_SPARSE: Final = 50
-"""Of so many periods one at most is in use: they are no days or weeks."""
+_SPARSE_RATIO: Final = 50
+"""Periods in the span per period in use; more of them suggest that periods are neither days nor weeks."""
 
 
 @frozen
@@ -51,11 +51,11 @@ class Report:
     cells: int
     groups: int
     periods: int
-    """How many of them the rows name."""
+    """Periods that have rows."""
     span: int
     """Periods from the first to the last, those without rows included."""
     elasticity_median: float | None
-    """None, as the next two: prices hardly moved, so all that could be shown is what is believed beforehand."""
+    """None, as the next two, when prices hardly moved: the estimate would only repeat the prior."""
     elasticity_quartiles: tuple[float, float] | None
     negative_share: float | None
     flat_share: float
@@ -75,8 +75,8 @@ class Report:
 
     @property
     def advice(self) -> str:
-        """A sentence about periods that are far apart; nothing where they are not."""
-        if self.span <= _SPARSE * max(self.periods, 1):
+        """A warning about periods that are far apart; empty if they are not."""
+        if self.span <= _SPARSE_RATIO * max(self.periods, 1):
             return ""
         return (
             f"The periods are far apart: {self.periods:,} of {self.span:,} are in use. If they are seconds, use"
@@ -128,7 +128,7 @@ def evaluated(lines: Lines, *, periods_in_one: int = 1, held_back: float = 0.2, 
     if forecast is not None and forecast.shrunk.log_rmse >= forecast.without_price.log_rmse and flat <= MOST_FLAT:
         objections.append("Knowing the price does not help to foretell later sales.")
     if enough and not found and flat <= MOST_FLAT:
-        objections.append("Prices vary too little for what sales vary: no elasticity can be told from chance.")
+        objections.append("Prices vary too little compared with sales: no elasticity can be distinguished from chance.")
     low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
     return Report(
         rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
@@ -174,7 +174,7 @@ def _quantity_discounts(lines: Lines) -> tuple[float, float, float]:
     them, and how many standard errors it is from 0.
     """
     sold = (lines.units > 0) & (lines.price > 0)
-    keys, at = pairs(lines.cell[sold], lines.days()[sold])
+    keys, at = distinct_pairs(lines.cell[sold], lines.days()[sold])
     count = np.bincount(at, minlength=len(keys))
     several = count > 1
     if not several.any():

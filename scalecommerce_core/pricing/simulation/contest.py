@@ -26,13 +26,13 @@ class Track:
     """After this many epochs: share of the clairvoyant's profit, per product."""
     prices: Floats = field(repr=False)
     """Of the first few products, a row per epoch."""
-    started: Floats = field(repr=False)
-    """Their prices before the first epoch."""
+    start_prices: Floats = field(repr=False)
+    """Prices of the same products before the first epoch."""
     interrupted: bool = False
     decided: int = 0
-    """How often a price was decided: products times epochs."""
+    """Number of decisions: products times epochs."""
     unpriced: int = 0
-    """How often the policy named no usable price."""
+    """Number of decisions without a usable price."""
 
     @property
     def epochs(self) -> int:
@@ -53,10 +53,10 @@ def run(
 ) -> Track:
     """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done.
 
-    Raise `PolicyFailed` for a policy that fails.
+    Raise `PolicyFailed` if the policy fails.
     """
     seen = market.seen()
-    started = seen.price[:shown].astype(np.float64)
+    start_prices = seen.price[:shown].astype(np.float64)
     state = call_start(policy, seen, {}) if policy is not None else None
     total: Floats = np.zeros(len(seen))
     best_total = np.zeros(len(seen))
@@ -98,7 +98,7 @@ def run(
         np.array(best),
         by_row,
         np.array(path, dtype=np.float64),
-        started,
+        start_prices,
         interrupted=interrupted,
         decided=decided,
         unpriced=without,

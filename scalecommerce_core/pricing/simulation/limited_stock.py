@@ -2,8 +2,8 @@
 
 The best that anybody can expect is bounded by the fluid problem, which lets expected sales stay within the stock
 (Gallego and van Ryzin 1994): the price at which the stock just lasts, or the unconstrained best one if that is
-dearer. The bound of the first n weeks is that of a season of n weeks with the whole stock: who sells out early may
-exceed an even share of the season's bound, but not this one.
+dearer. The bound of the first n weeks is that of a season of n weeks with the whole stock: a policy that sells out
+early may exceed an even share of the season's bound, but not this one.
 """
 
 from typing import Final

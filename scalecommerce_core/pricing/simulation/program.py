@@ -70,8 +70,8 @@ class Outcome:
 
 
 @frozen
-class Failed:
-    """A policy whose code failed in a market; `problem` names it."""
+class FailedPolicy:
+    """A policy that failed in a market; `problem` is the message of its `PolicyFailed`."""
 
     market: str
     place: str
@@ -104,8 +104,8 @@ class Program:
         size: Size,
         entrants: Sequence[Policy | None] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
-    ) -> Iterator[Outcome | Failed]:
-        """One after the other, so that what is done stays when somebody interrupts the rest, or a policy fails."""
+    ) -> Iterator[Outcome | FailedPolicy]:
+        """Yield outcomes one by one, so that finished ones are kept when Ctrl-C ends it or a policy fails."""
         for place in self.places(size):
             for policy in self.entrants if entrants is None else entrants:
                 market = place.made()
@@ -117,7 +117,7 @@ class Program:
                 try:
                     track = run(policy, market, checkpoints=place.checkpoints, progress=told)
                 except PolicyFailed as error:
-                    yield Failed(self.name, place.label, error.policy, str(error))
+                    yield FailedPolicy(self.name, place.label, error.policy, str(error))
                     continue
                 yield Outcome(self.name, place.label, track)
                 if track.interrupted:

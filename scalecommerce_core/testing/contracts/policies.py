@@ -50,10 +50,10 @@ class PoliciesContract:
         learning, climbing = _policy(store, seller), _policy(store, seller, policy="hill_climb")
         _policy(store, seller, policy="hill_climb", is_active=False)
         with store.begin() as tx:
-            assert list(tx.policies.active_besides({"hill_climb"}, 10)) == [learning]
-            assert list(tx.policies.active_besides({"learning"}, 10)) == [climbing]
-            assert list(tx.policies.active_besides(set(), 1)) == [learning]
-            assert list(tx.policies.active_besides({"learning", "hill_climb"}, 10)) == []
+            assert list(tx.policies.active_with_unknown_rules({"hill_climb"}, 10)) == [learning]
+            assert list(tx.policies.active_with_unknown_rules({"learning"}, 10)) == [climbing]
+            assert list(tx.policies.active_with_unknown_rules(set(), 1)) == [learning]
+            assert list(tx.policies.active_with_unknown_rules({"learning", "hill_climb"}, 10)) == []
 
     def test_runs_that_decide_by_unknown_rules_are_left_to_others(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())

@@ -147,7 +147,7 @@ def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop:
     assert "No product is due" in cli("reprice").out
     (empty,) = json.loads(nothing_due.out)
     left = cli("reprice", "rollback", str(empty["run"]))
-    assert (left.code, "has left all prices alone" in left.err) == (1, True)
+    assert (left.code, "has changed no price" in left.err) == (1, True)
     assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
     assert price(runtime, shop) == "10.00 USD"
 
@@ -177,7 +177,7 @@ def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: Memor
     cli("reprice")
     ended = cli("reprice", "rollback", str(first["run"]))
     assert ended.code == 1
-    assert "no price was put back. All 1 had moved since, and stay as they are." in ended.out
+    assert "no price was restored. All 1 had moved since and were kept." in ended.out
     assert "DONE" in cli("pricing", "runs").out
     assert "ROLLED_BACK" not in cli("pricing", "runs").out
     assert price(runtime, shop) != "10.00 USD"
@@ -198,7 +198,7 @@ def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None
     assert said in " ".join(dry.out.split())
     unknown = cli("reprice")
     assert unknown.code == 1
-    assert "follows 'odd', which this process does not know" in " ".join(unknown.out.split())
+    assert "uses the rules 'odd', which this process does not know" in " ".join(unknown.out.split())
 
 
 @pytest.mark.usefixtures("shop")

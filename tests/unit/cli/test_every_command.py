@@ -12,7 +12,7 @@ import typer
 
 from adapters.cli import online_retail
 from adapters.cli.app import app
-from adapters.cli.commands import OF_THE_FIRST_RELEASE
+from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import WebhookAnswer
@@ -219,7 +219,7 @@ def test_the_old_name_of_an_option_works_with_a_warning(cli: Cli, name: str) -> 
     assert "--count" not in cli(*name.split(), "--help").out
 
 
-@pytest.mark.parametrize("name", OF_THE_FIRST_RELEASE)
+@pytest.mark.parametrize("name", REPLACED_COMMANDS)
 def test_commands_of_the_first_release_name_what_replaces_them(cli: Cli, name: str) -> None:
     ended = cli(name, "100")
     assert (ended.code, ended.out) == (2, "")

@@ -162,7 +162,7 @@ def test_prices_that_are_none_are_counted(cli: Cli, in_folder: Path) -> None:
     chosen = ("--load", "mine_c", "--policy", "mine")
     ended = cli("simulate", "limited-stock", *chosen, *SMALL)
     assert ended.code == 0
-    assert "named no usable price (NaN, infinite, zero or negative) in 80 of 80 decisions" in ended.err
+    assert "proposed no usable price (NaN, infinite, zero or negative) in 80 of 80 decisions" in ended.err
     document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
     assert document["unpriced"] == [
         {"market": "limited-stock", "place": "one season", "policy": "mine", "decided": 80, "unpriced": 80}

@@ -99,7 +99,7 @@ def test_prices_that_are_none_are_counted_in_the_record_and_logged(
         preview = shop.market.repricing.preview(policy.id)
         jobs(shop).reprice()
     run = last_run(shop, policy)
-    said = "The policy 'half' named no usable price (NaN, infinite, zero or negative) in 1 of 2 decisions"
+    said = "The policy 'half' proposed no usable price (NaN, infinite, zero or negative) in 1 of 2 decisions"
     assert (run.status, run.tally.unpriced, run.written) == (RunStatus.DONE, 1, 1)
     assert said in run.note
     assert said in preview.sentence
@@ -165,7 +165,7 @@ def test_unknown_rules_are_logged_once_and_skipped_alone(
         assert shop.queries.runs(None, PageRequest(9), policy_id=unknown.id).rows == ()
         (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
         assert said.startswith(
-            f"policy skipped: Policy {unknown.id} follows 'markup', which this process does not know"
+            f"policy skipped: Policy {unknown.id} uses the rules 'markup', which this process does not know"
         )
         assert "PRICING_POLICIES" in said
         with pytest.raises(PolicyUnknown, match="'markup'"):

@@ -133,7 +133,7 @@ def test_each_currency_has_its_own_decimals(currency: str) -> None:
     for one_more in (f"{exact}0" if digits else "12.0", f"{exact}3" if digits else "12.3"):
         with pytest.raises(NotMoney, match=f"decimals are allowed in {currency}"):
             minor_units(one_more, currency)
-    with pytest.raises(NotMoney, match=f"lies between {smallest} and "):
+    with pytest.raises(NotMoney, match=f"must be between {smallest} and "):
         price_units(0, currency)
 
 

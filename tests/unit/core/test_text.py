@@ -13,7 +13,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.text import (
     BIO_LENGTH,
-    MARKS,
+    MAX_COMBINING_MARKS,
     NAME_LENGTH,
     checked,
     has_long_run,
@@ -87,7 +87,7 @@ def test_long_runs_of_joiners_are_read_once(run: str, monkeypatch: pytest.Monkey
             looks += 1
             return self._pattern.match(value)
 
-    monkeypatch.setattr("scalecommerce_core.domain.text._UNSEEN", Counting(texts._UNSEEN))
+    monkeypatch.setattr("scalecommerce_core.domain.text._INVISIBLE", Counting(texts._INVISIBLE))
     value = (run * 1_000)[:1_000]
     normal_text(value)
     assert looks <= 3 * len(value)
@@ -95,9 +95,9 @@ def test_long_runs_of_joiners_are_read_once(run: str, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0344", "\u0f73\u0f71"])
 def test_a_long_run_of_combining_marks_is_refused_and_not_put_in_order(marks: str) -> None:
-    long = "a" + (marks * (MARKS + 1))[: MARKS + 1]
+    long = "a" + (marks * (MAX_COMBINING_MARKS + 1))[: MAX_COMBINING_MARKS + 1]
     assert normal_line(long) == normal_text(long) == long
-    assert text_errors(long, at_most=99) == [f"At most {MARKS} combining marks may follow one another."]
+    assert text_errors(long, at_most=99) == [f"At most {MAX_COMBINING_MARKS} combining marks may follow one another."]
     assert text_errors(long[:-1], at_most=99) == []
     with pytest.raises(Invalid, match="combining marks"):
         slug_of(long)
@@ -105,7 +105,7 @@ def test_a_long_run_of_combining_marks_is_refused_and_not_put_in_order(marks: st
 
 @given(st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
 def test_a_long_run_of_combining_marks_is_found_wherever_it_is(before: int, marks: int, behind: int) -> None:
-    assert has_long_run("я" * before + "\u0301" * marks + "я" * behind) == (marks > MARKS)
+    assert has_long_run("я" * before + "\u0301" * marks + "я" * behind) == (marks > MAX_COMBINING_MARKS)
 
 
 @given(_TRICKY)

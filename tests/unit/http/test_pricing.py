@@ -91,7 +91,7 @@ def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None
         assert (shown["status"], shown["note"]) == ("FAILED", failed["detail"])
         unknown = problem(seller.get(at(made, "preview/")), 409)
         assert unknown["code"] == "policy_unknown"
-        assert "follows 'faulty', which this process does not know" in unknown["detail"]
+        assert "uses the rules 'faulty', which this process does not know" in unknown["detail"]
         assert answer(seller.patch(at(made), {"is_active": False}))["policy"] == "faulty"
 
 
@@ -108,7 +108,7 @@ def test_a_decision_says_what_it_was_made_of_and_when_its_price_was_in_force(
     assert of_run["explained"]["reference"] == "20.00, where the seller started it"
     assert of_run["explained"]["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9")
     believed = of_run["belief"]
-    assert (believed["elasticity"], believed["category_elasticity"], round(believed["deviation"], 2)) == (
+    assert (believed["elasticity"], believed["category_elasticity"], round(believed["standard_deviation"], 2)) == (
         -2.4,
         -2.4,
         0.9,

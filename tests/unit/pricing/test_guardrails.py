@@ -107,7 +107,7 @@ def test_each_guardrail(wanted: float, seen: dict[str, Any], new: int, acted: tu
         ("99", 103_40, {"min_price": 103_10, "max_price": 103_50}, 103_40),
         ("whole", 2_10, {"price": 2_00, "reference": 2_00, "cost": 1_00}, 2_10),
         # Yen: each price is a whole one.
-        ("99", 103_40, {"per_unit": 1}, 102_99),
+        ("99", 103_40, {"minor_per_unit": 1}, 102_99),
     ],
 )
 def test_price_endings(ending: str, wanted: float, seen: dict[str, Any], new: int) -> None:
@@ -117,7 +117,7 @@ def test_price_endings(ending: str, wanted: float, seen: dict[str, Any], new: in
 
 
 @pytest.mark.parametrize(
-    ("per_unit", "ending", "nearest"),
+    ("minor_per_unit", "ending", "nearest"),
     [
         (1, "99", 19_99), (1, "90", 19_90), (1, "whole", 20_14),
         (100, "99", 19_99), (100, "90", 19_90), (100, "whole", 20_00),
@@ -125,9 +125,9 @@ def test_price_endings(ending: str, wanted: float, seen: dict[str, Any], new: in
         (10_000, "99", 9_900), (10_000, "90", 9_000), (10_000, "whole", 0),
     ],
 )  # fmt: skip
-def test_endings_are_those_of_the_currency(per_unit: int, ending: str, nearest: int) -> None:
+def test_endings_are_those_of_the_currency(minor_per_unit: int, ending: str, nearest: int) -> None:
     price, low, high = (np.array([figure]) for figure in (20_14, 0, 1_000_000))
-    found, fits = nearest_ending(price, low, high, ending, np.array([per_unit]))
+    found, fits = nearest_ending(price, low, high, ending, np.array([minor_per_unit]))
     assert (found.tolist(), fits.tolist()) == ([nearest], [True])
 
 

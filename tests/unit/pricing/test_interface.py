@@ -119,7 +119,7 @@ def test_signals_repeat_single_values_and_refuse_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="price is missing"):
         Signals.of(product=[1], reference=[1])
     for group in (-1, 10**9):
-        with pytest.raises(ValueError, match="Groups are numbered from 0"):
+        with pytest.raises(ValueError, match="Groups must be numbers from 0"):
             signals(group=group)
     with pytest.raises(ValueError, match="2 values for 3"):
         signals(price=[1, 2], views=[1.0, 2.0, 3.0])

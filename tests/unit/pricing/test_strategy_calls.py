@@ -44,7 +44,7 @@ FAULTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda s: Proposal(s.price.astype(object)), "its prices are of type object, numbers are needed."),
     (lambda s: Proposal(s.price > 0), "its prices are of type bool, numbers are needed."),
     (lambda s: Proposal(s.price * 1j), "its prices are of type complex128, numbers are needed."),
-    (lambda _: Proposal([1.0, [2.0], 3.0]), "its prices are no array: ValueError:"),  # type: ignore[arg-type]
+    (lambda _: Proposal([1.0, [2.0], 3.0]), "its prices are not an array: ValueError:"),  # type: ignore[arg-type]
     (lambda s: Proposal(s.price * 1.0, np.array([0, 1])), "it returned 2 motives for 3 products, each a number from 0"),
     (lambda s: Proposal(s.price * 1.0, np.array([0, 1, 99])), "it returned 3 motives for 3 products, each a number"),
     (lambda s: Proposal(s.price * 1.0, np.array(["hold"] * 3)), "its motives are of type <U4, numbers are needed."),
@@ -127,19 +127,19 @@ def test_a_price_that_is_no_price_moves_nothing_and_is_told(price: float) -> Non
     assert decisions.new.tolist() == [100_00, 210_00, 300_00]
     assert decisions[0].motive is Motive.UNUSABLE_PRICE
     assert decisions[0].wanted is None
-    assert decisions[0].sentence == "Kept at 100.00: the policy named a price that is infinite, zero or negative."
+    assert decisions[0].sentence == "Kept at 100.00: the policy proposed a price that is infinite, zero or negative."
     assert unpriced(decisions.motive).tolist() == [True, False, False]
 
 
 def test_nan_without_a_motive_is_told_and_nan_with_one_is_a_decision() -> None:
     holds = np.full(3, MOTIVES.index(Motive.WAITING))
-    for motive, said, count in ((None, "the policy named no price", 1), (holds, "enough buyers", 0)):
+    for motive, said, count in ((None, "the policy proposed no price", 1), (holds, "enough buyers", 0)):
         rules = proposing(lambda seen, motive=motive: Proposal(np.array([np.nan, 1.0, 1.0]) * seen.price, motive))()
         decisions = decide(policy(guardrails=RAILS), State(), SEEN, 0, rules=rules)
         assert not decisions.moves.any()
         assert said in decisions[0].sentence
         assert np.count_nonzero(unpriced(decisions.motive)) == count
-    assert unpriced_sentence("markup", 2, 3).startswith("The policy 'markup' named no usable price")
+    assert unpriced_sentence("markup", 2, 3).startswith("The policy 'markup' proposed no usable price")
     assert unpriced_sentence("markup", 0, 3) == ""
 
 

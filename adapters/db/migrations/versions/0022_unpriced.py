@@ -1,4 +1,4 @@
-"""Runs record for how many products the policy named no usable price.
+"""Runs record for how many products the policy proposed no usable price.
 
 Revision ID: 0022
 Revises: 0021
