@@ -163,7 +163,8 @@ def _normal_choices(values: Collection[int | str]) -> Collection[int | str]:
 class ProductFilter:
     """All conditions hold together; several values of one condition are alternatives.
 
-    `search` holds words in English or Russian, all of which must occur in any form, "phrases", and -excluded ones.
+    `search` holds words in English or Russian, all of which must occur in one of their forms (those that stemming and
+    `domain.word_forms` know), "phrases", and -excluded ones. `brands` and slugs are compared in their normal form.
     A word that the catalogue does not know stands for what it may be the beginning of, if it is the last one, or else
     for the most frequent word that is spelt alike (`domain.spelling`). `categories` holds ids or slugs.
     Prices are minor units, both ends included. `created_after` is exclusive, `created_before` too. Only active
