@@ -15,15 +15,18 @@ import sys
 import sysconfig
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any, Final
 
+import numpy as np
+
 import scalecommerce_core.pricing.built_in  # noqa: F401 - imported first, so that nobody else can take its names
 from scalecommerce_core.pricing import interface
-from scalecommerce_core.pricing.interface import register, registered
+from scalecommerce_core.pricing.interface import message_of, register, registered, registering
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +49,11 @@ def load_all(setting: str) -> None:
     """
     for point in entry_points(group=GROUP):
         try:
-            _use(point.load())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failing package must not stop the others
+            with _isolated(), registering():
+                _use(point.load())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failing package must not stop the others
             package = point.dist.name if point.dist is not None else point.value
             problem = _describe_error(error)
             logger.error("the pricing policy %r of package %s is not loaded: %s", point.name, package, problem)  # noqa: TRY400 - the message names the line
@@ -88,6 +94,13 @@ def load(source: str) -> None:
         raise PolicyNotLoaded(f"{source}: {_describe_error(error)}") from error
 
 
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """Send what a module prints to standard error, so that `--json` stays JSON, and undo its `numpy.seterr`."""
+    with redirect_stdout(sys.stderr), np.errstate():
+        yield
+
+
 def add_search_directory(directory: Path) -> None:
     """Append the directory to `sys.path`: last, so that its files do not hide installed modules."""
     if str(directory) not in sys.path:
@@ -107,14 +120,17 @@ def _module(name: str) -> tuple[ModuleType, bool]:
     """The module, and whether it was imported just now."""
     fresh = name not in sys.modules
     try:
-        return importlib.import_module(name), fresh
+        with _isolated(), registering():
+            return importlib.import_module(name), fresh
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise PolicyNotLoaded(f"{name} cannot be imported: {_describe_error(error)}") from error
         raise PolicyNotLoaded(
             f"there is no module {name}, neither in {Path.cwd()} nor among the installed packages"
         ) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PolicyNotLoaded(f"{name} cannot be imported: {_describe_error(error)}") from error
 
 
@@ -133,8 +149,11 @@ def _file(path: Path) -> tuple[ModuleType, bool]:
     add_search_directory(file.parent)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with _isolated(), registering():
+            spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[name]
         raise PolicyNotLoaded(f"{path} cannot be imported: {_describe_error(error)}") from error
     return module, True
@@ -162,7 +181,7 @@ def _describe_error(error: BaseException) -> str:
     shown = (own or [frame for frame in frames if frame.filename == frames[0].filename])[-1:]
     place = "".join(f" ({_relative_path(frame.filename)}, line {frame.lineno})" for frame in shown)
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-    return f"{kind}{error}".removesuffix(".") + place
+    return f"{kind}{message_of(error)}".removesuffix(".") + place
 
 
 def _relative_path(file: str | None) -> str:

@@ -15,8 +15,10 @@ Guardrails come after it: a policy proposes freely, and nothing that it proposes
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
+from math import isnan
 from sys import float_info
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
@@ -152,9 +154,27 @@ def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any
         raise Invalid(dict(sorted(errors.items())))
     try:
         return cls(**clean)
-    except Exception as error:  # the class may be a user's, with validation of its own
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the class may be a user's, with validation of its own
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{error}") from error
+        raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{message_of(error)}") from error
+
+
+MESSAGE_LENGTH: Final = 300
+_UNSTORABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters and lone surrogates."""
+
+
+def message_of(error: BaseException) -> str:
+    """The message of an error of a user's code in one line of bounded length that PostgreSQL and JSON accept."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - `__str__` is user code as well
+        return "(an error without a message)"
+    if len(said) > MESSAGE_LENGTH:
+        said = f"{said[:MESSAGE_LENGTH]}…"
+    return _UNSTORABLE.sub(lambda found: " " if found.group().isspace() else "\ufffd", said)
 
 
 def parameters(instance: Any) -> dict[str, Any]:
@@ -193,7 +213,7 @@ def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
     # An int may be beyond the range of floats: compared, but not turned into one.
     finite = whole or abs(value) <= float_info.max
     if not finite or (low is not None and value < low) or (high is not None and value > high):
-        return f"This lies between {low} and {high}."
+        return "A finite number is wanted." if low is None and high is None else f"This lies between {low} and {high}."
     return ""
 
 
@@ -228,11 +248,45 @@ def register(cls: _P) -> _P:
             )
         if "rule" not in attribute.metadata and attribute.default is NOTHING:
             raise TypeError(f"{cls.__name__}.{attribute.name} has no default: declare it with parameter(default, …).")
+        if "rule" in attribute.metadata and (said := _declaration_error(attribute)):
+            raise TypeError(f"{cls.__name__}.{attribute.name}: {said}")
+    if not _are_columns(cls.columns):
+        raise TypeError(f"{cls.__name__}.columns names each column and how many floats it has, as {{'epochs': 1}}.")
     known = _REGISTER.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"There is a policy {cls.name!r} already: {known.__module__}.{known.__qualname__}.")
     _REGISTER[cls.name] = cls
     return cls
+
+
+def _declaration_error(attribute: "Attribute[Any]") -> str:
+    """What is wrong with the default or the bounds of a parameter, which must be valid JSON; empty if nothing is."""
+    rule, default = attribute.metadata["rule"], attribute.default
+    bounds = [bound for bound in (rule["at_least"], rule["at_most"]) if bound is not None]
+    if any(type(bound) not in {int, float} or isnan(bound) for bound in bounds):
+        return "its bounds must be numbers (int or float)."
+    if type(default) not in {bool, int, float, str, tuple}:
+        return f"its default {default!r} must be a bool, an int, a float, a str or a tuple of int."
+    _, said = _checked(attribute, default)
+    return f"its default {default!r} is not valid: {said}" if said else ""
+
+
+def _are_columns(columns: Any) -> bool:
+    return isinstance(columns, Mapping) and all(
+        isinstance(name, str) and type(width) is int and width > 0 for name, width in columns.items()
+    )
+
+
+@contextmanager
+def registering() -> Iterator[None]:
+    """Unregister the policies that the block registered if it raises."""
+    before = dict(_REGISTER)
+    try:
+        yield
+    except BaseException:
+        _REGISTER.clear()
+        _REGISTER.update(before)
+        raise
 
 
 def registered() -> Mapping[str, type[Any]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.categories import size_of
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, Proposal, State, motives
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, Proposal, State, message_of, motives
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
 _PRICE_KINDS: Final = "fiu"
@@ -110,9 +110,13 @@ def unpriced_sentence(policy: str, count: int, decided: int) -> str:
 
 def _call(strategy: Policy, method: str, kind: type[_R], call: Callable[[], _R]) -> _R:
     try:
-        result = call()
-    except (Exception, SystemExit) as error:
-        raise _failed(strategy, method, f"{type(error).__name__}: {error}{_location(strategy, error)}") from error
+        with np.errstate():  # undoes numpy.seterr
+            result = call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        problem = f"{type(error).__name__}: {message_of(error)}{_location(strategy, error)}"
+        raise _failed(strategy, method, problem) from error
     if not isinstance(result, kind):
         raise _failed(strategy, method, f"it returned {type(result).__name__} instead of a {kind.__name__}")
     return result
@@ -154,8 +158,11 @@ def _read_only_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 def _array(strategy: Policy, method: str, what: str, values: Any, kinds: str) -> NDArray[Any]:
     try:
         array = np.asarray(values)
-    except (Exception, SystemExit) as error:
-        raise _failed(strategy, method, f"its {what} are not an array: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        problem = f"its {what} are not an array: {type(error).__name__}: {message_of(error)}"
+        raise _failed(strategy, method, problem) from error
     if array.dtype.kind not in kinds:
         raise _failed(strategy, method, f"its {what} are of type {array.dtype}, numbers are needed")
     return array
@@ -174,6 +181,10 @@ def _motives(strategy: Policy, given: Any, size: int) -> Whole:
 
 def _checked(strategy: Policy, method: str, state: State, *, rows: int, groups: int) -> State:
     """Check that the state has the declared columns and one finite value for each group; return it as floats."""
+    parts: Mapping[str, Any] = {"products": state.products, "groups": state.groups}
+    for part, columns in parts.items():
+        if not isinstance(columns, Mapping) or not all(isinstance(name, str) for name in columns):
+            raise _failed(strategy, method, f"the {part} of its state are not a mapping of names to arrays")
     if set(state.products) != set(strategy.columns):
         raise _failed(
             strategy, method, f"its state has the columns {_listed(state.products)}, not {_listed(strategy.columns)}"

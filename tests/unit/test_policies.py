@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from entrypoints.policies import PolicyNotLoaded, load, load_all, load_named
@@ -116,6 +117,12 @@ def test_a_class_needs_no_decorator(write: Write) -> None:
         (policy("Mark-Up"), "broken", "TypeError: Markup is named 'Mark-Up': a policy's name"),
         (policy("static"), "broken", "and is not 'static' (broken.py, line 8)"),
         (policy("x").replace("share", "maxShare"), "broken", "a parameter's name has at most 50 lower-case"),
+        (policy("x").replace("(0.4", "(float('nan')"), "broken", "its default nan is not valid: This lies"),
+        (policy("x").replace("(0.4", "(9.5"), "broken", "Markup.share: its default 9.5 is not valid: This lies"),
+        (policy("x").replace("(0.4", "(None"), "broken", "its default None must be a bool, an int, a float, a str"),
+        (policy("x").replace("at_most=5", "at_most='5'"), "broken", "Markup.share: its bounds must be numbers"),
+        (policy("x") + "\n    columns = ['epochs']\n", "broken", "Markup.columns names each column and how"),
+        ("raise BaseException('a\\x00b')\n", "broken.py", "cannot be imported: BaseException: a\ufffdb (broken.py"),
         (policy("x") + "\n    more: int\n", "broken", "Markup.more has no default: declare it with parameter"),
     ],
 )  # fmt: skip
@@ -127,6 +134,26 @@ def test_what_cannot_be_loaded_says_why_and_where(write: Write, text: str, sourc
     with pytest.raises(SettingsError, match="PRICING_POLICIES: ") as refused:
         load_settings(GOOD | {"PRICING_POLICIES": source})
     assert said in str(refused.value)
+
+
+def test_a_module_that_fails_leaves_none_of_its_policies_behind(write: Write) -> None:
+    write("half_done.py", policy("first_half") + "\n1 / 0\n")
+    for source in ("half_done", "half_done.py"):
+        with pytest.raises(PolicyNotLoaded, match="division by zero"):
+            load(source)
+        assert "first_half" not in registered()
+
+
+@pytest.mark.parametrize("source", ["talking", "talking.py"])
+def test_what_a_module_prints_and_sets_while_it_is_loaded_touches_no_command(
+    write: Write, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("talking.py", "import numpy\nprint('loading')\nnumpy.seterr(all='raise')\n" + policy("talking"))
+    before = np.geterr()
+    load(source)
+    assert np.geterr() == before
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "loading\n"), "standard output is what `--json` is read from"
 
 
 # --- installed packages

@@ -1,5 +1,6 @@
 """Whatever a policy of a user's does wrong is told by its name, and moves no price."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,10 +32,28 @@ def failing(_signals: Any) -> Any:
     raise ZeroDivisionError("division by zero")
 
 
+class Mute(Exception):
+    """An error that cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raising(error: BaseException) -> Callable[[Any], Any]:
+    def propose(_signals: Any) -> Any:
+        raise error
+
+    return propose
+
+
 FAULTS: list[tuple[Callable[[Any], Any], str]] = [
     (failing, rf"ZeroDivisionError: division by zero \({HERE}, line \d+\)\."),
     (lambda s: s.rows(np.array([9])), r"IndexError: index 9 is out of bounds for axis 0 with size 3 \("),
     (lambda _: exit(3), r"SystemExit: 3 \("),  # noqa: PLR1722 - as users may write it
+    (raising(asyncio.CancelledError("late")), r"CancelledError: late \("),
+    (raising(Mute()), r"Mute: \(an error without a message\) \("),
+    (raising(ValueError("a\x00b\ud800\nc")), "ValueError: a\ufffdb\ufffd c \\("),
+    (raising(ValueError("x" * 100_000)), r"ValueError: x{300}… \("),
     (lambda s: s.price * 1.1, "it returned ndarray instead of a Proposal."),
     (lambda _: None, "it returned NoneType instead of a Proposal."),
     (lambda s: Proposal(s.price[:-1] * 1.0), "it returned 2 prices for 3 products."),
@@ -75,6 +94,9 @@ def called(rules: Remembering) -> None:
     ("answer", "said"),
     [
         (lambda _: None, "it returned NoneType instead of a State."),
+        (lambda s: State(None, s.groups), "the products of its state are not a mapping of names to arrays."),  # type: ignore[arg-type]
+        (lambda s: State(s.products, None), "the groups of its state are not a mapping of names to arrays."),  # type: ignore[arg-type]
+        (lambda s: State(s.products, {1: s.groups["level"]}), "the groups of its state are not a mapping"),  # type: ignore[dict-item]
         (lambda s: State({}, s.groups), "its state has the columns none, not arms, epochs."),
         (lambda s: State({**s.products, "more": s.products["epochs"]}), "its state has the columns arms, epochs, more"),
         (
@@ -153,3 +175,18 @@ def test_a_policy_of_a_user_is_guarded_like_all_others() -> None:
         chosen = policy(policy="markup", parameters={"share": 4.0}, guardrails=RAILS)
         seen = signals(price=100_00, reference=100_00, cost=90_00)
         assert decide(chosen, State(), seen, 0).new.tolist() == [100_00 + round(Guardrails().step * 100_00)]
+
+
+def test_what_a_policy_sets_in_numpy_is_its_own() -> None:
+    def propose(seen: Any) -> Proposal:
+        np.seterr(all="raise")
+        return Proposal(seen.price * 1.0)
+
+    before = np.geterr()
+    call_propose(proposing(propose)(), State(), SEEN, 0)
+    assert np.geterr() == before
+
+
+def test_ctrl_c_in_a_policy_is_ctrl_c() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        call_propose(proposing(raising(KeyboardInterrupt()))(), State(), SEEN, 0)
