@@ -72,7 +72,8 @@ def test_texts_come_to_their_normal_form_and_collisions_are_told(
         _product(connection, 7, "\u200b", "A", brand="Plain")
         _product(connection, 9_000, "Plain", "B", brand="Plain")
         connection.exec_driver_sql("INSERT INTO categories (id, name, slug) VALUES (21, 'Tea', 'tea'),"
-                                   " (22, E'Te\u200ba', 'te-a'), (23, E'Cups ', 'cups')")  # fmt: skip
+                                   " (22, E'Te\u200ba', 'te-a'), (23, E'Cups ', 'cups'),"
+                                   " (24, 'Küche', 'kuche'), (25, E'\\u200b', 'x')")  # fmt: skip
         connection.exec_driver_sql(POLICY)
         connection.exec_driver_sql(ENDPOINT)
     with caplog.at_level(logging.WARNING, "alembic.runtime.migration"):
@@ -98,6 +99,8 @@ def test_texts_come_to_their_normal_form_and_collisions_are_told(
             ("Tea", "tea"),
             ("Te\u200ba", "te-a"),
             ("Cups", "cups"),
+            ("Küche", "kuche"),
+            ("\u200b", "x"),
         ]
         assert rows("SELECT name, document ->> 'name', document ->> 'fee' FROM pricing_policies") == [
             ("Mine", "Mine", "0")

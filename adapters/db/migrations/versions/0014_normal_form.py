@@ -132,7 +132,7 @@ def _changes(connection: Connection, table: str, columns: Columns) -> Iterator[C
     for bounds in id_ranges(connection, table, f"texts of {table}"):
         changes: Changes = {}
         for id_, *values in connection.exec_driver_sql(f"{statement} ORDER BY id", bounds).all():
-            forms = changes[id_] = {}
+            forms: dict[str, str] = {}
             for (name, normal, length, is_needed), value in zip(columns, values, strict=True):
                 if value is None or (form := normal(value)) == value:
                     continue
@@ -140,4 +140,6 @@ def _changes(connection: Connection, table: str, columns: Columns) -> Iterator[C
                     forms[name] = form
                 else:
                     LOG.warning("Row %s of %s keeps its %s: its normal form is empty or too long.", id_, table, name)
+            if forms:
+                changes[id_] = forms
         yield changes
