@@ -45,6 +45,7 @@ def test_the_table_of_settings_is_the_one_that_the_code_prints() -> None:
         "docs/pricing.md",
         "docs/webhooks.md",
         "docs/differences-from-v1.md",
+        "docs/upgrading.md",
     ],
 )
 def test_links_between_documents_lead_somewhere(document: str) -> None:
