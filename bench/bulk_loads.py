@@ -12,6 +12,7 @@ from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
+from scalecommerce_core.domain.secret import Secret
 from scalecommerce_core.services.seeding import Seeding
 
 RNG_SEED: Final = 42
@@ -34,7 +35,11 @@ def main() -> None:
 def _engine(server: EmbeddedPostgres) -> Engine:
     upgrade(server.url)
     # Nothing here asks Redis.
-    return wire(Settings(database_url=server.url, redis_url="redis://127.0.0.1:1/0", jwt_secret="x" * 32))
+    return wire(
+        Settings(
+            database_url=Secret(server.url), redis_url=Secret("redis://127.0.0.1:1/0"), jwt_secret=Secret("x" * 32)
+        )
+    )
 
 
 def _import(engine: Engine, file: Path) -> None:

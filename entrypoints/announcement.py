@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from entrypoints.data_directory import DEFAULT
 from entrypoints.traffic.plan import Plan
@@ -28,8 +28,8 @@ class Demo:
     buyer: str
     seller: str
     staff: str
-    password: str
-    token: str
+    password: str = field(repr=False)
+    token: str = field(repr=False)
     product: int
     currency: str
     plan: Plan | None = None

@@ -1,5 +1,6 @@
 """The ASGI application of one API process, as a factory for the server's workers."""
 
+import asyncio
 import logging
 import threading
 from contextlib import suppress
@@ -45,15 +46,19 @@ def build(chosen: Settings) -> Starlette:
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
-        shared=RedisSharedCopies.at(chosen.redis_url, release, SHARED * chosen.cache_seconds)
+        shared=RedisSharedCopies.at(chosen.redis_url.reveal(), release, SHARED * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
-    app = create_app(backend, version=release, on_close=engine.close)
+    app = create_app(backend, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
     collect_seldom()
     watch.begin()
     return app
+
+
+def _log_errors_of_loop() -> None:
+    asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
 
 
 class ReadinessWatch:

@@ -6,7 +6,7 @@ from typing import NoReturn
 from celery.signals import beat_init
 
 from adapters.tasks.application import application
-from entrypoints import logs
+from entrypoints import celery_logging, logs
 from entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
     logs.configure(settings, "beat")
-    app = application(settings.redis_url, _runs_no_tasks)
+    celery_logging.take_over()
+    app = application(settings.redis_url.reveal(), _runs_no_tasks)
     beat_init.connect(_say_so)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
     app.Beat(scheduler="adapters.tasks.scheduler:PatientScheduler", loglevel=settings.log_level, quiet=True).run()

@@ -24,6 +24,9 @@ _MODULES = {
 
 
 def main(owner: int, name: str, *arguments: str) -> None:
+    from entrypoints import logs
+
+    logs.configure_early(name)
     # It drains when its owner dies.
     end_with(owner, signal.SIGTERM)
     # What takes longest comes first: the servers that the settings name may still be starting.

@@ -20,6 +20,10 @@ def main() -> None:
         )
         sys.exit(2)
     try:
+        from entrypoints import logs
+
+        # Before anything else is imported, so that its warnings and errors are lines of the log.
+        logs.configure_early(next((word for word in sys.argv[1:] if word[:1] != "-"), "command"))
         from adapters.cli.app import app
         from entrypoints.runtime import Processes
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from adapters.embedded.supervision import write_private
 from entrypoints.failures import CannotRun
@@ -39,7 +39,7 @@ class EngineNote:
 
     url: str
     embedded: bool
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)
     directory: str = ""
 
 

@@ -61,7 +61,7 @@ class Processes:
                 )
             )
 
-        url = _found(data).settings.database_url
+        url = _found(data).settings.database_url.reveal()
         upgrade(url, told)
         return current(url) or ""
 
@@ -87,7 +87,7 @@ class Processes:
         from entrypoints.wiring import wire
 
         found = _found(data)
-        check(found.settings.database_url)
+        check(found.settings.database_url.reveal())
         engine = wire(found.settings)
         try:
             yield OpenMarket(engine.market, engine.passwords, found.place, found.embedded)
@@ -139,7 +139,7 @@ def _of_environment() -> _Found:
     """Commands work on the database alone, so what else a server process has to be told may be missing here."""
     unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
     chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
-    parts = urlsplit(chosen.database_url)
+    parts = urlsplit(chosen.database_url.reveal())
     return _Found(
         chosen, f"the database {parts.path.lstrip('/')} on {parts.hostname or 'this machine'}", embedded=False
     )

@@ -8,13 +8,14 @@ from typing import Final
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
+from starlette.applications import Starlette
 
 from entrypoints import logs
 from entrypoints.listening import reserved
 from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
 
-APPLICATION: Final = "entrypoints.asgi:create"
+APPLICATION: Final = "entrypoints.serve:create"
 DRAIN_SECONDS: Final = 20
 """How long requests in flight may take to end after SIGTERM; orchestrators usually kill after 30."""
 
@@ -26,6 +27,17 @@ _LOGGERS: Final = {
         "granian.access": {"handlers": [], "propagate": False},
     },
 }
+
+
+def create() -> Starlette:
+    """The application, made in a process of the server; what goes wrong there is a line of the log."""
+    try:
+        from entrypoints import asgi
+
+        return asgi.create()
+    except Exception:
+        logging.getLogger(__name__).critical("the API cannot start", exc_info=True)
+        raise SystemExit(1) from None
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:

@@ -15,6 +15,7 @@ from attrs import Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
+from scalecommerce_core.domain.secret import Secret
 
 MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
@@ -34,12 +35,19 @@ class SettingsError(ValueError):
     """Some settings are missing or wrong; the message names each and says what to do."""
 
 
+SECRETS: Final = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS")
+"""The variables that hold passwords or keys."""
+
+
+NO_SECRET: Final = Secret("")
+
+
 def _setting(default: Any, help: str, *, validator: Any = None) -> Any:  # noqa: A002 - what it is
     return field(default=default, validator=validator, metadata={"help": help})
 
 
-def _secret(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
-    if len(value.encode()) < MIN_SECRET_BYTES:
+def _secret(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
+    if len(value.reveal().encode()) < MIN_SECRET_BYTES:
         raise ValueError(
             f"at least {MIN_SECRET_BYTES} bytes are wanted; make some with"
             " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
@@ -47,11 +55,11 @@ def _secret(_settings: object, _attribute: "Attribute[Any]", value: str) -> None
 
 
 def _url(*schemes: str) -> Any:
-    def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
-        if value.partition("://")[0] not in schemes:
+    def check(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
+        if value.reveal().partition("://")[0] not in schemes:
             raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         try:
-            _ = urlsplit(value).port
+            _ = urlsplit(value.reveal()).port
         except ValueError:
             # Its text is not repeated: what stands where a port should may be part of a password.
             raise ValueError("its host or port is none; a password's special characters want %-encoding") from None
@@ -59,9 +67,9 @@ def _url(*schemes: str) -> Any:
     return check
 
 
-def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: str) -> None:
-    for secret in _listed(value):
-        _secret(settings, attribute, secret)
+def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
+    for secret in _listed(value.reveal()):
+        _secret(settings, attribute, Secret(secret))
 
 
 def _listed(text: str) -> list[str]:
@@ -129,20 +137,22 @@ def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
 
 @frozen(kw_only=True)
 class Settings:
-    database_url: str = _setting(
-        "", "PostgreSQL, as `postgresql://user:password@host/name`.", validator=_url("postgresql", "postgresql+psycopg")
+    database_url: Secret = _setting(
+        NO_SECRET,
+        "PostgreSQL, as `postgresql://user:password@host/name`.",
+        validator=_url("postgresql", "postgresql+psycopg"),
     )
     database_pool_size: int = _setting(
         10, "Connections that one process keeps; a rush may open ten more.", validator=_positive
     )
-    redis_url: str = _setting(
-        "", "Redis, as `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
+    redis_url: Secret = _setting(
+        NO_SECRET, "Redis, as `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
     )
-    jwt_secret: str = _setting(
-        "", f"Signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.", validator=_secret
+    jwt_secret: Secret = _setting(
+        NO_SECRET, f"Signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.", validator=_secret
     )
-    jwt_previous_secrets: str = _setting(
-        "", "Secrets that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
+    jwt_previous_secrets: Secret = _setting(
+        NO_SECRET, "Secrets that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
     )
     jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
     market_currency: str = _setting(
@@ -259,8 +269,8 @@ class Settings:
         return _listed(self.view_bots)
 
     @property
-    def previous_secrets(self) -> list[str]:
-        return _listed(self.jwt_previous_secrets)
+    def previous_secrets(self) -> list[Secret]:
+        return [Secret(text) for text in _listed(self.jwt_previous_secrets.reveal())]
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -284,6 +294,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _converted(text: str, kind: type[Any] | None) -> Any:
+    if kind is Secret:
+        return Secret(text)
     if kind is int:
         try:
             return parse_integer(text)
@@ -301,10 +313,20 @@ def _sentence(name: str, text: str | None, error: ValueError) -> str:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The variables that `load` makes these settings of."""
-    return {attribute.name.upper(): str(getattr(settings, attribute.name)) for attribute in fields(Settings)}
+    return {attribute.name.upper(): _text(getattr(settings, attribute.name)) for attribute in fields(Settings)}
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """The texts of all settings that are secret."""
+    values = [getattr(settings, attribute.name) for attribute in fields(Settings)]
+    return [value.reveal() for value in values if isinstance(value, Secret) and value]
+
+
+def _text(value: object) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 def table() -> Iterator[tuple[str, str, str]]:
     """(environment variable, default, meaning) of every setting."""
     for attribute in fields(Settings):
-        yield attribute.name.upper(), str(attribute.default), attribute.metadata["help"]
+        yield attribute.name.upper(), _text(attribute.default), attribute.metadata["help"]

@@ -76,14 +76,18 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     `process` is what its fail-points know it by, `session` what PostgreSQL shows of its connections.
     """
     load_all(settings.pricing_policies)
-    database = database_engine(settings.database_url, pool_size=settings.database_pool_size, application_name=session)
-    redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
+    database = database_engine(
+        settings.database_url.reveal(), pool_size=settings.database_pool_size, application_name=session
+    )
+    redis = Redis.from_url(
+        settings.redis_url.reveal(), decode_responses=True, socket_timeout=2, socket_connect_timeout=1
+    )
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     feed = PostgresCatalogFeed(database)
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
-    wakeups = CeleryWakeups(connected(settings.redis_url), redis)
+    wakeups = CeleryWakeups(connected(settings.redis_url.reveal()), redis)
     gateway = payment_gateway(settings.payment_gateway, database)
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
@@ -93,7 +97,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
         sender = seams.port("webhook_sender", sender)
-        wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url)), redis))
+        wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url.reveal())), redis))
     market = Market(
         accounts=Accounts(
             store,
@@ -101,8 +105,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             ids=ids,
             passwords=passwords,
             tokens=JwtTokens(
-                secret_key(settings.jwt_secret),
-                [secret_key(secret) for secret in settings.previous_secrets],
+                secret_key(settings.jwt_secret.reveal()),
+                [secret_key(secret.reveal()) for secret in settings.previous_secrets],
                 issuer=settings.jwt_issuer,
                 audience=settings.jwt_issuer,
             ),
@@ -129,7 +133,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             queries,
             ids=ids,
             randomness=SystemRandomness(),
-            vault=DerivedVault(settings.jwt_secret, settings.previous_secrets),
+            vault=DerivedVault(settings.jwt_secret.reveal(), [secret.reveal() for secret in settings.previous_secrets]),
             sender=sender,
             rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
         ),
@@ -152,7 +156,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
 
 
 def _derived(settings: Settings, purpose: bytes) -> bytes:
-    return hmac.new(settings.jwt_secret.encode(), purpose, hashlib.sha256).digest()
+    return hmac.new(settings.jwt_secret.reveal().encode(), purpose, hashlib.sha256).digest()
 
 
 def worker_application(settings: Settings, session: str) -> Celery:
@@ -170,4 +174,4 @@ def worker_application(settings: Settings, session: str) -> Celery:
             turn_to_reprice=lambda: turn_of_worker(engine.redis, "reprice"),
         )
 
-    return application(settings.redis_url, jobs)
+    return application(settings.redis_url.reveal(), jobs)

@@ -21,7 +21,7 @@ from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import connected
 from adapters.tasks.schedule import DECIDE
 from adapters.tasks.wakeups import ask_for_decisions
-from entrypoints import logs
+from entrypoints import celery_logging, logs
 from entrypoints.orphans import tie_forks
 from entrypoints.settings import Settings
 from entrypoints.watchdog import Seen, Stall, Watchdog
@@ -59,12 +59,15 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     _wait_for_schema(settings)
     # A stopped or busy child hears of nothing else.
     tie_forks(signal.SIGKILL)
+    celery_logging.take_over()
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
         # Two more: one waits for the receivers of webhooks, one reprices. See `turn_of_worker`.
         concurrency=settings.worker_concurrency + 2,
         loglevel=settings.log_level,
+        # Its banner would go to standard output.
+        quiet=True,
         # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
         without_gossip=True,
         without_mingle=True,
@@ -78,7 +81,9 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
 
 def _wait_for_schema(settings: Settings) -> None:
     """Return when the database has the tables of this release, or does not answer, which the tasks can live with."""
-    engine = database_engine(settings.database_url, pool_size=1, application_name="scalecommerce worker starts")
+    engine = database_engine(
+        settings.database_url.reveal(), pool_size=1, application_name="scalecommerce worker starts"
+    )
     said = ""
     try:
         while True:
@@ -99,10 +104,10 @@ def _wait_for_schema(settings: Settings) -> None:
 
 
 def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:
-    database = database_engine(settings.database_url, pool_size=1, application_name="scalecommerce watchdog")
-    stalls = RedisStalls(Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=1), host)
+    database = database_engine(settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog")
+    stalls = RedisStalls(Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1), host)
 
-    messages = connected(settings.redis_url)
+    messages = connected(settings.redis_url.reveal())
 
     def look() -> Seen:
         stalls.ping()

@@ -1,5 +1,6 @@
 """What all commands have in common: how their help looks, how wrong usage is told, and how they end."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -11,6 +12,10 @@ from typer.exceptions import TyperException
 from adapters.cli.failures import ExitCode, Failure, Interrupted, end, end_at_broken_pipe, explained
 from scalecommerce_core.domain.numbers import NotNumber, parse_float, parse_integer
 
+logger = logging.getLogger(__name__)
+
+PROCESSES: Final = frozenset({"serve", "worker", "beat"})
+"""Commands that log to standard error for as long as they run."""
 MAX_BOUND_SHOWN: Final = 1_000_000
 """Greater limits are those of the database's numbers, which nobody needs to be told."""
 
@@ -57,6 +62,10 @@ class Commands(TyperGroup):
             failure = explained(error) or ctx.obj.explain(error)
             if failure is None:
                 raise
+            if ctx.invoked_subcommand in PROCESSES and not sys.stderr.isatty():
+                # Whoever collects its log reads one line per event.
+                logger.critical(failure.sentence)
+                raise typer.Exit(failure.code) from error
             end(failure, as_json=as_json)
 
 

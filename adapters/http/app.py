@@ -39,11 +39,20 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
     return [operation for resource in RESOURCES for operation in resource.operations(backend)]
 
 
-def create_app(backend: Backend, *, version: str, on_close: Callable[[], None] = lambda: None) -> Starlette:
-    """The ASGI application; at its end it answers who still waits, then calls `on_close`."""
+def create_app(
+    backend: Backend,
+    *,
+    version: str,
+    on_start: Callable[[], None] = lambda: None,
+    on_close: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """The ASGI application; `on_start` is called on its loop. At its end it answers who still waits, then calls
+    `on_close`.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        on_start()
         backend.start()
         yield
         await backend.close()

@@ -4,13 +4,13 @@ One piece, not a stack: each layer that wraps `send` and `receive` and looks thr
 request about as much as its handler.
 """
 
+import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from secrets import token_hex
 from typing import Any, Final
 
-import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,7 +35,7 @@ Ready = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
 """Status, headers, body, and the id that the request gives itself."""
 Shortcut = Callable[[Scope], Ready | Coroutine[Any, Any, Ready | None] | None]
 
-_log = structlog.get_logger("scalecommerce.http")
+logger = logging.getLogger(__name__)
 
 
 class Envelope:
@@ -97,7 +97,8 @@ class Envelope:
             known = None if started else response_to(error)
             if known is None:
                 name = request_id.decode()
-                _log.exception("unexpected error", request_id=name, method=scope["method"], path=scope["path"])
+                about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
+                logger.exception("unexpected error", extra=about)
                 if started:
                     # Half an answer is out; only breaking the connection tells the client.
                     raise

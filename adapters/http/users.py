@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
+from adapters.http.confidential import Confidential
 from adapters.http.openapi import LOCATION
 from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
 from adapters.http.pages import PageAnswer, PageQuery
@@ -46,7 +47,7 @@ class User(msgspec.Struct):
     bio: str
 
 
-class SignUpBody(msgspec.Struct):
+class SignUpBody(Confidential):
     email: Email
     password: NewPassword
     first_name: Name = ""
@@ -54,20 +55,20 @@ class SignUpBody(msgspec.Struct):
     bio: Bio = ""
 
 
-class Credentials(msgspec.Struct):
+class Credentials(Confidential):
     email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_ADDRESS])]
     password: GivenPassword
 
 
-class RefreshBody(msgspec.Struct):
+class RefreshBody(Confidential):
     refresh: Token
 
 
-class VerifyBody(msgspec.Struct):
+class VerifyBody(Confidential):
     token: Token
 
 
-class Tokens(msgspec.Struct):
+class Tokens(Confidential):
     access: str
     refresh: str
 
@@ -84,7 +85,7 @@ class ProfileBody(msgspec.Struct):
     bio: Bio | UnsetType = UNSET
 
 
-class PasswordBody(msgspec.Struct):
+class PasswordBody(Confidential):
     old_password: GivenPassword
     new_password: NewPassword
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from adapters.http.auth import Access
 from adapters.http.backend import Backend
+from adapters.http.confidential import Confidential
 from adapters.http.etags import expected_version, is_current, version_etag
 from adapters.http.idempotency import keyed
 from adapters.http.openapi import ETAG, LOCATION
@@ -99,8 +100,10 @@ class NewEndpointDocument(EndpointDocument):
 
     secret: str
 
+    __repr__ = Confidential.__repr__
 
-class SecretDocument(msgspec.Struct):
+
+class SecretDocument(Confidential):
     """`secret` is shown now and never again; the one before it signs too, for a day."""
 
     id: int

@@ -35,6 +35,7 @@ def application(redis_url: str, jobs: Callable[[], Jobs]) -> Celery:
 
 
 def _register(app: Celery, task: Task, jobs: Callable[[], Jobs]) -> None:
-    @app.task(name=task.name)  # type: ignore[untyped-decorator]  # Celery has no types
+    # Of this application alone: another one in the same process has tasks of its own.
+    @app.task(name=task.name, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def run() -> None:
         task.job(jobs())

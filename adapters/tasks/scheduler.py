@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from celery.beat import Scheduler
+from celery.beat import Scheduler, SchedulingError
 from redis import Redis, RedisError
 
 from adapters.tasks.broker import MOST_WAITING, QUEUE
@@ -22,6 +22,7 @@ class PatientScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         super().__init__(*args, **more)
         self._redis = Redis.from_url(self.app.conf.broker_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS)
         self._said = False
+        self._is_away = False
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         is_full = self._is_full()
@@ -29,7 +30,20 @@ class PatientScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
             logger.warning("%d messages wait and no worker takes them: nothing more is sent", MOST_WAITING)
         self._said = is_full
         if not is_full:
-            super().apply_entry(entry, producer)
+            self._send(entry, producer)
+
+    def _send(self, entry: Any, producer: Any) -> None:
+        """In place of Celery's own, which logs a traceback for each message of an outage; one sentence is enough."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            if not self._is_away:
+                logger.warning("the beat cannot send messages: %s", error.__cause__ or error)
+            self._is_away = True
+        else:
+            if self._is_away:
+                logger.info("the beat sends messages again")
+            self._is_away = False
 
     def _is_full(self) -> bool:
         try:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Self
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from entrypoints.traffic.wares import WARES, Demand
 
@@ -15,7 +15,7 @@ class Plan:
 
     products: dict[str, int]
     buyers: Sequence[str]
-    password: str
+    password: str = field(repr=False)
 
     def to_text(self) -> str:
         return json.dumps(asdict(self))

@@ -46,7 +46,7 @@ class Account:
 
     id: AccountId = field(on_setattr=setters.frozen)
     email: str
-    password_hash: str | None
+    password_hash: str | None = field(repr=False)
     """None: no password opens this account (imported customers)."""
     created_at: datetime = field(on_setattr=setters.frozen)
     first_name: str = ""

@@ -18,6 +18,7 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
 from scalecommerce_core.services.outcomes import retried
 
@@ -29,7 +30,7 @@ class SignUp:
     """`password` None makes an account that nobody can log in to (imported customers)."""
 
     email: str
-    password: str | None = field(repr=False)
+    password: Secret | None = field(converter=as_optional_secret)
     first_name: str = ""
     last_name: str = ""
     bio: str = ""
@@ -278,11 +279,11 @@ class Accounts:
             errors |= error.errors
         if command.password is not None:
             about = _words(command.email, command.first_name, command.last_name)
-            if complaints := self._passwords.complaints(command.password, about=about):
+            if complaints := self._passwords.complaints(command.password.reveal(), about=about):
                 errors["password"] = complaints
         if errors:
             return Invalid(errors)
-        return None if command.password is None else self._passwords.hash(command.password)
+        return None if command.password is None else self._passwords.hash(command.password.reveal())
 
     def _pair(self, account: Account, session: Session) -> TokenPair:
         """The current tokens of a session, derived from stored fields only, so that they can be issued again."""

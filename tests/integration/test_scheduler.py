@@ -1,10 +1,12 @@
 """The queue without a worker: it does not grow for ever."""
 
+import logging
 from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 from celery import Celery
+from celery.beat import SchedulingError
 from redis import Redis
 
 from adapters.tasks.application import application
@@ -64,3 +66,27 @@ def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis
         eventually(lambda: redis.llen(QUEUE) == 1, "the message")
     finally:
         wakeups.close()
+
+
+def test_an_outage_of_redis_is_one_sentence(
+    app: Celery, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "adapters.tasks.scheduler")
+    scheduler = PatientScheduler(app=app)
+    entries = [entry for entry in scheduler.schedule.values() if entry.task in {task.name for task in TASKS}]
+
+    def refused(*_: object, **__: object) -> None:
+        raise SchedulingError("Couldn't apply scheduled task x") from OSError("Connection refused.")
+
+    with monkeypatch.context() as away:
+        away.setattr(scheduler, "apply_async", refused)
+        for entry in entries[:3]:
+            scheduler.apply_entry(entry)
+    for entry in entries[:2]:
+        scheduler.apply_entry(entry)
+    assert [record.message for record in caplog.records] == [
+        "the beat cannot send messages: Connection refused.",
+        "the beat sends messages again",
+    ]
+    assert [record.exc_info for record in caplog.records] == [None, None]
+    assert redis.llen(QUEUE) == 2

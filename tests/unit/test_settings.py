@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from entrypoints.settings import SettingsError, environment_of, load
+from scalecommerce_core.domain.secret import Secret
 
 SECRET = "s" * 32
 GOOD = {
@@ -22,7 +23,7 @@ def test_defaults_stand_for_what_is_not_set() -> None:
 
 def test_old_secrets_are_a_list() -> None:
     old = ["a" * 32, "b" * 40]
-    assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == old
+    assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == [Secret(text) for text in old]
 
 
 def test_views_have_a_window_and_bots_that_both_may_be_none() -> None:

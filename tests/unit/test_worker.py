@@ -84,6 +84,7 @@ def test_its_exit_status_tells_a_failure_from_a_wanted_end(
     monkeypatch.setattr(worker, "worker_shutting_down", shutting_down)
     monkeypatch.setattr(worker, "tie_forks", lambda _number: None)
     monkeypatch.setattr("entrypoints.logs.configure", lambda *_: None)
+    monkeypatch.setattr("entrypoints.celery_logging.take_over", lambda: None)
     with pytest.raises(SystemExit) as end:
         run_worker(settings.load(ENVIRONMENT))
     assert end.value.code == status

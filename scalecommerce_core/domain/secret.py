@@ -1,0 +1,35 @@
+"""Text that no log, traceback or debugger shows by accident."""
+
+from attrs import field, frozen
+
+
+@frozen(repr=False, str=False)
+class Secret:
+    """A password, key or URL with a password; `reveal` gives the text, everything else hides it.
+
+    False when the text is empty.
+    """
+
+    _text: str = field(alias="text")
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+
+def as_secret(text: "str | Secret") -> Secret:
+    """For fields that callers give as plain text."""
+    return text if isinstance(text, Secret) else Secret(text)
+
+
+def as_optional_secret(text: "str | Secret | None") -> Secret | None:
+    """As `as_secret`; None stays None."""
+    return None if text is None else as_secret(text)
