@@ -15,7 +15,7 @@ from typing import Final
 from alembic import op
 from sqlalchemy import Connection
 
-from adapters.db.migrations.progress import id_ranges
+from adapters.db.migrations.ranges import id_ranges
 from scalecommerce_core.domain.text import (
     BIO_LENGTH,
     BRAND_LENGTH,
