@@ -221,5 +221,5 @@ def _summary(document: dict[str, Any], moves: int) -> str:
     if document.get("looked_at") == 0 and document["status"] != RunStatus.FAILED:
         return f"{head}. No product is due: each has had its turn in this epoch, or none follows this policy."
     if "looked_at" in document and document["status"] != RunStatus.FAILED:
-        head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} did"
+        head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} written"
     return f"{head}. {document['note']}".strip()

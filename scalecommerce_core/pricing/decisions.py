@@ -175,10 +175,11 @@ class Breaker:
 
     @property
     def sentence(self) -> str:
-        large = f"{self.large_share:.0%} of {self.prices:,} prices would move by more than 4 %"
-        verdict = "stops before anything is written" if self.tripped else "goes on"
-        remedy = " If they should, raise the policy's breaker_share and breaker_mean." if self.tripped else ""
-        return f"{large}, all of them by {self.mean_move:+.1%} on average: the run {verdict}.{remedy}"
+        verdict = "tripped, no price is written" if self.tripped else "not tripped"
+        noun = "price" if self.prices == 1 else "prices"
+        moves = f"mean move {self.mean_move:+.1%}, {self.large_share:.0%} of {self.prices:,} {noun} by more than 4%"
+        remedy = " If this is intended, raise the policy's breaker_share and breaker_mean." if self.tripped else ""
+        return f"Catalog breaker {verdict}: {moves}.{remedy}"
 
 
 def breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:

@@ -144,7 +144,7 @@ _RUN: Final = RunDocument(
     written=183,
     undone=0,
     unpriced=0,
-    note="0% of 195 prices would move by more than 4 %, all of them by -0.2% on average: the run goes on.",
+    note="Catalog breaker not tripped: mean move -0.2%, 0% of 195 prices by more than 4%.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),
 )
@@ -195,8 +195,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 looked_at=1,
                 moves=0,
                 would_stop=False,
-                sentence="0% of 1 prices would move by more than 4 %, all of them by +0.0% on average: the run goes"
-                " on.",
+                sentence="Catalog breaker not tripped: mean move +0.0%, 0% of 1 price by more than 4%.",
                 decisions=[
                     DecisionDocument(**{name: getattr(_KEPT, name) for name in DecisionDocument.__struct_fields__})
                 ],

@@ -131,7 +131,7 @@ def price(runtime: MemoryRuntime, product: ProductId) -> Any:
 def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     ended = cli("reprice", "--dry-run")
     assert ended.code == 0
-    assert "DRY RUN, 1 of 1 prices would move, 0 did" in ended.out
+    assert "DRY RUN, 1 of 1 prices would move, 0 written" in ended.out
     assert price(runtime, shop) == "10.00 USD"
     assert runtime.market.queries.runs(None, PageRequest()).rows == ()
 
@@ -249,4 +249,4 @@ def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: Pr
     assert "All pricing is stopped, until `scalecommerce pricing resume`." in " ".join(refused.out.split())
     assert price(runtime, shop) == "10.00 USD"
     cli("pricing", "resume")
-    assert "1 did" in cli("reprice").out
+    assert "1 written" in cli("reprice").out
