@@ -75,10 +75,14 @@ def _amount(seen: Mapping[str, Any], minor: float) -> str:
 
 
 def _days(days: float) -> str:
-    for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+    for unit, length in (("day", 1.0), ("hour", 1 / 24), ("minute", 1 / 1440)):
         if days >= length:
-            return f"{round(days / length, 1):,g} {unit}"
-    return f"{days * 86_400:.0f} seconds"
+            return _counted(round(days / length, 1), unit)
+    return _counted(round(days * 86_400), "second")
+
+
+def _counted(number: float, unit: str) -> str:
+    return f"{number:,g} {unit}{'' if number == 1 else 's'}"
 
 
 def _since(days: float) -> str:
@@ -128,8 +132,8 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
     lowest, highest = _amount(seen, low), _amount(seen, high)
     month = f"{lowest} to {highest}" if low != high else f"always {lowest}"
     by_hand = f"; last set by hand {_days(seen['since_edit'])} before" if isfinite(seen["since_edit"]) else ""
-    common = f"usually {_amount(seen, usual)} in {_days(MEDIAN_DAYS * scale)}"
-    return f"{month} in {_days(MONTH_DAYS * scale)}, {common}{by_hand}"
+    common = f"median {_amount(seen, usual)} in the last {_days(MEDIAN_DAYS * scale)}"
+    return f"{month} in the last {_days(MONTH_DAYS * scale)}, {common}{by_hand}"
 
 
 def _belief(seen: Mapping[str, Any]) -> str:
