@@ -107,9 +107,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             changed = not known.is_staff or password is not None
             account = accounts.appoint_staff(address, password)
         elif promote:
-            raise CommandFailed(
-                f"{address} has no account to promote. Run this without --promote to make one.", ExitCode.USAGE
-            )
+            raise CommandFailed(f"{address} has no account to promote. Run this without --promote to make one.")
         else:
             password = _password_of_stdin() if password_stdin else _password_asked()
             account = one(accounts.sign_up([SignUp(address, password, is_staff=True)]))

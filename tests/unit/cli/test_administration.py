@@ -125,6 +125,6 @@ def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime:
 def test_nobody_is_promoted_who_has_no_account(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--password-stdin", stdin=f"{GOOD}\n")
     assert (ended.code, ended.err) == (
-        2,
+        1,
         f"{EMAIL} has no account to promote. Run this without --promote to make one.\n",
     )
