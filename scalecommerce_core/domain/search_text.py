@@ -15,7 +15,8 @@ MOST_TERMS: Final = 32
 _TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
 _WORDS: Final = re.compile(r"[^\W_]+")
 _HYPHENS: Final = "-\u2010\u2011"
-_HYPHENATED: Final = re.compile(rf"[^\W\d_][^\W_]*(?:[{_HYPHENS}][^\W_]+)+")
+_HYPHENATED: Final = re.compile(rf"[\W_]*([^\W\d_][^\W_]*(?:[{_HYPHENS}][^\W_]+)+)[\W_]*")
+"""A hyphenated word, with punctuation around it."""
 
 
 @frozen
@@ -52,9 +53,9 @@ class Term:
 
         Products are indexed with such words in both ways, so that wifi finds Wi-Fi.
         """
-        if self.meant or self.is_phrase or not _HYPHENATED.fullmatch(self.text):
+        if self.meant or self.is_phrase or not (hyphenated := _HYPHENATED.fullmatch(self.text)):
             return self.forms
-        return *self.forms, re.sub(f"[{_HYPHENS}]", "", self.text)
+        return *self.forms, re.sub(f"[{_HYPHENS}]", "", hyphenated[1])
 
     def __str__(self) -> str:
         text = f'"{self.text}"' if self.is_phrase else self.text

@@ -189,7 +189,7 @@ class SearchContract:
         ("name", "searches"),
         [
             ("Wi-Fi router", ["wifi", "wi-fi", "wi fi", "WiFi router", "router wi\u2011fi"]),
-            ("WiFi router", ["wifi", "wi-fi", "router Wi-Fi"]),
+            ("WiFi router", ["wifi", "wi-fi", "router Wi-Fi", "(wi-fi), router", "wi-fi!"]),
             ("T-shirt", ["tshirt", "t-shirt", "shirt"]),
             ("E-mail server", ["email", "e-mail"]),
             ("Model T-1000", ["T1000", "t-1000"]),
