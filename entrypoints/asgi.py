@@ -62,14 +62,14 @@ def _log_errors_of_loop() -> None:
 
 
 class ReadinessWatch:
-    """Answers `/readyz`, and logs what is wrong when it begins and when it ends, for those who only read logs."""
+    """Computes `/readyz`, and logs each change between ready and not ready."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._last_problem = ""
 
     def begin(self) -> None:
-        """Look once, without waiting for it: a process that starts before its servers has to answer `/healthz`."""
+        """Check once in the background: a process that starts before its servers must answer `/healthz` at once."""
 
         def look() -> None:
             with suppress(Unavailable):

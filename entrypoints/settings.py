@@ -164,7 +164,7 @@ class Settings:
     refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
     refresh_grace_seconds: int = _setting(
         10,
-        "Within so many seconds a refresh token can be used twice, for the same new pair; 0: once.",
+        "Seconds after its exchange in which a refresh token returns the same new pair again; 0: never.",
         validator=_from_zero,
     )
     price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
@@ -202,7 +202,7 @@ class Settings:
         "",
         "Pricing policies of your own, comma-separated: modules (`my_shop.policies`), classes in them"
         " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them; those of"
-        " installed packages need no naming.",
+        " installed packages are loaded anyway.",
         validator=_policies,
     )
     worker_concurrency: int = _setting(
@@ -304,7 +304,7 @@ def _converted(text: str, kind: type[Any] | None) -> Any:
     try:
         return ts.default_converter().structure(text, kind or str)
     except ValueError:
-        raise ValueError(f"{text!r} is not understood") from None
+        raise ValueError(f"{text!r} is not a valid value") from None
 
 
 def _sentence(name: str, text: str | None, error: ValueError) -> str:

@@ -31,7 +31,7 @@ from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 logger = logging.getLogger(__name__)
 
 SCHEMA_POLL_SECONDS: Final = 1.0
-"""Between two looks at a database that has not been migrated yet."""
+"""Seconds between two checks of a database that is not migrated yet."""
 STALLED: Final = 75
 """The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
 
@@ -80,7 +80,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
 
 
 def _wait_for_schema(settings: Settings) -> None:
-    """Return when the database has the tables of this release, or does not answer, which the tasks can live with."""
+    """Return when the database has the tables of this release, or cannot be reached: tasks retry by themselves."""
     engine = database_engine(
         settings.database_url.reveal(), pool_size=1, application_name="scalecommerce worker starts"
     )

@@ -23,8 +23,8 @@ def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     """Bring the database to the tables of this release.
 
     Safe to start from several machines at once: one migrates, the others wait. Does nothing when nothing is to do.
-    All migrations that are missing run in one transaction: when one fails, or on Ctrl-C, the database is as before.
-    A terminal shows their progress, elsewhere the log on standard error does. `scalecommerce up` migrates by itself.
+    All missing migrations run in one transaction: when one fails, or on Ctrl-C, the database is unchanged.
+    Progress is shown on a terminal, and logged to standard error elsewhere. `scalecommerce up` migrates by itself.
     """
     runtime: Runtime = ctx.obj
     with long_work("The database is as it was before.", quiet=as_json) as bars:
@@ -76,8 +76,8 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
         bool,
         typer.Option(
             "--promote",
-            help="Make an existing account staff without asking. With --password-stdin it gets that password,"
-            " else it keeps its own.",
+            help="Make an existing account staff without confirmation. Its password changes only with"
+            " --password-stdin.",
             show_default=False,
         ),
     ] = False,
@@ -86,13 +86,13 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
 ) -> None:
     """Make an account that is staff: it can view and edit every user's data.
 
-    Asks for what is not given. An address that has an account already can be made staff too; all sessions of that
-    account end then, and a password that is given with --password-stdin replaces its own.
+    Asks for missing values. An existing account can be made staff too: its sessions end, and --password-stdin
+    replaces its password.
     """
     runtime: Runtime = ctx.obj
     if not interactive() and not (email and (password_stdin or promote)):
         raise CommandFailed(
-            "Nobody can be asked here: give --email, and --password-stdin, --promote, or both.", ExitCode.USAGE
+            "There is no terminal to ask on: give --email, and --password-stdin, --promote, or both.", ExitCode.USAGE
         )
     with runtime.open(data) as opened:
         accounts = opened.market.accounts
@@ -128,7 +128,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
         print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
             what = "Its password was replaced" if password is not None else "It keeps its password"
-            print_line(f"{what}; its sessions were ended, so that it has to log in again.")
+            print_line(f"{what}; its sessions were ended: log in again.")
 
 
 def _password_of_stdin() -> str:

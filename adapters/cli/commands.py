@@ -1,4 +1,4 @@
-"""What all commands have in common: how their help looks, how wrong usage is told, and how they end."""
+"""Behaviour common to all commands: the layout of help, reports of wrong usage, and exit statuses."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 PROCESSES: Final = frozenset({"serve", "worker", "beat"})
 """Commands that log to standard error for as long as they run."""
 MAX_BOUND_SHOWN: Final = 1_000_000
-"""Greater limits are those of the database's numbers, which nobody needs to be told."""
+"""Greater bounds are only those of database columns; help does not show them."""
 
 REPLACED_COMMANDS: Final[Mapping[str, str]] = {
     "new_categories": "scalecommerce migrate (the 20 categories are installed with the tables)",
@@ -32,7 +32,7 @@ REPLACED_COMMANDS: Final[Mapping[str, str]] = {
 
 
 class Commands(TyperGroup):
-    """The group of all commands: whatever they raise ends here."""
+    """The group of all commands; converts exceptions into messages and exit statuses."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _describe_values(self)
@@ -70,7 +70,7 @@ class Commands(TyperGroup):
 
 
 class RenamedOptions(TyperCommand):
-    """A command some of whose options had another name: the old one works, and a warning names the new one."""
+    """A command with renamed options: an old name still works and prints a warning with the new one."""
 
     OLD_NAMES: ClassVar[Mapping[str, str]] = {"--count": "--limit"}
 
@@ -88,7 +88,7 @@ class RenamedOptions(TyperCommand):
 
 
 def _describe_values(command: Any) -> None:
-    """Say in help what a value is as manuals do: `N`, and its range in words; nothing for flags, which take none."""
+    """Show values in help as `N` with the range in words; show no value for flags."""
     for parameter in (*command.params, command.get_help_option(command.context_class(command))):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
@@ -97,20 +97,20 @@ def _describe_values(command: Any) -> None:
         if parameter.param_type_name == "option" and parameter.metavar is None:
             parameter.metavar = {int: "N", float: "NUMBER", str: "TEXT"}.get(parameter.type_descriptor.annotation)
         if parameter.param_type_name == "argument" and not parameter.type_descriptor.is_choice:
-            # Its name and its help say what it is; what Python makes of it is nothing to users.
+            # The name and help of an argument describe it; its Python type does not help users.
             parameter.display_type_rich = _no_type
         if getattr(parameter, "min", None) is not None or getattr(parameter, "max", None) is not None:
             said = _range(parameter.min, parameter.max)
             if said and parameter.help:
                 parameter.help = f"{parameter.help.removesuffix('.')} ({said})."
-            # They are for help only: the value is checked by its type.
+            # `min` and `max` are used in help only: the declared type validates the value.
             parameter.min = parameter.max = None
     for each in getattr(command, "commands", {}).values():
         _describe_values(each)
 
 
 def _read_numbers_strictly(parameter: Any) -> None:
-    """Refuse what the library for validation would also read as a number: `1_000`, `+5`, ` 5`, digits of any script."""
+    """Refuse numbers that the validation library would also accept: `1_000`, `+5`, ` 5`, digits of any script."""
     parse = {int: parse_integer, float: parse_float}.get(parameter.type_descriptor.annotation)
     if parse is None or "process_value" in vars(parameter):
         return
@@ -133,7 +133,7 @@ def _no_type(ctx: Any) -> str:
 
 
 def _range(least: float | None, most: float | None) -> str:
-    """In words, without the limits that are there for the database's sake."""
+    """The range in words, without bounds above `MAX_BOUND_SHOWN`."""
     if most is not None and most > MAX_BOUND_SHOWN:
         most = None
     match least, most:
@@ -148,7 +148,7 @@ def _range(least: float | None, most: float | None) -> str:
 
 
 def _rephrase(error: TyperException) -> None:
-    """Put what the library for validation says of a value into words that name the value."""
+    """Reword validation errors of Typer's library so that they name the value."""
     problems = getattr(error.__cause__, "errors", None)
     if not callable(problems):
         return
@@ -160,9 +160,9 @@ def _rephrase(error: TyperException) -> None:
             case {"type": "float_parsing" | "float_type" | "finite_number"}:
                 error.message = f"{given!r} is not a number."
             case {"type": "greater_than_equal", "ctx": {"ge": least}}:
-                error.message = f"{given} is too small; the least is {least}."
+                error.message = f"{given} is too small; the minimum is {least}."
             case {"type": "less_than_equal", "ctx": {"le": most}}:
-                error.message = f"{given} is too large; the greatest is {most}."
+                error.message = f"{given} is too large; the maximum is {most}."
             case {"type": "value_error", "msg": said}:
                 error.message = str(said).removeprefix("Value error, ")
 

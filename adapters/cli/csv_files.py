@@ -1,11 +1,11 @@
-"""CSV files as people and spreadsheets write them. All commands read such files through this module.
+"""Tolerant reader of CSV files. All commands read CSV files through this module.
 
 A file may be compressed with gzip (told by its first bytes, whatever its name), begin with a byte order mark or with
 Excel's `sep=;`, and separate its cells by comma, semicolon, tab or bar: the names in its first line tell which. Quoting
 is that of RFC 4180. Text is UTF-8. Rows without any text are left out.
 
-One bad place does not end a file: it becomes a `BadRow`, and reading goes on behind it. A quote that is never closed
-would swallow all that follows: the row in which it opens is bad, and the next line is read as a row again.
+A malformed row becomes a `BadRow`, and reading continues with the next row. A quote that is never closed would extend
+to the end of the file: its row is a `BadRow`, and the next line is read as a row again.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from adapters.cli.failures import CommandFailed
 CELL_LIMIT: Final = 131_072
 """Characters of one cell, as in Python's csv module."""
 LINE_LIMIT: Final = 1_048_576
-"""Characters of one line, and of the lines in which the end of a quoted cell is looked for."""
+"""Characters of one line, and of the text that is searched for the end of a quoted cell."""
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 _SURROGATE: Final = re.compile("[\udc80-\udcff]")
@@ -40,7 +40,7 @@ _ENCODINGS: Final = (
 
 
 class UnreadableFile(CommandFailed):
-    """The file cannot be read, at all or from some line on; the message names the file and says why."""
+    """The file, or its rest, cannot be read; the message names the file and says why."""
 
 
 class Row(NamedTuple):
@@ -64,8 +64,8 @@ class _Line(NamedTuple):
 class CsvFile:
     """`header` holds the names of the columns, without surrounding spaces; iterate over the rows once.
 
-    `known` are the names that columns may have: they tell the separator. `done` tells which share of the file was
-    read, for progress. Raise `UnreadableFile`, also while iterating.
+    `known` are the expected column names, from which the separator is detected. `done` returns the share of the file
+    that was read, for progress. Raise `UnreadableFile`, also while iterating.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class CsvFile:
         return Row(line.number, cells)
 
     def _parse_quoted_row(self, line: _Line, width: int | None) -> tuple[list[str], str] | BadRow:
-        """The cells and their text, read on over line breaks inside of quotes."""
+        """The cells and their text; a quoted cell may contain line breaks."""
         text, separator = line.text, self._separator
         taken: list[_Line] = []
         cells: list[str] = []
@@ -211,14 +211,14 @@ class CsvFile:
         return cells, text
 
     def _stray_quote(self, line: _Line, taken: Sequence[_Line], opened: int, said: str) -> BadRow:
-        """Go on behind the line in which the quote opened."""
+        """Report the stray quote and continue after the line in which it opened."""
         self._pushed_back.extendleft(reversed(taken[opened:]))
         where = "here" if not opened else f"in line {taken[opened - 1].number}"
         return BadRow(line.number, f"A quote that opens a cell {where} {said}. Write a quote inside of a cell twice.")
 
 
 def _separator_of(header: str, known: Collection[str]) -> str:
-    """The one that parts the most known names, or else the most names."""
+    """The separator that yields the most known names, or else the most names."""
 
     def score(separator: str) -> tuple[int, int]:
         names = [name.strip(' "\r\n').casefold() for name in header.split(separator)]
@@ -246,7 +246,7 @@ def open_csv(path: Path, known: Collection[str] = ()) -> Iterator[CsvFile]:
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}.") from error
         _check_is_text(beginning, path)
-        # Bytes that are not UTF-8 spoil their row alone.
+        # Bytes that are not UTF-8 make only their row a `BadRow`.
         with io.TextIOWrapper(content, "utf-8", "surrogateescape", newline="") as text:
             yield CsvFile(text, str(path), known, done=lambda: raw.tell() / size if size else None)
 
@@ -258,4 +258,4 @@ def _check_is_text(beginning: bytes, path: Path) -> None:
     if encoding is None and b"\x00" in beginning:
         encoding = "UTF-16 without a byte order mark, or not text at all"
     if encoding is not None:
-        raise UnreadableFile(f"{path} is {encoding}; UTF-8 is read. Save it as UTF-8 (in Excel: CSV UTF-8).")
+        raise UnreadableFile(f"{path} is {encoding}, but must be UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8).")

@@ -11,7 +11,7 @@ from scalecommerce_core.pricing.simulation.program import Outcome
 
 _PRODUCTS_SHOWN = 3
 _POINTS = 150
-"""Of a price path: with more, a policy that tries prices in turn fills the picture."""
+"""Points of a price path; with more, a policy that alternates prices would fill the picture."""
 
 
 def draw(outcomes: Sequence[Outcome], file: Path) -> None:
@@ -38,7 +38,7 @@ def draw(outcomes: Sequence[Outcome], file: Path) -> None:
 
 
 def _means(paths: Floats, window: int) -> tuple[Floats, Floats]:
-    """The last epochs of windows of that length, and the mean of each path in them."""
+    """The last epoch of each window of that length, and the mean of each path in the window."""
     begins = np.arange(0, len(paths), window)
     lengths = np.diff(np.append(begins, len(paths)))
     return (begins + lengths).astype(np.float64), np.add.reduceat(paths, begins, axis=0) / lengths[:, None]

@@ -19,7 +19,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
 NOTHING_KEPT = "No file was written."
-CUT_OFF = "What was written so far is not all."
+CUT_OFF = "The export is incomplete."
 
 app = typer.Typer(no_args_is_help=True, help="Write data out to files.")
 
@@ -64,8 +64,8 @@ def orders(
 ) -> None:
     """Write all orders: one CSV line per order line, or one JSON object per order with its lines in it.
 
-    `quantity` is what was ordered, `units` what was sold of it: 0 unless the order was paid. `pricing evaluate FILE
-    --period created_at` reads the CSV.
+    `quantity` is the number of units ordered, `units` the number sold: 0 unless the order was paid.
+    `pricing evaluate FILE --period created_at` reads the CSV.
     """
     _export(ctx.obj, export_orders, written_as, file, data)
 
@@ -96,7 +96,7 @@ def _destination(file: Path | None) -> Iterator[IO[str]]:
     try:
         text = draft.open("w", encoding="utf-8", newline="")
     except OSError as error:
-        # Of the file that was named: nobody knows of the draft.
+        # Report the named file, not the draft.
         raise CommandFailed(f"{file}: {error.strerror}.") from error
     try:
         with text:

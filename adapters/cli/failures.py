@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     OK = 0
     PROBLEM = 1
     """The work found or met a problem."""
-    """Also when something that is named by number or address does not exist."""
+    """Also used when a named id or address does not exist."""
     USAGE = 2
     """The command line is wrong, whatever the database holds."""
     NOT_REACHABLE = 3
@@ -47,7 +47,7 @@ class Interrupted(Exception):
 
 
 def explained(error: Exception) -> Failure | None:
-    """What is told of an error that the domain, the operating system or a command raised; None: unexpected."""
+    """The failure to report for an expected error of the domain, the system or a command; None: unexpected."""
     match error:
         case CommandFailed():
             return error.failure
@@ -66,7 +66,7 @@ def explained(error: Exception) -> Failure | None:
 
 
 def end(failure: Failure, *, as_json: bool) -> NoReturn:
-    """End the command; for scripts (`--json`) an object on standard error, where it spoils no result that was begun."""
+    """End the command; with `--json` as an object on standard error, which keeps standard output intact."""
     if as_json:
         sys.stderr.write(json_text({"error": failure.sentence, "code": failure.code}) + "\n")
         raise typer.Exit(failure.code)
@@ -77,6 +77,6 @@ def end(failure: Failure, *, as_json: bool) -> NoReturn:
 
 
 def end_at_broken_pipe() -> NoReturn:
-    """Whoever read our output has seen enough, as `| head` does. Python would complain again at its exit."""
+    """The reader of standard output closed the pipe, as `| head` does. Python would report it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(ExitCode.PROBLEM)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, separators of lines, directional overrides, lone surrogates."""
+"""Control characters except tab and line feed, separators of lines, directional overrides, lone surrogates."""
 
 
 def rfc3339(moment: datetime) -> str:
@@ -28,5 +28,5 @@ def _utc(moment: datetime) -> datetime:
 
 
 def printable(text: str) -> str:
-    r"""Make text that a stranger wrote safe for a terminal: ESC becomes `\x1b`, and so on; lines and tabs stay."""
+    r"""Make untrusted text safe for a terminal: ESC becomes `\x1b`, and so on; lines and tabs stay."""
     return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)

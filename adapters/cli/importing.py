@@ -67,14 +67,14 @@ def products(
     """List a seller's products from a CSV file, or edit them: sku decides which it is.
 
     Columns: sku; for new products name, category and price; and stock, brand, description, cost, min_price,
-    max_price, is_active, currency; id names a product that has no sku. A blank field leaves what it was. The file may
+    max_price, is_active, currency; id names a product that has no sku. A blank field is not changed. The file may
     be compressed with gzip, and separate its cells by comma, semicolon or tab. Numbers are digits with a decimal
     point, without group separators.
 
-    What `export products --seller` writes can be edited and imported again. A field that repeats what was exported
-    stays as it is now, whatever was sold or repriced since; an edited stock is an error if the stock moved since the
-    export. A line that names another seller is an error. Lines with errors are listed, and the others written; exits
-    with 1 if there were any.
+    What `export products --seller` writes can be edited and imported again. A field that still has its exported
+    value is not changed, even if units were sold or prices moved since; an edited stock is an error if the stock moved
+    since the export. A line that names another seller is an error. Lines with errors are listed, and the others
+    written; exits with 1 if there were any.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, open_csv(file, KNOWN) as table:
@@ -83,7 +83,7 @@ def products(
             with long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress:
                 work.run(table, progress)
         finally:
-            # Also of work that was interrupted or that failed: what it wrote before stands.
+            # Report interrupted and failed imports too: batches written before stay written.
             imported = work.report()
             if imported.is_complete or imported.lines:
                 _print(imported, as_json=as_json)
@@ -109,10 +109,10 @@ def _print(imported: ImportedProducts, *, as_json: bool) -> None:
     )
     if imported.in_doubt:
         print_line(
-            f"{imported.in_doubt:,} of these lines were being written: they may be in or not. Import the file again"
-            " to have them in; nothing is written twice."
+            f"{imported.in_doubt:,} of these lines were being written and may or may not be stored. Import the file"
+            " again: nothing is written twice."
         )
     elif not imported.is_complete:
         print_line(
-            "The rest of the file was not read." + ("" if imported.dry_run else " What was written before stands.")
+            "The rest of the file was not read." + ("" if imported.dry_run else " Rows written before are kept.")
         )

@@ -15,14 +15,14 @@ MAX_BIGINT: Final = 2**63 - 1
 
 def limit(most: int = 1_000) -> Any:
     """`--limit` of a command that lists: from 1 to `most`."""
-    return typer.Option("--limit", min=1, max=most, help="Show at most so many, the newest first.")
+    return typer.Option("--limit", min=1, max=most, help="Show at most N, the newest first.")
 
 
 _NUMBER: Final = re.compile("[1-9][0-9]{0,18}")
 
 
 def _check_seller_form(text: str | None) -> str | None:
-    """Check the form alone; whether the account exists is known with the database."""
+    """Check the syntax only: `account_of` checks later that the account exists."""
     if text is not None and "@" not in text and not (_NUMBER.fullmatch(text) and int(text) <= MAX_BIGINT):
         raise typer.BadParameter(f"{text!r} is neither an e-mail address nor the number of an account.")
     return text

@@ -18,7 +18,7 @@ from scalecommerce_core.domain.numbers import parse_float, parse_integer, quoted
 from scalecommerce_core.pricing.evaluation.panel import Lines
 
 _FARTHEST: Final = 4 * 10**18
-"""Nanoseconds since 1970 are below; the distance of two periods fits 64 bits."""
+"""Largest absolute period number: covers nanoseconds since 1970, and differences fit 64 bits."""
 
 
 @frozen
@@ -76,7 +76,7 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
 
 
 def _check_columns(file: Path, header: Sequence[str], columns: Columns) -> None:
-    """Raise `CommandFailed` for columns that the file does not have, with the ones that it has."""
+    """Raise `CommandFailed` naming missing columns and the columns that the file has."""
     if not header:
         return
     try:

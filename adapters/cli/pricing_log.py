@@ -46,7 +46,7 @@ def explain(
         print_json([_document(stored) for stored in found])
         return
     if not found:
-        print_line(f"No policy has decided about product {product} yet, or its decisions are forgotten.")
+        print_line(f"No policy has decided about product {product} yet, or its decisions were deleted.")
     for stored in found:
         _print(stored)
 

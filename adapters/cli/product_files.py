@@ -15,14 +15,14 @@
 A blank field, or a column that the file does not have, leaves an edited product as it is. An export puts ' before text
 that a spreadsheet would take for a formula (=, +, -, @ at its beginning), and an import takes it away.
 
-Between export and import, buyers buy and pricing policies reprice. An export therefore says what it showed, in
+Sales and pricing policies may change a product between export and import. An export therefore records, in
 
     price_expected, stock_expected    the figures
     exported                          checksums of the other fields
 
-and an import leaves each field that repeats it as it is now. An edited stock is set only if the figure is still the
-exported one; otherwise the line is an error. Without these columns, the line's figures are set. Both ways, importing
-a file twice does no more than importing it once.
+and an import does not change fields that still have the exported value. An edited stock is set only if the current
+stock is still the exported one; otherwise the line is an error. Without these columns, price and stock are set as
+given. In both cases importing a file twice has the same effect as importing it once.
 """
 
 import csv
@@ -47,11 +47,11 @@ COLUMNS: Final = (
     "currency",
 )  # fmt: skip
 READ_ONLY: Final = ("id", "seller", "created_at", "count_viewed")
-"""Columns of an export that an import changes nothing by."""
+"""Columns of an export that an import ignores."""
 BASELINE: Final = ("price_expected", "stock_expected", "exported")
-"""What an export showed."""
+"""Columns with the values at the time of the export."""
 STEP: Final = 500
-"""Rows between two reports of progress."""
+"""Rows between two progress reports."""
 
 
 class ExportFormat(StrEnum):
@@ -141,13 +141,13 @@ def as_written(text: str) -> str:
 
 
 def checksum(name: str, value: object) -> str:
-    """Of the value of a column, in the form in which the domain keeps it."""
+    """Checksum of a column's value in its normal form."""
     text = normal_text(value) if isinstance(value, str) else str(value)
     return hashlib.blake2b(f"{name}\0{text}".encode(), digest_size=5).hexdigest()
 
 
 def checksums(cell: str) -> dict[str, str]:
-    """Checksums by column, out of a cell of the column `exported`; what cannot be read is left out."""
+    """Parse a cell of the column `exported` into checksums by column; malformed parts are ignored."""
     pairs = (part.partition(":") for part in cell.split())
     return {name: value for name, colon, value in pairs if colon}
 
@@ -194,7 +194,7 @@ def _decimal(money: Money | None) -> str | None:
 
 
 def _units_sold(order: OrderView, line: OrderLineView) -> int:
-    """What statistics and pricing policies count as sold: of paid orders, refunded later or not; own purchases not."""
+    """Units that statistics count as sold: of paid orders, refunded or not, without sellers' own purchases."""
     is_paid = order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
     return line.quantity if is_paid and is_sale(order.user, line.seller) else 0
 

@@ -1,7 +1,7 @@
-"""Products in from CSV files. The columns are described in `adapters.cli.product_files`, which also writes them.
+"""Import of products from CSV files. `adapters.cli.product_files`, which exports them, describes the columns.
 
-A line is about the product with its `sku`; without one, about that with its `id`, if it is the seller's. A figure of a
-file may be older than what happened since: see `_Wanted.baseline`.
+A line refers to the seller's product with its `sku`, or without one to that with its `id`. Figures in a file may be
+outdated: see `_Wanted.baseline`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class LineError:
 
 @frozen
 class ImportedProducts:
-    """What stands. Every line that was read is in exactly one of the figures; with `dry_run` nothing was written.
+    """The result so far. Every line that was read is in exactly one of the counts; with `dry_run` nothing was written.
 
     `in_doubt` counts the lines of the batch that was being written when the work stopped: they may be written or not,
     and importing the file again settles it. `is_complete`: the whole file was read.
@@ -86,8 +86,8 @@ def import_products(
     """List the products that the seller does not have yet and edit the others.
 
     Lines that fail are reported and the others written; each batch is a transaction, and importing the file again is
-    harmless. Raise `UnreadableFile` when there is no reading on: what came before stands, and `ProductImport.report`
-    says what that is.
+    harmless. Raise `UnreadableFile` if the rest of the file cannot be read: batches before it stay written, and
+    `ProductImport.report` counts them.
     """
     work = ProductImport(market, seller, dry_run=dry_run)
     work.run(file, progress)
@@ -98,8 +98,8 @@ def import_products(
 class _Wanted:
     """A line that can be read: `changes` holds the fields that are not blank.
 
-    `baseline` holds what the export that the line comes from showed of price and stock, and `exported` the checksums
-    of its other fields. What repeats them stays as it is now.
+    `baseline` holds the price and stock at the time of the export, and `exported` the checksums of the other fields.
+    Fields that still have these values are not changed.
     """
 
     line: int
@@ -112,13 +112,13 @@ class _Wanted:
 
     @property
     def name(self) -> str:
-        """The product, for people."""
+        """The product's name in messages."""
         return self.sku or f"id {self.product}"
 
 
 @define
 class ProductImport:
-    """One run over one file. `report` can be asked for at any time, also after an error or an interruption."""
+    """One import of one file. `report` may be called at any time, also after an error or an interruption."""
 
     market: Market
     seller: AccountId
@@ -140,7 +140,7 @@ class ProductImport:
             raise NotFound("account", self.seller)
         self._email = account.email
         categories = self.market.queries.categories()
-        # An export writes names: they win over slugs, and these over numbers.
+        # An export writes names, so names take precedence over slugs, and slugs over ids.
         self._categories = {str(category.id): category.id for category in categories}
         self._categories |= {category.slug: category.id for category in categories}
         self._categories |= {name_key(category.name): category.id for category in categories}
@@ -211,7 +211,7 @@ class ProductImport:
         while len(cells) > len(header) and not cells[-1]:
             cells.pop()
         if len(cells) != len(header):
-            said = f"This line has {len(cells)} cells, and the first has {len(header)}."
+            said = f"This line has {len(cells)} cells, but the header has {len(header)}."
             self._errors.append(LineError(row.line, "", said))
             return None
         return self._understood(row.line, dict(zip(header, map(as_written, cells), strict=True)))
@@ -251,9 +251,9 @@ class ProductImport:
         sku = normal_line(fields.get("sku", ""))
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH)]
         if not sku and not fields.get("id", "").strip():
-            problems.append("sku: This must not be blank, unless id tells which product is meant.")
+            problems.append("sku: This must not be blank, unless id names the product.")
         if first := self._first_lines.get(sku):
-            problems.append(f"sku: line {first} has it too.")
+            problems.append(f"sku: Line {first} has the same sku.")
         owner = fields.get("seller", "").strip()
         if owner and not matches_email(owner, self._email):
             problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
@@ -308,7 +308,7 @@ class ProductImport:
         commands: list[EditProduct] = []
         for wanted, view in known:
             if first := self._lines_of_products.get(view.id):
-                self._fail(wanted, f"id: line {first} is about the same product.")
+                self._fail(wanted, f"id: Line {first} refers to the same product.")
                 continue
             self._lines_of_products[view.id] = wanted.line
             changes, stock = _changes(wanted, view)
@@ -326,7 +326,7 @@ class ProductImport:
     def _run(
         self, wanted: Sequence[_Wanted], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
     ) -> int:
-        """How many commands succeeded, or would probably; the errors of the others are kept."""
+        """The number of commands that succeeded, or in a dry run probably would; errors of the others are recorded."""
         if self.dry_run or not commands:
             return len(commands)
         done = 0
@@ -345,7 +345,7 @@ class ProductImport:
 
 
 def _changes(wanted: _Wanted, view: ProductView) -> tuple[dict[str, Any], int | None]:
-    """What the line changes: the values that are neither those that were exported nor those in force."""
+    """The changes of a line: values that differ from both the exported and the current ones."""
     changes: dict[str, Any] = {}
     for name, value in wanted.changes.items():
         if name in wanted.baseline and wanted.baseline[name] == value:
@@ -362,7 +362,7 @@ def _changes(wanted: _Wanted, view: ProductView) -> tuple[dict[str, Any], int | 
 
 def _moved(exported: int, now: int) -> str:
     return (
-        f"stock: It was {exported} in the export and is {now} now, so this line is left out: export the products again,"
+        f"stock: It was {exported} in the export and is {now} now, so this line was skipped: export the products again,"
         " or leave stock blank."
     )
 
@@ -378,7 +378,7 @@ def _check_header(header: Sequence[str], file: CsvFile) -> None:
             f" It has {', '.join(map(repr, header[:20]))}, read as separated by {file.separator}."
         )
     if unknown:
-        raise UnreadableFile(f"{file.name}: Unknown columns: {', '.join(unknown)}. Known are {known}.")
+        raise UnreadableFile(f"{file.name}: Unknown columns: {', '.join(unknown)}. Known columns: {known}.")
     if len(set(header)) != len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise UnreadableFile(f"{file.name}: The column {twice} is named twice.")
@@ -402,7 +402,7 @@ def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
                 yield batch
                 batch = []
     except UnreadableFile:
-        # What was read before the bad place is as good as any.
+        # Rows before the damaged place are valid.
         if batch:
             yield batch
         raise

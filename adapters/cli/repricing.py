@@ -61,8 +61,8 @@ def reprice(
     """Let the active pricing policies move prices, and say why each one moves.
 
     Each product has one turn in an epoch of its policy. All decisions are made before any price is written, and a run
-    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps what is whole. Exits with 1 if a policy
-    was refused, failed, or was stopped because it would move too much.
+    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps finished ranges. Exits with 1 if a
+    policy was refused, failed, or was stopped because it would move too much.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -101,7 +101,7 @@ def rollback(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put all prices of a run back in force, where nobody has moved them since.
+    """Restore the prices that a run replaced, except those that moved since.
 
     Exits with 1 if all of them had moved.
     """

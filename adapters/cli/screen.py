@@ -24,7 +24,7 @@ def output() -> Console:
 
 
 def notes() -> Console:
-    """Standard error, on the same terms."""
+    """Standard error; as `output`."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -38,13 +38,13 @@ def print_line(sentence: str, *, style: str | None = None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Strict JSON on standard output: see `json_text`."""
+    """Print strict JSON on standard output; see `json_text`."""
     sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 @contextmanager
 def on_interrupt(kept: str) -> Iterator[None]:
-    """End the command with status 130 on Ctrl-C; `kept`, a sentence, says what stands."""
+    """End the command with status 130 on Ctrl-C; the sentence `kept` describes the state that remains."""
     try:
         yield
     except KeyboardInterrupt as error:

@@ -1,4 +1,4 @@
-"""Accounts as the command line names them: by e-mail address or by number."""
+"""Look-up of accounts by e-mail address or id, as command-line options name them."""
 
 from adapters.cli.options import MAX_BIGINT
 from scalecommerce_core.domain.account import normal_email

@@ -18,7 +18,7 @@ from scalecommerce_core.domain.errors import Invalid
 
 KEPT = "What was done is shown; it is held against no bar."
 MOST = 1_000_000
-"""Of worlds, and of epochs: a world takes some hundred bytes, an epoch some milliseconds."""
+"""Most worlds, and most epochs: a world takes some hundred bytes, an epoch some milliseconds."""
 _EVERY = 50
 """Epochs between two strokes of the progress bar."""
 
@@ -41,18 +41,21 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="Policies of yours: a module (my_shop.policies), a class in it (my_shop.policies:Markup) or a file"
-            " (markup.py), of the working directory too. May be repeated.",
+            help="Policies of your own: a module (my_shop.policies), a class in it (my_shop.policies:Markup) or a file"
+            " (markup.py). The working directory is searched, too. May be repeated.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the worlds, which are the same for all policies.")] = 1,
     worlds: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Products or worlds; fewer meet no bar.", show_default=False),
+        typer.Option(
+            min=1, max=MOST, help="Products or worlds; with fewer than usual, no bar applies.", show_default=False
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="How long; shorter meets no bar.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST, help="Epochs; with fewer than usual, no bar applies.", show_default=False),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -136,7 +139,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
 
 
 def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
-    """What was wrong with policies: what failed, each once, and how often which of them proposed no usable price."""
+    """Sentences about policies that failed, each once, and about policies that proposed no usable price."""
     from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 
     said = dict.fromkeys(each.problem for each in failed)
@@ -186,7 +189,7 @@ def _entrant(told: str) -> Any:
 
 
 def _drawing(plot: Path | None) -> Any:
-    """The function that draws; whatever keeps it from writing is found before hours of simulation and not after."""
+    """The drawing function; raises before the simulation if the picture could not be written."""
     if plot is None:
         return None
     if plot.suffix not in {".png", ".svg"}:

@@ -45,7 +45,7 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
             ],
             title=f"{len(differing)}{' or more' if len(differing) == SHOWN else ''} figures differ from their source",
         )  # fmt: skip
-        print_line("`scalecommerce statistics rebuild` makes them anew.")
+        print_line("`scalecommerce statistics rebuild` rebuilds them.")
     else:
         print_line("Clean: statistics equal what was sold, refunded and listed.")
     if differing:
@@ -67,11 +67,11 @@ def rebuild(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         account = None if seller is None else account_of(opened.market, seller)
-        with on_interrupt("Statistics are as they were."):
+        with on_interrupt("Statistics are unchanged."):
             opened.market.statistics.rebuild(account)
-        with on_interrupt("Statistics are made anew; the workers count in what happened meanwhile."):
+        with on_interrupt("Statistics are rebuilt; the workers add the events of the meantime."):
             opened.market.statistics.catch_up()
     if as_json:
         print_json({"rebuilt": True, "seller": account})
     else:
-        print_line(f"The statistics of {f'seller {seller}' if seller else 'all sellers'} are made anew.")
+        print_line(f"The statistics of {f'seller {seller}' if seller else 'all sellers'} are rebuilt.")

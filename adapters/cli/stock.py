@@ -17,7 +17,7 @@ from scalecommerce_core.services.catalog import StockRepair
 from scalecommerce_core.services.market import Market
 
 SHOWN = 100
-MENDED: Final = "What was repaired so far stands; run it again for the rest."
+MENDED: Final = "Repairs so far are kept; run the command again for the rest."
 BATCH: Final = 500
 """Products that are locked at once."""
 

@@ -18,7 +18,7 @@ from adapters.cli.formats import rfc3339
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """Strict JSON (RFC 8259): times by `rfc3339`, spans in seconds, numbers that are not finite as null.
 
-    Raise `TypeError` for what has no form in JSON, in place of a text that no reader expects.
+    Raise `TypeError` for types that have no JSON form.
     """
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 

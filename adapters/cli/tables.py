@@ -1,4 +1,4 @@
-"""Tables that cut nothing off: what does not fit side by side is shown as records, one field per line."""
+"""Tables without truncation: rows that do not fit the width are printed as records, one field per line."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,13 +16,13 @@ from adapters.cli.screen import output
 Cell: TypeAlias = str | int | datetime | Text | None
 
 MIN_PROSE_WIDTH: Final = 20
-"""Columns of prose are at least so wide, in characters; a word that is longer makes its column wider, up to this."""
+"""Least width of a prose column in characters, and (`MAX_WORD_WIDTH`) the longest word that widens it."""
 MAX_WORD_WIDTH: Final = 24
 
 
 @frozen
 class Column:
-    """`number` aligns to the right; `prose` may be wrapped between words. Other columns keep their values in a line."""
+    """`number` is aligned to the right; `prose` may be wrapped between words. Other columns are never wrapped."""
 
     heading: str
     number: bool = False
@@ -46,8 +46,8 @@ def print_table(
 ) -> None:
     """Print rows to standard output as wide as the terminal: in a frame, without one, or as records.
 
-    Cells are plain text: markup in them is shown as it is, and control characters as escapes. `styles` are of the
-    rows, `total` is a last row below a line. Without rows, `nothing` is printed, a sentence.
+    Cells are plain text: markup in them is shown as it is, and control characters as escapes. `styles` has a
+    style per row, `total` is a last row below a rule. Without rows, the sentence `nothing` is printed.
     """
     console = output()
     if not rows and nothing:
@@ -126,7 +126,7 @@ def _record(fields: Sequence[tuple[str, Text]], style: str = "") -> Table:
 
 
 def _widths(head: Sequence[Column], rows: Sequence[Sequence[Text]], available: int) -> list[int] | None:
-    """Of the columns, in characters; None if they do not fit into `available`."""
+    """Widths of the columns in characters; None if they do not fit into `available`."""
     least, natural = [], []
     for number, column in enumerate(head):
         cells = [Text(column.heading), *(row[number] for row in rows)]
@@ -142,7 +142,7 @@ def _widths(head: Sequence[Column], rows: Sequence[Sequence[Text]], available: i
     if spare < 0:
         return None
     widths = least
-    # What is left goes to prose, a character at a time to the narrowest column that needs it; then to headings.
+    # Distribute the spare width: first to the narrowest prose column that needs it, then to other columns.
     while spare > 0:
         short = [number for number, full in enumerate(natural) if widths[number] < full]
         if not short:

@@ -41,7 +41,7 @@ def torture(
     ] = None,
     kills: Annotated[
         int | None,
-        typer.Option("--kills", min=0, help=f"Ends the load after so many kills ({KILLS}).", show_default=False),
+        typer.Option("--kills", min=0, help=f"Ends the load after N kills ({KILLS}).", show_default=False),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=1, help="Ends the load after so many seconds.", show_default=False)

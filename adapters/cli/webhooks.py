@@ -22,7 +22,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.webhooks import Redeliver
 
 BATCH: Final = 500
-RESENT: Final = "Messages that were sent again so far are on their way; run it again for the rest."
+RESENT: Final = "Deliveries queued so far will be sent; run the command again for the rest."
 OPERATOR: Final = AccountId(0)
 """Whoever may run commands on the database acts as staff; no account has this number."""
 
@@ -30,7 +30,8 @@ app = typer.Typer(no_args_is_help=True, help="Look after outgoing webhooks.")
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most so many.")]
 EndpointOption = Annotated[
-    int | None, typer.Option("--endpoint", min=1, max=MAX_BIGINT, help="Of this endpoint only.", show_default=False)
+    int | None,
+    typer.Option("--endpoint", min=1, max=MAX_BIGINT, help="Only deliveries of this endpoint.", show_default=False),
 ]
 
 
@@ -98,9 +99,14 @@ def redeliver(  # noqa: PLR0917 - options
     endpoint: EndpointOption = None,
     since: Annotated[
         datetime | None,
-        moment("--since", "Made from then on, such as 2026-01-31T12:00:00Z; a day before --until without it."),
+        moment(
+            "--since",
+            "Only deliveries made at or after this time, such as 2026-01-31T12:00:00Z (default: a day before --until).",
+        ),
     ] = None,
-    until: Annotated[datetime | None, moment("--until", "Made before then; now without it.")] = None,
+    until: Annotated[
+        datetime | None, moment("--until", "Only deliveries made before this time (default: now).")
+    ] = None,
     delivered_too: Annotated[
         bool, typer.Option("--delivered-too", help="Not only those that failed.", show_default=False)
     ] = False,
@@ -115,8 +121,7 @@ def redeliver(  # noqa: PLR0917 - options
         raise CommandFailed("Give the numbers of deliveries, or --endpoint.", ExitCode.USAGE)
     if ids and (since is not None or until is not None or delivered_too):
         raise CommandFailed(
-            "--since, --until and --delivered-too choose among the deliveries of an --endpoint: leave them out with"
-            " numbers.",
+            "--since, --until and --delivered-too apply to --endpoint only: leave them out if you give numbers.",
             ExitCode.USAGE,
         )
     runtime: Runtime = ctx.obj
@@ -139,7 +144,7 @@ def redeliver(  # noqa: PLR0917 - options
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:
-        print_line(f"On their way again: {counted({'deliveries': sent})}.")
+        print_line(f"Queued again: {counted({'deliveries': sent})}.")
         for sentence in refused:
             print_line(sentence)
     if refused:

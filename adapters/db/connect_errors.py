@@ -1,7 +1,7 @@
-"""Why no connection to PostgreSQL could be opened, as a sentence that says what to look at.
+"""Messages for failed connections to PostgreSQL, which say what to check.
 
 Until a session is authenticated, the client library has no error codes, only texts: those of the client itself are
-English, those of a server follow its `lc_messages`. A text that is not known here gets the general sentence. The
+English, those of a server follow its `lc_messages`. Unknown texts get the general message. The
 sentences are shown to clients of the HTTP API too, so they name no host, user or database.
 """
 
@@ -10,7 +10,9 @@ from typing import Final
 
 UNREACHABLE: Final = "The database cannot be reached."
 WRONG_PASSWORD: Final = "The database refuses the user name or the password in DATABASE_URL."  # noqa: S105 - a sentence
-NO_DATABASE: Final = "The database server has no database of the name in DATABASE_URL: create it, or correct the name."
+NO_DATABASE: Final = (
+    "The database server has no database with the name in DATABASE_URL: create it, or correct the name."
+)
 UNKNOWN_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL is not known."
 CONNECTION_REFUSED: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
@@ -19,7 +21,7 @@ TIMED_OUT: Final = "The database cannot be reached: the host in DATABASE_URL did
 ENCRYPTION: Final = "The database and DATABASE_URL do not agree on encryption: check its sslmode and certificates."
 WRONG_PARAMETER: Final = "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one."
 
-# The first that matches decides: a server that was reached says more than an address that was tried before it.
+# The first match wins: errors of a server that was reached come before errors of other addresses.
 _SENTENCES: Final = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (

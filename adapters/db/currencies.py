@@ -4,7 +4,7 @@ from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT, MINOR_P
 
 
 def minor_per_unit(column: str) -> str:
-    """How many minor units make a whole one, as a bigint, by the currency code in this column."""
+    """SQL expression for the minor units in a whole unit (bigint), by the currency code in `column`."""
     cases = "".join(
         f" WHEN {column} IN ({', '.join(repr(code) for code in _codes(units))}) THEN {units}"
         for units in sorted(set(MINOR_PER_UNIT.values()) - {DEFAULT_MINOR_PER_UNIT})

@@ -67,7 +67,7 @@ _MISSING: Final = (
     errors.UndefinedObject,
     errors.InvalidSchemaName,
 )
-"""What a statement meets where the tables are those of another release, or where it is wrong itself."""
+"""Errors of statements if the tables are those of another release, or if the statement itself is wrong."""
 
 
 class LockTimeout(TransactionAborted):

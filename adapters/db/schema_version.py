@@ -21,7 +21,7 @@ _CURRENT: Final = text("SELECT version_num FROM alembic_version")
 
 @frozen
 class Revisions:
-    """Those that this release knows; `head` is the newest."""
+    """The revisions that this release knows; `head` is the newest."""
 
     known: frozenset[str]
     head: str
@@ -48,7 +48,7 @@ def revision_on(connection: Connection) -> str | None:
 
 
 def mismatch(revision: str | None) -> SchemaMismatch | None:
-    """What is wrong with a database of this revision, as a sentence that says what to do; None: nothing."""
+    """The error for a database of this revision, with a message that says what to do; None if it is up to date."""
     release = revisions()
     if revision == release.head:
         return None
@@ -61,5 +61,5 @@ def mismatch(revision: str | None) -> SchemaMismatch | None:
         )
     return SchemaMismatch(
         f"The database has the tables of a newer release (revision {revision}, this release knows up to"
-        f" {release.head}): upgrade the code to that release, or restore a backup of before the migration."
+        f" {release.head}): upgrade the code to that release, or restore a backup from before the migration."
     )

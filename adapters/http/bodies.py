@@ -18,9 +18,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_PARAMETERS: Final = 200
 MAX_SUGGESTIONS: Final = 10
-"""Unknown parameters with a suggestion: looking for one costs more than reading the parameter."""
+"""Unknown parameters that get a suggestion; bounded, because searching one costs more than reading the parameter."""
 MAX_NAME_LENGTH_SHOWN: Final = 100
-"""Characters of an unknown parameter's name in the answer."""
+"""Characters of an unknown parameter's name that the response repeats."""
 
 # What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
 # or have a fraction.

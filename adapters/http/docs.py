@@ -18,7 +18,7 @@ from adapters.http.problems import Problem
 PACKAGE: Final = "flask_swagger_ui"
 
 FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-"""Of the wheel."""
+"""Files of Swagger UI in the installed package."""
 OWN: Final = {"page.css": "text/css", "theme.js": "text/javascript", "start.js": "text/javascript"}
 """Beside this module, in the folder `docs_page`."""
 

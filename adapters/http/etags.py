@@ -20,7 +20,7 @@ ANY: Final = "*"
 
 @frozen
 class Edition:
-    """What an entity tag says of the representation that its client has read.
+    """The version and figures that an entity tag names, of the representation that the client has read.
 
     `price` (in minor units) and `stock` are the figures that were shown; None: the tag does not say. Tags of other
     resources, of other people's views, and of releases before 0.2.0 name fewer.
@@ -37,9 +37,9 @@ def version_etag(version: int) -> str:
 
 
 def view_etag(edition: Edition, *shown: str) -> str:
-    """Of one view of such a resource, which also shows what no edit has changed: for If-Match they are all one edition.
+    """The entity tag of one view of such a resource; all views of one version match the same If-Match.
 
-    The figures are readable: an edit that comes back with the tag is compared with them.
+    The tag contains the figures in clear, so that an edit with If-Match can be compared with them.
     """
     digest = hashlib.blake2b("\0".join(shown).encode(), digest_size=8)
     price = "" if edition.price is None else f"-p{edition.price}"
@@ -65,7 +65,7 @@ def expected_version(headers: Headers) -> int | None:
 
 
 def expected_edition(headers: Headers) -> Edition | None:
-    """As `expected_version`, with the figures that the tag names."""
+    """As `expected_version`, with the figures in the tag."""
     if "if-match" not in headers:
         return None
     given = _listed(headers, "if-match")

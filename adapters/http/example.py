@@ -1,4 +1,4 @@
-"""What the OpenAPI document shows of an operation beside its schemas: requests that work, responses, refusals."""
+"""Examples of an operation in the OpenAPI document: requests that work, responses, problems."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ from scalecommerce_core.domain.errors import MarketError
 
 @frozen(kw_only=True)
 class Example:
-    """Examples of one operation; its requests work on a fresh demo market, operation after operation.
+    """Examples of one operation; requests of all operations work in order on a fresh demo market.
 
-    `parameters` are values of path and query parameters by name, which a browser of the document fills in. Each
+    `parameters` are values of path and query parameters by name, which `/docs` fills in. Each
     response is a Struct of the type that the operation declares for its status, or a JSON value for one that has none.
     """
 
     parameters: Mapping[str, Any] = {}
     body: Mapping[str, Any] | None = None
     alternatives: Mapping[str, Mapping[str, Any]] = {}
-    """Further bodies by what they are for."""
+    """Further request bodies, by their purpose."""
     responses: Mapping[int, Any] = {}
     mistake: Mapping[str, Any] = {}
-    """A body that is refused, whose field errors the document shows; by default, required fields are missing."""
+    """An invalid body whose field errors the document shows; by default, one without the required fields."""
     refusals: Sequence[Problem | MarketError] = ()
-    """Problems as this operation words them, in place of the general documents of their codes."""
+    """Problems with this operation's own wording, in place of the general example of their code."""

@@ -97,7 +97,7 @@ def _item_annotation(annotation: Any) -> Any:
 
 
 def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
-    """The type and all that it is made of, as msgspec sees them; each Struct once."""
+    """The type and all its nested types, as `msgspec.inspect` describes them; each Struct once."""
     seen: set[type] = set()
     waiting: list[object] = [msgspec.inspect.type_info(wanted)]
     while waiting:
@@ -116,7 +116,7 @@ def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
 
 @cache
 def holds_free_values(struct: type[msgspec.Struct]) -> bool:
-    """Whether a field of it, or of a Struct in it, takes values of any type."""
+    """Whether the Struct, or one nested in it, has a field without a declared type."""
     return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
 
 

@@ -59,7 +59,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="PostgreSQL answers and has the tables of this release; else 503",
             description=(
                 "The detail of a 503 says what to do: run `scalecommerce migrate`, upgrade the code of this process,"
-                " or correct the address or the password of the database."
+                " or correct the address or password in DATABASE_URL."
             ),
             handler=readyz,
             answers={200: Answer(Ready, "It does; Redis may be away.")},

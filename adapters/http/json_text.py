@@ -37,12 +37,12 @@ def parse(body: bytes) -> Any:
 def plain_numbers(value: Any) -> Any:
     """The value with its decimals as JSON numbers: whole ones as int, others as float.
 
-    For values of no declared type, which `parse` keeps exact until their reader knows what they are.
+    For values without a declared type, which `parse` keeps as exact decimals.
     """
     match value:
         case Decimal():
             # Without `abs`, which rounds: exponents may be larger than arithmetic takes.
-            # `float` of what is too large or too small for one is infinite or 0, which no setting's bounds take.
+            # `float` of what is too large or too small for one is infinite or 0, which all bounds refuse.
             return int(value) if value == value.to_integral_value() and -_EXACT < value < _EXACT else float(value)
         case dict():
             return {name: plain_numbers(each) for name, each in value.items()}

@@ -51,6 +51,6 @@ def _weight(parameters: list[str]) -> float:
     for parameter in parameters:
         if parameter.startswith("q="):
             weight = parameter.removeprefix("q=")
-            # What cannot be read is no reason to refuse an answer.
+            # An invalid weight is ignored rather than refused.
             return float(weight) if _WEIGHT.fullmatch(weight) else 1.0
     return 1.0

@@ -49,28 +49,30 @@ IF_NONE_MATCH: Final = Header(
 RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1, "examples": [2]})
 WWW_AUTHENTICATE: Final = Header(
     "WWW-Authenticate",
-    "How to log in, and what is wrong with a token that was given.",
+    "The authentication scheme, and the error of a token that was sent.",
     {"type": "string", "examples": ['Bearer realm="scalecommerce"']},
 )
-ETAG: Final = Header("ETag", "The edition, for If-Match and If-None-Match.", {"type": "string", "examples": ['"v1"']})
+ETAG: Final = Header(
+    "ETag", "The entity tag of the version, for If-Match and If-None-Match.", {"type": "string", "examples": ['"v1"']}
+)
 ETAG_OF_ALL: Final = Header(
     "ETag",
-    "Of all that is shown, for If-None-Match.",
+    "The entity tag of the whole representation, for If-None-Match.",
     {"type": "string", "examples": ['"3b1f0a5c9d2e47688f6a1b0c5d4e3f21"']},
 )
 LOCATION: Final = Header(
     "Location",
-    "Where the new resource is.",
+    "URL of the new resource.",
     {"type": "string", "format": "uri-reference", "examples": ["/orders/api/v1/2001/"]},
 )
 
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 COMMON_CODES: Final = ("method_not_allowed", "internal")
-"""Problems that are no operation's own; the document has their schemas all the same."""
+"""Problems that belong to no operation; the document has their schemas, too."""
 
 UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
-"""What any operation can meet."""
+"""Errors that every operation can raise."""
 
 NOUNS: Final[Mapping[str, str]] = {
     "products": "product",
@@ -80,7 +82,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "webhooks": "webhook endpoint",
     "deliveries": "delivery",
 }
-"""What a segment of a path holds, the nearest one before a parameter."""
+"""Nouns for ids, by the nearest path segment before the parameter."""
 
 INVALID_QUERY_VALUES: Final[Mapping[str, str]] = {
     "page_size": "0",
@@ -88,10 +90,10 @@ INVALID_QUERY_VALUES: Final[Mapping[str, str]] = {
     "series": "month",
     "interval": "month",
 }
-"""Query parameters with values that are refused; the first one that an operation has shows its field errors."""
+"""Invalid values by query parameter; the first one that an operation has makes its example of field errors."""
 
 CONVENTIONS: Final = (
-    "Errors are RFC 9457 problem documents; `code` tells programs which one. Money is a decimal string with a currency."
+    "Errors are RFC 9457 problem documents; `code` identifies the kind. Money is a decimal string with a currency."
     " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
 )
 
@@ -134,20 +136,20 @@ def document(
     guide: str = "",
     currency: str = "USD",
 ) -> Json:
-    """`examples` by the names of operations; `guide` tells readers how to try the API.
+    """`examples` are by operation name; `guide` is appended to the description.
 
-    Amounts are described as they are in the market's `currency`.
+    Amounts are described for the market's `currency`.
     """
     listed = list(operations)
     _check_names(listed)
-    if lost := examples.keys() - {operation.name for operation in listed}:
-        raise ValueError(f"There are examples of {', '.join(sorted(lost))}, which do not exist.")
+    if unused := examples.keys() - {operation.name for operation in listed}:
+        raise ValueError(f"There are examples of {', '.join(sorted(unused))}, which are no operations.")
     schemas = _Schemas(listed, currency)
     paths: dict[str, Json] = {}
     for operation in listed:
         path = re.sub(r":\w+}", "}", operation.path)
         described = _Description(operation, examples.get(operation.name, Example()), schemas)
-        paths.setdefault(path, {})[operation.method.lower()] = described.whole()
+        paths.setdefault(path, {})[operation.method.lower()] = described.build()
     for code in COMMON_CODES:
         schemas.problem(code)
     return {
@@ -159,7 +161,7 @@ def document(
             "description": CONVENTIONS + guide,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        # Relative to this document, so that it is right behind any proxy and under any prefix.
+        # Relative to this document, so that it is correct behind any proxy and under any prefix.
         "servers": [{"url": "./", "description": "This server"}],
         "tags": [
             {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
@@ -228,8 +230,8 @@ def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
         raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
     for operation in operations:
         for answer in operation.answers.values():
-            if lost := {link.to for link in answer.links} - set(names):
-                raise ValueError(f"{operation.name} links to {', '.join(sorted(lost))}, which does not exist.")
+            if unused := {link.to for link in answer.links} - set(names):
+                raise ValueError(f"{operation.name} links to {', '.join(sorted(unused))}, which does not exist.")
 
 
 class _Schemas:
@@ -240,7 +242,7 @@ class _Schemas:
         answers = [answer.body for each in operations for answer in each.answers.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
         self.problems: set[str] = set()
-        """Names of the schemas of problems that were asked for."""
+        """Names of the problem schemas in use."""
         found, self._components = msgspec.json.schema_components(
             types, schema_hook=partial(_custom, currency), ref_template=SCHEMAS + "{name}"
         )
@@ -255,7 +257,7 @@ class _Schemas:
                 del component["required"]
         for wanted in requests:
             self._inline(wanted).update(getattr(wanted, "schema", {}))
-            # What is known only when the engine runs, such as names of installed policies.
+            # Parts that are known at run time only, such as names of installed policies.
             if complete := getattr(wanted, "complete_schema", None):
                 complete(self._inline(wanted))
         # Query parameters are listed one by one; their Structs are of no interest.
@@ -279,7 +281,7 @@ class _Schemas:
         return {"$ref": SCHEMAS + kind.schema_name}
 
     def components(self) -> Json:
-        """Complete once all operations are described."""
+        """Complete only after all operations are described."""
         hidden = {self._of[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
         self._inline(ProblemDocument)["properties"]["code"]["enum"] = sorted(
             code for code, kind in KINDS.items() if kind.schema_name in self.problems
@@ -317,7 +319,7 @@ def _is_time(info: msgspec.inspect.Type) -> bool:
 
 
 def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
-    """Add the format of all times: msgspec leaves it out where it does not insist on a zone. Ours all have one."""
+    """Add `format: date-time` to all times: msgspec omits it for fields declared without `tz=True`."""
     times = {each.encode_name for each in struct.fields if _is_time(each.type)}
     if not times:
         return
@@ -348,12 +350,12 @@ def _forbid_nul(schema: Any) -> None:
 
 
 class _Description:
-    """One operation in words of the document."""
+    """Describes one operation as an OpenAPI Operation Object."""
 
     def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _Schemas) -> None:
         self._operation, self._example, self._schemas = operation, example, schemas
 
-    def whole(self) -> Json:
+    def build(self) -> Json:
         operation, schemas = self._operation, self._schemas
         described: Json = {
             "operationId": operation.name,
@@ -411,7 +413,7 @@ class _Description:
         ]
 
     def _given(self, name: str) -> Json:
-        """What a browser of the document fills in."""
+        """The example value of a parameter, which `/docs` fills in."""
         return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
 
     def _answer(self, status: int, answer: Answer) -> Json:
@@ -463,7 +465,7 @@ class _Description:
         return {"summary": code, "value": documents[status]}
 
     def _invalid(self) -> Problem:
-        """What the code answers to a request of this operation that has a mistake in it."""
+        """The problem that the code answers to an invalid request of this operation."""
         operation = self._operation
         if operation.body is not None:
             properties, required = self._schemas.properties(operation.body)
@@ -478,7 +480,7 @@ class _Description:
 
 
 def noun_of(path: str, parameter: str | None = None) -> str:
-    """What a path parameter, by default the last one, is the id of."""
+    """The noun for the id in a path parameter, by default the last one."""
     place = path.index(f"{{{parameter}:") if parameter else len(path)
     words = re.findall(r"\w+", path[:place])
     return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")

@@ -47,7 +47,7 @@ class Link:
     """The `name` of another operation."""
     parameters: Mapping[str, str] = field(factory=lambda: {"id": "$response.body#/id"})
     body: Mapping[str, str] | None = None
-    """Of the request that the link leads to: the API browser fills it in."""
+    """Request body of the linked operation: `/docs` fills it in."""
 
 
 @frozen

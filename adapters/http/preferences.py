@@ -12,7 +12,7 @@ MAX_WAIT: Final = 30
 
 WAIT_SCHEMA: Final = {"type": "string", "examples": ["wait=5"]}
 PREFER: Final = Header("Prefer", f"`wait=N`: wait up to N seconds (at most {MAX_WAIT}) for the verdict.", WAIT_SCHEMA)
-PREFERENCE_APPLIED: Final = Header("Preference-Applied", "`wait=N`, if it was asked for.", WAIT_SCHEMA)
+PREFERENCE_APPLIED: Final = Header("Preference-Applied", "`wait=N`, if the request preferred it.", WAIT_SCHEMA)
 
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?(?P<seconds>[0-9]{1,6})\"?\s*(?:;.*)?", re.IGNORECASE)
 

@@ -133,7 +133,7 @@ class PolicyPatch(msgspec.Struct):
 
 
 def _list_policies(schema: dict[str, Any]) -> None:
-    """Name the policies that this process knows, those of its operator among them."""
+    """List the policies that this process knows, including the operator's own."""
     schema["properties"]["policy"]["enum"] = [*registered()]
 
 
@@ -317,8 +317,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="previewPricingPolicy",
             summary="What would change now, and why; nothing is written",
             handler=preview,
-            description="Rules that this process does not know are a 409 `policy_unknown`, and rules whose code fails a"
-            " 409 `policy_failed` that names the fault.",
+            description="The response is 409 `policy_unknown` if the process does not know the rules, and 409"
+            " `policy_failed`, which names the fault, if their code fails.",
             answers={200: Answer(PreviewDocument, "Decisions by product.")},
             tag=TAG,
             query=PreviewQuery,

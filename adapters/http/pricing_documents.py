@@ -84,7 +84,7 @@ class DecisionDocument(msgspec.Struct):
 
 
 class ElasticityBeliefDocument(msgspec.Struct):
-    """What a policy that learns believed: percent of the sales per percent of the price, at the reference price."""
+    """Elasticities that a learning policy estimated: percent of sales per percent of price, at the reference price."""
 
     elasticity: float
     standard_deviation: float
@@ -92,9 +92,8 @@ class ElasticityBeliefDocument(msgspec.Struct):
 
 
 class StoredDecisionDocument(DecisionDocument):
-    """`in_force_from` and `in_force_until` bound the time in which the new price was in force; null: it never was, or
-    it still is. `explained` says in sentences what the decision was made of; `belief` is null for policies that keep no
-    elasticities.
+    """The new price was in force from `in_force_from` (null: never) to `in_force_until` (null: still in force).
+    `explained` describes the inputs of the decision in sentences; `belief` is null for policies without elasticities.
     """
 
     run: int

@@ -1,4 +1,4 @@
-"""Every kind of problem that an operation can answer with, by its `code`: a JSON Schema and a document of each.
+"""Every kind of problem that an operation can answer with, by its `code`: a JSON Schema and an example of each.
 
 The documents are made by the code that answers requests, so that they cannot differ from what it sends.
 """
@@ -37,12 +37,12 @@ from scalecommerce_core.services.repricing import PolicyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
 MISSING: Final = 999_999
-"""An id that nothing has, in documents of errors."""
+"""An id that does not exist, for example documents."""
 
 
 @frozen
 class ProblemKind:
-    """One `code`: documents that the code made, by status, and the members that they have beside those of all."""
+    """One `code`: example documents by status, and the members that only this code has."""
 
     code: str
     documents: Mapping[int, Json]
@@ -128,14 +128,14 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
         "The payment gateway has not answered yet. Nothing is lost: look at the order in a moment."
     ),
 )
-"""One of each kind."""
+"""At least one problem of each kind."""
 
 _ERRORS: Final[Json] = {
     "type": "object",
     "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
     "description": "Messages by field; `order_item[0].quantity` is the quantity of the first item.",
 }
-_REQUEST_ID: Final[Json] = {"type": "string", "description": "Under this id the server's log tells what happened."}
+_REQUEST_ID: Final[Json] = {"type": "string", "description": "Id of the request in the server's log."}
 
 
 def _kinds() -> Mapping[str, ProblemKind]:

@@ -45,7 +45,7 @@ FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
         "product_id": _PRODUCT,
         "expected": {
             "type": ["integer", "null"],
-            "description": "The stock that the request expected; null if the tag of its If-Match does not say.",
+            "description": "The stock that the request expected; null if the entity tag in If-Match does not name it.",
         },
         "actual": {"type": "integer", "description": "The stock now."},
     },
@@ -55,7 +55,7 @@ FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
         "currency": {"type": "string", "description": "ISO 4217 code of the currency of `current`."},
     },
     errors.PaymentDeclined: {
-        "reason": {"type": "string", "description": "The payment gateway's own word for why it declined."}
+        "reason": {"type": "string", "description": "The payment gateway's own code for the decline."}
     },
     errors.InsufficientStock: {
         "product_id": _PRODUCT,
@@ -67,7 +67,7 @@ FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
 
 
 class ProblemDocument(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
-    """What went wrong. Problems of some codes have further members: their schemas say which."""
+    """What went wrong. Problems of some codes have further members, which their schemas list."""
 
     title: Annotated[str, msgspec.Meta(description="The phrase of the status.")]
     status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The status of the response.")]
@@ -163,7 +163,7 @@ def unexpected(request_id: str) -> Problem:
 
 
 def stock_precondition_failed(product_id: int, expected: int | None, actual: int, detail: str = "") -> Problem:
-    """412: the tag of If-Match is not that of the present stock (RFC 9110, section 13.1.1)."""
+    """412: the stock differs from the one in the If-Match tag (RFC 9110, section 13.1.1)."""
     facts = {"product_id": product_id, "expected": expected, "actual": actual}
     moved = str(errors.StockMoved(product_id, expected or 0, actual))
     return Problem(412, detail or moved, code=errors.StockMoved.code, facts=facts)

@@ -64,11 +64,11 @@ class PriceIntervalDocument(msgspec.Struct):
 
 
 class ReductionDocument(msgspec.Struct):
-    """From which price a seller may announce the price in force as reduced (Directive 98/6/EC, article 6a).
+    """The prior prices that a seller may state when announcing a reduction (Directive 98/6/EC, article 6a).
 
     `prior_price` is the lowest price of the 30 days before `applied_at`, when the price in force began; it stays the
-    same however long the reduction lasts. `first_prior_price` is that of the first of several reductions in a row, for
-    member states that let reductions in steps refer to it; null if it is not above the price in force.
+    same however long the reduction lasts. `first_prior_price` is that of the first of successive reductions, for
+    member states that allow progressive reductions to refer to it; null if it is not above the price in force.
     """
 
     applied_at: datetime
@@ -144,8 +144,8 @@ def product_etag(version: int, product: Product) -> str:
     """Runs move prices without an edit, sellers have other names, and the owner sees more than others do.
 
     The price and, for the owner and staff, the stock are part of the tag: an edit with If-Match is compared with the
-    figures that its client had read. Others' tags leave the stock out: it would be another tag after every sale. Views
-    are left out of both.
+    figures that its client had read. Tags of other readers omit the stock, which would change the tag with every
+    sale. Both omit views.
     """
     seller, is_owners = product.seller, product.sku is not UNSET
     edition = Edition(version, minor_units(product.price, product.currency), product.stock if is_owners else None)

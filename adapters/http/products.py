@@ -240,7 +240,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             method="GET",
             path=f"{ONE}price-history/",
             name="readPriceHistory",
-            summary="What it cost, its lowest price in 30 days, and the prior price of a reduction",
+            summary="All prices of a product, its lowest price in 30 days, and the prior price of a reduction",
             handler=price_history,
             answers={200: Answer(PriceHistoryDocument, "Newest first.")},
             tag=TAG,
@@ -250,12 +250,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
 
 def _needs_stock(edition: Edition | None, stock: int | None) -> bool:
-    """Whether stock is to be set under a tag that does not say which figure its client had read."""
+    """Whether the request sets the stock with an If-Match tag that does not name the stock."""
     return stock is not None and edition is not None and edition.stock is None
 
 
 def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -> Edition | None:
-    """The edition with the present stock as the one that was read; raise a 412 `Problem` if `stock` is another one."""
+    """The edition with the current stock as the one that was read; raise a 412 `Problem` if `stock` differs from it."""
     if edition is None or not _needs_stock(edition, stock):
         return edition
     if edition.version == view.version and stock != view.stock:
@@ -263,8 +263,8 @@ def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -
             view.id,
             None,
             view.stock,
-            f"The stock is {view.stock} now, and the tag of If-Match does not say which stock you read: read the"
-            " product again with your access token, and use the ETag of that answer.",
+            f"The stock is {view.stock} now, and the If-Match tag does not name the stock that you read: read the"
+            " product again with your access token, and use the ETag of that response.",
         )
     return evolve(edition, stock=view.stock)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 LONGEST_NAME: Final = 40
-"""Characters. A longer name is no misspelling of ours, and comparing it would take time quadratic in its length."""
+"""Characters of a name that gets a suggestion: comparing takes time quadratic in the length."""
 CUTOFF: Final = 0.6
 """Least similarity of a suggestion, as `difflib.SequenceMatcher.ratio` measures it."""
 
@@ -44,8 +44,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "granularity": ("interval", "series"), "group_by": ("interval", "series"),
     "facet": ("facets",), "aggregations": ("facets",),
 }  # fmt: skip
-"""Names that other APIs have for parameters of ours, best guess first; those that an operation does not have are
-left out."""
+"""Our parameters by the names that other APIs use, best guess first; those of the operation are suggested."""
 
 
 def unknown_parameter(name: str, known: Collection[str]) -> str:
@@ -70,6 +69,6 @@ def suggestions(name: str, known: Collection[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """As our own names are written: `pageSize`, `page-size`, `price__gte` and `category[]` in small letters and `_`."""
+    """Convert to our spelling: `pageSize`, `page-size`, `price__gte` and `category[]` in small letters and `_`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")

@@ -67,7 +67,7 @@ class Directory:
 
 
 class SlashRedirect:
-    """Answers paths that no route has: 308 if one has the path with a slash at its end, else whatever `fallback` does.
+    """Answers unknown paths: 308 if the path with a trailing slash exists, else the response of `fallback`.
 
     A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
     into it, so that it cannot lead to another site.

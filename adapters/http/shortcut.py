@@ -38,7 +38,7 @@ class ProductShortcut:
         if not path.startswith(ROOT) or len(path) > _LONGEST or scope["method"] != "GET" or scope.get("root_path"):
             return None
         if scope.get("query_string"):
-            # A product has no query parameters: who sends one is told so elsewhere.
+            # Any query string is invalid here: the regular route answers it with a 400.
             return None
         number = path[_BEGINS:-1]
         if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":

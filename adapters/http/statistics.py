@@ -54,10 +54,10 @@ class SellerStatsQuery(SeriesQuery, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
-        """All other figures are of all time: bounds without a series would be ignored."""
+        """Bounds apply to the series only, so refuse them without one instead of ignoring them."""
         bounds = [name for name, at in (("from", self.since), ("to", self.until)) if at is not None]
         if self.series is None and bounds:
-            raise Invalid({name: ["This bounds a series: add series=hour or series=day."] for name in bounds})
+            raise Invalid({name: ["This applies to a series only: add series=hour or series=day."] for name in bounds})
         SeriesQuery.__post_init__(self)
 
 

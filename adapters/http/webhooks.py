@@ -135,7 +135,7 @@ class Delivery(msgspec.Struct):
 
 
 class DeliveryQuery(PageQuery, frozen=True):
-    status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries that stand like this.")] = None
+    status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries with this status.")] = None
 
 
 def operations(backend: Backend) -> list[Operation[Any, Any]]:

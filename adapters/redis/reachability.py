@@ -1,4 +1,4 @@
-"""Why Redis does not answer, as a sentence that says what to look at; it names no host, user or password."""
+"""Messages for a Redis that does not answer, which say what to check; they name no host, user or password."""
 
 import socket
 from typing import Final, Literal
@@ -13,7 +13,7 @@ WRONG_PASSWORD: Final = "Redis refuses the user name or the password in REDIS_UR
 
 
 def state_of(redis: Redis) -> tuple[State, str]:
-    """What Redis answers to a ping, and the sentence about it; empty if all is well."""
+    """The state of Redis after a ping, and a message; empty if Redis answers."""
     try:
         redis.ping()
     except RedisError as error:

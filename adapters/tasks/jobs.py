@@ -53,7 +53,7 @@ def _mine() -> AbstractContextManager[bool]:
 
 @define
 class UnknownPolicies:
-    """What this process has logged of policies whose rules it does not know, so that each is logged once."""
+    """The policies with unknown rules that this process has logged, so that each is logged once."""
 
     due_at: datetime | None = None
     logged: frozenset[tuple[PolicyId, str]] = frozenset()
@@ -162,7 +162,7 @@ class Jobs:
         return 0
 
     def _log_unknown(self) -> int:
-        """Say once of each active policy that this process does not know its rules, and so leaves it to others."""
+        """Log each active policy whose rules this process does not know, once; other processes may run it."""
         now, seen = self.market.clock.now(), self.unknown_policies
         if seen.due_at is None or now >= seen.due_at:
             found = frozenset((each.id, each.policy) for each in self.market.repricing.active_with_unknown_rules())

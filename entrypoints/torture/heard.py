@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from scalecommerce_core.domain.money import minor_units
 
 CURRENCY: Final = "USD"
-"""Of the market that is tortured."""
+"""Currency of the market under test."""
 
 Basket = tuple[tuple[int, int], ...]
 """(product, units), by product."""

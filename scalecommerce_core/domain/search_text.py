@@ -39,19 +39,19 @@ class Term:
 
     @property
     def word_forms(self) -> tuple[str, ...]:
-        """Its only word, if it has one, and the other forms of it."""
+        """The word and its other forms if the term is a single word, else nothing."""
         return () if self.word is None else forms_of(self.word)
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """Texts of as many words as it has that a product may have for it: what is meant, and other forms of that."""
+        """Texts that match the term, with as many words as it has: the term itself and its other forms."""
         return tuple(dict.fromkeys(form for text in self.meant or (self.text,) for form in forms_of(text)))
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a product may have for it: its forms, and what a hyphenated word is without its hyphens.
+        """All texts that match the term: its forms, and a hyphenated word without its hyphens.
 
-        Products are indexed with such words in both ways, so that wifi finds Wi-Fi.
+        Products are indexed with hyphenated words both ways, so that wifi finds Wi-Fi.
         """
         if self.meant or self.is_phrase or not (hyphenated := _HYPHENATED.fullmatch(self.text)):
             return self.forms
@@ -99,7 +99,7 @@ class SearchText:
 def read(search: str) -> SearchText:
     """Never fails: what has no letter or digit in it is passed over."""
     terms = []
-    # In the normal form: a mark that stands alone would end a word, and what cannot be seen would part one.
+    # In the normal form: an isolated mark would end a word, and an invisible character would split one.
     for minus, phrase, token in _TERM.findall(normal_line(search)):
         text, is_phrase, is_excluded = (phrase, True, bool(minus)) if not token else (token, False, False)
         if token.startswith("-"):

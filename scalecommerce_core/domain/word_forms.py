@@ -1,8 +1,8 @@
-"""Forms of a word that stemming does not bring together, as other words to search for.
+"""Word forms that stemming does not unify, as alternatives for a search.
 
 The stemmers of PostgreSQL (Snowball) cut endings off: kettles and kettle, чайники and чайником have one stem. Where a
 form changes the word before its ending, the stems differ: shelf and shelves, чашка and чашек. For a word of a search
-this module gives the other forms of such words; nothing of it is in the index, so a change of it needs no reindexing.
+this module gives the other forms of such words; the index does not contain them, so a change needs no re-indexing.
 What is covered:
 
 - English plurals in -ves of nouns in -f and -fe, in -men, and the irregular nouns of `_ENGLISH`;
@@ -10,7 +10,7 @@ What is covered:
   (подарок, подарки; огурец, огурцы), by the rule of `_with_vowel` and `_without_vowel`; nouns in -ёнок (котёнок,
   котята) and such as магнит, whose end looks like a verb's; and the irregular nouns of `_RUSSIAN`.
 
-The rule makes words that are none, too. They are in no product, and to look such a word up costs microseconds.
+The rule also makes words that do not exist. No product has them, and looking one up takes microseconds.
 """
 
 import re
@@ -20,16 +20,16 @@ from itertools import islice, product
 from typing import Final
 
 MOST_FORMS: Final = 8
-"""A word or a phrase is searched for in at most so many forms."""
+"""Most forms that a word or phrase is searched in."""
 KNOWN: Final = 10_000
-"""Words whose forms are kept in memory."""
+"""Words whose forms are cached."""
 
 _WORD: Final = re.compile(r"([^\W_]+)")
 _PLURAL_IN_VES: Final = (
     "calf", "dwarf", "half", "hoof", "kerchief", "knife", "leaf", "life", "loaf", "scarf", "self", "sheaf", "shelf",
     "thief", "wharf", "wife", "wolf",
 )  # fmt: skip
-"""Compounds end in these, as bookshelf does."""
+"""Also endings of compounds, such as bookshelf."""
 _ENGLISH: Final = (
     ("antenna", "antennae"), ("analysis", "analyses"), ("bacterium", "bacteria"), ("bus", "buses"),
     ("cactus", "cacti"), ("canvas", "canvases"), ("child", "children"), ("criterion", "criteria"), ("elf", "elves"),

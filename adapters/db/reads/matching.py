@@ -133,9 +133,9 @@ def wanted_queries(shape: Shape) -> list[ColumnElement[Any]]:
 
 
 def adjacent_query(shape: Shape) -> ColumnElement[Any]:
-    """The terms that products must have, one behind the other; each in a form of as many words.
+    """The required terms as a phrase query; the alternatives of each term have as many words as the term.
 
-    PostgreSQL takes the longest alternative for the length of all.
+    PostgreSQL computes distances with the longest alternative.
     """
     queries = _queries(WANTED, shape.forms or ())
     return reduce(lambda first, second: func.tsquery_phrase(first, second, type_=TSQUERY), queries)

@@ -60,7 +60,7 @@ class Words:
         self._reader = reader
 
     def looked_up(self, search: SearchText) -> Mapping[int, tuple[str, int]]:
-        """Folded words by their places, with how many names and brands have each, in whatever form."""
+        """Folded words by position, with the number of names and brands that have each in any form."""
         found: dict[int, tuple[str, int]] = {}
         for place, words in self._of(_LOOKED_UP, search).items():
             own = next((word for is_own, word, _ in words if is_own), None)
@@ -69,7 +69,7 @@ class Words:
         return found
 
     def unknown(self, search: SearchText) -> Mapping[int, str]:
-        """Folded words by their places, those that no active product has in any form.
+        """Folded words by position that no active product has in any form.
 
         What is in a description alone is not in the vocabulary: such words are looked for among the products.
         """
@@ -80,7 +80,7 @@ class Words:
         }
 
     def _of(self, statement: TextClause, search: SearchText) -> Mapping[int, Sequence[tuple[Any, ...]]]:
-        """Rows of the statement for the forms of the word in each place; whether it is the word itself comes first."""
+        """Rows of the statement for the forms of the word at each position; the first column is whether it is the word itself."""
         places: dict[str, list[tuple[int, bool]]] = {}
         for place, term in enumerate(search.terms):
             for number, form in enumerate(term.word_forms):

@@ -1,7 +1,7 @@
-// Operations as the document lists them, deletions last: in this order the examples work one after the other.
+// Order of the document with deletions last, so that the examples can be executed from top to bottom.
 const deletionsLast = (one, other) => (one.get("method") === "delete") - (other.get("method") === "delete");
 
-// Links of the document (OpenAPI, "Link Object") that carry a request body: fill it in where the link leads to.
+// Links of the document (OpenAPI, "Link Object") that carry a request body: copy it into the request body of the linked operation.
 const followLinks = (response) => {
   if (!response.ok || !window.ui) return response;
   const system = ui.getSystem();
@@ -20,10 +20,10 @@ const followLinks = (response) => {
       const value = JSON.stringify(filled, null, 2);
       const pathMethod = [target.path, target.method];
       system.oas3Actions.setRequestBodyValue({ value, pathMethod });
-      // Else Swagger UI puts the example back when the operation is opened.
+      // Otherwise Swagger UI restores the example when the operation is opened.
       system.oas3Actions.setRetainRequestBodyValueFlag({ value: true, pathMethod });
     }
-    // Whoever has logged in is logged in here, too.
+    // After a log-in, send the access token with all requests of this page.
     if (links.length && typeof body.access === "string") ui.preauthorizeApiKey("bearer", body.access);
   }
   return response;

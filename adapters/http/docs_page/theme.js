@@ -1,5 +1,4 @@
-// Swagger UI has a dark theme, which it shows below this class. Loaded before the page is painted, so that it does not
-// flash white.
+// The class enables Swagger UI's dark theme. This script runs before the first paint, to avoid a white flash.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", paint);

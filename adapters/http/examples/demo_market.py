@@ -1,6 +1,6 @@
-"""What exists on every fresh demo market (`scalecommerce up --demo`): the same seed makes the same data.
+"""Data of every fresh demo market (`scalecommerce up --demo`): the same seed gives the same data.
 
-The ids of what the examples make are the next free ones, as long as nobody else has made such things before.
+Resources that the examples create get the next free ids, provided that nothing else was created before.
 """
 
 from datetime import UTC, datetime
@@ -18,20 +18,20 @@ HOME_APPLIANCES: Final = 5
 PRODUCT: Final = 1
 """Seeded, on sale, with some 50 units."""
 PRICED_PRODUCT: Final = 501
-"""Priced by `DEMO_POLICY`, whose seller is its own."""
+"""A product that `DEMO_POLICY`, of the same seller, prices."""
 NEW_PRODUCT: Final = 504
-"""The one that the example of `listProduct` makes."""
+"""The product that the example of `listProduct` creates."""
 
 DEMO_POLICY: Final = 4
 NEW_POLICY: Final = 5
 RUN: Final = 1
-"""The first run of the first seeded policy: it has moved prices a moment after the start."""
+"""The first run of the first seeded policy; it moves prices shortly after the start."""
 
 PAID_ORDER: Final = 1651
 PRODUCT_OF_PAID_ORDER: Final = 462
-"""Two units of it were sold, none was refunded."""
+"""A product of `PAID_ORDER`: two units were sold, none was refunded."""
 CANCELLED_ORDER: Final = 1609
-"""Both orders are the ones of the staff account."""
+"""Both orders belong to the staff account."""
 NEW_ORDER: Final = 2001
 
 NEW_WEBHOOK: Final = 1
@@ -45,13 +45,13 @@ ROOT: Final = "http://127.0.0.1:8000"
 CURSOR: Final = "RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"
 GUIDE: Final = f"""
 
-**Try it.** `scalecommerce up --demo` makes a small market, on which every example below works as it stands:
+**Try it.** `scalecommerce up --demo` makes a small market, on which every example below works unchanged:
 
 1. Execute `POST /users/api/v1/token/`. Its example logs in as a member of staff (`{STAFF}`, `{PASSWORD}`), who may use
-   every operation. This page then sends the access token with all requests, and fills both tokens in where they are
-   asked for. Elsewhere, copy `access` from the response, press **Authorize** and paste it.
+   every operation. This page then sends the access token with all requests, and fills in both tokens where an
+   operation takes them. Elsewhere, copy `access` from the response, press **Authorize** and paste it.
 2. Execute the other operations, tag after tag, from top to bottom; deletions come last. Ids in paths are those of
-   the demo's data, or of what the examples before have made.
+   the demo's data, or of resources that earlier examples created.
 
 The example of `POST /users/api/v1/password/` changes the password of the account that is logged in.
 """

@@ -71,10 +71,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "placeOrder": Example(
         body={"order_item": [{"product": PRODUCT, "quantity": 2}]},
         alternatives={
-            "Only at the price that the buyer saw": {
+            "With the price that the buyer saw": {
                 "order_item": [{"product": PRODUCT, "quantity": 1, "price": "249.90"}]
             },
-            "More than there is: it will be REJECTED": {"order_item": [{"product": PRODUCT, "quantity": 900}]},
+            "More than the stock: the order will be REJECTED": {"order_item": [{"product": PRODUCT, "quantity": 900}]},
         },
         responses={
             201: replace(
@@ -113,7 +113,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "payOrder": Example(
         parameters=_PAID_ID,
         body={"payment_method": "sandbox-ok"},
-        alternatives={"The sandbox declines it, if it is not paid yet": {"payment_method": "sandbox-declined"}},
+        alternatives={"Declined by the sandbox gateway, if not paid yet": {"payment_method": "sandbox-declined"}},
         responses={200: _PAID},
         mistake={"payment_method": "4242 4242 4242 4242"},
     ),

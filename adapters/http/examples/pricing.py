@@ -211,7 +211,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"policy": DEMO_POLICY, "is_excluded": False},
         alternatives={
             "No policy may move its price": {"is_excluded": True},
-            "Whichever policy its category or seller has": {"policy": None},
+            "Use the policy of its category or seller": {"policy": None},
         },
         responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
         refusals=[Invalid.field("policy", "The product's seller has no such policy.")],

@@ -220,7 +220,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "adjustStock": Example(
         parameters=_ID,
         body={"delta": 5},
-        alternatives={"Set the figure, if it is still what was read": {"set": 40, "expected": 49}},
+        alternatives={"Set the stock, if it is still the one that was read": {"set": 40, "expected": 49}},
         responses={200: StockDocument(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
         refusals=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
     ),

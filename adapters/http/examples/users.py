@@ -25,8 +25,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         alternatives={
             "A seller": {"email": SELLER, "password": PASSWORD},
             "A buyer": {"email": BUYER, "password": PASSWORD},
-            "After the example of the password operation": {"email": STAFF, "password": NEW_PASSWORD},
-            "The account that the example of sign-up makes": {"email": "kara@example.com", "password": EXAMPLE},
+            "After the example of changePassword": {"email": STAFF, "password": NEW_PASSWORD},
+            "The account that the example of signUp creates": {"email": "kara@example.com", "password": EXAMPLE},
         },
         responses={200: Tokens(TOKEN, REFRESH)},
         refusals=[NotAuthenticated(LOGIN_REFUSED)],

@@ -64,7 +64,7 @@ def test_a_script_cannot_be_asked(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL)
     assert (ended.code, ended.err) == (
         2,
-        "Nobody can be asked here: give --email, and --password-stdin, --promote, or both.\n",
+        "There is no terminal to ask on: give --email, and --password-stdin, --promote, or both.\n",
     )
 
 

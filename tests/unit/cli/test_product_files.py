@@ -93,7 +93,7 @@ def test_texts_of_a_file_come_in_their_normal_form(market: Market, seller: Accou
     assert load(market, seller, text) == ImportedProducts(1, 0, 0, 1, (), dry_run=False)
     assert (shelf(market)["A1"].brand, shelf(market)["A1"].category.name) == ("Umber", "home_appliances")
     twice = load(market, seller, "sku,price\nA1,1.00\nA1\u200b,2.00\n")
-    assert [error.message for error in twice.errors] == ["sku: line 2 has it too."]
+    assert [error.message for error in twice.errors] == ["sku: Line 2 has the same sku."]
 
 
 def test_an_address_that_looks_alike_is_anothers(market: Market) -> None:
@@ -131,7 +131,7 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
         (f"X,{'x' * 140_000},tools,1,,", "Cell 2 has 140,000 characters; at most 131,072 are read."),
         *((f"X,Pot,tools,{price},,", "price: ") for price in LOOSE),
         *((f"X,Pot,tools,1,{units},", "stock: ") for units in [*LOOSE, "5.0", "007"]),
-        ("G,Pot,tools,1,,", "sku: line 2 has it too."),
+        ("G,Pot,tools,1,,", "sku: Line 2 has the same sku."),
         ("X,,free,x,y,z", "category: There is no category free. price: 'x' is not"),
     ],
 )

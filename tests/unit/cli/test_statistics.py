@@ -66,6 +66,6 @@ def test_one_sellers_can_be_made_anew(cli: Cli) -> None:
     assert cli("statistics", "rebuild", "--seller", "bea@example.com").code == 0
     assert cli("statistics", "verify").code == 1
     ended = cli("statistics", "rebuild", "--seller", "sam@example.com")
-    assert (ended.code, ended.out) == (0, "The statistics of seller sam@example.com are made anew.\n")
+    assert (ended.code, ended.out) == (0, "The statistics of seller sam@example.com are rebuilt.\n")
     assert cli("statistics", "verify").code == 0
     assert cli("statistics", "rebuild", "--seller", "nobody@example.com").code == 1

@@ -89,7 +89,7 @@ def test_redelivery_by_number(cli: Cli, post: Post) -> None:
     failed = post.ping(post.create(), BAD)
     before = post.sender.sent[-1].headers["webhook-id"]
     ended = cli("webhooks", "redeliver", str(failed))
-    assert (ended.code, ended.out) == (0, "On their way again: 1 deliveries.\n")
+    assert (ended.code, ended.out) == (0, "Queued again: 1 deliveries.\n")
     post.webhooks.deliver()
     assert post.sender.sent[-1].headers["webhook-id"] == before
     ended = cli("webhooks", "redeliver", "99", "--json")

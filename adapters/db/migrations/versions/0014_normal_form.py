@@ -1,8 +1,8 @@
-"""Texts in their normal form (`domain.text`): those of products, accounts, categories, policies and endpoints.
+"""Bring texts of products, accounts, categories, policies and endpoints to their normal form (`domain.text`).
 
-What a text cannot be brought to is left as it is, and told in the log: a code that another product of its seller has, a
-name that another category has, a name of which nothing would be left, a text that would become too long. No two rows
-are merged: brands are merged by having the same brand.
+A text that cannot be changed is kept and logged: a SKU that another product of the seller has, a name that another
+category has, a name that would be empty, a text that would become too long. No rows are merged; equal brands become one
+brand because products are grouped by the text.
 
 Revision ID: 0014
 Revises: 0013
@@ -34,7 +34,7 @@ depends_on: Final = None
 LOG: Final = logging.getLogger("alembic.runtime.migration")
 
 Normal = Callable[[str], str]
-# Column, its normal form, its length, and whether something must be left of it.
+# Column, its normal form, its longest length, and whether it must not be empty.
 PRODUCTS: Final = (
     ("name", normal_line, NAME_LENGTH, True),
     ("brand", normal_line, BRAND_LENGTH, False),
@@ -55,13 +55,13 @@ Changes = dict[int, dict[str, str]]
 
 def upgrade() -> None:
     connection = op.get_bind()
-    # Readers go on; nobody may write a text meanwhile that is looked at already.
+    # Readers are not blocked; writers are, so that no text changes after it was read.
     connection.exec_driver_sql(
         "LOCK TABLE accounts, categories, products, pricing_policies, webhook_endpoints IN SHARE ROW EXCLUSIVE MODE"
     )
     for changes in _changes(connection, "products", PRODUCTS):
         _keep_codes_apart(connection, changes)
-        # An ETag must not stand for two contents.
+        # Equal ETags must not stand for different contents.
         _update(connection, "products", PRODUCTS, changes, "version = version + 1")
     for table, columns in (("accounts", ACCOUNTS), ("webhook_endpoints", ENDPOINTS)):
         for changes in _changes(connection, table, columns):
@@ -75,11 +75,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What the texts were before is not known."""
+    """Does nothing: the former texts are not stored."""
 
 
 def _keep_codes_apart(connection: Connection, changes: Changes) -> None:
-    """Each code is one product's of those that a seller has not withdrawn."""
+    """Keep SKUs unique among the products that a seller has not withdrawn."""
     codes = {id_: forms["sku"] for id_, forms in changes.items() if "sku" in forms}
     if not codes:
         return
@@ -124,9 +124,9 @@ def _update(connection: Connection, table: str, columns: Columns, changes: Chang
 
 
 def _changes(connection: Connection, table: str, columns: Columns) -> Iterator[Changes]:
-    """A range of ids at a time, the texts of its rows that are not in their normal form, in it."""
+    """Yield for each range of ids the normal forms of texts that differ from them."""
     names = [name for name, *_ in columns]
-    # Most texts are ASCII with nothing to do, which PostgreSQL finds out faster than they are sent.
+    # Most texts are ASCII in normal form: PostgreSQL filters them faster than it would send them.
     suspect = " OR ".join(f"{name} ~ '[^ -~]|^ | $|  '" for name in names)
     statement = f"SELECT id, {', '.join(names)} FROM {table} WHERE id BETWEEN %s AND %s AND ({suspect})"  # noqa: S608
     for bounds in id_ranges(connection, table, f"texts of {table}"):

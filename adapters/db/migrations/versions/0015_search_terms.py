@@ -1,6 +1,6 @@
-"""Search ignores markup and what cannot be seen, finds numbers however they are written, and hyphenated words as one.
+"""Search ignores markup and invisible characters, and finds numbers in other spellings and hyphenated words as one.
 
-Products of which this may be true are indexed anew, a range of ids at a time.
+Products that may be affected are re-indexed, a range of ids at a time.
 
 Revision ID: 0015
 Revises: 0014
@@ -22,7 +22,7 @@ depends_on: Final = None
 
 # --- markup
 
-# The elements of HTML, and some of before: what else stands between < and > is text, as in "Teapot <blue>" and "<5 kg".
+# Elements of HTML and of its older versions. Anything else between < and > is text, as in "Teapot <blue>" and "<5 kg".
 ELEMENTS: Final = (
     "a abbr acronym address area article aside audio b base basefont bdi bdo big blink blockquote body br button canvas"
     " caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset"
@@ -32,9 +32,9 @@ ELEMENTS: Final = (
     " span strike strong style summary svg table tbody td template textarea tfoot th thead time title tr track tt u ul"
     " var video"
 )
-# These part no words: H<sub>2</sub>O is one.
+# These do not separate words: H<sub>2</sub>O is one word.
 WITHIN_WORDS: Final = "sub sup wbr"
-# With a value each, but for the names that HTML has for attributes without one.
+# Attributes with a value, or the names of HTML's boolean attributes.
 ATTRIBUTE: Final = (
     r"""([a-z][-a-z0-9:_]*\s*=\s*("[^"]*"|''[^'']*''|[^\s"''<>]+)"""
     r"|hidden|disabled|checked|selected|nowrap|noshade|async|defer|controls|loop|muted|autoplay)"
@@ -46,14 +46,14 @@ def tag(names: str) -> str:
 
 
 def entities() -> str:
-    """What the named character references of HTML stand for, by their names, and the numbers that HTML maps anew."""
+    """JSON of the characters of HTML's named references, and of the numbers that HTML maps to others."""
     named = {name.removesuffix(";"): text for name, text in html5.items() if name.endswith(";")}
-    # Numbers that HTML takes for those of Windows-1252.
+    # Numbers that HTML reads as Windows-1252.
     numbered = {f"#{code}": bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
     return json.dumps({**named, **numbered}, ensure_ascii=True).replace("'", "''")
 
 
-# In PL/pgSQL for its cheap branches: most texts have no markup. It calls nothing but what PostgreSQL brings, since a
+# In PL/pgSQL because its branches are cheap: most texts have no markup. It calls built-in functions only, since a
 # restore runs it with an empty search path.
 PLAIN_TEXT: Final = r"""
 CREATE FUNCTION plain_text(value text) RETURNS text
@@ -95,7 +95,7 @@ $function$;
 
 # --- words
 
-# As of revision 0012, but that what cannot be seen parts no words.
+# As of revision 0012, except that invisible characters do not separate words.
 FOLDED: Final = rf"""
 CREATE OR REPLACE FUNCTION folded(value text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -119,8 +119,8 @@ CREATE OR REPLACE FUNCTION folded(value text) RETURNS text
     ) COLLATE folding);
 """
 
-# Of folded text. Groups of thousands are joined, a comma becomes the point, a fraction of zeros goes, and letters are
-# parted from digits, unless a word begins with one letter and a digit: such a word (A4, S21, x200) is a code.
+# Applied to folded text. Groups of thousands are joined, a decimal comma becomes a point, a fraction of zeros is removed,
+# and letters are separated from digits, unless a word begins with one letter and a digit: it is a code (A4, S21, x200).
 SEARCH_TERMS: Final = r"""
 CREATE FUNCTION plain_numbers(value text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $function$
@@ -219,10 +219,10 @@ DROP FUNCTION joined_words, has_hyphen, search_terms, plain_numbers, plain_text;
 
 # --- what is there already
 
-# Nobody may write products, whose words would be those of before.
+# Block writers of products: they would index words by the former rules.
 LOCK: Final = "LOCK TABLE products, vocabulary_news IN SHARE ROW EXCLUSIVE MODE"
-# Documents of ASCII letters alone are what they were. Of the rest most are not, and to make one in order to compare it
-# takes as long as to make it for the row.
+# Documents of texts with ASCII letters only do not change. Most others do, and computing a document to compare it takes as
+# long as updating the row.
 INDEX: Final = r"""
 UPDATE products SET name = name
 WHERE id BETWEEN %s AND %s

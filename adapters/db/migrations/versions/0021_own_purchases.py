@@ -1,7 +1,7 @@
-"""What sellers bought of themselves is no sale any more: where there was such a thing, statistics are made anew.
+"""Rebuild statistics if sellers bought their own products: such purchases no longer count as sales.
 
-From here on amounts have the decimals that ISO 4217 gives their currency. Before, all had two: a database with amounts
-in another kind of currency is left as it is, and refused.
+From this revision on, amounts have the decimals of their currency by ISO 4217; before, all had two. The migration
+refuses a database with amounts in a currency without two decimals, and changes nothing.
 
 Revision ID: 0021
 Revises: 0016
@@ -19,7 +19,7 @@ down_revision: Final = "0016"
 branch_labels: Final = None
 depends_on: Final = None
 
-# A row that names neither a product nor an order asks for everything; the fold looks for it in the first row only.
+# A row without product and order requests a complete rebuild; the fold expects it in the first row.
 REBUILD: Final = """
 INSERT INTO statistics_owed (id) OVERRIDING SYSTEM VALUE
 SELECT (SELECT least(min(id), 1) - 1 FROM statistics_owed)
