@@ -80,7 +80,7 @@ class Words:
         }
 
     def _of(self, statement: TextClause, search: SearchText) -> Mapping[int, Sequence[tuple[Any, ...]]]:
-        """Rows of the statement for the forms of the word at each position; the first column is whether it is the word itself."""
+        """Rows for the forms of the word at each position; the first column says if it is the word itself."""
         places: dict[str, list[tuple[int, bool]]] = {}
         for place, term in enumerate(search.terms):
             for number, form in enumerate(term.word_forms):

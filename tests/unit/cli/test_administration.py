@@ -99,10 +99,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
     ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
     assert (ended.code, ended.out) == (
         0,
-        (
-            f"{EMAIL} (account 1) is staff.\n"
-            "Its password was replaced; its sessions were ended, so that it has to log in again.\n"
-        ),
+        (f"{EMAIL} (account 1) is staff.\nIts password was replaced; its sessions were ended: log in again.\n"),
     )
     assert account(runtime).is_staff
     assert runtime.market.accounts.log_in(EMAIL, "another password").access

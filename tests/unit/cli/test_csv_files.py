@@ -141,7 +141,7 @@ def test_compressed_or_not_with_a_mark_or_not(
 @pytest.mark.parametrize(
     ("encoding", "said"),
     [
-        ("utf-16", "is UTF-16; UTF-8 is read"),
+        ("utf-16", "is UTF-16, but must be UTF-8"),
         ("utf-16-le", "is UTF-16 without a byte order mark"),
         ("utf-16-be", "is UTF-16 without a byte order mark"),
         ("utf-32", "is UTF-32"),

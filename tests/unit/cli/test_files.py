@@ -104,7 +104,7 @@ def test_a_file_that_ends_in_the_middle_is_reported_with_what_stands(cli: Cli, t
     ended = cli("import", "products", str(path), "--seller", SELLER)
     assert ended.code == 1
     assert f"{path} is damaged or cut short after line " in ended.err
-    assert "The rest of the file was not read. What was written before stands." in ended.out
+    assert "The rest of the file was not read. Rows written before are kept." in ended.out
     again = cli("import", "products", str(path), "--seller", SELLER, "--json")
     report = json.loads(again.out)
     assert (again.code, report["complete"], report["created"]) == (1, False, 0)

@@ -116,7 +116,7 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (",Pot,tools,1,,", "sku: This must not be blank, unless id tells which product is meant."),
+        (",Pot,tools,1,,", "sku: This must not be blank, unless id names the product."),
         ("X,Pot,tools,0,,", "price: A price must be between 0.01 and"),
         ("X,Pot,tools,1.999,,", "price: At most 2 decimals"),
         ("X,Pot,tools,free,,", "price: 'free' is not a decimal number"),
@@ -125,8 +125,8 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
         ("X,Pot,weapons,1,,", "category: There is no category weapons."),
         (f"X,{'x' * 101},tools,1,,", "name: At most 100 characters"),
         ("X,Pot,tools,1,,maybe", "is_active: Write true or false."),
-        ("X,Pot,tools,1", "This line has 4 cells, and the first has 6."),
-        ("X,Pot,tools,1,,,extra", "This line has 7 cells, and the first has 6."),
+        ("X,Pot,tools,1", "This line has 4 cells, but the header has 6."),
+        ("X,Pot,tools,1,,,extra", "This line has 7 cells, but the header has 6."),
         ('X,"Pot,tools,1,,', "A quote that opens a cell here is never closed."),
         (f"X,{'x' * 140_000},tools,1,,", "Cell 2 has 140,000 characters; at most 131,072 are read."),
         *((f"X,Pot,tools,{price},,", "price: ") for price in LOOSE),
@@ -352,7 +352,7 @@ def test_two_lines_about_one_product_are_an_error(market: Market, seller: Accoun
     load(market, seller, TWO)
     pot = shelf(market)["A1"].id
     done = load(market, seller, f"id,sku,price\n,A1,5.00\n{pot},,6.00\n")
-    assert (done.updated, [error.message for error in done.errors]) == (1, ["id: line 2 is about the same product."])
+    assert (done.updated, [error.message for error in done.errors]) == (1, ["id: Line 2 refers to the same product."])
 
 
 def test_expected_figures_by_hand_are_checked(market: Market, seller: AccountId) -> None:

@@ -119,7 +119,7 @@ CREATE OR REPLACE FUNCTION folded(value text) RETURNS text
     ) COLLATE folding);
 """
 
-# Applied to folded text. Groups of thousands are joined, a decimal comma becomes a point, a fraction of zeros is removed,
+# For folded text. Groups of thousands are joined, a decimal comma becomes a point, a fraction of zeros is removed,
 # and letters are separated from digits, unless a word begins with one letter and a digit: it is a code (A4, S21, x200).
 SEARCH_TERMS: Final = r"""
 CREATE FUNCTION plain_numbers(value text) RETURNS text
