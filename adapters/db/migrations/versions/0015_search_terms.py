@@ -221,8 +221,8 @@ DROP FUNCTION joined_words, has_hyphen, search_terms, plain_numbers, plain_text;
 
 # Block writers of products: they would index words by the former rules.
 LOCK: Final = "LOCK TABLE products, vocabulary_news IN SHARE ROW EXCLUSIVE MODE"
-# Documents of texts with ASCII letters only do not change. Most others do, and computing a document to compare it takes as
-# long as updating the row.
+# Documents of texts with ASCII letters only do not change. Most others do, and computing a document to compare it takes
+# as long as updating the row.
 INDEX: Final = r"""
 UPDATE products SET name = name
 WHERE id BETWEEN %s AND %s
