@@ -104,7 +104,10 @@ def test_no_server_at_all(tmp_path: Path) -> None:
 def test_settings_are_checked_at_the_start(tmp_path: Path, command: str) -> None:
     done = run(command, cwd=tmp_path, DATABASE_URL=NOBODY, JWT_SECRET="short")
     assert (done.returncode, done.stdout) == (2, "")
-    problems = done.stderr.splitlines()
+    # One line of the log, for whoever collects it; a terminal shows the sentences themselves.
+    line = json.loads(done.stderr)
+    assert (line["level"], line["process"]) == ("critical", command)
+    problems = line["event"].splitlines()
     assert [problem.split()[0] for problem in problems] == ["REDIS_URL", "JWT_SECRET:", "`scalecommerce"]
 
 
