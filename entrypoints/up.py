@@ -32,6 +32,8 @@ DRAIN_SECONDS: Final = 25.0
 MOST_RESTARTS: Final = 5
 DEMO_TOKEN_SECONDS: Final = 86_400
 """A demo's token is there to be pasted, not only in the next ten minutes."""
+STOPPING: Final = "Stopping: what is in hand is finished; Ctrl-C again ends at once …"
+STOPPED: Final = "Stopped. The data stays in {data}."
 
 _UNKNOWN_YET: Final = {
     "DATABASE_URL": "postgresql://embedded",
@@ -56,13 +58,20 @@ class Up:
 def up(wanted: Up) -> None:
     """Run until a signal; raise `CannotRun`, `SettingsError`, `EmbeddedServerError` or `MarketError`."""
     children: list[Child] = []
+    errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
     def hurry() -> None:
         for child in children:
             child.end_at_once()
 
     with suppress(Stopped), stop_signals(hurry), ExitStack() as stack:
-        _Engine(wanted, stack, children).run()
+        try:
+            _Engine(wanted, stack, children).run()
+        except Stopped:
+            if not errors.is_terminal:  # a terminal shows the same as a status line, while it lasts
+                errors.print(STOPPING, markup=False)
+            raise
+    errors.print(STOPPED.format(data=wanted.data), markup=False)
 
 
 class _Engine:
@@ -200,7 +209,7 @@ class _Engine:
             [child for child in self._children if child.name == "api"],
             [child for child in self._children if child.name not in {"traffic", "api"}],
         ]
-        with self._err.status("Stopping: what is in hand is finished; Ctrl-C again ends at once …"):
+        with self._err.status(STOPPING):
             for together in by_turn:
                 for child in together:
                     child.finish()

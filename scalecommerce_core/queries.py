@@ -545,7 +545,7 @@ def check_place(after: int | None, forgotten: int, last: int) -> None:
     if after is not None and after < forgotten:
         raise EventsForgotten(after, forgotten)
     if after is not None and after > last:
-        raise Invalid.field("after", f"The feed has {last} events so far.")
+        raise Invalid.field("after", f"The feed has {last} events so far: give a number from 0 to {last}.")
 
 
 class EventQueries(Protocol):

@@ -144,7 +144,8 @@ def redeliver(  # noqa: PLR0917 - options
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:
-        print_line(f"Queued again: {counted({'deliveries': sent})}.")
+        if sent or not refused:
+            print_line(f"Queued again: {counted({'deliveries': sent})}.")
         for sentence in refused:
             print_line(sentence)
     if refused:

@@ -67,7 +67,7 @@ class Directory:
 
 
 class SlashRedirect:
-    """Answers unknown paths: 308 if the path with a trailing slash exists, else the response of `fallback`.
+    """Answers unknown paths: 308 if the path with one trailing slash more or less exists, else what `fallback` does.
 
     A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
     into it, so that it cannot lead to another site.
@@ -79,13 +79,18 @@ class SlashRedirect:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._fallback
-        if scope["type"] == "http" and not scope["path"].endswith("/"):
-            ended = {**scope, "path": scope["path"] + "/"}
-            if any(route.matches(ended)[0] is not Match.NONE for route in self._router.routes):
+        if scope["type"] == "http" and (path := _other_spelling(scope["path"])):
+            other = {**scope, "path": path}
+            if any(route.matches(other)[0] is not Match.NONE for route in self._router.routes):
                 query = quote(scope["query_string"], safe=_PRINTABLE)
-                location = quote(ended["path"]) + (f"?{query}" if query else "")
+                location = quote(path) + (f"?{query}" if query else "")
                 app = Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": location})
         await app(scope, receive, send)
+
+
+def _other_spelling(path: str) -> str:
+    """The path without its trailing slash, or with one: pages such as `/docs` have none, operations have one."""
+    return path[:-1] if path.endswith("/") else path + "/"
 
 
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))

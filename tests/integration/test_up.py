@@ -175,7 +175,10 @@ def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
     assert again.stop(signal.SIGTERM) == 0
     assert again.processes() == {}
     assert not (again.data / "engine.json").exists()
-    assert again.err == ""
+    assert again.err == (
+        "Stopping: what is in hand is finished; Ctrl-C again ends at once …\n"
+        "Stopped. The data stays in .scalecommerce.\n"
+    )
 
 
 def test_one_that_starts_at_once_after_a_kill_stops_what_is_left(start: Any) -> None:

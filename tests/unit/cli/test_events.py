@@ -35,7 +35,10 @@ def test_a_place_that_cannot_be(cli: Cli) -> None:
     assert cli("events", "tail", "--after", str(2**63)).code == 2
     ahead = cli("events", "tail", "--after", str(2**63 - 1), "--json")
     assert (ahead.code, ahead.out) == (1, "")
-    assert json.loads(ahead.err) == {"error": "after: The feed has 0 events so far.", "code": 1}
+    assert json.loads(ahead.err) == {
+        "error": "after: The feed has 0 events so far: give a number from 0 to 0.",
+        "code": 1,
+    }
 
 
 def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
