@@ -57,7 +57,14 @@ class Environments:
         wanted = f"{self._built(directory)}[{','.join(extras)}]" if extras else self._built(directory)
         if (program := uv()) is not None:
             succeed(program, "venv", "--quiet", "--python", sys.executable, "venv", cwd=directory)
-            from_cache_or_registry(program, "pip", "install", "--quiet", "--python", python, wanted, cwd=directory)
+            # Several processes are about to start at once, each of which would compile the same modules.
+            options: list[str | Path] = [
+                "--quiet",
+                "--python",
+                python,
+                *(["--compile-bytecode"] if "server" in extras else []),
+            ]
+            from_cache_or_registry(program, "pip", "install", *options, wanted, cwd=directory)
         else:
             succeed(sys.executable, "-m", "venv", "venv", cwd=directory)
             succeed(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", wanted, cwd=directory)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from pathlib import Path
 
 import httpx2
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from tests.integration.bare_environment import ROOT, Environments, run, succeed
-from tests.integration.deployment import Deployment, becomes
+from tests.integration.deployment import PASSWORD, Deployment, becomes, log_in
 from tests.integration.engine_process import EngineProcess
 
 SERVERS = (
@@ -130,7 +131,7 @@ def test_server_alone_imports_every_module_and_runs_every_process(
     migrated = succeed(*program, "migrate", cwd=environment, **deployed(empty_database, redis_url))
     assert "up to date" in migrated
     with Deployment(tmp_path, empty_database, redis_url, program=program) as deployment:
-        takes_an_order(deployment)
+        takes_an_order(deployment.url)
     done = run(*program, "up", "--port", "0", cwd=environment)
     assert done.returncode == 1
     assert "scalecommerce[embedded]" in done.stderr
@@ -139,13 +140,9 @@ def test_server_alone_imports_every_module_and_runs_every_process(
 def test_server_and_embedded_run_the_whole_engine(bare_environments: Environments) -> None:
     environment = bare_environments.wheel("server", "embedded")
     program = [environment / "venv/bin/scalecommerce"]
-    engine = EngineProcess(environment, "--demo", "--no-traffic", program=program)
+    engine = EngineProcess(environment, program=program)
     try:
-        buyer = engine.token(engine.log_ins()["buyer"])
-        _, found = engine.request("/products/api/v1/?in_stock=true&page_size=1")
-        body = {"order_item": [{"product": found["results"][0]["id"], "quantity": 1}]}
-        _, order = engine.request("/orders/api/v1/", token=buyer, body=body, Prefer="wait=30")
-        assert order["status"] == "PENDING"
+        takes_an_order(engine.url)
         assert engine.stop() == 0
     finally:
         engine.end()
@@ -164,7 +161,7 @@ def test_the_image_runs_every_service_of_the_compose_file(
     assert services["api"]["command"] == image.command
     with Deployment(tmp_path, empty_database, redis_url, program=program) as deployment:
         assert [services[name]["command"][0] for name in ("api", "worker", "beat")] == list(deployment.commands)
-        takes_an_order(deployment)
+        takes_an_order(deployment.url)
         # The image's own port may be taken on this machine.
         port = str(httpx2.URL(deployment.url).port)
         succeed(*(word.replace("8000", port) for word in image.health_check), cwd=tmp_path, **settings)
@@ -181,16 +178,21 @@ def deployed(database_url: str, redis_url: str) -> dict[str, str]:
     return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": "x" * 40}
 
 
-def takes_an_order(deployment: Deployment) -> None:
+def takes_an_order(url: str) -> None:
     """A product is listed, ordered, decided by the worker, and paid."""
-    person = deployment.person("seller")
-    product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 2}
-    made = person.post("/products/api/v1/", json=product)
-    assert made.status_code == 201, made.text
-    body = {"order_item": [{"product": made.json()["id"], "quantity": 2}]}
-    buyer = deployment.person("buyer")
-    order = buyer.post("/orders/api/v1/", json=body)
-    assert order.status_code == 202, order.text
-    path = f"/orders/api/v1/{order.json()['id']}/"
-    becomes(buyer, path, lambda document: document["status"] == "PENDING")
-    assert buyer.post(f"{path}pay/").json()["status"] == "PAID"
+    with httpx2.Client(base_url=url, timeout=60) as person:
+        account = {"email": f"someone-{secrets.token_hex(4)}@example.com", "password": PASSWORD}
+        assert person.post("/users/api/v1/sign-up/", json=account).status_code == 201
+        log_in(person, account["email"])
+        product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 2}
+        made = person.post("/products/api/v1/", json=product)
+        assert made.status_code == 201, made.text
+        buyer = {"email": f"buyer-{secrets.token_hex(4)}@example.com", "password": PASSWORD}
+        assert person.post("/users/api/v1/sign-up/", json=buyer).status_code == 201
+        log_in(person, buyer["email"])
+        body = {"order_item": [{"product": made.json()["id"], "quantity": 2}]}
+        order = person.post("/orders/api/v1/", json=body)
+        assert order.status_code == 202, order.text
+        path = f"/orders/api/v1/{order.json()['id']}/"
+        becomes(person, path, lambda document: document["status"] == "PENDING")
+        assert person.post(f"{path}pay/").json()["status"] == "PAID"
