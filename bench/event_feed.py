@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy import Engine, text
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
-from adapters.db.queries import PostgresQueries
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from scalecommerce_core.domain.identifiers import AccountId

@@ -22,7 +22,7 @@ from typing import Any, Final
 import psycopg
 from attrs import frozen
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
@@ -30,9 +30,9 @@ from bench.orders_load.market import SERVER_SETTINGS, plain
 from bench.repricing_orders import orders
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunStatus
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.results import one
 
 WEEK: Final = timedelta(days=7)
 SEED: Final = """

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 from attrs import frozen
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis

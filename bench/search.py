@@ -20,12 +20,12 @@ from typing import Final
 
 from attrs import frozen
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.embedded.postgres import EmbeddedPostgres
 from bench.reads_load.market import Sizes, Words, into_memory, seed
 from bench.reads_load.plan import SEEDED
-from entrypoints.garbage import collect_seldom
+from entrypoints.gc_tuning import collect_seldom
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
 
 SETTINGS: Final = {"shared_buffers": "2GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}

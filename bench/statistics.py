@@ -11,15 +11,15 @@ from typing import Final
 
 from sqlalchemy import Engine, text
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
-from adapters.db.queries import PostgresQueries
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.queries import Interval
-from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.services.statistics import Statistics
 
 SELLER, BUYER = AccountId(1), AccountId(2)

@@ -9,15 +9,15 @@ from importlib.metadata import version
 
 from starlette.applications import Starlette
 
-from adapters.db.errors import check_schema
+from adapters.db.core.errors import check_schema
 from adapters.http.app import create_app
-from adapters.http.backend import Backend, Readiness
-from adapters.http.cache.catalog import CacheLimits
-from adapters.http.cache.shared import SHARED
+from adapters.http.cache.catalog_cache import CacheLimits
+from adapters.http.cache.shared_cache import SHARED
+from adapters.http.dependencies import Backend, Readiness
 from adapters.redis.reachability import state_of
 from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
-from entrypoints.garbage import collect_seldom
+from entrypoints.gc_tuning import collect_seldom
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.errors import Unavailable

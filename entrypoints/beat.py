@@ -19,7 +19,7 @@ def run_beat(settings: Settings) -> None:
     app = application(settings.redis_url.reveal(), _runs_no_tasks)
     beat_init.connect(_say_so)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
-    app.Beat(scheduler="adapters.tasks.scheduler:PatientScheduler", loglevel=settings.log_level, quiet=True).run()
+    app.Beat(scheduler="adapters.tasks.bounded_beat:PatientScheduler", loglevel=settings.log_level, quiet=True).run()
 
 
 def _say_so(**_sent: object) -> None:

@@ -17,14 +17,14 @@ from adapters.cli.runtime import DEFAULT_DATA, MigrationProgress, OpenMarket, Se
 from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
 from adapters.embedded.supervision import EmbeddedServerError
 from entrypoints import settings
-from entrypoints.data_directory import DataDirectory
-from entrypoints.failures import CannotRun, NotReachable
+from entrypoints.processes.data_directory import DataDirectory
+from entrypoints.processes.errors import CannotRun, NotReachable
 from entrypoints.settings import Settings, SettingsError
 
 
 class Processes:
     def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
-        from entrypoints.up import Up, up
+        from entrypoints.local.up import Up, up
 
         up(Up(host, port, data, demo, traffic))
 

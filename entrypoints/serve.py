@@ -11,8 +11,8 @@ from granian.server import Server
 from starlette.applications import Starlette
 
 from entrypoints import logs
-from entrypoints.listening import reserved
-from entrypoints.orphans import tie_forks
+from entrypoints.processes.parent_death import tie_forks
+from entrypoints.processes.port_reservation import reserved
 from entrypoints.settings import Settings
 
 APPLICATION: Final = "entrypoints.serve:create"

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
-from adapters.db.backlog import Backlog
+from adapters.db.validation_backlog import Backlog
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)

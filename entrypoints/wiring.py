@@ -9,9 +9,9 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine as DatabaseEngine
 
-from adapters.db.changes import PostgresCatalogFeed
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.change_notifications import PostgresCatalogFeed
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
@@ -21,12 +21,12 @@ from adapters.security.vault import DerivedVault
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import application
 from adapters.tasks.broker import connected
-from adapters.tasks.jobs import Jobs
-from adapters.tasks.turns import turn_of_worker
-from adapters.tasks.wakeups import CeleryWakeups
+from adapters.tasks.decide_notifier import CeleryWakeups
+from adapters.tasks.tasks import Jobs
+from adapters.tasks.worker_lock import turn_of_worker
 from adapters.webhooks.sender import HttpWebhookSender
-from entrypoints.garbage import collect_seldom
 from entrypoints.gateways import payment_gateway
+from entrypoints.gc_tuning import collect_seldom
 from entrypoints.policies import load_all
 from entrypoints.settings import Settings
 from scalecommerce_core.ports import Store, WebhookSender
@@ -34,11 +34,11 @@ from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
-from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 

@@ -14,15 +14,15 @@ from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
 from redis import Redis
 
-from adapters.db.backlog import backlog
-from adapters.db.engine import database_engine
-from adapters.db.errors import check_schema
+from adapters.db.core.engine import database_engine
+from adapters.db.core.errors import check_schema
+from adapters.db.validation_backlog import backlog
 from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import connected
+from adapters.tasks.decide_notifier import ask_for_decisions
 from adapters.tasks.schedule import DECIDE
-from adapters.tasks.wakeups import ask_for_decisions
 from entrypoints import celery_logging, logs
-from entrypoints.orphans import tie_forks
+from entrypoints.processes.parent_death import tie_forks
 from entrypoints.settings import Settings
 from entrypoints.watchdog import Seen, Stall, Watchdog
 from entrypoints.wiring import worker_application

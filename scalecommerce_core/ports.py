@@ -32,15 +32,15 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentRefund, RefundRequest
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
+from scalecommerce_core.domain.product_views import ViewBatch, ViewCounts
 from scalecommerce_core.domain.rollups import Outage, RefundedPart, Rollups, SoldLine
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.domain.views import ViewBatch, ViewCounts
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.memory import Memory
-from scalecommerce_core.pricing.observing import Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.observation import Facts, Groups, Looked, PastPrices
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.reach import Reach
+from scalecommerce_core.pricing.policy_scope import Reach
+from scalecommerce_core.pricing.policy_state import Memory
 from scalecommerce_core.pricing.runs import Assignment, Range, RangeStatus, Run, Schedule
 
 

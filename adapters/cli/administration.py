@@ -14,7 +14,7 @@ from adapters.cli.screen import interactive, long_work, notes, print_json, print
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from alembic.script import Script, ScriptDirectory
 from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine, text
 
-from adapters.db.engine import database_engine
-from adapters.db.errors import check_schema, translated
+from adapters.db.core.engine import database_engine
+from adapters.db.core.errors import check_schema, translated
 from adapters.db.schema_version import mismatch, revision_on, revisions
 from scalecommerce_core.domain.errors import Unavailable
 

@@ -7,8 +7,9 @@ from typing import Final
 
 from sqlalchemy import Engine, text
 
-from adapters.db.behind import write_behind
-from adapters.db.errors import translated
+from adapters.db.core.errors import translated
+from adapters.db.core.session import Sql
+from adapters.db.core.write_behind import write_behind
 from adapters.db.repositories.accounts import Accounts, Sessions
 from adapters.db.repositories.events import Events
 from adapters.db.repositories.idempotency import IdempotencyKeys
@@ -21,7 +22,6 @@ from adapters.db.repositories.search import SearchRows
 from adapters.db.repositories.statistics import StatisticsRows
 from adapters.db.repositories.stock import Stocks
 from adapters.db.repositories.webhooks import Deliveries, Endpoints
-from adapters.db.sql import Sql
 from scalecommerce_core.ports import CatalogChange, Transaction
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)

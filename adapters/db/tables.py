@@ -45,8 +45,8 @@ from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.payment import AMOUNT_DIGITS, MAX_TEXT, PaymentStatus, RefundStatus
+from scalecommerce_core.domain.popularity import LEVELS
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.domain.prominence import LEVELS
 from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH

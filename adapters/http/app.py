@@ -6,13 +6,18 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 
-from adapters.http import (
+from adapters.http.dependencies import Backend
+from adapters.http.examples import EXAMPLES
+from adapters.http.examples.demo_market import GUIDE
+from adapters.http.framework.application import application
+from adapters.http.framework.operation import Operation
+from adapters.http.resources import (
     categories,
     events,
     health,
     orders,
-    pricing,
-    pricing_products,
+    pricing_assignments,
+    pricing_policies,
     pricing_runs,
     products,
     search,
@@ -21,16 +26,11 @@ from adapters.http import (
     users,
     webhooks,
 )
-from adapters.http.application import application
-from adapters.http.backend import Backend
-from adapters.http.examples import EXAMPLES
-from adapters.http.examples.demo_market import GUIDE
-from adapters.http.operations import Operation
-from adapters.http.shortcut import ProductShortcut
+from adapters.http.resources.product_fast_path import ProductShortcut
 
 RESOURCES: Final = (
-    users, search, products, statistics, stock, categories, orders, pricing, pricing_products, pricing_runs, events,
-    webhooks, health,
+    users, search, products, statistics, stock, categories, orders, pricing_policies, pricing_assignments, pricing_runs,
+    events, webhooks, health,
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ PAUSE: Final = 5.0
 
 
 class RedisSharedCopies:
-    """Of `adapters.http.cache.shared.SharedCopies`. Each is forgotten after `seconds`.
+    """Of `adapters.http.cache.shared_cache.SharedCopies`. Each is forgotten after `seconds`.
 
     Processes of one `release` share them: another may show other fields.
     """

@@ -24,7 +24,7 @@ from redis import Redis, RedisError
 from adapters.redis.reachability import sentence_of
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.views import ViewBatch, slice_of
+from scalecommerce_core.domain.product_views import ViewBatch, slice_of
 
 logger = logging.getLogger(__name__)
 

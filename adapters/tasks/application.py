@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from celery import Celery
 
-from adapters.tasks import transport
+from adapters.tasks import redis_transport
 from adapters.tasks.broker import connected
-from adapters.tasks.jobs import Jobs
 from adapters.tasks.schedule import TASKS, Task, beat_schedule
+from adapters.tasks.tasks import Jobs
 
 
 def application(redis_url: str, jobs: Callable[[], Jobs]) -> Celery:
     """The application of worker and beat. `jobs` is asked in the process that runs a task, after a fork."""
-    transport.install()
+    redis_transport.install()
     app = connected(redis_url)
     app.conf.update(
         task_ignore_result=True,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from adapters.tasks.jobs import Jobs
+from adapters.tasks.tasks import Jobs
 
 
 @frozen

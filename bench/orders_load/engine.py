@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from entrypoints.readiness import api_answers
+from entrypoints.processes.readiness_probe import api_answers
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ STOP_SECONDS: Final = 40.0
 # Before it becomes the command, each process asks to end with the benchmark, be that killed by `kill -9`.
 _TIED: Final = """
 import runpy, signal, sys
-from entrypoints.orphans import end_with
+from entrypoints.processes.parent_death import end_with
 end_with(int(sys.argv.pop(1)), signal.SIGKILL)
 runpy.run_module("entrypoints.cli", run_name="__main__", alter_sys=True)
 """

@@ -9,12 +9,12 @@ import psycopg
 from attrs import frozen
 from psycopg import sql
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.system import SystemClock
 from bench.orders_load.market import plain
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.services.statistics import Statistics
 
 SELLERS: Final = 2_000

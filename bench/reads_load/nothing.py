@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from entrypoints import settings
-from entrypoints.garbage import collect_seldom
-from entrypoints.listening import reserved
-from entrypoints.orphans import end_with
+from entrypoints.gc_tuning import collect_seldom
+from entrypoints.processes.parent_death import end_with
+from entrypoints.processes.port_reservation import reserved
 from entrypoints.serve import serve_on
 
 

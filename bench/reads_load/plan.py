@@ -28,7 +28,7 @@ from bench.orders_load.steady import Request, Taken, open_loop
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
 from bench.reads_load.processor import processor_seconds
 from bench.reads_load.statements import SCRIPTS, statements_per_second
-from entrypoints.readiness import api_answers
+from entrypoints.processes.readiness_probe import api_answers
 
 Say = Callable[[str], None]
 

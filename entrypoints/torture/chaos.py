@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 from redis import Redis, RedisError
 
-from entrypoints.children import Child
+from entrypoints.processes.child_process import Child
 from entrypoints.torture.site import Site, children_of
 
 

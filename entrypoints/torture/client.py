@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
-from entrypoints.listening import Address
+from entrypoints.processes.port_reservation import Address
 
 TIMEOUT: Final = 12.0
 """Longer than the engine's own patience with locks and connections."""

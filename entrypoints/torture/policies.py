@@ -12,8 +12,8 @@ from entrypoints.torture.books import EXAMPLES, checked_of
 from entrypoints.wiring import wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import one
 
 EPOCH_SECONDS: Final = 2
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}

@@ -20,10 +20,10 @@ from adapters.cli.failures import Interrupted
 from adapters.cli.torture_report import Checked, Settling, TortureOptions, TortureProgress, TortureReport
 from adapters.db.migrate import upgrade
 from entrypoints import settings
-from entrypoints.data_directory import DataDirectory
-from entrypoints.failures import CannotRun
-from entrypoints.readiness import api_answers
-from entrypoints.stopping import Stopped, stop_signals
+from entrypoints.processes.data_directory import DataDirectory
+from entrypoints.processes.errors import CannotRun
+from entrypoints.processes.readiness_probe import api_answers
+from entrypoints.processes.shutdown_signals import Stopped, stop_signals
 from entrypoints.torture.books import Books, checked_lists, something_happened
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
 from entrypoints.torture.heard import Heard

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from entrypoints.listening import Address
+from entrypoints.processes.port_reservation import Address
 from entrypoints.torture.client import PASSWORD, Client, Tried, at_once
 from entrypoints.torture.heard import CURRENCY, Acknowledged, Feed, Heard, RefundAsked, basket
 from scalecommerce_core.domain.money import decimal_text, minor_units

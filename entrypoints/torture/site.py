@@ -12,11 +12,11 @@ from typing import Final
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints import settings
-from entrypoints.children import Child
-from entrypoints.data_directory import DataDirectory
-from entrypoints.listening import Address, reserved
-from entrypoints.log_errors import LogErrors
-from entrypoints.servers import restart, started
+from entrypoints.local.embedded_servers import restart, started
+from entrypoints.processes.child_process import Child
+from entrypoints.processes.data_directory import DataDirectory
+from entrypoints.processes.log_tail import LogErrors
+from entrypoints.processes.port_reservation import Address, reserved
 from entrypoints.settings import Settings
 from entrypoints.torture.heard import CURRENCY
 

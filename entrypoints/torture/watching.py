@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 import psycopg
 from attrs import define, field, frozen
 
-from entrypoints.readiness import api_answers
+from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.torture.site import Site
 
 LOOK_SECONDS: Final = 0.2

@@ -12,8 +12,8 @@ from attrs import frozen
 
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.endings import nearest_ending
 from scalecommerce_core.pricing.interface import parameter
+from scalecommerce_core.pricing.price_endings import nearest_ending
 from scalecommerce_core.pricing.signals import Signals
 
 USUAL_EPOCH_DAYS: Final = 7.0

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.categories import conversions, grown, size_of
 from scalecommerce_core.pricing.costs import break_even
@@ -93,7 +93,7 @@ class Learning(DemandLearning):
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         prices = _best(self._drawn(state, signals, epoch), state, signals)
         if self.vary:
-            up = chance.sign(signals.product, epoch, seed=self.seed, use=1) > 0
+            up = seeded_random.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
         # As long as next to all that is known of a product is its category's.
         trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
@@ -105,7 +105,7 @@ class Learning(DemandLearning):
         b, c11 = state.products["b"], state.products["c11"]
         if self.caution == 0:
             return b
-        return b + self.caution * np.sqrt(c11) * chance.normal(signals.product, epoch, seed=self.seed)
+        return b + self.caution * np.sqrt(c11) * seeded_random.normal(signals.product, epoch, seed=self.seed)
 
 
 @register

@@ -7,7 +7,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.domain.money import MIN_PRICE
-from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
@@ -72,8 +72,8 @@ class LinearDemand:
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)
-        first = self.caution * chance.normal(signals.product, epoch, seed=self.seed, use=0)
-        second = self.caution * chance.normal(signals.product, epoch, seed=self.seed, use=1)
+        first = self.caution * seeded_random.normal(signals.product, epoch, seed=self.seed, use=0)
+        second = self.caution * seeded_random.normal(signals.product, epoch, seed=self.seed, use=1)
         root = np.sqrt(c00)
         rest = np.sqrt(np.maximum(c11 - c01 * c01 / c00, 0.0))
         return a + root * first, b + c01 / root * first + rest * second

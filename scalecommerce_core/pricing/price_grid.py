@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
@@ -96,4 +96,6 @@ class PriceGrid(Drift):
         return np.broadcast_to(np.array(self.prices, dtype=np.float64), (len(signals), len(self.prices)))
 
     def _draws(self, signals: Signals, epoch: int, arms: int) -> Floats:
-        return np.stack([chance.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1)
+        return np.stack(
+            [seeded_random.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1
+        )

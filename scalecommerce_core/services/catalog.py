@@ -20,12 +20,12 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range
 from scalecommerce_core.domain.product import PriceCause, Product
+from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.domain.text import normal_line
-from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
-from scalecommerce_core.services.outcomes import Replayed, retried
+from scalecommerce_core.services.results import Replayed, retried
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 EDITABLE: Final = frozenset(

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, MarketError
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome, Transaction
-from scalecommerce_core.services.outcomes import Replayed
+from scalecommerce_core.services.results import Replayed
 
 LIFETIME: Final = timedelta(hours=24)
 _IN_FLIGHT: Final = "A request with this idempotency key is being worked on: ask again in a moment."

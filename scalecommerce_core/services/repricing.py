@@ -19,14 +19,14 @@ from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
 from scalecommerce_core.pricing.interface import Policy, registered
-from scalecommerce_core.pricing.memory import BLOCK, Memory, Part, parts_of
-from scalecommerce_core.pricing.observing import Looked, look, pooled, window_days
+from scalecommerce_core.pricing.observation import Looked, look, pooled, window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.reach import Reach, reach_of
+from scalecommerce_core.pricing.policy_scope import Reach, reach_of
+from scalecommerce_core.pricing.policy_state import BLOCK, Memory, Part, parts_of
 from scalecommerce_core.pricing.runs import AT_WORK, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
 from scalecommerce_core.pricing.strategy_calls import PolicyFailed
-from scalecommerce_core.services.outcomes import retried
 from scalecommerce_core.services.progress import Progress, silent
+from scalecommerce_core.services.results import retried
 
 POOL_EVERY: Final = 4
 """Epochs from one look across products to the next."""

@@ -11,11 +11,11 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
-from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
@@ -29,10 +29,10 @@ from scalecommerce_core.testing.fakes import (
     SeededRandomness,
     SettableClock,
 )
-from scalecommerce_core.testing.gateway import MemoryGateway
-from scalecommerce_core.testing.memory import MemoryCatalogFeed, MemoryStore
-from scalecommerce_core.testing.memory_queries import MemoryQueries
-from scalecommerce_core.testing.views import MemoryViewCounter, SharedViews
+from scalecommerce_core.testing.memory.payment_gateway import MemoryGateway
+from scalecommerce_core.testing.memory.queries import MemoryQueries
+from scalecommerce_core.testing.memory.store import MemoryCatalogFeed, MemoryStore
+from scalecommerce_core.testing.memory.view_counter import MemoryViewCounter, SharedViews
 
 __all__ = [
     "CountedWakeups",

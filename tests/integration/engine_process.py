@@ -124,7 +124,7 @@ class EngineProcess:
 
     def processes(self) -> dict[int, str]:
         """Everything it has started and that lives, however far down: they share its data directory or its owner."""
-        marks = (str(self.data).encode(), f"entrypoints.child\0{self.process.pid}\0".encode())
+        marks = (str(self.data).encode(), f"entrypoints.local.child_main\0{self.process.pid}\0".encode())
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != self.process.pid:

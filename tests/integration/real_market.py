@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.payments.sandbox import SandboxGateway
 from adapters.system import RandomIds
@@ -13,11 +13,11 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
-from scalecommerce_core.services.relay import Relay
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (

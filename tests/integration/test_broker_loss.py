@@ -14,7 +14,7 @@ from kombu.connection import Connection
 
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.tasks.application import application
-from adapters.tasks.wakeups import ask_for_decisions
+from adapters.tasks.decide_notifier import ask_for_decisions
 from tests.integration.deployment import Deployment, becomes
 from tests.integration.engine_process import eventually
 

@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from adapters.db.changes import CHANNEL, MOST, PostgresCatalogFeed
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.change_notifications import CHANNEL, MOST, PostgresCatalogFeed
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
-from adapters.http.cache.shared import SHARED
+from adapters.http.cache.shared_cache import SHARED
 from adapters.redis.shared_copies import PREFIX, RedisSharedCopies
 from adapters.system import RandomIds
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -24,8 +24,8 @@ from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.db.connect_errors import CONNECTION_REFUSED
+from adapters.db.core.connect_errors import CONNECTION_REFUSED
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually, run
 
 SECRET = "for tests only, and long enough to be one"

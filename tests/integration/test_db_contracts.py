@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.db.tables import categories, metadata
 from adapters.payments.sandbox import SandboxGateway

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from adapters.db import migrate
-from adapters.db.engine import database_engine, database_url
+from adapters.db.core.engine import database_engine, database_url
 from adapters.db.schema_version import VERSIONS, revisions
 from adapters.db.tables import metadata
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable

@@ -13,8 +13,8 @@ import pytest
 from attrs import frozen
 from sqlalchemy import Engine, event, text
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, ProductId
@@ -24,9 +24,9 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.reach import reach_of
+from scalecommerce_core.pricing.policy_scope import reach_of
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.errors import ConnectionLost
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Transaction
-from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import ChangedMyMind

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from adapters.http.app import create_app
-from adapters.http.backend import Backend, Readiness
+from adapters.http.dependencies import Backend, Readiness
 from adapters.system import SystemClock
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -21,8 +21,8 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import MOST_POLICIES, AssignProduct
+from scalecommerce_core.services.results import one
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter
 from tests.integration.real_market import real_market

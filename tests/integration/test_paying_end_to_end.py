@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from sqlalchemy import Engine, text
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.embedded.redis import EmbeddedRedis
 from tests.integration.deployment import Deployment, becomes
 from tests.integration.engine_process import eventually

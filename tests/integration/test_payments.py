@@ -13,8 +13,8 @@ from attrs import evolve, frozen
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.payments.sandbox import SandboxGateway, SandboxRefuses
 from adapters.system import RandomIds

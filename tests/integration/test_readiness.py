@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from adapters.db import connect_errors, migrate
+from adapters.db import migrate
+from adapters.db.core import connect_errors
 from adapters.redis.reachability import WRONG_PASSWORD
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import SystemClock

@@ -14,7 +14,7 @@ from scalecommerce_core.domain.errors import MarketError, PriceMoved
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
-from scalecommerce_core.domain.views import ViewBatch
+from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.replay import replay
 from scalecommerce_core.pricing.runs import Outcome, RunStatus
@@ -23,9 +23,9 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
 from scalecommerce_core.services.repricing import PolicyUnknown, Repricing, RunInProgress, Selection, Step
+from scalecommerce_core.services.results import Replayed, one
 from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
 

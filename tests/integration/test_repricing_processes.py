@@ -13,14 +13,14 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, text
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import one
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import TOGETHER, environment, eventually, run
 from tests.integration.real_market import real_market

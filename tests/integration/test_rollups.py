@@ -10,16 +10,16 @@ from alembic import command
 from sqlalchemy import Engine, text
 
 from adapters.db import migrate
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
-from scalecommerce_core.domain.views import ViewBatch
+from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.ports import STATISTICS
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.outbox_relay import Relay
 from scalecommerce_core.services.statistics import Folded, Statistics
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage

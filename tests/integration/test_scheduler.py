@@ -10,10 +10,10 @@ from celery.beat import SchedulingError
 from redis import Redis
 
 from adapters.tasks.application import application
+from adapters.tasks.bounded_beat import PatientScheduler
 from adapters.tasks.broker import MOST_WAITING, QUEUE
+from adapters.tasks.decide_notifier import CeleryWakeups
 from adapters.tasks.schedule import TASKS
-from adapters.tasks.scheduler import PatientScheduler
-from adapters.tasks.wakeups import CeleryWakeups
 from tests.integration.engine_process import eventually
 
 
@@ -71,7 +71,7 @@ def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis
 def test_an_outage_of_redis_is_one_sentence(
     app: Celery, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "adapters.tasks.scheduler")
+    caplog.set_level(logging.INFO, "adapters.tasks.bounded_beat")
     scheduler = PatientScheduler(app=app)
     entries = [entry for entry in scheduler.schedule.values() if entry.task in {task.name for task in TASKS}]
 

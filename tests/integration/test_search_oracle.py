@@ -17,15 +17,15 @@ import pytest
 from attrs import evolve, frozen
 from sqlalchemy import Engine
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
-from adapters.db.reads.listing import Scale
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.queries.search.search_pages import Scale
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.category import slug_of
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.queries import Facet, Ordering, Page, PageRequest, ProductFilter, ProductView, Queries
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.testing import MemoryQueries, MemoryStore
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 

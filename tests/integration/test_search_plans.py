@@ -8,12 +8,12 @@ import pytest
 from attrs import frozen
 from sqlalchemy import Engine, event, text
 
-from adapters.db.engine import EXPLAINED, database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import EXPLAINED, database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 
 PRODUCTS: Final = 50_000
 LARGE: Final = {"products", "product_prices", "product_views", "stock", "vocabulary", "price_history"}

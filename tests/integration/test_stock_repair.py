@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.order import Order, OrderStatus

@@ -9,8 +9,8 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from adapters.db import migrate
-from adapters.db.engine import database_engine, database_url
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine, database_url
+from adapters.db.queries.postgres_queries import PostgresQueries
 from scalecommerce_core.queries import Facet, FacetValue, PageRequest, ProductFilter
 
 BEFORE = "0013"

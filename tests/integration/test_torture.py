@@ -12,7 +12,7 @@ import pytest
 from attrs import define
 
 from adapters.cli.torture_report import Checked, TortureOptions
-from entrypoints.failures import CannotRun
+from entrypoints.processes.errors import CannotRun
 from entrypoints.torture import run as running
 from entrypoints.torture.books import Books
 from entrypoints.torture.heard import Acknowledged, Feed, Heard, RefundAsked
@@ -23,8 +23,8 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import SettableClock
 from tests.integration.engine_process import run
 from tests.integration.real_market import real_market

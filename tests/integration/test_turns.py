@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from adapters.tasks.turns import turn_of_worker
+from adapters.tasks.worker_lock import turn_of_worker
 
 
 @pytest.fixture

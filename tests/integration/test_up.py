@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.db.connect_errors import CONNECTION_REFUSED
+from adapters.db.core.connect_errors import CONNECTION_REFUSED
 from adapters.embedded.redis import EmbeddedRedis
-from entrypoints import children
-from entrypoints.children import Child
-from entrypoints.failures import CannotRun
+from entrypoints.processes import child_process
+from entrypoints.processes.child_process import Child
+from entrypoints.processes.errors import CannotRun
 from tests.integration.engine_process import PATIENCE, EngineProcess, eventually, run
 
 ORDERS = "/orders/api/v1/"
@@ -199,7 +199,7 @@ def test_a_child_that_ends_is_started_again(demo: EngineProcess) -> None:
 
     def back() -> bool:
         try:
-            return demo.request("/readyz")[0] == 200 and f"child {demo.process.pid} worker" in " ".join(
+            return demo.request("/readyz")[0] == 200 and f"child_main {demo.process.pid} worker" in " ".join(
                 demo.processes().values()
             )
         except OSError:
@@ -280,7 +280,7 @@ def test_servers_of_the_environment_that_are_away(tmp_path: Path, variables: dic
 
 
 def test_a_child_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(child_process, "LONGEST_PAUSE", 0.01)
     child = Child("nonsense", [], tmp_path / "nonsense.log")
     child.start()
 

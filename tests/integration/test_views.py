@@ -8,12 +8,12 @@ from redis import Redis
 from redis import exceptions as redis_errors
 from sqlalchemy import Engine
 
-from adapters.db.engine import database_engine
-from adapters.db.queries import PostgresQueries
+from adapters.db.core.engine import database_engine
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.redis import view_counter
 from adapters.redis.view_counter import OPEN, RedisViewCounter
-from adapters.tasks.jobs import Jobs
+from adapters.tasks.tasks import Jobs
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.ports import Store, ViewCounter

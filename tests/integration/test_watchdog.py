@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import redis
 
-from adapters.db.backlog import Backlog, backlog
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.repositories.orders import DECIDER
 from adapters.db.store import PostgresStore
+from adapters.db.validation_backlog import Backlog, backlog
 from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import QUEUE
 from scalecommerce_core.domain.errors import Unavailable

@@ -17,7 +17,7 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing.contracts.transactions import together
 from tests.integration.deployment import Deployment

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.announcement import command
-from entrypoints.data_directory import DEFAULT
+from entrypoints.demo.banner import command
+from entrypoints.processes.data_directory import DEFAULT
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.data_directory import DataDirectory, EngineNote
-from entrypoints.failures import CannotRun
+from entrypoints.processes.data_directory import DataDirectory, EngineNote
+from entrypoints.processes.errors import CannotRun
 
 NOTE = EngineNote("http://127.0.0.1:8000", embedded=True, settings={"DATABASE_URL": "postgresql://u:p@h/n"})
 
@@ -42,7 +42,7 @@ def test_a_directory_without_an_engine(tmp_path: Path) -> None:
 
 
 def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entrypoints.data_directory._PATIENCE", 0.0)
+    monkeypatch.setattr("entrypoints.processes.data_directory._PATIENCE", 0.0)
     with (
         DataDirectory(tmp_path).owned(),
         pytest.raises(CannotRun, match="Another engine runs in"),

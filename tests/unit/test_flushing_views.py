@@ -2,13 +2,13 @@
 
 import pytest
 
-from adapters.tasks.jobs import Jobs
+from adapters.tasks.tasks import Jobs
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.ports import Store, ViewCounter
 from scalecommerce_core.services.catalog import Catalog, ListProduct
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import MemoryQueries, MemoryStore, MemoryViewCounter, SettableClock, in_memory_market
 from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
 from tests.unit.core.tampering import TamperedStore, failing

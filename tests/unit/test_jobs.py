@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.tasks.jobs import BATCH, Jobs
 from adapters.tasks.schedule import TASKS
+from adapters.tasks.tasks import BATCH, Jobs
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import Decided
 

@@ -1,4 +1,4 @@
-from adapters.db.reads.kept import KEPT_SECONDS, Kept
+from adapters.db.queries.search.ttl_cache import KEPT_SECONDS, Kept
 
 
 class Time:

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from entrypoints.failures import CannotRun
-from entrypoints.listening import Address, reserved
+from entrypoints.processes.errors import CannotRun
+from entrypoints.processes.port_reservation import Address, reserved
 
 
 def test_our_own_server_may_listen_and_nobody_else_does() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.log_errors import LogErrors
+from entrypoints.processes.log_tail import LogErrors
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
-from adapters.db.backlog import Backlog, Turn
+from adapters.db.validation_backlog import Backlog, Turn
 from entrypoints.watchdog import MOST_DOUBLINGS, Seen, Stall, Watchdog
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import OrderId

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from adapters.db.behind import DEPTH, write_behind
+from adapters.db.core.write_behind import DEPTH, write_behind
 
 
 def test_writes_happen_in_order_and_are_done_at_the_exit() -> None:

@@ -17,7 +17,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CommandId, ProductI
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import RecordedProduct
-from scalecommerce_core.services.garbage import uncollected
+from scalecommerce_core.services.gc_pause import uncollected
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import HistoricalLine, HistoricalOrder, HistoricalRefund
 from scalecommerce_core.services.progress import Progress, silent

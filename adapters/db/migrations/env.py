@@ -5,7 +5,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from adapters.db.engine import database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.tables import metadata
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import bindparam, text
 
-from adapters.db.batches import Insert, Update, int_array, text_array
-from adapters.db.sql import Sql
+from adapters.db.core.bulk_statements import Insert, Update, int_array, text_array
+from adapters.db.core.session import Sql
 from adapters.db.tables import Moment, idempotency_keys
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, exists, func, or_, select
 
-from adapters.db.batches import Insert, Row, Update, among, id_array, text_array
-from adapters.db.outbox import append_events
-from adapters.db.sql import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array, text_array
+from adapters.db.core.session import Sql, numbers_of
+from adapters.db.repositories.outbox import append_events
 from adapters.db.tables import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
 from scalecommerce_core.domain.order import (

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, bindparam, select, text
 
-from adapters.db.batches import Insert, Update, Upsert, among, id_array
-from adapters.db.sql import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Update, Upsert, among, id_array
+from adapters.db.core.session import Sql, numbers_of
 from adapters.db.tables import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.policy import PricingPolicy

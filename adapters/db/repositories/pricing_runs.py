@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.db.batches import Insert, Update, id_array
-from adapters.db.columns import EPOCH, arrays_of, from_array, to_binary
-from adapters.db.currencies import minor_per_unit
-from adapters.db.sql import Sql, numbers_of
+from adapters.db.core.binary_copy import EPOCH, arrays_of, from_array, to_binary
+from adapters.db.core.bulk_statements import Insert, Update, id_array
+from adapters.db.core.currencies import minor_per_unit
+from adapters.db.core.session import Sql, numbers_of
 from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.memory import Memory
-from scalecommerce_core.pricing.observing import FACTS, Facts, Groups, Looked, PastPrices
-from scalecommerce_core.pricing.reach import Reach
+from scalecommerce_core.pricing.observation import FACTS, Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.policy_scope import Reach
+from scalecommerce_core.pricing.policy_state import Memory
 from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
 
 # --- what products show

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select, text
 
-from adapters.db.batches import Insert, Row, Update, among, id_array
-from adapters.db.outbox import append_events
+from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array
+from adapters.db.core.session import Sql, numbers_of
+from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
-from adapters.db.sql import Sql, numbers_of
 from adapters.db.tables import Moment, categories, category_ids, price_history, product_ids, products
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
-from scalecommerce_core.domain.views import NOTED, ViewCounts
+from scalecommerce_core.domain.product_views import NOTED, ViewCounts
 
 # --- categories
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.batches import int_array
-from adapters.db.sql import Sql
+from adapters.db.core.bulk_statements import int_array
+from adapters.db.core.session import Sql
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.prominence import LARGEST, LEVELS, SALE
+from scalecommerce_core.domain.popularity import LARGEST, LEVELS, SALE
 
 LEARNER: Final = 7_265_011
 MOVER: Final = 7_265_012

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, and_, bindparam, select, text
 
-from adapters.db.batches import Increment, Insert, Row, Upsert, among, id_array, int_array
-from adapters.db.facts import IN_FORCE, REBUILD, SHELF
-from adapters.db.sql import Sql
+from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, among, id_array, int_array
+from adapters.db.core.session import Sql
+from adapters.db.rollup_sql import IN_FORCE, REBUILD, SHELF
 from adapters.db.tables import (
     Moment,
     price_sales,

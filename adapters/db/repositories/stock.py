@@ -6,9 +6,9 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.batches import Insert, Update, among, id_array
-from adapters.db.outbox import append_events
-from adapters.db.sql import Sql
+from adapters.db.core.bulk_statements import Insert, Update, among, id_array
+from adapters.db.core.session import Sql
+from adapters.db.repositories.outbox import append_events
 from adapters.db.tables import products, stock, stock_movements
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import ProductId

@@ -5,10 +5,10 @@ from typing import Final
 
 from sqlalchemy import Boolean, bindparam, text
 
-from adapters.db.batches import int_array, moment_array
-from adapters.db.facts import IN_FORCE
-from adapters.db.sql import Sql
-from scalecommerce_core.domain.views import ViewCounts
+from adapters.db.core.bulk_statements import int_array, moment_array
+from adapters.db.core.session import Sql
+from adapters.db.rollup_sql import IN_FORCE
+from scalecommerce_core.domain.product_views import ViewCounts
 
 # What is known of the products that were viewed, as arrays for the statements below, each in words that PostgreSQL
 # reads again: a row in Python for each of 16,000 views would cost more than writing them.

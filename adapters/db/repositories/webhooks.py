@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
 
-from adapters.db.batches import Insert, Update, among, id_array, text_array
-from adapters.db.sql import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Update, among, id_array, text_array
+from adapters.db.core.session import Sql, numbers_of
 from adapters.db.tables import (
     Moment,
     delivery_ids,

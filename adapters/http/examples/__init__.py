@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.http.example import Example
 from adapters.http.examples import messages, orders, pricing, products, users
+from adapters.http.framework.example import Example
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     **users.EXAMPLES,

@@ -6,12 +6,12 @@ from typing import Final
 
 from msgspec.structs import asdict, replace
 
-from adapters.http.events import EventDocument, FeedDocument
-from adapters.http.example import Example
 from adapters.http.examples.demo_market import NEW_DELIVERY, NEW_ORDER, NEW_WEBHOOK, NOW, PRODUCT
-from adapters.http.health import Health, Ready
-from adapters.http.pages import PageAnswer
-from adapters.http.webhooks import Attempt, Delivery, EndpointDocument, NewEndpointDocument, SecretDocument
+from adapters.http.framework.example import Example
+from adapters.http.framework.pagination import PageAnswer
+from adapters.http.resources.events import EventDocument, FeedDocument
+from adapters.http.resources.health import Health, Ready
+from adapters.http.resources.webhooks import Attempt, Delivery, EndpointDocument, NewEndpointDocument, SecretDocument
 from scalecommerce_core.domain.errors import Forbidden, VersionMismatch
 from scalecommerce_core.domain.webhook import PING, DeliveryStatus, secret_text
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from adapters.http.example import Example
 from adapters.http.examples.demo_market import (
     CANCELLED_ORDER,
     EARLIER,
@@ -17,8 +16,9 @@ from adapters.http.examples.demo_market import (
     PRODUCT_OF_PAID_ORDER,
     STAFF_ID,
 )
-from adapters.http.orders import OrderDocument, OrderItem, Sale
-from adapters.http.pages import PageAnswer
+from adapters.http.framework.example import Example
+from adapters.http.framework.pagination import PageAnswer
+from adapters.http.resources.orders import OrderDocument, OrderItem, Sale
 from scalecommerce_core.domain.errors import Forbidden, TransitionNotAllowed
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderStatus
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from adapters.http.example import Example
 from adapters.http.examples.demo_market import (
     DEMO_POLICY,
     EARLIER,
@@ -18,8 +17,9 @@ from adapters.http.examples.demo_market import (
     SELLER_ID,
     STAFF_ID,
 )
-from adapters.http.pages import PageAnswer
-from adapters.http.pricing_documents import (
+from adapters.http.framework.example import Example
+from adapters.http.framework.pagination import PageAnswer
+from adapters.http.schemas.pricing import (
     AssignmentDocument,
     DecisionDocument,
     ElasticityBeliefDocument,

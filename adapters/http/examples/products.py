@@ -6,8 +6,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from adapters.http.categories import CategoryList
-from adapters.http.example import Example
 from adapters.http.examples.demo_market import (
     CURSOR,
     EARLIER,
@@ -19,7 +17,17 @@ from adapters.http.examples.demo_market import (
     ROOT,
     STAFF,
 )
-from adapters.http.product_documents import (
+from adapters.http.framework.example import Example
+from adapters.http.resources.categories import CategoryList
+from adapters.http.resources.search import FacetDocument, ProductPage
+from adapters.http.resources.statistics import (
+    PointDocument,
+    PriceStatisticsDocument,
+    ProductStatisticsDocument,
+    SellerStatsSeriesDocument,
+)
+from adapters.http.resources.stock import StockDocument
+from adapters.http.schemas.products import (
     CategoryDocument,
     CategoryRefDocument,
     PriceHistoryDocument,
@@ -29,14 +37,6 @@ from adapters.http.product_documents import (
     SellerDocument,
     TopProductDocument,
 )
-from adapters.http.search import FacetDocument, ProductPage
-from adapters.http.statistics import (
-    PointDocument,
-    PriceStatisticsDocument,
-    ProductStatisticsDocument,
-    SellerStatsSeriesDocument,
-)
-from adapters.http.stock import StockDocument
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import Facet

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.http.example import Example
 from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
-from adapters.http.pages import PageAnswer
-from adapters.http.users import EXAMPLE, Nothing, Tokens, User
+from adapters.http.framework.example import Example
+from adapters.http.framework.pagination import PageAnswer
+from adapters.http.resources.users import EXAMPLE, Nothing, Tokens, User
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.accounts import LOGIN_REFUSED
 

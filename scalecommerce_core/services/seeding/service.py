@@ -13,7 +13,7 @@ from scalecommerce_core.domain.order import Order
 from scalecommerce_core.ports import Clock, Owed, OwedOrder, Passwords, Store
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
-from scalecommerce_core.services.garbage import uncollected
+from scalecommerce_core.services.gc_pause import uncollected
 from scalecommerce_core.services.progress import Progress, silent
 from scalecommerce_core.services.seeding.goods import Shelf, goods, sku_of
 from scalecommerce_core.services.seeding.parallel import side_by_side

@@ -8,10 +8,10 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Store
-from scalecommerce_core.pricing.memory import FACTS, Memory
-from scalecommerce_core.pricing.observing import DAY as DAY_MICROSECONDS
+from scalecommerce_core.pricing.observation import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.reach import reach_of
+from scalecommerce_core.pricing.policy_scope import reach_of
+from scalecommerce_core.pricing.policy_state import FACTS, Memory
 from scalecommerce_core.pricing.runs import Run, RunStatus, Tally, Trigger
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.order import Order, OrderLine, OrderOrigin, Order
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Store, Transaction
-from scalecommerce_core.services.searching import Searching
+from scalecommerce_core.services.search_index import Searching
 
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY: Final = timedelta(days=1)

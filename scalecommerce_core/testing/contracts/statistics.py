@@ -12,9 +12,9 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId
 from scalecommerce_core.domain.money import MAX_PRICE
 from scalecommerce_core.domain.order import MAX_QUANTITY, OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product_views import NOTED, ViewBatch
 from scalecommerce_core.domain.rollups import Rollups, hour_of
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.domain.views import NOTED, ViewBatch
 from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
 from scalecommerce_core.queries import Interval, PageRequest, Queries, SellerStats, SeriesPoint, Sold, TopProduct
 from scalecommerce_core.services.catalog import Catalog

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.views import SLICE, ViewCounts
+from scalecommerce_core.domain.product_views import SLICE, ViewCounts
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.testing.fakes import SettableClock
 

@@ -9,7 +9,7 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 
 EMAIL = "ada@example.com"

@@ -15,9 +15,9 @@ from scalecommerce_core.queries import PageRequest, Queries, StockDiscrepancy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 from tests.unit.core.tampering import Instead

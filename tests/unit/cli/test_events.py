@@ -6,7 +6,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 
 

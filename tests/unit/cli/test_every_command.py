@@ -20,9 +20,9 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import one
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountingIds, RecordingSender, in_memory_market
 from tests.unit.cli.conftest import Cli, MemoryRuntime

@@ -19,8 +19,8 @@ from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds
 from tests.unit.cli.conftest import Cli, MemoryRuntime
 

@@ -25,7 +25,7 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AddCategory, Catalog, EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds, MemoryStore, in_memory_market
 from tests.unit.core.tampering import TamperedStore, failing
 

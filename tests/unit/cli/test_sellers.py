@@ -5,7 +5,7 @@ import pytest
 from adapters.cli.sellers import account_of
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import in_memory_market
 
 

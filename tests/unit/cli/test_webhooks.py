@@ -9,7 +9,7 @@ import pytest
 from scalecommerce_core.domain.identifiers import AccountId, EndpointId
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import RecordingSender, in_memory_market
 from tests.unit.cli.conftest import Cli, MemoryRuntime

@@ -11,10 +11,10 @@ from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.ordering import PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market
-from scalecommerce_core.testing.memory import Tables
+from scalecommerce_core.testing.memory.store import Tables
 
 PASSWORD = "a long password"
 CATEGORY = CategoryId(1)

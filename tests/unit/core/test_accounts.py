@@ -20,7 +20,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import Store, Transaction
 from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
 from tests.unit.core.shop import PASSWORD, Shop
 from tests.unit.core.tampering import TamperedStore, failing, with_repository

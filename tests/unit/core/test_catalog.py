@@ -18,8 +18,8 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind
-from scalecommerce_core.domain.views import ViewBatch
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.queries import PageRequest, ProductFilter
 from scalecommerce_core.services.catalog import (
@@ -33,7 +33,7 @@ from scalecommerce_core.services.catalog import (
     WithdrawProduct,
 )
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.outcomes import Replayed, one
+from scalecommerce_core.services.results import Replayed, one
 from tests.unit.core.shop import CATEGORY, Shop, line, usd
 from tests.unit.core.tampering import TamperedStore, failing
 

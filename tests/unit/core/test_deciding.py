@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus, Shortfall
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.services.ordering import CancelOrder, Decided, Ordering, OrderRules
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from tests.unit.core.shop import Shop, line
 from tests.unit.core.tampering import TamperedStore, failing, with_repository
 

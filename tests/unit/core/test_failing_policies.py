@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from attrs import frozen
 
-from adapters.tasks.jobs import Jobs
+from adapters.tasks.tasks import Jobs
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
@@ -19,9 +19,9 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Outcome, RunNotReversible, RunStatus
 from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
 from scalecommerce_core.services.repricing import POOL_EVERY, PolicyUnknown
+from scalecommerce_core.services.results import one
 from tests.unit.core.shop import Shop, usd
 from tests.unit.policies_of_users import Markup, Remembering, proposing, registered_for_a_while
 

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
-from scalecommerce_core.services.outcomes import Replayed
+from scalecommerce_core.services.results import Replayed
 from scalecommerce_core.testing import MemoryStore, SettableClock
 from tests.unit.core.tampering import with_repository
 

@@ -31,10 +31,10 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, Shelved
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import Replayed
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
-from scalecommerce_core.testing.gateway import DECLINED, LOST_REPLY
+from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.testing.memory.payment_gateway import DECLINED, LOST_REPLY
 from tests.unit.core.shop import Shop
 
 CREATED, PENDING, REJECTED, PAID, CANCELLED, REFUNDED = OrderStatus

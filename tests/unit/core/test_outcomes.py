@@ -8,7 +8,7 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
     Unavailable,
 )
-from scalecommerce_core.services.outcomes import ATTEMPTS, Replayed, one, retried
+from scalecommerce_core.services.results import ATTEMPTS, Replayed, one, retried
 from tests.unit.core.tampering import failing
 
 

@@ -23,7 +23,6 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentStatus, RefundStatus
 from scalecommerce_core.services.ordering import CancelOrder, RefundOrder
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import (
     PaymentResult,
     Payments,
@@ -31,8 +30,9 @@ from scalecommerce_core.services.payments import (
     Unanswered,
     Unknown,
 )
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds
-from scalecommerce_core.testing.gateway import DECLINED, LOST_REPLY
+from scalecommerce_core.testing.memory.payment_gateway import DECLINED, LOST_REPLY
 from tests.unit.core.shop import Shop, line
 from tests.unit.core.tampering import TamperedStore, failing, with_repository
 

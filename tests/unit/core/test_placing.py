@@ -13,7 +13,7 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.services.catalog import ListProduct, WithdrawProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import Ordering, OrderRules, PlaceOrder, WantedLine
-from scalecommerce_core.services.outcomes import Replayed, one
+from scalecommerce_core.services.results import Replayed, one
 from tests.unit.core.shop import CATEGORY, Shop, line, usd
 from tests.unit.core.tampering import TamperedStore, failing
 

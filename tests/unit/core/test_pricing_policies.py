@@ -9,13 +9,12 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
-from scalecommerce_core.domain.views import ViewBatch
+from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.pricing.explaining import explained
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import values_of
 from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.pricing import (
     MOST_POLICIES,
     AssignProduct,
@@ -26,6 +25,7 @@ from scalecommerce_core.services.pricing import (
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import EVERYTHING, PricingStopped, RunInProgress, Selection
+from scalecommerce_core.services.results import one
 from tests.unit.core.shop import Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}

@@ -27,8 +27,8 @@ from scalecommerce_core.services.ordering import (
     Recorded,
     RefundOrder,
 )
-from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import Replayed, one
 from tests.unit.core.shop import Shop, line
 
 STAFF = AccountId(500)

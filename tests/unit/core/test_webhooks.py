@@ -24,7 +24,7 @@ from scalecommerce_core.ports import OutgoingWebhook
 from scalecommerce_core.queries import DeliveryView, PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.outcomes import Replayed, one
+from scalecommerce_core.services.results import Replayed, one
 from scalecommerce_core.services.webhooks import (
     ActOnEndpoint,
     CreateEndpoint,

@@ -8,15 +8,15 @@ import pytest
 from httpx2 import Client
 from starlette.responses import Response
 
-from adapters.http.amounts import Price
-from adapters.http.application import application
-from adapters.http.auth import Access
-from adapters.http.cursors import Cursors
-from adapters.http.etags import expected_version, is_current, version_etag
-from adapters.http.openapi import ETAG, LOCATION
-from adapters.http.operations import Answer, Call, Link, Operation, json_answer, no_content
-from adapters.http.pages import PageAnswer, PageQuery, Pages
-from adapters.http.texts import ProductName
+from adapters.http.framework.application import application
+from adapters.http.framework.auth import Access
+from adapters.http.framework.cursors import Cursors
+from adapters.http.framework.etags import expected_version, is_current, version_etag
+from adapters.http.framework.money_fields import Price
+from adapters.http.framework.openapi import ETAG, LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.pagination import PageAnswer, PageQuery, Pages
+from adapters.http.framework.text_fields import ProductName
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.queries import Page

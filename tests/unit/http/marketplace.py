@@ -12,7 +12,7 @@ from attrs import define, field
 from httpx2 import Client, Response
 
 from adapters.http.app import create_app
-from adapters.http.backend import Backend, Readiness
+from adapters.http.dependencies import Backend, Readiness
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -20,7 +20,7 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Wakeups
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import (
     CountedWakeups,
     CountingIds,

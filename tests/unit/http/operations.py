@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from attrs import field, frozen
 
-from adapters.http.problems import MEDIA_TYPE
+from adapters.http.framework.problems import MEDIA_TYPE
 from tests.unit.http.marketplace import PASSWORD, marketplace
 
 _PRODUCT: Final = {

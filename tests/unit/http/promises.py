@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 from attrs import frozen
 
-from adapters.http.problems import MEDIA_TYPE
+from adapters.http.framework.problems import MEDIA_TYPE
 
 
 @frozen

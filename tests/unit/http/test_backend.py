@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from adapters.http import backend as backends
-from adapters.http.backend import Readers
+from adapters.http import dependencies as backends
+from adapters.http.dependencies import Readers
 from scalecommerce_core.domain.errors import Overloaded
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.http.batching import Batcher
+from adapters.http.execution.batcher import Batcher
 from scalecommerce_core.domain.errors import NotFound, Overloaded, TransactionAborted
 
 

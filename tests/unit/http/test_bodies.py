@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.http.amounts import Amount, Price
-from adapters.http.bodies import decode_body, decode_query
-from adapters.http.fields import FieldErrors, convert_struct
-from adapters.http.json_text import NotJson, parse
-from adapters.http.problems import Problem
+from adapters.http.framework.decoding import decode_body, decode_query
+from adapters.http.framework.json_parser import NotJson, parse
+from adapters.http.framework.money_fields import Amount, Price
+from adapters.http.framework.problems import Problem
+from adapters.http.framework.validation import FieldErrors, convert_struct
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.money import MAX_PRICE
 

@@ -12,13 +12,13 @@ from httpx2 import Response as Answered
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.http.cache.bounded import OVERHEAD, Bounded, Recurring
-from adapters.http.cache.flights import Flights
-from adapters.http.cache.knowledge import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
-from adapters.http.cache.lists import STAMP_SECONDS, ListCopies
-from adapters.http.cache.products import RENEWAL_SECONDS, ProductCopies, ProductCopy
-from adapters.http.cache.shared import SHARED, packed, unpacked
-from adapters.http.operations import Call
+from adapters.http.cache.invalidation import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
+from adapters.http.cache.list_cache import STAMP_SECONDS, ListCopies
+from adapters.http.cache.lru import OVERHEAD, Bounded, Recurring
+from adapters.http.cache.product_cache import RENEWAL_SECONDS, ProductCopies, ProductCopy
+from adapters.http.cache.shared_cache import SHARED, packed, unpacked
+from adapters.http.cache.single_flight import Flights
+from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange

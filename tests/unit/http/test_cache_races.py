@@ -14,9 +14,9 @@ from typing import cast
 import pytest
 from attrs import Factory, define, field
 
-from adapters.http.batching import Answer
-from adapters.http.cache.knowledge import GRACE_SECONDS, TRUST_SECONDS, Knowledge
-from adapters.http.cache.products import ProductCopies, ProductCopy
+from adapters.http.cache.invalidation import GRACE_SECONDS, TRUST_SECONDS, Knowledge
+from adapters.http.cache.product_cache import ProductCopies, ProductCopy
+from adapters.http.execution.batcher import Answer
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.ports import CatalogChange

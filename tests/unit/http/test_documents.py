@@ -7,9 +7,9 @@ import pytest
 from httpx2 import Client
 from jsonschema_rs import Draft202012Validator
 
-from adapters.http.amounts import Price, in_currency
-from adapters.http.openapi import document
-from adapters.http.operations import Answer, Link, Operation
+from adapters.http.framework.money_fields import Price, in_currency
+from adapters.http.framework.openapi import document
+from adapters.http.framework.operation import Answer, Link, Operation
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.money import Money
 from tests.unit.http.marketplace import Marketplace, answer, marketplace

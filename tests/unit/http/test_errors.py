@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from attrs import evolve
 
-from adapters.http.backend import Readiness
+from adapters.http.dependencies import Readiness
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import Queries

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import FeedPage, Queries
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.relay import Relay
+from scalecommerce_core.services.outbox_relay import Relay
 from tests.unit.core.tampering import Instead
 from tests.unit.http.marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 

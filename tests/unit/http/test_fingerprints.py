@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from adapters.http.app import operations
-from adapters.http.backend import Backend
-from adapters.http.bodies import decode_body
-from adapters.http.categories import NewCategory
-from adapters.http.fields import nested_types
-from adapters.http.idempotency import fingerprint_of
-from adapters.http.operations import Operation
-from adapters.http.orders import NewOrder, RefundBody
-from adapters.http.pricing import NewPolicy
-from adapters.http.products import NewProduct
-from adapters.http.stock import StockBody
-from adapters.http.webhooks import NewEndpoint
+from adapters.http.dependencies import Backend
+from adapters.http.framework.decoding import decode_body
+from adapters.http.framework.idempotency_key import fingerprint_of
+from adapters.http.framework.operation import Operation
+from adapters.http.framework.validation import nested_types
+from adapters.http.resources.categories import NewCategory
+from adapters.http.resources.orders import NewOrder, RefundBody
+from adapters.http.resources.pricing_policies import NewPolicy
+from adapters.http.resources.products import NewProduct
+from adapters.http.resources.stock import StockBody
+from adapters.http.resources.webhooks import NewEndpoint
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryStore, MemoryViewCounter, in_memory_market
 from tests.unit.http.marketplace import ORDERS, Marketplace, Person, all_is_well, answer, problem

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.http.looks import Looks
+from adapters.http.view_tracking import Looks
 from entrypoints.settings import BOTS as BOT_PATTERNS
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.services.accounts import Identity

@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from adapters.http.negotiation import accepts_json
+from adapters.http.framework.content_negotiation import accepts_json
 
 
 def test_long_headers_are_read_and_not_remembered() -> None:

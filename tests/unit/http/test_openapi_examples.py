@@ -10,8 +10,8 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.http.examples import EXAMPLES
-from adapters.http.problem_kinds import KINDS, SAMPLES, problem_from
-from adapters.http.problems import MEDIA_TYPE
+from adapters.http.framework.problem_kinds import KINDS, SAMPLES, problem_from
+from adapters.http.framework.problems import MEDIA_TYPE
 from tests.unit.http.marketplace import marketplace
 from tests.unit.http.operations import Endpoint, endpoints, every, every_that_takes_a_body
 from tests.unit.http.promises import checker

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from adapters.http.paying import Paying
+from adapters.http.execution.payment_runner import Paying
 from scalecommerce_core.domain.errors import (
     GatewayUnavailable,
     Overloaded,
@@ -19,8 +19,8 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.payment import ChargeRequest
 from scalecommerce_core.services.ordering import CancelOrder
-from scalecommerce_core.services.outcomes import one
 from scalecommerce_core.services.payments import PaymentResult, PayOrder
+from scalecommerce_core.services.results import one
 from tests.unit.core.shop import Shop, line
 from tests.unit.http.marketplace import Marketplace, Person, answer, problem
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from adapters.http.problems import ProblemDocument, problem_of, unexpected
+from adapters.http.framework.problems import ProblemDocument, problem_of, unexpected
 from scalecommerce_core.domain import errors
 
 

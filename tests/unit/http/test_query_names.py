@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.query_names import suggestions, unknown_parameter
+from adapters.http.framework.query_names import suggestions, unknown_parameter
 from tests.unit.http.marketplace import PRODUCTS, Marketplace, Person, answer, problem
 from tests.unit.http.operations import Endpoint, endpoints, every
 

@@ -1,18 +1,19 @@
 import numpy as np
 
-from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing import seeded_random
 
 PRODUCTS = np.arange(200_000)
 
 
 def test_it_depends_on_product_epoch_seed_and_use_and_on_nothing_else() -> None:
-    again = [chance.normal(PRODUCTS[::-1], 5, seed=1)[::-1], chance.normal(PRODUCTS[100:101], 5, seed=1)]
-    drawn = chance.normal(PRODUCTS, 5, seed=1)
+    again = [seeded_random.normal(PRODUCTS[::-1], 5, seed=1)[::-1], seeded_random.normal(PRODUCTS[100:101], 5, seed=1)]
+    drawn = seeded_random.normal(PRODUCTS, 5, seed=1)
     assert np.array_equal(drawn, again[0])
     assert drawn[100] == again[1][0]
     others = [
-        chance.normal(PRODUCTS, 6, seed=1), chance.normal(PRODUCTS, 5, seed=2), chance.normal(PRODUCTS, 1, seed=5),
-        chance.normal(PRODUCTS, 5, seed=1, use=1), chance.normal(PRODUCTS + 1, 5, seed=1),
+        seeded_random.normal(PRODUCTS, 6, seed=1), seeded_random.normal(PRODUCTS, 5, seed=2),
+        seeded_random.normal(PRODUCTS, 1, seed=5), seeded_random.normal(PRODUCTS, 5, seed=1, use=1),
+        seeded_random.normal(PRODUCTS + 1, 5, seed=1),
     ]  # fmt: skip
     for other in others:
         assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.01
@@ -20,14 +21,14 @@ def test_it_depends_on_product_epoch_seed_and_use_and_on_nothing_else() -> None:
 
 def test_the_bits_are_those_of_every_release_and_machine() -> None:
     """Decisions of the past must replay."""
-    assert chance.bits(np.array([0, 1, 2**40]), 3, seed=9).tolist() == [
+    assert seeded_random.bits(np.array([0, 1, 2**40]), 3, seed=9).tolist() == [
         12500903044532837710, 2365351649404816727, 6402906646453614150,
     ]  # fmt: skip
-    assert chance.normal(np.array([1, 77]), 3, seed=9).tolist() == [0.16036746664330528, 0.8376108933916571]
+    assert seeded_random.normal(np.array([1, 77]), 3, seed=9).tolist() == [0.16036746664330528, 0.8376108933916571]
 
 
 def test_draws_are_about_standard_normal() -> None:
-    drawn = chance.normal(PRODUCTS, 0, seed=0)
+    drawn = seeded_random.normal(PRODUCTS, 0, seed=0)
     for percent, quantile in ((2.275, -2), (15.87, -1), (50, 0), (84.13, 1), (97.725, 2)):
         assert abs(np.percentile(drawn, percent) - quantile) < 0.05
     assert abs(drawn.std() - 1) < 0.01
@@ -35,6 +36,6 @@ def test_draws_are_about_standard_normal() -> None:
 
 
 def test_signs_are_fair() -> None:
-    signs = chance.sign(PRODUCTS, 0, seed=0)
+    signs = seeded_random.sign(PRODUCTS, 0, seed=0)
     assert set(signs.tolist()) == {-1.0, 1.0}
     assert abs(signs.mean()) < 0.01

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
-from scalecommerce_core.pricing.endings import nearest_ending
 from scalecommerce_core.pricing.guardrails import ENDINGS, Guardrails, guarded, names
+from scalecommerce_core.pricing.price_endings import nearest_ending
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 from tests.unit.pricing.worlds import chaos, signals
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scalecommerce_core.pricing.memory import FACTS, Memory
+from scalecommerce_core.pricing.policy_state import FACTS, Memory
 
 
 def memory(*products: int) -> Memory:

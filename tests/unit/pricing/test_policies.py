@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from scalecommerce_core.pricing import chance
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
@@ -69,8 +69,8 @@ def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
 def test_it_draws_a_curve_and_tries_three_percent_around_its_optimum() -> None:
     seen = signals(cost=60_00)
     state = believing(seen, b=-2.5, c11=0.16)
-    drawn = -2.5 + 0.5 * 0.4 * chance.normal(seen.product, 8, seed=3)[0]
-    up = chance.sign(seen.product, 8, seed=3, use=1)[0]
+    drawn = -2.5 + 0.5 * 0.4 * seeded_random.normal(seen.product, 8, seed=3)[0]
+    up = seeded_random.sign(seen.product, 8, seed=3, use=1)[0]
     assert wanted(Learning(seed=3, pace=1.0), state, seen, 8)[0] == pytest.approx(
         (60_00 - 100_00 / drawn) * exp(0.03 * up)
     )

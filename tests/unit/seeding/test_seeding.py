@@ -15,10 +15,10 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import ListProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outcomes import one
+from scalecommerce_core.services.results import one
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, NothingToSeedOn, Seeded, Seeding
 from scalecommerce_core.testing import MemoryStore, PlainPasswords, SettableClock, in_memory_market
-from scalecommerce_core.testing.memory import Tables
+from scalecommerce_core.testing.memory.store import Tables
 
 SOLD = {OrderStatus.PAID, OrderStatus.REFUNDED}
 

@@ -21,7 +21,7 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import STATISTICS
 from scalecommerce_core.testing import MemoryQueries
-from scalecommerce_core.testing.memory_statistics import CONSUMER
+from scalecommerce_core.testing.memory.statistics import CONSUMER
 from tests.unit.simulation.world import World
 
 SOLD = {OrderStatus.PAID, OrderStatus.REFUNDED}

@@ -11,8 +11,8 @@ from typing import Final
 
 from attrs import define, field
 
-from adapters.tasks.jobs import Jobs
 from adapters.tasks.schedule import DECIDE, TASKS, Task
+from adapters.tasks.tasks import Jobs
 from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId, PolicyId
 from scalecommerce_core.domain.money import Money
@@ -25,12 +25,12 @@ from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListPr
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
-from scalecommerce_core.services.outcomes import Replayed, one
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import Replayed, one
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, SharedViews, in_memory_market
-from scalecommerce_core.testing.gateway import DECLINED
+from scalecommerce_core.testing.memory.payment_gateway import DECLINED
 from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Simulation
 
 BATCH: Final = 4

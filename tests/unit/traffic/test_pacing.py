@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from entrypoints.traffic.pacing import MOST_LATE, Pacer
+from entrypoints.demo.traffic.pacing import MOST_LATE, Pacer
 
 
 class Hands:

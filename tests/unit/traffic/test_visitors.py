@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from attrs import fields
 
-from adapters.http.looks import Looks
+from adapters.http.view_tracking import Looks
+from entrypoints.demo.traffic.pacing import Pacer
+from entrypoints.demo.traffic.plan import Plan
+from entrypoints.demo.traffic.visitors import NoAnswer, Shopper, Visitor
+from entrypoints.demo.traffic.wares import WARES, Demand
 from entrypoints.settings import Settings
-from entrypoints.traffic.pacing import Pacer
-from entrypoints.traffic.plan import Plan
-from entrypoints.traffic.visitors import NoAnswer, Shopper, Visitor
-from entrypoints.traffic.wares import WARES, Demand
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.testing import MemoryViewCounter

@@ -1,0 +1,1 @@
+"""What every part of the PostgreSQL adapter stands on: engine, sessions, statements, notifications."""

@@ -1,0 +1,205 @@
+"""Changes of the catalogue: told by the transaction that makes them, heard by every process that keeps copies.
+
+NOTIFY is part of the transaction: PostgreSQL delivers it if, and after, the transaction commits, and all messages in
+the order of commits, since a committing transaction holds the queue from its first message until it is visible. The
+number of a change is the transaction's id: a snapshot sees it if the id lies below the oldest transaction that was
+still running when the snapshot was taken. Both are the database's own, so no clock is asked.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any, Final, cast
+
+import psycopg
+from sqlalchemy import BigInteger, Engine, literal_column, select
+
+from adapters.db.core.errors import translated
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.ports import CatalogChange, ChangeListener
+
+logger = logging.getLogger(__name__)
+
+CHANNEL: Final = "scalecommerce_catalogue"
+MOST: Final = 20_000
+"""More products in one transaction are told as everything."""
+PART: Final = 7_500
+"""Bytes of one message; PostgreSQL takes up to 8,000."""
+BEAT_SECONDS: Final = 0.2
+IDLE_BEATS: Final = 25
+"""After so many beats that nobody wanted, no more are sent until somebody does."""
+AGAIN_SECONDS: Final = 0.5
+"""Between attempts to reach a server that is away."""
+SILENT_SECONDS: Final = 5.0
+"""A beat that has not come back by then was sent into a broken connection."""
+
+TELL: Final = f"""
+    SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint),
+           pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
+    FROM unnest(%(parts)s::text[]) AS part
+"""  # noqa: S608 - a constant of ours
+HORIZON: Final = select(
+    literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label("horizon")
+)
+_NEXT: Final = "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+_BEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
+
+
+class ChangeNotes:
+    """What a transaction has changed so far."""
+
+    def __init__(self) -> None:
+        self.products: set[ProductId] = set()
+        self.sellers: set[AccountId] = set()
+        self.lists = False
+
+    def __bool__(self) -> bool:
+        return bool(self.products or self.sellers or self.lists)
+
+    @property
+    def is_everything(self) -> bool:
+        return len(self.products) + len(self.sellers) > MOST
+
+    def parameters(self) -> dict[str, str]:
+        """Of `TELL`."""
+        if self.is_everything:
+            parts = ["*"]
+        else:
+            parts = [*_parts("p", sorted(self.products)), *_parts("s", sorted(self.sellers))] or ["p"]
+        return {"parts": "{" + ",".join(f'"{part}"' for part in parts) + "}"}
+
+    def as_change(self, number: int) -> CatalogChange:
+        if self.is_everything:
+            return CatalogChange(number, everything=True)
+        return CatalogChange(number, frozenset(self.products), frozenset(self.sellers))
+
+
+def _parts(kind: str, ids: Iterable[int]) -> Iterator[str]:
+    """`p 1 2 3`, in messages that are short enough."""
+    part = kind
+    for id_ in ids:
+        if len(part) > PART - 20:
+            yield part
+            part = kind
+        part += f" {id_}"
+    if part != kind:
+        yield part
+
+
+def read_change(payload: str) -> CatalogChange:
+    number, kind, *ids = payload.split(" ")
+    if kind == "*":
+        return CatalogChange(int(number), everything=True)
+    if kind == "s":
+        return CatalogChange(int(number), sellers=frozenset(map(AccountId, map(int, ids))))
+    return CatalogChange(int(number), frozenset(map(ProductId, map(int, ids))))
+
+
+class PostgresCatalogFeed:
+    """`ports.CatalogFeed`: one thread with one connection of its own.
+
+    It sends itself a beat every so often. The beat waits its turn behind every message of transactions that committed
+    before it, so when it is back, they all are: whatever was committed before the beat was sent has been told.
+    """
+
+    def __init__(self, engine: Engine, *, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._engine = engine
+        self._beat_seconds = beat_seconds
+        self._listener: ChangeListener | None = None
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._mark = f"beat:{secrets.token_hex(8)}"
+
+    def follow(self, listener: ChangeListener) -> None:
+        if self._thread is not None:
+            raise RuntimeError("This feed is followed already.")
+        self._listener = listener
+        self._thread = threading.Thread(target=self._follow, args=(listener,), name="catalogue", daemon=True)
+        self._thread.start()
+
+    def announce(self, change: CatalogChange) -> None:
+        """For the store of this process, as soon as it has committed."""
+        if self._listener is not None:
+            self._listener.changed_here(change)
+
+    def wanted(self) -> None:
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _follow(self, listener: ChangeListener) -> None:
+        while not self._stopping.is_set():
+            try:
+                with translated(), closing(self._connected()) as connection:
+                    self._hear(connection, listener)
+            except (MarketError, psycopg.Error) as error:
+                logger.warning("changes of the catalogue are not heard, so nothing is taken from the cache: %s", error)
+            except Exception:
+                # Nobody is above this thread to hear of it, and without it there is no cache.
+                logger.exception("the feed of changes broke off and begins anew")
+            self._stopping.wait(AGAIN_SECONDS)
+
+    def _connected(self) -> "psycopg.Connection[Any]":
+        """A connection as all others, which the pool does not get back."""
+        pooled = self._engine.raw_connection()
+        connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+        pooled.detach()
+        connection.rollback()
+        connection.autocommit = True
+        return connection
+
+    def _hear(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
+        connection.execute(f"LISTEN {CHANNEL}")
+        # A snapshot after LISTEN: what it sees may have gone unheard, whatever comes later will be heard.
+        (begins,) = connection.execute(_NEXT).fetchone() or (0,)
+        listener.begun(begins)
+        unwanted = 0
+        while not self._stopping.is_set():
+            if self._wanted.is_set():
+                self._wanted.clear()
+                unwanted = 0
+            elif (unwanted := unwanted + 1) > IDLE_BEATS:
+                self._idle(connection, listener)
+                continue
+            sent = time.monotonic()
+            beat = f"{self._mark}:{sent}"
+            connection.execute(_BEAT, (beat,))
+            self._await_beat(connection, listener, beat)
+            listener.complete(sent)
+            self._tell(connection, listener, self._beat_seconds)
+
+    def _await_beat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
+        deadline = time.monotonic() + SILENT_SECONDS
+        while time.monotonic() < deadline:
+            is_back = False
+            # To the end: a generator that is left early loses what came in the same packet.
+            for heard in connection.notifies(timeout=SILENT_SECONDS, stop_after=1):
+                is_back = is_back or heard.payload == beat
+                self._pass_on(heard.payload, listener)
+            if is_back:
+                return
+        raise psycopg.OperationalError("a message to ourselves did not come back")
+
+    def _tell(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, seconds: float) -> None:
+        for heard in connection.notifies(timeout=seconds):
+            self._pass_on(heard.payload, listener)
+
+    def _idle(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
+        """Until somebody wants to read; changes are passed on meanwhile, so that the queue does not fill up."""
+        while not self._wanted.is_set():
+            self._tell(connection, listener, 0)
+            self._wanted.wait(self._beat_seconds)
+
+    def _pass_on(self, payload: str, listener: ChangeListener) -> None:
+        if not payload.startswith("beat:"):
+            listener.changed(read_change(payload))

@@ -1,0 +1,145 @@
+"""What the driver raises, in the words of the ports: one context manager around all that touches the database."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from adapters.db.core.connect_errors import TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, sentence_of
+from adapters.db.schema_version import mismatch, revision_on
+from scalecommerce_core.domain.errors import (
+    ConnectionLost,
+    MarketError,
+    NotAuthenticated,
+    SchemaMismatch,
+    TransactionAborted,
+    Unavailable,
+)
+from scalecommerce_core.ports import Duplicate
+
+logger = logging.getLogger(__name__)
+
+UNIQUE: Final[Mapping[str, str]] = {
+    "accounts_email_key": "email",
+    "categories_name_key": "name",
+    "categories_slug_key": "name",
+    "orders_command_id_key": "command_id",
+    "payments_captured_key": "order_id",
+    "payments_open_key": "order_id",
+    "products_seller_id_sku_key": "sku",
+}
+"""The field that a violated constraint means."""
+
+OWNERS: Final = frozenset(
+    {
+        "idempotency_keys_owner_fk",
+        "orders_buyer_id_fk",
+        "products_seller_id_fk",
+        "sessions_account_id_fk",
+        "webhook_endpoints_owner_id_fk",
+    }
+)
+"""Constraints that fail when the caller is gone: a token outlives its account if the database is put back."""
+
+_RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected)
+_GIVE_UP: Final = (
+    errors.QueryCanceled,
+    # Of one class by their codes, and by nothing else: a full lock table, a full disk, no connection left.
+    errors.InsufficientResources,
+    errors.OutOfMemory,
+    errors.DiskFull,
+    errors.TooManyConnections,
+    errors.ConfigurationLimitExceeded,
+    errors.CannotConnectNow,
+    # A primary that became a standby.
+    errors.ReadOnlySqlTransaction,
+)
+_MISSING: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+)
+"""Errors of statements if the tables are those of another release, or if the statement itself is wrong."""
+
+
+class LockTimeout(TransactionAborted):
+    """Another transaction held a lock for longer than this one would wait."""
+
+
+@contextmanager
+def translated(engine: Engine | None = None) -> Iterator[None]:
+    """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are.
+
+    With the `engine` on which the statements run, a table or column that is missing because the database has the
+    tables of another release is a `SchemaMismatch`; where the tables are right, the statement is wrong.
+    """
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Unavailable("All database connections are in use.") from error
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        meaning = _meaning(cause)
+        if meaning is None and engine is not None and isinstance(cause, _MISSING):
+            meaning = _mismatch(engine)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
+    with translated(), engine.connect() as connection:
+        wrong = mismatch(revision_on(connection))
+    if wrong is not None:
+        raise wrong
+
+
+def _mismatch(engine: Engine) -> SchemaMismatch | None:
+    try:
+        check_schema(engine)
+    except SchemaMismatch as wrong:
+        return wrong
+    except Unavailable:
+        pass
+    return None
+
+
+def _meaning(error: BaseException | None) -> MarketError | None:
+    match error:
+        case errors.UniqueViolation():
+            field = UNIQUE.get(error.diag.constraint_name or "")
+            return Duplicate(field) if field else None
+        case errors.ForeignKeyViolation() if error.diag.constraint_name in OWNERS:
+            return NotAuthenticated("This account does not exist any more.")
+        case errors.LockNotAvailable():
+            return LockTimeout("Another transaction was in the way for too long.")
+        case _ if isinstance(error, _RETRY):
+            return TransactionAborted("Another transaction was in the way.")
+        case _ if isinstance(error, _GIVE_UP):
+            return Unavailable("The database could not answer in time.")
+        case psycopg.errors.ConnectionTimeout():
+            return Unavailable(TIMED_OUT)
+        case psycopg.OperationalError() if error.pgconn is not None:
+            # Set only by an attempt to connect: nothing can have been written.
+            return Unavailable(sentence_of(str(error)) or UNREACHABLE)
+        case psycopg.OperationalError() if str(error).startswith("failed to resolve host"):
+            return Unavailable(UNKNOWN_HOST)
+        case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := sentence_of(str(error))):
+            # The URL's parameters, before an attempt to connect
+            return Unavailable(sentence)
+        case errors.InsufficientPrivilege():
+            logger.error("the database refuses a statement: %s", error.diag.message_primary)
+            return Unavailable("The database user in DATABASE_URL lacks a privilege that the engine needs.")
+        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
+            return ConnectionLost("The connection to the database broke.")
+        case _:
+            return None

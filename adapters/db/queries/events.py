@@ -1,0 +1,121 @@
+"""The event feed: whoever reads it, a page costs a range of one index and the events in it.
+
+An array of accounts with a GIN index would not do: PostgreSQL would have to guess whether to walk along the numbers
+until enough events of the account have passed, or to collect all events of the account and sort them. One reads
+millions of rows for an account with few events, the other for one with many.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Select, and_, bindparam, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.db.core.bulk_statements import among, id_array
+from adapters.db.queries.executor import Reader, Rows
+from adapters.db.tables import Moment, events, order_lines, orders
+from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
+from scalecommerce_core.domain.identifiers import AccountId, OrderId
+from scalecommerce_core.queries import FeedEvent, FeedPage, check_place
+
+# One statement, so that `last` is of the moment in which the events are read: numbers up to it that are missing on
+# the page concern others.
+_COUNTER: Final = """
+    SELECT coalesce(max(last), 0) AS last, coalesce(max(forgotten), 0) AS forgotten FROM event_counter
+"""
+_ALL: Final = """
+    SELECT seq, topic, at, payload FROM events
+    WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
+    ORDER BY seq LIMIT :limit
+"""
+# OFFSET 0 keeps the planner from joining in another way than event by event: a plan for any limit would take one for
+# a large part of the table, and read it all.
+_OF_ACCOUNT: Final = """
+    SELECT found.seq, topic, at, payload
+    FROM (
+        SELECT seq FROM event_audience
+        WHERE account_id = :account AND seq > greatest(CAST(:after AS bigint), counter.forgotten)
+        ORDER BY seq LIMIT :limit
+    ) AS found
+    CROSS JOIN LATERAL (SELECT topic, at, payload FROM events WHERE events.seq = found.seq OFFSET 0) AS event
+    ORDER BY found.seq
+"""
+
+
+def _page(chosen: str) -> Any:
+    return text(
+        f"""
+        SELECT counter.last, counter.forgotten, page.*
+        FROM ({_COUNTER}) AS counter LEFT JOIN LATERAL ({chosen}) AS page ON true
+        """  # noqa: S608 - no values in it
+    ).columns(
+        last=BigInteger, forgotten=BigInteger, seq=BigInteger, topic=events.c.topic.type, at=Moment, payload=JSONB
+    )
+
+
+_FEED: Final = _page(_ALL)
+_FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
+
+_READER: Final = bindparam("account", type_=BigInteger)
+_TOLD: Final = (
+    select(events.c.seq, events.c.topic, events.c.at, events.c.payload)
+    .where(among(events.c.seq), or_(_READER.is_(None), events.c.audience.any_() == _READER))
+    .order_by(events.c.seq)
+)
+# What a seller is not told is not even read.
+_LINES: Final[Select[Any]] = (
+    select(
+        orders.c.id,
+        orders.c.currency,
+        order_lines.c.product_id,
+        order_lines.c.seller_id,
+        order_lines.c.quantity,
+        order_lines.c.price,
+    )
+    .outerjoin(
+        order_lines,
+        and_(
+            order_lines.c.order_id == orders.c.id,
+            or_(_READER.is_(None), orders.c.buyer_id == _READER, order_lines.c.seller_id == _READER),
+        ),
+    )
+    .where(among(orders.c.id))
+    .order_by(orders.c.id, order_lines.c.position)
+)
+
+
+class EventReads:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
+        statement = _FEED if account is None else _FEED_OF_ACCOUNT
+        given = {"after": after, "limit": limit} | ({} if account is None else {"account": account})
+        rows = self._reader.rows(statement, given)
+        last, forgotten = rows[0][:2]
+        check_place(after, forgotten, last)
+        return FeedPage.of(self._events([row[2:] for row in rows if row[2] is not None], account), limit, last)
+
+    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+        rows = self._reader.rows(_TOLD, {"ids": id_array(numbers), "account": account})
+        return {event.seq: event for event in self._events(rows, account)}
+
+    def _events(self, rows: Collection[Any], account: AccountId | None) -> list[FeedEvent]:
+        known = self._orders({payload["order_id"] for *_, payload in rows if "order_id" in payload}, account)
+        return [
+            FeedEvent(seq, topic, at, told(payload, known.get(payload.get("order_id")), account))
+            for seq, topic, at, payload in rows
+        ]
+
+    def _orders(self, ids: Collection[OrderId], account: AccountId | None) -> Mapping[OrderId, ToldOrder]:
+        if not ids:
+            return {}
+        rows: Rows = self._reader.rows(_LINES, {"ids": id_array(ids), "account": account})
+        lines: dict[OrderId, list[ToldLine]] = {}
+        currencies: dict[OrderId, str] = {}
+        for order_id, currency, *line in rows:
+            currencies[order_id] = currency
+            of_order = lines.setdefault(order_id, [])
+            if line[0] is not None:
+                of_order.append(ToldLine(*line))
+        return {order_id: ToldOrder(currencies[order_id], of_order) for order_id, of_order in lines.items()}

@@ -1,0 +1,46 @@
+"""All rows of a kind: ids page by page, then what is shown of them. No transaction is held open meanwhile."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Select, bindparam, or_, select
+
+from adapters.db.queries.orders import OrderReads
+from adapters.db.queries.products import ProductReads
+from adapters.db.tables import orders, products
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.queries import OrderView, ProductView
+
+PAGE: Final = 2_000
+_AFTER: Final = bindparam("after", type_=BigInteger)
+_SELLER: Final = bindparam("seller", type_=BigInteger)
+_PRODUCT_IDS: Final = (
+    select(products.c.id)
+    .where(
+        products.c.id > _AFTER,
+        products.c.withdrawn_at.is_(None),
+        or_(_SELLER.is_(None), products.c.seller_id == _SELLER),
+    )
+    .order_by(products.c.id)
+    .limit(PAGE)
+)
+_ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(orders.c.id).limit(PAGE)
+
+
+class ExportReads(ProductReads, OrderReads):
+    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+        for ids in self._pages(_PRODUCT_IDS, {"seller": seller}):
+            found = self.products(ids)
+            # What was withdrawn since its id was read is left out.
+            yield from (found[id_] for id_ in ids if id_ in found)
+
+    def every_order(self) -> Iterator[OrderView]:
+        for ids in self._pages(_ORDER_IDS, {}):
+            found = self.orders(ids)
+            yield from (found[id_] for id_ in ids if id_ in found)
+
+    def _pages(self, statement: Select[Any], parameters: Mapping[str, object]) -> Iterator[list[Any]]:
+        after = 0
+        while ids := [id_ for (id_,) in self._reader.rows(statement, {**parameters, "after": after})]:
+            yield ids
+            after = ids[-1]

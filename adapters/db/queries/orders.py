@@ -1,0 +1,188 @@
+"""Orders as their buyers see them, and lines as their sellers do: one statement for a page, lines included."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import BigInteger, Select, bindparam, func, select
+
+from adapters.db.core.bulk_statements import among, id_array
+from adapters.db.queries.executor import Reader, Rows
+from adapters.db.queries.keyset import Keyset, page_of, three, values_of, which
+from adapters.db.sales import IS_SALE
+from adapters.db.tables import order_lines, orders, products
+from scalecommerce_core.domain.identifiers import AccountId, OrderId
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
+from scalecommerce_core.queries import Key, OrderLineView, OrderView, Page, PageRequest, SaleView
+
+# --- orders
+
+_ORDER: Final = (
+    orders.c.id,
+    orders.c.buyer_id,
+    orders.c.currency,
+    orders.c.status,
+    orders.c.shortfalls,
+    orders.c.created_at,
+    orders.c.updated_at,
+    orders.c.expires_at,
+)
+
+
+def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Select[*tuple[Any, ...]]:
+    """The chosen orders, each repeated for each of its lines."""
+    # Materialized: the page is chosen before its lines are looked up.
+    page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    return (
+        select(
+            *page.c,
+            order_lines.c.position,
+            order_lines.c.product_id,
+            order_lines.c.seller_id,
+            products.c.name,
+            order_lines.c.quantity,
+            order_lines.c.price,
+            order_lines.c.refunded,
+        )
+        .select_from(page)
+        .outerjoin(order_lines, order_lines.c.order_id == page.c.id)
+        .outerjoin(products, products.c.id == order_lines.c.product_id)
+        .order_by(page.c.id.desc() if newest_first else page.c.id, order_lines.c.position)
+    )
+
+
+_NEWEST_FIRST: Final = Keyset((orders.c.id,), descending=True)
+_OF_BUYER: Final = three(
+    lambda request: _with_lines(
+        _NEWEST_FIRST.page(select(*_ORDER).where(orders.c.buyer_id == bindparam("buyer", type_=BigInteger)), request),
+        newest_first=request.before is None,
+    )
+)
+_BY_ID: Final = _with_lines(select(*_ORDER).where(among(orders.c.id)), newest_first=False)
+_OLDEST_UNDECIDED: Final = select(func.min(orders.c.created_at)).where(
+    orders.c.status == OrderStatus.CREATED.value, orders.c.decide_attempts < DECIDE_ATTEMPTS
+)
+
+# --- sales
+
+_SALE: Final = (
+    order_lines.c.order_id,
+    order_lines.c.position,
+    order_lines.c.product_id,
+    products.c.name,
+    order_lines.c.quantity,
+    order_lines.c.price,
+    order_lines.c.refunded,
+    orders.c.currency,
+    orders.c.status,
+    orders.c.created_at,
+)
+_NEWEST_LINES_FIRST: Final = Keyset((order_lines.c.order_id, order_lines.c.position), descending=True)
+_SALES: Final = three(
+    lambda request: _NEWEST_LINES_FIRST.page(
+        select(*_SALE)
+        .select_from(order_lines)
+        .join(orders, orders.c.id == order_lines.c.order_id)
+        .join(products, products.c.id == order_lines.c.product_id)
+        .where(
+            order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
+            # What sellers bought of themselves is among their own orders.
+            IS_SALE,
+        ),
+        request,
+    )
+)
+
+
+class OrderReads:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+        parameters = {"buyer": buyer_id, **_NEWEST_FIRST.parameters(page)}
+        views = _views(self._reader.rows(_OF_BUYER[which(page)], parameters))
+        return page_of(views, page, lambda view: view, lambda view: (view.id,))
+
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
+        return {view.id: view for view in _views(self._reader.rows(_BY_ID, {"ids": id_array(ids)}))}
+
+    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.parameters(_by_position(page))}
+        fetched = self._reader.rows(_SALES[which(page)], parameters)
+        return page_of(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
+
+    def oldest_undecided(self) -> datetime | None:
+        ((oldest,),) = self._reader.rows(_OLDEST_UNDECIDED)
+        moment: datetime | None = oldest
+        return moment
+
+
+def _views(rows: Rows) -> list[OrderView]:
+    """Orders in the order of their first rows."""
+    found: dict[OrderId, _Gathered] = {}
+    for row in rows:
+        if (gathered := found.get(row[0])) is None:
+            gathered = found[row[0]] = _Gathered(row[:8], [])
+        if row[8] is not None:
+            gathered.lines.append(_line(row[0], row[8:]))
+    return [gathered.view() for gathered in found.values()]
+
+
+@frozen
+class _Gathered:
+    order: Sequence[Any]
+    lines: list[OrderLineView]
+
+    def view(self) -> OrderView:
+        id_, buyer_id, currency, status, shortfalls, created_at, updated_at, expires_at = self.order
+        return OrderView(
+            id=id_,
+            user=buyer_id,
+            lines=tuple(self.lines),
+            total=sum(line.quantity * line.price for line in self.lines),
+            currency=currency,
+            status=OrderStatus(status),
+            shortfalls=tuple(Shortfall(*shortfall) for shortfall in shortfalls or ()),
+            created_at=created_at,
+            updated_at=updated_at,
+            expires_at=expires_at,
+        )
+
+
+def _line(order_id: int, row: Sequence[Any]) -> OrderLineView:
+    position, product_id, seller_id, name, quantity, price, refunded = row
+    return OrderLineView(_line_id(order_id, position), product_id, seller_id, name, quantity, price, refunded)
+
+
+def _sale(row: Sequence[Any]) -> SaleView:
+    order_id, position, product_id, name, quantity, price, refunded, currency, status, created_at = row
+    return SaleView(
+        id=_line_id(order_id, position),
+        order=order_id,
+        product=product_id,
+        name=name,
+        quantity=quantity,
+        price=price,
+        refunded=refunded,
+        currency=currency,
+        status=OrderStatus(status),
+        created_at=created_at,
+    )
+
+
+def _line_id(order_id: int, position: int) -> int:
+    return order_id * LINE_ID_SPAN + position
+
+
+def _by_position(page: PageRequest) -> PageRequest:
+    """The key of a page of lines is a line's id; the index knows order and position."""
+    return PageRequest(page.size, _split(page.after), _split(page.before))
+
+
+def _split(key: Key | None) -> Key | None:
+    if key is None:
+        return None
+    (line_id,) = values_of(key, [int])
+    order_id, position = divmod(line_id, LINE_ID_SPAN)
+    return order_id, position

@@ -1,0 +1,177 @@
+"""Policies, their runs, and the log of decisions."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import BigInteger, bindparam, func, select
+
+from adapters.db.queries.executor import Reader
+from adapters.db.queries.keyset import Keyset, page_of, three, which
+from adapters.db.repositories.policies import POLICY, policy_of
+from adapters.db.repositories.pricing_runs import RUN, run_of
+from adapters.db.tables import (
+    price_history,
+    pricing_decisions,
+    pricing_policies,
+    pricing_ranges,
+    pricing_runs,
+    products,
+)
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
+from scalecommerce_core.pricing.decisions import Decisions
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.replay import Inputs
+from scalecommerce_core.pricing.runs import Outcome, Run, StoredDecision
+from scalecommerce_core.queries import Page, PageRequest
+
+_OWNER: Final = bindparam("owner", type_=BigInteger)
+_POLICY_ID: Final = bindparam("policy", type_=BigInteger)
+_POLICIES_BY_ID: Final = Keyset((pricing_policies.c.id,))
+_POLICIES: Final = {
+    owned: three(
+        lambda request, owned=owned: _POLICIES_BY_ID.page(  # type: ignore[misc]
+            POLICY.where(pricing_policies.c.seller_id == _OWNER) if owned else POLICY, request
+        )
+    )
+    for owned in (False, True)
+}
+_ONE_POLICY: Final = POLICY.where(pricing_policies.c.id == _POLICY_ID)
+
+
+def _runs(*, owned: bool, of_policy: bool) -> Any:
+    statement = RUN
+    if owned:
+        statement = statement.where(pricing_runs.c.seller_id == _OWNER)
+    if of_policy:
+        statement = statement.where(pricing_runs.c.policy_id == _POLICY_ID)
+    return statement
+
+
+_NEWEST: Final = Keyset((pricing_runs.c.id,), descending=True)
+_RUNS: Final = {
+    (owned, of_policy): three(
+        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page(  # type: ignore[misc]
+            _runs(owned=owned, of_policy=of_policy), request
+        )
+    )
+    for owned in (False, True)
+    for of_policy in (False, True)
+}
+_RUN_ID: Final = bindparam("run", type_=BigInteger)
+_ONE_RUN: Final = RUN.where(pricing_runs.c.id == _RUN_ID)
+
+_d, _r = pricing_decisions.c, pricing_ranges.c
+_DECISION: Final = (
+    select(
+        _d.run_id, _d.product_id, _d.old_price, _d.new_price, _d.wanted, _d.motive, _d.guardrails, _d.inputs,
+        _d.outcome, _r.head, _r.decided_at, _r.written_at, products.c.currency,
+    )
+    .join(pricing_ranges, (_r.run_id == _d.run_id) & _d.product_id.between(_r.first, _r.last))
+    .join(products, products.c.id == _d.product_id)
+)  # fmt: skip
+# When the price that a decision put in force was followed by another one.
+_REPLACED_AT: Final = (
+    select(func.min(price_history.c.valid_from))
+    .where(
+        price_history.c.product_id == _d.product_id,
+        price_history.c.valid_from > _r.written_at,
+        _d.new_price != _d.old_price,
+    )
+    .scalar_subquery()
+)
+_WITH_END: Final = _DECISION.add_columns(_REPLACED_AT)
+_BY_PRODUCT: Final = Keyset((_d.product_id,))
+_OF_RUN: Final = {
+    moves: three(
+        lambda request, moves=moves: _BY_PRODUCT.page(  # type: ignore[misc]
+            _WITH_END.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
+        )
+    )
+    for moves in (False, True)
+}
+_BY_RUN: Final = Keyset((_d.run_id,), descending=True)
+# By way of the seller's runs: the log is keyed by run, and a second index would cost each run dearly.
+_OF_PRODUCT: Final = three(
+    lambda request: _BY_RUN.page(
+        _WITH_END.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
+            _d.product_id == bindparam("product", type_=BigInteger), pricing_runs.c.seller_id == products.c.seller_id
+        ),
+        request,
+    )
+)
+_PARTS: Final = select(_r.first, _r.last).where(_r.run_id == _RUN_ID, _r.decided_at.is_not(None)).order_by(_r.number)
+_PART: Final = _DECISION.where(
+    _d.run_id == _RUN_ID,
+    _d.product_id.between(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger)),
+).order_by(_d.product_id)
+
+
+class PricingReads:
+    _reader: Reader
+
+    def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:
+        given = {} if owner is None else {"owner": owner}
+        statement = _POLICIES[owner is not None][which(page)]
+        fetched = self._reader.rows(statement, {**given, **_POLICIES_BY_ID.parameters(page)})
+        return page_of(fetched, page, policy_of, lambda row: (row[0],))
+
+    def policy(self, policy_id: PolicyId) -> PricingPolicy | None:
+        found = self._reader.rows(_ONE_POLICY, {"policy": policy_id})
+        return policy_of(found[0]) if found else None
+
+    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
+        given = {name: value for name, value in (("owner", owner), ("policy", policy_id)) if value is not None}
+        statement = _RUNS[owner is not None, policy_id is not None][which(page)]
+        fetched = self._reader.rows(statement, {**given, **_NEWEST.parameters(page)})
+        return page_of(fetched, page, run_of, lambda row: (row[0],))
+
+    def repricing_run(self, run_id: RunId) -> Run | None:
+        found = self._reader.rows(_ONE_RUN, {"run": run_id})
+        return run_of(found[0]) if found else None
+
+    def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
+        parameters = {"run": run_id, **_BY_PRODUCT.parameters(page)}
+        fetched = self._reader.rows(_OF_RUN[moves_only][which(page)], parameters)
+        return page_of(fetched, page, _stored, lambda row: (row[1],))
+
+    def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
+        parameters = {"product": product_id, **_BY_RUN.parameters(page)}
+        fetched = self._reader.rows(_OF_PRODUCT[which(page)], parameters)
+        return page_of(fetched, page, _stored, lambda row: (row[0],))
+
+    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+        for first, last in self._reader.rows(_PARTS, {"run": run_id}):
+            rows = self._reader.rows(_PART, {"run": run_id, "first": first, "last": last})
+            if rows:
+                yield Inputs(rows[0][9], [bytes(row[7]) for row in rows]), _decisions(rows)
+
+
+def _decisions(rows: Sequence[Sequence[Any]]) -> Decisions:
+    head = rows[0][9]
+    columns = [np.array([row[place] for row in rows]) for place in range(1, 7)]
+    columns.append(np.array([MINOR_PER_UNIT[row[12]] for row in rows]))
+    return Decisions(head["policy_id"], head["version"], head["epoch"], *columns)
+
+
+def _stored(row: Sequence[Any]) -> StoredDecision:
+    run_id, *_, inputs, outcome, head, decided_at, written_at, currency, until = row
+    decision = _decisions([row])[0]
+    if not decision.moves:
+        became = Outcome.KEPT
+    elif outcome:
+        became = Outcome.SUPERSEDED if outcome == 1 else Outcome.ROLLED_BACK
+    else:
+        became = Outcome.STAGED if written_at is None else Outcome.WRITTEN
+    was_in_force = became in {Outcome.WRITTEN, Outcome.ROLLED_BACK}
+    return StoredDecision(
+        RunId(run_id),
+        decided_at,
+        currency,
+        decision,
+        became,
+        Inputs(head, [bytes(inputs)]),
+        in_force_from=written_at if was_in_force else None,
+        in_force_until=until if was_in_force else None,
+    )

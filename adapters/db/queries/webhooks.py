@@ -1,0 +1,146 @@
+"""Webhook endpoints without their secrets, and the log of what was sent to them: one statement per page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+
+from adapters.db.queries.executor import Reader
+from adapters.db.queries.keyset import Keyset, page_of, three, which
+from adapters.db.tables import webhook_attempts, webhook_deliveries, webhook_endpoints
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import DeliveryStatus
+from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, Page, PageRequest
+
+# --- endpoints
+
+_ENDPOINT: Final = select(
+    webhook_endpoints.c.id,
+    webhook_endpoints.c.owner_id,
+    webhook_endpoints.c.url,
+    webhook_endpoints.c.topics,
+    webhook_endpoints.c.description,
+    webhook_endpoints.c.all_events,
+    webhook_endpoints.c.is_active,
+    webhook_endpoints.c.disabled_because,
+    webhook_endpoints.c.failing_since,
+    webhook_endpoints.c.paused_until,
+    webhook_endpoints.c.created_at,
+    webhook_endpoints.c.version,
+).where(webhook_endpoints.c.deleted_at.is_(None))
+_BY_ID: Final = Keyset((webhook_endpoints.c.id,))
+_ALL: Final = three(lambda request: _BY_ID.page(_ENDPOINT, request))
+_OF_OWNER: Final = three(
+    lambda request: _BY_ID.page(
+        _ENDPOINT.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger)), request
+    )
+)
+_ONE: Final = _ENDPOINT.where(webhook_endpoints.c.id == bindparam("id", type_=BigInteger))
+
+# --- deliveries
+
+_NEWEST: Final = (
+    select(webhook_attempts)
+    .where(webhook_attempts.c.delivery_id == webhook_deliveries.c.id)
+    .order_by(webhook_attempts.c.number.desc())
+    .limit(SHOWN_ATTEMPTS)
+    .correlate(webhook_deliveries)
+    .subquery()
+    .lateral("newest")
+)
+_LOG: Final = (
+    select(
+        func.jsonb_agg(
+            aggregate_order_by(
+                func.jsonb_build_array(
+                    _NEWEST.c.at, _NEWEST.c.took, _NEWEST.c.status, _NEWEST.c.error, _NEWEST.c.answer
+                ),
+                _NEWEST.c.number,
+            ),
+            type_=JSONB,
+        )
+    )
+    .correlate(webhook_deliveries)
+    .scalar_subquery()
+)
+_DELIVERY: Final = (
+    select(
+        webhook_deliveries.c.id,
+        webhook_deliveries.c.endpoint_id,
+        webhook_deliveries.c.seq,
+        webhook_deliveries.c.message_id,
+        webhook_deliveries.c.topic,
+        webhook_deliveries.c.status,
+        webhook_deliveries.c.created_at,
+        webhook_deliveries.c.try_at,
+        _LOG,
+    )
+    .join(webhook_endpoints, webhook_endpoints.c.id == webhook_deliveries.c.endpoint_id)
+    .where(webhook_endpoints.c.deleted_at.is_(None))
+)
+_NEWEST_FIRST: Final = Keyset((webhook_deliveries.c.id,), descending=True)
+
+
+def _narrowed(*, to_endpoint: bool, to_status: bool) -> Select[*tuple[Any, ...]]:
+    statement = _DELIVERY
+    if to_endpoint:
+        statement = statement.where(webhook_deliveries.c.endpoint_id == bindparam("endpoint", type_=BigInteger))
+    if to_status:
+        statement = statement.where(webhook_deliveries.c.status == bindparam("status", type_=Text))
+    return statement
+
+
+_DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ...]]]]] = {
+    (to_endpoint, to_status): three(
+        partial(_NEWEST_FIRST.page, _narrowed(to_endpoint=to_endpoint, to_status=to_status))
+    )
+    for to_endpoint in (False, True)
+    for to_status in (False, True)
+}
+_ONE_DELIVERY: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id", type_=BigInteger))
+
+
+class WebhookReads:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+        statements, parameters = (_ALL, {}) if owner is None else (_OF_OWNER, {"owner": owner})
+        fetched = self._reader.rows(statements[which(page)], {**parameters, **_BY_ID.parameters(page)})
+        return page_of(fetched, page, _endpoint, lambda row: (row[0],))
+
+    def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
+        found = self._reader.rows(_ONE, {"id": endpoint_id})
+        return _endpoint(found[0]) if found else None
+
+    def deliveries(
+        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+    ) -> Page[DeliveryView]:
+        parameters = _NEWEST_FIRST.parameters(page)
+        if endpoint_id is not None:
+            parameters["endpoint"] = endpoint_id
+        if status is not None:
+            parameters["status"] = status.value
+        statements = _DELIVERIES[endpoint_id is not None, status is not None]
+        fetched = self._reader.rows(statements[which(page)], parameters)
+        return page_of(fetched, page, _delivery, lambda row: (row[0],))
+
+    def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
+        found = self._reader.rows(_ONE_DELIVERY, {"id": delivery_id})
+        return _delivery(found[0]) if found else None
+
+
+def _endpoint(row: Sequence[Any]) -> EndpointView:
+    id_, owner, url, topics, *rest = row
+    return EndpointView(id_, owner, url, tuple(topics), *rest)
+
+
+def _delivery(row: Sequence[Any]) -> DeliveryView:
+    id_, endpoint, seq, message_id, topic, status, created_at, try_at, log = row
+    attempts = (AttemptView(datetime.fromisoformat(at), *rest) for at, *rest in log or ())
+    return DeliveryView(
+        id_, endpoint, seq, message_id, topic, DeliveryStatus(status), created_at, try_at, tuple(attempts)
+    )

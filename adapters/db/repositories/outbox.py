@@ -1,0 +1,15 @@
+"""Events go into the database with what they tell about; a relay numbers them later."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from adapters.db.core.bulk_statements import Insert
+from adapters.db.core.session import Sql
+from adapters.db.tables import outbox
+from scalecommerce_core.domain.events import Event
+
+_INSERT: Final = Insert(outbox, "topic", "at", "audience", "payload")
+
+
+def append_events(sql: Sql, happened: Iterable[Event]) -> None:
+    sql.insert(_INSERT, [(event.topic, event.at, event.audience, event.payload()) for event in happened])

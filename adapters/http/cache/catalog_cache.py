@@ -1,0 +1,88 @@
+"""The copies of one API process, and the news that it hears."""
+
+import asyncio
+from typing import Final
+
+from attrs import frozen
+
+from adapters.http.cache.invalidation import Knowledge, OnLoop
+from adapters.http.cache.list_cache import InThread, ListCopies
+from adapters.http.cache.product_cache import ProductCopies
+from adapters.http.cache.shared_cache import SharedCopies
+from scalecommerce_core.ports import CatalogChange, CatalogFeed
+from scalecommerce_core.queries import Queries
+
+FOR_LISTS: Final = 4
+"""One part in so many of all room is for lists."""
+
+
+@frozen
+class CacheLimits:
+    """`megabytes` per process; `seconds` for what changes without being told of, such as views."""
+
+    megabytes: int = 64
+    seconds: float = 5.0
+
+
+DEFAULT_LIMITS: Final = CacheLimits()
+
+
+class CatalogCache:
+    """`feed` tells of changes; without one nothing is kept."""
+
+    def __init__(
+        self,
+        queries: Queries,
+        in_thread: InThread,
+        *,
+        limits: CacheLimits,
+        feed: CatalogFeed | None = None,
+        shared: SharedCopies | None = None,
+    ) -> None:
+        self._feed = feed
+        self.knowledge = Knowledge()
+        room = limits.megabytes * 1024 * 1024
+        self.lists = ListCopies(
+            queries.horizon,
+            self.knowledge,
+            in_thread,
+            limit=room // FOR_LISTS,
+            seconds=limits.seconds,
+            shared=shared,
+        )
+        self.products = ProductCopies(
+            queries,
+            self.knowledge,
+            limit=room - room // FOR_LISTS,
+            seconds=limits.seconds,
+            shared=shared,
+        )
+
+    def start(self) -> None:
+        """On the running loop."""
+        if self._feed is not None:
+            self.knowledge.wanted = self._feed.wanted
+            self._feed.follow(OnLoop(asyncio.get_running_loop(), self))
+
+    async def close(self) -> None:
+        await self.products.close()
+
+    # --- news, on the loop
+
+    def begun(self, number: int) -> None:
+        self.knowledge.begun(number)
+        self._clear()
+
+    def changed(self, change: CatalogChange, *, here: bool) -> None:
+        if self.knowledge.changed(change, here=here):
+            self._clear()
+        self.products.changed(change)
+        if here:
+            self.lists.changed_here()
+
+    def complete(self, moment: float) -> None:
+        self.knowledge.complete(moment)
+
+    def _clear(self) -> None:
+        self.products.clear()
+        self.lists.clear()

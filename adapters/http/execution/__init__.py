@@ -1,0 +1,1 @@
+"""How handlers reach the synchronous core: batching and payments in worker threads."""

@@ -1,0 +1,1 @@
+"""The HTTP layer on Starlette: routing, decoding, validation, negotiation, errors, OpenAPI. It knows no resource."""

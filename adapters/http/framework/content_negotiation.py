@@ -1,0 +1,56 @@
+"""Whether the client can read what we write."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from starlette.datastructures import Headers
+
+from adapters.http.framework.problems import Problem
+
+REMEMBERED: Final = 512
+"""Characters of a header that is looked at once and not each time: browsers send a third of that, strangers 400,000."""
+
+
+_WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+"""RFC 9110, section 12.4.2."""
+
+
+def check_accepts_json(headers: Headers) -> None:
+    """Raise a 406 `Problem` when the Accept header leaves no room for application/json."""
+    given = headers.getlist("accept")
+    if given and not accepts_json(", ".join(given)):
+        raise Problem(406, "Answers are application/json: the Accept header must allow it.")
+
+
+def accepts_json(accept: str) -> bool:
+    """By the most specific range that matches (RFC 9110, section 12.5.1)."""
+    return _remembered(accept) if len(accept) <= REMEMBERED else _accepts_json(accept)
+
+
+def _accepts_json(accept: str) -> bool:
+    # Empty elements of a list say nothing (RFC 9110, section 5.6.1.2), and a list of nothing else asks for nothing.
+    ranges = [media_range for media_range in accept.split(",") if media_range.strip()]
+    if not ranges:
+        return True
+    weights: dict[str, float] = {}
+    for media_range in ranges:
+        name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        weights[name] = max(weights.get(name, 0.0), _weight(parameters))
+    for name in ("application/json", "application/*", "*/*"):
+        if name in weights:
+            return weights[name] > 0
+    return False
+
+
+# Clients send the same few values over and over.
+_remembered: Final = lru_cache(maxsize=256)(_accepts_json)
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            weight = parameter.removeprefix("q=")
+            # An invalid weight is ignored rather than refused.
+            return float(weight) if _WEIGHT.fullmatch(weight) else 1.0
+    return 1.0

@@ -1,0 +1,109 @@
+"""Requests into Structs: JSON bodies and query strings, strictly, with all that is wrong in one answer."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from adapters.http.framework.json_parser import NotJson, parse
+from adapters.http.framework.problems import Problem, invalid
+from adapters.http.framework.query_names import UNKNOWN, unknown_parameter
+from adapters.http.framework.validation import FieldErrors, convert_plain, convert_struct, is_list, struct_fields
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_PARAMETERS: Final = 200
+MAX_SUGGESTIONS: Final = 10
+"""Unknown parameters that get a suggestion; bounded, because searching one costs more than reading the parameter."""
+MAX_NAME_LENGTH_SHOWN: Final = 100
+"""Characters of an unknown parameter's name that the response repeats."""
+
+# What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
+# or have a fraction.
+_WANTS_A_CLOSER_LOOK: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
+
+
+async def read_body(request: Request, wanted: type[S]) -> S:
+    """The JSON object in the request's body; raise a 415 or 400 `Problem`."""
+    check_media_type(request.headers)
+    return decode_body(await request.body(), wanted)
+
+
+def decode_body(body: bytes, wanted: type[S]) -> S:
+    """Raise a 400 `Problem` that names every field that is wrong. Unknown fields are ignored, as v1 does."""
+    if not body.strip():
+        raise Problem(400, "A JSON object is wanted as the request's body, this is empty.", code="malformed")
+    try:
+        document = parse(body)
+    except NotJson as error:
+        raise Problem(400, str(error), code="malformed") from None
+    if not isinstance(document, dict):
+        raise Problem(400, "A JSON object is wanted as the request's body.", code="malformed")
+    if not _WANTS_A_CLOSER_LOOK.search(body) and (plain := convert_plain(document, wanted)) is not None:
+        return plain
+    found = FieldErrors()
+    result = convert_struct(document, wanted, found)
+    if found.errors or result is None:
+        raise invalid(found.errors)
+    return result
+
+
+def decode_query(query_string: bytes, wanted: type[S] | None) -> S | None:
+    """The query parameters; None for an operation that declares none (`wanted` is None).
+
+    Raise a 400 `Problem` that names each parameter that is unknown or has a wrong value. A parameter of a list type may
+    be repeated, any other must not.
+    """
+    if wanted is None and not query_string:
+        return None
+    known = {} if wanted is None else struct_fields(wanted)
+    found = FieldErrors()
+    values: dict[str, Any] = {}
+    for name, given in _parameters(query_string).items():
+        field = known.get(name)
+        if field is None:
+            message = unknown_parameter(name, known) if found.count < MAX_SUGGESTIONS else UNKNOWN
+            found.add(name if len(name) <= MAX_NAME_LENGTH_SHOWN else f"{name[:MAX_NAME_LENGTH_SHOWN]}…", message)
+        elif is_list(field):
+            values[name] = given
+        elif len(given) > 1:
+            found.add(name, "Give this parameter once.")
+        else:
+            values[name] = given[0]
+    result = None if wanted is None else convert_struct(values, wanted, found, from_text=True)
+    if found.errors:
+        raise invalid(found.errors)
+    return result
+
+
+def _parameters(query_string: bytes) -> Mapping[str, list[str]]:
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise Problem(400, "The query string is not percent-encoded UTF-8.", code="malformed") from None
+    except ValueError:
+        raise Problem(400, f"At most {MAX_PARAMETERS} query parameters are allowed.", code="malformed") from None
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def check_media_type(headers: Headers) -> None:
+    given = headers.get("content-type", "")
+    media_type, _, parameters = given.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
+        raise Problem(
+            415,
+            f"The body must be application/json in UTF-8, not {given[:100] or 'without a Content-Type'}.",
+            headers={"Accept": "application/json"},
+        )
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "The body must not be compressed.", headers={"Accept-Encoding": "identity"})

@@ -1,0 +1,140 @@
+"""What every request and answer goes through, as one piece of plain ASGI.
+
+One piece, not a stack: each layer that wraps `send` and `receive` and looks through the headers anew costs every
+request about as much as its handler.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
+from secrets import token_hex
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.http.framework.problems import Problem, response_to, too_large, unexpected
+
+BODY_LIMIT: Final = 1024 * 1024
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+# On every answer, so that browsers and caches do not do too much with it.
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+ON_EVERY_ANSWER: Final = (*_ALWAYS, _POLICY)
+"""Of those that are nothing special."""
+# Above all tokens, but what one account sees is no other's business either.
+_PERSONAL: Final = (b"cache-control", b"private, no-store")
+Ready = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
+"""Status, headers, body, and the id that the request gives itself."""
+Shortcut = Callable[[Scope], Ready | Coroutine[Any, Any, Ready | None] | None]
+
+logger = logging.getLogger(__name__)
+
+
+class Envelope:
+    """Gives each request an id and each answer its headers, bounds bodies, and answers whatever is raised inside."""
+
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, shortcut: Shortcut | None = None) -> None:
+        """`shortcut` knows answers that need nothing of all this but an id: all their other headers are made."""
+        self._app = app
+        self._shortcut = shortcut
+        self._limit = limit
+        # Names of this process's requests: a random word, and a number behind it. Randomness for each would cost more
+        # than it is worth, since nobody gains from guessing one.
+        self._names = map(f"{token_hex(4)}%08x".__mod__, count(1))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._shortcut is not None and (ready := await self._ready(self._shortcut, scope)) is not None:
+            status, headers, body, given = ready
+            named = (b"x-request-id", self._request_id(given))
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
+            await send({"type": "http.response.body", "body": body})
+            return
+        given, declared, authorized = _asked(scope["headers"])
+        request_id = self._request_id(given)
+        personal = authorized or scope["method"] not in {"GET", "HEAD"}
+        received, started = 0, False
+
+        async def receive_counting() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self._limit:
+                    # Raised inside of whoever reads the body, and answered like any other problem.
+                    raise too_large(self._limit)
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = message.get("headers", ())
+                names = {name for name, _ in headers}
+                added = [(b"x-request-id", request_id), *_ALWAYS]
+                if _POLICY[0] not in names:
+                    added.append(_POLICY)
+                if personal and _PERSONAL[0] not in names:
+                    added.append(_PERSONAL)
+                message = {**message, "headers": [*headers, *added]}
+            await send(message)
+
+        try:
+            if (refused := self._refusal(declared)) is None:
+                await self._app(scope, receive_counting, send_with_headers)
+                return
+        except Exception as error:
+            known = None if started else response_to(error)
+            if known is None:
+                name = request_id.decode()
+                about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
+                logger.exception("unexpected error", extra=about)
+                if started:
+                    # Half an answer is out; only breaking the connection tells the client.
+                    raise
+                known = unexpected(name).response()
+            else:
+                # One error may answer a whole batch of requests, and would gather the tracebacks of all.
+                error.__traceback__ = None
+            refused = known
+        await refused(scope, receive, send_with_headers)
+
+    async def _ready(self, shortcut: Shortcut, scope: Scope) -> Ready | None:
+        try:
+            found = shortcut(scope)
+            return found if found is None or isinstance(found, tuple) else await found
+        except Exception:  # noqa: BLE001 - the long way meets it again, and knows what to do with it
+            return None
+
+    def _request_id(self, given: bytes | None) -> bytes:
+        return given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()
+
+    def _refusal(self, declared: bytes) -> Response | None:
+        """The answer to a body that is too long by what it says of itself; what really comes is counted as well."""
+        # `int` alone would also take a sign, spaces and underscores (RFC 9110, section 8.6).
+        if not declared.isdigit():
+            return Problem(400, "The Content-Length header is not a number.", code="malformed").response()
+        return too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
+
+
+def _asked(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
+    """The request's id and length as it gives them, the first of each, and whether it comes with credentials."""
+    given, declared, authorized = b"", b"", False
+    for name, value in headers:
+        if name == b"authorization":
+            authorized = True
+        elif name == b"content-length":
+            declared = declared or value
+        elif name == b"x-request-id":
+            given = given or value
+    return given, declared or b"0", authorized

@@ -1,0 +1,539 @@
+"""The OpenAPI 3.1 document, from the declarations that also make the routes."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve
+
+from adapters.http.framework import idempotency_key
+from adapters.http.framework.auth import Access
+from adapters.http.framework.decoding import decode_body, decode_query
+from adapters.http.framework.example import Example
+from adapters.http.framework.money_fields import Amount
+from adapters.http.framework.operation import Answer, Header, Link, Operation
+from adapters.http.framework.problem_kinds import KINDS, MISSING, problem_from, raised
+from adapters.http.framework.problems import MEDIA_TYPE, Problem, ProblemDocument, status_of
+from adapters.http.framework.routing import MAX_ID
+from adapters.http.framework.text_fields import ANY_TEXT
+from adapters.http.framework.validation import nested_types
+from scalecommerce_core.domain import errors
+
+Json = dict[str, Any]
+
+SCHEMAS: Final = "#/components/schemas/"
+ID: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
+
+IDEMPOTENCY_KEY: Final = Header(
+    idempotency_key.HEADER,
+    "A key of your choice: repeating the request with it returns the first answer.",
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": idempotency_key.MAX_LENGTH,
+        "pattern": "^[!-~]+$",
+        "examples": ["4f3c0d1e-8a52-4c1b-9f0e-2d6a7b58c913"],
+    },
+)
+IF_MATCH: Final = Header(
+    "If-Match",
+    "Act only on this edition: the ETag of an earlier answer.",
+    {"type": "string", "pattern": '^"[!#-~]*"$', "examples": ['"v1"']},
+)
+IF_NONE_MATCH: Final = Header(
+    "If-None-Match", "Answer 304 when the ETag is still this one.", {"type": "string", "examples": ['"v1"']}
+)
+RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1, "examples": [2]})
+WWW_AUTHENTICATE: Final = Header(
+    "WWW-Authenticate",
+    "The authentication scheme, and the error of a token that was sent.",
+    {"type": "string", "examples": ['Bearer realm="scalecommerce"']},
+)
+ETAG: Final = Header(
+    "ETag", "The entity tag of the version, for If-Match and If-None-Match.", {"type": "string", "examples": ['"v1"']}
+)
+ETAG_OF_ALL: Final = Header(
+    "ETag",
+    "The entity tag of the whole representation, for If-None-Match.",
+    {"type": "string", "examples": ['"3b1f0a5c9d2e47688f6a1b0c5d4e3f21"']},
+)
+LOCATION: Final = Header(
+    "Location",
+    "URL of the new resource.",
+    {"type": "string", "format": "uri-reference", "examples": ["/orders/api/v1/2001/"]},
+)
+
+PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+
+COMMON_CODES: Final = ("method_not_allowed", "internal")
+"""Problems that belong to no operation; the document has their schemas, too."""
+
+UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
+"""Errors that every operation can raise."""
+
+NOUNS: Final[Mapping[str, str]] = {
+    "products": "product",
+    "orders": "order",
+    "policies": "policy",
+    "runs": "run",
+    "webhooks": "webhook endpoint",
+    "deliveries": "delivery",
+}
+"""Nouns for ids, by the nearest path segment before the parameter."""
+
+INVALID_QUERY_VALUES: Final[Mapping[str, str]] = {
+    "page_size": "0",
+    "limit": "0",
+    "series": "month",
+    "interval": "month",
+}
+"""Invalid values by query parameter; the first one that an operation has makes its example of field errors."""
+
+CONVENTIONS: Final = (
+    "Errors are RFC 9457 problem documents; `code` identifies the kind. Money is a decimal string with a currency."
+    " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
+)
+
+TAGS: Final[Mapping[str, str]] = {
+    "Users": "Accounts, log-in and tokens",
+    "Products": "The catalogue: search, products, stock, statistics, categories",
+    "Orders": "Orders, payments, refunds and sales",
+    "Pricing": "Policies that move prices, their runs and their decisions",
+    "Events": "What happened, in order",
+    "Webhooks": "Events sent to a server of yours",
+    "Operations": "Health checks for load balancers",
+}
+
+_NO_EXAMPLES: Final[Mapping[str, Example]] = {}
+
+DESCRIPTIONS: Final[Mapping[int, str]] = {
+    400: "The request is malformed, breaks a rule or has an unknown query parameter; `errors` names the fields and"
+    " parameters.",
+    401: "Nobody is logged in, or the token is not valid.",
+    403: "This account may not do this.",
+    404: "It does not exist, or not for this caller.",
+    406: "The Accept header leaves no room for application/json.",
+    409: "The state of the resource does not allow this.",
+    410: "It was there and is not kept any more.",
+    412: "Somebody edited the resource since it was read.",
+    413: "The body is longer than 1 MiB.",
+    415: "The body is not application/json.",
+    422: "The Idempotency-Key was used for another request.",
+    429: "Too many attempts for now.",
+    503: "The server is overloaded, or its database is away.",
+}
+
+
+def document(
+    operations: Iterable[Operation[Any, Any]],
+    *,
+    version: str,
+    title: str = "ScaleCommerce",
+    examples: Mapping[str, Example] = _NO_EXAMPLES,
+    guide: str = "",
+    currency: str = "USD",
+) -> Json:
+    """`examples` are by operation name; `guide` is appended to the description.
+
+    Amounts are described for the market's `currency`.
+    """
+    listed = list(operations)
+    _check_names(listed)
+    if unused := examples.keys() - {operation.name for operation in listed}:
+        raise ValueError(f"There are examples of {', '.join(sorted(unused))}, which are no operations.")
+    schemas = _Schemas(listed, currency)
+    paths: dict[str, Json] = {}
+    for operation in listed:
+        path = re.sub(r":\w+}", "}", operation.path)
+        described = _Description(operation, examples.get(operation.name, Example()), schemas)
+        paths.setdefault(path, {})[operation.method.lower()] = described.build()
+    for code in COMMON_CODES:
+        schemas.problem(code)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": title,
+            "version": version,
+            "summary": "Sellers list, buyers order under load, prices follow demand.",
+            "description": CONVENTIONS + guide,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        # Relative to this document, so that it is correct behind any proxy and under any prefix.
+        "servers": [{"url": "./", "description": "This server"}],
+        "tags": [
+            {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
+            for tag in dict.fromkeys(operation.tag for operation in listed)
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "examples": {
+                code: {"summary": code, "value": next(iter(kind.documents.values()))}
+                for code, kind in KINDS.items()
+                if kind.schema_name in schemas.problems
+            },
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token: `access` in the response of `POST /users/api/v1/token/`.",
+                }
+            },
+        },
+    }
+
+
+def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
+    """The `code`s of problems that an operation can answer with, by their status."""
+    # Query parameters that an operation does not have are a 400 everywhere.
+    possible: list[type[errors.MarketError] | tuple[int, str]] = [
+        errors.Invalid,
+        (400, "malformed"),
+        *UNAVAILABLE_ERRORS,
+    ]
+    possible += operation.errors
+    if operation.access in {Access.ACCOUNT, Access.STAFF}:
+        possible.append(errors.NotAuthenticated)
+    if operation.access is not Access.PUBLIC:
+        possible.append(errors.TokenNotValid)
+    if operation.access is Access.STAFF:
+        possible.append(errors.Forbidden)
+    if operation.body is not None:
+        possible += [(413, "content_too_large"), (415, "unsupported_media_type")]
+    if "{" in operation.path:
+        possible.append(errors.NotFound)
+    if operation.has_json_answer:
+        possible.append((406, "not_acceptable"))
+    if operation.conditional and operation.method != "GET":
+        possible += [errors.VersionMismatch, (412, "precondition_failed")]
+    if operation.idempotent:
+        possible += [errors.IdempotencyKeyReused, errors.IdempotencyKeyInFlight]
+    found = {each if isinstance(each, tuple) else (status_of(each), each.code) for each in possible}
+    documented = [(status, code) for code, kind in KINDS.items() for status in kind.documents]
+    if unknown := found - set(documented):
+        raise ValueError(f"{operation.name}: no document shows {', '.join(code for _, code in sorted(unknown))}.")
+    by_status: dict[int, list[str]] = {}
+    # In the order of the kinds.
+    for status, code in documented:
+        if (status, code) in found:
+            by_status.setdefault(status, []).append(code)
+    return dict(sorted(by_status.items()))
+
+
+def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
+    names = [operation.name for operation in operations]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
+    for operation in operations:
+        for answer in operation.answers.values():
+            if unused := {link.to for link in answer.links} - set(names):
+                raise ValueError(f"{operation.name} links to {', '.join(sorted(unused))}, which does not exist.")
+
+
+class _Schemas:
+    """JSON Schemas of all types that the operations mention, each once."""
+
+    def __init__(self, operations: Sequence[Operation[Any, Any]], currency: str) -> None:
+        requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
+        answers = [answer.body for each in operations for answer in each.answers.values() if answer.body is not None]
+        types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
+        self.problems: set[str] = set()
+        """Names of the problem schemas in use."""
+        found, self._components = msgspec.json.schema_components(
+            types, schema_hook=partial(_custom, currency), ref_template=SCHEMAS + "{name}"
+        )
+        self._of = dict(zip(types, found, strict=True))
+        for info in (info for wanted in types for info in nested_types(wanted)):
+            if isinstance(info, msgspec.inspect.StructType):
+                _mark_times(info, self._components)
+        for name in self._reachable([self._of[wanted] for wanted in requests]):
+            _forbid_nul(self._components[name])
+        for component in self._components.values():
+            if component.get("required") == []:
+                del component["required"]
+        for wanted in requests:
+            self._inline(wanted).update(getattr(wanted, "schema", {}))
+            # Parts that are known at run time only, such as names of installed policies.
+            if complete := getattr(wanted, "complete_schema", None):
+                complete(self._inline(wanted))
+        # Query parameters are listed one by one; their Structs are of no interest.
+        for each in operations:
+            if each.query is not None:
+                self._inline(each.query)
+        self._queries = {each.query for each in operations if each.query is not None}
+
+    def of(self, wanted: Any) -> Json:
+        return dict(self._of[wanted])
+
+    def properties(self, wanted: Any) -> tuple[Mapping[str, Json], Sequence[str]]:
+        component = self._inline(wanted)
+        return component["properties"], component.get("required", [])
+
+    def problem(self, code: str) -> Json:
+        """The schema of problems with this code."""
+        kind = KINDS[code]
+        self.problems.add(kind.schema_name)
+        self._components.setdefault(kind.schema_name, kind.schema(SCHEMAS + ProblemDocument.__name__))
+        return {"$ref": SCHEMAS + kind.schema_name}
+
+    def components(self) -> Json:
+        """Complete only after all operations are described."""
+        hidden = {self._of[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
+        self._inline(ProblemDocument)["properties"]["code"]["enum"] = sorted(
+            code for code, kind in KINDS.items() if kind.schema_name in self.problems
+        )
+        return {name: schema for name, schema in sorted(self._components.items()) if name not in hidden}
+
+    def _inline(self, wanted: Any) -> Json:
+        found: Json = self._components[self._of[wanted]["$ref"].removeprefix(SCHEMAS)]
+        return found
+
+    def _reachable(self, schemas: Iterable[Any]) -> set[str]:
+        found: set[str] = set()
+        waiting = list(schemas)
+        while waiting:
+            schema = waiting.pop()
+            if isinstance(schema, list):
+                waiting.extend(schema)
+            elif isinstance(schema, dict):
+                waiting.extend(schema.values())
+                name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
+                if name in self._components and name not in found:
+                    found.add(name)
+                    waiting.append(self._components[name])
+        return found
+
+
+def _is_time(info: msgspec.inspect.Type) -> bool:
+    match info:
+        case msgspec.inspect.Metadata():
+            return _is_time(info.type)
+        case msgspec.inspect.UnionType():
+            return any(map(_is_time, info.types))
+        case _:
+            return isinstance(info, msgspec.inspect.DateTimeType)
+
+
+def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
+    """Add `format: date-time` to all times: msgspec omits it for fields declared without `tz=True`."""
+    times = {each.encode_name for each in struct.fields if _is_time(each.type)}
+    if not times:
+        return
+    properties = components[struct.cls.__name__]["properties"]
+    for name in times:
+        for schema in (properties[name], *properties[name].get("anyOf", ())):
+            if schema.get("type") == "string":
+                schema["format"] = "date-time"
+
+
+def _custom(currency: str, wanted: type) -> Json:
+    if issubclass(wanted, Amount):
+        return wanted.schema_in(currency)
+    raise NotImplementedError
+
+
+def _forbid_nul(schema: Any) -> None:
+    """Say of every free text in a request what is true of it."""
+    if isinstance(schema, list):
+        for each in schema:
+            _forbid_nul(each)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "string" and not schema.keys() & {"pattern", "format", "enum"}:
+            schema["pattern"] = ANY_TEXT
+        for name, each in schema.items():
+            if name not in {"default", "examples", "enum"}:
+                _forbid_nul(each)
+
+
+class _Description:
+    """Describes one operation as an OpenAPI Operation Object."""
+
+    def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _Schemas) -> None:
+        self._operation, self._example, self._schemas = operation, example, schemas
+
+    def build(self) -> Json:
+        operation, schemas = self._operation, self._schemas
+        described: Json = {
+            "operationId": operation.name,
+            "summary": operation.summary,
+            "tags": [operation.tag],
+            "parameters": [*self._path_parameters(), *self._query_parameters(), *_headers_of(operation)],
+            "responses": {
+                **{str(status): self._answer(status, each) for status, each in sorted(operation.answers.items())},
+                **{str(status): self._problems(status, found) for status, found in codes(operation).items()},
+            },
+            "security": _security(operation.access),
+        }
+        if operation.description:
+            described["description"] = operation.description
+        if operation.body is not None:
+            content: Json = {"schema": schemas.of(operation.body)}
+            if bodies := self._bodies():
+                content["examples"] = bodies
+            described["requestBody"] = {
+                "required": not operation.is_body_optional,
+                "content": {"application/json": content},
+            }
+        return described
+
+    def _bodies(self) -> Json:
+        example = self._example
+        if example.body is None:
+            return {}
+        bodies = {"Works on the demo market": example.body, **example.alternatives}
+        return {
+            re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"): {"summary": name, "value": dict(body)}
+            for name, body in bodies.items()
+        }
+
+    def _path_parameters(self) -> list[Json]:
+        return [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": f"Id of the {noun_of(self._operation.path, name)}.",
+                "schema": ID if kind == "id" else {"type": "string"},
+                **self._given(name),
+            }
+            for name, kind in re.findall(r"{(\w+)(?::(\w+))?}", self._operation.path)
+        ]
+
+    def _query_parameters(self) -> list[Json]:
+        if self._operation.query is None:
+            return []
+        properties, required = self._schemas.properties(self._operation.query)
+        return [
+            {**_query_parameter(name, schema, required=name in required), **self._given(name)}
+            for name, schema in properties.items()
+        ]
+
+    def _given(self, name: str) -> Json:
+        """The example value of a parameter, which `/docs` fills in."""
+        return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
+
+    def _answer(self, status: int, answer: Answer) -> Json:
+        described: Json = {"description": answer.description}
+        if answer.body is not None:
+            content: Json = {"schema": self._schemas.of(answer.body)}
+            if status in self._example.responses:
+                content["example"] = msgspec.to_builtins(self._example.responses[status])
+            described["content"] = {"application/json": content}
+        if answer.headers:
+            described["headers"] = {each.name: _response_header(each) for each in answer.headers}
+        if answer.links:
+            described["links"] = {link.to: _link(link) for link in answer.links}
+        return described
+
+    def _problems(self, status: int, found: Sequence[str]) -> Json:
+        references = {code: self._schemas.problem(code) for code in found}
+        schema: Json = next(iter(references.values()))
+        if len(references) > 1:
+            mapping = {code: reference["$ref"] for code, reference in references.items()}
+            schema = {
+                "oneOf": list(references.values()),
+                "discriminator": {"propertyName": "code", "mapping": mapping},
+            }
+        examples = {code: self._refusal(status, code) for code in found}
+        described: Json = {
+            "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
+        }
+        headers = [PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []
+        if errors.IdempotencyKeyInFlight.code in found:
+            headers.append(evolve(RETRY_AFTER, always=False))
+        if headers:
+            described["headers"] = {header.name: _response_header(header) for header in headers}
+        return described
+
+    def _refusal(self, status: int, code: str) -> Json:
+        for sample in map(problem_from, self._example.refusals):
+            if (sample.status, sample.code) == (status, code):
+                return {"summary": code, "value": sample.document()}
+        if code == errors.Invalid.code:
+            return {"summary": code, "value": self._invalid().document()}
+        if code == errors.NotFound.code:
+            noun = noun_of(self._operation.path)
+            return {"summary": code, "value": problem_from(errors.NotFound(noun, MISSING)).document()}
+        documents = KINDS[code].documents
+        if status == next(iter(documents)):
+            return {"$ref": f"#/components/examples/{code}"}
+        return {"summary": code, "value": documents[status]}
+
+    def _invalid(self) -> Problem:
+        """The problem that the code answers to an invalid request of this operation."""
+        operation = self._operation
+        if operation.body is not None:
+            properties, required = self._schemas.properties(operation.body)
+            mistake = self._example.mistake or ({} if required else {next(iter(properties)): []})
+            return raised(partial(decode_body, msgspec.json.encode(mistake), operation.body))
+        query = b"page=2"
+        if operation.query is not None:
+            properties, _ = self._schemas.properties(operation.query)
+            if name := next((name for name in INVALID_QUERY_VALUES if name in properties), None):
+                query = f"page=2&{name}={INVALID_QUERY_VALUES[name]}".encode()
+        return raised(partial(decode_query, query, operation.query))
+
+
+def noun_of(path: str, parameter: str | None = None) -> str:
+    """The noun for the id in a path parameter, by default the last one."""
+    place = path.index(f"{{{parameter}:") if parameter else len(path)
+    words = re.findall(r"\w+", path[:place])
+    return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")
+
+
+def _link(link: Link) -> Json:
+    described: Json = {"operationId": link.to, "parameters": dict(link.parameters)}
+    if link.body is not None:
+        described["requestBody"] = dict(link.body)
+    return described
+
+
+def _security(access: Access) -> list[Json]:
+    if access is Access.PUBLIC:
+        return []
+    return [{}, {"bearer": []}] if access is Access.OPTIONAL else [{"bearer": []}]
+
+
+def _query_parameter(name: str, schema: Json, *, required: bool) -> Json:
+    told = _as_text(schema)
+    parameter: Json = {"name": name, "in": "query", "required": required, "schema": told}
+    if description := told.pop("description", None):
+        parameter["description"] = description
+    if told.get("type") == "array":
+        parameter |= {"style": "form", "explode": True}
+    return parameter
+
+
+def _as_text(schema: Json) -> Json:
+    """What a query string can say: it has no null, and of an amount only the string."""
+    told = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+    options = [option for option in told.pop("anyOf", []) if option != {"type": "null"}]
+    if not options:
+        return told
+    strings = [option for option in options if option.get("type") == "string" and "pattern" in option]
+    numbers = [option for option in options if option.get("type") == "number"]
+    if strings and numbers:
+        options = strings
+        strings[0] = {**strings[0], "examples": [each for each in told.pop("examples", ()) if isinstance(each, str)]}
+    return {**told, **_as_text(options[0])} if len(options) == 1 else {**told, "anyOf": options}
+
+
+def _headers_of(operation: Operation[Any, Any]) -> list[Json]:
+    headers = list(operation.headers)
+    if operation.idempotent:
+        headers.append(IDEMPOTENCY_KEY)
+    if operation.conditional:
+        headers.append(IF_NONE_MATCH if operation.method == "GET" else IF_MATCH)
+    return [
+        {"name": each.name, "in": "header", "description": each.description, "schema": dict(each.schema)}
+        for each in headers
+    ]
+
+
+def _response_header(header: Header) -> Json:
+    return {"description": header.description, "required": header.always, "schema": dict(header.schema)}

@@ -1,0 +1,156 @@
+"""Every kind of problem that an operation can answer with, by its `code`: a JSON Schema and an example of each.
+
+The documents are made by the code that answers requests, so that they cannot differ from what it sends.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from attrs import evolve, frozen
+from starlette.datastructures import Headers
+
+from adapters.http.framework.auth import Access, caller
+from adapters.http.framework.content_negotiation import check_accepts_json
+from adapters.http.framework.decoding import check_media_type, decode_body
+from adapters.http.framework.etags import expected_version
+from adapters.http.framework.middleware import BODY_LIMIT
+from adapters.http.framework.problems import (
+    FACTS,
+    Json,
+    Problem,
+    ProblemDocument,
+    method_not_allowed,
+    problem_of,
+    stock_precondition_failed,
+    too_large,
+    unexpected,
+)
+from scalecommerce_core.domain import errors
+from scalecommerce_core.domain.identifiers import PolicyId
+from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
+from scalecommerce_core.pricing.runs import RunNotReversible
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
+from scalecommerce_core.services.repricing import PolicyUnknown
+from scalecommerce_core.services.webhooks import TooManyEndpoints
+
+MISSING: Final = 999_999
+"""An id that does not exist, for example documents."""
+
+
+@frozen
+class ProblemKind:
+    """One `code`: example documents by status, and the members that only this code has."""
+
+    code: str
+    documents: Mapping[int, Json]
+    members: Mapping[str, Json]
+
+    @property
+    def schema_name(self) -> str:
+        return "".join(word.capitalize() for word in self.code.split("_")) + "Problem"
+
+    def schema(self, base: str) -> Json:
+        """`base` is a reference to the schema of all problem documents."""
+        properties = {"code": {"const": self.code}, "status": {"enum": list(self.documents)}, **self.members}
+        return {
+            "title": self.schema_name,
+            "allOf": [{"$ref": base}, {"type": "object", "properties": properties, "required": list(properties)}],
+        }
+
+
+def raised(act: Callable[[], object]) -> Problem:
+    """The problem that `act` raises."""
+    try:
+        act()
+    except Problem as problem:
+        return problem
+    except errors.MarketError as error:
+        return problem_of(error)
+    raise AssertionError("Nothing was raised.")
+
+
+def problem_from(sample: Problem | errors.MarketError) -> Problem:
+    return sample if isinstance(sample, Problem) else problem_of(sample)
+
+
+def _identify_nobody(_token: str) -> Identity:
+    raise errors.TokenNotValid("The token has expired.")
+
+
+def _call(headers: Mapping[str, str]) -> Problem:
+    return raised(lambda: caller(Headers(headers), Access.ACCOUNT, _identify_nobody))
+
+
+SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
+    raised(lambda: decode_body(b'{"name": "Tea pot",}', ProblemDocument)),
+    errors.Invalid.field("price", "At most 2 decimals are allowed."),
+    errors.Refused("0.00 USD cannot be paid at once."),
+    _call({}),
+    _call({"Authorization": "Bearer eyJhbGciOiJI"}),
+    errors.Forbidden("This is for staff."),
+    errors.NotFound("product", MISSING),
+    method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),
+    raised(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
+    errors.Conflict("The answer to this key cannot be read any more: the endpoint exists, rotate its secret."),
+    errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
+    errors.StockMoved(1, 40, 37),
+    errors.PriceMoved(1, "264.99 USD"),
+    errors.PaymentInProgress(1651),
+    errors.PaymentDeclined(1651, "card_declined"),
+    errors.PaymentTooLate(1651, "CANCELLED"),
+    errors.IdempotencyKeyInFlight("A request with this idempotency key is being worked on: ask again in a moment."),
+    TooManyPolicies(f"A seller has at most {MOST_POLICIES} policies: delete one first."),
+    TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
+    EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
+    DeliveryPending("Delivery 1 has not been tried yet: it will be."),
+    PolicyUnknown(PolicyId(7), "markup"),
+    PolicyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
+    RunNotReversible("This run has changed no price."),
+    errors.EventsForgotten(100, 52_310),
+    errors.VersionMismatch("The product was edited since you read it: read it again."),
+    raised(lambda: expected_version(Headers({"If-Match": '"another"'}))),
+    stock_precondition_failed(1, 40, 37),
+    too_large(BODY_LIMIT),
+    raised(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
+    errors.IdempotencyKeyReused(
+        "This idempotency key was used for another request: send a new key with a new request."
+    ),
+    errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),
+    unexpected("5f0c9a3e0000002a"),
+    errors.Unavailable("The database cannot be reached."),
+    errors.TransactionAborted("Another transaction was in the way."),
+    errors.ConnectionLost("The connection to the database broke."),
+    errors.Overloaded("The server has more requests than it can take: send this one again in a moment."),
+    errors.GatewayUnavailable(
+        "The payment gateway has not answered yet. Nothing is lost: look at the order in a moment."
+    ),
+)
+"""At least one problem of each kind."""
+
+_ERRORS: Final[Json] = {
+    "type": "object",
+    "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "description": "Messages by field; `order_item[0].quantity` is the quantity of the first item.",
+}
+_REQUEST_ID: Final[Json] = {"type": "string", "description": "Id of the request in the server's log."}
+
+
+def _kinds() -> Mapping[str, ProblemKind]:
+    found: dict[str, ProblemKind] = {}
+    for sample in SAMPLES:
+        problem = problem_from(sample)
+        members = {} if isinstance(sample, Problem) else dict(FACTS.get(type(sample), {}))
+        if problem.errors is not None:
+            members["errors"] = _ERRORS
+        if "request_id" in problem.facts:
+            members["request_id"] = _REQUEST_ID
+        known = found.get(problem.code, ProblemKind(problem.code, {}, members))
+        found[problem.code] = evolve(known, documents={**known.documents, problem.status: problem.document()})
+    return found
+
+
+KINDS: Final = _kinds()
+"""By `code`."""

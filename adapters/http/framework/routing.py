@@ -1,0 +1,150 @@
+"""Operations as Starlette routes: one per path, so that it knows all methods that the path allows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.http.framework.auth import Access, Authenticate, caller
+from adapters.http.framework.content_negotiation import check_accepts_json
+from adapters.http.framework.decoding import decode_query, read_body
+from adapters.http.framework.idempotency_key import after_twins, idempotency_key
+from adapters.http.framework.operation import Call, Operation
+from adapters.http.framework.problems import Problem, method_not_allowed
+from adapters.http.framework.request import IncomingRequest
+
+MAX_ID: Final = 2**63 - 1
+
+
+class IdConvertor(Convertor[int]):
+    """Ids as PostgreSQL numbers them; Starlette's own `int` would also convert a million digits."""
+
+    regex = "[1-9][0-9]{0,18}"
+
+    def convert(self, value: str) -> int:
+        number = int(value)
+        if number > MAX_ID:
+            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+        return number
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+CONVERTOR_TYPES["id"] = IdConvertor()
+
+
+def routes_of(operations: Iterable[Operation[Any, Any]], authenticate: Authenticate) -> list[BaseRoute]:
+    paths: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in operations:
+        methods = paths.setdefault(operation.path, {})
+        if operation.method in methods:
+            raise ValueError(f"{operation.method} {operation.path} is declared twice.")
+        methods[operation.method] = operation
+    return [Route(path, PathEndpoint(methods, authenticate)) for path, methods in paths.items()]
+
+
+class Directory:
+    """Finds what has a path of its own at once; all else is matched by the router, route by route."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._exact = {
+            route.path: route.app
+            for route in router.routes
+            if isinstance(route, Route) and isinstance(route.app, PathEndpoint) and "{" not in route.path
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._exact.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
+        await (found or self._router)(scope, receive, send)
+
+
+class SlashRedirect:
+    """Answers unknown paths: 308 if the path with one trailing slash more or less exists, else what `fallback` does.
+
+    A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
+    into it, so that it cannot lead to another site.
+    """
+
+    def __init__(self, router: Router, fallback: ASGIApp) -> None:
+        self._router = router
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._fallback
+        if scope["type"] == "http" and (path := _other_spelling(scope["path"])):
+            other = {**scope, "path": path}
+            if any(route.matches(other)[0] is not Match.NONE for route in self._router.routes):
+                query = quote(scope["query_string"], safe=_PRINTABLE)
+                location = quote(path) + (f"?{query}" if query else "")
+                app = Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": location})
+        await app(scope, receive, send)
+
+
+def _other_spelling(path: str) -> str:
+    """The path without its trailing slash, or with one: pages such as `/docs` have none, operations have one."""
+    return path[:-1] if path.endswith("/") else path + "/"
+
+
+_PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class PathEndpoint:
+    """ASGI application of one path."""
+
+    def __init__(self, operations: Mapping[str, Operation[Any, Any]], authenticate: Authenticate) -> None:
+        self._operations = operations
+        self._authenticate = authenticate
+        self._allowed = allowed_methods(operations)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": ", ".join(self._allowed)})(scope, receive, send)
+            return
+        operation = self._operations.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            raise method_not_allowed(method, self._allowed)
+        response = await self._answer(operation, IncomingRequest(scope, receive, send))
+        await response(scope, receive, without_body(send) if method == "HEAD" else send)
+
+    async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
+        if operation.has_json_answer:
+            check_accepts_json(request.headers)
+        # Before the body is read: what strangers send is not looked at.
+        identity = caller(request.headers, operation.access, self._authenticate)
+        key = idempotency_key(request.headers) if operation.idempotent else None
+        query = decode_query(request.scope["query_string"], operation.query)
+        body = await _body(operation, request)
+        response = await after_twins(operation.handler, Call(request, identity, body, query, key))
+        if operation.access is Access.OPTIONAL:
+            response.headers.add_vary_header("Authorization")
+        return response
+
+
+async def _body(operation: Operation[Any, Any], request: Request) -> Any:
+    if operation.body is None or (operation.is_body_optional and not await request.body()):
+        return None
+    return await read_body(request, operation.body)
+
+
+def allowed_methods(methods: Iterable[str]) -> Sequence[str]:
+    return sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def without_body(send: Send) -> Send:
+    """The headers of a GET, as HEAD wants them, Content-Length included."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head

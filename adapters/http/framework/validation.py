@@ -1,0 +1,289 @@
+"""Field by field from builtins to Structs, collecting what is wrong under paths like `order_item[0].quantity`.
+
+msgspec stops at the first error; people who fill in a form want all of them. So msgspec converts the leaves, and this
+module walks the Structs and lists between them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from attrs import define, field, frozen
+
+from adapters.http.framework.money_fields import Amount
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.numbers import NotNumber, parse_integer
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_REPORTED: Final = 100
+"""Fields with messages; who makes more mistakes than that sees the rest next time."""
+
+REQUIRED: Final = "This field is required."
+OUT_OF_RANGE: Final = "This number is out of range."
+
+MAX_MAGNITUDE: Final = 300
+"""Decimal exponent of the largest number that is looked at: a double holds it, and it fits no field anyway."""
+
+
+@define
+class FieldErrors:
+    """Messages by path; `count` also counts those that are not kept."""
+
+    errors: dict[str, list[str]] = field(factory=dict)
+    count: int = 0
+
+    def add(self, path: str, message: str) -> None:
+        self.count += 1
+        if path in self.errors:
+            if message not in self.errors[path]:
+                self.errors[path].append(message)
+        elif len(self.errors) < MAX_REPORTED:
+            self.errors[path] = [message]
+
+    def extend(self, found: Iterable[tuple[str, str]]) -> None:
+        for path, message in found:
+            self.add(path, message)
+
+
+@frozen
+class Shape:
+    """A type as written and as msgspec sees it; `items` is that of a list's items."""
+
+    annotation: Any
+    info: msgspec.inspect.Type
+    items: "Shape | None"
+
+
+@frozen
+class StructField:
+    """A field of a Struct as requests name it."""
+
+    name: str
+    attribute: str
+    shape: Shape
+    required: bool
+
+
+@cache
+def struct_fields(struct: type[msgspec.Struct]) -> Mapping[str, StructField]:
+    seen = msgspec.inspect.type_info(struct)
+    assert isinstance(seen, msgspec.inspect.StructType)  # noqa: S101 - narrows for the type checker
+    return {
+        info.encode_name: StructField(info.encode_name, info.name, _shape(plain.type, info.type), info.required)
+        for plain, info in zip(msgspec.structs.fields(struct), seen.fields, strict=True)
+    }
+
+
+def _shape(annotation: Any, info: msgspec.inspect.Type) -> Shape:
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    items = None
+    if isinstance(info, msgspec.inspect.ListType):
+        item = _item_annotation(annotation)
+        items = _shape(item, msgspec.inspect.type_info(item))
+    return Shape(annotation, info, items)
+
+
+def _item_annotation(annotation: Any) -> Any:
+    """`X` of `list[X]`, also inside `Annotated` and `list[X] | UnsetType`."""
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0]
+    return next((item for part in get_args(annotation) if (item := _item_annotation(part)) is not None), None)
+
+
+def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
+    """The type and all its nested types, as `msgspec.inspect` describes them; each Struct once."""
+    seen: set[type] = set()
+    waiting: list[object] = [msgspec.inspect.type_info(wanted)]
+    while waiting:
+        info = waiting.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            if info.cls in seen:
+                continue
+            seen.add(info.cls)
+        if isinstance(info, msgspec.inspect.Type):
+            yield info
+        if isinstance(info, tuple):
+            waiting.extend(info)
+        elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+            waiting.extend(getattr(info, name) for name in info.__struct_fields__)
+
+
+@cache
+def holds_free_values(struct: type[msgspec.Struct]) -> bool:
+    """Whether the Struct, or one nested in it, has a field without a declared type."""
+    return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
+
+
+def is_list(wanted: StructField) -> bool:
+    return wanted.shape.items is not None
+
+
+def convert_plain(given: Mapping[str, Any], struct: type[S]) -> S | None:
+    """The Struct in one step, for most requests have nothing wrong in them; None: `convert_struct` may tell more."""
+    try:
+        return msgspec.convert(given, struct, dec_hook=_custom)
+    except (msgspec.ValidationError, Invalid):
+        return None
+
+
+def convert_struct(
+    given: Mapping[str, Any], struct: type[S], found: FieldErrors, *, path: str = "", from_text: bool = False
+) -> S | None:
+    """The Struct, or None once its errors are in `found`. `from_text` reads numbers and booleans from strings.
+
+    A `__post_init__` may raise `Invalid` to refuse a combination of fields.
+    """
+    values: dict[str, Any] = {}
+    before = found.count
+    for name, wanted in struct_fields(struct).items():
+        here = f"{path}.{name}" if path else name
+        if name in given:
+            values[wanted.attribute] = _convert(given[name], wanted.shape, here, found, from_text=from_text)
+        elif wanted.required:
+            found.add(here, REQUIRED)
+    if found.count > before:
+        return None
+    try:
+        return struct(**values)
+    except Invalid as error:
+        found.extend((f"{path}.{name}" if path else name, text) for name, said in error.errors.items() for text in said)
+        return None
+
+
+def _convert(value: Any, wanted: Shape, path: str, found: FieldErrors, *, from_text: bool) -> Any:
+    if isinstance(wanted.info, msgspec.inspect.StructType) and isinstance(value, dict):
+        return convert_struct(value, wanted.info.cls, found, path=path, from_text=from_text)
+    if isinstance(wanted.info, msgspec.inspect.ListType) and wanted.items is not None and isinstance(value, list):
+        return _convert_list(value, wanted.info, wanted.items, path, found, from_text=from_text)
+    return _convert_leaf(value, wanted, path, found, from_text=from_text)
+
+
+def _convert_list(
+    value: list[Any], info: msgspec.inspect.ListType, items: Shape, path: str, found: FieldErrors, *, from_text: bool
+) -> list[Any]:
+    if info.min_length is not None and len(value) < info.min_length:
+        found.add(path, f"At least {info.min_length} {'is' if info.min_length == 1 else 'are'} wanted.")
+    if info.max_length is not None and len(value) > info.max_length:
+        # Its items are not worth a look, and there may be very many.
+        found.add(path, f"At most {info.max_length} are allowed, these are {len(value)}.")
+        return []
+    return [
+        _convert(item, items, path if from_text else f"{path}[{index}]", found, from_text=from_text)
+        for index, item in enumerate(value)
+    ]
+
+
+def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, from_text: bool) -> Any:
+    if isinstance(value, str) and (problem := _text_problem(value)):
+        found.add(path, problem)
+        return None
+    if isinstance(value, Decimal) and not _is_among(wanted.info, msgspec.inspect.CustomType):
+        if abs(value.adjusted()) > MAX_MAGNITUDE:
+            found.add(path, OUT_OF_RANGE)
+            return None
+        value = _as_json_number(value)
+    if from_text and isinstance(value, str) and _is_among(wanted.info, msgspec.inspect.IntType):
+        try:
+            # Leniently, msgspec would also take 5.0 and 1e1.
+            value = parse_integer(value)
+        except NotNumber as error:
+            found.add(path, str(error))
+            return None
+    try:
+        # Read leniently, the text "2020" would be a time: so many seconds after 1970.
+        lenient = from_text and not _is_among(wanted.info, msgspec.inspect.DateTimeType)
+        annotation = _present(wanted.annotation) if from_text else wanted.annotation
+        result = msgspec.convert(value, annotation, strict=not lenient, dec_hook=_custom)
+    except msgspec.ValidationError as error:
+        message, inner = _explained(error)
+        if enum := _is_among(wanted.info, msgspec.inspect.EnumType):
+            message = f"This must be one of {', '.join(str(member.value) for member in enum.cls)}."
+        elif _is_among(wanted.info, msgspec.inspect.DateTimeType):
+            message = "This must be a time with its zone, such as 2026-01-31T09:30:00Z."
+        found.add(path + inner, message)
+        return None
+    if isinstance(result, int) and not -(2**63) <= result < 2**63:
+        found.add(path, OUT_OF_RANGE)
+        return None
+    return result
+
+
+@cache
+def _present(annotation: Any) -> Any:
+    """`X` of `X | None`: a parameter that is given is not null, even if its text is `null`."""
+    if get_origin(annotation) is Annotated:
+        return Annotated[_present(annotation.__origin__), *annotation.__metadata__]
+    options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
+    if NoneType not in options:
+        return annotation
+    return Union[tuple(option for option in options if option is not NoneType)]  # noqa: UP007 - made of a tuple
+
+
+K = TypeVar("K", bound=msgspec.inspect.Type)
+
+
+def _is_among(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
+    """The type itself, or the member of a union, that is of this kind."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _is_among(info.type, kind)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return next((found for member in info.types if (found := _is_among(member, kind)) is not None), None)
+    return info if isinstance(info, kind) else None
+
+
+def _as_json_number(value: Decimal) -> int | float:
+    """JSON has one kind of number: 2.0 is a whole one."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _custom(wanted: type, value: Any) -> Any:
+    if issubclass(wanted, Amount):
+        return wanted.read(value)
+    raise NotImplementedError(f"No way is known to read a {wanted.__name__}.")
+
+
+_PATH: Final = re.compile(r"(?P<message>.*?)(?: - at `(?:key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_LENGTH: Final = re.compile(r"Expected `str` of length (?P<relation><=|>=) (?P<length>\d+)")
+_KINDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The message for people, and the path inside of the leaf (a dict's key, say)."""
+    match = _PATH.fullmatch(str(error))
+    message, path = (match["message"], match["path"] or "") if match else (str(error), "")
+    if length := _LENGTH.fullmatch(message):
+        limit = int(length["length"])
+        if length["relation"] == "<=":
+            return f"At most {limit} characters are allowed.", path
+        return "This must not be blank." if limit == 1 else f"At least {limit} characters are wanted.", path
+    if kinds := re.fullmatch(r"Expected `([a-z |]+)`, got `(\w+)`", message):
+        wanted = " or ".join(_KINDS.get(kind, kind) for kind in kinds[1].split(" | "))
+        return f"This must be {wanted}, not {_KINDS.get(kinds[2], kinds[2])}.", path
+    if bound := re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) (\S+)", message):
+        relation = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}[bound[1]]
+        return f"This must be {relation} {bound[2]}.", path
+    return (message if message.endswith(".") else f"{message}."), path
+
+
+def _text_problem(value: str) -> str | None:
+    """Texts that no database stores and no reader wants."""
+    if "\x00" in value:
+        return "NUL characters are not allowed."
+    # Only JSON escapes and percent-encoding can bring these in.
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        return "Lone surrogates are not text."
+    return None

@@ -1,0 +1,82 @@
+"""`products/api/v1/categories/`."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.openapi import ETAG_OF_ALL
+from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.text_fields import ProductName
+from adapters.http.resources.products import ROOT as PRODUCTS
+from adapters.http.resources.products import TAG
+from adapters.http.schemas.products import CategoryDocument, shown_category
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.services.catalog import AddCategory
+from scalecommerce_core.services.results import Replayed
+
+ROOT: Final = PRODUCTS + "categories/"
+
+
+class NewCategory(msgspec.Struct):
+    name: ProductName
+
+
+class CategoryList(msgspec.Struct):
+    """Always one page."""
+
+    next: None
+    previous: None
+    results: list[CategoryDocument]
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+
+    async def list_categories(_call: Call[None, None]) -> Response:
+        categories = await backend.read(market.queries.categories)
+        return json_answer(CategoryList(None, None, [shown_category(category) for category in categories]))
+
+    async def add_category(call: Call[NewCategory, None]) -> Response:
+        command = AddCategory(call.who.account_id, call.body.name, await keyed(call, encoded))
+        (outcome,) = await backend.read(market.catalog.add_categories, [command])
+        if isinstance(outcome, MarketError):
+            raise outcome
+        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        return Response(body, 201, media_type="application/json")
+
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listCategories",
+            summary="All categories",
+            handler=backend.cache.lists.kept(list_categories),
+            answers={
+                200: Answer(CategoryList, "By id.", [ETAG_OF_ALL]),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            },
+            tag=TAG,
+            conditional=True,
+        ),
+        Operation(
+            method="POST",
+            path=ROOT,
+            name="addCategory",
+            summary="Add a category",
+            handler=add_category,
+            answers={201: Answer(CategoryDocument, "The category.")},
+            tag=TAG,
+            body=NewCategory,
+            access=Access.STAFF,
+            idempotent=True,
+        ),
+    ]
+
+
+def encoded(category: Category) -> bytes:
+    return msgspec.json.encode(shown_category(category))

@@ -1,0 +1,109 @@
+"""`events/api/v1/`: the feed of what happened, in order and without a gap."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from attrs import evolve
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.operation import Answer, Call, Header, Operation, json_answer
+from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, wait_seconds
+from scalecommerce_core.domain.errors import EventsForgotten
+from scalecommerce_core.domain.webhook import TOPICS
+from scalecommerce_core.queries import FeedEvent, FeedPage
+
+ROOT: Final = "/events/api/v1/"
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1_000
+WAIT: Final = Header(
+    "Prefer",
+    f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is.",
+    WAIT_SCHEMA,
+)
+WAITED: Final = evolve(PREFERENCE_APPLIED, always=False)
+
+POLL_SECONDS: Final = (0.1, 0.2, 0.4, 1.0)
+"""Pauses between looks at a feed that somebody waits for; the last one repeats. Numbers come about once a second."""
+
+
+EventNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class FeedQuery(msgspec.Struct, frozen=True):
+    after: Annotated[
+        EventNumber | None,
+        msgspec.Meta(
+            description="The number of the last event you have seen: `next_after` of the page before. Without it the"
+            " feed begins with the oldest event that is kept.",
+            examples=[0],
+        ),
+    ] = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Events per page.", examples=[20])] = (
+        DEFAULT_LIMIT
+    )
+
+
+class EventDocument(msgspec.Struct):
+    """`seq` names the event for good; `data` depends on `topic` and on who asks."""
+
+    seq: int
+    topic: Annotated[str, msgspec.Meta(examples=["order.paid"], extra_json_schema={"enum": list(TOPICS)})]
+    at: datetime
+    data: dict[str, Any]
+
+
+class FeedDocument(msgspec.Struct):
+    """`last` is the newest event of the market, whoever may see it."""
+
+    results: list[EventDocument]
+    next_after: int
+    last: int
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    feed = backend.market.queries.feed
+
+    async def read_events(call: Call[None, FeedQuery]) -> Response:
+        account = None if call.who.is_staff else call.who.account_id
+        limit = call.query.limit
+        page = await backend.read(feed, call.query.after, limit, account)
+        seconds = wait_seconds(call.request.headers)
+        if seconds is None:
+            return json_answer(shown_page(page))
+        deadline = asyncio.get_running_loop().time() + seconds
+        pauses = iter(POLL_SECONDS)
+        while not page.events and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
+            page = await backend.read(feed, page.next_after, limit, account)
+        return json_answer(shown_page(page), headers={"Preference-Applied": f"wait={seconds}"})
+
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="readEvents",
+            summary="What happened, in order",
+            description="Staff see everything, others what concerns them: of their own orders, sales and products."
+            " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
+            " `after` is older.",
+            handler=read_events,
+            answers={200: Answer(FeedDocument, "Events behind `after`, oldest first.", [WAITED])},
+            tag="Events",
+            query=FeedQuery,
+            access=Access.ACCOUNT,
+            headers=[WAIT],
+            errors=(EventsForgotten,),
+        ),
+    ]
+
+
+def shown_page(page: FeedPage) -> FeedDocument:
+    return FeedDocument([shown_event(event) for event in page.events], page.next_after, page.last)
+
+
+def shown_event(event: FeedEvent) -> EventDocument:
+    return EventDocument(event.seq, event.topic, event.at, dict(event.data))

@@ -1,0 +1,387 @@
+"""`orders/api/v1/`: placing orders and what follows."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.money_fields import Price
+from adapters.http.framework.openapi import LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, wait_seconds
+from scalecommerce_core.domain.errors import (
+    Forbidden,
+    GatewayUnavailable,
+    NotFound,
+    PaymentDeclined,
+    PaymentInProgress,
+    PaymentTooLate,
+    PriceMoved,
+    Refused,
+    TransitionNotAllowed,
+    Unavailable,
+)
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
+from scalecommerce_core.queries import OrderView, SaleView
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import Replayed
+
+ROOT: Final = "/orders/api/v1/"
+ONE: Final = ROOT + "{id:id}/"
+TAG: Final = "Orders"
+
+PAYMENT_ERRORS: Final = (
+    TransitionNotAllowed, PaymentInProgress, PaymentDeclined, PaymentTooLate, GatewayUnavailable, Refused
+)  # fmt: skip
+
+POLL_SECONDS: Final = (0.01, 0.02, 0.03, 0.05, 0.1)
+"""Pauses between looks at an order that somebody waits for; the last one repeats."""
+
+ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a product.", examples=[1])]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
+
+
+class NewOrderItem(msgspec.Struct, omit_defaults=True):
+    product: ProductNumber
+    quantity: Quantity
+    price: Annotated[
+        Price | None,
+        msgspec.Meta(description="The price the buyer saw: honoured while promised, else 409 with the current one."),
+    ] = None
+
+
+class NewOrder(msgspec.Struct):
+    order_item: Annotated[list[NewOrderItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
+
+
+class OrderItem(msgspec.Struct):
+    id: int
+    product: int
+    quantity: int
+    price: str
+    refunded: int
+
+
+class ShortfallDocument(msgspec.Struct):
+    product: int
+    wanted: int
+    available: int
+
+
+class OrderDocument(msgspec.Struct):
+    """`rejected_because` names the lines that fell short; `expires_at` is when an unpaid reservation ends."""
+
+    id: int
+    user: int
+    order_items: list[OrderItem]
+    total_amount: str
+    currency: str
+    status: OrderStatus
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    rejected_because: list[ShortfallDocument] | UnsetType = UNSET
+
+
+class PaymentBody(msgspec.Struct):
+    payment_method: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=MAX_TEXT,
+            pattern="^[!-~]+$",
+            description="A token of the payment gateway, never a card number.",
+            examples=["sandbox-ok"],
+        ),
+    ] = DEFAULT_METHOD
+
+
+class RefundItem(msgspec.Struct):
+    product: ProductNumber
+    quantity: Quantity
+
+
+class RefundBody(msgspec.Struct, omit_defaults=True):
+    lines: Annotated[list[RefundItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
+    restock: bool = True
+
+
+class Sale(msgspec.Struct):
+    """A line of somebody's order that is the caller's product."""
+
+    id: int
+    order: int
+    product: int
+    name: str
+    quantity: int
+    price: str
+    refunded: int
+    currency: str
+    status: OrderStatus
+    created_at: datetime
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+
+    async def visible(call: Call[Any, Any]) -> OrderView:
+        view = await backend.order.submit(OrderId(call.id))
+        if view.user != call.who.account_id and not call.who.is_staff:
+            raise NotFound("order", call.id)
+        return view
+
+    async def list_orders(call: Call[None, PageQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(market.queries.of_buyer, call.who.account_id, wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_view))
+
+    async def place(call: Call[NewOrder, None]) -> Response:
+        command = PlaceOrder(
+            id=backend.ids.command(),
+            owner=call.who.account_id,
+            lines=[
+                WantedLine(
+                    ProductId(item.product),
+                    item.quantity,
+                    None if item.price is None else item.price.as_text(),
+                )
+                for item in call.body.order_item
+            ],
+            idempotency=await keyed(call, encoded),
+        )
+        outcome = await backend.place.submit(command)
+        if isinstance(outcome, Replayed):
+            body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderDocument).id)
+        else:
+            body, number = encoded(outcome), outcome.id
+            backend.wakeups.orders_placed()
+        headers = {"Location": f"{ROOT}{number}/"}
+        seconds = wait_seconds(call.request.headers)
+        if seconds is not None:
+            headers["Preference-Applied"] = f"wait={seconds}"
+            try:
+                view = await verdict(number, seconds)
+            except Unavailable:
+                # The order is kept: whoever is told of an error would send it again.
+                return Response(body, 202, headers, "application/json")
+            if view.status is not OrderStatus.CREATED:
+                return json_answer(shown_view(view), 201, headers)
+        return Response(body, 202, headers, "application/json")
+
+    async def verdict(number: OrderId, seconds: float) -> OrderView:
+        """The order once it is decided, or as it is when the time is up."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        pauses = iter(POLL_SECONDS)
+        while True:
+            view = await backend.order.submit(number)
+            left = deadline - asyncio.get_running_loop().time()
+            if view.status is not OrderStatus.CREATED or left <= 0:
+                return view
+            await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
+
+    async def read_order(call: Call[None, None]) -> Response:
+        return json_answer(shown_view(await visible(call)))
+
+    async def pay(call: Call[PaymentBody | None, None]) -> Response:
+        method = DEFAULT_METHOD if call.body is None else call.body.payment_method
+        command = PayOrder(OrderId(call.id), call.who.account_id, method)
+        return json_answer(shown_order(await backend.paying.pay(command)))
+
+    async def cancel(call: Call[None, None]) -> Response:
+        command = CancelOrder(OrderId(call.id), call.who.account_id)
+        return json_answer(shown_order(await backend.cancel.submit(command)))
+
+    async def refund(call: Call[RefundBody, None]) -> Response:
+        command = RefundOrder(
+            order_id=OrderId(call.id),
+            owner=call.who.account_id,
+            lines=[RefundLine(ProductId(line.product), line.quantity) for line in call.body.lines],
+            restock=call.body.restock,
+            as_staff=call.who.is_staff,
+            idempotency=await keyed(call, encoded),
+        )
+        outcome = await backend.refund.submit(command)
+        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
+
+    async def list_sales(call: Call[None, PageQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(market.queries.sales, call.who.account_id, wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_sale))
+
+    leads_on = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listOrders",
+            summary="The caller's orders",
+            handler=list_orders,
+            answers={200: Answer(PageAnswer[OrderDocument], "Newest first.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=ROOT,
+            name="placeOrder",
+            summary="Order products: all lines or none",
+            description="The order is kept before this answers; stock is checked in the background. The same product"
+            " twice is summed.",
+            handler=place,
+            answers={
+                201: Answer(
+                    OrderDocument, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], leads_on
+                ),
+                202: Answer(OrderDocument, "It is taken in and CREATED.", [LOCATION], leads_on),
+            },
+            tag=TAG,
+            body=NewOrder,
+            access=Access.ACCOUNT,
+            headers=[PREFER],
+            idempotent=True,
+            errors=(PriceMoved,),
+        ),
+        Operation(
+            method="GET",
+            path=f"{ROOT}sales/",
+            name="listSales",
+            summary="Lines of others' orders that are the caller's products",
+            handler=list_sales,
+            answers={200: Answer(PageAnswer[Sale], "Newest first.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            name="readOrder",
+            summary="One order, for its buyer and staff",
+            handler=read_order,
+            answers={200: Answer(OrderDocument, "The order.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}pay/",
+            name="payOrder",
+            summary="Pay: the reservation becomes a sale; repeating it is harmless",
+            description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
+            " that the payment gateway has not answered: the order tells soon what became of it.",
+            handler=pay,
+            answers={200: Answer(OrderDocument, "The order, PAID.")},
+            tag=TAG,
+            body=PaymentBody,
+            is_body_optional=True,
+            access=Access.ACCOUNT,
+            errors=PAYMENT_ERRORS,
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}cancel/",
+            name="cancelOrder",
+            summary="Cancel: the reservation is given back; repeating it is harmless",
+            handler=cancel,
+            answers={200: Answer(OrderDocument, "The order, CANCELLED.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            errors=(TransitionNotAllowed, PaymentInProgress),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}refunds/",
+            name="refundOrder",
+            summary="Give money back for units, with or without restock",
+            description="Staff may refund any line, a seller their own.",
+            handler=refund,
+            answers={201: Answer(OrderDocument, "The order.", [LOCATION])},
+            tag=TAG,
+            body=RefundBody,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(Forbidden, TransitionNotAllowed),
+        ),
+    ]
+
+
+def encoded(order: Order) -> bytes:
+    return msgspec.json.encode(shown_order(order))
+
+
+def shown_order(order: Order) -> OrderDocument:
+    document = OrderDocument(
+        id=order.id,
+        user=order.buyer_id,
+        order_items=[
+            OrderItem(
+                order.id * LINE_ID_SPAN + line.position,
+                line.product_id,
+                line.quantity,
+                decimal_text(line.price, order.currency),
+                line.refunded,
+            )
+            for line in order.lines
+        ],
+        total_amount=decimal_text(order.total.minor, order.currency),
+        currency=order.currency,
+        status=order.status,
+        created_at=order.created_at,
+        updated_at=order.updated_at,
+        expires_at=order.expires_at,
+    )
+    if order.shortfalls:
+        document.rejected_because = [
+            ShortfallDocument(short.product_id, short.wanted, short.available) for short in order.shortfalls
+        ]
+    return document
+
+
+def shown_view(view: OrderView) -> OrderDocument:
+    document = OrderDocument(
+        id=view.id,
+        user=view.user,
+        order_items=[
+            OrderItem(line.id, line.product, line.quantity, decimal_text(line.price, view.currency), line.refunded)
+            for line in view.lines
+        ],
+        total_amount=decimal_text(view.total, view.currency),
+        currency=view.currency,
+        status=view.status,
+        created_at=view.created_at,
+        updated_at=view.updated_at,
+        expires_at=view.expires_at,
+    )
+    if view.shortfalls:
+        document.rejected_because = [
+            ShortfallDocument(short.product_id, short.wanted, short.available) for short in view.shortfalls
+        ]
+    return document
+
+
+def shown_sale(view: SaleView) -> Sale:
+    return Sale(
+        id=view.id,
+        order=view.order,
+        product=view.product,
+        name=view.name,
+        quantity=view.quantity,
+        price=decimal_text(view.price, view.currency),
+        refunded=view.refunded,
+        currency=view.currency,
+        status=view.status,
+        created_at=view.created_at,
+    )

@@ -1,0 +1,108 @@
+"""`pricing/api/v1/products/`: which policy a product follows, and what was decided for it."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.resources.pricing_policies import ROOT, TAG
+from adapters.http.schemas.pricing import (
+    AssignmentDocument,
+    StoredDecisionDocument,
+    shown_assignment,
+    shown_stored,
+)
+from scalecommerce_core.domain.errors import Invalid, NotFound
+from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.pricing.runs import Assignment
+from scalecommerce_core.queries import ProductView
+from scalecommerce_core.services.pricing import AssignProduct, ExcludeProduct
+from scalecommerce_core.services.results import one
+
+PRODUCT: Final = ROOT + "products/{id:id}/"
+
+
+class AssignmentPatch(msgspec.Struct):
+    policy: (
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a policy.", examples=[4])] | UnsetType | None
+    ) = UNSET
+    is_excluded: bool | UnsetType = UNSET
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+    pricing = market.pricing
+
+    async def own_product(call: Call[Any, Any]) -> ProductView:
+        view = await backend.product.submit(ProductId(call.id))
+        if view.seller.id != call.who.account_id and not call.who.is_staff:
+            raise NotFound("product", call.id)
+        return view
+
+    def assignment_of(product_id: ProductId) -> Assignment:
+        with market.store.begin() as tx:
+            return tx.policies.assignments([product_id]).get(product_id) or Assignment(product_id)
+
+    async def read_assignment(call: Call[None, None]) -> Response:
+        product = await own_product(call)
+        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
+
+    async def assign(call: Call[AssignmentPatch, None]) -> Response:
+        product, who = await own_product(call), call.who
+        if call.body.policy is not UNSET:
+            policy = None if call.body.policy is None else PolicyId(call.body.policy)
+            assign_it = AssignProduct(product.id, who.account_id, policy, as_staff=who.is_staff)
+            try:
+                one(await backend.read(pricing.assign, [assign_it]))
+            except NotFound as error:
+                raise Invalid.field("policy", "The product's seller has no such policy.") from error
+        if call.body.is_excluded is not UNSET:
+            exclude = ExcludeProduct(product.id, who.account_id, call.body.is_excluded, as_staff=who.is_staff)
+            one(await backend.read(pricing.exclude, [exclude]))
+        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
+
+    async def list_of_product(call: Call[None, PageQuery]) -> Response:
+        product = await own_product(call)
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(market.queries.product_decisions, product.id, wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
+
+    return [
+        Operation(
+            method="GET",
+            path=PRODUCT,
+            name="readPricingOfProduct",
+            summary="Which policy a product was assigned to, for its seller and staff",
+            handler=read_assignment,
+            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="PATCH",
+            path=PRODUCT,
+            name="patchPricingOfProduct",
+            summary="Assign a product to a policy, or exclude it from all",
+            handler=assign,
+            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
+            tag=TAG,
+            body=AssignmentPatch,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="GET",
+            path=f"{PRODUCT}decisions/",
+            name="listDecisionsOfProduct",
+            summary="What was decided for a product, and why; for its seller and staff",
+            handler=list_of_product,
+            answers={200: Answer(PageAnswer[StoredDecisionDocument], "Of the newest run first.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.ACCOUNT,
+        ),
+    ]

@@ -1,0 +1,341 @@
+"""`pricing/api/v1/policies/`: how a seller's prices move, and what would come of it."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.etags import content_etag, expected_version, is_current, version_etag
+from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.json_parser import plain_numbers
+from adapters.http.framework.openapi import ETAG, ETAG_OF_ALL, LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.text_fields import ProductName
+from adapters.http.schemas.pricing import (
+    PolicyDocument,
+    PolicyKindsDocument,
+    PreviewDocument,
+    shown_decision,
+    shown_kinds,
+    shown_policy,
+)
+from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
+from scalecommerce_core.pricing.interface import registered
+from scalecommerce_core.pricing.policy import (
+    LONGEST_EPOCH,
+    LONGEST_STOCK,
+    MOST_FEE,
+    SHORTEST_EPOCH,
+    SHORTEST_STOCK,
+    PricingPolicy,
+)
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy, TooManyPolicies
+from scalecommerce_core.services.repricing import PolicyUnknown, Selection
+from scalecommerce_core.services.results import Replayed, one
+
+ROOT: Final = "/pricing/api/v1/"
+POLICIES: Final = ROOT + "policies/"
+POLICY: Final = POLICIES + "{id:id}/"
+TAG: Final = "Pricing"
+MOST_PREVIEWED: Final = 1_000
+"""Products: each is decided for the answer, in one request."""
+_SETTINGS: Final = 100
+
+SettingName = Annotated[str, msgspec.Meta(max_length=50, pattern="^[a-z][a-z0-9_]*$")]
+Settings = Annotated[
+    dict[SettingName, Any],
+    msgspec.Meta(
+        max_length=_SETTINGS,
+        description="By name; `policy-kinds/` lists them. Those that are not given have their defaults.",
+        examples=[{"step": 0.03}],
+    ),
+]
+Kind = Annotated[
+    str,
+    msgspec.Meta(max_length=100, description="One of those that `policy-kinds/` lists.", examples=["learning"]),
+]
+EpochSeconds = Annotated[
+    float,
+    msgspec.Meta(
+        ge=SHORTEST_EPOCH.total_seconds(),
+        le=LONGEST_EPOCH.total_seconds(),
+        description="How often prices may move; the guardrails' durations are meant for a week, and scale with it.",
+        examples=[604_800],
+    ),
+]
+Fee = Annotated[
+    float,
+    msgspec.Meta(
+        ge=0,
+        le=MOST_FEE,
+        description="What the marketplace keeps of each price: a share, counted in hundredths of a percent.",
+        examples=[0.08],
+    ),
+]
+StockDays = Annotated[
+    float,
+    msgspec.Meta(
+        ge=SHORTEST_STOCK,
+        le=LONGEST_STOCK,
+        description="How long the stock is meant to last; null: stock does not matter to the price.",
+        examples=[30],
+    ),
+]
+Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
+
+
+class NewPolicy(msgspec.Struct, omit_defaults=True):
+    """For a category, for what is assigned to it, or, without either, for all of the seller's products."""
+
+    name: ProductName
+    policy: Kind | UnsetType = UNSET
+    parameters: Settings | UnsetType = UNSET
+    guardrails: Settings | UnsetType = UNSET
+    epoch_seconds: EpochSeconds | UnsetType = UNSET
+    fee: Fee | UnsetType = UNSET
+    stock_days: StockDays | UnsetType | None = UNSET
+    category_id: Category | UnsetType | None = UNSET
+    assigned_only: bool | UnsetType = UNSET
+    is_shadow: Annotated[bool, msgspec.Meta(description="Decides, records and learns, and leaves prices alone.")] = (
+        False
+    )
+    is_active: bool = True
+
+    @staticmethod
+    def complete_schema(schema: dict[str, Any]) -> None:
+        _list_policies(schema)
+
+
+class PolicyPatch(msgspec.Struct):
+    """What is not given stays as it is; `parameters` and `guardrails` are replaced as a whole."""
+
+    name: ProductName | UnsetType = UNSET
+    policy: Kind | UnsetType = UNSET
+    parameters: Settings | UnsetType = UNSET
+    guardrails: Settings | UnsetType = UNSET
+    epoch_seconds: EpochSeconds | UnsetType = UNSET
+    fee: Fee | UnsetType = UNSET
+    stock_days: StockDays | UnsetType | None = UNSET
+    category_id: Category | UnsetType | None = UNSET
+    assigned_only: bool | UnsetType = UNSET
+    is_shadow: bool | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+    @staticmethod
+    def complete_schema(schema: dict[str, Any]) -> None:
+        _list_policies(schema)
+
+
+def _list_policies(schema: dict[str, Any]) -> None:
+    """List the policies that this process knows, including the operator's own."""
+    schema["properties"]["policy"]["enum"] = [*registered()]
+
+
+class PreviewQuery(msgspec.Struct, frozen=True):
+    category: Annotated[Category | None, msgspec.Meta(description="Only products of this category.", examples=[5])] = (
+        None
+    )
+    limit: Annotated[
+        int, msgspec.Meta(ge=1, le=MOST_PREVIEWED, description="Products to look at, by id.", examples=[10])
+    ] = 100
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+    queries, pricing = market.queries, market.pricing
+
+    async def visible(call: Call[Any, Any]) -> PricingPolicy:
+        policy = await backend.read(queries.policy, PolicyId(call.id))
+        if policy is None or (policy.seller_id != call.who.account_id and not call.who.is_staff):
+            raise NotFound("policy", call.id)
+        return policy
+
+    async def list_kinds(call: Call[None, None]) -> Response:
+        # Made anew each time: policies of the shop's own may have been registered.
+        body = msgspec.json.encode(shown_kinds())
+        headers = {"ETag": content_etag(body), "Cache-Control": "public, no-cache"}
+        if is_current(call.request.headers, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return Response(body, 200, headers, "application/json")
+
+    async def list_policies(call: Call[None, PageQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(queries.policies, owner_of(call), wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_policy))
+
+    async def create(call: Call[NewPolicy, None]) -> Response:
+        command = CreatePolicy(call.who.account_id, _given(call.body), idempotency=await keyed(call, encoded))
+        (outcome,) = await backend.read(pricing.create, [command])
+        if isinstance(outcome, MarketError):
+            raise outcome
+        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        number = msgspec.json.decode(body, type=PolicyDocument).id
+        return Response(body, 201, {"Location": f"{POLICIES}{number}/", "ETag": version_etag(1)}, "application/json")
+
+    async def read(call: Call[None, None]) -> Response:
+        policy = await visible(call)
+        etag = version_etag(policy.version)
+        if is_current(call.request.headers, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        return json_answer(shown_policy(policy), headers={"ETag": etag})
+
+    async def edit(call: Call[PolicyPatch, None]) -> Response:
+        command = EditPolicy(
+            PolicyId(call.id),
+            call.who.account_id,
+            _given(call.body),
+            expected_version(call.request.headers),
+            as_staff=call.who.is_staff,
+        )
+        policy = one(await backend.read(pricing.edit, [command]))
+        return json_answer(shown_policy(policy), headers={"ETag": version_etag(policy.version)})
+
+    async def delete(call: Call[None, None]) -> Response:
+        version = expected_version(call.request.headers)
+        command = DeletePolicy(PolicyId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
+        one(await backend.read(pricing.delete, [command]))
+        return no_content()
+
+    async def preview(call: Call[None, PreviewQuery]) -> Response:
+        policy = await visible(call)
+        category = None if call.query.category is None else CategoryId(call.query.category)
+        only = Selection(category, call.query.limit)
+        seen = await backend.read(market.repricing.preview, policy.id, only=only)
+        decisions = list(seen.decisions())
+        products = await backend.read(queries.products, {decision.product_id for decision in decisions})
+        shown = [
+            shown_decision(decision, products[decision.product_id].price.currency)
+            for decision in decisions
+            if decision.product_id in products
+        ]
+        return json_answer(
+            PreviewDocument(
+                policy=policy.id,
+                looked_at=len(decisions),
+                moves=sum(decision.moves for decision in decisions),
+                would_stop=seen.breaker.tripped,
+                sentence=seen.sentence,
+                decisions=shown,
+            )
+        )
+
+    leads_on = [
+        Link("readPricingPolicy"),
+        Link("patchPricingPolicy"),
+        Link("previewPricingPolicy"),
+        Link("deletePricingPolicy"),
+    ]
+    return [
+        Operation(
+            method="GET",
+            path=f"{ROOT}policy-kinds/",
+            name="listPolicyKinds",
+            summary="Ways to price, with their parameters",
+            handler=list_kinds,
+            answers={
+                200: Answer(
+                    PolicyKindsDocument, "Kinds and guardrails, each with defaults, bounds and meaning.", [ETAG_OF_ALL]
+                ),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            },
+            tag=TAG,
+            conditional=True,
+        ),
+        Operation(
+            method="GET",
+            path=POLICIES,
+            name="listPricingPolicies",
+            summary="The caller's policies; for staff, everybody's",
+            handler=list_policies,
+            answers={200: Answer(PageAnswer[PolicyDocument], "By id, active or not.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=POLICIES,
+            name="createPricingPolicy",
+            summary="Let prices of the caller's products move",
+            description="It is due at once. `preview/` of a policy that is not active tells what it would do."
+            f" A seller has {MOST_POLICIES} at most: one more is a 409 `too_many_policies`.",
+            handler=create,
+            answers={201: Answer(PolicyDocument, "The policy.", [LOCATION, ETAG], leads_on)},
+            tag=TAG,
+            body=NewPolicy,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(TooManyPolicies,),
+        ),
+        Operation(
+            method="GET",
+            path=POLICY,
+            name="readPricingPolicy",
+            summary="One policy, for its owner and staff",
+            handler=read,
+            answers={
+                200: Answer(PolicyDocument, "The policy.", [ETAG]),
+                304: Answer(None, "It is unchanged.", [ETAG]),
+            },
+            tag=TAG,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=POLICY,
+            name="patchPricingPolicy",
+            summary="Edit a policy, or switch it off and on",
+            description="Another kind, or another list of prices, makes the policy forget what it has learned.",
+            handler=edit,
+            answers={200: Answer(PolicyDocument, "The policy.", [ETAG])},
+            tag=TAG,
+            body=PolicyPatch,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="DELETE",
+            path=POLICY,
+            name="deletePricingPolicy",
+            summary="Let these prices stay; the log of what it did is kept",
+            handler=delete,
+            answers={204: Answer(None, "It is gone.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="GET",
+            path=f"{POLICY}preview/",
+            name="previewPricingPolicy",
+            summary="What would change now, and why; nothing is written",
+            handler=preview,
+            description="The response is 409 `policy_unknown` if the process does not know the rules, and 409"
+            " `policy_failed`, which names the fault, if their code fails.",
+            answers={200: Answer(PreviewDocument, "Decisions by product.")},
+            tag=TAG,
+            query=PreviewQuery,
+            access=Access.ACCOUNT,
+            errors=(PolicyUnknown, PolicyFailed),
+        ),
+    ]
+
+
+def owner_of(call: Call[Any, Any]) -> AccountId | None:
+    """Whose things a list shows: None, for staff, is everybody's."""
+    return None if call.who.is_staff else call.who.account_id
+
+
+def encoded(policy: PricingPolicy) -> bytes:
+    return msgspec.json.encode(shown_policy(policy))
+
+
+def _given(body: NewPolicy | PolicyPatch) -> dict[str, Any]:
+    return {name: plain_numbers(value) for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}

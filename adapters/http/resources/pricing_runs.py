@@ -1,0 +1,120 @@
+"""`pricing/api/v1/runs/`: what policies did, why, and taking it back."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.resources.pricing_policies import ROOT, TAG, owner_of
+from adapters.http.schemas.pricing import RunDocument, StoredDecisionDocument, shown_run, shown_stored
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.identifiers import PolicyId, RunId
+from scalecommerce_core.pricing.runs import Run, RunNotReversible
+
+RUNS: Final = ROOT + "runs/"
+RUN: Final = RUNS + "{id:id}/"
+
+
+class RunQuery(PageQuery, frozen=True):
+    policy: (
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Runs of this policy only.", examples=[4])] | None
+    ) = None
+
+
+class DecisionQuery(PageQuery, frozen=True):
+    moves: Annotated[bool, msgspec.Meta(description="Only decisions that move a price.")] = False
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    queries, repricing = backend.market.queries, backend.market.repricing
+
+    async def visible(call: Call[Any, Any]) -> Run:
+        run = await backend.read(queries.repricing_run, RunId(call.id))
+        if run is None or (run.seller_id != call.who.account_id and not call.who.is_staff):
+            raise NotFound("run", call.id)
+        return run
+
+    async def list_runs(call: Call[None, RunQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        policy = None if call.query.policy is None else PolicyId(call.query.policy)
+        page = await backend.read(queries.runs, owner_of(call), wanted, policy_id=policy)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_run))
+
+    async def read(call: Call[None, None]) -> Response:
+        return json_answer(shown_run(await visible(call)))
+
+    async def list_decisions(call: Call[None, DecisionQuery]) -> Response:
+        run = await visible(call)
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(queries.decisions, run.id, wanted, moves_only=call.query.moves)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
+
+    async def roll_back(call: Call[None, None]) -> Response:
+        return json_answer(shown_run(await backend.read(repricing.begin_rollback, RunId(call.id), owner_of(call))))
+
+    async def cancel(call: Call[None, None]) -> Response:
+        return json_answer(shown_run(await backend.read(repricing.cancel, RunId(call.id), owner_of(call))))
+
+    return [
+        Operation(
+            method="GET",
+            path=RUNS,
+            name="listPricingRuns",
+            summary="Runs of the caller's policies; for staff, of everybody's",
+            handler=list_runs,
+            answers={200: Answer(PageAnswer[RunDocument], "Newest first.")},
+            tag=TAG,
+            query=RunQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="GET",
+            path=RUN,
+            name="readPricingRun",
+            summary="One run, for its policy's owner and staff",
+            handler=read,
+            answers={
+                200: Answer(RunDocument, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")])
+            },
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="GET",
+            path=f"{RUN}decisions/",
+            name="listPricingDecisions",
+            summary="What a run decided for each product, and why",
+            handler=list_decisions,
+            answers={200: Answer(PageAnswer[StoredDecisionDocument], "By product.")},
+            tag=TAG,
+            query=DecisionQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=f"{RUN}rollback/",
+            name="rollBackPricingRun",
+            summary="Put all prices of a run back where they were",
+            description="Prices that somebody moved since stay. A run at work is ended by this. Asking again changes"
+            " nothing; `status` tells when it is done. A run that has moved nothing is a 409 `run_not_reversible`.",
+            handler=roll_back,
+            answers={200: Answer(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            errors=(RunNotReversible,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{RUN}cancel/",
+            name="cancelPricingRun",
+            summary="End a run that is at work; what it has written stands",
+            handler=cancel,
+            answers={200: Answer(RunDocument, "The run.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+    ]

@@ -1,0 +1,182 @@
+"""`GET products/api/v1/`: search, filters, facets, order and pages of the catalogue."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.money_fields import Amount, in_currency
+from adapters.http.framework.openapi import ETAG_OF_ALL
+from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.pagination import PageQuery
+from adapters.http.framework.problems import invalid
+from adapters.http.framework.text_fields import ANY_TEXT
+from adapters.http.resources.products import ROOT, TAG
+from adapters.http.schemas.products import Product, shown
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.money import Money, decimal_text
+from scalecommerce_core.domain.ranges import check_ranges
+from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
+from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
+
+MAX_SEARCH: Final = 200
+MAX_CHOICES: Final = 50
+
+Words = Annotated[str, msgspec.Meta(max_length=MAX_SEARCH, extra_json_schema={"pattern": ANY_TEXT})]
+CategoryChoice = Annotated[
+    str, msgspec.Meta(max_length=NAME_LENGTH, description="Id or slug.", examples=["home_appliances"])
+]
+SellerChoice = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of an account.", examples=[1])]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Choices = msgspec.Meta(max_length=MAX_CHOICES)
+BrandChoice = Annotated[str, msgspec.Meta(max_length=BRAND_LENGTH, examples=["Ridgeway"])]
+
+
+class SearchQuery(PageQuery, kw_only=True, frozen=True):
+    search: Annotated[
+        Words | None,
+        msgspec.Meta(
+            description='Words in name, brand or description; `"a phrase"`, `-not`; typos are forgiven.',
+            examples=["toaster -robust"],
+        ),
+    ] = None
+    category: Annotated[
+        list[CategoryChoice], Choices, msgspec.Meta(description="Products of any of these categories.")
+    ] = msgspec.field(default_factory=list)
+    brand: Annotated[list[BrandChoice], Choices, msgspec.Meta(description="Products of any of these brands.")] = (
+        msgspec.field(default_factory=list)
+    )
+    seller: SellerChoice | None = None
+    price_min: Annotated[Amount | None, msgspec.Meta(description="The lowest price, inclusive.")] = None
+    price_max: Annotated[Amount | None, msgspec.Meta(description="The highest price, inclusive.")] = None
+    in_stock: Annotated[
+        bool | None, msgspec.Meta(description="Only products of which units can be promised, or only the others.")
+    ] = None
+    created_after: Annotated[
+        Moment | None, msgspec.Meta(description="Listed after this time.", examples=["2026-01-01T00:00:00Z"])
+    ] = None
+    created_before: Annotated[
+        Moment | None, msgspec.Meta(description="Listed before this time.", examples=["2027-01-01T00:00:00Z"])
+    ] = None
+    ordering: Annotated[
+        Ordering | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
+    ] = None
+    facets: Annotated[
+        list[Facet],
+        msgspec.Meta(max_length=len(Facet), description="Counts of all products that match, by these."),
+    ] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            ("price_min", self.price_min, "price_max", self.price_max),
+            ("created_after", self.created_after, "created_before", self.created_before),
+        )
+
+
+class FacetDocument(msgspec.Struct):
+    """`value` goes into the filter of the facet's name; of prices, `price_min` and `price_max` do."""
+
+    label: str
+    count: int
+    value: str | UnsetType = UNSET
+    price_min: str | UnsetType = UNSET
+    price_max: str | UnsetType | None = UNSET
+
+
+class ProductPage(msgspec.Struct):
+    """Totals and facet counts that are not exact come from statistics and from a sample."""
+
+    next: str | None
+    previous: str | None
+    results: list[Product]
+    total: int
+    total_is_exact: bool
+    did_you_mean: str | UnsetType = UNSET
+    facets: dict[Facet, list[FacetDocument]] | UnsetType = UNSET
+    facets_are_exact: bool | UnsetType = UNSET
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    market = backend.market
+    queries = market.queries
+
+    async def search(call: Call[None, SearchQuery]) -> Response:
+        query = call.query
+        if query.category:
+            await _check_categories(query.category)
+        wanted = _filter(query, market.currency)
+        reading = backend.read(queries.search, wanted, backend.pages.request(call.request, query))
+        if query.facets:
+            page, found = await asyncio.gather(reading, backend.read(queries.facets, wanted, query.facets))
+        else:
+            page, found = await reading, None
+        listed = backend.pages.answer(call.request, query, page, shown)
+        answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
+        if page.did_you_mean is not None:
+            answer.did_you_mean = page.did_you_mean
+        if found is not None:
+            answer.facets = {
+                facet: [_facet(facet, each, market.currency) for each in values]
+                for facet, values in found.values.items()
+            }
+            answer.facets_are_exact = found.is_exact
+        return json_answer(answer)
+
+    async def _check_categories(choices: list[str]) -> None:
+        known = {name for each in await backend.read(queries.categories) for name in (str(each.id), each.slug)}
+        if unknown := [choice for choice in choices if normal_line(choice) not in known]:
+            raise invalid({"category": [f"There is no category {unknown[0]!r}."]})
+
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="searchProducts",
+            summary="The catalogue: active products, filtered",
+            handler=backend.cache.lists.kept(search),
+            answers={
+                200: Answer(ProductPage, "A page of products.", [ETAG_OF_ALL]),
+                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            },
+            tag=TAG,
+            conditional=True,
+            query=SearchQuery,
+            access=Access.PUBLIC,
+        )
+    ]
+
+
+def _filter(query: SearchQuery, currency: str) -> ProductFilter:
+    prices = in_currency(currency, {"price_min": query.price_min, "price_max": query.price_max})
+    search = query.search if query.search is not None and normal_line(query.search) else None
+    ordering = query.ordering or (Ordering.CREATED_DESC if search is None else Ordering.RELEVANCE)
+    return ProductFilter(
+        search=search,
+        categories=tuple(query.category),
+        brands=tuple(query.brand),
+        seller=None if query.seller is None else AccountId(query.seller),
+        price_min=_minor(prices["price_min"]),
+        price_max=_minor(prices["price_max"]),
+        in_stock=query.in_stock,
+        created_after=query.created_after,
+        created_before=query.created_before,
+        ordering=ordering,
+    )
+
+
+def _minor(price: Money | None) -> int | None:
+    return None if price is None else price.minor
+
+
+def _facet(facet: Facet, found: FacetValue, currency: str) -> FacetDocument:
+    if facet is not Facet.PRICE:
+        return FacetDocument(found.label, found.count, value=str(found.value))
+    # Filters include both ends, buckets exclude the upper one.
+    highest = None if found.upper is None else decimal_text(found.upper - 1, currency)
+    lowest = decimal_text(int(found.value), currency)
+    return FacetDocument(found.label, found.count, price_min=lowest, price_max=highest)

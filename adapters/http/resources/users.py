@@ -1,0 +1,246 @@
+"""`users/api/v1/`: accounts, log-in, tokens."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.confidential import Confidential
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.openapi import LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.text_fields import EXAMPLE_ADDRESS, Bio, Email, Name
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
+from scalecommerce_core.queries import AccountView
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.results import one
+
+ROOT: Final = "/users/api/v1/"
+TAG: Final = "Users"
+MAX_PASSWORD: Final = 1024
+"""Longer ones are not even looked at; the rules for new passwords ask for much less."""
+MAX_TOKEN: Final = 4096
+
+RULES: Final = "At least 8 characters, not common, not only digits, not close to the e-mail address or a name."
+EXAMPLE: Final = "three words here"
+
+NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description=RULES, examples=[EXAMPLE])]
+GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, examples=[EXAMPLE])]
+Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN, examples=["eyJhbGciOi…"])]
+
+
+TOKEN_LINKS: Final = (
+    Link("refreshToken", {}, {"refresh": "$response.body#/refresh"}),
+    Link("verifyToken", {}, {"token": "$response.body#/access"}),
+)
+
+
+class User(msgspec.Struct):
+    id: int
+    first_name: str
+    last_name: str
+    email: str
+    bio: str
+
+
+class SignUpBody(Confidential):
+    email: Email
+    password: NewPassword
+    first_name: Name = ""
+    last_name: Name = ""
+    bio: Bio = ""
+
+
+class Credentials(Confidential):
+    email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_ADDRESS])]
+    password: GivenPassword
+
+
+class RefreshBody(Confidential):
+    refresh: Token
+
+
+class VerifyBody(Confidential):
+    token: Token
+
+
+class Tokens(Confidential):
+    access: str
+    refresh: str
+
+
+class Nothing(msgspec.Struct):
+    """An empty object."""
+
+
+class ProfileBody(msgspec.Struct):
+    """Fields that are not given stay as they are."""
+
+    first_name: Name | UnsetType = UNSET
+    last_name: Name | UnsetType = UNSET
+    bio: Bio | UnsetType = UNSET
+
+
+class PasswordBody(Confidential):
+    old_password: GivenPassword
+    new_password: NewPassword
+
+
+def shown(account: Account | AccountView) -> User:
+    return User(account.id, account.first_name, account.last_name, account.email, account.bio)
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    accounts, queries = backend.market.accounts, backend.market.queries
+
+    async def list_users(call: Call[None, PageQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(queries.accounts, wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown))
+
+    async def sign_up(call: Call[SignUpBody, None]) -> Response:
+        body = call.body
+        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
+        account = one(await backend.hash(accounts.sign_up, [command]))
+        return json_answer(shown(account), 201, {"Location": f"{ROOT}me/"})
+
+    async def log_in(call: Call[Credentials, None]) -> Response:
+        address = call.request.client.host if call.request.client is not None else ""
+        pair = await backend.hash(accounts.log_in, call.body.email, call.body.password, address=address)
+        return json_answer(Tokens(pair.access, pair.refresh))
+
+    async def refresh(call: Call[RefreshBody, None]) -> Response:
+        pair = await backend.read(accounts.refresh, call.body.refresh)
+        return json_answer(Tokens(pair.access, pair.refresh))
+
+    async def verify(call: Call[VerifyBody, None]) -> Response:
+        accounts.verify(call.body.token)
+        return json_answer(Nothing())
+
+    async def me(call: Call[None, None]) -> Response:
+        account = await backend.read(queries.account, call.who.account_id)
+        if account is None:
+            raise NotFound("account", call.who.account_id)
+        return json_answer(shown(account))
+
+    async def edit_me(call: Call[ProfileBody, None]) -> Response:
+        given = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
+        account = await backend.read(accounts.edit_profile, call.who.account_id, **given)
+        return json_answer(shown(account))
+
+    async def change_password(call: Call[PasswordBody, None]) -> Response:
+        await backend.hash(accounts.change_password, call.who, call.body.old_password, call.body.new_password)
+        return no_content()
+
+    async def log_out(call: Call[None, None]) -> Response:
+        await backend.read(accounts.log_out, call.who)
+        return no_content()
+
+    return [
+        Operation(
+            method="POST",
+            path=f"{ROOT}token/",
+            name="logIn",
+            summary="Log in",
+            handler=log_in,
+            answers={200: Answer(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
+            tag=TAG,
+            body=Credentials,
+            errors=(NotAuthenticated, TooManyAttempts),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}token/refresh/",
+            name="refreshToken",
+            summary="Exchange a refresh token for a new pair",
+            description="Each refresh token is good for one exchange. The same token used again within a short grace"
+            " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
+            handler=refresh,
+            answers={200: Answer(Tokens, "The new pair.", links=TOKEN_LINKS)},
+            tag=TAG,
+            body=RefreshBody,
+            errors=(TokenNotValid,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}token/verify/",
+            name="verifyToken",
+            summary="Is this token valid?",
+            handler=verify,
+            answers={200: Answer(Nothing, "It is.")},
+            tag=TAG,
+            body=VerifyBody,
+            errors=(TokenNotValid,),
+        ),
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listUsers",
+            summary="All active accounts",
+            handler=list_users,
+            answers={200: Answer(PageAnswer[User], "A page of accounts, by id.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.STAFF,
+        ),
+        Operation(
+            method="GET",
+            path=f"{ROOT}me/",
+            name="readProfile",
+            summary="The caller's profile",
+            handler=me,
+            answers={200: Answer(User, "The profile.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            errors=(NotFound,),
+        ),
+        Operation(
+            method="PATCH",
+            path=f"{ROOT}me/",
+            name="editProfile",
+            summary="Edit the caller's profile",
+            handler=edit_me,
+            answers={200: Answer(User, "The profile.")},
+            tag=TAG,
+            body=ProfileBody,
+            access=Access.ACCOUNT,
+            errors=(NotFound,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}sign-up/",
+            name="signUp",
+            summary="Make an account",
+            description="E-mail addresses are unique whatever their case.",
+            handler=sign_up,
+            answers={201: Answer(User, "The account.", [LOCATION])},
+            tag=TAG,
+            body=SignUpBody,
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}password/",
+            name="changePassword",
+            summary="Change the password and end all other sessions",
+            handler=change_password,
+            answers={204: Answer(None, "It is changed.")},
+            tag=TAG,
+            body=PasswordBody,
+            access=Access.ACCOUNT,
+            errors=(NotFound,),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ROOT}logout/",
+            name="logOut",
+            summary="End this session",
+            handler=log_out,
+            answers={204: Answer(None, "Its refresh tokens are worth nothing any more.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+    ]

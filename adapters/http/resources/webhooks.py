@@ -1,0 +1,447 @@
+"""`webhooks/api/v1/`: where an account wants its events sent, and what came of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from attrs import evolve
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from adapters.http.confidential import Confidential
+from adapters.http.dependencies import Backend
+from adapters.http.framework.auth import Access
+from adapters.http.framework.etags import expected_version, is_current, version_etag
+from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.openapi import ETAG, LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.text_fields import text
+from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
+from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
+from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
+from scalecommerce_core.domain.webhook import (
+    DESCRIPTION_LENGTH,
+    PING,
+    TOPICS,
+    DeliveryPending,
+    DeliveryStatus,
+    EndpointDisabled,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from scalecommerce_core.queries import DeliveryView, EndpointView
+from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.webhooks import (
+    ActOnEndpoint,
+    CreateEndpoint,
+    EditEndpoint,
+    EndpointWithSecret,
+    Redeliver,
+    TooManyEndpoints,
+)
+
+T = TypeVar("T")
+
+ROOT: Final = "/webhooks/api/v1/"
+ONE: Final = ROOT + "{id:id}/"
+DELIVERIES: Final = ONE + "deliveries/"
+DELIVERY: Final = DELIVERIES + "{delivery:id}/"
+TAG: Final = "Webhooks"
+
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=MAX_URL_LENGTH,
+        description="https, on port 443 or one from 1024 up, of a public host; no credentials, no fragment.",
+        examples=["https://example.com/hooks"],
+        extra_json_schema={"format": "uri"},
+    ),
+]
+Topics = Annotated[
+    list[Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"enum": list(TOPICS)})]],
+    msgspec.Meta(max_length=100, description="None at all: every topic."),
+]
+Description = Annotated[str, text(DESCRIPTION_LENGTH, "Our warehouse")]
+
+
+class NewEndpoint(msgspec.Struct, omit_defaults=True):
+    url: Url
+    topics: Topics = msgspec.field(default_factory=list)
+    description: Description = ""
+    all_events: Annotated[bool, msgspec.Meta(description="Of everybody: for staff only.")] = False
+
+
+class EndpointPatch(msgspec.Struct):
+    url: Url | UnsetType = UNSET
+    topics: Topics | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    all_events: bool | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class EndpointDocument(msgspec.Struct):
+    """`disabled_because` says why the engine disabled it; `is_active: true` enables it again."""
+
+    id: int
+    url: str
+    topics: list[Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(TOPICS)})]]
+    description: str
+    all_events: bool
+    is_active: bool
+    disabled_because: str | None
+    failing_since: datetime | None
+    created_at: datetime
+
+
+class NewEndpointDocument(EndpointDocument):
+    """`secret` is shown now and never again."""
+
+    secret: str
+
+    __repr__ = Confidential.__repr__
+
+
+class SecretDocument(Confidential):
+    """`secret` is shown now and never again; the one before it signs too, for a day."""
+
+    id: int
+    secret: str
+
+
+class Attempt(msgspec.Struct):
+    """`took` in milliseconds; `answer` is the first kilobyte of what was answered."""
+
+    at: datetime
+    took: int
+    status: int | None
+    error: str | None
+    answer: str
+
+
+class Delivery(msgspec.Struct):
+    """`event` is its number in the feed, null for a ping; `message_id` is sent as `webhook-id`."""
+
+    id: int
+    endpoint: int
+    event: int | None
+    message_id: str
+    topic: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*TOPICS, PING]})]
+    status: DeliveryStatus
+    created_at: datetime
+    next_attempt_at: datetime | None
+    attempts: list[Attempt]
+
+
+class DeliveryQuery(PageQuery, frozen=True):
+    status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries with this status.")] = None
+
+
+def operations(backend: Backend) -> list[Operation[Any, Any]]:
+    queries, webhooks = backend.market.queries, backend.market.webhooks
+
+    async def visible(call: Call[Any, Any]) -> EndpointView:
+        view = await backend.read(queries.endpoint, EndpointId(call.id))
+        if view is None or (view.owner != call.who.account_id and not call.who.is_staff):
+            raise NotFound("webhook endpoint", call.id)
+        return view
+
+    async def delivery_of(call: Call[Any, Any], delivery_id: int) -> DeliveryView:
+        view = await backend.read(queries.delivery, DeliveryId(delivery_id))
+        if view is None or view.endpoint != call.id:
+            raise NotFound("delivery", delivery_id)
+        return view
+
+    def acting(call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
+        return ActOnEndpoint(EndpointId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
+
+    async def list_endpoints(call: Call[None, PageQuery]) -> Response:
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(queries.endpoints, call.who.account_id, wanted)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_view))
+
+    async def create(call: Call[NewEndpoint, None]) -> Response:
+        command = CreateEndpoint(
+            owner=call.who.account_id,
+            url=call.body.url,
+            topics=call.body.topics,
+            description=call.body.description,
+            all_events=call.body.all_events,
+            as_staff=call.who.is_staff,
+            idempotency=await keyed(call, encoded),
+        )
+        outcome = _done(await backend.read(webhooks.create, [command]))
+        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        made = msgspec.json.decode(body, type=NewEndpointDocument)
+        return Response(
+            body, 201, {"Location": f"{ROOT}{made.id}/", "ETag": version_etag(1), **PRIVATE}, "application/json"
+        )
+
+    async def read(call: Call[None, None]) -> Response:
+        view = await visible(call)
+        etag = version_etag(view.version)
+        if is_current(call.request.headers, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        return json_answer(shown_view(view), headers={"ETag": etag})
+
+    async def edit(call: Call[EndpointPatch, None]) -> Response:
+        changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
+        version = expected_version(call.request.headers)
+        command = EditEndpoint(
+            EndpointId(call.id), call.who.account_id, changes, version, as_staff=call.who.is_staff
+        )  # fmt: skip
+        endpoint = one(await backend.read(webhooks.edit, [command]))
+        return json_answer(shown(endpoint), headers={"ETag": version_etag(endpoint.version)})
+
+    async def delete(call: Call[None, None]) -> Response:
+        one(await backend.read(webhooks.delete, [acting(call, expected_version(call.request.headers))]))
+        return no_content()
+
+    async def rotate(call: Call[None, None]) -> Response:
+        command = evolve(acting(call), idempotency=await keyed(call, encoded_secret))
+        outcome = _done(await backend.read(webhooks.rotate, [command]))
+        body = outcome.body if isinstance(outcome, Replayed) else encoded_secret(outcome)
+        return Response(body, 200, PRIVATE, "application/json")
+
+    async def ping(call: Call[None, None]) -> Response:
+        command = evolve(acting(call), idempotency=await keyed(call, encoded_id))
+        outcome = _done(await backend.read(webhooks.ping, [command]))
+        return await on_its_way(call, outcome)
+
+    async def on_its_way(call: Call[None, None], outcome: WebhookDelivery | Replayed) -> Response:
+        """The delivery as it is by now, for a repeated request too."""
+        number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
+        view = await delivery_of(call, number)
+        return json_answer(shown_delivery(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
+
+    async def list_deliveries(call: Call[None, DeliveryQuery]) -> Response:
+        endpoint = await visible(call)
+        wanted = backend.pages.request(call.request, call.query)
+        page = await backend.read(queries.deliveries, endpoint.id, wanted, status=call.query.status)
+        return json_answer(backend.pages.answer(call.request, call.query, page, shown_delivery))
+
+    async def read_delivery(call: Call[None, None]) -> Response:
+        await visible(call)
+        return json_answer(shown_delivery(await delivery_of(call, _delivery_id(call))))
+
+    async def redeliver(call: Call[None, None]) -> Response:
+        command = Redeliver(
+            DeliveryId(_delivery_id(call)),
+            call.who.account_id,
+            EndpointId(call.id),
+            as_staff=call.who.is_staff,
+            idempotency=await keyed(call, encoded_id),
+        )
+        return await on_its_way(call, _done(await backend.read(webhooks.redeliver, [command])))
+
+    leads_on = [
+        Link("readWebhook"),
+        Link("patchWebhook"),
+        Link("testWebhook"),
+        Link("listWebhookDeliveries"),
+        Link("rotateWebhookSecret"),
+        Link("deleteWebhook"),
+    ]
+    to_delivery = {"id": "$response.body#/endpoint", "delivery": "$response.body#/id"}
+    return [
+        Operation(
+            method="GET",
+            path=ROOT,
+            name="listWebhooks",
+            summary="The caller's webhook endpoints",
+            handler=list_endpoints,
+            answers={200: Answer(PageAnswer[EndpointDocument], "By id; without their secrets.")},
+            tag=TAG,
+            query=PageQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=ROOT,
+            name="createWebhook",
+            summary="Have events sent to a URL",
+            description="Messages follow the Standard Webhooks specification. `secret` verifies them, and is shown"
+            " once.",
+            handler=create,
+            answers={201: Answer(NewEndpointDocument, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)},
+            tag=TAG,
+            body=NewEndpoint,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(TooManyEndpoints, Conflict),
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            name="readWebhook",
+            summary="One endpoint, for its owner and staff",
+            handler=read,
+            answers={
+                200: Answer(EndpointDocument, "The endpoint.", [ETAG]),
+                304: Answer(None, "It is unchanged.", [ETAG]),
+            },
+            tag=TAG,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=ONE,
+            name="patchWebhook",
+            summary="Edit, enable or disable an endpoint",
+            description="Enabling it forgets its failures, and what waited for it is sent.",
+            handler=edit,
+            answers={200: Answer(EndpointDocument, "The endpoint.", [ETAG])},
+            tag=TAG,
+            body=EndpointPatch,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="DELETE",
+            path=ONE,
+            name="deleteWebhook",
+            summary="Send nothing there any more",
+            handler=delete,
+            answers={204: Answer(None, "It is gone, and its log with it.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            conditional=True,
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}rotate-secret/",
+            name="rotateWebhookSecret",
+            summary="A new secret; the one before it signs too, for a day",
+            handler=rotate,
+            answers={200: Answer(SecretDocument, "The new secret.")},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(Forbidden, Conflict),
+        ),
+        Operation(
+            method="POST",
+            path=f"{ONE}test/",
+            name="testWebhook",
+            summary="Send a `webhook.ping`, once",
+            handler=ping,
+            answers={
+                202: Answer(
+                    Delivery,
+                    "It is on its way: its delivery tells what came of it.",
+                    [LOCATION],
+                    [Link("readWebhookDelivery", to_delivery)],
+                )
+            },
+            tag=TAG,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(EndpointDisabled,),
+        ),
+        Operation(
+            method="GET",
+            path=DELIVERIES,
+            name="listWebhookDeliveries",
+            summary="What was sent to an endpoint, and what came of it",
+            handler=list_deliveries,
+            answers={200: Answer(PageAnswer[Delivery], "Newest first.")},
+            tag=TAG,
+            query=DeliveryQuery,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="GET",
+            path=DELIVERY,
+            name="readWebhookDelivery",
+            summary="One delivery with its attempts",
+            handler=read_delivery,
+            answers={200: Answer(Delivery, "The delivery.", links=[Link("redeliverWebhook", to_delivery)])},
+            tag=TAG,
+            access=Access.ACCOUNT,
+        ),
+        Operation(
+            method="POST",
+            path=f"{DELIVERY}redeliver/",
+            name="redeliverWebhook",
+            summary="Send a message again, under its old id",
+            handler=redeliver,
+            answers={202: Answer(Delivery, "It is on its way.", [LOCATION])},
+            tag=TAG,
+            access=Access.ACCOUNT,
+            idempotent=True,
+            errors=(EndpointDisabled, DeliveryPending),
+        ),
+    ]
+
+
+PRIVATE: Final = {"Cache-Control": "no-store"}
+"""With an answer that holds a secret."""
+
+
+def _done(outcomes: Sequence[T | Replayed | MarketError]) -> T | Replayed:
+    """What came of a batch of one; raise it if it is an error."""
+    (outcome,) = outcomes
+    if isinstance(outcome, MarketError):
+        raise outcome
+    return outcome
+
+
+def _delivery_id(call: Call[Any, Any]) -> int:
+    return int(call.request.path_params["delivery"])
+
+
+def encoded(made: EndpointWithSecret) -> bytes:
+    document = shown(made.endpoint)
+    return msgspec.json.encode(NewEndpointDocument(**msgspec.structs.asdict(document), secret=made.secret))
+
+
+def encoded_secret(rotated: EndpointWithSecret) -> bytes:
+    return msgspec.json.encode(SecretDocument(rotated.endpoint.id, rotated.secret))
+
+
+def encoded_id(delivery: WebhookDelivery) -> bytes:
+    return str(delivery.id).encode()
+
+
+def shown(endpoint: WebhookEndpoint) -> EndpointDocument:
+    return EndpointDocument(
+        id=endpoint.id,
+        url=endpoint.url,
+        topics=list(endpoint.topics),
+        description=endpoint.description,
+        all_events=endpoint.all_events,
+        is_active=endpoint.is_active,
+        disabled_because=endpoint.disabled_because,
+        failing_since=endpoint.failing_since,
+        created_at=endpoint.created_at,
+    )
+
+
+def shown_view(view: EndpointView) -> EndpointDocument:
+    return EndpointDocument(
+        id=view.id,
+        url=view.url,
+        topics=list(view.topics),
+        description=view.description,
+        all_events=view.all_events,
+        is_active=view.is_active,
+        disabled_because=view.disabled_because,
+        failing_since=view.failing_since,
+        created_at=view.created_at,
+    )
+
+
+def shown_delivery(view: DeliveryView) -> Delivery:
+    return Delivery(
+        id=view.id,
+        endpoint=view.endpoint,
+        event=view.seq,
+        message_id=view.message_id,
+        topic=view.topic,
+        status=view.status,
+        created_at=view.created_at,
+        next_attempt_at=view.try_at,
+        attempts=[Attempt(line.at, line.took, line.status, line.error, line.answer) for line in view.log],
+    )

@@ -1,0 +1,1 @@
+"""JSON schemas shared by several resources."""

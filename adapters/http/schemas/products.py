@@ -1,0 +1,227 @@
+"""How products look in answers."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from adapters.http.framework.etags import Edition, view_etag
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
+from scalecommerce_core.domain.money import Money, decimal_text, minor_units
+from scalecommerce_core.domain.price_history import Reduction
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
+from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.catalog import Shelved
+
+
+class CategoryDocument(msgspec.Struct):
+    id: int
+    name: str
+    slug: str
+
+
+class CategoryRefDocument(msgspec.Struct):
+    id: int
+    name: str
+
+
+class SellerDocument(msgspec.Struct):
+    first_name: str
+    last_name: str
+    email: str
+
+
+class Product(msgspec.Struct):
+    """`stock` can be promised: on hand minus reserved. The last four fields are there for the owner and staff only."""
+
+    id: int
+    name: str
+    brand: str
+    price: str
+    currency: str
+    description: str
+    category: CategoryRefDocument
+    seller: SellerDocument
+    stock: int
+    is_active: bool
+    created_at: datetime
+    count_viewed: int
+    sku: str | UnsetType | None = UNSET
+    cost: str | UnsetType | None = UNSET
+    min_price: str | UnsetType | None = UNSET
+    max_price: str | UnsetType | None = UNSET
+
+
+class PriceIntervalDocument(msgspec.Struct):
+    """`valid_to` null: in force."""
+
+    price: str
+    valid_from: datetime
+    valid_to: datetime | None
+    cause: PriceCause
+
+
+class ReductionDocument(msgspec.Struct):
+    """The prior prices that a seller may state when announcing a reduction (Directive 98/6/EC, article 6a).
+
+    `prior_price` is the lowest price of the 30 days before `applied_at`, when the price in force began; it stays the
+    same however long the reduction lasts. `first_prior_price` is that of the first of successive reductions, for
+    member states that allow progressive reductions to refer to it; null if it is not above the price in force.
+    """
+
+    applied_at: datetime
+    prior_price: str
+    first_applied_at: datetime
+    first_prior_price: str | None
+
+
+class PriceHistoryDocument(msgspec.Struct):
+    """`lowest_price_30d` counts the price that was in force when its window opened (Directive 98/6/EC, article 6a).
+
+    `reduction` is null while the price in force is not below its prior price.
+    """
+
+    product: int
+    currency: str
+    lowest_price_30d: str
+    reduction: ReductionDocument | None
+    intervals: list[PriceIntervalDocument]
+
+
+class TopProductDocument(msgspec.Struct):
+    id: int
+    name: str
+    units_sold: int
+    revenue: str
+
+
+class SellerStatsDocument(msgspec.Struct):
+    """`totat_sold` is `total_revenue` as a number, spelled as v1 published it. Refunds are taken off."""
+
+    total_products: int
+    active_products: int
+    total_views: int
+    avg_views: float
+    total_revenue: str
+    totat_sold: float
+    currency: str
+    units_sold: int
+    orders: int
+    conversion_rate: float
+    top_products: list[TopProductDocument]
+
+
+def owned(view: ProductView, identity: Identity | None) -> bool:
+    return identity is not None and (identity.is_staff or identity.account_id == view.seller.id)
+
+
+def shown(view: ProductView, identity: Identity | None = None) -> Product:
+    product = Product(
+        id=view.id,
+        name=view.name,
+        brand=view.brand,
+        price=view.price.text,
+        currency=view.price.currency,
+        description=view.description,
+        category=CategoryRefDocument(view.category.id, view.category.name),
+        seller=SellerDocument(view.seller.first_name, view.seller.last_name, view.seller.email),
+        stock=view.stock,
+        is_active=view.is_active,
+        created_at=view.created_at,
+        count_viewed=view.count_viewed,
+    )
+    if owned(view, identity):
+        product.sku = view.sku
+        product.cost = _text(view.cost)
+        product.min_price = _text(view.min_price)
+        product.max_price = _text(view.max_price)
+    return product
+
+
+def product_etag(version: int, product: Product) -> str:
+    """Runs move prices without an edit, sellers have other names, and the owner sees more than others do.
+
+    The price and, for the owner and staff, the stock are part of the tag: an edit with If-Match is compared with the
+    figures that its client had read. Tags of other readers omit the stock, which would change the tag with every
+    sale. Both omit views.
+    """
+    seller, is_owners = product.seller, product.sku is not UNSET
+    edition = Edition(version, minor_units(product.price, product.currency), product.stock if is_owners else None)
+    names = (seller.first_name, seller.last_name, seller.email, product.category.name)
+    return view_etag(edition, product.currency, "all" if is_owners else "", *names)
+
+
+def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: AccountView | None) -> Product:
+    """A product that was listed just now, as its seller sees it."""
+    product = shelved.product
+    return Product(
+        id=product.id,
+        name=product.name,
+        brand=product.brand,
+        price=product.price.text,
+        currency=product.price.currency,
+        description=product.description,
+        category=category,
+        seller=SellerDocument(seller.first_name, seller.last_name, seller.email)
+        if seller is not None
+        else SellerDocument("", "", ""),
+        stock=shelved.stock.available,
+        is_active=product.is_active,
+        created_at=product.created_at,
+        count_viewed=0,
+        sku=product.sku,
+        cost=_text(product.cost),
+        min_price=_text(product.min_price),
+        max_price=_text(product.max_price),
+    )
+
+
+def shown_category(category: Category) -> CategoryDocument:
+    return CategoryDocument(category.id, category.name, category.slug)
+
+
+def _shown_reduction(reduction: Reduction) -> ReductionDocument:
+    return ReductionDocument(
+        applied_at=reduction.applied_at,
+        prior_price=reduction.prior_price.text,
+        first_applied_at=reduction.first_applied_at,
+        first_prior_price=_text(reduction.first_prior_price),
+    )
+
+
+def shown_history(product_id: int, history: PriceHistory) -> PriceHistoryDocument:
+    return PriceHistoryDocument(
+        product=product_id,
+        currency=history.lowest_price_30d.currency,
+        lowest_price_30d=history.lowest_price_30d.text,
+        reduction=None if history.reduction is None else _shown_reduction(history.reduction),
+        intervals=[
+            PriceIntervalDocument(each.price.text, each.valid_from, each.valid_to, each.cause)
+            for each in history.intervals
+        ],
+    )
+
+
+def shown_stats(stats: SellerStats) -> SellerStatsDocument:
+    return SellerStatsDocument(
+        total_products=stats.total_products,
+        active_products=stats.active_products,
+        total_views=stats.total_views,
+        avg_views=stats.avg_views,
+        total_revenue=decimal_text(stats.revenue, stats.currency),
+        totat_sold=stats.revenue / MINOR_PER_UNIT[stats.currency],
+        currency=stats.currency,
+        units_sold=stats.units_sold,
+        orders=stats.orders,
+        conversion_rate=stats.conversion_rate,
+        top_products=[
+            TopProductDocument(top.id, top.name, top.units_sold, decimal_text(top.revenue, stats.currency))
+            for top in stats.top_products
+        ],
+    )
+
+
+def _text(money: Money | None) -> str | None:
+    return None if money is None else money.text

@@ -1,0 +1,1 @@
+"""The demo market: its seed data, its banner, its simulated visitors."""

@@ -1,0 +1,143 @@
+"""Making a small market to look around in: `up --demo`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from entrypoints.demo.banner import Demo
+from entrypoints.demo.traffic.plan import Plan
+from entrypoints.demo.traffic.wares import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES, Ware
+from entrypoints.settings import Settings
+from entrypoints.wiring import Engine, wire
+from scalecommerce_core.domain.category import slug_of
+from scalecommerce_core.domain.errors import NotAuthenticated, TooManyAttempts
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.queries import AccountView, PageRequest, ProductFilter, ProductView
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy
+from scalecommerce_core.services.progress import Progress
+from scalecommerce_core.services.results import one
+from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeding
+from scalecommerce_core.services.seeding.people import is_seeded
+
+RNG_SEED: Final = 1
+USERS: Final = 10
+PRODUCTS: Final = 500
+ORDERS: Final = 2_000
+WARE_STOCK: Final = 1_000_000
+"""More than visitors buy in days."""
+_MARK: Final = f"@seed-{RNG_SEED}.example"
+
+
+def prepared_demo(settings: Settings, progress: Progress) -> Demo | None:
+    """Seed an empty database, and finish what an interrupted start has begun; None: somebody else's data are here."""
+    engine = wire(settings)
+    try:
+        accounts = engine.market.queries.accounts(PageRequest(100)).rows
+        if not accounts or any(account.email.endswith(_MARK) for account in accounts):
+            _seed(engine, progress)
+            accounts = engine.market.queries.accounts(PageRequest(100)).rows
+        return _demo(engine, accounts)
+    finally:
+        engine.close()
+
+
+def _seed(engine: Engine, progress: Progress) -> None:
+    market = engine.market
+    seeding = Seeding(market.store, market.queries, market.clock, engine.passwords, currency=market.currency)
+    seeding.categories()
+    for step, count in ((seeding.users, USERS), (seeding.products, PRODUCTS), (seeding.orders, ORDERS)):
+        try:
+            step(count, rng_seed=RNG_SEED, progress=progress)
+        except AlreadySeeded:
+            continue
+
+
+def _demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
+    seeded = [account for account in accounts if is_seeded(account.email)][:USERS]
+    product = _product(engine)
+    if product is None or len(seeded) < USERS:
+        return None
+    # Sellers are the first of the seeded users, so the last ones only buy; the same ones at every start.
+    owner, *_, buyer, staff = seeded
+    try:
+        token = engine.market.accounts.log_in(buyer.email, PASSWORD).access
+    except (NotAuthenticated, TooManyAttempts):  # somebody changed the password, or tried to guess it
+        return None
+    engine.market.accounts.appoint_staff(staff.email)
+    plan = _plan(engine, accounts, owner, seeded[-5:-2])
+    return Demo(
+        buyer.email, product.seller.email, staff.email, PASSWORD, token, product.id, engine.market.currency, plan
+    )
+
+
+def _plan(
+    engine: Engine, accounts: Sequence[AccountView], owner: AccountView, buyers: Sequence[AccountView]
+) -> Plan | None:
+    """What visitors look at, made if this market is the demo's alone; the policy that prices it is made with it.
+
+    Somebody who signed up to look around does no harm once the wares are there: they were made when nobody had.
+    """
+    known = _wares(engine, owner.id)
+    if len(known) < len(WARES):
+        if len(accounts) > USERS or not all(account.email.endswith(_MARK) for account in accounts):
+            return None
+        _list(engine, owner.id, [ware for ware in WARES if ware.sku not in known])
+        known = _wares(engine, owner.id)
+    policy = _policy(engine, owner.id)
+    for outcome in engine.market.pricing.assign([AssignProduct(ware, owner.id, policy) for ware in known.values()]):
+        one([outcome])
+    return Plan(
+        {ware.key: known[ware.sku] for ware in WARES}, [buyer.email for buyer in buyers], PASSWORD
+    )  # fmt: skip
+
+
+def _wares(engine: Engine, owner: AccountId) -> Mapping[str, ProductId]:
+    return engine.market.queries.by_sku(owner, [ware.sku for ware in WARES])
+
+
+def _list(engine: Engine, owner: AccountId, wares: Sequence[Ware]) -> None:
+    market = engine.market
+    categories = {category.slug: category.id for category in market.queries.categories()}
+
+    def offer(ware: Ware, category: CategoryId) -> ListProduct:
+        return ListProduct(
+            owner=owner,
+            category_id=category,
+            name=ware.name,
+            price=Money(ware.start, market.currency),
+            stock=WARE_STOCK,
+            brand="Demo",
+            description=f"Priced {ware.story}: watch what becomes of it.",
+            sku=ware.sku,
+            cost=Money(ware.demand.cost, market.currency),
+        )
+
+    for outcome in market.catalog.list_products([offer(ware, categories[slug_of(ware.category)]) for ware in wares]):
+        one([outcome])
+
+
+def _policy(engine: Engine, owner: AccountId) -> PolicyId:
+    with engine.market.store.begin() as tx:
+        for policy in tx.policies.of_sellers({owner}):
+            if policy.name == POLICY:
+                return policy.id
+    document = {
+        "name": POLICY,
+        "assigned_only": True,
+        "parameters": PARAMETERS,
+        "guardrails": GUARDRAILS,
+        "epoch_seconds": EPOCH_SECONDS,
+    }
+    (made,) = engine.market.pricing.create([CreatePolicy(owner, document)])
+    if not isinstance(made, PricingPolicy):
+        raise TypeError(f"The demo's policy was not made: {made!r}")
+    return made.id
+
+
+def _product(engine: Engine) -> ProductView | None:
+    """One that many orders can be placed for."""
+    found = engine.market.queries.search(ProductFilter(in_stock=True), PageRequest(100)).rows
+    seeded = [product for product in found if is_seeded(product.seller.email)]
+    return max(seeded, key=lambda product: product.stock, default=None)

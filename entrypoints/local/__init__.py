@@ -1,0 +1,1 @@
+"""`scalecommerce up`: the whole engine on one machine."""

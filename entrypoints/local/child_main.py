@@ -1,0 +1,77 @@
+"""The program that `up` runs for each of its processes.
+
+`python -P -m entrypoints.local.child_main OWNER NAME [HOST PORT [PLAN]]`
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from importlib import import_module
+
+from entrypoints.processes.parent_death import end_with
+
+_CHANNEL = 0
+"""Standard input: settings come in, a word goes back."""
+
+_MODULES = {
+    "api": ("entrypoints.serve", "entrypoints.asgi"),
+    "worker": ("entrypoints.worker",),
+    "beat": ("entrypoints.beat",),
+    "traffic": ("entrypoints.demo.traffic.run",),
+}
+
+
+def main(owner: int, name: str, *arguments: str) -> None:
+    from entrypoints import logs
+
+    logs.configure_early(name)
+    # It drains when its owner dies.
+    end_with(owner, signal.SIGTERM)
+    # What takes longest comes first: the servers that the settings name may still be starting.
+    for module in _MODULES[name]:
+        import_module(module)
+    _receive_settings()
+    from entrypoints import settings
+
+    chosen = settings.load()
+    match name:
+        case "api":
+            from entrypoints.serve import serve_on
+
+            host, port = arguments
+            serve_on(chosen, host, int(port), workers=1)
+        case "worker":
+            from entrypoints.worker import run_worker
+
+            run_worker(chosen, on_ready=_tell_ready)
+        case "beat":
+            from entrypoints.beat import run_beat
+
+            run_beat(chosen)
+        case "traffic":
+            from entrypoints.demo.traffic.plan import Plan
+            from entrypoints.demo.traffic.run import run_traffic
+
+            host, port, plan = arguments
+            run_traffic(chosen, host, int(port), Plan.from_text(plan))
+
+
+def _receive_settings() -> None:
+    text = b""
+    while not text.endswith(b"\n"):
+        received = os.read(_CHANNEL, 65536)
+        if not received:  # the owner has died
+            sys.exit(1)
+        text += received
+    os.environ.update(json.loads(text))
+
+
+def _tell_ready() -> None:
+    with contextlib.suppress(OSError):
+        os.write(_CHANNEL, b"ready\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -1,0 +1,313 @@
+"""From what the marketplace counts to what a policy sees: running totals less what they were at the last look.
+
+So an epoch is as long as it happens to be, and what is late counts in the next one, once. A price that somebody
+changed meanwhile starts anew: nothing that was sold under two prices is put down to one of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+from attrs import evolve, field, fields, frozen
+from numpy.typing import NDArray
+
+from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.decisions import Decisions, decide
+from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
+from scalecommerce_core.pricing.interface import Policy, State
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_state import FACTS as MEMORY_FACTS
+from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.replay import Inputs, packed
+from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
+
+DAY: Final = 86_400_000_000
+"""Microseconds."""
+MEDIAN_DAYS: Final = 90
+MONTH_DAYS: Final = 30
+_TICK: Final = timedelta(microseconds=1)
+_HOUR: Final = DAY // 24
+_RESTART: Final = 0.2
+"""A price by hand that is farther from the reference is a new beginning: the seller knows something new."""
+
+Groups = Mapping[CategoryId, Mapping[str, float]]
+"""What a policy's rules know of each category."""
+
+
+@frozen(eq=False)
+class Facts:
+    """Of products, by id; amounts in minor units of the product's currency, -1 for unknown; moments and times in
+    microseconds (since 1970). Totals are those of `ports.ProductCounters`; `units` are less refunds.
+    """
+
+    product: Whole
+    category: Whole
+    price: Whole
+    priced_at: Whole
+    created_at: Whole
+    cost: Whole
+    min_price: Whole
+    max_price: Whole
+    stock: Whole
+    views_ever: Whole
+    views: Whole
+    units: Whole
+    out_of_stock: Whole
+    minor_per_unit: Whole
+    """Minor units in one whole unit of the currency."""
+
+    def __len__(self) -> int:
+        return len(self.product)
+
+    def rows(self, chosen: Flags | Whole | slice) -> "Facts":
+        return Facts(*(getattr(self, name)[chosen] for name in FACTS))
+
+
+FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
+
+
+@frozen(eq=False)
+class PastPrices:
+    """Of products whose price has changed in the window: each change in it and the one before, by product and moment.
+
+    `by_hand` are those that no policy made, but for the listing.
+    """
+
+    product: Whole
+    valid_from: Whole
+    price: Whole
+    by_hand: Flags
+
+
+@frozen(eq=False)
+class Looked:
+    """What a run makes of some products: `memory` and `groups` are to be kept if the run is not stopped."""
+
+    decisions: Decisions
+    inputs: Inputs
+    priced_at: Whole
+    """When the prices began that the decisions replace."""
+    memory: Memory
+    groups: Groups
+    signals: Signals = field(repr=False)
+    state: State = field(repr=False)
+
+
+def window_days(policy: PricingPolicy) -> float:
+    """How far back past prices matter: durations are meant for epochs of a week, and scale with the epoch."""
+    return MEDIAN_DAYS * policy.epoch_days / USUAL_EPOCH_DAYS
+
+
+def look(  # the whole of a step, with all that it is made of
+    policy: PricingPolicy,
+    rules: Policy,
+    *,
+    memory: Memory,
+    groups: Groups,
+    facts: Facts,
+    past: PastPrices,
+    epoch: int,
+    now: int,
+) -> Looked:
+    """Learn from what happened since the last look, and decide. Products that had their turn in this epoch are left
+    out. Pure: equal arguments give equal results. Raise `PolicyFailed` if the rules fail.
+    """
+    if not memory.fits(rules.columns):
+        memory = Memory.empty(rules.columns)
+    at = _places(memory.product, facts.product)
+    # Rows of products that are not known yet hold another's facts, and are not looked at.
+    old = (memory if len(memory) else _one_blank(rules)).rows(at)
+    turn = (at < 0) | (old.epoch < epoch)
+    facts, old, known = facts.rows(turn), old.rows(turn), (at >= 0)[turn]
+
+    hand = _last_by_hand(facts, past)
+    known &= (hand <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
+    same_price = known & (facts.priced_at == old.priced_at)
+    # At first sight all that is known counts, if it is about this price.
+    whole_life = ~known & (facts.priced_at == facts.created_at)
+
+    def since(name: str) -> Floats:
+        total = getattr(facts, name)
+        delta = np.where(same_price, total - getattr(old, name), np.where(whole_life, total, 0))
+        return np.maximum(delta, 0).astype(np.float64)
+
+    begun = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
+    on_sale = np.maximum(now - begun - since("out_of_stock"), 0.0)
+    categories, group = _numbered(facts.category, groups)
+    reference = np.where(known, old.reference, facts.price)
+    scale = policy.epoch_days / USUAL_EPOCH_DAYS
+    ranges = _ranges(facts, past, now, scale)
+    signals = Signals.of(
+        product=facts.product,
+        group=group,
+        price=facts.price,
+        reference=reference,
+        minor_per_unit=facts.minor_per_unit,
+        cost=facts.cost,
+        min_price=facts.min_price,
+        max_price=facts.max_price,
+        **ranges,
+        views=since("views"),
+        units=since("units"),
+        days=on_sale / DAY,
+        epoch_days=policy.epoch_days,
+        views_ever=facts.views_ever,
+        history_days=np.maximum(now - facts.created_at, 0) / DAY,
+        since_change=_rested(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
+        since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
+        stock=facts.stock,
+        fee=round(policy.fee * 10_000),
+        days_left=np.inf if policy.stock_days is None else policy.stock_days,
+    )
+    state = _learned(rules, signals, known=known, old=old, categories=categories, groups=groups)
+    decisions = decide(policy, state, signals, epoch, rules=rules)
+    kept = Memory(
+        product=facts.product,
+        category=facts.category,
+        reference=reference,
+        price=facts.price,
+        priced_at=facts.priced_at,
+        seen_at=np.full(len(facts), now, dtype=np.int64),
+        epoch=np.full(len(facts), epoch, dtype=np.int64),
+        views=facts.views,
+        units=facts.units,
+        out_of_stock=facts.out_of_stock,
+        state=dict(state.products),
+    )
+    inputs = packed(policy, state, signals, epoch)
+    grown = _by_category(categories, state.groups)
+    return Looked(decisions, inputs, facts.priced_at, memory.joined(kept), grown, signals, state)
+
+
+def pooled(rules: Policy, memory: Memory, groups: Groups) -> tuple[Memory, Groups]:
+    """Learn across all products of a policy: signals hold only what does not change from epoch to epoch."""
+    if not len(memory) or not memory.fits(rules.columns):
+        return memory, groups
+    categories, group = _numbered(memory.category, groups)
+    known = len(groups)
+    if known < len(categories):
+        # Products whose category is not known yet have nothing to share.
+        memory = memory.rows(group < known)
+        categories, group = categories[:known], group[group < known]
+    signals = Signals.of(product=memory.product, group=group, price=memory.price, reference=memory.reference)
+    state = call_pool(rules, State(memory.state, _arrays(categories, groups)), signals)
+    return evolve(memory, state=dict(state.products)), _by_category(categories, state.groups)
+
+
+def _learned(
+    rules: Policy,
+    signals: Signals,
+    *,
+    known: Flags,
+    old: Memory,
+    categories: Sequence[CategoryId],
+    groups: Groups,
+) -> State:
+    first = _arrays(categories[: len(groups)], groups)
+    # Also of products that have moved to a category which nobody knows: only for what they tell of it.
+    starting = ~known | (signals.group >= len(groups))
+    begun = call_start(rules, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
+    learned = (
+        call_update(rules, State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
+    )
+    if not known.any() or known.all():
+        return State(learned.products, begun.groups)
+    products: dict[str, Floats] = {}
+    for name, values in learned.products.items():
+        both = products[name] = np.empty((len(signals), *values.shape[1:]))
+        both[~known] = begun.products[name][~known[starting]]
+        both[known] = values
+    return State(products, begun.groups)
+
+
+def _rested(times: Whole, epoch: int) -> Whole:
+    """Up to the next whole epoch where hardly anything is missing: prices begin a while after their run has decided,
+    so that they are never quite an epoch old when the next one looks, and would rest for two.
+    """
+    missing = -times % epoch
+    # A microsecond more, since seven days scaled to an epoch need not be that epoch to the last bit.
+    return np.where(missing <= min(epoch // 4, _HOUR), times + missing + 1, times)
+
+
+def _one_blank(rules: Policy) -> Memory:
+    zero = np.zeros(1, dtype=np.int64)
+    state = {name: np.zeros((1, width) if width > 1 else 1) for name, width in rules.columns.items()}
+    return Memory(*(zero for _ in MEMORY_FACTS), state=state)
+
+
+def _places(known: Whole, wanted: Whole) -> Whole:
+    """Where each of `wanted` stands in `known` (both sorted), or -1."""
+    if not len(known):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[at] == wanted, at, -1)
+
+
+def _numbered(category: Whole, groups: Groups) -> tuple[list[CategoryId], Whole]:
+    """Categories in the order of their groups' numbers, known ones first, and each product's number."""
+    known = sorted(groups)
+    new = np.setdiff1d(category, np.array(known, dtype=np.int64))
+    categories = [*known, *(CategoryId(int(each)) for each in new)]
+    order = np.argsort(np.array(categories, dtype=np.int64), kind="stable")
+    group = order[np.searchsorted(np.array(categories, dtype=np.int64)[order], category)]
+    return categories, group.astype(np.int64)
+
+
+def _arrays(categories: Sequence[CategoryId], groups: Groups) -> dict[str, Floats]:
+    names = list(groups[categories[0]]) if categories else []
+    return {name: np.array([groups[category][name] for category in categories]) for name in names}
+
+
+def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats]) -> Groups:
+    """Nothing, when the rules know nothing of groups."""
+    if not arrays:
+        return {}
+    return {
+        category: {name: float(values[number]) for name, values in arrays.items()}
+        for number, category in enumerate(categories)
+    }
+
+
+# --- past prices
+
+
+def _last_by_hand(facts: Facts, past: PastPrices) -> Whole:
+    """When each product was last priced by hand within the window; -1 for never."""
+    last = np.full(len(facts), -1, dtype=np.int64)
+    at = _places(facts.product, past.product[past.by_hand])
+    np.maximum.at(last, at[at >= 0], past.valid_from[past.by_hand][at >= 0])
+    return last
+
+
+def _ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
+    """Median of 90 days, and bounds of a day and of 30, all scaled; the price in force always counts."""
+    size = len(facts)
+    found = {"median_90d": facts.price.copy()}
+    at = _places(facts.product, past.product)
+    mine = at >= 0
+    at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
+    if not len(at):
+        found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
+        return found
+    last = np.append(at[1:] != at[:-1], True)
+    ends = np.where(last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
+    for days in (1, MONTH_DAYS):
+        inside = ends > now - days * scale * DAY
+        low, high = facts.price.copy(), facts.price.copy()
+        np.minimum.at(low, at[inside], price[inside])
+        np.maximum.at(high, at[inside], price[inside])
+        found |= {f"lowest_{days}d": low, f"highest_{days}d": high}
+    weight = np.maximum(ends - np.maximum(begins, int(now - MEDIAN_DAYS * scale * DAY)), 0)
+    order = np.lexsort((price, at))
+    at, price, weight = at[order], price[order], weight[order]
+    total = np.bincount(at, weights=weight, minlength=size)
+    running = np.cumsum(weight)
+    before = np.append(0, np.cumsum(np.bincount(at, weights=weight, minlength=size)))[:-1]
+    enough = (running - before[at]) * 2 >= total[at]
+    rows = np.flatnonzero(enough)
+    changed, places = np.unique(at[rows], return_index=True)
+    found["median_90d"][changed] = price[rows[places]]
+    return found

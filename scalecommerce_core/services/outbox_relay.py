@@ -1,0 +1,31 @@
+"""The relay: gives committed events their places in the feed, and forgets those that are too old."""
+
+from datetime import timedelta
+from typing import Final
+
+from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
+from scalecommerce_core.ports import Clock, Store
+from scalecommerce_core.services.results import retried
+
+RETENTION: Final = timedelta(days=30)
+
+
+class Relay:
+    """`retention` is how long events are kept. Any number of relays may run: one numbers at a time."""
+
+    def __init__(self, store: Store, clock: Clock, retention: timedelta = RETENTION) -> None:
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+
+    @retried(TransactionAborted, ConnectionLost)
+    def number(self, limit: int = 2_000) -> int:
+        """Number up to `limit` committed events; return how many. Fewer than `limit`: no more wait for now."""
+        with self._store.begin() as tx:
+            return tx.events.number(limit)
+
+    @retried(TransactionAborted, ConnectionLost)
+    def forget(self, limit: int = 2_000) -> int:
+        """Delete up to `limit` events that are older than the retention and that all consumers have read."""
+        with self._store.begin() as tx:
+            return tx.events.forget(self._clock.now() - self._retention, limit)

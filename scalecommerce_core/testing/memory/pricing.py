@@ -1,0 +1,421 @@
+"""Policies, and their runs, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from math import ceil, floor
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import PriceCause, Product
+from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.decisions import Decisions
+from scalecommerce_core.pricing.observation import FACTS, Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_scope import Reach
+from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.replay import Inputs
+from scalecommerce_core.pricing.runs import (
+    AT_WORK,
+    UNFINISHED,
+    Assignment,
+    Outcome,
+    Range,
+    RangeStatus,
+    Run,
+    RunStatus,
+    Schedule,
+    StoredDecision,
+)
+from scalecommerce_core.queries import Page, PageRequest
+from scalecommerce_core.testing.memory.pagination import paged
+from scalecommerce_core.testing.memory.statistics import MemoryStatistics
+
+if TYPE_CHECKING:
+    # Its store is made of what stands here.
+    from scalecommerce_core.testing.memory.store import Tables
+
+_EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BY_HAND: Final = frozenset({PriceCause.MANUAL, PriceCause.IMPORT, PriceCause.ROLLBACK})
+
+
+@frozen(eq=False)
+class Staged:
+    """What a range has decided; `superseded` and `undone` are products whose moves were not written, or taken back."""
+
+    looked: Looked
+    currency: Mapping[int, str]
+    written: frozenset[int] = frozenset()
+    undone: frozenset[int] = frozenset()
+
+
+class MemoryPolicies:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[PolicyId]:
+        return [PolicyId(number) for number in self._numbers("policies", count)]
+
+    def add(self, policies: Collection[PricingPolicy]) -> None:
+        self.save(policies)
+        self.save_schedules([Schedule(policy.id, policy.created_at) for policy in policies])
+
+    def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+        return self._tables.policies.some(sorted(ids))
+
+    some = lock
+
+    def save(self, policies: Collection[PricingPolicy]) -> None:
+        for policy in policies:
+            self._tables.policies.put(policy.id, policy)
+
+    def remove(self, ids: Collection[PolicyId]) -> None:
+        for assignment in list(self._tables.assignments.all()):
+            if assignment.policy_id in ids:
+                self._put(evolve(assignment, policy_id=None))
+        for key in [key for key, _ in self._tables.blocks.items() if key[0] in ids]:
+            self._tables.blocks.drop(key)
+        for policy_id in ids:
+            self._tables.groups.drop(policy_id)
+            self._tables.schedules.drop(policy_id)
+            self._tables.policies.drop(policy_id)
+
+    def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
+        mine = [evolve(policy) for policy in self._tables.policies.all() if policy.seller_id in sellers]
+        return sorted(mine, key=lambda policy: policy.id)
+
+    def lock_schedules(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, Schedule]:
+        return self._tables.schedules.some(sorted(ids))
+
+    def save_schedules(self, schedules: Collection[Schedule]) -> None:
+        for schedule in schedules:
+            self._tables.schedules.put(schedule.policy_id, schedule)
+
+    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
+        at_work = {run.policy_id for run in self._tables.runs.all() if run.status in AT_WORK}
+        active = {policy.id for policy in self._tables.policies.all() if policy.is_active and policy.policy in known}
+        due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
+        return sorted(policy_id for policy_id in due if policy_id in active - at_work)[:limit]
+
+    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
+        return sorted(found, key=lambda policy: policy.id)[:limit]
+
+    def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
+        for product_id, policy_id in choices.items():
+            self._put(evolve(self._said(product_id), policy_id=policy_id))
+
+    def exclude(self, choices: Mapping[ProductId, bool]) -> None:
+        for product_id, excluded in choices.items():
+            self._put(evolve(self._said(product_id), is_excluded=excluded))
+
+    def _said(self, product_id: ProductId) -> Assignment:
+        return self._tables.assignments.get(product_id) or Assignment(product_id)
+
+    def _put(self, said: Assignment) -> None:
+        if said == Assignment(said.product_id):
+            self._tables.assignments.drop(said.product_id)
+        else:
+            self._tables.assignments.put(said.product_id, said)
+
+    def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
+        return self._tables.assignments.some(product_ids)
+
+    def is_stopped(self) -> bool:
+        return bool(self._tables.switches.get("stopped"))
+
+    def stop(self, stopped: bool) -> None:
+        self._tables.switches.put("stopped", stopped)
+
+
+class MemoryRuns:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]], statistics: MemoryStatistics) -> None:
+        self._tables = tables
+        self._numbers = numbers
+        self._statistics = statistics
+
+    # --- what a policy's products show
+
+    def product_ids(self, reach: Reach) -> Whole:
+        ids = [
+            product.id
+            for product in self._tables.products.all()
+            if product.seller_id == reach.seller_id
+            and product.is_active
+            and not (said := self._tables.assignments.get(product.id) or Assignment(product.id)).is_excluded
+            and reach.covers(product.category_id, said.policy_id)
+        ]
+        return np.array(sorted(ids), dtype=np.int64)
+
+    def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
+        ids = [ProductId(int(each)) for each in self.product_ids(reach) if first <= each <= last]
+        counters = {each.product_id: each for each in self._statistics.counters(first, last, now)}
+        rows = []
+        for product_id, product in self._tables.products.some(ids).items():
+            counted, stock = counters[product_id], self._tables.stock.get(product_id)
+            bounds = (product.cost, product.min_price, product.max_price)
+            rows.append((
+                product_id, product.category_id, product.price.minor, _micros(product.priced_at),
+                _micros(product.created_at), *(-1 if bound is None else bound.minor for bound in bounds),
+                0 if stock is None else stock.available, self._tables.views.get(product_id) or 0, counted.views,
+                counted.units - counted.refunded_units, round(counted.out_of_stock.total_seconds() * 1e6),
+                MINOR_PER_UNIT[product.price.currency],
+            ))  # fmt: skip
+        table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))
+        return Facts(*table.T.copy())
+
+    def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
+        rows = []
+        for product in self._tables.products.all():
+            if first <= product.id <= last and product.priced_at > since:
+                changes = [change for change in self._tables.price_changes.all() if change.product_id == product.id]
+                changes.sort(key=lambda change: change.valid_from)
+                opening = [change for change in changes if change.valid_from <= since][-1:]
+                rows += [
+                    (
+                        product.id, _micros(change.valid_from), change.price.minor,
+                        change.cause in _BY_HAND and change.valid_from > product.created_at,
+                    )
+                    for change in (*opening, *(change for change in changes if change.valid_from > since))
+                ]  # fmt: skip
+        table = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), 4).T
+        return PastPrices(table[0].copy(), table[1].copy(), table[2].copy(), table[3].astype(np.bool_))
+
+    # --- what a policy remembers
+
+    def blocks(self, policy_id: PolicyId) -> Sequence[int]:
+        return sorted(block for (owner, block), _ in self._tables.blocks.items() if owner == policy_id)
+
+    def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
+        return self._tables.blocks.get((policy_id, block))
+
+    def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
+        self._tables.blocks.put((policy_id, block), Memory.from_bytes(memory.to_bytes()))
+
+    def groups(self, policy_id: PolicyId) -> Groups:
+        return self._tables.groups.get(policy_id) or {}
+
+    def add_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+        self._tables.groups.put(policy_id, {**groups, **self.groups(policy_id)})
+
+    def save_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+        self._tables.groups.put(policy_id, {**self.groups(policy_id), **groups})
+
+    def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
+        for key in [key for key, _ in self._tables.blocks.items() if key[0] in policy_ids]:
+            self._tables.blocks.drop(key)
+        for policy_id in policy_ids:
+            self._tables.groups.drop(policy_id)
+
+    # --- runs
+
+    def next_ids(self, count: int) -> Sequence[RunId]:
+        return [RunId(number) for number in self._numbers("runs", count)]
+
+    def add(self, run: Run, ranges: Collection[Range]) -> None:
+        if self.at_work(run.policy_id) is not None:
+            raise Duplicate("policy")
+        self._tables.runs.put(run.id, run)
+        for part in ranges:
+            self.save_range(part)
+
+    def lock(self, run_id: RunId) -> Run | None:
+        return self._tables.runs.get(run_id)
+
+    share = lock
+
+    def save(self, run: Run) -> None:
+        self._tables.runs.put(run.id, run)
+
+    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
+        return sorted(
+            run.id
+            for run in self._tables.runs.all()
+            if run.status in UNFINISHED and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
+        )[:limit]
+
+    def at_work(self, policy_id: PolicyId) -> RunId | None:
+        found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in AT_WORK)
+        return next(found, None)
+
+    def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
+        return next((part for part in self.ranges(run_id) if part.status is status), None)
+
+    def ranges(self, run_id: RunId) -> Sequence[Range]:
+        mine = [evolve(part) for part in self._tables.ranges.all() if part.run_id == run_id]
+        return sorted(mine, key=lambda part: part.number)
+
+    def stage(self, part: Range, looked: Looked) -> None:
+        products = self._tables.products.some(ProductId(int(each)) for each in looked.decisions.product)
+        currency = {int(product.id): product.price.currency for product in products.values()}
+        self._tables.staged.put((part.run_id, part.number), Staged(looked, currency))
+        self.save_range(part)
+
+    def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
+        looked = self._staged(part).looked
+        return looked.memory, looked.groups
+
+    def _staged(self, part: Range) -> Staged:
+        staged = self._tables.staged.get((part.run_id, part.number))
+        assert staged is not None
+        return staged
+
+    def write(self, run: Run, part: Range, at: datetime) -> Whole:
+        staged = self._staged(part)
+        decisions, written = staged.looked.decisions, []
+        for row in np.flatnonzero(decisions.moves):
+            product = self._tables.products.get(ProductId(int(decisions.product[row])))
+            seen = (int(decisions.old[row]), int(staged.looked.priced_at[row]))
+            if (
+                product is not None
+                and (product.price.minor, _micros(product.priced_at)) == seen
+                and product.withdrawn_at is None
+                and product.priced_at < at
+                and self._still_wanted(run, product, int(decisions.new[row]))
+            ):
+                self._reprice(product.id, int(decisions.new[row]), at, PriceCause.POLICY)
+                written.append(int(product.id))
+        self._tables.staged.put((part.run_id, part.number), evolve(staged, written=frozenset(written)))
+        self.save_range(part)
+        return np.array(written, dtype=np.int64)
+
+    def _still_wanted(self, run: Run, product: Product, new: int) -> bool:
+        said = self._tables.assignments.get(product.id) or Assignment(product.id)
+        if not product.is_active or said.is_excluded or said.policy_id not in {None, run.policy_id}:
+            return False
+        by_cost = None if product.cost is None else product.cost.minor * run.least_per_cost
+        if new > product.price.minor:
+            highest = new if product.max_price is None else product.max_price.minor
+            return new <= max(highest, 0 if by_cost is None else ceil(by_cost) + 1)
+        lowest = 0 if product.min_price is None else product.min_price.minor
+        return new >= max(lowest, 0 if by_cost is None else floor(by_cost) - 1)
+
+    def undo(self, run: Run, part: Range, at: datetime) -> int:
+        del run
+        staged, undone = self._staged(part), set()
+        for decision in (staged.looked.decisions[int(row)] for row in np.flatnonzero(staged.looked.decisions.moves)):
+            product = self._tables.products.get(decision.product_id)
+            if (
+                decision.product_id in staged.written
+                and product is not None
+                and (product.price.minor, product.priced_at) == (decision.new, part.written_at)
+                and product.withdrawn_at is None
+            ):
+                self._reprice(product.id, decision.old, at, PriceCause.ROLLBACK)
+                undone.add(int(product.id))
+        self._tables.staged.put((part.run_id, part.number), evolve(staged, undone=frozenset(undone)))
+        part.undone = len(undone)
+        self.save_range(part)
+        return len(undone)
+
+    def _reprice(self, product_id: ProductId, price: int, at: datetime, cause: PriceCause) -> None:
+        product = self._tables.products.get(product_id)
+        assert product is not None
+        product.reprice(Money(price, product.price.currency), at, cause)
+        self._tables.price_changes.append(product.price_changes)
+        self._tables.events.append(product.events)
+        self._tables.products.put(product_id, product)
+
+    def save_range(self, part: Range) -> None:
+        self._tables.ranges.put((part.run_id, part.number), part)
+
+    def forget(self, before: datetime, limit: int) -> int:
+        old = sorted(
+            run.id
+            for run in self._tables.runs.all()
+            if run.status not in UNFINISHED and run.finished_at is not None and run.finished_at < before
+        )
+        forgotten = 0
+        for run_id in old:
+            for part in self.ranges(run_id)[: limit - forgotten]:
+                self._tables.ranges.drop((run_id, part.number))
+                self._tables.staged.drop((run_id, part.number))
+                forgotten += 1
+            if not self.ranges(run_id) and forgotten < limit:
+                self._tables.runs.drop(run_id)
+                forgotten += 1
+        return forgotten
+
+
+class MemoryPricingQueries:
+    _tables: Tables
+
+    def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:
+        shown = [evolve(each) for each in self._tables.policies.all() if owner in {None, each.seller_id}]
+        return paged(shown, lambda policy: (policy.id,), page)
+
+    def policy(self, policy_id: PolicyId) -> PricingPolicy | None:
+        return self._tables.policies.get(policy_id)
+
+    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
+        shown = [
+            evolve(run)
+            for run in self._tables.runs.all()
+            if owner in {None, run.seller_id} and policy_id in {None, run.policy_id}
+        ]
+        return paged(shown, lambda run: (-run.id,), page)
+
+    def repricing_run(self, run_id: RunId) -> Run | None:
+        return self._tables.runs.get(run_id)
+
+    def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
+        shown = [each for each in self._stored() if each.run_id == run_id and (each.decision.moves or not moves_only)]
+        return paged(shown, lambda each: (each.decision.product_id,), page)
+
+    def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
+        shown = [each for each in self._stored() if each.decision.product_id == product_id]
+        return paged(shown, lambda each: (-each.run_id,), page)
+
+    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+        for (run, _), staged in sorted(self._tables.staged.items(), key=lambda item: item[0]):
+            if run == run_id:
+                yield staged.looked.inputs, staged.looked.decisions
+
+    def _stored(self) -> Iterator[StoredDecision]:
+        for (run_id, number), staged in self._tables.staged.items():
+            part = self._tables.ranges.get((run_id, number))
+            assert part is not None
+            assert part.decided_at is not None
+            looked = staged.looked
+            for row in range(len(looked.decisions)):
+                decision = looked.decisions[row]
+                outcome = _outcome(decision.product_id, staged, part, moves=decision.moves)
+                began = part.written_at if outcome in {Outcome.WRITTEN, Outcome.ROLLED_BACK} else None
+                yield StoredDecision(
+                    run_id,
+                    part.decided_at,
+                    staged.currency[int(decision.product_id)],
+                    decision,
+                    outcome,
+                    Inputs(looked.inputs.head, [looked.inputs.rows[row]]),
+                    in_force_from=began,
+                    in_force_until=None if began is None else self._next_price(decision.product_id, began),
+                )
+
+    def _next_price(self, product_id: ProductId, after: datetime) -> datetime | None:
+        changes = self._tables.price_changes.all()
+        later = [each.valid_from for each in changes if each.product_id == product_id and each.valid_from > after]
+        return min(later, default=None)
+
+
+def _outcome(product_id: int, staged: Staged, part: Range, *, moves: bool) -> Outcome:
+    if not moves:
+        return Outcome.KEPT
+    if product_id in staged.undone:
+        return Outcome.ROLLED_BACK
+    if product_id in staged.written:
+        return Outcome.WRITTEN
+    return Outcome.STAGED if part.written_at is None else Outcome.SUPERSEDED
+
+
+def _micros(moment: datetime) -> int:
+    since = moment - _EARLY
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,0 +1,581 @@
+"""The read side over the in-memory store: naive on purpose, so that it can serve as an oracle for faster ones."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
+from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
+from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, NAMED, TOGETHER, relevance
+from scalecommerce_core.domain.search_text import FEW, SearchText, Term, better_known, probable, read, suggestion
+from scalecommerce_core.domain.spelling import KnownWord
+from scalecommerce_core.domain.stock import MovementKind, Stock
+from scalecommerce_core.domain.webhook import DeliveryStatus
+from scalecommerce_core.queries import (
+    FACET_VALUES,
+    PRICE_BUCKETS,
+    AccountView,
+    CategoryRef,
+    DeliveryView,
+    EndpointView,
+    Facet,
+    FacetCounts,
+    FacetValue,
+    FeedEvent,
+    FeedPage,
+    FoundProducts,
+    Key,
+    MovementTotal,
+    Ordering,
+    OrderLineView,
+    OrderView,
+    Page,
+    PageRequest,
+    PriceHistory,
+    PriceInterval,
+    ProductFilter,
+    ProductView,
+    SaleView,
+    SellerRef,
+    SellerStats,
+    StockDiscrepancy,
+    TopProduct,
+    bucket_label,
+    check_place,
+)
+from scalecommerce_core.testing.memory.pagination import paged
+from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
+from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
+from scalecommerce_core.testing.memory.store import FORGOTTEN, NUMBERED, MemoryStore, numbered
+from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
+from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
+
+T = TypeVar("T")
+SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
+TOP: Final = 10
+
+
+class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
+    """`queries.Queries` over a `MemoryStore`; `currency` is that of price facets, and of statistics without a sale."""
+
+    def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
+        self._store = store
+        self._tables = store.tables.committed()
+        self._currency = currency
+
+    # --- accounts
+
+    def accounts(self, page: PageRequest) -> Page[AccountView]:
+        active = [account for account in self._tables.accounts.all() if account.is_active]
+        return paged([_account_view(account) for account in active], lambda view: (view.id,), page)
+
+    def account(self, account_id: AccountId) -> AccountView | None:
+        account = self._tables.accounts.get(account_id)
+        return None if account is None else _account_view(account)
+
+    # --- events
+
+    def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
+        marks = self._tables.event_marks
+        forgotten, last = marks.get(FORGOTTEN) or 0, marks.get(NUMBERED) or 0
+        check_place(after, forgotten, last)
+        return FeedPage.of(list(itertools.islice(self._seen_by(account, after or 0), limit)), limit, last)
+
+    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+        return {
+            event.seq: event for event in self._seen_by(account, min(numbers, default=1) - 1) if event.seq in numbers
+        }
+
+    def _seen_by(self, account: AccountId | None, after: int) -> Iterator[FeedEvent]:
+        for event in numbered(self._tables.events.all(), self._tables.event_marks, after):
+            if account is None or account in event.audience:
+                order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
+                data = told(event.payload, None if order is None else _told_order(order), account)
+                yield FeedEvent(event.seq, event.topic, event.at, data)
+
+    # --- webhooks
+
+    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+        shown = [
+            shown_endpoint(endpoint)
+            for endpoint in self._tables.endpoints.all()
+            if endpoint.deleted_at is None and owner in {None, endpoint.owner_id}
+        ]
+        return paged(shown, lambda view: (view.id,), page)
+
+    def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
+        endpoint = self._tables.endpoints.get(endpoint_id)
+        return None if endpoint is None or endpoint.deleted_at is not None else shown_endpoint(endpoint)
+
+    def deliveries(
+        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+    ) -> Page[DeliveryView]:
+        shown = [
+            shown_delivery(delivery, self._tables.attempts)
+            for delivery in self._tables.deliveries.all()
+            if self.endpoint(delivery.endpoint_id) is not None
+            and endpoint_id in {None, delivery.endpoint_id}
+            and status in {None, delivery.status}
+        ]
+        return paged(shown, lambda view: (-view.id,), page)
+
+    def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
+        delivery = self._tables.deliveries.get(delivery_id)
+        if delivery is None or self.endpoint(delivery.endpoint_id) is None:
+            return None
+        return shown_delivery(delivery, self._tables.attempts)
+
+    # --- products
+
+    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
+        sort_key = SORT_KEYS.get(wanted.ordering, SORT_KEYS[Ordering.CREATED_DESC])
+        if wanted.search is None:
+            matching = self._matching(wanted, None)
+            found = paged(matching, sort_key, page)
+            return FoundProducts(found.rows, found.next, found.previous, len(matching))
+        text = read(wanted.search)
+        begins = page.before if page.before is not None else page.after
+        if begins is None:
+            meant, said = self._meant(text)
+        else:
+            # As the words were read for the first page, whatever the catalogue has learned since.
+            meant, said = text.reread(str(begins[0])), None
+        matching = self._matching(wanted, meant)
+        if wanted.ordering is Ordering.RELEVANCE and meant.wanted:
+            sort_key = self._by_relevance(meant, matching)
+        found = paged(matching, lambda view: (meant.reading, *sort_key(view)), page)
+        if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW:
+            said = self._more_frequent(text)
+        return FoundProducts(found.rows, found.next, found.previous, len(matching), True, said)
+
+    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
+        text = None if wanted.search is None else self._meant(read(wanted.search))[0]
+        views = self._matching(wanted, text)
+        return FacetCounts({facet: FACETS[facet](views, self._currency)[:FACET_VALUES] for facet in facets})
+
+    def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
+        found = self._tables.products.some(ids).values()
+        return {product.id: self._view(product) for product in found if product.withdrawn_at is None}
+
+    def categories(self) -> Sequence[Category]:
+        return sorted(self._tables.categories.all(), key=lambda category: category.id)
+
+    def horizon(self) -> int:
+        return self._store.commits + 1
+
+    def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
+        # Before what it vouches for: others may commit in between.
+        horizon = self.horizon()
+        return horizon, self.products(ids)
+
+    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
+        product = self._tables.products.get(product_id)
+        if product is None or product.withdrawn_at is not None:
+            return None
+        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
+        changes.sort(key=lambda change: change.valid_from)
+        return _history(changes, now)
+
+    def seller_stats(self, seller_id: AccountId) -> SellerStats:
+        products = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.withdrawn_at is None]
+        views = sum(self._tables.views.get(product.id) or 0 for product in products)
+        paid = [
+            order
+            for order in self._tables.orders.all()
+            if order.status in SOLD
+            and is_sale(order.buyer_id, seller_id)
+            and seller_id in {line.seller_id for line in order.lines}
+        ]
+        counted = Counter(order.currency for order in paid)
+        currency = min(counted, key=lambda each: (-counted[each], each), default=None)
+        sold: dict[ProductId, list[OrderLine]] = {}
+        orders = set()
+        for order in paid:
+            for line in order.lines:
+                if line.seller_id == seller_id and order.currency == currency:
+                    sold.setdefault(line.product_id, []).append(line)
+                    orders.add(order.id)
+        tops = sorted(
+            (
+                TopProduct(product_id, self._name(product_id), _units(lines), _revenue(lines))
+                for product_id, lines in sold.items()
+            ),
+            key=lambda top: (-top.revenue, top.id),
+        )
+        return SellerStats(
+            total_products=len(products),
+            active_products=sum(product.is_active for product in products),
+            total_views=views,
+            avg_views=views / len(products) if products else 0.0,
+            revenue=sum(_revenue(lines) for lines in sold.values()),
+            currency=currency or (products[0].price.currency if products else self._currency),
+            units_sold=sum(_units(lines) for lines in sold.values()),
+            orders=len(orders),
+            conversion_rate=len(orders) / views if views else 0.0,
+            top_products=tuple(tops[:TOP]),
+        )
+
+    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+        wanted = set(skus)
+        return {
+            p.sku: p.id
+            for p in self._tables.products.all()
+            if p.seller_id == seller_id and p.sku is not None and p.sku in wanted and p.withdrawn_at is None
+        }
+
+    def _matching(self, wanted: ProductFilter, text: SearchText | None) -> list[ProductView]:
+        slugs = {category.id: category.slug for category in self._tables.categories.all()}
+        return [
+            view
+            for view in self._active()
+            if _meets(view, wanted, slugs[view.category.id]) and (text is None or _has(view, text))
+        ]
+
+    def _active(self) -> list[ProductView]:
+        return [self._view(product) for product in self._tables.products.all() if product.is_active]
+
+    def _by_relevance(self, text: SearchText, views: Collection[ProductView]) -> Callable[[ProductView], Key]:
+        ranks = {
+            view: relevance(text_score(text, view), self._tables.prominence.get(view.id) or 0, in_stock=view.stock > 0)
+            for view in views
+        }
+        return lambda view: (-ranks[view], -view.id)
+
+    def _meant(self, text: SearchText) -> tuple[SearchText, str | None]:
+        """What stands for words that the catalogue does not know, and how to tell so."""
+        views = self._active()
+        unknown = {
+            place: folded(term.word)
+            for place, term in enumerate(text.terms)
+            if term.word is not None and not any(_has(view, SearchText((term,))) for view in views)
+        }
+        meant = probable(text, unknown, lambda _: self._vocabulary(views))
+        if meant is None:
+            return text, None
+        return meant, suggestion(meant, list(unknown.items()))
+
+    def _more_frequent(self, text: SearchText) -> str | None:
+        known = self._vocabulary(self._active())
+        counts = {each.word: each.products for each in known}
+        rare = {}
+        for place, term in enumerate(text.terms):
+            count = sum(counts.get(folded(form), 0) for form in term.word_forms)
+            if term.word is not None and count < FEW:
+                rare[place] = folded(term.word), count
+        better = better_known(text, rare, lambda _: known)
+        return None if better is None else str(better)
+
+    def _vocabulary(self, views: Sequence[ProductView]) -> list[KnownWord]:
+        words = Counter(word for view in views for word in vocabulary_words(f"{view.name} {view.brand}"))
+        return [KnownWord(word, count) for word, count in words.items()]
+
+    def _view(self, product: Product) -> ProductView:
+        category = self._tables.categories.get(product.category_id)
+        seller = self._tables.accounts.get(product.seller_id)
+        stock = self._tables.stock.get(product.id)
+        if category is None:
+            raise LookupError(f"product {product.id} has no category")
+        return ProductView(
+            id=product.id,
+            name=product.name,
+            brand=product.brand,
+            price=product.price,
+            description=product.description,
+            category=CategoryRef(category.id, category.name),
+            seller=SellerRef(
+                product.seller_id,
+                seller.first_name if seller is not None else "",
+                seller.last_name if seller is not None else "",
+                seller.email if seller is not None else "",
+            ),
+            stock=stock.available if stock is not None else 0,
+            is_active=product.is_active,
+            created_at=product.created_at,
+            count_viewed=self._tables.views.get(product.id) or 0,
+            sku=product.sku,
+            cost=product.cost,
+            min_price=product.min_price,
+            max_price=product.max_price,
+            version=product.version,
+        )
+
+    def _name(self, product_id: ProductId) -> str:
+        product = self._tables.products.get(product_id)
+        return "" if product is None else product.name
+
+    # --- orders
+
+    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+        views = [self._order_view(order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
+        return paged(views, lambda view: (-view.id,), page)
+
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
+        return {order.id: self._order_view(order) for order in self._tables.orders.some(ids).values()}
+
+    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+        views = [
+            SaleView(
+                id=_line_id(order, line),
+                order=order.id,
+                product=line.product_id,
+                name=self._name(line.product_id),
+                quantity=line.quantity,
+                price=line.price,
+                refunded=line.refunded,
+                currency=order.currency,
+                status=order.status,
+                created_at=order.created_at,
+            )
+            for order in self._tables.orders.all()
+            for line in order.lines
+            if line.seller_id == seller_id and is_sale(order.buyer_id, line.seller_id)
+        ]
+        return paged(views, lambda view: (-view.id,), page)
+
+    def oldest_undecided(self) -> datetime | None:
+        waiting = (
+            order.created_at
+            for order in self._tables.orders.all()
+            if order.status is OrderStatus.CREATED and not order.is_parked
+        )
+        return min(waiting, default=None)
+
+    def _order_view(self, order: Order) -> OrderView:
+        return OrderView(
+            id=order.id,
+            user=order.buyer_id,
+            lines=tuple(
+                OrderLineView(
+                    id=_line_id(order, line),
+                    product=line.product_id,
+                    seller=line.seller_id,
+                    name=self._name(line.product_id),
+                    quantity=line.quantity,
+                    price=line.price,
+                    refunded=line.refunded,
+                )
+                for line in order.lines
+            ),
+            total=order.total.minor,
+            currency=order.currency,
+            status=order.status,
+            shortfalls=order.shortfalls,
+            created_at=order.created_at,
+            updated_at=order.updated_at,
+            expires_at=order.expires_at,
+        )
+
+    # --- everything
+
+    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+        for product in sorted(self._tables.products.all(), key=lambda product: product.id):
+            if product.withdrawn_at is None and seller in {None, product.seller_id}:
+                yield self._view(product)
+
+    def every_order(self) -> Iterator[OrderView]:
+        for order in sorted(self._tables.orders.all(), key=lambda order: order.id):
+            yield self._order_view(order)
+
+    # --- the books
+
+    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
+        on_hand: dict[ProductId, int] = {}
+        for movement in self._tables.movements.all():
+            on_hand[movement.product_id] = on_hand.get(movement.product_id, 0) + movement.quantity
+        reserved: dict[ProductId, int] = {}
+        for order in self._tables.orders.all():
+            if order.status is OrderStatus.PENDING:
+                for line in order.lines:
+                    reserved[line.product_id] = reserved.get(line.product_id, 0) + line.quantity
+        found = [
+            StockDiscrepancy(stock.product_id, figure, stored, expected)
+            for stock in sorted(self._tables.stock.all(), key=lambda stock: stock.product_id)
+            for figure, stored, expected in _figures(stock, on_hand, reserved)
+            if stored != expected
+        ]
+        found += [
+            StockDiscrepancy(product_id, figure, stored[order_id, product_id], expected[order_id, product_id], order_id)
+            for figure, stored, expected in (
+                ("sold", self._booked(MovementKind.SALE), self._paid()),
+                ("returned", self._booked(MovementKind.RETURN), self._restocked()),
+            )
+            for order_id, product_id in stored.keys() | expected.keys()
+            if stored[order_id, product_id] != expected[order_id, product_id]
+        ]
+        return sorted(found, key=lambda each: (each.product_id, each.figure, each.order_id or 0))[:limit]
+
+    def _booked(self, kind: MovementKind) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for movement in self._tables.movements.all():
+            if movement.kind is kind and movement.order_id is not None:
+                units[movement.order_id, movement.product_id] += abs(movement.quantity)
+        return units
+
+    def _paid(self) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for order in self._tables.orders.all():
+            if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}:
+                for line in order.lines:
+                    units[order.id, line.product_id] += line.quantity
+        return units
+
+    def _restocked(self) -> Counter[tuple[OrderId, ProductId]]:
+        units: Counter[tuple[OrderId, ProductId]] = Counter()
+        for refund in self._tables.refunds.all():
+            order = self._tables.orders.get(refund.order_id)
+            if refund.restocked and order is not None:
+                (product,) = (line.product_id for line in order.lines if line.position == refund.position)
+                units[order.id, product] += refund.quantity
+        return units
+
+    def totals(self) -> Sequence[MovementTotal]:
+        kinds: dict[MovementKind, list[int]] = {}
+        for movement in self._tables.movements.all():
+            kinds.setdefault(movement.kind, []).append(movement.quantity)
+        return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
+
+
+# --- pages
+
+
+SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {
+    Ordering.PRICE: lambda view: (view.price.minor, view.id),
+    Ordering.PRICE_DESC: lambda view: (-view.price.minor, -view.id),
+    Ordering.CREATED: lambda view: (view.created_at.timestamp(), view.id),
+    Ordering.CREATED_DESC: lambda view: (-view.created_at.timestamp(), -view.id),
+    Ordering.VIEWED_DESC: lambda view: (-view.count_viewed, -view.id),
+}
+
+
+# --- filters and facets
+
+
+def _meets(view: ProductView, wanted: ProductFilter, slug: str) -> bool:
+    categories = {str(category) for category in wanted.categories}
+    return (
+        (not categories or str(view.category.id) in categories or slug in categories)
+        and (not wanted.brands or view.brand in wanted.brands)
+        and (wanted.seller is None or view.seller.id == wanted.seller)
+        and (wanted.price_min is None or view.price.minor >= wanted.price_min)
+        and (wanted.price_max is None or view.price.minor <= wanted.price_max)
+        and (wanted.in_stock is None or (view.stock > 0) == wanted.in_stock)
+        and (wanted.created_after is None or view.created_at > wanted.created_after)
+        and (wanted.created_before is None or view.created_at < wanted.created_before)
+    )
+
+
+def _by_category(views: Sequence[ProductView], _currency: str) -> list[FacetValue]:
+    names: dict[CategoryId, str] = {view.category.id: view.category.name for view in views}
+    counted = {key: sum(view.category.id == key for view in views) for key in names}
+    return [FacetValue(key, names[key], counted[key]) for key in sorted(names, key=lambda key: (-counted[key], key))]
+
+
+def _by_brand(views: Sequence[ProductView], _currency: str) -> list[FacetValue]:
+    counted: dict[str, int] = {}
+    for view in views:
+        if view.brand:
+            counted[view.brand] = counted.get(view.brand, 0) + 1
+    return [FacetValue(brand, brand, counted[brand]) for brand in sorted(counted, key=lambda b: (-counted[b], b))]
+
+
+def _by_price(views: Sequence[ProductView], currency: str) -> list[FacetValue]:
+    bounds: list[tuple[int, int | None]] = [*itertools.pairwise(PRICE_BUCKETS)]
+    bounds.append((PRICE_BUCKETS[-1], None))
+    found = []
+    for lower, upper in bounds:
+        count = sum(lower <= view.price.minor and (upper is None or view.price.minor < upper) for view in views)
+        if count:
+            found.append(FacetValue(lower, bucket_label(lower, upper, currency), count, upper))
+    return found
+
+
+FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView], str], list[FacetValue]]]] = {
+    Facet.CATEGORY: _by_category,
+    Facet.BRAND: _by_brand,
+    Facet.PRICE: _by_price,
+}
+
+
+# --- full text
+
+
+def _document(view: ProductView) -> Document:
+    return Document.of(view.name, view.brand, view.description)
+
+
+def _has(view: ProductView, text: SearchText) -> bool:
+    """Every word and phrase that is wanted, and none that is not."""
+    document = _document(view)
+    return (
+        bool(text.terms)
+        and all(_holds_any(document, term) for term in text.wanted)
+        and not any(_holds_any(document, term) for term in text.excluded)
+    )
+
+
+def text_score(text: SearchText, view: ProductView) -> int:
+    """The part of the relevance that is in the words; see `domain.relevance`."""
+    document = _document(view)
+    score = 0
+    for term in text.wanted:
+        if _holds_any(document, term, NAME):
+            score += NAMED
+        else:
+            score += BRANDED if _holds_any(document, term, NAME + BRAND) else DESCRIBED
+    together = itertools.product(*(term.forms for term in text.wanted))
+    if len(text.wanted) > 1 and any(document.holds(" ".join(each)) for each in together):
+        score += TOGETHER
+    return score
+
+
+def _holds_any(document: Document, term: Term, fields: str = NAME + BRAND + DESCRIPTION) -> bool:
+    return any(document.holds(text, fields) for text in term.texts)
+
+
+# --- small parts
+
+
+def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
+    ends = [*(change.valid_from for change in changes[1:]), None]
+    intervals = [
+        PriceInterval(change.price, change.valid_from, end, change.cause)
+        for change, end in zip(changes, ends, strict=True)
+    ]
+    return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
+
+
+def _account_view(account: Account) -> AccountView:
+    return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
+
+
+def _told_order(order: Order) -> ToldOrder:
+    lines = [ToldLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
+    return ToldOrder(order.currency, lines)
+
+
+def _line_id(order: Order, line: OrderLine) -> int:
+    return order.id * LINE_ID_SPAN + line.position
+
+
+def _units(lines: Iterable[OrderLine]) -> int:
+    return sum(line.refundable for line in lines)
+
+
+def _revenue(lines: Iterable[OrderLine]) -> int:
+    return sum(line.refundable * line.price for line in lines)
+
+
+def _figures(
+    stock: Stock, on_hand: Mapping[ProductId, int], reserved: Mapping[ProductId, int]
+) -> tuple[tuple[str, int, int], tuple[str, int, int]]:
+    return (
+        ("on_hand", stock.on_hand, on_hand.get(stock.product_id, 0)),
+        ("reserved", stock.reserved, reserved.get(stock.product_id, 0)),
+    )

@@ -1,0 +1,329 @@
+"""Statistics in memory: the rollups as the fold adds them up, and the same figures counted anew for comparison."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from scalecommerce_core.domain.events import OrderPaid, OrderRefunded
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.product_views import ViewCounts
+from scalecommerce_core.domain.ranges import check_ranges
+from scalecommerce_core.domain.rollups import FIGURES, Outage, RefundedPart, Rollups, SoldLine, hour_of
+from scalecommerce_core.ports import STATISTICS, Owed, ProductCounters
+from scalecommerce_core.queries import (
+    PRICES_SHOWN,
+    Interval,
+    ProductStatistics,
+    SeriesPoint,
+    Sold,
+    SoldAtPrice,
+    StatisticsDiscrepancy,
+)
+
+if TYPE_CHECKING:
+    # Its store is made of what stands here.
+    from scalecommerce_core.testing.memory.store import Tables
+
+CONSUMER: Final = "consumer "
+ROLLUPS: Final = {
+    "product_sales": "products",
+    "product_past": "past",
+    "product_hours": "product_hours",
+    "price_sales": "intervals",
+    "seller_sales": "sellers",
+    "seller_hours": "seller_hours",
+}
+"""Names of rollups here, and of the attribute of `Rollups` that holds what is to be added to them."""
+PAID: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
+
+
+class MemoryStatistics:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    # --- facts without events
+
+    def owe(self, facts: Owed) -> None:
+        singly = [Owed(products=(product,)) for product in facts.products]
+        singly += [Owed(orders=(order,)) for order in facts.orders]
+        for number, fact in zip(self._numbers("owed", len(singly)), singly, strict=True):
+            self._tables.owed.put(number, fact)
+
+    def take_owed(self, limit: int) -> Owed:
+        taken = sorted(self._tables.owed.items())[:limit]
+        for number, _ in taken:
+            self._tables.owed.drop(number)
+        return Owed(
+            [product for _, fact in taken for product in fact.products],
+            [order for _, fact in taken for order in fact.orders],
+        )
+
+    def owes_everything(self) -> bool:
+        return False
+
+    # --- rollups
+
+    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+        return {order.id: sold_lines(self._tables, order) for order in self._tables.orders.some(order_ids).values()}
+
+    def add(self, rollups: Rollups) -> None:
+        for name, key, figures in _rows(rollups):
+            before = self._tables.rollups.get((name, *key)) or (0,) * len(FIGURES)
+            self._tables.rollups.put((name, *key), tuple(a + b for a, b in zip(before, figures, strict=True)))
+
+    def shelve(self, product_ids: Collection[ProductId]) -> None:
+        for product in self._tables.products.some(product_ids).values():
+            self._tables.shelves.put(product.id, shelf_of(product))
+
+    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]:
+        return self._tables.outages.some(product_ids)
+
+    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None:
+        for product_id, outage in outages.items():
+            self._tables.outages.put(product_id, outage)
+
+    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
+        for product_id, stock in self._tables.stock.some(product_ids).items():
+            if stock.available == 0 and self._tables.outages.get(product_id) is None:
+                self._tables.outages.put(product_id, Outage(since=at))
+
+    def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
+        sellers = {product.id: product.seller_id for product in self._tables.products.all()}
+        for key in dict(self._tables.rollups.items()):
+            owner = key[1] if key[0].startswith("seller") else sellers[key[1]]
+            if seller_id in {None, owner}:
+                self._tables.rollups.drop(key)
+        self.add(expected(self._tables, seller_id))
+        mine = [product for product, seller in sellers.items() if seller_id in {None, seller}]
+        self.shelve(mine)
+        self.begin_outages(mine, now)
+
+    def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
+        def counters(product_id: ProductId) -> ProductCounters:
+            nothing = (0,) * len(FIGURES)
+            total = self._tables.rollups.get(("product_sales", product_id)) or nothing
+            past = self._tables.rollups.get(("product_past", product_id)) or nothing
+            views = (self._tables.views.get(product_id) or 0) - (self._tables.viewed.get(("past", product_id)) or 0)
+            outage = self._tables.outages.get(product_id) or Outage()
+            fresh = dict(zip(FIGURES, (a - b for a, b in zip(total, past, strict=True)), strict=True))
+            return ProductCounters(product_id, views, **fresh, out_of_stock=outage.at(now))
+
+        return [counters(id_) for id_ in sorted(p.id for p in self._tables.products.all()) if first <= id_ <= last]
+
+
+def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
+    products = tables.products.some({product_id for product_id, _ in counts})
+    for (product_id, at), count in counts.items():
+        if (product := products.get(product_id)) is None:
+            continue
+        tables.views.put(product.id, (tables.views.get(product.id) or 0) + count)
+        keys: list[tuple[Any, ...]] = [
+            ("product_hours", product.id, hour_of(at)),
+            ("seller_hours", product.seller_id, product.price.currency, hour_of(at)),
+        ]
+        if (valid_from := in_force(tables, product.id, at)) is not None:
+            keys.append(("price_sales", product.id, valid_from))
+        if past:
+            keys.append(("past", product.id))
+        for key in keys:
+            tables.viewed.put(key, (tables.viewed.get(key) or 0) + count)
+
+
+def shelf_of(product: Product) -> int:
+    """0: in no catalogue; 1: off sale; 2: on sale."""
+    return 0 if product.withdrawn_at is not None else 1 + product.is_active
+
+
+# --- the same, counted anew
+
+
+def prices_of(tables: Tables, product_id: ProductId) -> list[PriceChange]:
+    changes = [change for change in tables.price_changes.all() if change.product_id == product_id]
+    return sorted(changes, key=lambda change: change.valid_from)
+
+
+def in_force(tables: Tables, product_id: ProductId, at: datetime) -> datetime | None:
+    begun = [change.valid_from for change in prices_of(tables, product_id)]
+    return max((moment for moment in begun if moment <= at), default=min(begun, default=None))
+
+
+def sold_lines(tables: Tables, order: Order) -> list[SoldLine]:
+    assert order.paid_at is not None
+    products = tables.products.some({line.product_id for line in order.lines})
+    return [
+        SoldLine(
+            order.id,
+            line.product_id,
+            line.seller_id,
+            order.buyer_id,
+            line.quantity,
+            line.price,
+            order.currency,
+            order.paid_at,
+            in_force(tables, line.product_id, order.created_at),
+            order.origin is not OrderOrigin.API,
+            products[line.product_id].price.currency == order.currency,
+        )
+        for line in order.lines
+    ]
+
+
+def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
+    """What rollups must show: all that was sold and refunded, but for what is not folded yet."""
+    done = tables.event_marks.get(CONSUMER + STATISTICS) or 0
+    waiting = list(tables.events.all())[done:]
+    owed = [order for fact in tables.owed.all() for order in fact.orders]
+    unpaid = {event.order_id for event in waiting if isinstance(event, OrderPaid)} | {each.order_id for each in owed}
+    parts: list[tuple[OrderId, RefundedPart]] = []
+    for refund in tables.refunds.all():
+        order = tables.orders.get(refund.order_id)
+        assert order is not None
+        (seller,) = {line.seller_id for line in order.lines if line.product_id == refund.product_id}
+        parts.append(
+            (refund.order_id, RefundedPart(refund.product_id, seller, refund.quantity, refund.amount, refund.at))
+        )
+    for event in waiting:
+        if isinstance(event, OrderRefunded):
+            parts += [
+                (event.order_id, RefundedPart(p.product_id, p.seller_id, -p.quantity, -p.amount, event.at))
+                for p in event.refunds
+            ]
+    for each in owed:
+        parts += [
+            (each.order_id, RefundedPart(p.product_id, p.seller_id, -p.quantity, -p.amount, p.at)) for p in each.refunds
+        ]
+    rollups = Rollups()
+    for order in tables.orders.all():
+        if order.status in PAID:
+            lines = [line for line in sold_lines(tables, order) if seller_id in {None, line.seller_id}]
+            if order.id not in unpaid:
+                rollups.sell(lines)
+            for order_id, part in parts:
+                if order_id == order.id and seller_id in {None, part.seller_id}:
+                    rollups.refund(next(line for line in lines if line.product_id == part.product_id), part)
+    return rollups
+
+
+def _rows(rollups: Rollups) -> Iterator[tuple[str, tuple[Any, ...], Sequence[int]]]:
+    for name, attribute in ROLLUPS.items():
+        for key, figures in getattr(rollups, attribute).items():
+            yield name, key if isinstance(key, tuple) else (key,), figures
+
+
+class MemoryStatisticsQueries:
+    """Counted out of orders and refunds each time, so that they can serve as an oracle for rollups."""
+
+    _tables: Tables
+
+    def seller_series(
+        self, seller_id: AccountId, currency: str, interval: Interval, since: datetime, until: datetime
+    ) -> Sequence[SeriesPoint]:
+        sold = {
+            hour: figures
+            for (seller, each, hour), figures in self._everything().seller_hours.items()
+            if (seller, each) == (seller_id, currency)
+        }
+        return self._series(("seller_hours", seller_id, currency), sold, interval, since, until)
+
+    def product_series(
+        self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
+    ) -> Sequence[SeriesPoint]:
+        hours = self._everything().product_hours.items()
+        sold = {hour: figures for (product, hour), figures in hours if product == product_id}
+        return self._series(("product_hours", product_id), sold, interval, since, until)
+
+    def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None:
+        product = self._tables.products.get(product_id)
+        if product is None or product.withdrawn_at is not None:
+            return None
+        rollups = self._everything()
+        changes = prices_of(self._tables, product_id)
+        ends = [*(change.valid_from for change in changes[1:]), None]
+        prices = []
+        for change, end in zip(changes, ends, strict=True):
+            views = self._tables.viewed.get(("price_sales", product_id, change.valid_from)) or 0
+            sold = Sold(views, *rollups.intervals.get((product_id, change.valid_from), (0,) * len(FIGURES)))
+            prices.append(
+                SoldAtPrice(change.price, change.valid_from, end, change.cause, sold, profit_of(sold, product))
+            )
+        outage = self._tables.outages.get(product_id) or Outage()
+        return ProductStatistics(
+            product_id=product_id,
+            currency=product.price.currency,
+            total=Sold(self._tables.views.get(product_id) or 0, *rollups.products.get(product_id, (0,) * len(FIGURES))),
+            out_of_stock=outage.at(now),
+            out_of_stock_since=outage.since,
+            prices=tuple(reversed(prices))[:PRICES_SHOWN],
+        )
+
+    def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
+        wanted: dict[tuple[Any, ...], Sequence[int]] = {}
+        for name, key, figures in _rows(expected(self._tables)):
+            wanted[name, *key] = figures
+        stored = dict(self._tables.rollups.items())
+        found = [
+            StatisticsDiscrepancy(key[0], json.dumps(key[1:], default=str), figure, has, wants)
+            for key in _comparable({*wanted, *stored})
+            for figure, has, wants in zip(FIGURES, _summed(stored, key), _summed(wanted, key), strict=True)
+            if has != wants
+        ]
+        return found[:limit]
+
+    def _everything(self) -> Rollups:
+        """As if all was folded."""
+        rollups = Rollups()
+        for order in self._tables.orders.all():
+            if order.status in PAID:
+                lines = sold_lines(self._tables, order)
+                rollups.sell(lines)
+                for refund in self._tables.refunds.all():
+                    if refund.order_id == order.id:
+                        line = next(line for line in lines if line.product_id == refund.product_id)
+                        part = RefundedPart(
+                            refund.product_id, line.seller_id, refund.quantity, refund.amount, refund.at
+                        )
+                        rollups.refund(line, part)
+        return rollups
+
+    def _series(
+        self,
+        key: tuple[Any, ...],
+        sold: Mapping[datetime, Sequence[int]],
+        interval: Interval,
+        since: datetime,
+        until: datetime,
+    ) -> Sequence[SeriesPoint]:
+        check_ranges(("since", since, "until", until))
+        points: dict[datetime, list[int]] = defaultdict(lambda: [0] * (1 + len(FIGURES)))
+        for hour, figures in sold.items():
+            for place, figure in enumerate(figures, 1):
+                points[interval.begin(hour)][place] += figure
+        for (*each, hour), views in self._tables.viewed.items():
+            if tuple(each) == key:
+                points[interval.begin(hour)][0] += views
+        return [SeriesPoint(start, Sold(*points[start])) for start in sorted(points) if since <= start < until]
+
+
+def profit_of(sold: Sold, product: Product) -> int | None:
+    if product.cost is None:
+        return None
+    return sold.revenue - sold.refunded_amount - (sold.units - sold.refunded_units) * product.cost.minor
+
+
+def _comparable(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Prices together: where one begins is as sharp as the clocks agree."""
+    return sorted({key[:2] if key[0] == "price_sales" else key for key in keys}, key=str)
+
+
+def _summed(rows: Mapping[tuple[Any, ...], Sequence[int]], key: tuple[Any, ...]) -> Sequence[int]:
+    if key[0] == "price_sales":
+        of_product = [figures for each, figures in rows.items() if each[:2] == key]
+        return [sum(column) for column in zip(*of_product, strict=True)] or [0] * len(FIGURES)
+    return rows.get(key, (0,) * len(FIGURES))
