@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import BigInteger, TextClause, bindparam, text
 
 from adapters.db.sales import is_sale_in
-from adapters.db.tables import Moment
+from adapters.db.schema import Moment
 from scalecommerce_core.domain.order import OrderOrigin
 from scalecommerce_core.ports import STATISTICS
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement
 
-from adapters.db.tables import order_lines, orders
+from adapters.db.schema import order_lines, orders
 
 IS_SALE: Final[ColumnElement[bool]] = orders.c.buyer_id != order_lines.c.seller_id
 

@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from adapters.embedded.supervision import (
-    EmbeddedServer,
-    EmbeddedServerError,
-    ServerProcess,
-    User,
-    write_private,
-)
+from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, User, write_private
 
 ROLE: Final = "scalecommerce"
 DATABASE: Final = "scalecommerce"

@@ -12,12 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
-from adapters.embedded.supervision import (
-    EmbeddedServer,
-    EmbeddedServerError,
-    ServerProcess,
-    write_private,
-)
+from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, write_private
 
 
 class EmbeddedRedis(EmbeddedServer):

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 LOGIN_REFUSED = "No active account has this e-mail address and password."
 

@@ -25,7 +25,8 @@ from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
-from scalecommerce_core.services.results import Replayed, retried
+from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.retry import retried
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 EDITABLE: Final = frozenset(

@@ -32,7 +32,8 @@ from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Clock, Duplicate, Owed, OwedOrder, Store, Transaction
 from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
-from scalecommerce_core.services.results import Replayed, retried
+from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.retry import retried
 
 logger = logging.getLogger(__name__)
 RECORDED_AT_ONCE = 200

@@ -5,7 +5,7 @@ from typing import Final
 
 from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
 from scalecommerce_core.ports import Clock, Store
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 RETENTION: Final = timedelta(days=30)
 

@@ -28,7 +28,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import TRANSITIONS, Action, Order, OrderStatus
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, Charged, Declined, Payment, PaymentRefund, PaymentStatus
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -23,7 +23,8 @@ from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
-from scalecommerce_core.services.results import Replayed, retried
+from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.retry import retried
 
 MOST_POLICIES: Final = 100
 """Of one seller."""

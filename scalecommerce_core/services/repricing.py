@@ -26,7 +26,7 @@ from scalecommerce_core.pricing.policy_state import BLOCK, Memory, Part, parts_o
 from scalecommerce_core.pricing.runs import AT_WORK, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
 from scalecommerce_core.pricing.strategy_calls import PolicyFailed
 from scalecommerce_core.services.progress import Progress, silent
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 POOL_EVERY: Final = 4
 """Epochs from one look across products to the next."""

@@ -6,7 +6,7 @@ from typing import Final
 from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.ports import Store
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 WORDS: Final = 20_000
 PRICES: Final = 5_000

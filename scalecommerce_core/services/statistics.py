@@ -23,7 +23,7 @@ from scalecommerce_core.domain.events import (
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.rollups import Outage, RefundedPart, Rollups, SoldLine
 from scalecommerce_core.ports import STATISTICS, Clock, NumberedEvent, Owed, Store, Transaction
-from scalecommerce_core.services.results import retried
+from scalecommerce_core.services.retry import retried
 
 SHELF: Final = frozenset({ProductListed.topic, ProductEdited.topic, ProductWithdrawn.topic})
 

@@ -49,7 +49,8 @@ from scalecommerce_core.ports import (
 )
 from scalecommerce_core.queries import EventQueries
 from scalecommerce_core.services.idempotency import IdempotencyKey, once
-from scalecommerce_core.services.results import Replayed, retried
+from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.retry import retried
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.schema import categories, metadata
 from adapters.db.store import PostgresStore
-from adapters.db.tables import categories, metadata
 from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
 from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store

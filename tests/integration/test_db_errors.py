@@ -17,13 +17,7 @@ from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translated
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
-from scalecommerce_core.domain.errors import (
-    ConnectionLost,
-    Invalid,
-    NotAuthenticated,
-    TransactionAborted,
-    Unavailable,
-)
+from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotAuthenticated, TransactionAborted, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order

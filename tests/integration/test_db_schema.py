@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, text
 
 from adapters.db import migrate
 from adapters.db.core.engine import database_engine, database_url
+from adapters.db.schema import metadata
 from adapters.db.schema_version import VERSIONS, revisions
-from adapters.db.tables import metadata
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from adapters.db.core.engine import database_engine
-from adapters.db.tables import metadata
+from adapters.db.schema import metadata
 
 
 def _run(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from adapters.db.core.bulk_statements import among, id_array
 from adapters.db.queries.executor import Reader
 from adapters.db.queries.keyset import Keyset, page_of, three, which
-from adapters.db.tables import accounts
+from adapters.db.schema import accounts
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AccountView, Page, PageRequest
 

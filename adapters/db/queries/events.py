@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import among, id_array
 from adapters.db.queries.executor import Reader, Rows
-from adapters.db.tables import Moment, events, order_lines, orders
+from adapters.db.schema import Moment, events, order_lines, orders
 from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_place

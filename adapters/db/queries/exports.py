@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Select, bindparam, or_, select
 
 from adapters.db.queries.orders import OrderReads
 from adapters.db.queries.products import ProductReads
-from adapters.db.tables import orders, products
+from adapters.db.schema import orders, products
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import OrderView, ProductView
 

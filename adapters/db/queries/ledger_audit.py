@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import func, select, text
 
 from adapters.db.queries.executor import Reader
-from adapters.db.tables import stock_movements
+from adapters.db.schema import stock_movements
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
 

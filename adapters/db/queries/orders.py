@@ -11,7 +11,7 @@ from adapters.db.core.bulk_statements import among, id_array
 from adapters.db.queries.executor import Reader, Rows
 from adapters.db.queries.keyset import Keyset, page_of, three, values_of, which
 from adapters.db.sales import IS_SALE
-from adapters.db.tables import order_lines, orders, products
+from adapters.db.schema import order_lines, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
 from scalecommerce_core.queries import Key, OrderLineView, OrderView, Page, PageRequest, SaleView

@@ -10,7 +10,7 @@ from adapters.db.queries.executor import Reader
 from adapters.db.queries.keyset import Keyset, page_of, three, which
 from adapters.db.repositories.policies import POLICY, policy_of
 from adapters.db.repositories.pricing_runs import RUN, run_of
-from adapters.db.tables import (
+from adapters.db.schema import (
     price_history,
     pricing_decisions,
     pricing_policies,

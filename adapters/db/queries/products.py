@@ -15,7 +15,7 @@ from adapters.db.queries.search.filters import Match
 from adapters.db.queries.search.query_shape import SHAPES
 from adapters.db.queries.search.search_pages import Listing, Sample, Scale
 from adapters.db.queries.search.ttl_cache import Kept
-from adapters.db.tables import accounts, categories, price_history, product_views, products, stock
+from adapters.db.schema import accounts, categories, price_history, product_views, products, stock
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Text, bindparam, text
 from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import Reader
 from adapters.db.rollup_sql import FACTS, ROLLED_UP, SHELF, SUMS, Rolled
-from adapters.db.tables import Moment
+from adapters.db.schema import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from adapters.db.queries.executor import Reader
 from adapters.db.queries.keyset import Keyset, page_of, three, which
-from adapters.db.tables import webhook_attempts, webhook_deliveries, webhook_endpoints
+from adapters.db.schema import webhook_attempts, webhook_deliveries, webhook_endpoints
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, Page, PageRequest

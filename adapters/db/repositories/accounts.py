@@ -8,7 +8,7 @@ from sqlalchemy import Text, bindparam, select, update
 
 from adapters.db.core.bulk_statements import Insert, Update, among, id_array, text_array
 from adapters.db.core.session import Sql, numbers_of
-from adapters.db.tables import Moment, account_ids, accounts, sessions
+from adapters.db.schema import Moment, account_ids, accounts, sessions
 from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
 from adapters.db.core.session import Sql
-from adapters.db.tables import Moment, event_counter, events
+from adapters.db.schema import Moment, event_counter, events
 from scalecommerce_core.ports import NumberedEvent
 
 RELAY: Final = 7_265_003

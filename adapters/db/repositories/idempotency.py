@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, text
 
 from adapters.db.core.bulk_statements import Insert, Update, int_array, text_array
 from adapters.db.core.session import Sql
-from adapters.db.tables import Moment, idempotency_keys
+from adapters.db.schema import Moment, idempotency_keys
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.idempotency import LIFETIME

@@ -9,16 +9,9 @@ from sqlalchemy import Select, bindparam, exists, func, or_, select
 from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array, text_array
 from adapters.db.core.session import Sql, numbers_of
 from adapters.db.repositories.outbox import append_events
-from adapters.db.tables import Moment, order_ids, order_lines, orders, payments, refunds
+from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
-from scalecommerce_core.domain.order import (
-    DECIDE_ATTEMPTS,
-    Order,
-    OrderLine,
-    OrderOrigin,
-    OrderStatus,
-    Shortfall,
-)
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.payment import PaymentStatus
 
 DECIDER: Final = 7_265_002

@@ -5,7 +5,7 @@ from typing import Final
 
 from adapters.db.core.bulk_statements import Insert
 from adapters.db.core.session import Sql
-from adapters.db.tables import outbox
+from adapters.db.schema import outbox
 from scalecommerce_core.domain.events import Event
 
 _INSERT: Final = Insert(outbox, "topic", "at", "audience", "payload")

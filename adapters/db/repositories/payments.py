@@ -8,7 +8,7 @@ from sqlalchemy import Select, bindparam, select
 
 from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array, text_array
 from adapters.db.core.session import Sql
-from adapters.db.tables import Moment, payment_refunds, payments
+from adapters.db.schema import Moment, payment_refunds, payments
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Select, bindparam, select, text
 
 from adapters.db.core.bulk_statements import Insert, Update, Upsert, among, id_array
 from adapters.db.core.session import Sql, numbers_of
-from adapters.db.tables import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
+from adapters.db.schema import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, Schedule

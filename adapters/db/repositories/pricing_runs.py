@@ -13,7 +13,7 @@ from adapters.db.core.binary_copy import EPOCH, arrays_of, from_array, to_binary
 from adapters.db.core.bulk_statements import Insert, Update, id_array
 from adapters.db.core.currencies import minor_per_unit
 from adapters.db.core.session import Sql, numbers_of
-from adapters.db.tables import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
+from adapters.db.schema import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole

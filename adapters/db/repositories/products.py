@@ -10,7 +10,7 @@ from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_arra
 from adapters.db.core.session import Sql, numbers_of
 from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
-from adapters.db.tables import Moment, categories, category_ids, price_history, product_ids, products
+from adapters.db.schema import Moment, categories, category_ids, price_history, product_ids, products
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, and_, bindparam, select, text
 from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, among, id_array, int_array
 from adapters.db.core.session import Sql
 from adapters.db.rollup_sql import IN_FORCE, REBUILD, SHELF
-from adapters.db.tables import (
+from adapters.db.schema import (
     Moment,
     price_sales,
     product_hours,

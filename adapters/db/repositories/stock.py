@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from adapters.db.core.bulk_statements import Insert, Update, among, id_array
 from adapters.db.core.session import Sql
 from adapters.db.repositories.outbox import append_events
-from adapters.db.tables import products, stock, stock_movements
+from adapters.db.schema import products, stock, stock_movements
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, bindparam, func, select, text
 
 from adapters.db.core.bulk_statements import Insert, Update, among, id_array, text_array
 from adapters.db.core.session import Sql, numbers_of
-from adapters.db.tables import (
+from adapters.db.schema import (
     Moment,
     delivery_ids,
     endpoint_ids,

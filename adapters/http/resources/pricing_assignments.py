@@ -11,12 +11,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Answer, Call, Operation, json_answer
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.resources.pricing_policies import ROOT, TAG
-from adapters.http.schemas.pricing import (
-    AssignmentDocument,
-    StoredDecisionDocument,
-    shown_assignment,
-    shown_stored,
-)
+from adapters.http.schemas.pricing import AssignmentDocument, StoredDecisionDocument, shown_assignment, shown_stored
 from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.runs import Assignment

@@ -9,12 +9,7 @@ from scalecommerce_core.domain.price_history import Reduction, lowest_price_30d,
 from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
-from scalecommerce_core.queries import (
-    MovementTotal,
-    PriceInterval,
-    Queries,
-    StockDiscrepancy,
-)
+from scalecommerce_core.queries import MovementTotal, PriceInterval, Queries, StockDiscrepancy
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, locked, usd
 
 

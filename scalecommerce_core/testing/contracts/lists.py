@@ -7,16 +7,7 @@ from typing import TypeVar
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.ports import Store
-from scalecommerce_core.queries import (
-    AccountView,
-    Key,
-    OrderLineView,
-    OrderView,
-    Page,
-    PageRequest,
-    Queries,
-    SaleView,
-)
+from scalecommerce_core.queries import AccountView, Key, OrderLineView, OrderView, Page, PageRequest, Queries, SaleView
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 
 T = TypeVar("T")

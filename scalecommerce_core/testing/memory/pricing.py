@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve
 
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
@@ -37,23 +37,10 @@ from scalecommerce_core.pricing.runs import (
 from scalecommerce_core.queries import Page, PageRequest
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
-
-if TYPE_CHECKING:
-    # Its store is made of what stands here.
-    from scalecommerce_core.testing.memory.store import Tables
+from scalecommerce_core.testing.memory.tables import Staged, Tables
 
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_HAND: Final = frozenset({PriceCause.MANUAL, PriceCause.IMPORT, PriceCause.ROLLBACK})
-
-
-@frozen(eq=False)
-class Staged:
-    """What a range has decided; `superseded` and `undone` are products whose moves were not written, or taken back."""
-
-    looked: Looked
-    currency: Mapping[int, str]
-    written: frozenset[int] = frozenset()
-    undone: frozenset[int] = frozenset()
 
 
 class MemoryPolicies:

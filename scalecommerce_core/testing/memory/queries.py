@@ -50,10 +50,12 @@ from scalecommerce_core.queries import (
     bucket_label,
     check_place,
 )
+from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
-from scalecommerce_core.testing.memory.store import FORGOTTEN, NUMBERED, MemoryStore, numbered
+from scalecommerce_core.testing.memory.store import MemoryStore
+from scalecommerce_core.testing.memory.tables import FORGOTTEN, NUMBERED
 from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
 from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
 
@@ -442,9 +444,6 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
 
 
-# --- pages
-
-
 SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {
     Ordering.PRICE: lambda view: (view.price.minor, view.id),
     Ordering.PRICE_DESC: lambda view: (-view.price.minor, -view.id),
@@ -452,9 +451,6 @@ SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {
     Ordering.CREATED_DESC: lambda view: (-view.created_at.timestamp(), -view.id),
     Ordering.VIEWED_DESC: lambda view: (-view.count_viewed, -view.id),
 }
-
-
-# --- filters and facets
 
 
 def _meets(view: ProductView, wanted: ProductFilter, slug: str) -> bool:
@@ -503,9 +499,6 @@ FACETS: Final[Mapping[Facet, Callable[[Sequence[ProductView], str], list[FacetVa
 }
 
 
-# --- full text
-
-
 def _document(view: ProductView) -> Document:
     return Document.of(view.name, view.brand, view.description)
 
@@ -537,9 +530,6 @@ def text_score(text: SearchText, view: ProductView) -> int:
 
 def _holds_any(document: Document, term: Term, fields: str = NAME + BRAND + DESCRIPTION) -> bool:
     return any(document.holds(text, fields) for text in term.texts)
-
-
-# --- small parts
 
 
 def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:

@@ -28,7 +28,7 @@ from scalecommerce_core.queries import (
 
 if TYPE_CHECKING:
     # Its store is made of what stands here.
-    from scalecommerce_core.testing.memory.store import Tables
+    from scalecommerce_core.testing.memory.tables import Tables
 
 CONSUMER: Final = "consumer "
 ROLLUPS: Final = {
@@ -139,9 +139,6 @@ def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
 def shelf_of(product: Product) -> int:
     """0: in no catalogue; 1: off sale; 2: on sale."""
     return 0 if product.withdrawn_at is not None else 1 + product.is_active
-
-
-# --- the same, counted anew
 
 
 def prices_of(tables: Tables, product_id: ProductId) -> list[PriceChange]:

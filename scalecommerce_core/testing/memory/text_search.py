@@ -16,7 +16,6 @@ NAME: Final = "A"
 BRAND: Final = "B"
 DESCRIPTION: Final = "C"
 
-# --- markup
 
 _NAMES: Final = (
     "a abbr acronym address area article aside audio b base basefont bdi bdo big blink blockquote body br button "
@@ -59,9 +58,6 @@ def _referred(reference: re.Match[str]) -> str:
         character = html.unescape(f"&{name};")
         return " " if character in {"", "\ufffd"} else character
     return html5.get(f"{name};", reference[0])
-
-
-# --- words
 
 
 def folded(text: str) -> str:
@@ -128,9 +124,6 @@ def _number(text: str) -> list[str]:
     elif "," in text:
         return [each for part in text.split(",") for each in _number(part)]
     return [re.sub(r"^([0-9]+)\.0{1,2}$", r"\1", text)]
-
-
-# --- stems and documents
 
 
 def stems(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -13,16 +12,9 @@ from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, Endpoin
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView
-
-if TYPE_CHECKING:
-    # Its store is made of what stands here.
-    from scalecommerce_core.testing.memory.store import Log, Table
+from scalecommerce_core.testing.memory.tables import Log, Table, copied_delivery
 
 Numbers = Callable[[str, int], list[int]]
-
-
-def copied_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
-    return evolve(delivery, log=[])
 
 
 class MemoryEndpoints:
@@ -170,9 +162,6 @@ class MemoryDeliveries:
 def _urgency(delivery: WebhookDelivery) -> tuple[datetime, int]:
     assert delivery.try_at is not None
     return delivery.try_at, delivery.id
-
-
-# --- the read side
 
 
 def shown_endpoint(endpoint: WebhookEndpoint) -> EndpointView:

@@ -14,7 +14,7 @@ from scalecommerce_core.services.ordering import PlaceOrder, RefundOrder, Wanted
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market
-from scalecommerce_core.testing.memory.store import Tables
+from scalecommerce_core.testing.memory.tables import Tables
 
 PASSWORD = "a long password"
 CATEGORY = CategoryId(1)

@@ -8,7 +8,8 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
     Unavailable,
 )
-from scalecommerce_core.services.results import ATTEMPTS, Replayed, one, retried
+from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.retry import ATTEMPTS, retried
 from tests.unit.core.tampering import failing
 
 

@@ -23,13 +23,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentStatus, RefundStatus
 from scalecommerce_core.services.ordering import CancelOrder, RefundOrder
-from scalecommerce_core.services.payments import (
-    PaymentResult,
-    Payments,
-    PayOrder,
-    Unanswered,
-    Unknown,
-)
+from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder, Unanswered, Unknown
 from scalecommerce_core.services.results import one
 from scalecommerce_core.testing import CountingIds
 from scalecommerce_core.testing.memory.payment_gateway import DECLINED, LOST_REPLY

@@ -11,7 +11,7 @@ from adapters.cli.online_retail.report import Report, show
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.testing import MemoryStore, in_memory_market
-from scalecommerce_core.testing.memory.store import Tables
+from scalecommerce_core.testing.memory.tables import Tables
 from tests.unit.online_retail.builders import planned, row
 
 SAMPLE = Path(adapters.cli.online_retail.__file__).parent / "sample.csv"

@@ -18,7 +18,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import one
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, NothingToSeedOn, Seeded, Seeding
 from scalecommerce_core.testing import MemoryStore, PlainPasswords, SettableClock, in_memory_market
-from scalecommerce_core.testing.memory.store import Tables
+from scalecommerce_core.testing.memory.tables import Tables
 
 SOLD = {OrderStatus.PAID, OrderStatus.REFUNDED}
 

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from adapters.db.queries.keyset import Keyset
 from adapters.db.queries.search.query_shape import EXCLUDED, SHAPES, WANTED, Shape, text_names
-from adapters.db.tables import product_prices, product_views, products, stock
+from adapters.db.schema import product_prices, product_views, products, stock
 from scalecommerce_core.queries import Ordering
 
 MARKET: Final = cast(literal_column("'market'"), REGCONFIG)

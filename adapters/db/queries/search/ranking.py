@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from adapters.db.queries.keyset import Keyset
 from adapters.db.queries.search.filters import Match, adjacent_query, matches, once, wanted_queries
 from adapters.db.queries.search.query_shape import SHAPES
-from adapters.db.tables import products, stock
+from adapters.db.schema import products, stock
 from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, IN_STOCK, NAMED, PROMINENT, SOLD_OUT, TOGETHER
 
 

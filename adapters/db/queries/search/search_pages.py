@@ -21,7 +21,7 @@ from adapters.db.queries.search.query_shape import SENSIBLE, SHAPES, Asked, Shap
 from adapters.db.queries.search.ranking import Ranking, not_ranked, ranked
 from adapters.db.queries.search.row_estimates import Estimates
 from adapters.db.queries.search.vocabulary import Words
-from adapters.db.tables import categories
+from adapters.db.schema import categories
 from scalecommerce_core.domain.popularity import LEVELS, size_of
 from scalecommerce_core.domain.search_text import FEW, SearchText, better_known, probable, read, suggestion
 from scalecommerce_core.domain.text import checked

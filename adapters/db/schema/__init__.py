@@ -1,0 +1,113 @@
+"""The tables, as SQLAlchemy Core knows them; `migrations/` makes them, and a test proves that the two agree.
+
+Whatever the database can refuse, it refuses: an oversell, a line of a product that its seller does not sell, a
+reservation without a deadline. Nothing here relies on the domain being right.
+
+Three habits keep the hot paths cheap. What buyers change (stock) and what readers change (views) live in narrow
+tables beside the product's wide row. No index holds a column that is rewritten in bulk (price, stock, views), so that
+such updates stay heap-only; `fillfactor` leaves them room in the page. Partial indexes are the queues.
+"""
+
+from adapters.db.schema.accounts import account_ids, accounts, sessions
+from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
+from adapters.db.schema.events import event_audience, event_consumers, event_counter, events, outbox
+from adapters.db.schema.idempotency import idempotency_keys
+from adapters.db.schema.metadata import Moment, Total, metadata
+from adapters.db.schema.orders import order_ids, order_lines, orders, refunds
+from adapters.db.schema.payments import payment_refunds, payments, sandbox_charges, sandbox_refunds
+from adapters.db.schema.pricing import (
+    policy_ids,
+    pricing_assignments,
+    pricing_decisions,
+    pricing_groups,
+    pricing_memory,
+    pricing_policies,
+    pricing_ranges,
+    pricing_runs,
+    pricing_schedules,
+    pricing_stops,
+    run_ids,
+)
+from adapters.db.schema.search import product_prices, product_prices_owed, vocabulary, vocabulary_news
+from adapters.db.schema.statistics import (
+    price_sales,
+    product_hours,
+    product_outages,
+    product_ranks,
+    product_sales,
+    product_views,
+    seller_hours,
+    seller_sales,
+    seller_shelves,
+    statistics_owed,
+    view_batches,
+)
+from adapters.db.schema.stock import stock, stock_movements
+from adapters.db.schema.webhooks import (
+    delivery_ids,
+    endpoint_ids,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
+)
+
+__all__ = [
+    "Moment",
+    "Total",
+    "account_ids",
+    "accounts",
+    "categories",
+    "category_ids",
+    "delivery_ids",
+    "endpoint_ids",
+    "event_audience",
+    "event_consumers",
+    "event_counter",
+    "events",
+    "idempotency_keys",
+    "metadata",
+    "order_ids",
+    "order_lines",
+    "orders",
+    "outbox",
+    "payment_refunds",
+    "payments",
+    "policy_ids",
+    "price_history",
+    "price_sales",
+    "pricing_assignments",
+    "pricing_decisions",
+    "pricing_groups",
+    "pricing_memory",
+    "pricing_policies",
+    "pricing_ranges",
+    "pricing_runs",
+    "pricing_schedules",
+    "pricing_stops",
+    "product_hours",
+    "product_ids",
+    "product_outages",
+    "product_prices",
+    "product_prices_owed",
+    "product_ranks",
+    "product_sales",
+    "product_views",
+    "products",
+    "refunds",
+    "run_ids",
+    "sandbox_charges",
+    "sandbox_refunds",
+    "seller_hours",
+    "seller_sales",
+    "seller_shelves",
+    "sessions",
+    "statistics_owed",
+    "stock",
+    "stock_movements",
+    "view_batches",
+    "vocabulary",
+    "vocabulary_news",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
+]

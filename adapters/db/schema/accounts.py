@@ -1,0 +1,41 @@
+"""Accounts and sessions."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Sequence, String, Table, Text
+
+from adapters.db.schema.metadata import Moment, metadata
+from scalecommerce_core.domain.account import EMAIL_LENGTH
+from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
+
+# Numbers come before their rows: the core asks for ids first. No cache: an order's number says when it arrived.
+account_ids: Final = Sequence("account_ids", metadata=metadata)
+
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("email", String(EMAIL_LENGTH), nullable=False, unique=True),
+    Column("password_hash", Text),
+    Column("first_name", String(NAME_LENGTH), nullable=False),
+    Column("last_name", String(NAME_LENGTH), nullable=False),
+    Column("bio", String(BIO_LENGTH), nullable=False),
+    Column("is_staff", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    CheckConstraint("email = lower(email)", name="email_lower"),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("current", String(255), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("previous", String(255)),
+    Column("rotated_at", Moment),
+)

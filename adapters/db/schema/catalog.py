@@ -1,0 +1,135 @@
+"""Categories, products and price history."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from adapters.db.schema.accounts import accounts
+from adapters.db.schema.metadata import Moment, currency_column, metadata, one_of, price_range
+from scalecommerce_core.domain.popularity import LEVELS
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
+
+category_ids: Final = Sequence("category_ids", metadata=metadata, data_type=Integer)
+product_ids: Final = Sequence("product_ids", metadata=metadata)
+
+
+categories: Final = Table(
+    "categories",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
+    # Case folding can lengthen a name ("ß" becomes "ss"), so this has no limit of its own.
+    Column("slug", Text, nullable=False, unique=True),
+)
+
+products: Final = Table(
+    "products",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False),
+    Column("category_id", Integer, ForeignKey(categories.c.id), nullable=False),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("brand", String(BRAND_LENGTH), nullable=False),
+    Column("description", String(DESCRIPTION_LENGTH), nullable=False),
+    Column("sku", String(SKU_LENGTH)),
+    Column("price", BigInteger, nullable=False),
+    currency_column(),
+    Column("cost", BigInteger),
+    Column("min_price", BigInteger),
+    Column("max_price", BigInteger),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("priced_at", Moment, nullable=False),
+    Column("withdrawn_at", Moment),
+    Column("version", Integer, nullable=False),
+    Column("document", TSVECTOR, Computed("search_document(name, brand, description)", persisted=True)),
+    # The task that places products writes it, nobody else; see `domain.prominence`.
+    Column("prominence", SmallInteger, nullable=False, server_default=text("0")),
+    CheckConstraint(f"prominence BETWEEN 0 AND {LEVELS}", name="prominence_range"),
+    price_range("price"),
+    CheckConstraint("cost >= 0", name="cost_range"),
+    CheckConstraint("min_price <= max_price", name="bounds_order"),
+    CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
+    # The target of `order_lines`: a line names a product and its seller, and both must fit.
+    UniqueConstraint("seller_id", "id"),
+    # Prices change often: two fifths of a page stay free for new versions of its rows.
+    postgresql_with={"fillfactor": "60"},
+)
+Index(
+    "products_seller_id_sku_key",
+    products.c.seller_id,
+    products.c.sku,
+    unique=True,
+    postgresql_where=text("withdrawn_at IS NULL"),
+)
+Index("products_newest_idx", products.c.created_at, products.c.id, postgresql_where=text("is_active"))
+Index(
+    "products_category_newest_idx",
+    products.c.category_id,
+    products.c.created_at,
+    products.c.id,
+    postgresql_where=text("is_active"),
+)
+Index(
+    "products_brand_newest_idx",
+    products.c.brand,
+    products.c.created_at,
+    products.c.id,
+    postgresql_where=text("is_active"),
+)
+Index("products_seller_newest_idx", products.c.seller_id, products.c.created_at, products.c.id)
+# What is not indexed yet is read from end to end by each search, so there is little of it at any time.
+Index(
+    "products_document_idx",
+    products.c.document,
+    postgresql_using="gin",
+    postgresql_with={"gin_pending_list_limit": 256},
+)
+# Common words are looked for among the more prominent products alone.
+for _level in range(1, LEVELS + 1):
+    Index(
+        f"products_document_{_level}_idx",
+        products.c.document,
+        postgresql_using="gin",
+        postgresql_where=text(f"is_active AND prominence >= {_level}"),
+        postgresql_with={"gin_pending_list_limit": 64},
+    )
+Index("products_prominent_idx", products.c.prominence, products.c.id, postgresql_where=text("is_active"))
+
+# No foreign key: who writes a row holds the product's lock, no product is deleted, and the check takes as long as the
+# rest of the row.
+price_history: Final = Table(
+    "price_history",
+    metadata,
+    Column("product_id", BigInteger, nullable=False),
+    Column("valid_from", Moment, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    currency_column(),
+    Column("cause", Text, nullable=False),
+    # A price that was rolled back or corrected: history shows it, but buyers who saw it cannot insist on it.
+    Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),
+    # An interval ends where the next begins, so overlap cannot be expressed.
+    PrimaryKeyConstraint("product_id", "valid_from"),
+    price_range("price"),
+    one_of("cause", PriceCause),
+)

@@ -1,0 +1,181 @@
+"""Pricing policies, runs and decisions."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.db.schema.accounts import accounts
+from adapters.db.schema.catalog import categories, products
+from adapters.db.schema.metadata import Moment, metadata, one_of
+from scalecommerce_core.domain.text import NAME_LENGTH
+from scalecommerce_core.pricing.runs import RangeStatus, RunStatus, Trigger
+
+policy_ids: Final = Sequence("policy_ids", metadata=metadata)
+run_ids: Final = Sequence("run_ids", metadata=metadata)
+
+
+pricing_policies: Final = Table(
+    "pricing_policies",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("category_id", Integer, ForeignKey(categories.c.id)),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    # All of it, the columns above included, as `PricingPolicy.document` has it.
+    Column("document", JSONB, nullable=False),
+)
+
+# Epochs of a policy; beside it, so that a run does not rewrite what its seller edits.
+pricing_schedules: Final = Table(
+    "pricing_schedules",
+    metadata,
+    Column("policy_id", BigInteger, ForeignKey(pricing_policies.c.id), primary_key=True, autoincrement=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("is_done", Boolean, nullable=False),
+    Column("pooled_in", Integer, nullable=False),
+)
+
+pricing_assignments: Final = Table(
+    "pricing_assignments",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("policy_id", BigInteger, ForeignKey(pricing_policies.c.id), index=True),
+    Column("is_excluded", Boolean, nullable=False, server_default=text("false")),
+)
+
+# The kill switch for everything: a row says that pricing is stopped.
+pricing_stops: Final = Table(
+    "pricing_stops",
+    metadata,
+    Column("name", Text, primary_key=True),
+)
+
+# What a policy remembers of some thousand products, column by column: see `pricing.memory`.
+pricing_memory: Final = Table(
+    "pricing_memory",
+    metadata,
+    Column("policy_id", BigInteger, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("policy_id", "block"),
+)
+
+pricing_groups: Final = Table(
+    "pricing_groups",
+    metadata,
+    Column("policy_id", BigInteger, nullable=False),
+    Column("category_id", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Double, nullable=False),
+    PrimaryKeyConstraint("policy_id", "category_id", "name"),
+)
+
+pricing_runs: Final = Table(
+    "pricing_runs",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("policy_id", BigInteger, nullable=False, index=True),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("policy_version", Integer, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("products", BigInteger, nullable=False),
+    Column("is_shadow", Boolean, nullable=False),
+    Column("learns", Boolean, nullable=False),
+    Column("within", Integer),
+    Column("is_whole", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("finished_at", Moment),
+    Column("decided", BigInteger, nullable=False),
+    Column("moves", BigInteger, nullable=False),
+    Column("large", BigInteger, nullable=False),
+    Column("total_move", Double, nullable=False),
+    Column("unpriced", BigInteger, nullable=False, server_default=text("0")),
+    Column("written", BigInteger, nullable=False),
+    Column("undone", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    one_of("status", RunStatus),
+    one_of("trigger", Trigger),
+)
+# Never two runs of one policy at a time, whoever starts them.
+Index(
+    "pricing_runs_at_work_idx",
+    pricing_runs.c.policy_id,
+    unique=True,
+    postgresql_where=text("status IN ('DECIDING', 'WRITING')"),
+)
+Index(
+    "pricing_runs_unfinished_idx",
+    pricing_runs.c.id,
+    postgresql_where=text("status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')"),
+)
+
+pricing_ranges: Final = Table(
+    "pricing_ranges",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey(pricing_runs.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("products", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("decided", BigInteger, nullable=False),
+    Column("moves", BigInteger, nullable=False),
+    Column("large", BigInteger, nullable=False),
+    Column("total_move", Double, nullable=False),
+    Column("unpriced", BigInteger, nullable=False, server_default=text("0")),
+    Column("decided_at", Moment),
+    Column("written_at", Moment),
+    Column("written", Integer, nullable=False),
+    Column("undone", Integer, nullable=False),
+    # Of the inputs of its decisions: see `pricing.replay`.
+    Column("head", JSONB),
+    # What the policy will remember once the range is written.
+    Column("memory", LargeBinary),
+    Column("groups", JSONB),
+    PrimaryKeyConstraint("run_id", "number"),
+    one_of("status", RangeStatus),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# The log of decisions: written once a product and epoch, in bulk, so that nothing refers to it nor it to anything.
+# `outcome`: 1 where somebody else had moved the price meanwhile, 2 where it was rolled back.
+pricing_decisions: Final = Table(
+    "pricing_decisions",
+    metadata,
+    Column("run_id", BigInteger, nullable=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("old_price", BigInteger, nullable=False),
+    Column("new_price", BigInteger, nullable=False),
+    Column("wanted", Double, nullable=False),
+    Column("motive", Integer, nullable=False),
+    Column("guardrails", Integer, nullable=False),
+    Column("priced_at", Moment, nullable=False),
+    Column("inputs", LargeBinary, nullable=False),
+    Column("outcome", SmallInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("run_id", "product_id"),
+)

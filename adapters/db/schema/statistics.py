@@ -1,0 +1,164 @@
+"""Views and rollups."""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.db.schema.catalog import products
+from adapters.db.schema.metadata import Moment, currency_column, metadata
+from scalecommerce_core.domain.rollups import FIGURES
+
+# `shelf` is how the product is counted for its seller: 0 not (yet, or not any more), 1 off sale, 2 on sale. It stands
+# beside the views, so that whoever adds some and whoever moves a product on the shelf take turns at one row.
+product_views: Final = Table(
+    "product_views",
+    metadata,
+    Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
+    Column("views", BigInteger, CheckConstraint("views >= 0", name="views_range"), nullable=False),
+    Column("past_views", BigInteger, nullable=False, server_default=text("0")),
+    Column("viewed_at", Moment),
+    Column("shelf", SmallInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("past_views BETWEEN 0 AND views", name="past_views_range"),
+    CheckConstraint("shelf BETWEEN 0 AND 2", name="shelf_known"),
+    Index("product_views_most_idx", "views", "product_id"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# Which batches of views are counted in already.
+view_batches: Final = Table(
+    "view_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("noted_at", Moment, nullable=False, index=True),
+)
+
+
+# They can be made anew of orders and refunds, so nothing refers to them nor they to anything. Counters only grow, and
+# no index holds one; where something is sorted by a figure, that stands in a table of its own.
+
+
+def _counters(*more: str) -> list[Column[Any]]:
+    """Sums of amounts may pass 8 bytes: one line alone may come close to it."""
+    return [
+        Column(name, Numeric if name.endswith(("revenue", "amount")) else BigInteger, nullable=False,
+               server_default=text("0"))
+        for name in (*more, *FIGURES)
+    ]  # fmt: skip
+
+
+# In the product's currency. `past_…` is the part that was imported or seeded: no news to pricing.
+product_sales: Final = Table(
+    "product_sales",
+    metadata,
+    Column("product_id", BigInteger, primary_key=True, autoincrement=False),
+    *_counters(),
+    *(Column(f"past_{column.name}", column.type, nullable=False, server_default=text("0")) for column in _counters()),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# Revenue after refunds: the one figure that products are sorted by.
+product_ranks: Final = Table(
+    "product_ranks",
+    metadata,
+    Column("product_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seller_id", BigInteger, nullable=False),
+    currency_column(),
+    Column("revenue", Numeric, nullable=False),
+    postgresql_with={"fillfactor": "70"},
+)
+Index(
+    "product_ranks_top_idx",
+    product_ranks.c.seller_id,
+    product_ranks.c.currency,
+    product_ranks.c.revenue.desc(),
+    product_ranks.c.product_id,
+)
+
+product_outages: Final = Table(
+    "product_outages",
+    metadata,
+    Column("product_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("microseconds", BigInteger, nullable=False),
+    Column("since", Moment),
+    postgresql_with={"fillfactor": "50"},
+)
+
+product_hours: Final = Table(
+    "product_hours",
+    metadata,
+    Column("product_id", BigInteger, nullable=False),
+    Column("hour", Moment, nullable=False),
+    *_counters("views"),
+    PrimaryKeyConstraint("product_id", "hour"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+price_sales: Final = Table(
+    "price_sales",
+    metadata,
+    Column("product_id", BigInteger, nullable=False),
+    Column("valid_from", Moment, nullable=False),
+    *_counters("views"),
+    PrimaryKeyConstraint("product_id", "valid_from"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+seller_shelves: Final = Table(
+    "seller_shelves",
+    metadata,
+    Column("seller_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("products", BigInteger, nullable=False),
+    Column("active_products", BigInteger, nullable=False),
+    Column("views", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+
+seller_sales: Final = Table(
+    "seller_sales",
+    metadata,
+    Column("seller_id", BigInteger, nullable=False),
+    currency_column(),
+    *_counters(),
+    PrimaryKeyConstraint("seller_id", "currency"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+seller_hours: Final = Table(
+    "seller_hours",
+    metadata,
+    Column("seller_id", BigInteger, nullable=False),
+    currency_column(),
+    Column("hour", Moment, nullable=False),
+    *_counters("views"),
+    PrimaryKeyConstraint("seller_id", "currency", "hour"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+# Facts that came without events (imports, seeds) and are to be counted in: a product, an order, or, with neither,
+# everything there is.
+statistics_owed: Final = Table(
+    "statistics_owed",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("product_id", BigInteger),
+    Column("order_id", BigInteger),
+    # A list of [product, seller, units, amount, at].
+    Column("refunds", JSONB),
+    CheckConstraint("product_id IS NULL OR order_id IS NULL", name="one_fact"),
+    CheckConstraint("refunds IS NULL OR order_id IS NOT NULL", name="refunds_of_order"),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+)

@@ -1,0 +1,92 @@
+"""Webhook endpoints and deliveries."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Sequence,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.db.schema.accounts import accounts
+from adapters.db.schema.metadata import Moment, metadata, one_of
+from scalecommerce_core.domain.webhook import DeliveryStatus
+
+endpoint_ids: Final = Sequence("endpoint_ids", metadata=metadata)
+delivery_ids: Final = Sequence("delivery_ids", metadata=metadata)
+
+
+webhook_endpoints: Final = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("owner_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    # Lists: of topics, of [sealed secret, end of its validity].
+    Column("topics", JSONB, nullable=False),
+    Column("secrets", JSONB, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("all_events", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("disabled_because", Text),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", Moment),
+    Column("paused_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing_since_known"),
+    CheckConstraint("deleted_at IS NULL OR NOT is_active", name="deleted_is_inactive"),
+    Index("webhook_endpoints_all_events_idx", "id", postgresql_where=text("all_events")),
+    postgresql_with={"fillfactor": "50"},
+)
+
+webhook_deliveries: Final = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("endpoint_id", BigInteger, ForeignKey(webhook_endpoints.c.id), nullable=False),
+    # Null: a ping.
+    Column("seq", BigInteger),
+    Column("message_id", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("logged", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("try_at", Moment),
+    Column("created_at", Moment, nullable=False, index=True),
+    one_of("status", DeliveryStatus),
+    CheckConstraint("(status = 'PENDING') = (try_at IS NOT NULL)", name="pending_is_due"),
+    Index("webhook_deliveries_endpoint_id_id_idx", "endpoint_id", "id"),
+    # A list of the few that failed must not pass over the many that did not.
+    Index("webhook_deliveries_endpoint_id_status_id_idx", "endpoint_id", "status", "id"),
+    Index("webhook_deliveries_due_idx", "endpoint_id", "try_at", postgresql_where=text("status = 'PENDING'")),
+    # An event goes to an endpoint once, whatever the fan-out does.
+    Index("webhook_deliveries_once_idx", "endpoint_id", "seq", unique=True),
+)
+
+webhook_attempts: Final = Table(
+    "webhook_attempts",
+    metadata,
+    Column("delivery_id", BigInteger, ForeignKey(webhook_deliveries.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    # In milliseconds.
+    Column("took", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("answer", Text, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "number"),
+)

@@ -1,0 +1,13 @@
+"""Errors that several ports raise."""
+
+from scalecommerce_core.domain.errors import Conflict
+
+
+class Duplicate(Conflict):
+    """A unique `field` holds this value already; raised by `add` and `save` of a repository."""
+
+    code = "duplicate"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"This {field} is taken.")
+        self.field = field

@@ -1,0 +1,73 @@
+"""Passwords, tokens, secrets and log-in limits."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+
+
+class Unsealable(Exception):
+    """It was sealed with a key that is not known any more."""
+
+
+class Vault(Protocol):
+    """Keeps what has to be stored, and used again, from whoever reads the database."""
+
+    def seal(self, content: bytes) -> str: ...
+
+    def open(self, sealed: str) -> bytes:
+        """Raise `Unsealable`."""
+        ...
+
+
+class Passwords(Protocol):
+    def hash(self, password: str) -> str: ...
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """The same work for a missing hash, so that timing does not tell which accounts exist."""
+        ...
+
+    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
+        """What is wrong with a new password (too short, common, only digits, close to a word of `about`)."""
+        ...
+
+
+class TokenKind(StrEnum):
+    ACCESS = "access"
+    REFRESH = "refresh"
+
+
+@frozen
+class Claims:
+    """What a signed token says. `id` is its jti."""
+
+    kind: TokenKind
+    id: str
+    account_id: AccountId
+    session_id: SessionId
+    is_staff: bool
+    expires_at: datetime
+
+
+class Tokens(Protocol):
+    def issue(self, claims: Claims, now: datetime) -> str: ...
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """Raise `TokenNotValid`."""
+        ...
+
+
+class LoginLimiter(Protocol):
+    """Counts failed log-ins per key (an account's address, a client's address) in a sliding window."""
+
+    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
+        """How long until another attempt is allowed; None: now."""
+        ...
+
+    def failed(self, keys: Collection[str], now: datetime) -> None: ...
+
+    def forget(self, keys: Collection[str]) -> None: ...

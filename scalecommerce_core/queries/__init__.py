@@ -1,0 +1,95 @@
+"""The read side: frozen views and the queries that produce them. They load no aggregates and take no locks."""
+
+from scalecommerce_core.queries.accounts import AccountQueries, AccountView
+from scalecommerce_core.queries.all import Queries
+from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_place
+from scalecommerce_core.queries.exports import ExportQueries
+from scalecommerce_core.queries.orders import OrderLineView, OrderQueries, OrderView, SaleView
+from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
+from scalecommerce_core.queries.pricing import PricingQueries
+from scalecommerce_core.queries.products import (
+    FACET_CAP,
+    FACET_VALUES,
+    PRICE_BUCKETS,
+    CategoryRef,
+    Facet,
+    FacetCounts,
+    FacetValue,
+    FoundProducts,
+    Ordering,
+    PriceHistory,
+    PriceInterval,
+    ProductFilter,
+    ProductQueries,
+    ProductView,
+    SellerRef,
+    bucket_label,
+)
+from scalecommerce_core.queries.statistics import (
+    PRICES_SHOWN,
+    Interval,
+    ProductStatistics,
+    SellerStats,
+    SeriesPoint,
+    Sold,
+    SoldAtPrice,
+    StatisticsDiscrepancy,
+    StatisticsQueries,
+    TopProduct,
+)
+from scalecommerce_core.queries.stock_audit import MovementTotal, StockDiscrepancy, StockQueries
+from scalecommerce_core.queries.webhooks import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, WebhookQueries
+
+__all__ = [
+    "FACET_CAP",
+    "FACET_VALUES",
+    "PRICES_SHOWN",
+    "PRICE_BUCKETS",
+    "SHOWN_ATTEMPTS",
+    "AccountQueries",
+    "AccountView",
+    "AttemptView",
+    "CategoryRef",
+    "DeliveryView",
+    "EndpointView",
+    "EventQueries",
+    "ExportQueries",
+    "Facet",
+    "FacetCounts",
+    "FacetValue",
+    "FeedEvent",
+    "FeedPage",
+    "FoundProducts",
+    "Interval",
+    "Key",
+    "MovementTotal",
+    "OrderLineView",
+    "OrderQueries",
+    "OrderView",
+    "Ordering",
+    "Page",
+    "PageRequest",
+    "PriceHistory",
+    "PriceInterval",
+    "PricingQueries",
+    "ProductFilter",
+    "ProductQueries",
+    "ProductStatistics",
+    "ProductView",
+    "Queries",
+    "Row_co",
+    "SaleView",
+    "SellerRef",
+    "SellerStats",
+    "SeriesPoint",
+    "Sold",
+    "SoldAtPrice",
+    "StatisticsDiscrepancy",
+    "StatisticsQueries",
+    "StockDiscrepancy",
+    "StockQueries",
+    "TopProduct",
+    "WebhookQueries",
+    "bucket_label",
+    "check_place",
+]

@@ -1,0 +1,25 @@
+"""Reading accounts."""
+
+from typing import Protocol
+
+from attrs import frozen
+
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.queries.pagination import Page, PageRequest
+
+
+@frozen
+class AccountView:
+    id: AccountId
+    first_name: str
+    last_name: str
+    email: str
+    bio: str
+
+
+class AccountQueries(Protocol):
+    def accounts(self, page: PageRequest) -> Page[AccountView]:
+        """All active accounts, by id."""
+        ...
+
+    def account(self, account_id: AccountId) -> AccountView | None: ...

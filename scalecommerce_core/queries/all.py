@@ -1,0 +1,28 @@
+"""All query ports as one."""
+
+from typing import Protocol
+
+from scalecommerce_core.queries.accounts import AccountQueries
+from scalecommerce_core.queries.events import EventQueries
+from scalecommerce_core.queries.exports import ExportQueries
+from scalecommerce_core.queries.orders import OrderQueries
+from scalecommerce_core.queries.pricing import PricingQueries
+from scalecommerce_core.queries.products import ProductQueries
+from scalecommerce_core.queries.statistics import StatisticsQueries
+from scalecommerce_core.queries.stock_audit import StockQueries
+from scalecommerce_core.queries.webhooks import WebhookQueries
+
+
+class Queries(
+    AccountQueries,
+    ProductQueries,
+    OrderQueries,
+    StatisticsQueries,
+    StockQueries,
+    EventQueries,
+    WebhookQueries,
+    PricingQueries,
+    ExportQueries,
+    Protocol,
+):
+    """All of the read side; an adapter usually implements it in one class."""

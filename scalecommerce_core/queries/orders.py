@@ -1,0 +1,68 @@
+"""Reading orders and sales."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.order import OrderStatus, Shortfall
+from scalecommerce_core.queries.pagination import Page, PageRequest
+
+
+@frozen
+class OrderLineView:
+    id: int
+    product: ProductId
+    seller: AccountId
+    name: str
+    quantity: int
+    price: int
+    refunded: int
+
+
+@frozen
+class OrderView:
+    id: OrderId
+    user: AccountId
+    lines: tuple[OrderLineView, ...]
+    total: int
+    currency: str
+    status: OrderStatus
+    shortfalls: tuple[Shortfall, ...]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+@frozen
+class SaleView:
+    """A line of somebody's order that is the seller's product, and nothing else of that order."""
+
+    id: int
+    order: OrderId
+    product: ProductId
+    name: str
+    quantity: int
+    price: int
+    refunded: int
+    currency: str
+    status: OrderStatus
+    created_at: datetime
+
+
+class OrderQueries(Protocol):
+    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+        """Newest first."""
+        ...
+
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]: ...
+
+    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+        """Lines of others' orders, newest first."""
+        ...
+
+    def oldest_undecided(self) -> datetime | None:
+        """When the oldest CREATED order that is not parked was placed: the liveness of background validation."""
+        ...

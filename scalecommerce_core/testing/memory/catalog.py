@@ -1,0 +1,177 @@
+"""Categories, products, stock and the search index in memory."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.events import StockRanOut, StockReturned
+from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.order import OrderStatus, is_sale
+from scalecommerce_core.domain.popularity import Popularity, levels
+from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.product_views import NOTED, ViewCounts
+from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.testing.memory.statistics import add_views
+from scalecommerce_core.testing.memory.tables import Tables
+
+
+class MemorySearch:
+    """There is nothing to keep up but prominence: words and prices are read where they stand."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def learn_words(self, limit: int) -> int:  # noqa: ARG002 - the port's
+        return 0
+
+    def move_prices(self, limit: int) -> int:  # noqa: ARG002 - the port's
+        return 0
+
+    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+        orders = Counter(
+            line.product_id
+            for order in self._tables.orders.all()
+            if order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
+            for line in order.lines
+            if is_sale(order.buyer_id, line.seller_id)
+        )
+        wanted = levels(
+            Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])
+            for product in self._tables.products.all()
+            if product.is_active
+        )
+        moved = {id_: level for id_, level in wanted.items() if level != (self._tables.prominence.get(id_) or 0)}
+        return dict(itertools.islice(moved.items(), limit))
+
+    def place(self, levels: Mapping[ProductId, int]) -> None:
+        for product_id, level in levels.items():
+            self._tables.prominence.put(product_id, level)
+
+
+class MemoryCategories:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._categories = tables.categories
+        self._numbers = numbers
+
+    def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
+        taken = {category.slug for category in self._categories.all()}
+        added = []
+        for (name, slug), number in zip(names, self._numbers("categories", len(names)), strict=True):
+            if slug in taken:
+                raise Duplicate("name")
+            taken.add(slug)
+            added.append(Category(CategoryId(number), name, slug))
+            self._categories.put(added[-1].id, added[-1])
+        return added
+
+    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
+        return frozenset(self._categories.some(ids))
+
+    def all(self) -> Sequence[Category]:
+        return sorted(self._categories.all(), key=lambda category: category.id)
+
+
+class MemoryProducts:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._tables = tables
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[ProductId]:
+        return [ProductId(number) for number in self._numbers("products", count)]
+
+    def add(self, products: Collection[Product]) -> None:
+        self.save(products)
+
+    def save(self, products: Collection[Product]) -> None:
+        kept = (p for p in self._tables.products.all() if p.sku is not None and p.withdrawn_at is None)
+        skus = {(p.seller_id, p.sku): p.id for p in kept}
+        for product in products:
+            in_catalogue = product.sku is not None and product.withdrawn_at is None
+            if in_catalogue and skus.setdefault((product.seller_id, product.sku), product.id) != product.id:
+                raise Duplicate("sku")
+            self._tables.price_changes.append(product.price_changes)
+            self._tables.events.append(product.events)
+            self._tables.products.put(product.id, product)
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
+        return self._tables.products.some(sorted(ids))
+
+    def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
+        return {
+            product.id: Offer(product.id, product.seller_id, product.name, product.price, product.is_active)
+            for product in self._tables.products.some(ids).values()
+        }
+
+    def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
+        return {product_id: _in_force_since(self._history(product_id), since) for product_id in ids}
+
+    def _history(self, product_id: ProductId) -> list[PriceChange]:
+        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
+        return sorted(changes, key=lambda change: change.valid_from)
+
+    def append_history(self, changes: Collection[PriceChange]) -> None:
+        self._tables.price_changes.append(changes)
+
+    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
+        add_views(self._tables, counts, past=past)
+
+    def note_views(self, batch_id: str, at: datetime) -> bool:
+        noted = self._tables.noted_views
+        if noted.get(batch_id) is not None:
+            return False
+        noted.put(batch_id, at)
+        for old in [each for each, since in noted.items() if since <= at - NOTED]:
+            noted.drop(old)
+        return True
+
+
+def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
+    """Those in force at `since` or later; a rollback takes itself and the price it replaced out."""
+    kept: list[PriceChange] = []
+    for index, change in enumerate(changes):
+        ended = changes[index + 1].valid_from if index + 1 < len(changes) else None
+        replaced_by_rollback = index + 1 < len(changes) and changes[index + 1].cause is PriceCause.ROLLBACK
+        if (ended is None or ended > since) and not replaced_by_rollback:
+            kept.append(change)
+    return kept
+
+
+class MemoryStock:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
+        for stock in stocks:
+            before = self._tables.stock.get(stock.product_id)
+            self._tables.movements.append(stock.movements)
+            self._tables.stock.put(stock.product_id, stock)
+            was_out, is_out = before is not None and before.available == 0, stock.available == 0
+            if at is not None and was_out != is_out:
+                product = self._tables.products.get(stock.product_id)
+                kind = StockRanOut if is_out else StockReturned
+                if product is not None:
+                    told = kind(at=at, product_id=product.id, seller_id=product.seller_id)
+                    self._tables.events.append([told])
+
+    save = add
+
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        return self._tables.stock.some(sorted(ids))
+
+    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        surplus = {stock.product_id: stock.on_hand for stock in self._tables.stock.some(sorted(ids)).values()}
+        for movement in self._tables.movements.all():
+            if movement.product_id in surplus:
+                surplus[movement.product_id] -= movement.quantity
+        return surplus
+
+    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        promised: dict[ProductId, int] = {}
+        for order in self._tables.orders.all():
+            for line in order.lines if order.status is OrderStatus.PENDING else ():
+                if line.product_id in ids:
+                    promised[line.product_id] = promised.get(line.product_id, 0) + line.quantity
+        return promised

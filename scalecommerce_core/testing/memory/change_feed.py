@@ -1,0 +1,22 @@
+"""What a transaction in memory has changed in the catalog."""
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.testing.memory.tables import Tables
+
+
+def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
+    """What readers of the catalogue see otherwise once the transaction in flight is committed."""
+    products = {key for key, before, after in tables.products.drafted() if before != after}
+    for key, was, stock in tables.stock.drafted():
+        if (was and was.available) != (stock and stock.available):
+            products.add(key)
+    people = tables.accounts.drafted()
+    sellers = {key for key, was, is_ in people if was and is_ and _shown(was) != _shown(is_)}
+    if not products and not sellers and not tables.categories.drafted():
+        return None
+    return CatalogChange(number, frozenset(products), frozenset(sellers))
+
+
+def _shown(account: Account) -> tuple[str, ...]:
+    return account.first_name, account.last_name, account.email

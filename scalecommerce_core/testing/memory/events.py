@@ -1,0 +1,57 @@
+"""Outbox and event log in memory."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from scalecommerce_core.domain.events import Event
+from scalecommerce_core.ports import NumberedEvent
+from scalecommerce_core.testing.memory.statistics import CONSUMER
+from scalecommerce_core.testing.memory.tables import FORGOTTEN, NUMBERED, Table, Tables
+
+
+class MemoryEvents:
+    def __init__(self, tables: Tables) -> None:
+        self._events = tables.events
+        self._marks = tables.event_marks
+
+    def number(self, limit: int) -> int:
+        waiting = sum(1 for _ in self._events.all()) - self.last_number()
+        numbered = min(limit, waiting)
+        self._marks.put(NUMBERED, self.last_number() + numbered)
+        return numbered
+
+    def last_number(self) -> int:
+        return self._marks.get(NUMBERED) or 0
+
+    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+        return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
+
+    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one at a time
+        place = self._marks.get(CONSUMER + consumer)
+        if place is None:
+            place = self.last_number() if begin is None else begin
+            self._marks.put(CONSUMER + consumer, place)
+        return place
+
+    def advance(self, consumer: str, seq: int) -> None:
+        self._marks.put(CONSUMER + consumer, seq)
+
+    def forget(self, before: datetime, limit: int) -> int:
+        done = min((seq for name, seq in self._marks.items() if name.startswith(CONSUMER)), default=self.last_number())
+        forgotten = 0
+        for event in itertools.islice(numbered(self._events.all(), self._marks), limit):
+            if event.at >= before or event.seq > done:
+                break
+            self._marks.put(FORGOTTEN, event.seq)
+            forgotten += 1
+        return forgotten
+
+
+def numbered(recorded: Iterable[Event], marks: Table[str, int], after: int = 0) -> Iterator[NumberedEvent]:
+    """The events that have a number behind `after` and are not forgotten."""
+    first, last = max(after, marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
+    for seq, event in enumerate(itertools.islice(recorded, first - 1, max(first - 1, last)), first):
+        payload = json.loads(json.dumps(event.payload()))
+        yield NumberedEvent(seq, event.topic, event.at, event.audience, payload)
