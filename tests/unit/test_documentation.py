@@ -189,3 +189,42 @@ def test_the_retries_that_receivers_read_of_are_those_that_happen() -> None:
 
 def _readme() -> str:
     return (ROOT / "README.md").read_text()
+
+
+def test_the_glossary_names_paths_that_exist() -> None:
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \| (.+) \|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    paths = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+    assert len(paths) > 60
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+RETIRED_MODULES = re.compile(
+    r"""
+    \b(
+        adapters\.db\.(backlog|batches|behind|changes|columns|facts|queries\.books|reads|sql|tables)
+        | adapters\.http\.(amounts|backend|batching|bodies|fields|incoming|json_text|landing|looks|negotiation
+        | operations|pages|paying|preferences|shortcut|texts|cache\.(bounded|flights|knowledge|shared))
+        | adapters\.tasks\.(jobs|scheduler|transport|turns|wakeups)
+        | entrypoints\.(announcement|child|children|failures|garbage|listening|log_errors|orphans|readiness
+        | stopping|traffic)
+        | scalecommerce_core\.domain\.(prominence|telling|views)
+        | scalecommerce_core\.pricing\.(chance|endings|memory|observing|reach)
+        | scalecommerce_core\.services\.(garbage|outcomes|relay|searching)
+        | scalecommerce_core\.testing\.memory_\w+
+    )\b
+    """,
+    re.VERBOSE,
+)
+"""Names of modules that said less than their present ones; docs/glossary.md has the words that replace them."""
+
+
+def test_retired_names_of_modules_do_not_come_back() -> None:
+    def module(path: Path) -> str:
+        return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+    files = [path for top in ("scalecommerce_core", "adapters", "entrypoints") for path in (ROOT / top).rglob("*.py")]
+    assert len(files) > 300
+    assert [name for name in map(module, files) if RETIRED_MODULES.search(name)] == []
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    written = {path.name: RETIRED_MODULES.findall(path.read_text()) for path in [*files, *documents]}
+    assert {name: found for name, found in written.items() if found} == {}
