@@ -63,7 +63,7 @@ def print_facts(facts: Iterable[tuple[str, Cell]], *, title: str = "") -> None:
     output().print(_record([(name, _text(value)) for name, value in facts]))
 
 
-def _rendered(  # noqa: PLR0917
+def _rendered(  # noqa: PLR0917 - private, with one caller
     console: Console,
     head: Sequence[Column],
     rows: Sequence[Sequence[Cell]],
@@ -87,7 +87,7 @@ def _rendered(  # noqa: PLR0917
     return Group(*parts)
 
 
-def _table(  # noqa: PLR0917
+def _table(  # noqa: PLR0917 - private, with one caller
     head: Sequence[Column],
     body: Sequence[Sequence[Text]],
     foot: Sequence[Sequence[Text]],
