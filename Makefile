@@ -25,7 +25,7 @@ run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; op
 	@exec $(BIN)/scalecommerce up --demo $(ARGS)
 
 .PHONY: test
-test: lint types contracts unit integration ## Everything below up to `integration`; stops at the first failure
+test: lint types contracts unit simulations integration ## Everything below up to `integration`; stops at the first failure
 	$(call heading,All of it passed)
 
 .PHONY: lint
@@ -49,6 +49,11 @@ contracts: .venv/.ready ## Who may import whom
 unit: .venv/.ready ## Tests without I/O; options: make unit ARGS="-k money"
 	$(call heading,pytest tests/unit)
 	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: simulations
+simulations: .venv/.ready ## The whole engine and its markets, simulated in one process, without I/O
+	$(call heading,pytest tests/simulation)
+	@$(BIN)/pytest tests/simulation $(ARGS)
 
 .PHONY: integration
 integration: .venv/.ready ## Tests on real servers, which come along

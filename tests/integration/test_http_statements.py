@@ -26,7 +26,7 @@ from scalecommerce_core.services.results import one
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter
 from tests.integration.real_market import real_market
-from tests.unit.http.in_process import calling
+from tests.unit.support.http_in_process import calling
 
 ROWS = 110
 

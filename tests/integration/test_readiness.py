@@ -22,7 +22,7 @@ from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.ports import Claims, TokenKind
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually, run
-from tests.unit.http.in_process import calling
+from tests.unit.support.http_in_process import calling
 
 SECRET = "a secret of this test, of 32 bytes and more"
 MIGRATE = "The database has no tables yet: run `scalecommerce migrate`."

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from adapters.cli.app import app
 from adapters.db.schema_version import VERSIONS, revisions
 from entrypoints import asgi, settings
-from tests.unit.http.in_process import calling
+from tests.unit.support.http_in_process import calling
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

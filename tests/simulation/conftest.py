@@ -1,0 +1,3 @@
+from tests.unit.support.hypothesis_profiles import load_profile
+
+load_profile()

@@ -1,0 +1,212 @@
+"""What must hold whatever went wrong, judged by what is stored and by what people were told."""
+
+from collections import Counter
+
+from scalecommerce_core.domain.events import (
+    OrderCancelled,
+    OrderEvent,
+    OrderExpired,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderRejected,
+    OrderReserved,
+    StockRanOut,
+    StockReturned,
+)
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.payment import Charged, PaymentStatus
+from scalecommerce_core.domain.rollups import Outage
+from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.testing import MemoryQueries
+from scalecommerce_core.testing.memory.statistics import CONSUMER
+from tests.simulation.engine.world import World
+
+SOLD = {OrderStatus.PAID, OrderStatus.REFUNDED}
+LIVES: dict[OrderStatus, list[list[type[OrderEvent]]]] = {
+    OrderStatus.CREATED: [[OrderPlaced]],
+    OrderStatus.PENDING: [[OrderPlaced, OrderReserved]],
+    OrderStatus.REJECTED: [[OrderPlaced, OrderRejected]],
+    OrderStatus.CANCELLED: [
+        [OrderPlaced, OrderCancelled],
+        [OrderPlaced, OrderReserved, OrderCancelled],
+        [OrderPlaced, OrderReserved, OrderExpired],
+    ],
+    OrderStatus.PAID: [[OrderPlaced, OrderReserved, OrderPaid]],
+    OrderStatus.REFUNDED: [[OrderPlaced, OrderReserved, OrderPaid]],
+}
+"""What is told of an order that ends so, apart from its refunds."""
+
+
+def check_always(world: World) -> None:
+    """After each step."""
+    for stock in world.memory.tables.stock.all():
+        assert 0 <= stock.reserved <= stock.on_hand, stock
+
+
+def check_in_the_end(world: World) -> None:
+    """After everything has settled."""
+    check_always(world)
+    check_orders(world)
+    check_stock(world)
+    check_money(world)
+    check_refunds(world)
+    check_events(world)
+    check_webhooks(world)
+    check_statistics(world)
+
+
+def orders_of(world: World) -> dict[OrderId, Order]:
+    return {order.id: order for order in world.memory.tables.orders.all()}
+
+
+def check_orders(world: World) -> None:
+    """Who was told of an order has it, once; nothing is left undecided or unpaid for ever."""
+    orders = orders_of(world)
+    by_command = Counter(order.command_id for order in orders.values())
+    assert set(by_command.values()) <= {1}, "one command made two orders"
+    for request in world.requests:
+        told = [answer for answer in request.answers if isinstance(answer, int)]
+        made = [orders[o].id for o in orders if orders[o].command_id in request.commands]
+        if request.key is not None:
+            assert len(made) <= 1, f"{request.key} made orders {made}"
+            assert len(set(told)) <= 1, f"{request.key} was told of orders {told}"
+        assert set(told) <= set(made), f"told of orders {told}, made {made}"
+    for order in orders.values():
+        assert order.decide_attempts == 0, f"order {order.id} could not be decided"
+        assert order.status not in {OrderStatus.CREATED, OrderStatus.PENDING}, f"order {order.id} is {order.status}"
+    assert {orders[order].status for order in world.told_paid} <= SOLD
+    assert {orders[order].status for order in world.told_cancelled} <= {OrderStatus.CANCELLED}
+
+
+def check_stock(world: World) -> None:
+    """Every unit that came or went is in the ledger for a reason that an order or a seller gives."""
+    tables, orders = world.memory.tables, orders_of(world)
+    sold: Counter[int] = Counter()
+    back: Counter[int] = Counter()
+    for order in orders.values():
+        if order.status in SOLD:
+            sold.update(order.quantities())
+    for refund in tables.refunds.rows:
+        back[refund.product_id] += refund.quantity * refund.restocked
+    adjustments = [m for m in tables.movements.rows if m.kind is MovementKind.ADJUSTMENT]
+    assert len(adjustments) <= world.adjustments, "somebody's change of stock was made twice"
+    for stock in tables.stock.all():
+        product = stock.product_id
+        moved = [movement for movement in tables.movements.rows if movement.product_id == product]
+        of_kind = {kind: sum(m.quantity for m in moved if m.kind is kind) for kind in MovementKind}
+        assert of_kind[MovementKind.OPENING] == world.opened[product]
+        assert of_kind[MovementKind.SALE] == -sold[product], f"product {product}: sales"
+        assert of_kind[MovementKind.RETURN] == back[product], f"product {product}: returns"
+        assert stock.on_hand == sum(of_kind.values()), f"product {product}: on hand"
+        assert stock.reserved == 0, f"product {product}: reserved for nobody"
+        on_hand = 0
+        for movement in moved:
+            on_hand += movement.quantity
+            assert on_hand >= 0, f"product {product} was oversold"
+
+
+def check_money(world: World) -> None:
+    """The gateway has what was paid and not given back, order by order; no payment is left open."""
+    tables = world.memory.tables
+    given_back: Counter[OrderId] = Counter()
+    for refund in tables.refunds.rows:
+        given_back[refund.order_id] += refund.amount
+    payments = {payment.id: payment for payment in tables.payments.all()}
+    held: Counter[OrderId] = Counter()
+    for key, charge in world.bank.charges.items():
+        assert key in payments, "a charge that nobody wrote down"
+        if isinstance(charge.answer, Charged):
+            held[charge.request.order_id] += charge.request.amount.minor
+    for back in world.bank.refunds.values():
+        held[payments[back.payment].order_id] -= back.amount.minor
+    for order in orders_of(world).values():
+        due = order.total.minor - given_back[order.id] if order.status in SOLD else 0
+        assert held[order.id] == due, f"order {order.id} is {order.status}: {held[order.id]} is held, {due} is due"
+        of_order = Counter(payment.status for payment in payments.values() if payment.order_id == order.id)
+        assert of_order[PaymentStatus.OPEN] == 0, f"order {order.id} is being paid for ever"
+        assert of_order[PaymentStatus.CAPTURED] == (order.status in SOLD), f"order {order.id}: {of_order}"
+
+
+def check_refunds(world: World) -> None:
+    """Never more given back than was paid, nor another time for one request, and nothing lost that was granted."""
+    rows: Counter[tuple[OrderId, int]] = Counter()
+    amounts: Counter[tuple[OrderId, int]] = Counter()
+    for refund in world.memory.tables.refunds.rows:
+        rows[refund.order_id, refund.product_id] += refund.quantity
+        amounts[refund.order_id, refund.product_id] += refund.amount
+    for order in orders_of(world).values():
+        for line in order.lines:
+            key = order.id, line.product_id
+            asked = [r for r in world.refunds if (r.order_id, r.line.product_id) == key and r.made is not False]
+            granted = sum(r.line.quantity for r in asked if r.made)
+            assert rows[key] == line.refunded <= line.quantity
+            assert amounts[key] == line.refunded * line.price
+            assert granted <= line.refunded <= sum(r.line.quantity for r in asked), f"refunds of order {order.id}"
+
+
+def check_events(world: World) -> None:
+    """The feed is dense, is what everybody has seen, and tells each fact once, in the order of an order's life."""
+    recorded = world.memory.tables.events.rows
+    assert [event.seq for event in world.feed] == list(range(1, len(recorded) + 1))
+    assert [(event.topic, event.at) for event in world.feed] == [(event.topic, event.at) for event in recorded]
+    lives: dict[OrderId, list[OrderEvent]] = {}
+    for event in recorded:
+        if isinstance(event, OrderEvent):
+            lives.setdefault(event.order_id, []).append(event)
+    orders = orders_of(world)
+    assert lives.keys() == orders.keys()
+    given_back: Counter[OrderId] = Counter()
+    for refund in world.memory.tables.refunds.rows:
+        given_back[refund.order_id] += refund.amount
+    for order_id, events in lives.items():
+        order = orders[order_id]
+        life = [type(event) for event in events if not isinstance(event, OrderRefunded)]
+        assert life in LIVES[order.status], f"order {order_id} is {order.status} after {[e.topic for e in events]}"
+        told = sum(part.amount for event in events if isinstance(event, OrderRefunded) for part in event.refunds)
+        assert told == given_back[order_id], f"refunds of order {order_id}"
+
+
+def check_webhooks(world: World) -> None:
+    """Who listens was told of every event of theirs at least once, and of the same always under the same id."""
+    tables = world.memory.tables
+    owner_of = {endpoint.id: endpoint.owner_id for endpoint in tables.endpoints.all()}
+    begins = len(world.opened)
+    wanted = {
+        (endpoint, event.seq)
+        for endpoint, owner in owner_of.items()
+        for event in world.feed
+        if event.seq > begins and owner in event.audience
+    }
+    deliveries = Counter((delivery.endpoint_id, delivery.seq) for delivery in tables.deliveries.all())
+    assert deliveries == Counter(dict.fromkeys(wanted, 1))
+    for delivery in tables.deliveries.all():
+        heard = world.receivers.heard.get((world.addresses[owner_of[delivery.endpoint_id]], delivery.message_id))
+        assert heard, f"event {delivery.seq} is {delivery.status} and was never heard"
+        assert set(heard) == {delivery.body.encode()}, f"event {delivery.seq} was told differently each time"
+
+
+def check_statistics(world: World) -> None:
+    """Everything is counted in, and each fact once."""
+    tables = world.memory.tables
+    place = world.memory.tables.event_marks.get(CONSUMER + STATISTICS)
+    assert place == len(tables.events.rows), "not all events are folded"
+    assert MemoryQueries(world.memory).statistics_discrepancies() == []
+    counted = sum(tables.views.all())
+    assert counted <= world.viewed
+    # A process may die with some. What Redis was given is lost with Redis alone, and never counted twice.
+    assert counted == world.views_handed_over - world.redis.views_lost, "views got lost, or were counted twice"
+    for key, views in (("product_hours", counted), ("price_sales", counted), ("seller_hours", counted)):
+        assert sum(count for (rollup, *_), count in tables.viewed.items() if rollup == key) == views, key
+    outages: dict[ProductId, Outage] = {}
+    for event in tables.events.rows:
+        if isinstance(event, StockRanOut):
+            outages[event.product_id] = outages.get(event.product_id, Outage()).began(event.at)
+        elif isinstance(event, StockReturned):
+            outages[event.product_id] = outages[event.product_id].ended(event.at)
+    for stock in tables.stock.all():
+        outage = tables.outages.get(stock.product_id) or Outage()
+        assert outage == outages.get(stock.product_id, Outage()), f"product {stock.product_id}: time out of stock"
+        assert (outage.since is not None) == (stock.available == 0), f"product {stock.product_id}: out of stock or not"

@@ -1,0 +1,61 @@
+"""A bad file is told by what is wrong with it."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from adapters.cli.csv_files import BadRow, UnreadableFile
+from adapters.cli.online_retail.lines import Refusal, Refused, read_lines
+from adapters.cli.online_retail.source import rows_of
+from tests.unit.adapters.cli.online_retail.builders import HEADER, row
+
+LINE = ",".join(row()) + "\n"
+
+
+def numbers(path: Path, content: bytes) -> list[int]:
+    path.write_bytes(content)
+    with rows_of(path) as rows:
+        return [row.line for row in rows]
+
+
+@pytest.mark.parametrize("name", ["file.csv", "file.gz"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_compressed_or_not_whatever_its_name(name: str, compress: type[bytes], mark: str, tmp_path: Path) -> None:
+    assert numbers(tmp_path / name, compress((mark + HEADER + LINE + LINE).encode())) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n1,2\n", "its first line is not InvoiceNo,"),
+        ((HEADER + LINE).encode("utf-16"), "is UTF-16"),
+        (gzip.compress((HEADER + LINE * 5_000).encode())[:-300], "cut short"),
+        (gzip.compress((HEADER + LINE).encode())[:12] + b"garbage", "damaged"),
+    ],
+)
+def test_bad_files(content: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match=message):
+        numbers(tmp_path / "file", content)
+
+
+def test_no_file_and_no_permission_to_read(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.csv", tmp_path):
+        with pytest.raises(UnreadableFile, match=str(path)), rows_of(path) as rows:
+            list(rows)
+
+
+def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    stray, foreign = '1,"never closed\n', b"536365,A,caf\xe9,6,2010-12-01 08:26:00,2.55,17850,France\n"
+    path.write_bytes((HEADER + LINE + stray + LINE).encode() + foreign + b",,,,,,,\n" + LINE.encode())
+    with rows_of(path) as rows:
+        read = list(read_lines(rows))
+    refused = [(line.number, line.why) for line in read if isinstance(line, Refused)]
+    assert refused == [(3, Refusal.UNREADABLE), (5, Refusal.UNREADABLE)]
+    assert [line.number for line in read] == [2, 3, 4, 5, 7]
+    path.write_text(HEADER.replace(",", ";") + LINE.replace(",", ";"))
+    with rows_of(path) as rows:
+        assert [row.line for row in rows if not isinstance(row, BadRow)] == [2]

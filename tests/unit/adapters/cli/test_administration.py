@@ -1,0 +1,127 @@
+"""`migrate`, `settings`, `createsuperuser`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import TokenNotValid
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.results import one
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+
+EMAIL = "ada@example.com"
+GOOD = "a long password"
+
+
+def account(runtime: MemoryRuntime) -> Account:
+    with runtime.market.store.begin() as tx:
+        return tx.accounts.by_email([EMAIL])[EMAIL]
+
+
+def test_migrate_names_the_revision(cli: Cli, runtime: MemoryRuntime) -> None:
+    assert cli("migrate").out == "The database is up to date (revision 0042).\n"
+    assert json.loads(cli("migrate", "--json", "--data", "here").out) == {"revision": "0042"}
+    assert [options["data"] for _, options in runtime.ran] == [None, Path("here")]
+
+
+def test_settings_are_listed_for_people_programs_and_the_documentation(cli: Cli) -> None:
+    assert "│ LOG_LEVEL    │ INFO    │ How much. │" in cli("settings").out
+    assert json.loads(cli("settings", "--json").out)[1] == {
+        "variable": "LOG_LEVEL", "default": "INFO", "meaning": "How much.",
+    }  # fmt: skip
+    assert cli("settings", "--markdown").out.splitlines() == [
+        "| variable | default | meaning |",
+        "|---|---|---|",
+        "| `DATABASE_URL` |  | Where. |",
+        "| `LOG_LEVEL` | `INFO` | How much. |",
+    ]
+
+
+def test_a_script_makes_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
+    ended = cli("createsuperuser", "--email", "Ada@Example.com", "--password-stdin", "--json", stdin=f"{GOOD}\n")
+    assert json.loads(ended.out) == {
+        "id": 1, "email": EMAIL, "is_staff": True, "is_new": True, "password_changed": False, "sessions_revoked": False,
+    }  # fmt: skip
+    assert account(runtime).is_staff
+    assert runtime.market.accounts.log_in(EMAIL, GOOD).access
+
+
+def test_somebody_is_asked_for_address_and_password(
+    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
+) -> None:
+    somebody()
+    ended = cli("createsuperuser", stdin=f"{EMAIL}\n{GOOD}\n{GOOD}\n")
+    assert ended.code == 0
+    assert ended.out.endswith(f"{EMAIL} (account 1) is staff.\n")
+    assert GOOD not in ended.err
+    assert account(runtime).is_staff
+
+
+def test_a_script_cannot_be_asked(cli: Cli) -> None:
+    ended = cli("createsuperuser", "--email", EMAIL)
+    assert (ended.code, ended.err) == (
+        2,
+        "There is no terminal to ask on: give --email, and --password-stdin, --promote, or both.\n",
+    )
+
+
+def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
+    short = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="short\n")
+    assert (short.code, short.err) == (1, "password: At least 8 characters are wanted.\n")
+    odd = cli("createsuperuser", "--email", "ada", "--password-stdin", stdin=f"{GOOD}\n")
+    assert (odd.code, odd.err) == (1, "email: Enter an e-mail address such as name@example.com.\n")
+
+
+def test_an_account_that_exists_can_be_made_staff(
+    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
+) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
+    assert scripted.code == 1
+    assert scripted.err == f"{EMAIL} has an account already. Add --promote to make that account staff.\n"
+    assert runtime.market.accounts.log_in(EMAIL, GOOD).access
+    somebody()
+    assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
+    assert not account(runtime).is_staff
+    assert cli("createsuperuser", "--email", EMAIL, stdin="y\n").code == 0
+    assert account(runtime).is_staff
+
+
+def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
+    refused = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="short\n")
+    assert (refused.code, refused.err) == (1, "password: At least 8 characters are wanted.\n")
+    assert not account(runtime).is_staff
+    ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
+    assert (ended.code, ended.out) == (
+        0,
+        (f"{EMAIL} (account 1) is staff.\nIts password was replaced; its sessions were ended: log in again.\n"),
+    )
+    assert account(runtime).is_staff
+    assert runtime.market.accounts.log_in(EMAIL, "another password").access
+    with pytest.raises(TokenNotValid):
+        runtime.market.accounts.refresh(tokens.refresh)
+
+
+def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
+    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--json")
+    assert json.loads(ended.out) == {
+        "id": 1, "email": EMAIL, "is_staff": True, "is_new": False, "password_changed": False, "sessions_revoked": True,
+    }  # fmt: skip
+    tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
+    again = cli("createsuperuser", "--email", EMAIL, "--promote")
+    assert (again.code, again.out) == (0, f"{EMAIL} (account 1) is staff already; nothing was changed.\n")
+    assert runtime.market.accounts.refresh(tokens.refresh).access
+
+
+def test_nobody_is_promoted_who_has_no_account(cli: Cli) -> None:
+    ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--password-stdin", stdin=f"{GOOD}\n")
+    assert (ended.code, ended.err) == (
+        1,
+        f"{EMAIL} has no account to promote. Run this without --promote to make one.\n",
+    )

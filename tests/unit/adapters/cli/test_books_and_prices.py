@@ -1,0 +1,252 @@
+"""`stock verify` and `reprice`: what they print, and how they end."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.queries import PageRequest, Queries, StockDiscrepancy
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
+from scalecommerce_core.services.results import one
+from scalecommerce_core.testing import CountingIds, MemoryStore
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.tampering import Instead
+from tests.unit.support.user_policies import proposing, registered_for_a_while
+
+CALM = {"least_views": 0}
+
+
+@pytest.fixture
+def shop(runtime: MemoryRuntime) -> ProductId:
+    """A product that sells out sooner than its policy wants it to."""
+    market = runtime.market
+    seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
+    category = market.queries.categories()[0].id
+    listed = one(
+        market.catalog.list_products(
+            [ListProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"))]
+        )
+    )
+    document = {"name": "Learn", "parameters": {"caution": 0, "vary": False}, "guardrails": CALM}
+    one(market.pricing.create([CreatePolicy(seller.id, document)]))
+    runtime.clock.advance(days=28)
+    placed = one(
+        market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])])
+    )
+    market.ordering.decide()
+    one(market.payments.pay([PayOrder(placed.id, buyer.id)]))
+    return listed.product.id
+
+
+@pytest.mark.usefixtures("shop")
+def test_clean_books_show_the_ledger(cli: Cli) -> None:
+    ended = cli("stock", "verify")
+    assert ended.code == 0
+    assert "Clean: on hand equals the ledger" in ended.out
+    document = json.loads(cli("stock", "verify", "--json").out)
+    assert document["clean"] is True
+    assert {total["kind"]: total["units"] for total in document["movements"]} == {"opening": 20, "sale": -12}
+
+
+def test_differences_are_a_table_and_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+    found = [StockDiscrepancy(ProductId(7), "on_hand", 5_000, 4_998)]
+    queries = Instead(runtime.market.queries, discrepancies=lambda _limit: found)
+    runtime.market = evolve(runtime.market, queries=cast(Queries, queries))
+    ended = cli("stock", "verify")
+    assert ended.code == 1
+    assert "1 figures differ" in ended.out
+    assert re.search(r"│ +7 │ on_hand +│ +5,000 │ +4,998 │ +\+2 │ stock differs from the sum of its ledger", ended.out)
+    document = cli("stock", "verify", "--json")
+    assert document.code == 1
+    assert json.loads(document.out)["discrepancies"] == [
+        {"product_id": 7, "figure": "on_hand", "stored": 5_000, "expected": 4_998, "order_id": None}
+    ]
+
+
+def unpromised(runtime: MemoryRuntime, product: ProductId) -> None:
+    """As if a reservation had been forgotten to be given back, and two units had come out of nowhere."""
+    with runtime.market.store.begin() as tx:
+        stock = tx.stock.lock([product])[product]
+        stock.reserved, stock.on_hand = 3, stock.on_hand + 2
+        tx.stock.save([stock])
+
+
+def test_a_repair_asks_first(cli: Cli, runtime: MemoryRuntime, shop: ProductId, somebody: Callable[[], None]) -> None:
+    unpromised(runtime, shop)
+    for arguments in (["--repair"], ["--repair", "--json"]):
+        refused = cli("stock", "verify", *arguments)
+        assert refused.code == 2
+        assert "give --yes" in refused.err
+    somebody()
+    declined = cli("stock", "verify", "--repair", stdin="n\n")
+    assert declined.code == 1
+    assert "Repair the stock of 1 products?" in declined.err
+    assert "reserved units differ" in declined.out
+    assert len(runtime.market.queries.discrepancies()) == 2
+    agreed = cli("stock", "verify", "--repair", stdin="y\n")
+    assert agreed.code == 0
+    assert "1 products repaired." in agreed.out
+    assert "correction" in agreed.out
+    assert "Clean" in agreed.out
+
+
+def test_a_repair_without_a_question(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    unpromised(runtime, shop)
+    ended = cli("stock", "verify", "--repair", "--yes", "--json")
+    assert ended.code == 0
+    document = json.loads(ended.out)
+    assert document["clean"] is True
+    assert document["repaired"] == [{"product_id": shop, "correction": 2, "reserved_before": 3, "reserved": 0}]
+    again = json.loads(cli("stock", "verify", "--repair", "--yes", "--json").out)
+    assert (again["clean"], again["repaired"]) == (True, [])
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_cannot_be_repaired_is_a_problem_still(cli: Cli, runtime: MemoryRuntime) -> None:
+    assert isinstance(runtime.market.store, MemoryStore)
+    movements = runtime.market.store.tables.movements.rows
+    movements[:] = [row for row in movements if row.kind is not MovementKind.SALE]
+    ended = cli("stock", "verify", "--repair", "--yes")
+    assert ended.code == 1
+    assert "the ledger's sale differs" in ended.out
+    unchanged = cli("stock", "verify", "--repair", "--yes")
+    assert unchanged.code == 1
+    assert "repaired" not in unchanged.out
+
+
+def price(runtime: MemoryRuntime, product: ProductId) -> Any:
+    return str(runtime.market.queries.products([product])[product].price)
+
+
+def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    ended = cli("reprice", "--dry-run")
+    assert ended.code == 0
+    assert "DRY RUN, 1 of 1 prices would move, 0 written" in ended.out
+    assert price(runtime, shop) == "10.00 USD"
+    assert runtime.market.queries.runs(None, PageRequest()).rows == ()
+
+
+def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    (document,) = json.loads(cli("reprice", "--json").out)
+    (move,) = document["moves"]
+    assert (move["product"], move["old"], move["outcome"]) == (shop, "10.00", "written")
+    assert price(runtime, shop) == f"{move['new']} USD"
+    assert move["sentence"] in " ".join(cli("pricing", "explain", str(shop)).out.split())
+    assert "DONE" in cli("pricing", "runs").out
+    nothing_due = cli("reprice", "--json")
+    assert "No product is due" in cli("reprice").out
+    (empty,) = json.loads(nothing_due.out)
+    left = cli("reprice", "rollback", str(empty["run"]))
+    assert (left.code, "has changed no price" in left.err) == (1, True)
+    assert "1 of 1 prices are back in force" in cli("reprice", "rollback", str(document["run"])).out
+    assert price(runtime, shop) == "10.00 USD"
+
+
+def test_explaining_says_when_each_price_was_in_force(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    json.loads(cli("reprice", "--json").out)
+    assert "in force since 2026-" in cli("pricing", "explain", str(shop)).out
+    runtime.clock.advance(days=20)
+    json.loads(cli("reprice", "--json").out)
+    shown = cli("pricing", "explain", str(shop)).out
+    assert (shown.count("in force since"), shown.count("in force from 2026-")) == (1, 1)
+    newest, older = json.loads(cli("pricing", "explain", str(shop), "--json").out)
+    assert newest["in_force_until"] is None
+    assert older["in_force_until"] == newest["in_force_from"]
+
+
+def test_explaining_a_product_that_does_not_exist_is_a_problem(cli: Cli) -> None:
+    for words in ((), ("--json",)):
+        ended = cli("pricing", "explain", "999", *words)
+        assert ended.code == 1
+        assert "There is no product 999." in ended.err
+
+
+def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    (first,) = json.loads(cli("reprice", "--json").out)
+    runtime.clock.advance(days=20)
+    cli("reprice")
+    ended = cli("reprice", "rollback", str(first["run"]))
+    assert ended.code == 1
+    assert "no price was restored. All 1 had moved since and were kept." in ended.out
+    assert "DONE" in cli("pricing", "runs").out
+    assert "ROLLED_BACK" not in cli("pricing", "runs").out
+    assert price(runtime, shop) != "10.00 USD"
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+    (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
+    rules = proposing(lambda signals: signals.colour, "odd")
+    with registered_for_a_while(rules):
+        one(runtime.market.pricing.edit([EditPolicy(policy.id, policy.seller_id, {"policy": "odd", "parameters": {}})]))
+        ended = cli("reprice")
+        dry = cli("reprice", "--dry-run")
+    assert (ended.code, dry.code) == (1, 1)
+    assert "FAILED" in ended.out
+    said = "The policy 'odd' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
+    assert said in " ".join(ended.out.split())
+    assert said in " ".join(dry.out.split())
+    unknown = cli("reprice")
+    assert unknown.code == 1
+    assert "uses the rules 'odd', which this process does not know" in " ".join(unknown.out.split())
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli) -> None:
+    (document,) = json.loads(cli("reprice", "--json").out)
+    cli("reprice", "rollback", str(document["run"]))
+    shown = cli("pricing", "runs", width=80).out
+    assert "back" in shown
+    assert "ROLLED_BACK" in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reprice", "--policy", str(2**63)),
+        ("reprice", "--seller", "0"),
+        ("reprice", "--category", str(2**31)),
+        ("reprice", "rollback", str(2**63)),
+        ("pricing", "explain", str(2**63)),
+    ],
+    ids=" ".join,
+)
+def test_numbers_that_nothing_can_have_are_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
+    ended = cli(*words)
+    assert ended.code == 2
+    assert words[-1] in ended.err
+
+
+def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    for words in (("reprice", "--category", "999"), ("reprice", "--dry-run", "--category", "999")):
+        ended = cli(*words)
+        assert ended.code == 1
+        assert "There is no category 999." in ended.err
+    assert price(runtime, shop) == "10.00 USD"
+    assert runtime.market.queries.runs(None, PageRequest()).rows == ()
+
+
+def test_a_dry_run_records_nothing(cli: Cli) -> None:
+    ended = cli("reprice", "--dry-run", "--shadow")
+    assert ended.code == 2
+    assert "Choose one of --dry-run" in ended.err
+
+
+def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+    cli("pricing", "stop")
+    refused = cli("reprice")
+    assert refused.code == 1
+    assert "All pricing is stopped, until `scalecommerce pricing resume`." in " ".join(refused.out.split())
+    assert price(runtime, shop) == "10.00 USD"
+    cli("pricing", "resume")
+    assert "1 written" in cli("reprice").out

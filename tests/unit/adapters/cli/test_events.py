@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.results import one
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+
+
+@pytest.fixture
+def seller(runtime: MemoryRuntime) -> Account:
+    return one(runtime.market.accounts.sign_up([SignUp("seller@example.com", None)]))
+
+
+def happen(runtime: MemoryRuntime, seller: Account, count: int) -> None:
+    category = runtime.market.queries.categories()[0].id
+    price = Money.of("10.00", "USD")
+    runtime.market.catalog.list_products([ListProduct(seller.id, category, "Tea", price, 1) for _ in range(count)])
+    runtime.market.relay.number()
+
+
+def numbers(lines: str) -> list[int]:
+    return [json.loads(line)["seq"] for line in lines.splitlines()]
+
+
+def test_nothing_has_happened(cli: Cli) -> None:
+    ended = cli("events", "tail")
+    assert (ended.code, ended.out) == (0, "")
+
+
+def test_a_place_that_cannot_be(cli: Cli) -> None:
+    assert cli("events", "tail", "--after", str(2**63)).code == 2
+    ahead = cli("events", "tail", "--after", str(2**63 - 1), "--json")
+    assert (ahead.code, ahead.out) == (1, "")
+    assert json.loads(ahead.err) == {
+        "error": "after: The feed has 0 events so far: give a number from 0 to 0.",
+        "code": 1,
+    }
+
+
+def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
+    happen(runtime, seller, 50)
+    lines = cli("events", "tail").out.splitlines()
+    assert len(lines) == 20
+    told = f'{{"product": 50, "seller": {seller.id}}}'
+    assert lines[-1] == f"        50  2026-01-01 00:00:00Z  product.listed      {told}"
+
+
+def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
+    happen(runtime, seller, 1_200)
+    happen(runtime, seller, 3)
+    ended = cli("events", "tail", "--after", "7", "--json")
+    assert numbers(ended.out) == list(range(8, 1_204))
+    assert json.loads(ended.out.splitlines()[0]) == {
+        "seq": 8,
+        "topic": "product.listed",
+        "at": "2026-01-01T00:00:00Z",
+        "data": {"product": 8, "seller": seller.id},
+    }
+
+
+def test_what_is_forgotten_is_not_looked_for(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
+    happen(runtime, seller, 5)
+    runtime.clock.advance(days=40)
+    runtime.market.relay.forget()
+    happen(runtime, seller, 2)
+    assert numbers(cli("events", "tail", "--json").out) == [6, 7]
+    ended = cli("events", "tail", "--after", "2")
+    assert ended.code == 1
+    assert "after=5" in ended.err
+
+
+def test_a_feed_is_followed_until_somebody_has_seen_enough(
+    cli: Cli, runtime: MemoryRuntime, seller: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happen(runtime, seller, 1)
+    pauses = iter([2, 1, 0])
+
+    def pause(_seconds: float) -> None:
+        if not (count := next(pauses)):
+            raise KeyboardInterrupt
+        happen(runtime, seller, count)
+
+    monkeypatch.setattr("adapters.cli.events.time.sleep", pause)
+    ended = cli("events", "tail", "--follow", "--json")
+    assert ended.code == 130
+    assert numbers(ended.out) == [1, 2, 3, 4]
+    assert "--after 4" in ended.err

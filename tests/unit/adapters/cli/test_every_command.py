@@ -1,0 +1,292 @@
+"""What holds for every command, found by walking the tree of commands: help, wrong usage, JSON, 80 columns."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from adapters.cli import online_retail
+from adapters.cli.app import app
+from adapters.cli.commands import REPLACED_COMMANDS
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import one
+from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
+from scalecommerce_core.testing import CountingIds, RecordingSender, in_memory_market
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.adapters.cli.test_help import ALL
+
+HOSTILE = "[/red] :tea: [bold]" + "very " * 12 + "long"
+"""A name that is no markup, and wider than its column."""
+ADDRESS = "https://receiver.example.com/" + "hooks/" * 8
+SAMPLE = str(Path(online_retail.__file__).with_name("sample.csv"))
+SELLER = "seller@example.com"
+WIDTH = 80
+
+WITHOUT_DATA = {"up", "serve", "worker", "beat"}
+"""They run until a signal."""
+FILES = {"export products", "export orders"}
+"""What they write is the file itself, in a format that --format names."""
+
+RIGHT: Mapping[str, Sequence[str]] = {
+    "migrate": [],
+    "settings": [],
+    "seed": ["--users", "6", "--products", "8", "--orders", "20"],
+    "createsuperuser": ["--email", "root@example.com", "--password-stdin"],
+    "import online-retail": [SAMPLE],
+    "import products": ["products.csv", "--seller", SELLER],
+    "export products": ["--seller", SELLER],
+    "export orders": [],
+    "stock verify": [],
+    "reprice": ["--dry-run", "--seller", SELLER],
+    "reprice rollback": ["1"],
+    "events tail": ["--after", "0"],
+    "torture": ["--quick"],
+    "webhooks list": [],
+    "webhooks deliveries": ["--limit", "10"],
+    "webhooks redeliver": ["1"],
+    "simulate": ["linear", "--worlds", "2", "--epochs", "25"],
+    "pricing evaluate": ["sales.csv"],
+    "pricing explain": ["1"],
+    "pricing runs": ["--limit", "5"],
+    "pricing policies": [],
+    "pricing stop": [],
+    "pricing resume": [],
+    "statistics verify": [],
+    "statistics rebuild": ["--seller", "1"],
+}
+"""Each command with right arguments, on the shop below."""
+
+
+@pytest.fixture
+def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryRuntime:
+    """A shop in which everything that commands show is there, under names that users may choose."""
+    sender = RecordingSender()
+    market = runtime.market = in_memory_market(runtime.clock, sender=sender)
+    seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
+    category = market.queries.categories()[0].id
+    product = ListProduct(
+        seller.id, category, HOSTILE, Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"), sku="[/]"
+    )
+    listed = one(market.catalog.list_products([product]))
+    learn = {"name": HOSTILE, "parameters": {"caution": 0, "vary": False}, "guardrails": {"least_views": 0}}
+    one(market.pricing.create([CreatePolicy(seller.id, learn)]))
+    endpoint = one(market.webhooks.create([CreateEndpoint(seller.id, ADDRESS)])).endpoint.id
+    sender.answer = lambda _message: WebhookAnswer(timedelta(milliseconds=7), status=410)
+    one(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
+    market.webhooks.deliver()
+    runtime.clock.advance(days=28)
+    wanted = PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])
+    placed = one(market.ordering.place([wanted]))
+    market.ordering.decide()
+    one(market.payments.pay([PayOrder(placed.id, buyer.id)]))
+    market.relay.number()
+    for policy in market.queries.policies(None, PageRequest()).rows:
+        market.repricing.run(policy.id)
+    monkeypatch.chdir(tmp_path)
+    Path("products.csv").write_text(f"sku,name,category,price\nA,{HOSTILE},toys,1.00\n[/red],,nowhere,1.00\n")
+    Path("sales.csv").write_text("product,period,units,price\n1,1,2,3.00\n")
+    return runtime
+
+
+def strict(text: str) -> Any:
+    """The document, or one for each line."""
+    try:
+        return json.loads(text, parse_constant=pytest.fail)
+    except ValueError:
+        return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+
+
+def texts(document: Any) -> list[str]:
+    if isinstance(document, dict):
+        return [text for value in document.values() for text in texts(value)]
+    if isinstance(document, list):
+        return [text for value in document for text in texts(value)]
+    return [document] if isinstance(document, str) else []
+
+
+def test_all_commands_are_tried() -> None:
+    assert set(ALL) == set(RIGHT) | WITHOUT_DATA
+
+
+@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", *ALL])
+def test_help_fits_into_80_columns_and_names_no_type_of_python(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), "--help", width=WIDTH)
+    assert ended.code == 0
+    assert "…" not in ended.out
+    assert not re.search(r"<\w+( range|\[\w+\])?>|<=x|x>=|%Y", ended.out), ended.out
+    assert all(len(line.rstrip()) <= WIDTH for line in ended.out.splitlines())
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("name", RIGHT)
+def test_commands_show_whole_values_in_80_columns(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), *RIGHT[name], width=WIDTH, stdin="correct horse battery staple\n")
+    assert ended.code in {0, 1}, ended
+    if name not in FILES:
+        assert "…" not in ended.out
+    together = "".join(ended.out.split())
+    if name in {"pricing policies", "reprice"}:
+        assert "".join(HOSTILE.split()) in together
+    if name == "webhooks list":
+        assert ADDRESS in together
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("name", sorted(set(RIGHT) - FILES))
+def test_json_is_strict_and_its_times_are_rfc_3339(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), *RIGHT[name], "--json", stdin="correct horse battery staple\n")
+    assert ended.code in {0, 1}, ended
+    document = strict(ended.out)
+    assert document != []
+    for text in texts(document):
+        if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", text):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text), text
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_files_of_json_lines_are_strict_too(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), *RIGHT[name], "--format", "jsonl")
+    assert [text for text in texts(strict(ended.out)) if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_unknown_option_is_wrong_usage(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), "--nonsense")
+    assert (ended.code, ended.out) == (2, "")
+    assert "No such option: --nonsense" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, parameter.opts[0])
+        for name, command in ALL.items()
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.type_descriptor.annotation in {int, float}
+    ],
+)
+def test_a_value_that_is_no_number_is_told_by_option_and_value(cli: Cli, name: str, option: str) -> None:
+    arguments = ["sales.csv"] if name == "pricing evaluate" else ["1"] if name == "pricing explain" else []
+    ended = cli(*name.split(), *arguments, option, "many")
+    assert ended.code == 2
+    assert f"Invalid value for '{option}': 'many' is not a" in ended.err
+    told = cli(*name.split(), *arguments, option, "many", "--json")
+    if name not in WITHOUT_DATA:
+        assert json.loads(told.err)["code"] == 2
+        assert option in json.loads(told.err)["error"]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "name", [name for name, command in ALL.items() if "seller" in {p.name for p in command.params}]
+)
+def test_sellers_are_named_by_address_or_number_everywhere(cli: Cli, name: str) -> None:
+    words = [*name.split(), *(["products.csv"] if name == "import products" else [])]
+    by_address, by_number = cli(*words, "--seller", SELLER.upper()), cli(*words, "--seller", "1")
+    assert by_address.code == by_number.code
+    assert by_address.err == by_number.err == ""
+    for nobody in ("nobody@example.com", "999"):
+        unknown = cli(*words, "--seller", nobody)
+        assert (unknown.code, unknown.out, unknown.err) == (1, "", f"There is no account {nobody}.\n")
+    for odd in ("nobody", "0", "-1", "1.5", "9" * 30, "9" * 5_000, "\u0661"):
+        wrong = cli(*words, "--seller", odd)
+        assert (wrong.code, wrong.out) == (2, "")
+        assert "neither an e-mail address nor the number" in " ".join(wrong.err.split())
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("name", ["pricing explain 1", "pricing runs", "pricing policies"])
+def test_the_old_name_of_an_option_works_with_a_warning(cli: Cli, name: str) -> None:
+    new = cli(*name.split(), "--limit", "1")
+    for old in (["--count", "1"], ["--count=1"]):
+        ended = cli(*name.split(), *old)
+        assert (ended.code, ended.out) == (0, new.out)
+        assert ended.err == "Warning: --count is now --limit; the old name will be removed.\n"
+    assert "--count" not in cli(*name.split(), "--help").out
+
+
+@pytest.mark.parametrize("name", REPLACED_COMMANDS)
+def test_commands_of_the_first_release_name_what_replaces_them(cli: Cli, name: str) -> None:
+    ended = cli(name, "100")
+    assert (ended.code, ended.out) == (2, "")
+    replacement = re.search(r"Now: scalecommerce (\S+)", " ".join(ended.err.split()))
+    assert replacement is not None
+    command = typer.main.get_command(app)
+    assert replacement.group(1) in command.commands  # type: ignore[attr-defined]
+    assert name not in cli("--help").out
+    assert json.loads(cli(name, "--json").err)["code"] == 2
+
+
+def test_an_unknown_command_suggests_the_nearest(cli: Cli) -> None:
+    assert "Did you mean 'webhooks'?" in cli("webhook").err
+    assert "Did you mean 'rollback'?" in cli("reprice", "rollbak").err
+
+
+def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SCALECOMMERCE_COMPLETE", "complete_bash")
+    for words, completed in (("scalecommerce se", ["serve", "seed", "settings"]), ("scalecommerce seed --rng", None)):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        said = cli().out.split()
+        assert said == (["--rng-seed"] if completed is None else completed)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("name", "work", "stands"),
+    [
+        ("seed", "scalecommerce_core.services.seeding.Seeding.users", "Whole batches were written and stay"),
+        (
+            "import products products.csv --seller 1",
+            "adapters.cli.importing.ProductImport.run",
+            "batches were",
+        ),
+        (
+            "import products products.csv --seller 1 --dry-run",
+            "adapters.cli.importing.ProductImport.run",
+            "Nothing was",
+        ),
+        ("export orders", "adapters.cli.exporting.export_orders", "The export is incomplete."),
+        ("export orders --output x", "adapters.cli.exporting.export_orders", "No file was written."),
+        ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "What is written stands."),
+        ("reprice --dry-run", "scalecommerce_core.services.repricing.Repricing.preview", "A dry run changes nothing."),
+        ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "What is back in force"),
+        ("simulate linear", "scalecommerce_core.pricing.simulation.program.Program.outcomes", "What was done is shown"),
+        ("pricing evaluate sales.csv", "adapters.cli.panels.read_lines", "Nothing was changed."),
+        ("statistics rebuild", "scalecommerce_core.services.statistics.Statistics.rebuild", "Statistics are unchanged"),
+        ("stock verify --repair --yes", "adapters.cli.stock._repair", "Repairs so far are kept"),
+        ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._range_again", "Deliveries queued so far"),
+    ],
+)
+def test_ctrl_c_ends_long_work_with_130_and_says_what_stands(  # noqa: PLR0917
+    cli: Cli, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch, name: str, work: str, stands: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if "--repair" in name:
+        with runtime.market.store.begin() as tx:
+            stock = tx.stock.lock([ProductId(1)])[ProductId(1)]
+            stock.reserved += 1
+            tx.stock.save([stock])
+    monkeypatch.setattr(work, interrupted)
+    ended = cli(*name.split())
+    assert ended.code == 130
+    assert ended.err.startswith("Interrupted. ")
+    assert stands in ended.err
+    told = json.loads(cli(*name.split(), "--json").err) if not name.startswith("export") else {"code": 130}
+    assert told["code"] == 130

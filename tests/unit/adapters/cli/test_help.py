@@ -1,0 +1,60 @@
+"""Every command explains itself."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from adapters.cli.app import app
+from tests.unit.adapters.cli.conftest import Cli
+
+WANTED = {
+    "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
+    "import products", "export products", "export orders", "stock verify", "reprice", "reprice rollback",
+    "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate",
+    "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
+    "statistics verify", "statistics rebuild",
+}  # fmt: skip
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+        if not hasattr(command, "commands") or command.invoke_without_command:
+            yield f"{path}{name}", command
+
+
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+def test_all_commands_are_there() -> None:
+    assert set(ALL) == WANTED
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_help_says_what_the_command_and_each_option_does(cli: Cli, name: str) -> None:
+    ended = cli(*name.split(), "--help")
+    assert ended.code == 0
+    assert "<bool>" not in ended.out, "flags take no value"
+    assert len(ALL[name].help.split()) > 10, "an explanation, not a title"
+    for parameter in ALL[name].params:
+        assert parameter.help, f"{parameter.name} is not explained"
+
+
+def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+    ended = cli()
+    assert ended.code == 2
+    assert "Begin with scalecommerce up --demo" in ended.out + ended.err
+    assert "130 interrupted" in " ".join((ended.out + ended.err).split())
+
+
+def test_the_version(cli: Cli) -> None:
+    assert cli("--version").out.startswith("scalecommerce ")
+
+
+def test_an_unknown_command_is_wrong_usage(cli: Cli) -> None:
+    ended = cli("sed")
+    assert ended.code == 2
+    assert "No such command 'sed'" in ended.err

@@ -1,0 +1,40 @@
+"""Numbers on the command line follow the rule of files and HTTP, whichever command reads them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from adapters.cli.app import app
+from tests.unit.adapters.cli.conftest import Cli
+
+
+def numbers(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every parameter of a number, with the words of its command."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from numbers(each, (*path, name))
+    for parameter in command.params:
+        if parameter.type_descriptor.annotation in {int, float}:
+            yield path, parameter
+
+
+NUMBERS = list(numbers(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize(("path", "parameter"), NUMBERS, ids=[f"{'-'.join(p)}-{n.name}" for p, n in NUMBERS])
+def test_every_number_of_every_command_is_read_by_the_rule(cli: Cli, path: tuple[str, ...], parameter: Any) -> None:
+    others = [
+        "1" if other.type_descriptor.annotation in {int, float} else "word"
+        for known, other in NUMBERS
+        if known == path and other is not parameter and other.param_type_name == "argument"
+    ]
+    for loose in ("1_0", "٣", "+5", " 5", "0x10", "1,290", ""):
+        given = [loose] if parameter.param_type_name == "argument" else [f"{parameter.opts[0]}={loose}"]
+        ended = cli(*path, *given, *others)
+        assert ended.code == 2, ended
+        assert "write digits" in " ".join(ended.err.split()), ended.err
+
+
+def test_there_are_numbers_to_be_read() -> None:
+    assert len(NUMBERS) > 20

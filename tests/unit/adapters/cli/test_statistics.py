@@ -1,0 +1,71 @@
+import json
+from typing import cast
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.results import one
+from scalecommerce_core.testing import CountingIds, MemoryStore
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+
+
+@pytest.fixture
+def sold(runtime: MemoryRuntime) -> None:
+    """One tea pot, counted in; and as if it was forgotten."""
+    market = runtime.market
+    sam, bea = (
+        one(market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password")])).id for name in ("sam", "bea")
+    )
+    command = ListProduct(sam, CategoryId(1), "Tea pot", Money(1000, "USD"), 5)
+    product = one(market.catalog.list_products([command])).product.id
+    order = one(market.ordering.place([PlaceOrder(CountingIds().command(), bea, [WantedLine(product, 2)])]))
+    market.ordering.decide()
+    one(market.payments.pay([PayOrder(order.id, bea)]))
+    market.relay.number()
+    market.statistics.catch_up()
+
+
+@pytest.fixture
+def forgotten(runtime: MemoryRuntime, sold: None) -> None:  # noqa: ARG001 - before
+    with runtime.market.store.begin() as tx:
+        rollups = cast(MemoryStore, runtime.market.store).tables.rollups
+        rollups.drop(next(key for key, _ in rollups.items() if key[0] == "seller_sales"))
+        assert tx.events.last_number()
+
+
+@pytest.mark.usefixtures("sold")
+def test_clean_statistics_are_said_to_be_clean(cli: Cli) -> None:
+    ended = cli("statistics", "verify")
+    assert (ended.code, ended.out.startswith("Clean:")) == (0, True)
+    assert json.loads(cli("statistics", "verify", "--json").out) == {"clean": True, "discrepancies": []}
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_differences_are_shown_and_end_when_all_is_made_anew(cli: Cli) -> None:
+    ended = cli("statistics", "verify")
+    assert ended.code == 1
+    assert "3 figures differ from their source" in ended.out
+    assert "seller_sales" in ended.out
+    shown = json.loads(cli("statistics", "verify", "--json").out)
+    assert {each["figure"]: each["expected"] for each in shown["discrepancies"]} == {
+        "orders": 1,
+        "units": 2,
+        "revenue": 2000,
+    }
+    assert cli("statistics", "rebuild").code == 0
+    assert cli("statistics", "verify").code == 0
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_one_sellers_can_be_made_anew(cli: Cli) -> None:
+    assert cli("statistics", "rebuild", "--seller", "bea@example.com").code == 0
+    assert cli("statistics", "verify").code == 1
+    ended = cli("statistics", "rebuild", "--seller", "sam@example.com")
+    assert (ended.code, ended.out) == (0, "The statistics of seller sam@example.com are rebuilt.\n")
+    assert cli("statistics", "verify").code == 0
+    assert cli("statistics", "rebuild", "--seller", "nobody@example.com").code == 1

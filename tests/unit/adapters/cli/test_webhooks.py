@@ -1,0 +1,142 @@
+"""`webhooks`: what the commands show, and what they send again."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scalecommerce_core.domain.identifiers import AccountId, EndpointId
+from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.results import one
+from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
+from scalecommerce_core.testing import RecordingSender, in_memory_market
+from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+
+GONE = WebhookAnswer(timedelta(milliseconds=7), status=410)
+BAD = WebhookAnswer(timedelta(milliseconds=7), status=500)
+
+
+class Post:
+    def __init__(self, runtime: MemoryRuntime) -> None:
+        self.sender = RecordingSender()
+        self.clock = runtime.clock
+        runtime.market = in_memory_market(runtime.clock, sender=self.sender)
+        self.webhooks = runtime.market.webhooks
+        self.owner = AccountId(one(runtime.market.accounts.sign_up([SignUp("sam@example.com", None)])).id)
+
+    def create(self, host: str = "example.com", *topics: str) -> EndpointId:
+        made = one(self.webhooks.create([CreateEndpoint(self.owner, f"https://{host}/", topics)]))
+        return made.endpoint.id
+
+    def ping(self, endpoint: EndpointId, answer: WebhookAnswer | None = None) -> int:
+        """The number of a delivery that was answered so."""
+        made = one(self.webhooks.ping([ActOnEndpoint(endpoint, self.owner)]))
+        if answer is not None:
+            self.sender.answer = lambda _message: answer
+        self.webhooks.deliver()
+        return made.id
+
+
+@pytest.fixture
+def post(runtime: MemoryRuntime) -> Post:
+    return Post(runtime)
+
+
+def shown(ended: Any) -> Any:
+    assert ended.code == 0, ended
+    return json.loads(ended.out)
+
+
+def test_what_is_not_there_is_told(cli: Cli) -> None:
+    assert cli("webhooks", "list").out == "There are no endpoints.\n"
+    assert cli("webhooks", "deliveries", "--failed").out == "There are no such deliveries.\n"
+    assert cli("pricing", "runs").out == "There are no runs.\n"
+    assert cli("pricing", "policies").out == "There are no policies.\n"
+
+
+def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
+    post.create("well.example.com", "order.paid")
+    post.ping(post.create("gone.example.com"), GONE)
+    post.ping(post.create("failing.example.com"), BAD)
+    ended = cli("webhooks", "list")
+    lines = {line.split("│")[3].strip(): line for line in ended.out.splitlines() if "https" in line}
+    assert "order.paid" in lines["https://well.example.com/"]
+    assert "active" in lines["https://well.example.com/"]
+    assert "disabled: It answered 410" in lines["https://gone.example.com/"]
+    assert "failing since 2026-01-01" in lines["https://failing.example.com/"]
+    document = shown(cli("webhooks", "list", "--json"))
+    assert [each["is_active"] for each in document] == [True, False, True]
+    assert "whsec" not in ended.out + json.dumps(document)
+    assert "sealed" not in json.dumps(document)
+
+
+def test_deliveries_and_those_that_failed(cli: Cli, post: Post) -> None:
+    endpoint = post.create()
+    good, bad = post.ping(endpoint), post.ping(endpoint, BAD)
+    ended = cli("webhooks", "deliveries")
+    assert ended.code == 0
+    assert "200 in 5 ms" in ended.out
+    assert "500 in 7 ms" in ended.out
+    assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--json"))] == [bad, good]
+    assert [each["id"] for each in shown(cli("webhooks", "deliveries", "--failed", "--json"))] == [bad]
+    unknown = cli("webhooks", "deliveries", "--endpoint", "99")
+    assert (unknown.code, unknown.err) == (1, "There is no endpoint 99.\n")
+
+
+def test_redelivery_by_number(cli: Cli, post: Post) -> None:
+    failed = post.ping(post.create(), BAD)
+    before = post.sender.sent[-1].headers["webhook-id"]
+    ended = cli("webhooks", "redeliver", str(failed))
+    assert (ended.code, ended.out) == (0, "Queued again: 1 deliveries.\n")
+    post.webhooks.deliver()
+    assert post.sender.sent[-1].headers["webhook-id"] == before
+    ended = cli("webhooks", "redeliver", "99", "--json")
+    assert ended.code == 1
+    assert json.loads(ended.out) == {"redelivered": 0, "refused": ["There is no delivery 99."]}
+
+
+def test_redelivery_by_endpoint_and_time(cli: Cli, post: Post) -> None:
+    endpoint, other = post.create(), post.create()
+    post.ping(endpoint)
+    post.clock.advance(hours=1)
+    post.ping(endpoint, BAD)
+    post.ping(other, BAD)
+    post.clock.advance(hours=1)
+    again = ("webhooks", "redeliver", "--endpoint", str(endpoint), "--json")
+    nothing = {"redelivered": 0, "refused": []}
+    assert shown(cli(*again, "--until", "2026-01-01T01:00:00")) == nothing
+    assert shown(cli(*again, "--since", "2026-01-01T01:00:01")) == nothing
+    assert shown(cli(*again, "--since", "2026-01-01"))["redelivered"] == 1
+    assert shown(cli(*again)) == nothing
+    assert shown(cli(*again, "--delivered-too"))["redelivered"] == 1
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli, post: Post) -> None:
+    again = ("webhooks", "redeliver", "--endpoint", str(post.create()))
+    ended = cli(*again, "--since", "2026-01-02", "--until", "2026-01-01")
+    assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than --until.")
+    ended = cli(*again, "--since", "2100-01-01")
+    assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than now.")
+    # The same moment in another zone.
+    assert cli(*again, "--since", "2026-01-01T02:00:00+02:00", "--until", "2026-01-01T00:00:00Z").code == 0
+    assert cli(*again, "--until", "0001-01-01").code == 2
+    # A day before, without --since.
+    assert cli(*again, "--until", "2020-01-01").code == 0
+
+
+def test_options_of_an_endpoint_are_not_ignored_beside_numbers(cli: Cli, post: Post) -> None:
+    failed = str(post.ping(post.create(), BAD))
+    for options in (("--since", "2026-01-01"), ("--until", "2026-01-01"), ("--delivered-too",)):
+        ended = cli("webhooks", "redeliver", failed, *options)
+        assert ended.code == 2
+        assert "leave them out if you give numbers" in " ".join(ended.err.split())
+
+
+def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
+    assert post.owner
+    for arguments in ((), ("1", "--endpoint", "1")):
+        ended = cli("webhooks", "redeliver", *arguments)
+        assert ended.code == 2
+        assert "Give the numbers of deliveries, or --endpoint." in " ".join(ended.err.split())

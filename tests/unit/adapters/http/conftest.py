@@ -1,0 +1,228 @@
+"""A toy application on the foundations (`client`, `ann`), and the real one in memory with people who call it."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from httpx2 import Client
+from starlette.responses import Response
+
+from adapters.http.framework.application import application
+from adapters.http.framework.auth import Access
+from adapters.http.framework.cursors import Cursors
+from adapters.http.framework.etags import expected_version, is_current, version_etag
+from adapters.http.framework.money_fields import Price
+from adapters.http.framework.openapi import ETAG, LOCATION
+from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.pagination import PageAnswer, PageQuery, Pages
+from adapters.http.framework.text_fields import ProductName
+from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.queries import Page
+from scalecommerce_core.services.accounts import Identity
+from tests.unit.support.http_in_process import calling
+from tests.unit.support.http_marketplace import Marketplace, Person, Visitor, marketplace
+
+TOKENS = {"ann": Identity(AccountId(1), SessionId("s1"), is_staff=False)}
+TOKENS["staff"] = Identity(AccountId(2), SessionId("s2"), is_staff=True)
+
+
+def authenticate(token: str) -> Identity:
+    if token not in TOKENS:
+        raise TokenNotValid("The token is not valid.")
+    return TOKENS[token]
+
+
+class Part(msgspec.Struct):
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class NewThing(msgspec.Struct, omit_defaults=True):
+    name: ProductName
+    price: Price
+    parts: Annotated[list[Part], msgspec.Meta(max_length=3)] = msgspec.field(default_factory=list)
+
+
+class Thing(msgspec.Struct):
+    id: int
+    name: str
+    price: str
+
+
+class Things(PageQuery, frozen=True):
+    price_min: Price | None = None
+    brand: list[str] = msgspec.field(default_factory=list)
+
+
+class Shop:
+    def __init__(self) -> None:
+        self.things: dict[int, Thing] = {}
+        self.next_id = 1
+        self.pages = Pages(Cursors(b"k" * 32))
+
+    def empty(self) -> None:
+        self.things.clear()
+        self.next_id = 1
+
+    async def list_things(self, call: Call[None, Things]) -> Response:
+        wanted = self.pages.request(call.request, call.query)
+        after = wanted.after[0] if wanted.after else 0
+        assert isinstance(after, int)
+        rows = tuple(thing for thing in self.things.values() if thing.id > after)[: wanted.size]
+        more = bool(rows) and rows[-1].id < self.next_id - 1
+        page = Page(rows, next=(rows[-1].id,) if more else None)
+        return json_answer(self.pages.answer(call.request, call.query, page, lambda thing: thing))
+
+    async def make(self, call: Call[NewThing, None]) -> Response:
+        thing = Thing(self.next_id, call.body.name, str(call.body.price))
+        self.things[thing.id] = thing
+        self.next_id += 1
+        return json_answer(thing, 201, {"Location": f"/things/{thing.id}/", "ETag": version_etag(1)})
+
+    async def show(self, call: Call[None, None]) -> Response:
+        thing = self._thing(call.id)
+        if is_current(call.request.headers, version_etag(1)):
+            return Response(status_code=304, headers={"ETag": version_etag(1)})
+        return json_answer(thing, headers={"ETag": version_etag(1)})
+
+    async def delete(self, call: Call[None, None]) -> Response:
+        thing = self._thing(call.id)
+        if expected_version(call.request.headers) not in {None, 1}:
+            raise VersionMismatch("It is version 1.")
+        del self.things[thing.id]
+        return no_content()
+
+    async def crash(self, _call: Call[None, None]) -> Response:
+        raise RuntimeError("a secret detail")
+
+    async def staff_only(self, call: Call[None, None]) -> Response:
+        return json_answer({"staff": call.who.account_id})
+
+    def _thing(self, thing_id: int) -> Thing:
+        if thing_id not in self.things:
+            raise NotFound("thing", thing_id)
+        return self.things[thing_id]
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        one = Answer(Thing, "The thing.", headers=[ETAG])
+        return [
+            Operation(
+                method="GET",
+                path="/things/",
+                name="list_things",
+                summary="List",
+                tag="things",
+                handler=self.list_things,
+                query=Things,
+                answers={200: Answer(PageAnswer[Thing], "A page.")},
+            ),
+            Operation(
+                method="POST",
+                path="/things/",
+                name="make_thing",
+                summary="Make",
+                tag="things",
+                handler=self.make,
+                body=NewThing,
+                access=Access.ACCOUNT,
+                idempotent=True,
+                answers={201: Answer(Thing, "Made.", headers=[LOCATION, ETAG], links=[Link("show_thing")])},
+            ),
+            Operation(
+                method="GET",
+                path="/things/{id:id}/",
+                name="show_thing",
+                summary="Show",
+                tag="things",
+                handler=self.show,
+                access=Access.OPTIONAL,
+                conditional=True,
+                answers={200: one, 304: Answer(None, "Unchanged.")},
+            ),
+            Operation(
+                method="DELETE",
+                path="/things/{id:id}/",
+                name="delete_thing",
+                summary="Delete",
+                tag="things",
+                handler=self.delete,
+                access=Access.ACCOUNT,
+                conditional=True,
+                answers={204: Answer(None, "Gone.")},
+            ),
+            Operation(
+                method="GET",
+                path="/crash/",
+                name="crash",
+                summary="Crash",
+                tag="odd",
+                handler=self.crash,
+                answers={200: Answer(Thing, "Never.")},
+            ),
+            Operation(
+                method="GET",
+                path="/staff/",
+                name="staff",
+                summary="Staff",
+                tag="odd",
+                handler=self.staff_only,
+                access=Access.STAFF,
+                answers={200: Answer(dict[str, int], "Who asks.")},
+            ),
+        ]
+
+
+@pytest.fixture(scope="module")
+def open_shop() -> Iterator[tuple[Shop, Client]]:
+    """Made once per module: it describes itself when it is made, which takes longer than most tests."""
+    shop = Shop()
+    with calling(application(shop.operations(), authenticate=authenticate, version="1.0")) as made:
+        yield shop, made
+
+
+@pytest.fixture
+def client(open_shop: tuple[Shop, Client]) -> Client:
+    """An empty shop."""
+    shop, client = open_shop
+    shop.empty()
+    client.headers.pop("Authorization", None)
+    return client
+
+
+@pytest.fixture
+def ann(client: Client) -> Client:
+    client.headers["Authorization"] = "Bearer ann"
+    return client
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Marketplace]:
+    """Shared by the tests of a module, which bring people and products of their own."""
+    with marketplace() as made:
+        yield made
+
+
+@pytest.fixture
+def seller(place: Marketplace) -> Person:
+    return place.person(first_name="Sam", last_name="Seller")
+
+
+@pytest.fixture
+def buyer(place: Marketplace) -> Person:
+    return place.person(first_name="Bea")
+
+
+@pytest.fixture
+def stranger(place: Marketplace) -> Person:
+    return place.person()
+
+
+@pytest.fixture
+def staff(place: Marketplace) -> Person:
+    return place.person(is_staff=True)
+
+
+@pytest.fixture
+def anybody(place: Marketplace) -> Visitor:
+    return place.anybody

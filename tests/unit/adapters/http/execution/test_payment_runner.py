@@ -1,0 +1,266 @@
+"""Paying over HTTP: what the gateway said, what nobody knows yet, and people who go away."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from adapters.http.execution.payment_runner import Paying
+from scalecommerce_core.domain.errors import (
+    GatewayUnavailable,
+    Overloaded,
+    PaymentDeclined,
+    PaymentInProgress,
+    TransitionNotAllowed,
+)
+from scalecommerce_core.domain.identifiers import AccountId, OrderId
+from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.payment import ChargeRequest
+from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.payments import PaymentResult, PayOrder
+from scalecommerce_core.services.results import one
+from tests.unit.support.http_marketplace import Marketplace, Person, answer, problem
+from tests.unit.support.shop import Shop, line
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def order(place: Marketplace, seller: Person, buyer: Person) -> Any:
+    return place.reserve(buyer, (seller.list(stock=5)["id"], 2))
+
+
+def by(method: str) -> dict[str, str]:
+    return {"payment_method": method}
+
+
+@pytest.mark.parametrize("body", [{}, {"payment_method": "sandbox-ok"}])
+def test_a_body_is_optional(buyer: Person, order: Any, body: dict[str, str]) -> None:
+    assert answer(buyer.act(order, "pay", body))["status"] == "PAID"
+
+
+def test_the_method_reaches_the_gateway(place: Marketplace, buyer: Person, order: Any) -> None:
+    answer(buyer.act(order, "pay", by("tok_visa")))
+    charges = [charge.request for charge in place.gateway.charges.values() if charge.request.order_id == order["id"]]
+    assert [(charge.method, str(charge.amount)) for charge in charges] == [("tok_visa", "20.00 USD")]
+
+
+@pytest.mark.parametrize("method", ["", "x" * 256, "two words", "ключ", None, 5, "a\0b"])
+def test_a_method_that_is_none_is_a_400(buyer: Person, order: Any, method: Any) -> None:
+    problem(buyer.act(order, "pay", {"payment_method": method}), 400, "payment_method")
+    assert buyer.see(order)["status"] == "PENDING"
+
+
+def test_a_body_that_is_sent_must_be_json(buyer: Person, order: Any) -> None:
+    path = f"/orders/api/v1/{order['id']}/pay/"
+    problem(buyer.post(path, content=b"payment_method=x", headers={"Content-Type": "text/plain"}), 415)
+    problem(buyer.post(path, content=b"[]", headers=JSON), 400)
+
+
+def test_a_refusal_names_its_reason_and_leaves_the_order_payable(buyer: Person, order: Any) -> None:
+    declined = problem(buyer.act(order, "pay", by("sandbox-declined")), 409)
+    assert (declined["code"], declined["reason"]) == ("payment_declined", "card_declined")
+    assert buyer.see(order)["status"] == "PENDING"
+    assert answer(buyer.act(order, "pay"))["status"] == "PAID"
+
+
+def test_an_answer_that_got_lost_is_a_503_that_settles_itself(place: Marketplace, buyer: Person, order: Any) -> None:
+    response = buyer.act(order, "pay", by("sandbox-lost-reply"))
+    assert problem(response, 503)["code"] == "gateway_unavailable"
+    assert int(response.headers["retry-after"]) > 0
+    for action in ("pay", "cancel"):
+        assert problem(buyer.act(order, action), 409)["code"] == "payment_in_progress"
+    place.clock.advance(seconds=2)
+    place.market.payments.reconcile()
+    assert buyer.see(order)["status"] == "PAID"
+    assert answer(buyer.act(order, "pay"))["status"] == "PAID"
+
+
+def test_a_charge_that_came_too_late_is_a_409(place: Marketplace, buyer: Person, order: Any) -> None:
+    def meanwhile(_request: ChargeRequest) -> None:
+        place.gateway.before = lambda _request: None
+        place.clock.advance(minutes=1)
+        place.market.payments.reconcile()
+        one(place.market.ordering.cancel([CancelOrder(OrderId(order["id"]), AccountId(buyer.id))]))
+
+    place.gateway.before = meanwhile
+    assert problem(buyer.act(order, "pay"), 409)["code"] == "payment_too_late"
+    assert buyer.see(order)["status"] == "CANCELLED"
+    assert place.market.payments.send_refunds() == 1
+
+
+# --- the flow itself, on a loop of the test's own
+
+
+class Slow:
+    """A gateway whose answers wait for the test."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+        shop.gateway.after = self.wait
+
+    def wait(self, _request: ChargeRequest) -> None:
+        self.asked.set()
+        assert self.may_answer.wait(20)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def pending(shop: Shop) -> list[PayOrder]:
+    seller, buyer = shop.person("sam"), shop.person("bea")
+    tea = shop.list(seller)
+    return [PayOrder(shop.reserve(buyer, line(tea)).id, buyer.id) for _ in range(3)]
+
+
+def test_who_goes_away_leaves_a_payment_that_is_recorded(shop: Shop, pending: list[PayOrder]) -> None:
+    slow = Slow(shop)
+
+    async def go_away() -> None:
+        paying = Paying(shop.payments)
+        request = asyncio.create_task(paying.pay(pending[0]))
+        await asyncio.to_thread(slow.asked.wait, 20)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert shop.order(pending[0].order_id).status is OrderStatus.PENDING
+        slow.may_answer.set()
+        await paying.close()
+
+    asyncio.run(go_away())
+    assert shop.order(pending[0].order_id).status is OrderStatus.PAID
+
+
+def test_who_goes_away_before_the_attempt_is_written_is_paid_for_too(shop: Shop, pending: list[PayOrder]) -> None:
+    async def go_away() -> None:
+        paying = Paying(shop.payments)
+        request = asyncio.create_task(paying.pay(pending[0]))
+        await asyncio.sleep(0)
+        request.cancel()
+        await paying.close()
+
+    asyncio.run(go_away())
+    assert shop.order(pending[0].order_id).status is OrderStatus.PAID
+
+
+def test_the_end_of_the_server_waits_for_charges(shop: Shop, pending: list[PayOrder]) -> None:
+    slow = Slow(shop)
+
+    async def end() -> Order:
+        paying = Paying(shop.payments)
+        request = asyncio.create_task(paying.pay(pending[0]))
+        await asyncio.to_thread(slow.asked.wait, 20)
+        closing = asyncio.create_task(paying.close())
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await paying.pay(pending[1])
+        slow.may_answer.set()
+        await closing
+        return await request
+
+    assert asyncio.run(end()).status is OrderStatus.PAID
+    assert len(list(shop.tables.payments.all())) == 1
+
+
+def test_more_payments_than_one_process_takes_are_told_so_before_anything_is_written(
+    shop: Shop, pending: list[PayOrder]
+) -> None:
+    slow = Slow(shop)
+
+    async def rush() -> list[Any]:
+        paying = Paying(shop.payments, chargers=1, queue_size=2)
+        requests = [asyncio.create_task(paying.pay(command)) for command in pending]
+        await asyncio.to_thread(slow.asked.wait, 20)
+        slow.may_answer.set()
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        await paying.close()
+        return outcomes
+
+    first, second, third = asyncio.run(rush())
+    assert isinstance(third, Overloaded)
+    assert [first.status, second.status] == [OrderStatus.PAID] * 2
+    assert len(list(shop.tables.payments.all())) == 2
+
+
+def test_others_go_on_while_one_charge_is_slow(shop: Shop, pending: list[PayOrder]) -> None:
+    slow = Slow(shop)
+    blocked = slow.wait
+    shop.gateway.after = lambda request: blocked(request) if request.order_id == pending[0].order_id else None
+
+    async def go_on() -> None:
+        paying = Paying(shop.payments)
+        first = asyncio.create_task(paying.pay(pending[0]))
+        await asyncio.to_thread(slow.asked.wait, 20)
+        assert (await paying.pay(pending[1])).status is OrderStatus.PAID
+        with pytest.raises(PaymentInProgress):
+            await paying.pay(pending[0])
+        slow.may_answer.set()
+        assert (await first).status is OrderStatus.PAID
+        await paying.close()
+
+    asyncio.run(go_on())
+
+
+def test_each_gets_their_own_answer(shop: Shop, pending: list[PayOrder]) -> None:
+    commands = [
+        evolve(pending[0], method="sandbox-declined"),
+        evolve(pending[1], method="sandbox-lost-reply"),
+        pending[2],
+    ]
+
+    async def all_of_them() -> list[Any]:
+        paying = Paying(shop.payments)
+        outcomes = await asyncio.gather(
+            *(paying.pay(command) for command in (*commands, PayOrder(OrderId(999), commands[0].buyer))),
+            return_exceptions=True,
+        )
+        await paying.close()
+        return outcomes
+
+    declined, unknown, paid, missing = asyncio.run(all_of_them())
+    assert isinstance(declined, PaymentDeclined)
+    assert isinstance(unknown, GatewayUnavailable)
+    assert paid.status is OrderStatus.PAID
+    assert missing.code == "not_found"
+
+
+def test_a_failure_that_nobody_waits_for_is_logged(
+    shop: Shop, pending: list[PayOrder], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(shop)
+
+    def broken(_results: list[PaymentResult]) -> list[Order]:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(shop.payments, "record", broken)
+
+    async def go_away() -> None:
+        paying = Paying(shop.payments)
+        request = asyncio.create_task(paying.pay(pending[0]))
+        await asyncio.to_thread(slow.asked.wait, 20)
+        request.cancel()
+        slow.may_answer.set()
+        await paying.close()
+
+    asyncio.run(go_away())
+    assert "a payment failed" in caplog.text
+
+
+def test_what_the_state_does_not_allow_is_not_charged(shop: Shop, pending: list[PayOrder]) -> None:
+    shop.clock.advance(hours=1)
+    shop.ordering.expire()
+
+    async def pay() -> None:
+        paying = Paying(shop.payments)
+        with pytest.raises(TransitionNotAllowed):
+            await paying.pay(pending[0])
+        await paying.close()
+
+    asyncio.run(pay())
+    assert shop.gateway.charges == {}

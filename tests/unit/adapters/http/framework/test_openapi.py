@@ -1,0 +1,197 @@
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from httpx2 import Client
+from jsonschema_rs import Draft202012Validator
+
+from adapters.http.framework.money_fields import Price, in_currency
+from adapters.http.framework.openapi import document
+from adapters.http.framework.operation import Answer, Link, Operation
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.money import Money
+from tests.unit.support.http_marketplace import Marketplace, answer, marketplace
+
+
+@pytest.fixture
+def described(client: Client) -> Any:
+    return client.get("/openapi.json").json()
+
+
+def test_every_operation_is_described(described: Any) -> None:
+    assert described["openapi"] == "3.1.0"
+    assert {path: sorted(methods) for path, methods in described["paths"].items()} == {
+        "/things/": ["get", "post"],
+        "/things/{id}/": ["delete", "get"],
+        "/crash/": ["get"],
+        "/staff/": ["get"],
+    }
+
+
+def test_answers_follow_from_the_declaration(described: Any) -> None:
+    paths = described["paths"]
+    assert sorted(paths["/things/"]["post"]["responses"]) == [
+        "201", "400", "401", "406", "409", "413", "415", "422", "503",
+    ]  # fmt: skip
+    assert sorted(paths["/things/{id}/"]["delete"]["responses"]) == ["204", "400", "401", "404", "412", "503"]
+    assert sorted(paths["/staff/"]["get"]["responses"]) == ["200", "400", "401", "403", "406", "503"]
+
+
+def test_headers_links_and_security(described: Any) -> None:
+    made = described["paths"]["/things/"]["post"]
+    assert sorted(made["responses"]["201"]["headers"]) == ["ETag", "Location"]
+    assert made["responses"]["201"]["links"]["show_thing"] == {
+        "operationId": "show_thing",
+        "parameters": {"id": "$response.body#/id"},
+    }
+    assert made["security"] == [{"bearer": []}]
+    assert described["paths"]["/things/{id}/"]["get"]["security"] == [{}, {"bearer": []}]
+    assert [each["name"] for each in made["parameters"]] == ["Idempotency-Key"]
+    assert list(made["responses"]["401"]["headers"]) == ["WWW-Authenticate"]
+
+
+def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
+    parameters = {each["name"]: each for each in described["paths"]["/things/"]["get"]["parameters"]}
+    assert parameters["page_size"]["schema"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 100,
+        "default": 20,
+        "examples": [50],
+    }
+    assert parameters["brand"]["schema"]["type"] == "array"
+    assert parameters["price_min"]["schema"]["type"] == "string"
+    assert "Things" not in described["components"]["schemas"]
+
+
+def test_all_references_lead_somewhere(described: Any) -> None:
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
+    assert names <= set(described["components"]["schemas"])
+    for schema in described["components"]["schemas"].values():
+        Draft202012Validator(schema | {"components": described["components"]})
+
+
+TAKEN: dict[str, list[object]] = {
+    "USD": ["0.01", "1", "99999999.99", "10.5", 5, 6.21],
+    "JPY": ["1", "1999", "9999999999", 5],
+    "KWD": ["0.001", "0.25", "1.999", "9999999.999", 5, 6.215],
+    "CLF": ["0.0001", "999999.9999", 1],
+}
+REFUSED: dict[str, list[object]] = {
+    "USD": ["0", "0.00", "0.001", "1.290", "01", "-1", "1e3", "100000000", 0, -5, 100_000_000],
+    "JPY": ["0", "0.5", "1.0", "19.99", "10000000000", 0, 0.5],
+    "KWD": ["0", "0.000", "0.0001", "1.0000", "10000000"],
+    "CLF": ["0.00001", "1000000"],
+}
+
+
+@pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in TAKEN.items() for value in values])
+def test_the_schema_of_a_price_takes_what_the_code_takes(currency: str, value: object) -> None:
+    for written in (Decimal(str(value)), str(value)):
+        assert in_currency(currency, {"price": Price.read(written)})["price"] == Money.of(str(value), currency)
+    assert Draft202012Validator(Price.schema_in(currency)).is_valid(value)
+
+
+@pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in REFUSED.items() for value in values])
+def test_the_schema_of_a_price_refuses_what_the_code_refuses(currency: str, value: object) -> None:
+    with pytest.raises((ValueError, Invalid), match=r"\."):
+        in_currency(currency, {"price": Price.read(Decimal(str(value)) if isinstance(value, float) else value)})
+    assert not Draft202012Validator(Price.schema_in(currency)).is_valid(value)
+
+
+def test_equal_amounts_are_equal_however_they_are_written() -> None:
+    amounts = [Price.read(written) for written in ("9.9", "9.90", Decimal("9.9"), Decimal("9.900"))]
+    assert {str(amount) for amount in amounts} == {"9.9"}
+    assert [amount.as_text() for amount in amounts] == ["9.9", "9.90", "9.9", "9.9"]
+
+
+def test_each_currency_describes_its_own_amounts() -> None:
+    price = Price.schema_in("JPY")
+    assert price["description"] == "1 to 9999999999, as decimal string or number."
+    assert Price.schema_in("KWD")["examples"] == ["0.999", 20]
+    with marketplace(currency="JPY") as place:
+        described = answer(place.anybody.get("/openapi.json"))
+    new = described["components"]["schemas"]["NewProduct"]["properties"]["price"]
+    assert new["anyOf"] == price["anyOf"]
+
+
+def operation(name: str, to: str) -> Operation[Any, Any]:
+    async def nothing(_call: Any) -> Any: ...
+
+    answer = Answer(None, "Nothing.", links=[Link(to)])
+    return Operation(
+        method="GET", path=f"/{name}/", name=name, summary="", tag="", handler=nothing, answers={204: answer}
+    )
+
+
+def test_mistakes_in_declarations_are_found_at_start() -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        document([operation("a", "b")], version="1")
+    with pytest.raises(ValueError, match="are named a"):
+        document([operation("a", "a"), operation("a", "a")], version="1")
+
+
+def test_the_browser_loads_nothing_from_elsewhere(client: Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert not [source for source in sources if "//" in source]
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    for source in sources:
+        if source.startswith("docs/"):
+            asset = client.get(f"/{source}")
+            assert asset.status_code == 200
+            assert asset.headers["content-encoding"] == "gzip"
+            assert len(asset.content) > 100
+            assert client.get(f"/{source}", headers={"If-None-Match": asset.headers["etag"]}).status_code == 304
+
+
+def test_the_browser_follows_the_colour_scheme_of_the_reader(client: Client) -> None:
+    page = client.get("/docs").text
+    # Before any style, so that a dark page does not flash white.
+    assert page.index("docs/theme.js") < page.index("docs/swagger-ui.css") < page.index("docs/page.css")
+    theme = client.get("/docs/theme.js").text
+    assert "prefers-color-scheme: dark" in theme
+    (name,) = re.findall(r'classList.toggle\("([\w-]+)"', theme)
+    assert f"html.{name} .swagger-ui" in client.get("/docs/swagger-ui.css").text
+
+
+def test_the_browser_has_what_our_script_calls(client: Client) -> None:
+    """Swagger UI's plug-in functions may change with the wheel that carries it."""
+    script, bundle = client.get("/docs/start.js").text, client.get("/docs/swagger-ui-bundle.js").text
+    called = set(re.findall(r"(?:oas3Actions|specSelectors|ui)\.(\w+)\(", script)) - {"getSystem"}
+    assert {"setRequestBodyValue", "setRetainRequestBodyValueFlag", "preauthorizeApiKey", "specJson"} == called
+    for name in (*called, "operationsSorter", "responseInterceptor"):
+        assert name in bundle
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "%2e%2e", "..%2f__init__.py"])
+def test_the_browser_serves_its_own_files_only(client: Client, name: str) -> None:
+    assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_the_document_is_cacheable(client: Client) -> None:
+    etag = client.get("/openapi.json").headers["etag"]
+    assert client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_the_landing_page_links_on(client: Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
+        assert f'href="{link}"' in page.text
+
+
+def test_whatever_people_type_has_an_example(place: Marketplace) -> None:
+    """Else the browser makes one up from the pattern, or takes the smallest or largest number that is allowed."""
+    described = place.client.get("/openapi.json").json()
+    lacking = [
+        (name, field)
+        for name, schema in described["components"]["schemas"].items()
+        for field, property_ in schema.get("properties", {}).items()
+        if re.search("pattern|minimum|maximum", json.dumps(property_)) and "examples" not in json.dumps(property_)
+        if name != "ProblemDocument"
+    ]
+    assert lacking == []

@@ -1,0 +1,78 @@
+"""Parameters that an operation does not have are refused, with the one that was probably meant."""
+
+import pytest
+
+from adapters.http.framework.query_names import suggestions, unknown_parameter
+from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, problem
+from tests.unit.support.http_operations import Endpoint, endpoints, every
+
+LISTS = {each.name: each.query_parameters for each in endpoints()}
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "meant"),
+    [
+        ("searchProducts", "category_id", ["category"]),
+        ("searchProducts", "categories", ["category"]),
+        ("searchProducts", "category[]", ["category"]),
+        ("searchProducts", "min_price", ["price_min"]),
+        ("searchProducts", "priceMin", ["price_min"]),
+        ("searchProducts", "price__gte", ["price_min"]),
+        ("searchProducts", "price[lte]", ["price_max"]),
+        ("searchProducts", "price", ["price_min", "price_max"]),
+        ("searchProducts", "page", ["cursor", "page_size"]),
+        ("searchProducts", "offset", ["cursor", "page_size"]),
+        ("searchProducts", "limit", ["page_size"]),
+        ("searchProducts", "q", ["search"]),
+        ("searchProducts", "sort", ["ordering"]),
+        ("searchProducts", "Ordering", ["ordering"]),
+        ("searchProducts", "seller_id", ["seller"]),
+        ("searchProducts", "from", ["created_after"]),
+        ("searchProducts", "serach", ["search"]),
+        ("searchProducts", "utm_source", []),
+        ("searchProducts", "x" * 5_000, []),
+        ("listOrders", "page", ["cursor", "page_size"]),
+        ("listOrders", "q", []),
+        ("readEvents", "page_size", ["limit"]),
+        ("readEvents", "cursor", ["after"]),
+        ("readSellerStats", "interval", ["series"]),
+        ("readSellerStats", "since", ["from"]),
+        ("readProductStatistics", "series", ["interval"]),
+        ("readProductStatistics", "until", ["to"]),
+        ("listWebhookDeliveries", "state", ["status"]),
+        ("listPricingRuns", "policy_id", ["policy"]),
+        ("previewPricingPolicy", "category_id", ["category"]),
+        ("previewPricingPolicy", "page_size", ["limit"]),
+    ],
+)
+def test_an_unknown_name_suggests_what_other_apis_call_so_else_the_nearest(
+    operation: str, name: str, meant: list[str]
+) -> None:
+    assert suggestions(name, LISTS[operation]) == meant
+
+
+def test_the_message_lists_all_parameters_when_none_is_near() -> None:
+    assert unknown_parameter("utm_source", ["page_size", "cursor"]) == (
+        "There is no such parameter. Those that exist: cursor, page_size."
+    )
+    assert unknown_parameter("page", ["page_size", "cursor"]) == (
+        "There is no such parameter. Did you mean cursor or page_size?"
+    )
+    assert unknown_parameter("page", []) == "This operation takes no query parameters."
+
+
+@every()
+def test_every_operation_refuses_a_parameter_that_it_does_not_have(staff: Person, endpoint: Endpoint) -> None:
+    refused = staff.send(endpoint.method, endpoint.path(), params={"colour": "red"})
+    problem(refused, 400, "colour")
+    assert 400 in endpoint.statuses
+
+
+def test_a_cached_product_and_cached_lists_refuse_it_too(place: Marketplace, seller: Person) -> None:
+    path = f"{PRODUCTS}{seller.list()['id']}/"
+    kept = (path, PRODUCTS, f"{PRODUCTS}categories/")
+    for each in kept:
+        answer(place.anybody.get(each))
+        problem(place.anybody.get(each, params={"v": "2"}), 400, "v")
+    place.flush_views()
+    assert answer(seller.get(path))["count_viewed"] == 1, "a refused request is no view"

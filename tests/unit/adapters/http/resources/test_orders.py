@@ -1,0 +1,566 @@
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+from attrs import evolve
+
+from adapters.http.framework import idempotency_key
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, Unavailable
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.order import MAX_QUANTITY
+from scalecommerce_core.queries import Queries
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import Ordering, PlaceOrder
+from scalecommerce_core.testing import MemoryStore
+from tests.unit.support.http_marketplace import (
+    ORDERS,
+    PRODUCTS,
+    DecideAtOnce,
+    Marketplace,
+    Person,
+    Visitor,
+    answer,
+    marketplace,
+    problem,
+)
+from tests.unit.support.tampering import Instead
+
+SALES = ORDERS + "sales/"
+
+
+def wanted(*items: Any) -> dict[str, Any]:
+    return {
+        "order_item": [
+            {"product": item[0], "quantity": item[1]} | ({"price": item[2]} if len(item) > 2 else {}) for item in items
+        ]
+    }
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Marketplace]:
+    """A market whose worker needs no time."""
+    with marketplace(wakeups=DecideAtOnce) as made:
+        yield made
+
+
+# --- placing
+
+
+def test_an_order_is_taken_in(place: Marketplace, seller: Person, buyer: Person) -> None:
+    tea, pot = seller.list(price="2.50"), seller.list(price="20.00")
+    response = buyer.post(ORDERS, wanted((tea["id"], 3), (pot["id"], 1)))
+    order = answer(response, 202)
+    now = place.clock.now().isoformat().replace("+00:00", "Z")
+    assert order == {
+        "id": order["id"],
+        "user": buyer.id,
+        "order_items": [
+            {"id": order["id"] * 10_000 + 1, "product": tea["id"], "quantity": 3, "price": "2.50", "refunded": 0},
+            {"id": order["id"] * 10_000 + 2, "product": pot["id"], "quantity": 1, "price": "20.00", "refunded": 0},
+        ],
+        "total_amount": "27.50",
+        "currency": "USD",
+        "status": "CREATED",
+        "created_at": now,
+        "updated_at": now,
+        "expires_at": None,
+    }
+    assert response.headers["location"] == f"{ORDERS}{order['id']}/"
+    assert "preference-applied" not in response.headers
+    assert buyer.see(order) == order
+
+
+def test_an_order_without_stock_is_taken_in_all_the_same_and_rejected(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    scarce, plenty = seller.list(stock=1), seller.list(stock=9)
+    order = place.reserve(buyer, (scarce["id"], 2), (plenty["id"], 1))
+    assert order["status"] == "REJECTED"
+    assert order["rejected_because"] == [{"product": scarce["id"], "wanted": 2, "available": 1}]
+    assert answer(buyer.get(f"{PRODUCTS}{plenty['id']}/"))["stock"] == 9
+
+
+def test_an_order_wakes_a_worker(quick: Marketplace) -> None:
+    seller, buyer = quick.person(), quick.person()
+    order = buyer.place((seller.list(stock=1)["id"], 1))
+    assert buyer.see(order)["status"] == "PENDING"
+
+
+def test_the_same_product_twice_is_summed(seller: Person, buyer: Person) -> None:
+    made = seller.list(price="2.00")
+    order = buyer.place((made["id"], 1), (made["id"], 2))
+    assert [(item["product"], item["quantity"]) for item in order["order_items"]] == [(made["id"], 3)]
+    assert order["total_amount"] == "6.00"
+
+
+@pytest.mark.parametrize(
+    ("items", "field"),
+    [
+        ([], "order_item"),
+        (None, "order_item"),
+        ({"product": 1}, "order_item"),
+        ([1], "order_item[0]"),
+        ([{"quantity": 1}], "order_item[0].product"),
+        ([{"product": 10**9, "quantity": 1}], "order_item[0].product"),
+        ([{"product": 0, "quantity": 1}], "order_item[0].product"),
+        ([{"product": 2**63, "quantity": 1}], "order_item[0].product"),
+        ([{"product": "1", "quantity": 1}], "order_item[0].product"),
+        ([{"product": 1}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": 0}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": -1}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": 1.5}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": 2**31}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": True}], "order_item[0].quantity"),
+        ([{"product": 1, "quantity": 1, "price": "0"}], "order_item[0].price"),
+    ],
+)
+def test_a_bad_line_is_named(buyer: Person, items: object, field: str) -> None:
+    problem(buyer.post(ORDERS, {"order_item": items}), 400, field)
+
+
+def test_nothing_is_written_when_one_line_is_bad(seller: Person, buyer: Person) -> None:
+    good, inactive = seller.list(), seller.list(is_active=False)
+    gone = seller.list()
+    seller.delete(f"{PRODUCTS}{gone['id']}/")
+    body = wanted((good["id"], 1), (inactive["id"], 1), (10**9, 1), (gone["id"], 1))
+    problem(buyer.post(ORDERS, body), 400, *(f"order_item[{index}].product" for index in (1, 2, 3)))
+    assert answer(buyer.get(ORDERS))["results"] == []
+
+
+def test_an_order_has_at_most_100_lines(seller: Person, buyer: Person) -> None:
+    made = seller.list()
+    order = buyer.place(*[(made["id"], 1)] * 100)
+    assert order["order_items"][0]["quantity"] == 100
+    problem(buyer.post(ORDERS, wanted(*[(made["id"], 1)] * 101)), 400, "order_item")
+
+
+def test_a_sum_may_be_too_much(seller: Person, buyer: Person) -> None:
+    made = seller.list()
+    body = wanted((made["id"], MAX_QUANTITY), (made["id"], 1))
+    problem(buyer.post(ORDERS, body), 400, "order_item[1].quantity")
+
+
+def test_who_is_anonymous_orders_nothing(anybody: Visitor, seller: Person) -> None:
+    problem(anybody.post(ORDERS, wanted((seller.list()["id"], 1))), 401)
+
+
+# --- the price that the buyer saw
+
+
+def test_the_price_in_force_is_what_it_costs(seller: Person, buyer: Person) -> None:
+    made = seller.list(price="10.00")
+    for price in ("10.00", "10", 10, 10.0):
+        assert answer(buyer.post(ORDERS, wanted((made["id"], 1, price))), 202)["total_amount"] == "10.00"
+
+
+def test_a_price_is_promised_for_ten_minutes_and_the_lower_one_is_paid(place: Marketplace, seller: Person) -> None:
+    dearer, cheaper = seller.list(price="10.00"), seller.list(price="10.00")
+    place.clock.advance(minutes=1)
+    answer(seller.patch(f"{PRODUCTS}{dearer['id']}/", {"price": "12.00"}))
+    answer(seller.patch(f"{PRODUCTS}{cheaper['id']}/", {"price": "7.00"}))
+    place.clock.advance(minutes=9, seconds=59)
+    buyer = place.person()
+    body = wanted((dearer["id"], 1, "10.00"), (cheaper["id"], 1, "10.00"))
+    order = answer(buyer.post(ORDERS, body), 202)
+    assert [item["price"] for item in order["order_items"]] == ["10.00", "7.00"]
+    place.clock.advance(seconds=1)
+    moved = problem(buyer.post(ORDERS, body), 409)
+    assert (moved["code"], moved["product_id"]) == ("price_moved", dearer["id"])
+    assert (moved["current"], moved["currency"]) == ("12.00", "USD")
+
+
+def test_a_price_that_never_was_is_a_409_and_writes_nothing(seller: Person, buyer: Person) -> None:
+    made = seller.list(price="10.00")
+    problem(buyer.post(ORDERS, wanted((made["id"], 1, "9.99"))), 409)
+    problem(buyer.post(ORDERS, wanted((made["id"], 1), (made["id"], 1, "11.00"))), 409)
+    assert answer(buyer.get(ORDERS))["results"] == []
+
+
+# --- waiting for the verdict
+
+
+def test_waiting_brings_the_verdict(quick: Marketplace) -> None:
+    seller, buyer = quick.person(), quick.person()
+    made = seller.list(stock=1)
+    for status, short_by in (("PENDING", []), ("REJECTED", [0])):
+        response = buyer.post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": "respond-async, wait=10"})
+        order = answer(response, 201)
+        assert order["status"] == status
+        assert response.headers["preference-applied"] == "wait=10"
+        assert response.headers["location"] == f"{ORDERS}{order['id']}/"
+        assert [short["available"] for short in order.get("rejected_because", [])] == short_by
+
+
+def test_waiting_while_another_thread_decides(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=1)
+    over = threading.Event()
+
+    def decide() -> None:
+        while not over.wait(0.005):
+            place.market.ordering.decide()
+
+    worker = threading.Thread(target=decide)
+    worker.start()
+    try:
+        response = buyer.post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": "wait=10"})
+    finally:
+        over.set()
+        worker.join()
+    assert answer(response, 201)["status"] == "PENDING"
+
+
+def test_waiting_ends(seller: Person, buyer: Person) -> None:
+    response = buyer.post(ORDERS, wanted((seller.list()["id"], 1)), headers={"Prefer": "wait=0"})
+    assert answer(response, 202)["status"] == "CREATED"
+    assert response.headers["preference-applied"] == "wait=0"
+
+
+def test_an_order_that_is_kept_is_a_202_though_its_verdict_cannot_be_read() -> None:
+    def blind(_ids: object) -> object:
+        raise Unavailable("The database went away.")
+
+    def without_views(market: Market) -> Market:
+        return evolve(market, queries=cast(Queries, Instead(market.queries, orders=blind)))
+
+    with marketplace(rebuilt=without_views) as place:
+        made = place.person().list()
+        response = place.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": "wait=10"})
+        assert answer(response, 202)["status"] == "CREATED"
+        assert response.headers["location"] == f"{ORDERS}{response.json()['id']}/"
+        assert response.headers["preference-applied"] == "wait=10"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "applied"),
+    [("wait=999999", "wait=30"), ('WAIT = "5"', "wait=5"), ("wait=5; foo=bar", "wait=5"), ("a, wait=1, b", "wait=1")],
+)
+def test_preferences_are_understood(quick: Marketplace, prefer: str, applied: str) -> None:
+    made = quick.person().list(stock=1)
+    response = quick.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": prefer})
+    assert response.headers["preference-applied"] == applied
+
+
+@pytest.mark.parametrize(
+    "prefer", ["wait", "wait=x", "wait=-1", "wait=1.5", "", "return=minimal", "wait=1000000000000"]
+)
+def test_preferences_that_are_not_understood_are_ignored(quick: Marketplace, prefer: str) -> None:
+    made = quick.person().list(stock=1)
+    response = quick.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": prefer})
+    assert response.status_code == 202
+    assert "preference-applied" not in response.headers
+
+
+# --- idempotency
+
+
+def test_a_key_makes_one_order(place: Marketplace, seller: Person, buyer: Person, stranger: Person) -> None:
+    made = seller.list(stock=5)
+    headers = {"Idempotency-Key": "order-1"}
+    first = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
+    place.market.ordering.decide()
+    again = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    waited = buyer.post(ORDERS, wanted((made["id"], 1)), headers={**headers, "Prefer": "wait=1"})
+    assert answer(waited, 201) == buyer.see(first.json())
+    assert len(answer(buyer.get(ORDERS))["results"]) == 1
+    other = problem(buyer.post(ORDERS, wanted((made["id"], 2)), headers=headers), 422)
+    assert other["code"] == "idempotency_key_reused"
+    assert answer(stranger.post(ORDERS, wanted((made["id"], 1)), headers=headers), 202)["id"] != first.json()["id"]
+
+
+def test_a_refused_order_leaves_its_key_free(seller: Person, buyer: Person) -> None:
+    made = seller.list(is_active=False)
+    headers = {"Idempotency-Key": "order-2"}
+    problem(buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers), 400, "order_item[0].product")
+    seller.patch(f"{PRODUCTS}{made['id']}/", {"is_active": True})
+    answer(buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers), 202)
+
+
+def test_a_key_is_free_again_after_a_day(place: Marketplace, seller: Person) -> None:
+    made = seller.list()
+    headers = {"Idempotency-Key": "order-3"}
+    account = place.account()
+    orders = set()
+    for _ in range(2):
+        token = place.market.accounts.log_in(account.email, "a long password").access
+        response = Visitor(place.client, token).post(ORDERS, wanted((made["id"], 1)), headers=headers)
+        orders.add(answer(response, 202)["id"])
+        place.clock.advance(hours=25)
+    assert len(orders) == 2
+
+
+def test_a_key_belongs_to_one_kind_of_request(seller: Person, buyer: Person) -> None:
+    made = seller.list()
+    headers = {"Idempotency-Key": "order-4"}
+    buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
+    body = {"name": "Cup", "category_id": 1, "price": 1}
+    problem(buyer.post(PRODUCTS, body, headers=headers), 422)
+
+
+def test_409_when_a_twin_is_in_flight_for_too_long(
+    place: Marketplace, seller: Person, buyer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency_key, "PAUSES", (0.001, 0.002))
+    made = seller.list()
+    headers = {"Idempotency-Key": "order-5"}
+    first = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
+    forget_the_answer(place, buyer, "order-5")
+    again = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
+    assert problem(again, 409)["code"] == "idempotency_key_in_flight"
+    assert int(again.headers["retry-after"]) > 0
+    assert [row["id"] for row in answer(buyer.get(ORDERS))["results"]] == [first.json()["id"]]
+
+
+def test_a_twin_in_flight_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency_key, "PAUSES", (0.001,) * 3)
+    looks: list[int] = []
+
+    def held_for_a_while(market: Market) -> Market:
+        def place_orders(commands: Sequence[PlaceOrder]) -> Sequence[object]:
+            looks.append(len(commands))
+            if len(looks) < 3:
+                return [IdempotencyKeyInFlight("not yet") for _ in commands]
+            return market.ordering.place(commands)
+
+        return evolve(market, ordering=cast(Ordering, Instead(market.ordering, place=place_orders)))
+
+    with marketplace(rebuilt=held_for_a_while) as busy:
+        made = busy.person().list()
+        buyer = busy.person()
+        order = answer(buyer.post(ORDERS, wanted((made["id"], 1)), headers={"Idempotency-Key": "slow"}), 202)
+        assert [row["id"] for row in answer(buyer.get(ORDERS))["results"]] == [order["id"]]
+    assert looks == [1, 1, 1]
+
+
+def forget_the_answer(place: Marketplace, person: Person, key: str) -> None:
+    """As if the request that took the key were not done yet."""
+    assert isinstance(place.market.store, MemoryStore)
+    place.market.store.tables.keys._rows[AccountId(person.id), key].body = None
+
+
+# --- reading
+
+
+def test_an_order_is_for_its_buyer_and_staff(
+    anybody: Visitor, seller: Person, buyer: Person, stranger: Person, staff: Person
+) -> None:
+    order = buyer.place((seller.list()["id"], 1))
+    path = f"{ORDERS}{order['id']}/"
+    assert answer(buyer.get(path)) == answer(staff.get(path)) == order
+    problem(anybody.get(path), 401)
+    for other in (stranger, seller):
+        problem(other.get(path), 404)
+    problem(buyer.get(f"{ORDERS}999999/"), 404)
+
+
+def test_the_list_is_ones_own_newest_first(
+    anybody: Visitor, seller: Person, buyer: Person, stranger: Person, staff: Person
+) -> None:
+    made = seller.list()
+    orders = [buyer.place((made["id"], 1)) for _ in range(2)]
+    stranger.place((made["id"], 1))
+    assert answer(buyer.get(ORDERS)) == {"next": None, "previous": None, "results": orders[::-1]}
+    assert answer(seller.get(ORDERS))["results"] == answer(staff.get(ORDERS))["results"] == []
+    problem(anybody.get(ORDERS), 401)
+
+
+def test_the_list_pages_both_ways(seller: Person, buyer: Person, stranger: Person) -> None:
+    made = seller.list()
+    ids = [buyer.place((made["id"], 1))["id"] for _ in range(5)][::-1]
+    first = answer(buyer.get(f"{ORDERS}?page_size=2"))
+    second = answer(buyer.get(first["next"]))
+    third = answer(buyer.get(second["next"]))
+    assert [row["id"] for page in (first, second, third) for row in page["results"]] == ids
+    assert (first["previous"], third["next"]) == (None, None)
+    assert answer(buyer.get(third["previous"])) == second
+    assert answer(stranger.get(first["next"]))["results"] == []
+
+
+# --- paying and cancelling
+
+
+def test_paying(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.reserve(buyer, (made["id"], 2))
+    assert (order["status"], order["expires_at"] is None) == ("PENDING", False)
+    paid = answer(buyer.act(order, "pay"))
+    assert (paid["status"], paid["expires_at"]) == ("PAID", None)
+    assert answer(buyer.act(order, "pay")) == paid == buyer.see(order)
+    problem(buyer.act(order, "cancel"), 409)
+
+
+def test_cancelling(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    for order in (buyer.place((made["id"], 2)), place.reserve(buyer, (made["id"], 2))):
+        cancelled = answer(buyer.act(order, "cancel"))
+        assert cancelled["status"] == "CANCELLED"
+        assert answer(buyer.act(order, "cancel")) == cancelled
+        assert problem(buyer.act(order, "pay"), 409)["code"] == "transition_not_allowed"
+    assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 5
+
+
+def test_what_is_undecided_or_rejected_cannot_be_paid(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=1)
+    problem(buyer.act(buyer.place((made["id"], 1)), "pay"), 409)
+    rejected = place.reserve(buyer, (made["id"], 5))
+    assert rejected["status"] == "REJECTED"
+    problem(buyer.act(rejected, "pay"), 409)
+
+
+@pytest.mark.parametrize("action", ["pay", "cancel"])
+def test_only_the_buyer_pays_and_cancels(
+    place: Marketplace, seller: Person, buyer: Person, staff: Person, action: str
+) -> None:
+    order = place.reserve(buyer, (seller.list(stock=5)["id"], 1))
+    path = f"{ORDERS}{order['id']}/{action}/"
+    problem(place.anybody.post(path), 401)
+    for other in (seller, staff):
+        problem(other.post(path), 404)
+    problem(buyer.post(f"{ORDERS}999999/{action}/"), 404)
+    assert buyer.see(order) == order
+
+
+def test_what_is_not_paid_in_time_is_given_back(place: Marketplace, seller: Person) -> None:
+    made = seller.list(stock=5)
+    buyer = place.person()
+    order = place.reserve(buyer, (made["id"], 2))
+    place.clock.advance(minutes=15)
+    place.market.ordering.expire()
+    late = place.market.accounts.log_in(buyer.email, "a long password").access
+    shown = answer(Visitor(place.client, late).get(f"{ORDERS}{order['id']}/"))
+    assert shown["status"] == "CANCELLED"
+    assert answer(place.anybody.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 5
+
+
+# --- refunds
+
+
+def refund(*lines: tuple[int, int], **more: Any) -> dict[str, Any]:
+    return {"lines": [{"product": product, "quantity": quantity} for product, quantity in lines]} | more
+
+
+def test_a_seller_refunds_their_own_lines_only(
+    place: Marketplace, anybody: Visitor, seller: Person, buyer: Person, stranger: Person
+) -> None:
+    mine, theirs = seller.list(stock=5), stranger.list(stock=5)
+    order = place.sell(buyer, (mine["id"], 2), (theirs["id"], 1))
+    problem(anybody.post(f"{ORDERS}{order['id']}/refunds/", refund((mine["id"], 1))), 401)
+    problem(seller.act(order, "refunds", refund((mine["id"], 1), (theirs["id"], 1))), 403)
+    problem(buyer.act(order, "refunds", refund((mine["id"], 1))), 403)
+    problem(place.person().act(order, "refunds", refund((mine["id"], 1))), 404)
+    response = seller.act(order, "refunds", refund((mine["id"], 1)))
+    refunded = answer(response, 201)
+    assert response.headers["location"] == f"{ORDERS}{order['id']}/"
+    assert (refunded["status"], [item["refunded"] for item in refunded["order_items"]]) == ("PAID", [1, 0])
+
+
+def test_staff_refunds_everything(place: Marketplace, seller: Person, buyer: Person, staff: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.sell(buyer, (made["id"], 2))
+    refunded = answer(staff.act(order, "refunds", refund((made["id"], 2))), 201)
+    assert refunded["status"] == "REFUNDED"
+    assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 5
+    problem(staff.act(order, "refunds", refund((made["id"], 1))), 409)
+
+
+def test_a_refund_without_restock(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.sell(buyer, (made["id"], 2))
+    answer(seller.act(order, "refunds", refund((made["id"], 2), restock=False)), 201)
+    assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "lines"),
+        ({"lines": []}, "lines"),
+        ({"lines": [{"product": 1}]}, "lines[0].quantity"),
+        ({"lines": [{"product": 1, "quantity": 0}]}, "lines[0].quantity"),
+        ({"lines": [{"product": 1, "quantity": 1}] * 101}, "lines"),
+        ({"lines": [{"product": 1, "quantity": 1}], "restock": "yes"}, "restock"),
+    ],
+)
+def test_a_bad_refund_is_named(seller: Person, body: dict[str, Any], field: str) -> None:
+    problem(seller.post(f"{ORDERS}1/refunds/", body), 400, field)
+
+
+def test_no_more_is_refunded_than_was_sold(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.sell(buyer, (made["id"], 2))
+    problem(seller.act(order, "refunds", refund((made["id"], 3))), 400, "lines[0].quantity")
+    problem(seller.act(order, "refunds", refund((made["id"], 1), (made["id"], 2))), 400, "lines[1].quantity")
+    assert buyer.see(order)["order_items"][0]["refunded"] == 0
+
+
+def test_what_is_not_paid_is_not_refunded(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.reserve(buyer, (made["id"], 2))
+    problem(seller.act(order, "refunds", refund((made["id"], 1))), 409)
+    problem(seller.post(f"{ORDERS}999999/refunds/", refund((made["id"], 1))), 404)
+
+
+def test_a_key_makes_one_refund(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    path = f"{ORDERS}{place.sell(buyer, (made['id'], 3))['id']}/refunds/"
+    headers = {"Idempotency-Key": "refund-1"}
+    first = seller.post(path, refund((made["id"], 1)), headers=headers)
+    assert seller.post(path, refund((made["id"], 1)), headers=headers).content == first.content
+    problem(seller.post(path, refund((made["id"], 2)), headers=headers), 422)
+    assert answer(buyer.get(path.removesuffix("refunds/")))["order_items"][0]["refunded"] == 1
+
+
+# --- sales
+
+
+def test_sales_show_the_sellers_lines_and_nothing_else(
+    place: Marketplace, anybody: Visitor, seller: Person, buyer: Person, stranger: Person
+) -> None:
+    mine, theirs = seller.list(name="Tea", price="2.50", stock=5), stranger.list(stock=5)
+    order = place.sell(buyer, (theirs["id"], 1), (mine["id"], 2))
+    assert answer(seller.get(SALES)) == {
+        "next": None,
+        "previous": None,
+        "results": [
+            {
+                "id": order["id"] * 10_000 + 2,
+                "order": order["id"],
+                "product": mine["id"],
+                "name": "Tea",
+                "quantity": 2,
+                "price": "2.50",
+                "refunded": 0,
+                "currency": "USD",
+                "status": "PAID",
+                "created_at": order["created_at"],
+            }
+        ],
+    }
+    assert answer(buyer.get(SALES))["results"] == []
+    problem(anybody.get(SALES), 401)
+
+
+def test_sales_page_both_ways(seller: Person, buyer: Person) -> None:
+    tea, pot = seller.list(), seller.list()
+    for _ in range(2):
+        buyer.place((tea["id"], 1), (pot["id"], 1))
+    everything = [row["id"] for row in answer(seller.get(SALES))["results"]]
+    assert everything == sorted(everything, reverse=True)
+    first = answer(seller.get(f"{SALES}?page_size=3"))
+    second = answer(seller.get(first["next"]))
+    assert [row["id"] for page in (first, second) for row in page["results"]] == everything
+    assert answer(seller.get(second["previous"])) == first
+    problem(buyer.get(f"{SALES}?page_size=101"), 400, "page_size")
+
+
+# --- overload
+
+
+def test_503_when_too_many_orders_wait() -> None:
+    with marketplace(intake_queue=0) as place:
+        made = place.person().list()
+        response = place.person().post(ORDERS, wanted((made["id"], 1)))
+        assert problem(response, 503)["code"] == "overloaded"
+        assert int(response.headers["retry-after"]) > 0

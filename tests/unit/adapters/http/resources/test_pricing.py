@@ -1,0 +1,392 @@
+"""`pricing/api/v1/`: policies, what they would do and did, and taking it back."""
+
+from decimal import Decimal
+from typing import Any
+
+from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.pricing.interface import registered
+from scalecommerce_core.services.pricing import MOST_POLICIES
+from scalecommerce_core.services.repricing import Selection
+from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
+from tests.unit.support.user_policies import Markup, proposing, registered_for_a_while
+
+PRICING = "/pricing/api/v1/"
+POLICIES = PRICING + "policies/"
+RUNS = PRICING + "runs/"
+EAGER = {"least_views": 0, "least_history_days": 0, "cooldown_days": 0, "breaker_share": 1, "breaker_mean": 1}
+"""Guardrails under which a new product moves at once."""
+
+
+def create(person: Person, **fields: Any) -> Any:
+    return answer(person.post(POLICIES, {"name": "Mine", **fields}), 201)
+
+
+def at(made: Any, tail: str = "") -> str:
+    return f"{POLICIES}{made['id']}/{tail}"
+
+
+def wares(seller: Person, count: int = 1, **fields: Any) -> list[Any]:
+    return [seller.list(price="20.00", cost="15.00", stock=5, **fields) for _ in range(count)]
+
+
+def wanting(place: Marketplace, seller: Person, **fields: Any) -> Any:
+    """An active policy that wants another price: learning's prior does, at once."""
+    made = create(seller, guardrails=EAGER, **fields)
+    place.clock.advance(minutes=1)
+    return made
+
+
+def run(place: Marketplace, policy: Any, **only: Any) -> Any:
+    return place.market.repricing.run(PolicyId(policy["id"]), only=Selection(**only))
+
+
+def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
+    response = anybody.get(PRICING + "policy-kinds/")
+    listed = answer(response)
+    kinds = {kind["name"]: kind for kind in listed["results"]}
+    assert {"learning", "hill_climb", "threshold", "price_grid", "inventory"} <= kinds.keys()
+    assert all(kind["description"] for kind in kinds.values())
+    climb = {each["name"]: each for each in kinds["hill_climb"]["parameters"]}
+    assert (climb["step"]["type"], climb["step"]["default"]) == ("number", 0.04)
+    assert climb["step"]["minimum"] < 0.04 < climb["step"]["maximum"]
+    rails = {each["name"]: each for each in listed["guardrails"]}
+    assert rails["ending"]["choices"] == ["none", "99", "90", "whole"]
+    etag = response.headers["etag"]
+    assert anybody.get(PRICING + "policy-kinds/", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters() -> None:
+    with registered_for_a_while(Markup), marketplace() as place:
+        seller = place.person()
+        kinds = {kind["name"]: kind for kind in answer(seller.get(PRICING + "policy-kinds/"))["results"]}
+        assert kinds["markup"]["description"] == "Cost and a share of it."
+        schemas = answer(seller.get("/openapi.json"))["components"]["schemas"]
+        for body in ("NewPolicy", "PolicyPatch"):
+            assert {"markup", "learning"} <= set(schemas[body]["properties"]["policy"]["enum"])
+        made = create(seller, policy="markup", parameters={"share": 0.5}, guardrails=EAGER)
+        assert (made["policy"], made["parameters"]) == ("markup", {"share": 0.5})
+        wrong = {"name": "x", "policy": "markup", "parameters": {"share": 9, "y": 1}}
+        problem(seller.post(POLICIES, wrong), 400, "parameters.share", "parameters.y")
+        (product,) = wares(seller)
+        place.clock.advance(minutes=1)
+        assert run(place, made).written == 1
+        assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == "21.00"
+    assert "markup" not in registered()
+
+
+def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None:
+    def raising(_signals: Any) -> Any:
+        raise RuntimeError("no such luck")
+
+    with marketplace() as place:
+        seller = place.person()
+        wares(seller)
+        with registered_for_a_while(proposing(raising)):
+            made = create(seller, policy="faulty", guardrails=EAGER)
+            failed = problem(seller.get(at(made, "preview/")), 409)
+            run(place, made)
+        assert failed["code"] == "policy_failed"
+        assert failed["detail"].startswith("The policy 'faulty' failed in propose: RuntimeError: no such luck")
+        (shown,) = answer(seller.get(RUNS))["results"]
+        assert (shown["status"], shown["note"]) == ("FAILED", failed["detail"])
+        unknown = problem(seller.get(at(made, "preview/")), 409)
+        assert unknown["code"] == "policy_unknown"
+        assert "uses the rules 'faulty', which this process does not know" in unknown["detail"]
+        assert answer(seller.patch(at(made), {"is_active": False}))["policy"] == "faulty"
+
+
+def test_a_decision_says_what_it_was_made_of_and_when_its_price_was_in_force(
+    place: Marketplace, seller: Person
+) -> None:
+    (product,) = wares(seller)
+    done = run(place, wanting(place, seller))
+    place.clock.advance(minutes=1)
+    answer(seller.patch(f"{PRODUCTS}{product['id']}/", {"price": "22.00"}))
+    (of_product,) = answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"]
+    (of_run,) = answer(seller.get(f"{RUNS}{done.id}/decisions/"))["results"]
+    assert of_product == of_run
+    assert of_run["explained"]["reference"] == "20.00, where the seller started it"
+    assert of_run["explained"]["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9")
+    believed = of_run["belief"]
+    assert (believed["elasticity"], believed["category_elasticity"], round(believed["standard_deviation"], 2)) == (
+        -2.4,
+        -2.4,
+        0.9,
+    )
+    assert of_run["in_force_from"] < of_run["in_force_until"]
+    climb = create(seller, policy="hill_climb", guardrails=EAGER)
+    run(place, climb)
+    assert answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"][0]["belief"] is None
+
+
+def test_a_policy_has_defaults_for_everything_but_its_name(seller: Person) -> None:
+    response = seller.post(POLICIES, {"name": "Mine"})
+    made = answer(response, 201)
+    assert response.headers["location"] == at(made)
+    assert made["seller"] == seller.id
+    assert (made["policy"], made["parameters"], made["epoch_seconds"]) == ("learning", {}, 604_800)
+    assert made["guardrails"]["step"] == 0.05
+    assert (made["is_active"], made["is_shadow"], made["assigned_only"]) == (True, False, False)
+    read = seller.get(at(made))
+    assert answer(read) == made
+    assert read.headers["etag"] == response.headers["etag"] == '"v1"'
+    assert [each["id"] for each in answer(seller.get(POLICIES))["results"]] == [made["id"]]
+
+
+def test_what_is_chosen_is_kept(seller: Person) -> None:
+    chosen = {
+        "policy": "hill_climb",
+        "parameters": {"step": 0.03, "enough_units": 10},
+        "epoch_seconds": 86_400,
+        "fee": 0.085,
+        "stock_days": 2.5,
+        "category_id": 3,
+        "is_shadow": True,
+        "is_active": False,
+    }
+    made = create(seller, guardrails={"ending": "99", "step": 0.04}, **chosen)
+    assert {name: made[name] for name in chosen} == chosen
+    assert (made["guardrails"]["ending"], made["guardrails"]["step"]) == ("99", 0.04)
+
+
+def test_what_is_wrong_is_named(seller: Person) -> None:
+    for fields, named in (
+        ({"policy": "magic"}, "policy"),
+        ({"parameters": {"caution": -1}}, "parameters.caution"),
+        ({"parameters": {"courage": 1}}, "parameters.courage"),
+        ({"parameters": {"vary": "yes"}}, "parameters.vary"),
+        ({"parameters": {"seed": 0.5}}, "parameters.seed"),
+        ({"guardrails": {"step": 2}}, "guardrails.step"),
+        ({"guardrails": {"step": 1e300}}, "guardrails.step"),
+        ({"guardrails": {"ending": "7"}}, "guardrails.ending"),
+        ({"category_id": 77}, "category_id"),
+        ({"category_id": 3, "assigned_only": True}, "category_id"),
+        ({"epoch_seconds": 0.5}, "epoch_seconds"),
+        ({"fee": 1}, "fee"),
+        ({"stock_days": 0}, "stock_days"),
+        ({"name": " "}, "name"),
+    ):
+        problem(seller.post(POLICIES, {"name": "Mine", **fields}), 400, named)
+    problem(seller.post(POLICIES, {}), 400, "name")
+    # Beyond the largest exponent that arithmetic with decimals takes.
+    for number in ("1e999999999", "-1e999999999"):
+        body = f'{{"name": "Mine", "guardrails": {{"step": {number}}}}}'.encode()
+        headers = {"Content-Type": "application/json"}
+        problem(seller.send("POST", POLICIES, content=body, headers=headers), 400, "guardrails.step")
+
+
+def test_a_key_makes_one_policy(seller: Person) -> None:
+    headers = {"Idempotency-Key": "one-policy"}
+    first, again = (seller.post(POLICIES, {"name": "Mine"}, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
+    problem(seller.post(POLICIES, {"name": "Other"}, headers=headers), 422)
+    assert len(answer(seller.get(POLICIES))["results"]) == 1
+
+
+def test_there_are_no_more_than_may_be() -> None:
+    with marketplace() as place:  # of its own: lists of all policies stay short in the others
+        seller = place.person()
+        for _ in range(MOST_POLICIES):
+            create(seller)
+        assert problem(seller.post(POLICIES, {"name": "Mine"}), 409)["code"] == "too_many_policies"
+
+
+def test_a_policy_is_edited_and_deleted_by_its_edition(seller: Person) -> None:
+    made = create(seller, parameters={"caution": 1})
+    edited = seller.patch(at(made), {"is_active": False, "parameters": {}}, headers={"If-Match": '"v1"'})
+    assert edited.headers["etag"] == '"v2"'
+    assert (answer(edited)["is_active"], answer(edited)["parameters"], answer(edited)["version"]) == (False, {}, 2)
+    assert seller.get(at(made), headers={"If-None-Match": '"v2"'}).status_code == 304
+    problem(seller.patch(at(made), {"name": "Late"}, headers={"If-Match": '"v1"'}), 412)
+    problem(seller.patch(at(made), {"guardrails": {"step": -1}}), 400, "guardrails.step")
+    assert answer(seller.get(at(made)))["version"] == 2
+    problem(seller.delete(at(made), headers={"If-Match": '"v1"'}), 412)
+    assert seller.delete(at(made), headers={"If-Match": '"v2"'}).status_code == 204
+    problem(seller.get(at(made)), 404)
+    problem(seller.delete(at(made)), 404)
+
+
+def test_a_preview_says_what_would_change_and_changes_nothing(place: Marketplace, seller: Person) -> None:
+    products = wares(seller, 3)
+    made = wanting(place, seller, is_active=False)
+    seen = answer(seller.get(at(made, "preview/"), params={"limit": 2}))
+    assert (seen["policy"], seen["looked_at"], len(seen["decisions"])) == (made["id"], 2, 2)
+    assert [each["product"] for each in seen["decisions"]] == [products[0]["id"], products[1]["id"]]
+    assert seen["moves"] == sum(each["old_price"] != each["new_price"] for each in seen["decisions"]) == 2
+    first = seen["decisions"][0]
+    assert (first["old_price"], first["currency"]) == ("20.00", products[0]["currency"])
+    assert (first["motive"], first["guardrails"]) == ("trying", [])
+    assert first["new_price"] in first["sentence"]
+    assert answer(seller.get(at(made, "preview/"))) == answer(seller.get(at(made, "preview/")))
+    assert answer(seller.get(at(made, "preview/"), params={"category": 2}))["decisions"] == []
+    assert answer(seller.get(f"{PRODUCTS}{products[0]['id']}/"))["price"] == "20.00"
+    assert answer(seller.get(RUNS))["results"] == []
+    problem(seller.get(at(made, "preview/"), params={"limit": 1_001}), 400, "limit")
+
+
+def test_a_run_tells_what_it_did_and_is_taken_back_as_one(place: Marketplace, seller: Person) -> None:
+    products = wares(seller, 3)
+    made = wanting(place, seller)
+    done = run(place, made)
+    (shown,) = answer(seller.get(RUNS, params={"policy": made["id"]}))["results"]
+    assert shown == answer(seller.get(f"{RUNS}{done.id}/"))
+    assert (shown["policy"], shown["status"], shown["products"], shown["written"]) == (made["id"], "DONE", 3, 3)
+    first = answer(seller.get(f"{RUNS}{done.id}/decisions/", params={"page_size": 2}))
+    rest = answer(seller.get(first["next"]))
+    decisions = first["results"] + rest["results"]
+    assert [each["product"] for each in decisions] == [product["id"] for product in products]
+    assert rest["next"] is None
+    for product, decision in zip(products, decisions, strict=True):
+        assert (decision["run"], decision["outcome"], decision["old_price"]) == (done.id, "written", "20.00")
+        assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == decision["new_price"] != "20.00"
+        of_product = answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"]
+        assert of_product == [decision]
+    rolled = answer(seller.post(f"{RUNS}{done.id}/rollback/"))
+    assert rolled["status"] == "ROLLING_BACK"
+    place.market.repricing.finish(done.id)
+    again = answer(seller.post(f"{RUNS}{done.id}/rollback/"))
+    assert (again["status"], again["undone"]) == ("ROLLED_BACK", 3)
+    assert {answer(seller.get(f"{PRODUCTS}{each['id']}/"))["price"] for each in products} == {"20.00"}
+
+
+def test_who_keeps_a_product_is_told_of_prices_that_runs_move_and_put_back(
+    place: Marketplace, seller: Person, anybody: Visitor
+) -> None:
+    (product,) = wares(seller)
+    page = f"{PRODUCTS}{product['id']}/"
+
+    def kept(tag: str) -> int:
+        return anybody.get(page, headers={"If-None-Match": tag}).status_code
+
+    before = anybody.get(page).headers["etag"]
+    done = run(place, wanting(place, seller))
+    assert kept(before) == 200
+    moved = anybody.get(page).headers["etag"]
+    assert kept(moved) == 304
+    answer(seller.post(f"{RUNS}{done.id}/rollback/"))
+    place.market.repricing.finish(done.id)
+    assert kept(moved) == 200
+
+
+def test_a_run_is_taken_back_while_the_next_one_is_at_work(place: Marketplace, seller: Person) -> None:
+    (product,) = wares(seller)
+    made = wanting(place, seller, epoch_seconds=60)
+    done = run(place, made)
+    place.clock.advance(minutes=1)
+    begun = place.market.repricing.begin(PolicyId(made["id"]))
+    place.market.repricing.step(begun.id)  # it has decided, and not written
+    assert answer(seller.post(f"{RUNS}{done.id}/rollback/"))["status"] == "ROLLING_BACK"
+    place.market.repricing.finish(done.id)
+    place.market.repricing.finish(begun.id)
+    assert answer(seller.get(f"{RUNS}{done.id}/"))["undone"] == 1
+    later = answer(seller.get(f"{RUNS}{begun.id}/"))
+    assert (later["status"], later["written"]) == ("DONE", 0)
+    (decision,) = answer(seller.get(f"{RUNS}{begun.id}/decisions/"))["results"]
+    assert (decision["outcome"], decision["old_price"] != "20.00") == ("superseded", True)
+    assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == "20.00"
+    causes = [each["cause"] for each in answer(seller.get(f"{PRODUCTS}{product['id']}/price-history/"))["intervals"]]
+    assert causes == ["rollback", "policy", "listed"]
+
+
+def test_each_price_of_a_policy_has_its_own_figures(place: Marketplace, seller: Person, buyer: Person) -> None:
+    (product,) = wares(seller)
+    path = f"{PRODUCTS}{product['id']}/"
+    made = wanting(place, seller, epoch_seconds=60)
+    expected = []
+    for looks, sold in ((3, 1), (2, 2), (1, 0)):
+        shown = [answer(buyer.get(path)) for _ in range(looks)]
+        place.flush_views()
+        for _ in range(sold):
+            place.sell(buyer, (product["id"], 1))
+        price = Decimal(shown[0]["price"])
+        expected.append((str(price), looks, sold, str(sold * price), sold / looks, f"{sold * (price - 15):.2f}"))
+        run(place, made)
+        place.clock.advance(minutes=1)
+    still, *found = answer(seller.get(f"{path}statistics/"))["prices"]
+    figures = ("price", "views", "orders", "revenue", "conversion_rate", "profit")
+    shown = [tuple(each[name] for name in figures) for each in reversed(found)]
+    assert [(*each[:3], f"{Decimal(each[3]):.2f}", *each[4:]) for each in expected] == shown
+    assert len({price for price, *_ in expected}) == 3
+    assert [each["cause"] for each in (still, *found)] == ["policy", "policy", "policy", "listed"]
+    assert (still["views"], still["orders"], still["profit"]) == (0, 0, "0.00")
+
+
+def test_only_moves_are_shown_on_request(place: Marketplace, seller: Person) -> None:
+    moving, still = wares(seller, 2)
+    answer(seller.patch(f"{PRODUCTS}{still['id']}/", {"min_price": "20.00", "max_price": "20.00"}))
+    done = run(place, wanting(place, seller))
+    path = f"{RUNS}{done.id}/decisions/"
+    assert len(answer(seller.get(path))["results"]) == 2
+    (only,) = answer(seller.get(path, params={"moves": "true"}))["results"]
+    assert only["product"] == moving["id"]
+
+
+def test_what_moved_nothing_is_not_taken_back(place: Marketplace, seller: Person) -> None:
+    wares(seller)
+    done = run(place, wanting(place, seller, is_shadow=True))
+    assert answer(seller.get(f"{RUNS}{done.id}/"))["is_shadow"] is True
+    assert problem(seller.post(f"{RUNS}{done.id}/rollback/"), 409)["code"] == "run_not_reversible"
+
+
+def test_a_run_at_work_is_cancelled(place: Marketplace, seller: Person) -> None:
+    wares(seller)
+    begun = place.market.repricing.begin(PolicyId(wanting(place, seller)["id"]))
+    assert answer(seller.post(f"{RUNS}{begun.id}/cancel/"))["status"] == "CANCELLED"
+    assert answer(seller.post(f"{RUNS}{begun.id}/cancel/"))["status"] == "CANCELLED"
+
+
+def test_a_product_follows_what_it_is_assigned_to(place: Marketplace, seller: Person) -> None:
+    assigned, other = wares(seller, 2)
+    made = wanting(place, seller, assigned_only=True)
+    path = f"{PRICING}products/{assigned['id']}/"
+    nothing = {"product": assigned["id"], "policy": None, "is_excluded": False}
+    assert answer(seller.get(path)) == nothing
+    assert answer(seller.patch(path, {"policy": made["id"]})) == {**nothing, "policy": made["id"]}
+    seen = answer(seller.get(at(made, "preview/")))["decisions"]
+    assert [each["product"] for each in seen] == [assigned["id"]] != [other["id"]]
+    assert answer(seller.patch(path, {"is_excluded": True}))["is_excluded"] is True
+    assert answer(seller.get(at(made, "preview/")))["decisions"] == []
+    assert answer(seller.patch(path, {"is_excluded": False, "policy": None})) == nothing
+    problem(seller.patch(path, {"policy": 10**9}), 400, "policy")
+
+
+def test_strangers_find_nothing(place: Marketplace, seller: Person, stranger: Person) -> None:
+    (product,) = wares(seller)
+    made = wanting(place, seller)
+    done = run(place, made)
+    theirs = create(stranger)
+    for path in (
+        at(made), at(made, "preview/"), f"{RUNS}{done.id}/", f"{RUNS}{done.id}/decisions/",
+        f"{PRICING}products/{product['id']}/", f"{PRICING}products/{product['id']}/decisions/",
+    ):  # fmt: skip
+        problem(stranger.get(path), 404)
+    for path in (f"{RUNS}{done.id}/rollback/", f"{RUNS}{done.id}/cancel/"):
+        problem(stranger.post(path), 404)
+    problem(stranger.patch(at(made), {"is_active": False}), 404)
+    problem(stranger.delete(at(made)), 404)
+    problem(stranger.patch(f"{PRICING}products/{product['id']}/", {"is_excluded": True}), 404)
+    problem(seller.patch(f"{PRICING}products/{product['id']}/", {"policy": theirs["id"]}), 400, "policy")
+    assert [each["id"] for each in answer(stranger.get(POLICIES))["results"]] == [theirs["id"]]
+    assert answer(stranger.get(RUNS))["results"] == []
+    assert answer(seller.get(at(made)))["is_active"] is True
+
+
+def test_staff_see_and_act_on_everything(place: Marketplace, seller: Person, staff: Person) -> None:
+    (product,) = wares(seller)
+    made = wanting(place, seller)
+    done = run(place, made)
+    assert made["id"] in [each["id"] for each in answer(staff.get(POLICIES, params={"page_size": 100}))["results"]]
+    assert done.id in [each["id"] for each in answer(staff.get(RUNS, params={"page_size": 100}))["results"]]
+    assert answer(staff.get(f"{PRICING}products/{product['id']}/decisions/"))["results"]
+    assert answer(staff.patch(at(made), {"is_active": False}))["is_active"] is False
+    assert answer(staff.post(f"{RUNS}{done.id}/rollback/"))["status"] == "ROLLING_BACK"
+    assert answer(staff.patch(f"{PRICING}products/{product['id']}/", {"is_excluded": True}))["is_excluded"] is True
+    assert staff.delete(at(made)).status_code == 204
+
+
+def test_there_is_nothing_for_nobody(place: Marketplace, anybody: Visitor, seller: Person) -> None:
+    made = create(seller)
+    for path in (POLICIES, at(made), RUNS):
+        problem(anybody.get(path), 401)
+    assert place.market.queries.policy(PolicyId(made["id"])) is not None
+    problem(seller.get(f"{PRICING}products/{ProductId(10**9)}/"), 404)

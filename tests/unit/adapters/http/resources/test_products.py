@@ -1,0 +1,542 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
+
+PUBLIC = {
+    "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
+    "created_at", "count_viewed",
+}  # fmt: skip
+OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
+V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
+"""The example that the published contract gives."""
+BAD_PRICES = ["0", "0.00", 0, -1, "-1.00", "0.001", 0.001, 100000000, "100000000", "NaN", "Infinity", "1e999", ""]
+
+
+def path_of(product: Any, more: str = "") -> str:
+    return f"{PRODUCTS}{product['id']}/{more}"
+
+
+def etag_of(visitor: Visitor, product: Any) -> str:
+    return str(visitor.get(path_of(product)).headers["etag"])
+
+
+# --- listing
+
+
+def test_the_published_example_works_alone(place: Marketplace, seller: Person) -> None:
+    response = seller.post(PRODUCTS, V1)
+    made = answer(response, 201)
+    assert made == {
+        "id": made["id"],
+        "name": "iPhone 15",
+        "brand": "",
+        "price": "999.00",
+        "currency": "USD",
+        "description": "",
+        "category": {"id": 5, "name": "home_appliances"},
+        "seller": {"first_name": "Sam", "last_name": "Seller", "email": seller.email},
+        "stock": 10,
+        "is_active": True,
+        "created_at": place.clock.now().isoformat().replace("+00:00", "Z"),
+        "count_viewed": 0,
+        "sku": None,
+        "cost": None,
+        "min_price": None,
+        "max_price": None,
+    }
+    assert response.headers["location"] == path_of(made)
+    assert response.headers["etag"] == etag_of(seller, made)
+    assert answer(seller.get(path_of(made))) == made
+
+
+def test_stock_is_nothing_unless_given(seller: Person) -> None:
+    assert seller.list()["stock"] == 0
+
+
+@pytest.mark.parametrize("price", [999, "999", 999.0, "999.0"])
+def test_a_price_may_be_text_or_number(seller: Person, price: object) -> None:
+    assert seller.list(price=price)["price"] == "999.00"
+
+
+@pytest.mark.parametrize("field", ["cost", "min_price", "max_price"])
+def test_the_owners_amounts_are_prices_too(seller: Person, field: str) -> None:
+    for price in BAD_PRICES:
+        problem(seller.post(PRODUCTS, V1 | {field: price}), 400, field)
+
+
+def test_amounts_that_may_be_missing_may_be_numbers_too(seller: Person) -> None:
+    made = seller.list(cost=4.25, min_price=0.1, max_price=20)
+    assert (made["cost"], made["min_price"], made["max_price"]) == ("4.25", "0.10", "20.00")
+
+
+@pytest.mark.parametrize("price", ["0.01", "99999999.99"])
+def test_the_ends_of_what_a_price_may_be(seller: Person, price: str) -> None:
+    assert seller.list(price=price)["price"] == price
+
+
+@pytest.mark.parametrize("price", [*BAD_PRICES, "٣", "1,5", " 1", True, [], {}, None])
+def test_a_price_that_is_none(seller: Person, price: object) -> None:
+    problem(seller.post(PRODUCTS, V1 | {"price": price}), 400, "price")
+
+
+@pytest.mark.parametrize("stock", [-1, 2**31, "ten", 1.5, None])
+def test_a_stock_that_is_none(seller: Person, stock: object) -> None:
+    problem(seller.post(PRODUCTS, V1 | {"stock": stock}), 400, "stock")
+
+
+def test_stock_may_be_as_large_as_published(seller: Person) -> None:
+    assert seller.list(stock=2**31 - 1)["stock"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\x00b", None, 5])
+def test_a_name_that_is_none(seller: Person, name: object) -> None:
+    problem(seller.post(PRODUCTS, V1 | {"name": name}), 400, "name")
+
+
+@pytest.mark.parametrize("category", [21, 0, -1, 2**31, 2**70, "electronics", None])
+def test_a_category_that_does_not_exist(seller: Person, category: object) -> None:
+    problem(seller.post(PRODUCTS, V1 | {"category_id": category}), 400, "category_id")
+
+
+def test_all_that_is_wrong_is_said_at_once(seller: Person) -> None:
+    body = {"price": 0, "stock": -1, "brand": "x" * 101, "description": "\x00"}
+    problem(seller.post(PRODUCTS, body), 400, "name", "category_id", "price", "stock", "brand", "description")
+
+
+def test_the_seller_is_the_caller(seller: Person, stranger: Person) -> None:
+    made = seller.list(seller=stranger.id, seller_id=stranger.id, count_viewed=1000, id=1)
+    assert made["seller"]["email"] == seller.email
+    assert made["count_viewed"] == 0
+    assert made["id"] != 1
+
+
+def test_a_stock_code_is_unique_to_its_seller(seller: Person, stranger: Person) -> None:
+    seller.list(sku="A-1")
+    stranger.list(sku="A-1")
+    problem(seller.post(PRODUCTS, V1 | {"sku": "A-1"}), 400, "sku")
+
+
+# --- reading
+
+
+def test_the_world_sees_what_was_published_and_no_more(anybody: Visitor, seller: Person, stranger: Person) -> None:
+    made = seller.list(cost="5.00", min_price="8.00", max_price="20.00", sku="T-1")
+    for visitor in (anybody, stranger):
+        assert answer(visitor.get(path_of(made))).keys() == PUBLIC
+    listed = answer(seller.get(f"{PRODUCTS}?seller={seller.id}"))
+    assert [row.keys() for row in listed["results"]] == [PUBLIC]
+
+
+def test_owner_and_staff_see_more(seller: Person, staff: Person) -> None:
+    made = seller.list(cost="5.00", min_price="8.00", max_price="20.00", sku="T-1")
+    for visitor in (seller, staff):
+        shown = answer(visitor.get(path_of(made)))
+        assert shown.keys() == OWN
+        assert (shown["cost"], shown["min_price"], shown["max_price"], shown["sku"]) == ("5.00", "8.00", "20.00", "T-1")
+
+
+def test_reading_counts_a_view_and_a_look_at_the_headers_does_not(
+    place: Marketplace, anybody: Visitor, seller: Person
+) -> None:
+    made = seller.list()
+    for _ in range(3):
+        anybody.get(path_of(made))
+    anybody.send("HEAD", path_of(made))
+    assert answer(anybody.get(path_of(made)))["count_viewed"] == 0
+    place.flush_views()
+    # Strangers are shown a copy that may be some seconds old.
+    assert answer(seller.get(path_of(made)))["count_viewed"] == 4
+
+
+def test_304_when_nothing_was_edited(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=3)
+    etag = etag_of(anybody, made)
+    place.sell(buyer, (made["id"], 1))
+    unchanged = anybody.get(path_of(made), headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", etag)
+    seller.patch(path_of(made), {"price": "11.00"})
+    assert anybody.get(path_of(made), headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_stock_is_what_can_be_promised(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    order = place.reserve(buyer, (made["id"], 2))
+    assert answer(anybody.get(path_of(made)))["stock"] == 3
+    buyer.act(order, "cancel")
+    assert answer(anybody.get(path_of(made)))["stock"] == 5
+
+
+def test_an_inactive_product_is_there_for_owner_and_staff_only(
+    anybody: Visitor, seller: Person, stranger: Person, staff: Person
+) -> None:
+    made = seller.list(is_active=False)
+    for visitor in (anybody, stranger):
+        problem(visitor.get(path_of(made)), 404)
+        problem(visitor.get(path_of(made, "price-history/")), 404)
+    problem(stranger.patch(path_of(made), {"stock": 5}), 404)
+    problem(stranger.delete(path_of(made)), 404)
+    problem(stranger.post(path_of(made, "stock/"), {"delta": 1}), 404)
+    for visitor in (seller, staff):
+        assert answer(visitor.get(path_of(made)))["is_active"] is False
+        answer(visitor.get(path_of(made, "price-history/")))
+    assert answer(staff.patch(path_of(made), {"stock": 5}))["stock"] == 5
+    assert answer(seller.patch(path_of(made), {"is_active": True}))["is_active"] is True
+    answer(anybody.get(path_of(made)))
+
+
+# --- editing
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_only_owner_and_staff_write(anybody: Visitor, seller: Person, stranger: Person, method: str) -> None:
+    made = seller.list()
+    body = {} if method == "DELETE" else {"json": V1}
+    problem(anybody.send(method, path_of(made), **body), 401)
+    problem(stranger.send(method, path_of(made), **body), 403)
+    assert answer(seller.get(path_of(made))) == made
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_404_for_what_was_never_there(seller: Person, method: str) -> None:
+    body = {} if method == "DELETE" else {"json": V1}
+    problem(seller.send(method, f"{PRODUCTS}999999/", **body), 404)
+
+
+def test_put_keeps_what_is_optional(seller: Person) -> None:
+    made = seller.list(stock=7, brand="Leaf", description="Green", sku="X", cost="1.00", min_price="2.00")
+    put = answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00"}))
+    changes = {"name": "Pot", "category": {"id": 2, "name": "computers"}, "price": "12.00"}
+    assert put == made | changes
+    problem(seller.put(path_of(made), {"stock": 5}), 400, "name", "category_id", "price")
+
+
+def test_put_sets_the_stock_that_can_be_promised(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=7)
+    place.reserve(buyer, (made["id"], 2))
+    put = answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00", "stock": 10}))
+    assert put["stock"] == 10
+    assert answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00"}))["stock"] == 10
+
+
+def test_patch_changes_what_is_given(seller: Person) -> None:
+    made = seller.list(brand="Leaf", cost="1.00")
+    assert answer(seller.patch(path_of(made), {"cost": None, "brand": ""})) == made | {"cost": None, "brand": ""}
+    assert answer(seller.patch(path_of(made), {}))["brand"] == ""
+
+
+def test_null_does_not_unset_what_must_be_there(seller: Person) -> None:
+    made = seller.list()
+    body = {"name": None, "price": None, "is_active": None, "stock": None, "category_id": 99, "brand": None}
+    fields = ("stock", "brand", "is_active", "name", "category_id", "price")
+    found = problem(seller.patch(path_of(made), {**body, "category_id": None}), 400, *fields)
+    assert set(found["errors"]) == set(body)
+    problem(seller.patch(path_of(made), {"category_id": 99}), 400, "category_id")
+
+
+@pytest.mark.parametrize("price", [*BAD_PRICES, None])
+def test_a_new_price_is_as_bounded_as_the_first(seller: Person, price: object) -> None:
+    problem(seller.patch(path_of(seller.list()), {"price": price}), 400, "price")
+
+
+def test_staff_edits_for_the_owner(seller: Person, staff: Person) -> None:
+    made = seller.list()
+    edited = answer(staff.patch(path_of(made), {"name": "Better"}))
+    assert (edited["name"], edited["seller"]["email"]) == ("Better", seller.email)
+
+
+def test_412_when_somebody_was_faster(seller: Person, staff: Person) -> None:
+    made = seller.list()
+    etag = etag_of(seller, made)
+    edited = staff.patch(path_of(made), {"name": "Faster"}, headers={"If-Match": etag})
+    assert answer(edited)["name"] == "Faster"
+    assert edited.headers["etag"] != etag
+    for method, body in (("PATCH", {"name": "Slow"}), ("PUT", V1), ("DELETE", None)):
+        problem(seller.send(method, path_of(made), json=body, headers={"If-Match": etag}), 412)
+    answer(seller.patch(path_of(made), {"name": "Slow"}, headers={"If-Match": edited.headers["etag"]}))
+    answer(seller.patch(path_of(made), {"name": "Any"}, headers={"If-Match": "*"}))
+
+
+def test_a_sale_does_not_disturb_an_editor(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=3)
+    etag = etag_of(seller, made)
+    place.sell(buyer, (made["id"], 1))
+    answer(seller.patch(path_of(made), {"name": "Calm"}, headers={"If-Match": etag}))
+
+
+# --- what happens between reading and writing
+
+
+def test_a_form_sent_back_after_a_sale_does_not_put_the_sold_units_back(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    form, etag = V1 | {"stock": 5}, etag_of(seller, made)
+    place.sell(buyer, (made["id"], 2))
+    put = seller.put(path_of(made), form, headers={"If-Match": etag})
+    assert answer(put)["stock"] == 3
+    again = {"If-Match": put.headers["etag"]}
+    assert answer(seller.patch(path_of(made), {"stock": 3}, headers=again))["stock"] == 3
+    place.sell(buyer, (made["id"], 1))
+    assert answer(seller.patch(path_of(made), {"stock": 3}, headers=again))["stock"] == 2
+
+
+def test_a_new_stock_is_refused_when_the_one_that_was_read_has_moved(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    etag = etag_of(seller, made)
+    place.sell(buyer, (made["id"], 2))
+    for method, body in (("PUT", V1 | {"stock": 9, "name": "Other"}), ("PATCH", {"stock": 9, "name": "Other"})):
+        moved = problem(seller.send(method, path_of(made), json=body, headers={"If-Match": etag}), 412)
+        assert (moved["code"], moved["expected"], moved["actual"]) == ("stock_moved", 5, 3)
+    kept = answer(seller.get(path_of(made)))
+    assert (kept["stock"], kept["name"]) == (3, made["name"])
+    assert answer(seller.patch(path_of(made), {"stock": 9}, headers={"If-Match": etag_of(seller, made)}))["stock"] == 9
+
+
+def test_a_new_stock_may_be_sent_twice_with_the_tag_that_was_read(seller: Person) -> None:
+    made = seller.list(stock=5)
+    condition = {"If-Match": etag_of(seller, made)}
+    for _ in range(2):
+        assert answer(seller.patch(path_of(made), {"stock": 8}, headers=condition))["stock"] == 8
+
+
+def test_a_form_sent_back_after_a_policy_moved_the_price_does_not_put_the_old_price_back(
+    place: Marketplace, seller: Person, anybody: Visitor
+) -> None:
+    made = seller.list(price="10.00", stock=5)
+    form = {"name": made["name"], "category_id": 1, "price": "10.00"}
+    own = etag_of(seller, made)
+    place.reprice(made["id"], "12.00")
+    put = seller.put(path_of(made), form, headers={"If-Match": own})
+    assert answer(put)["price"] == "12.00"
+    wished = answer(seller.patch(path_of(made), {"price": "11.00"}, headers={"If-Match": put.headers["etag"]}))
+    assert wished["price"] == "11.00"
+
+    other = seller.list(price="10.00", stock=5)
+    public = etag_of(anybody, other)
+    place.reprice(other["id"], "12.00")
+    assert answer(seller.put(path_of(other), form, headers={"If-Match": public}))["price"] == "12.00"
+
+
+def test_a_tag_that_does_not_name_the_stock_cannot_put_an_old_one_back(
+    place: Marketplace, seller: Person, buyer: Person, anybody: Visitor, stranger: Person
+) -> None:
+    made = seller.list(stock=5)
+    place.sell(buyer, (made["id"], 2))
+    for etag in (etag_of(anybody, made), '"v1"', '"v1-0123456789abcdef"'):
+        condition = {"If-Match": etag}
+        moved = problem(seller.patch(path_of(made), {"stock": 5}, headers=condition), 412)
+        assert (moved["code"], moved["actual"]) == ("stock_moved", 3)
+        assert "access token" in moved["detail"]
+        assert answer(seller.patch(path_of(made), {"stock": 3}, headers=condition))["stock"] == 3
+        problem(stranger.patch(path_of(made), {"stock": 5}, headers=condition), 403)
+    answer(seller.patch(path_of(made), {"cost": "1.00"}, headers={"If-Match": '"v1"'}))
+    assert answer(seller.patch(path_of(made), {"stock": 5}))["stock"] == 5
+
+
+def test_the_stock_endpoint_does_not_overwrite_a_sale(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=5)
+    place.sell(buyer, (made["id"], 2))
+    problem(seller.post(path_of(made, "stock/"), {"set": 6, "expected": 5}), 409)
+    assert answer(seller.post(path_of(made, "stock/"), {"delta": 1}))["stock"] == 4
+
+
+def test_a_seller_who_revalidates_is_shown_the_stock_after_a_sale(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=5)
+    condition = {"If-None-Match": etag_of(seller, made)}
+    assert seller.get(path_of(made), headers=condition).status_code == 304
+    place.sell(buyer, (made["id"], 2))
+    assert answer(seller.get(path_of(made), headers=condition))["stock"] == 3
+
+
+# --- withdrawing
+
+
+def test_a_product_with_orders_can_be_deleted(
+    place: Marketplace, anybody: Visitor, seller: Person, buyer: Person
+) -> None:
+    made = seller.list(stock=3)
+    order = place.sell(buyer, (made["id"], 1))
+    deleted = seller.delete(path_of(made))
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for visitor in (anybody, seller):
+        problem(visitor.get(path_of(made)), 404)
+    problem(seller.patch(path_of(made), {"is_active": True}), 404)
+    problem(seller.delete(path_of(made)), 404)
+    assert buyer.see(order)["order_items"] == order["order_items"]
+    assert answer(anybody.get(f"{PRODUCTS}?seller={seller.id}"))["results"] == []
+
+
+# --- stock
+
+
+def test_stock_by_delta_and_by_figure(anybody: Visitor, seller: Person, stranger: Person) -> None:
+    made = seller.list(stock=3)
+    path = path_of(made, "stock/")
+    assert answer(seller.post(path, {"delta": 5})) == {"product": made["id"], "stock": 8, "on_hand": 8, "reserved": 0}
+    assert answer(seller.post(path, {"delta": -8}))["stock"] == 0
+    assert answer(seller.post(path, {"set": 40}))["stock"] == 40
+    assert answer(seller.post(path, {"set": 37, "expected": 40}))["stock"] == 37
+    moved = problem(seller.post(path, {"set": 1, "expected": 40}), 409)
+    assert (moved["code"], moved["product_id"], moved["expected"], moved["actual"]) == (
+        "stock_moved", made["id"], 40, 37,
+    )  # fmt: skip
+    problem(anybody.post(path, {"delta": 1}), 401)
+    problem(stranger.post(path, {"delta": 1}), 403)
+
+
+def test_stock_cannot_be_taken_that_is_not_there(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=3)
+    place.reserve(buyer, (made["id"], 2))
+    problem(seller.post(path_of(made, "stock/"), {"delta": -2}), 400, "delta")
+    assert answer(seller.post(path_of(made, "stock/"), {"delta": -1}))["stock"] == 0
+
+
+@pytest.mark.parametrize("body", [{}, {"delta": 1, "set": 1}, {"expected": 4}])
+def test_stock_wants_one_figure(seller: Person, body: dict[str, int]) -> None:
+    problem(seller.post(path_of(seller.list(), "stock/"), body), 400, "delta")
+
+
+def test_a_delta_expects_nothing(seller: Person) -> None:
+    problem(seller.post(path_of(seller.list(), "stock/"), {"delta": 1, "expected": 0}), 400, "expected")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"), [({"delta": 2**31}, "delta"), ({"set": -1}, "set"), ({"set": 2**31}, "set")]
+)
+def test_stock_is_bounded(seller: Person, body: dict[str, int], field: str) -> None:
+    problem(seller.post(path_of(seller.list(), "stock/"), body), 400, field)
+
+
+def test_stock_cannot_grow_beyond_its_bound(seller: Person) -> None:
+    made = seller.list(stock=2**31 - 1)
+    problem(seller.post(path_of(made, "stock/"), {"delta": 1}), 400, "delta")
+
+
+def test_a_figure_leaves_room_for_what_is_reserved(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(stock=1)
+    place.reserve(buyer, (made["id"], 1))
+    problem(seller.post(path_of(made, "stock/"), {"set": 2**31 - 1}), 400, "set")
+    problem(seller.patch(path_of(made), {"stock": 2**31 - 1}), 400, "stock")
+
+
+# --- price history
+
+
+def test_a_changed_price_writes_history(place: Marketplace, anybody: Visitor, seller: Person) -> None:
+    made = seller.list(price="10.00")
+    place.clock.advance(days=1)
+    owner = place.market.accounts.log_in(seller.email, "a long password")
+    later = Visitor(place.client, owner.access)
+    answer(later.patch(path_of(made), {"price": "8.00"}))
+    answer(later.patch(path_of(made), {"price": "8.00", "name": "Same price"}))
+    history = answer(anybody.get(path_of(made, "price-history/")))
+    now = place.clock.now()
+    assert history == {
+        "product": made["id"],
+        "currency": "USD",
+        "lowest_price_30d": "10.00",
+        "reduction": {
+            "applied_at": stamp(now),
+            "prior_price": "10.00",
+            "first_applied_at": stamp(now),
+            "first_prior_price": "10.00",
+        },
+        "intervals": [
+            {"price": "8.00", "valid_from": stamp(now), "valid_to": None, "cause": "manual"},
+            {"price": "10.00", "valid_from": made["created_at"], "valid_to": stamp(now), "cause": "listed"},
+        ],
+    }
+    problem(anybody.get(f"{PRODUCTS}999999/price-history/"), 404)
+
+
+def stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# --- statistics
+
+
+def test_statistics_of_nothing(stranger: Person, anybody: Visitor) -> None:
+    assert answer(stranger.get(PRODUCTS + "seller-stats/")) == {
+        "total_products": 0, "active_products": 0, "total_views": 0, "avg_views": 0.0, "total_revenue": "0.00",
+        "totat_sold": 0.0, "currency": "USD", "units_sold": 0, "orders": 0, "conversion_rate": 0.0, "top_products": [],
+    }  # fmt: skip
+    problem(anybody.get(PRODUCTS + "seller-stats/"), 401)
+
+
+def test_a_sale_counts_when_it_is_paid(place: Marketplace, seller: Person, buyer: Person, stranger: Person) -> None:
+    tea, pot = seller.list(name="Tea", price="2.50", stock=10), seller.list(name="Pot", price="20.00", stock=1)
+    other = stranger.list(stock=5)
+    for _ in range(4):
+        buyer.get(path_of(tea))
+    place.flush_views()
+    place.sell(buyer, (tea["id"], 3), (other["id"], 1))
+    place.sell(buyer, (pot["id"], 1))
+    buyer.place((tea["id"], 1))
+    place.reserve(buyer, (tea["id"], 1))
+    stats = answer(seller.get(PRODUCTS + "seller-stats/"))
+    assert stats == {
+        "total_products": 2, "active_products": 2, "total_views": 4, "avg_views": 2.0, "total_revenue": "27.50",
+        "totat_sold": 27.5, "currency": "USD", "units_sold": 4, "orders": 2, "conversion_rate": 0.5,
+        "top_products": [
+            {"id": pot["id"], "name": "Pot", "units_sold": 1, "revenue": "20.00"},
+            {"id": tea["id"], "name": "Tea", "units_sold": 3, "revenue": "7.50"},
+        ],
+    }  # fmt: skip
+
+
+def test_refunds_are_taken_off(place: Marketplace, seller: Person, buyer: Person) -> None:
+    made = seller.list(price="2.50", stock=10)
+    order = place.sell(buyer, (made["id"], 3))
+    answer(seller.act(order, "refunds", {"lines": [{"product": made["id"], "quantity": 1}]}), 201)
+    stats = answer(seller.get(PRODUCTS + "seller-stats/"))
+    assert (stats["total_revenue"], stats["totat_sold"], stats["units_sold"]) == ("5.00", 5.0, 2)
+
+
+# --- categories
+
+
+def test_categories(anybody: Visitor) -> None:
+    listed = answer(anybody.get(PRODUCTS + "categories/"))
+    assert len(listed["results"]) >= 20
+    assert listed["results"][8] == {"id": 9, "name": "beauty_health", "slug": "beauty_health"}
+    assert (listed["next"], listed["previous"]) == (None, None)
+
+
+def test_staff_adds_categories(anybody: Visitor, seller: Person, staff: Person) -> None:
+    path = PRODUCTS + "categories/"
+    problem(anybody.post(path, {"name": "Tea"}), 401)
+    problem(seller.post(path, {"name": "Tea"}), 403)
+    made = answer(staff.post(path, {"name": "Green tea"}), 201)
+    assert (made["name"], made["slug"]) == ("Green tea", "green-tea")
+    assert seller.list(category_id=made["id"])["category"] == {"id": made["id"], "name": "Green tea"}
+    for taken in ("Green tea", " GREEN tea", "books", "---", ""):
+        problem(staff.post(path, {"name": taken}), 400, "name")
+
+
+# --- idempotency
+
+
+def test_listing_twice_with_a_key_lists_once(place: Marketplace, seller: Person, stranger: Person) -> None:
+    headers = {"Idempotency-Key": "list-1"}
+    first = seller.post(PRODUCTS, V1, headers=headers)
+    place.clock.advance(minutes=1)
+    again = seller.post(PRODUCTS, V1, headers=headers)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert (again.headers["location"], again.headers["etag"]) == (first.headers["location"], first.headers["etag"])
+    assert problem(seller.post(PRODUCTS, V1 | {"stock": 11}, headers=headers), 422)["code"] == "idempotency_key_reused"
+    assert answer(stranger.post(PRODUCTS, V1, headers=headers), 201)["id"] != first.json()["id"]
+    assert len(answer(seller.get(f"{PRODUCTS}?seller={seller.id}"))["results"]) == 1
+
+
+def test_a_refused_listing_leaves_its_key_free(seller: Person) -> None:
+    headers = {"Idempotency-Key": "list-2"}
+    problem(seller.post(PRODUCTS, V1 | {"category_id": 99}, headers=headers), 400, "category_id")
+    answer(seller.post(PRODUCTS, V1, headers=headers), 201)

@@ -1,0 +1,156 @@
+"""What sellers are told of their sales: when, and at which price."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.support.http_marketplace import PASSWORD, Marketplace, Person, Visitor, answer, marketplace, problem
+
+PRODUCTS = "/products/api/v1/"
+STATS = PRODUCTS + "seller-stats/"
+
+
+@pytest.fixture
+def place() -> Iterator[Marketplace]:
+    """Of its own, since the others' clocks may have moved."""
+    with marketplace() as place:
+        yield place
+
+
+def one_was_sold(place: Marketplace, seller: Person, buyer: Person) -> int:
+    """Two views, two orders at 10.00 (one of them refunded), a day later one more at 8.00."""
+    product: int = seller.list(stock=9, cost="4.00")["id"]
+    for _ in range(2):
+        answer(buyer.get(f"{PRODUCTS}{product}/"))
+    place.flush_views()
+    refunded = place.sell(buyer, (product, 1))
+    place.sell(buyer, (product, 2))
+    answer(seller.act(refunded, "refunds", {"lines": [{"product": product, "quantity": 1}]}), 201)
+    place.clock.advance(days=1)
+    for person in (seller, buyer):
+        person.token = place.market.accounts.log_in(person.email, PASSWORD).access
+    answer(seller.patch(f"{PRODUCTS}{product}/", {"price": "8.00"}))
+    place.sell(buyer, (product, 1))
+    return product
+
+
+def sold(**figures: Any) -> dict[str, Any]:
+    nothing = {"views": 0, "orders": 0, "units": 0, "revenue": "0.00", "refunded_units": 0, "refunded_amount": "0.00"}
+    return {**nothing, "conversion_rate": 0.0, **figures}
+
+
+FIRST = sold(
+    views=2, orders=2, units=3, revenue="30.00", refunded_units=1, refunded_amount="10.00", conversion_rate=1.0
+)
+SECOND = sold(orders=1, units=1, revenue="8.00")
+
+
+def test_a_product_shows_what_was_sold_when_and_at_which_price(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    product = one_was_sold(place, seller, buyer)
+    found = answer(seller.get(f"{PRODUCTS}{product}/statistics/"))
+    assert found.pop("series") == [
+        {**FIRST, "start": "2026-01-01T00:00:00Z"},
+        {**SECOND, "start": "2026-01-02T00:00:00Z"},
+    ]
+    new, old = found.pop("prices")
+    assert new == {
+        **SECOND, "price": "8.00", "valid_from": "2026-01-02T00:00:00Z", "valid_to": None, "cause": "manual",
+        "profit": "4.00",
+    }  # fmt: skip
+    assert old == {
+        **FIRST, "price": "10.00", "valid_from": "2026-01-01T00:00:00Z", "valid_to": "2026-01-02T00:00:00Z",
+        "cause": "listed", "profit": "12.00",
+    }  # fmt: skip
+    assert found == {
+        **sold(views=2, orders=3, units=4, revenue="38.00", refunded_units=1, refunded_amount="10.00"),
+        "conversion_rate": 1.5,
+        "product": product,
+        "currency": "USD",
+        "seconds_out_of_stock": 0.0,
+        "out_of_stock_since": None,
+    }
+
+
+def test_a_series_has_hours_or_days_of_a_span(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    path = f"{PRODUCTS}{product}/statistics/"
+    hours = answer(seller.get(f"{path}?interval=hour&from=2026-01-01T23:00:00Z&to=2026-01-02T01:00:00Z"))["series"]
+    assert hours == [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
+    # The same moment, as another country writes it.
+    days = answer(seller.get(f"{path}?from=2026-01-02T02:00:00%2B02:00"))["series"]
+    assert days == [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
+    assert answer(seller.get(f"{path}?to=2025-12-31T00:00:00Z"))["series"] == []
+
+
+def test_a_series_shows_nothing_from_before_its_beginning(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    second = [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
+    for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=day&"):
+        assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z"))["series"] == second
+        assert answer(seller.get(f"{path}from=2026-01-01T14:00:00%2B02:00"))["series"] == second
+        assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T13:00:00Z"))["series"] == []
+        # Without it, a series has as many points when its end is in the middle of a day.
+        assert answer(seller.get(f"{path}to=2026-01-31T12:00:00Z"))["series"] == second
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=hour&"):
+        reversed_span = seller.get(f"{path}from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z")
+        assert problem(reversed_span, 400, "from")["errors"] == {"from": ["This is later than to."]}
+        # The same clock times in other zones: only the moments count.
+        problem(seller.get(f"{path}from=2026-01-01T12:00:00-02:00&to=2026-01-01T12:00:00%2B02:00"), 400, "from")
+        answer(seller.get(f"{path}from=2026-01-01T12:00:00%2B02:00&to=2026-01-01T12:00:00-02:00"))
+        answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T12:00:00Z"))
+        assert problem(seller.get(f"{path}from=2026-02-01T00:00:00Z"), 400, "from")["errors"] == {
+            "from": ["This is later than now."]
+        }
+
+
+def test_bounds_without_a_series_are_refused(seller: Person) -> None:
+    problem(seller.get(f"{STATS}?from=2026-01-01T00:00:00Z"), 400, "from")
+    problem(seller.get(f"{STATS}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from", "to")
+
+
+def test_a_seller_has_a_series_on_request(place: Marketplace, seller: Person, buyer: Person) -> None:
+    one_was_sold(place, seller, buyer)
+    plain = answer(seller.get(STATS))
+    assert "series" not in plain
+    with_days = answer(seller.get(f"{STATS}?series=day"))
+    assert with_days.pop("series") == [
+        {**FIRST, "start": "2026-01-01T00:00:00Z"},
+        {**SECOND, "start": "2026-01-02T00:00:00Z"},
+    ]
+    assert with_days == plain
+    assert answer(buyer.get(f"{STATS}?series=hour"))["series"] == []
+
+
+def test_nonsense_is_refused(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=day&"):
+        problem(seller.get(f"{path}from=2001-01-01T00:00:00Z"), 400, "from")
+        problem(seller.get(f"{path}from=0001-01-01T00:00:00%2B14:00"), 400, "from")
+        problem(seller.get(f"{path}to=0001-01-01T00:00:00Z"), 400, "from")
+        problem(seller.get(f"{path}from=yesterday"), 400, "from")
+        problem(seller.get(f"{path}to=2026-01-01T00:00:00"), 400, "to")
+    problem(seller.get(f"{STATS}?series=week"), 400, "series")
+    problem(seller.get(f"{PRODUCTS}{product}/statistics/?interval=week"), 400, "interval")
+
+
+def test_they_are_for_the_seller_and_for_staff(
+    place: Marketplace, seller: Person, buyer: Person, anybody: Visitor
+) -> None:
+    product = one_was_sold(place, seller, buyer)
+    staff = place.person(is_staff=True)
+    path = f"{PRODUCTS}{product}/statistics/"
+    assert answer(staff.get(path)) == answer(seller.get(path))
+    problem(buyer.get(path), 403)
+    problem(anybody.get(path), 401)
+    answer(seller.patch(f"{PRODUCTS}{product}/", {"is_active": False}))
+    problem(buyer.get(path), 404)
+    assert answer(seller.get(path))["orders"] == 3
+    assert seller.delete(f"{PRODUCTS}{product}/").status_code == 204
+    problem(seller.get(path), 404)

@@ -1,0 +1,275 @@
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.identifiers import AccountId
+from tests.unit.support.http_marketplace import (
+    PASSWORD,
+    USERS,
+    Marketplace,
+    Person,
+    Visitor,
+    answer,
+    marketplace,
+    problem,
+)
+
+SIGN_UP = USERS + "sign-up/"
+TOKEN = USERS + "token/"
+REFRESH = TOKEN + "refresh/"
+VERIFY = TOKEN + "verify/"
+ME = USERS + "me/"
+NEW_PASSWORD = "another long password"
+
+
+def tokens(visitor: Visitor, email: str, password: str = PASSWORD) -> Any:
+    return answer(visitor.post(TOKEN, {"email": email, "password": password}))
+
+
+# --- the list
+
+
+def test_the_list_is_for_staff(anybody: Visitor, stranger: Person, staff: Person) -> None:
+    problem(anybody.get(USERS), 401)
+    problem(stranger.get(USERS), 403)
+    answer(staff.get(USERS))
+
+
+def test_the_list_shows_profiles_and_nothing_else(place: Marketplace, staff: Person) -> None:
+    person = place.person(first_name="Ann", last_name="Lee", bio="Sells tea.")
+    listed = answer(staff.get(f"{USERS}?page_size=100"))
+    assert listed.keys() == {"next", "previous", "results"}
+    assert listed["results"][-1] == {
+        "id": person.id, "first_name": "Ann", "last_name": "Lee", "email": person.email, "bio": "Sells tea.",
+    }  # fmt: skip
+
+
+def test_the_list_pages_both_ways(place: Marketplace, staff: Person) -> None:
+    for _ in range(3):
+        place.account()
+    first = answer(staff.get(f"{USERS}?page_size=2"))
+    second = answer(staff.get(first["next"]))
+    assert first["previous"] is None
+    assert second["results"][0]["id"] == first["results"][-1]["id"] + 1
+    assert answer(staff.get(second["previous"]))["results"] == first["results"]
+
+
+def test_the_list_leaves_out_who_is_inactive(place: Marketplace, staff: Person) -> None:
+    person = place.person()
+    deactivate(place, person)
+    assert person.id not in [row["id"] for row in answer(staff.get(f"{USERS}?page_size=100"))["results"]]
+
+
+def deactivate(place: Marketplace, person: Person) -> None:
+    with place.market.store.begin() as tx:
+        account = tx.accounts.lock([AccountId(person.id)])[AccountId(person.id)]
+        account.is_active = False
+        tx.accounts.save([account])
+
+
+# --- signing up
+
+
+def test_sign_up(anybody: Visitor) -> None:
+    body = {"email": "Kara@Example.com", "password": PASSWORD, "first_name": "Kara", "last_name": "S.", "bio": "Hi"}
+    response = anybody.post(SIGN_UP, body)
+    made = answer(response, 201)
+    assert made == {
+        "id": made["id"], "email": "kara@example.com", "first_name": "Kara", "last_name": "S.", "bio": "Hi",
+    }  # fmt: skip
+    assert response.headers["location"] == ME
+    tokens(anybody, "KARA@example.COM")
+
+
+def test_sign_up_needs_an_address_and_a_password_only(anybody: Visitor) -> None:
+    made = answer(anybody.post(SIGN_UP, {"email": "less@example.com", "password": PASSWORD}), 201)
+    assert (made["first_name"], made["last_name"], made["bio"]) == ("", "", "")
+    problem(anybody.post(SIGN_UP, {}), 400, "email", "password")
+
+
+@pytest.mark.parametrize("again", ["taken@example.com", "TAKEN@Example.COM", " taken@example.com "])
+def test_an_address_is_taken_whatever_its_case(anybody: Visitor, again: str) -> None:
+    anybody.post(SIGN_UP, {"email": "taken@example.com", "password": PASSWORD})
+    problem(anybody.post(SIGN_UP, {"email": again, "password": PASSWORD}), 400, "email")
+
+
+def test_nobody_makes_themselves_staff(place: Marketplace) -> None:
+    body = {"email": "sly@example.com", "password": PASSWORD, "is_staff": True, "is_superuser": True, "id": 1}
+    made = answer(place.anybody.post(SIGN_UP, body), 201)
+    assert made["id"] != 1
+    sly = Visitor(place.client, tokens(place.anybody, "sly@example.com")["access"])
+    problem(sly.get(USERS), 403)
+
+
+@pytest.mark.parametrize("email", ["", "no address", "a@b", "@example.com", "a@@example.com", "a b@example.com"])
+def test_an_address_that_is_none(anybody: Visitor, email: str) -> None:
+    problem(anybody.post(SIGN_UP, {"email": email, "password": PASSWORD}), 400, "email")
+
+
+def test_a_password_that_is_refused_is_named(anybody: Visitor) -> None:
+    problem(anybody.post(SIGN_UP, {"email": "weak@example.com", "password": "short"}), 400, "password")
+    problem(anybody.post(SIGN_UP, {"email": "weak@example.com", "password": "weak@example.com"}), 400, "password")
+
+
+def test_long_names_are_named_together(anybody: Visitor) -> None:
+    body = {"email": "e@example.com", "password": PASSWORD, "first_name": "x" * 101, "bio": "x" * 1001}
+    problem(anybody.post(SIGN_UP, body), 400, "first_name", "bio")
+
+
+# --- logging in
+
+
+def test_log_in(anybody: Visitor, stranger: Person) -> None:
+    pair = tokens(anybody, stranger.email.upper())
+    assert pair.keys() == {"access", "refresh"}
+    assert answer(Visitor(anybody.client, pair["access"]).get(ME))["id"] == stranger.id
+
+
+def test_all_wrong_log_ins_look_the_same() -> None:
+    with marketplace() as place:
+        person, inactive = place.person(), place.person()
+        deactivate(place, inactive)
+        said = [
+            problem(place.anybody.post(TOKEN, {"email": email, "password": password}), 401)
+            for email, password in [
+                (person.email, "wrong"),
+                ("nobody@example.com", PASSWORD),
+                (inactive.email, PASSWORD),
+                ("no address \ufffd", PASSWORD),
+            ]
+        ]
+        assert all(each == said[0] for each in said)
+
+
+def test_tokens_are_not_kept_by_caches(anybody: Visitor, stranger: Person) -> None:
+    response = anybody.post(TOKEN, {"email": stranger.email, "password": PASSWORD})
+    assert response.headers["cache-control"] == "private, no-store"
+
+
+def test_429_after_too_many_failures_says_when_to_come_back() -> None:
+    with marketplace() as place:
+        person = place.person()
+        wrong = {"email": person.email, "password": "wrong"}
+        for _ in range(10):
+            problem(place.anybody.post(TOKEN, wrong), 401)
+        refused = place.anybody.post(TOKEN, {"email": person.email, "password": PASSWORD})
+        assert problem(refused, 429)["code"] == "too_many_attempts"
+        assert refused.headers["retry-after"] == "300"
+        place.clock.advance(minutes=5)
+        tokens(place.anybody, person.email)
+
+
+# --- tokens
+
+
+def test_an_access_token_expires(place: Marketplace, stranger: Person) -> None:
+    place.clock.advance(minutes=10)
+    response = stranger.get(ME)
+    assert problem(response, 401)["code"] == "token_not_valid"
+    assert "invalid_token" in response.headers["www-authenticate"]
+
+
+def test_a_refresh_token_is_no_access_token(place: Marketplace, stranger: Person) -> None:
+    problem(Visitor(place.client, stranger.refresh).get(ME), 401)
+
+
+def test_refresh_rotates(anybody: Visitor, stranger: Person) -> None:
+    pair = answer(anybody.post(REFRESH, {"refresh": stranger.refresh}))
+    assert pair.keys() == {"access", "refresh"}
+    assert pair["refresh"] != stranger.refresh
+    answer(Visitor(anybody.client, pair["access"]).get(ME))
+    answer(anybody.post(REFRESH, {"refresh": pair["refresh"]}))
+
+
+def test_a_refresh_token_used_twice_at_once_gets_the_same_bytes(anybody: Visitor, stranger: Person) -> None:
+    first, second = (anybody.post(REFRESH, {"refresh": stranger.refresh}) for _ in range(2))
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+
+
+def test_using_a_refresh_token_again_later_ends_its_family(place: Marketplace, stranger: Person) -> None:
+    anybody = place.anybody
+    pair = answer(anybody.post(REFRESH, {"refresh": stranger.refresh}))
+    place.clock.advance(seconds=10)
+    assert problem(anybody.post(REFRESH, {"refresh": stranger.refresh}), 401)["code"] == "token_not_valid"
+    problem(anybody.post(REFRESH, {"refresh": pair["refresh"]}), 401)
+
+
+def test_a_refresh_token_expires_when_it_is_not_used(place: Marketplace, stranger: Person) -> None:
+    place.clock.advance(days=13)
+    pair = answer(place.anybody.post(REFRESH, {"refresh": stranger.refresh}))
+    place.clock.advance(days=13)
+    pair = answer(place.anybody.post(REFRESH, {"refresh": pair["refresh"]}))
+    place.clock.advance(days=14)
+    problem(place.anybody.post(REFRESH, {"refresh": pair["refresh"]}), 401)
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é"])
+def test_what_is_no_token_is_not_valid(anybody: Visitor, token: str) -> None:
+    for path, field in ((REFRESH, "refresh"), (VERIFY, "token")):
+        assert problem(anybody.post(path, {field: token}), 401)["code"] == "token_not_valid"
+
+
+def test_an_access_token_refreshes_nothing(anybody: Visitor, stranger: Person) -> None:
+    problem(anybody.post(REFRESH, {"refresh": stranger.token}), 401)
+
+
+def test_verify(anybody: Visitor, stranger: Person) -> None:
+    for token in (stranger.token, stranger.refresh):
+        assert answer(anybody.post(VERIFY, {"token": token})) == {}
+
+
+def test_verify_refuses_what_has_expired(place: Marketplace, stranger: Person) -> None:
+    place.clock.advance(minutes=10)
+    assert problem(place.anybody.post(VERIFY, {"token": stranger.token}), 401)["code"] == "token_not_valid"
+
+
+# --- one's own account
+
+
+def test_profile(stranger: Person) -> None:
+    shown = answer(stranger.get(ME))
+    assert shown == {"id": stranger.id, "first_name": "", "last_name": "", "email": stranger.email, "bio": ""}
+
+
+def test_editing_the_profile_keeps_what_is_not_given(stranger: Person) -> None:
+    answer(stranger.patch(ME, {"first_name": "Zoë", "bio": "Hello"}))
+    edited = answer(stranger.patch(ME, {"bio": "", "email": "else@example.com", "is_staff": True}))
+    assert edited == {"id": stranger.id, "first_name": "Zoë", "last_name": "", "email": stranger.email, "bio": ""}
+    assert answer(stranger.get(ME)) == edited
+    problem(stranger.patch(ME, {"first_name": None, "last_name": "x" * 101}), 400, "first_name", "last_name")
+
+
+def test_log_out_ends_this_session_only(place: Marketplace, stranger: Person) -> None:
+    other = tokens(place.anybody, stranger.email)
+    assert stranger.post(USERS + "logout/").status_code == 204
+    problem(place.anybody.post(REFRESH, {"refresh": stranger.refresh}), 401)
+    answer(place.anybody.post(REFRESH, {"refresh": other["refresh"]}))
+    assert stranger.post(USERS + "logout/").status_code == 204
+
+
+def test_changing_the_password_ends_all_other_sessions(place: Marketplace, stranger: Person) -> None:
+    other = tokens(place.anybody, stranger.email)
+    body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+    changed = stranger.post(USERS + "password/", body)
+    assert (changed.status_code, changed.content) == (204, b"")
+    problem(place.anybody.post(TOKEN, {"email": stranger.email, "password": PASSWORD}), 401)
+    tokens(place.anybody, stranger.email, NEW_PASSWORD)
+    problem(place.anybody.post(REFRESH, {"refresh": other["refresh"]}), 401)
+    answer(place.anybody.post(REFRESH, {"refresh": stranger.refresh}))
+
+
+def test_changing_the_password_needs_the_old_one_and_a_good_new_one(stranger: Person) -> None:
+    path = USERS + "password/"
+    problem(stranger.post(path, {"old_password": "wrong", "new_password": NEW_PASSWORD}), 400, "old_password")
+    problem(stranger.post(path, {"old_password": PASSWORD, "new_password": "short"}), 400, "new_password")
+    problem(stranger.post(path, {"old_password": PASSWORD}), 400, "new_password")
+
+
+def test_who_is_gone_has_no_profile(place: Marketplace, stranger: Person) -> None:
+    """A token outlives its account when the database is put back to an earlier state."""
+    accounts, now = place.market.accounts, place.clock.now()
+    claims = evolve(accounts.verify(stranger.token), id="gone", account_id=AccountId(10**6))
+    gone = Visitor(place.client, accounts._tokens.issue(claims, now))
+    problem(gone.get(ME), 404)
+    problem(gone.patch(ME, {"bio": "Boo"}), 404)

@@ -1,0 +1,162 @@
+"""Which requests for a product count as looks of a buyer, and whose they are."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from adapters.http.view_tracking import Looks
+from entrypoints.settings import BOTS as BOT_PATTERNS
+from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
+from scalecommerce_core.services.accounts import Identity
+from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, marketplace
+
+BOTS = BOT_PATTERNS.split(",")
+SESSION = SessionId("session")
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Version/18.5 Mobile/15E148 Safari/604.1"
+
+
+@pytest.fixture
+def place() -> Iterator[Marketplace]:
+    with marketplace(view_window=timedelta(seconds=30), bots=BOTS) as place:
+        yield place
+
+
+@pytest.fixture
+def seller(place: Marketplace) -> Person:
+    return place.person()
+
+
+def counted(place: Marketplace, product: int) -> int:
+    place.flush_views()
+    # Not over HTTP: strangers may be shown a copy from before.
+    return place.market.queries.products([ProductId(product)])[ProductId(product)].count_viewed
+
+
+def test_reloading_counts_once_in_a_window(place: Marketplace, seller: Person) -> None:
+    product = seller.list()["id"]
+    page = f"{PRODUCTS}{product}/"
+    buyer, other = place.person(), place.person()
+    for _ in range(3):
+        buyer.get(page, headers={"User-Agent": FIREFOX})
+        # The same account on another device is the same buyer.
+        buyer.get(page, headers={"User-Agent": SAFARI})
+        place.anybody.get(page, headers={"User-Agent": FIREFOX})
+    other.get(page, headers={"User-Agent": FIREFOX})
+    assert counted(place, product) == 3
+    place.clock.advance(seconds=30)
+    buyer.get(page)
+    assert counted(place, product) == 4
+
+
+def test_those_who_work_on_a_product_do_not_count(place: Marketplace, seller: Person) -> None:
+    product = seller.list()["id"]
+    page = f"{PRODUCTS}{product}/"
+    for person in (seller, place.person(is_staff=True)):
+        answer(person.get(page))
+    assert counted(place, product) == 0
+    other_seller = place.person()
+    other_seller.list()
+    answer(other_seller.get(page))
+    assert counted(place, product) == 1
+
+
+def test_looking_again_at_a_copy_is_a_look(place: Marketplace, seller: Person) -> None:
+    product = seller.list()["id"]
+    page = f"{PRODUCTS}{product}/"
+    etag = place.anybody.send("HEAD", page).headers["etag"]
+    assert place.person().get(page, headers={"If-None-Match": etag}).status_code == 304
+    assert counted(place, product) == 1
+
+
+def test_what_is_not_answered_is_no_look(place: Marketplace, seller: Person) -> None:
+    product = seller.list(is_active=False)["id"]
+    assert place.anybody.get(f"{PRODUCTS}{product}/").status_code == 404
+    place.flush_views()
+    assert answer(seller.get(f"{PRODUCTS}{product}/"))["count_viewed"] == 0
+
+
+# --- by the request alone
+
+
+class Seen:
+    """`ports.ViewCounter` that writes down."""
+
+    def __init__(self) -> None:
+        self.clients: list[str] = []
+
+    def viewed(self, product_id: ProductId, client: str = "") -> None:
+        assert product_id == 1
+        self.clients.append(client)
+
+    def batch(self) -> None:
+        return None
+
+    def forget(self, batch_id: str) -> None:
+        raise AssertionError(batch_id)
+
+
+def clients(
+    *headers: tuple[str, str],
+    method: str = "GET",
+    identity: Identity | None = None,
+    address: tuple[str, int] | None = ("192.0.2.7", 4711),
+    bots: list[str] = BOTS,
+) -> list[str]:
+    seen = Seen()
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    scope = {"type": "http", "method": method, "headers": encoded, "client": address}
+    Looks(seen, bots).note(scope, identity, ProductId(1), AccountId(2))
+    return seen.clients
+
+
+@pytest.mark.parametrize("agent", [FIREFOX, SAFARI, "", "python-httpx/0.28", "curl/8.5", "\xff\xfe", "CUBOT NOTE 7"])
+def test_people_and_their_programs_count(agent: str) -> None:
+    assert clients(("user-agent", agent)) == [f"address 192.0.2.7 {agent}"]
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
+        "Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)",
+        "Mozilla/5.0 (compatible; Baiduspider/2.0; +http://www.baidu.com/search/spider.html)",
+        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+        "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+        "WhatsApp/2.23.20.0 A",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (Linux) Chrome/119.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse",
+    ],
+)
+def test_bots_do_not_count_unless_told_to(agent: str) -> None:
+    assert clients(("user-agent", agent)) == []
+    assert len(clients(("user-agent", agent), bots=[])) == 1
+    assert clients(("user-agent", FIREFOX), bots=["firefox/1[34]"]) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "Prefetch"),
+        ("x-moz", "prefetch"),
+    ],
+)
+def test_what_a_browser_loads_ahead_does_not_count(header: str, value: str) -> None:
+    assert clients(("user-agent", FIREFOX), (header, value)) == []
+    assert len(clients((header, "other"))) == 1
+
+
+def test_only_get_counts() -> None:
+    assert clients(method="HEAD") == []
+
+
+def test_an_account_is_one_client_wherever_it_is() -> None:
+    buyer = Identity(AccountId(3), SESSION, is_staff=False)
+    assert clients(("user-agent", FIREFOX), identity=buyer) == clients(identity=buyer, address=None) == ["account 3"]
+    assert clients(identity=Identity(AccountId(2), SESSION, is_staff=False)) == []
+    assert clients(identity=Identity(AccountId(3), SESSION, is_staff=True)) == []
+    assert clients(address=None) == ["address  "]

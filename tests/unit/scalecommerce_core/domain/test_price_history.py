@@ -1,0 +1,193 @@
+"""The prior price of Directive 98/6/EC, article 6a."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.product import PriceCause, PriceChange
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ANNOUNCING = Path(__file__).parents[4] / "docs/announcing-reductions.md"
+
+
+def changes(*prices: tuple[int, int]) -> list[PriceChange]:
+    """Of (days ago, cents), oldest first."""
+    return [
+        PriceChange(ProductId(1), Money(cents, "USD"), NOW - timedelta(days=days), PriceCause.MANUAL)
+        for days, cents in prices
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prices", "lowest"),
+    [
+        ([(60, 999), (25, 1500), (0, 1200)], 999),
+        ([(60, 999), (31, 1500), (0, 1200)], 1500),
+        ([(60, 999), (30, 1500), (0, 1200)], 1500),
+        ([(60, 999), (29, 1500), (0, 1200)], 999),
+        ([(5, 999)], 999),
+        ([(60, 999)], 999),
+        ([(60, 999), (30, 1500)], 1500),
+        ([(60, 999), (29, 1500)], 999),
+        ([(90, 500), (45, 2000), (10, 1500), (5, 1000)], 1500),
+        ([(90, 500), (34, 2000), (10, 1500), (5, 1000)], 500),
+    ],
+)
+def test_the_lowest_price_before_the_one_in_force(prices: list[tuple[int, int]], lowest: int) -> None:
+    assert lowest_price_30d(changes(*prices), NOW) == Money(lowest, "USD")
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), min_size=1, max_size=8, unique_by=lambda c: c[0]))
+def test_it_is_what_looking_at_every_day_finds(prices: list[tuple[int, int]]) -> None:
+    history = changes(*sorted(prices, reverse=True))
+    *_, current = history
+    if current.valid_from <= NOW - timedelta(days=30) or len(history) == 1:
+        expected = current.price.minor
+    else:
+        days = [current.valid_from - timedelta(days=n, seconds=-1) for n in range(1, 31)]
+        in_force = [[change.price.minor for change in history if change.valid_from <= day][-1:] for day in days]
+        expected = min(price for each in in_force for price in each)
+    assert lowest_price_30d(history, NOW).minor == expected
+
+
+def test_it_is_what_brute_force_finds_in_random_histories() -> None:
+    """Looks at every moment when a price can have been in force: the window's opening, and each change within it."""
+    random = Random(1)
+    for _ in range(3_000):
+        minutes = sorted(random.sample(range(120 * 1_440), random.randint(1, 12)), reverse=True)
+        history = [
+            PriceChange(
+                ProductId(1), Money(random.randint(1, 30), "USD"), NOW - timedelta(minutes=at), PriceCause.MANUAL
+            )
+            for at in minutes
+        ]
+        *_, current = history
+
+        def in_force(moment: datetime, history: list[PriceChange] = history) -> list[int]:
+            return [change.price.minor for change in history if change.valid_from <= moment][-1:]
+
+        opens = current.valid_from - timedelta(days=30)
+        moments = [opens, *(change.valid_from for change in history if opens < change.valid_from < current.valid_from)]
+        before = [price for moment in moments for price in in_force(moment)]
+        unreduced = not before or current.valid_from <= NOW - timedelta(days=30)
+        expected = current.price.minor if unreduced else min(before)
+        assert lowest_price_30d(history, NOW).minor == expected
+
+
+def test_the_example_of_the_law() -> None:
+    """9.99 set 60 days ago, 15.00 set 25 days ago, 12.00 now."""
+    assert lowest_price_30d(changes((60, 999), (25, 1500), (0, 1200)), NOW) == Money(999, "USD")
+
+
+# --- reductions
+
+
+@pytest.mark.parametrize(
+    ("prices", "announced"),
+    [
+        # Nothing is reduced: a first price, a raise, a price that was lower within 30 days, one that is back again.
+        ([(60, 1000)], None),
+        ([(60, 1000), (5, 1200)], None),
+        ([(60, 999), (25, 1500), (0, 1200)], None),
+        ([(60, 1000), (20, 1200), (10, 1000)], None),
+        # One reduction, on its first day, after 30 days, and after a year.
+        ([(60, 1000), (0, 800)], (0, 1000, 0, 1000)),
+        ([(90, 1000), (31, 800)], (31, 1000, 31, 1000)),
+        ([(400, 1000), (365, 800)], (365, 1000, 365, 1000)),
+        # The price in force when the 30 days began counts; one that ended before does not.
+        ([(100, 900), (40, 1000), (10, 800)], (10, 1000, 10, 1000)),
+        ([(100, 900), (39, 1000), (10, 800)], (10, 900, 10, 900)),
+        # In steps, quickly and slowly: each step has its own prior price, all of them that of the first.
+        ([(60, 1000), (20, 900), (10, 800), (0, 700)], (0, 800, 20, 1000)),
+        ([(300, 1000), (200, 900), (100, 800)], (100, 900, 200, 1000)),
+        # A raise begins anew.
+        ([(90, 1000), (60, 700), (50, 900), (10, 800)], (10, 900, 10, 900)),
+        ([(90, 1000), (60, 700), (35, 900), (10, 800)], None),
+        # Lower than before the last step, but not than before the first.
+        ([(90, 600), (60, 1000), (45, 900), (10, 800)], (10, 900, 45, None)),
+    ],
+)
+def test_what_may_be_announced(
+    prices: list[tuple[int, int]], announced: tuple[int, int, int, int | None] | None
+) -> None:
+    found = reduction_in_force(changes(*prices))
+    if announced is None:
+        assert found is None
+    else:
+        assert found is not None
+        since, prior, first_since, first_prior = announced
+        assert (NOW - found.applied_at, found.prior_price.minor) == (timedelta(days=since), prior)
+        assert NOW - found.first_applied_at == timedelta(days=first_since)
+        assert (found.first_prior_price and found.first_prior_price.minor) == first_prior
+
+
+def test_the_example_of_the_documentation() -> None:
+    """docs/announcing-reductions.md, day by day."""
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (.*?) ?\|$", ANNOUNCING.read_text(), re.MULTILINE)
+    assert len(rows) == 7
+    history: list[PriceChange] = []
+    for day, price, prior, first_prior in rows:
+        change = PriceChange(ProductId(1), Money.of(price, "USD"), NOW + timedelta(days=int(day)), PriceCause.MANUAL)
+        if not history or history[-1].price != change.price:
+            history.append(change)
+        found = reduction_in_force(history)
+        assert (found is None) == prior.startswith("no reduction")
+        if found is not None:
+            assert found.prior_price == Money.of(prior, "USD")
+            told = None if first_prior.startswith("no price") else Money.of(first_prior, "USD")
+            assert found.first_prior_price == told
+
+
+def test_reductions_are_what_brute_force_finds_in_random_histories() -> None:
+    """Hour by hour: the price of each hour of 30 days, and hours back to the last raise."""
+    random = Random(2)
+    announced = in_steps = 0
+    for _ in range(1_500):
+        hours = sorted(random.sample(range(90 * 24), random.randint(1, 8)), reverse=True)
+        history = [
+            PriceChange(ProductId(1), Money(random.randint(1, 12), "USD"), NOW - timedelta(hours=at), PriceCause.MANUAL)
+            for at in hours
+        ]
+        history = [
+            change for place, change in enumerate(history) if not place or change.price != history[place - 1].price
+        ]
+        price_at = {(NOW - change.valid_from) // timedelta(hours=1): change.price.minor for change in history}
+        oldest = max(price_at)
+        by_hour: list[int] = []  # from the first hour on
+        for at in range(oldest, -1, -1):
+            by_hour.append(price_at.get(at, by_hour[-1] if by_hour else 0))
+
+        def lowest(begins: int, by_hour: list[int] = by_hour) -> int | None:
+            return min(by_hour[max(begins - 30 * 24, 0) : begins], default=None)
+
+        begins = oldest - min(price_at)
+        first = begins
+        while first and by_hour[first] < by_hour[first - 1]:
+            step = first
+            first = next((hour for hour in range(step - 1, 0, -1) if by_hour[hour] != by_hour[hour - 1]), 0)
+            if not first or by_hour[first] > by_hour[first - 1]:
+                first = step
+                break
+        prior, first_prior = lowest(begins), lowest(first)
+        found = reduction_in_force(history)
+        if prior is None or prior <= by_hour[-1]:
+            assert found is None
+            continue
+        assert found is not None
+        assert first_prior is not None
+        announced += 1
+        in_steps += first != begins
+        assert (found.prior_price.minor, found.applied_at) == (prior, history[-1].valid_from)
+        assert found.first_applied_at == NOW - timedelta(hours=oldest - first)
+        expected = first_prior if first_prior > by_hour[-1] else None
+        assert (found.first_prior_price and found.first_prior_price.minor) == expected
+    assert announced > 200
+    assert in_steps > 100

@@ -1,0 +1,231 @@
+import json
+import os
+from datetime import timedelta
+from typing import Any
+from unittest.mock import create_autospec
+
+import numpy as np
+import pytest
+
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
+from scalecommerce_core.pricing.decisions import Decision, breaker, decide
+from scalecommerce_core.pricing.guardrails import Guardrails, names
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameters
+from scalecommerce_core.pricing.learning import Learning
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.replay import Inputs, packed, replay
+from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
+
+DECISIONS = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 100_000
+CHOICES: list[dict[str, Any]] = [
+    {},
+    {"policy": "hill_climb", "guardrails": {"ending": "99"}},
+    {"policy": "controlled_variance"},
+    {"policy": "inventory", "parameters": {"perishable": True}},
+    {"policy": "price_grid", "parameters": {"prices": [500, 900, 1_500]}},
+    {"policy": "threshold", "parameters": {"wanted": 5.0}},
+    {"policy": "linear_demand"},
+]
+
+
+# --- the aggregate
+
+
+def test_a_policy_is_a_document() -> None:
+    made = policy(
+        category_id=3, policy="price_grid", parameters={"prices": [100, 200]}, guardrails={"step": 0.1},
+        epoch_seconds=60, is_active=False,
+    )  # fmt: skip
+    document = json.loads(json.dumps(made.document()))
+    assert PricingPolicy.read(document, id=made.id, seller_id=made.seller_id, created_at=made.created_at) == made
+    assert made.guardrails == Guardrails(step=0.1)
+    assert made.epoch == timedelta(minutes=1)
+
+
+def test_the_defaults_are_learning_weekly() -> None:
+    made = PricingPolicy(PolicyId(1), AccountId(2), "Mine", NOW)
+    assert (made.policy, made.epoch_days, made.is_active, made.version) == ("learning", 7.0, True, 1)
+    assert [made.epoch_at(NOW + timedelta(days=days)) for days in (0, 6.9, 7, 700)] == [0, 0, 1, 100]
+
+
+@pytest.mark.parametrize(
+    ("facts", "fields"),
+    [
+        ({"name": ""}, ["name"]),
+        ({"name": 5}, ["name"]),
+        ({"policy": "astrology"}, ["policy"]),
+        ({"policy": None}, ["policy"]),
+        ({"parameters": {"caution": -1, "x": 1}}, ["parameters.caution", "parameters.x"]),
+        ({"parameters": []}, ["parameters"]),
+        ({"guardrails": {"step": 2, "ending": "13"}}, ["guardrails.ending", "guardrails.step"]),
+        ({"guardrails": None}, ["guardrails"]),
+        ({"epoch_seconds": 0.5}, ["epoch_seconds"]),
+        ({"epoch_seconds": 1e300}, ["epoch_seconds"]),
+        ({"epoch_seconds": float("nan")}, ["epoch_seconds"]),
+        ({"epoch_seconds": True}, ["epoch_seconds"]),
+        ({"epoch_seconds": -1}, ["epoch_seconds"]),
+        ({"fee": 0.95}, ["fee"]),
+        ({"fee": float("nan")}, ["fee"]),
+        ({"fee": True}, ["fee"]),
+        ({"stock_days": 0}, ["stock_days"]),
+        ({"stock_days": "x"}, ["stock_days"]),
+        ({"is_active": 1}, ["is_active"]),
+        ({"category_id": "x"}, ["category_id"]),
+        ({"version": 9}, ["version"]),
+        ({"name": "", "policy": "astrology"}, ["name", "policy"]),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_changed(facts: dict[str, Any], fields: list[str]) -> None:
+    with pytest.raises(Invalid) as caught:
+        policy(**facts)
+    assert sorted(caught.value.errors) == fields
+    edited, untouched = policy(), policy()
+    with pytest.raises(Invalid) as caught:
+        edited.edit(**facts)
+    assert sorted(caught.value.errors) == fields
+    assert edited == untouched
+
+
+def test_an_edit_makes_a_version() -> None:
+    edited = policy()
+    edited.edit(policy="hill_climb", parameters={"step": 0.02}, epoch_seconds=86_400)
+    edited.edit(is_active=False)
+    assert (edited.version, edited.policy, edited.epoch_days, edited.is_active) == (3, "hill_climb", 1.0, False)
+
+
+# --- decisions and their sentences
+
+BEST = "trying a price is the only way to learn from it"
+CEILING = "the highest price that your bounds and the usual price allow"
+
+
+@pytest.mark.parametrize(
+    ("seen", "sentence"),
+    [
+        ({"views_ever": 3}, "Kept at 100.00: too few people have seen the product."),
+        ({"stock": 0}, "Kept at 100.00: nothing is in stock, and its sales say nothing about its price."),
+        ({"cost": 30_00}, f"Lowered by 5.0% to 95.00: {BEST}; the largest step decided how far."),
+        ({"cost": 90_00, "max_price": 103_00}, f"Raised by 3.0% to 103.00: {BEST}; {CEILING} decided how far."),
+        ({"cost": 90_00, "max_price": 100_00}, f"Kept at 100.00: it is at {CEILING}."),
+        ({"cost": 58_50}, "Kept at 100.00: the move would be too small to matter."),
+    ],
+)  # fmt: skip
+def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
+    chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
+    look = signals(**seen)
+    decisions = decide(chosen, chosen.rules().start(look, {}), look, 5)
+    assert decisions[0].sentence == sentence
+    assert (decisions[0].product_id, decisions[0].policy_id, decisions[0].policy_version) == (1, 7, 1)
+    assert decisions[0].moves == bool(decisions.moves[0]) == (not sentence.startswith("Kept"))
+
+
+@pytest.mark.parametrize("motive", MOTIVES)
+def test_every_motive_has_a_sentence(motive: Motive) -> None:
+    for new in (95_00, 100_00, 105_00):
+        said = Decision(ProductId(1), PolicyId(1), 1, 0, 100_00, new, new, motive, ()).sentence
+        assert said.endswith(".")
+        assert said.count(":") == 1
+
+
+def wishing(prices: Any) -> Any:
+    """Rules that want these prices, whatever they see."""
+    rules = create_autospec(Learning, instance=True)
+    rules.propose.return_value = Proposal(prices)
+    return rules
+
+
+def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
+    chosen = policy()
+    look = signals()
+    with pytest.raises(PolicyFailed, match="2 prices for 1 products"):
+        decide(chosen, chosen.rules().start(look, {}), look, 0, rules=wishing(np.array([1.0, 2.0])))
+
+
+# --- the catalogue breaker
+
+
+def run_of(*moves: float) -> Any:
+    seen = signals(price=np.full(len(moves), 10_000), reference=10_000, cost=0)
+    chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9, "breaker_least": 0})
+    return chosen, decide(
+        chosen, chosen.rules().start(seen, {}), seen, 0, rules=wishing(10_000 * (1 + np.array(moves)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("moves", "tripped"),
+    [
+        ([0.05] * 3 + [-0.05] * 0 + [-0.02] * 7, False),
+        ([0.05] * 4 + [-0.02] * 6, True),
+        ([0.04] * 5 + [-0.04] * 5, False),
+        ([0.0201] * 10, True),
+        ([0.0199] * 10, False),
+        ([-0.025] * 10, True),
+        ([0.0], False),
+    ],
+)
+def test_the_breaker(moves: list[float], tripped: bool) -> None:
+    chosen, decisions = run_of(*moves)
+    broken = breaker(chosen, [decisions])
+    assert broken.tripped == tripped
+    assert ("no price is written" in broken.sentence) == tripped
+    chosen, other = run_of(*moves[1:]) if len(moves) > 1 else (chosen, decisions)
+    assert breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
+
+
+@pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
+def test_a_few_prices_are_left_to_their_own_guardrails(prices: int, tripped: bool) -> None:
+    """A seller of one product would never see its price move: each move is the mean of all."""
+    _, decisions = run_of(*[0.04] * prices)
+    assert breaker(policy(), [decisions]).tripped == tripped
+
+
+def test_a_run_without_prices_trips_nothing() -> None:
+    assert not breaker(policy(), []).tripped
+
+
+# --- replay
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.get("policy", "learning"))
+def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any]) -> None:
+    chosen = policy(**choice)
+    rules, seen = chosen.rules(), chaos(DECISIONS // len(CHOICES), seed=11)
+    state = rules.pool(rules.update(rules.start(seen, {}), seen), seen)
+    decisions = decide(chosen, state, seen, 12)
+    inputs = packed(chosen, state, seen, 12)
+    assert len(inputs.rows) == len(seen)
+    # Through JSON, in another order, and one at a time.
+    head = json.loads(json.dumps(inputs.head))
+    again = replay(Inputs(head, inputs.rows[::-1]))
+    for name in ("product", "old", "new", "wanted", "motive", "guardrails"):
+        assert np.array_equal(getattr(again, name)[::-1], getattr(decisions, name), equal_nan=name == "wanted"), name
+    assert (again.policy_id, again.policy_version, again.epoch) == (7, 1, 12)
+    for row in range(0, len(seen), len(seen) // 10):
+        alone = replay(Inputs(head, inputs.rows[row : row + 1]))[0]
+        assert alone == decisions[row]
+        assert alone.guardrails == names(int(decisions.guardrails[row]))
+
+
+def test_usual_inputs_are_small() -> None:
+    seen = signals(product=np.arange(1_000, 2_000), price=np.full(1_000, 19_99), median_90d=19_99)
+    chosen = policy()
+    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
+    assert len(inputs.rows[0]) < 80
+
+
+def test_stored_inputs_do_not_depend_on_later_defaults() -> None:
+    seen, chosen = signals(), policy(parameters={"caution": 0.25}, guardrails={"step": 0.03})
+    document = packed(chosen, chosen.rules().start(seen, {}), seen, 0).head["document"]
+    assert document["parameters"] == parameters(Learning(caution=0.25))
+    assert document["guardrails"] == parameters(Guardrails(step=0.03))
+
+
+def test_inputs_of_a_later_format_are_refused() -> None:
+    seen = signals()
+    chosen = policy()
+    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
+    with pytest.raises(ValueError, match="format 2"):
+        replay(Inputs({**inputs.head, "format": 2}, inputs.rows))

@@ -1,0 +1,129 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from attrs import frozen
+
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
+from scalecommerce_core.pricing.guardrails import Guardrails
+from scalecommerce_core.pricing.interface import Policy, State, built, parameter, parameters, register, registered
+from scalecommerce_core.pricing.signals import Signals
+from tests.unit.support.pricing_signals import chaos, signals
+
+
+@pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> None:
+    policy: Policy = policy_named(cls.name, {})
+    seen = chaos(60, seed=1)
+    before = {name: getattr(seen, name).copy() for name in ("price", "views", "units", "cost")}
+    state = policy.start(seen, {})
+    assert {name: int(np.prod(column.shape[1:])) for name, column in state.products.items()} == dict(policy.columns)
+    kept = {name: column.copy() for name, column in state.products.items()}
+    learned = policy.pool(policy.update(state, seen), seen)
+    assert learned.products.keys() == state.products.keys()
+    proposal = policy.propose(learned, seen, 3)
+    again = policy.propose(learned, seen, 3)
+    assert proposal.prices.shape == (60,)
+    assert np.array_equal(proposal.prices, again.prices, equal_nan=True)
+    # Arguments are not changed.
+    assert all(np.array_equal(kept[name], column, equal_nan=True) for name, column in state.products.items())
+    assert all(np.array_equal(before[name], getattr(seen, name)) for name in before)
+    # A product is priced alone.
+    alone = policy.propose(learned.rows(slice(7, 8)), seen.rows(slice(7, 8)), 3)
+    assert np.array_equal(alone.prices, proposal.prices[7:8], equal_nan=True)
+    assert built(cls, parameters(policy)) == policy
+
+
+@pytest.mark.parametrize("cls", [*BUILT_IN, Guardrails], ids=lambda cls: cls.__name__)
+def test_every_parameter_says_what_it_is(cls: type[Any]) -> None:
+    for attribute in cls.__attrs_attrs__:
+        assert attribute.metadata["rule"]["says"].endswith("."), attribute.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", 0.51), ("step", -0.1), ("step", float("nan")), ("step", float("inf")), ("step", "0.1"), ("step", None),
+        ("step", True), ("least_views", 1.5), ("least_views", True), ("least_views", 10**30), ("ending", "95"),
+        ("ending", 99), ("ending", None), ("no_such", 1),
+    ],
+)  # fmt: skip
+def test_a_wrong_parameter_is_named(name: str, value: Any) -> None:
+    with pytest.raises(Invalid) as caught:
+        built(Guardrails, {name: value, "dead_band": 0.01}, within="guardrails.")
+    assert list(caught.value.errors) == [f"guardrails.{name}"]
+
+
+@pytest.mark.parametrize("prices", ["", 5, [1.5], [True], [0], ["1"], [10_000_000_000], [1] * 21])
+def test_a_wrong_list_is_named(prices: Any) -> None:
+    with pytest.raises(Invalid) as caught:
+        policy_named("price_grid", {"prices": prices})
+    assert list(caught.value.errors) == ["parameters.prices"]
+
+
+def test_values_come_in_their_types() -> None:
+    policy = policy_named("price_grid", {"prices": [100, 200], "prior_views": 20})
+    assert parameters(policy)["prices"] == [100, 200]
+    assert repr(parameters(policy)["prior_views"]) == "20.0"
+    assert parameters(policy_named("learning", {"vary": False}))["vary"] is False
+
+
+def test_an_unknown_policy_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(Invalid, match="hill_climb") as caught:
+        policy_named("astrology", {})
+    assert list(caught.value.errors) == ["policy"]
+
+
+@frozen
+class Idle:
+    name: ClassVar[str] = "idle"
+    columns: ClassVar[Mapping[str, int]] = {}
+    anything: float = parameter(1.0, at_least=0, says="Nothing.")
+
+    def start(self, signals: Signals, groups: Mapping[str, Any]) -> State:
+        raise NotImplementedError
+
+    update = pool = propose = start
+
+
+def test_a_name_is_taken_once_but_reloading_a_module_is_fine() -> None:
+    try:
+        assert register(Idle) is Idle
+        assert register(Idle) is Idle
+        assert "idle" in registered()
+        impostor = frozen(type("Impostor", (Idle,), {}))
+        with pytest.raises(ValueError, match="already"):
+            register(impostor)
+    finally:
+        registered_now = __import__("scalecommerce_core.pricing.interface", fromlist=["_REGISTER"])._REGISTER
+        del registered_now["idle"]
+
+
+def test_what_is_no_policy_is_not_registered() -> None:
+    with pytest.raises(TypeError, match="attrs"):
+        register(type("Plain", (), {}))
+    with pytest.raises(TypeError, match="lacks name, columns, start"):
+        register(frozen(type("Empty", (), {})))
+
+
+# --- signals
+
+
+def test_signals_repeat_single_values_and_refuse_what_does_not_fit() -> None:
+    assert signals(price=[1, 2, 3]).reference.tolist() == [100_00] * 3
+    assert len(Signals.of(product=[], price=[], reference=[])) == 0
+    with pytest.raises(ValueError, match="No such signals: colour"):
+        signals(colour=1)
+    with pytest.raises(ValueError, match="price is missing"):
+        Signals.of(product=[1], reference=[1])
+    for group in (-1, 10**9):
+        with pytest.raises(ValueError, match="Groups must be numbers from 0"):
+            signals(group=group)
+    with pytest.raises(ValueError, match="2 values for 3"):
+        signals(price=[1, 2], views=[1.0, 2.0, 3.0])
+
+
+def test_the_full_cost_has_the_fee_in_it() -> None:
+    assert signals(cost=[90_00, -1], fee=1_000).full_cost() == pytest.approx([100_00, float("nan")], nan_ok=True)

@@ -1,0 +1,325 @@
+"""What the policies that come along want, one product at a time."""
+
+from math import exp, sqrt
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.pricing import seeded_random
+from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
+from scalecommerce_core.pricing.hill_climb import HillClimb
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
+from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
+from scalecommerce_core.pricing.linear_demand import LinearDemand
+from scalecommerce_core.pricing.price_grid import PriceGrid
+from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update
+from scalecommerce_core.pricing.threshold import Threshold
+from tests.unit.support.pricing_signals import signals
+
+
+def wanted(policy: Policy, state: State, seen: Signals, epoch: int = 1) -> tuple[Any, Motive]:
+    """`Any`, for pytest's approximations."""
+    proposal = policy.propose(state, seen, epoch)
+    assert proposal.motive is not None
+    return float(proposal.prices[0]), MOTIVES[int(proposal.motive[0])]
+
+
+# --- learning
+
+
+def believing(seen: Signals, **columns: float) -> State:
+    started = Learning().start(seen, {})
+    products = {**started.products, **{name: np.full(len(seen), value) for name, value in columns.items()}}
+    return evolve(started, products=products)
+
+
+def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticity() -> None:
+    seen = signals(group=[0, 0, 1], views=[20_000, 0, 0], units=[1_000, 0, 0])
+    state = Learning().start(seen, {})
+    assert np.exp(state.products["a"]) == pytest.approx([1_020 / 21_000, 1_020 / 21_000, 0.02])
+    assert state.products["b"].tolist() == [-2.4] * 3
+    newcomer = Learning().start(signals(group=[1, 2]), state.groups)
+    assert np.exp(newcomer.products["a"]) == pytest.approx([0.02, (25 + 20) / 2_000])
+    assert len(newcomer.groups["mean"]) == 3
+    assert newcomer.groups["level"][:2].tolist() == state.groups["level"].tolist()
+
+
+def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
+    gone = signals(views=0.0, units=0.0, days=0.0, stock=0.0)
+    before = Learning().start(gone, {})
+    after = Learning().update(before, gone)
+    assert after.products["a"] == before.products["a"]
+    assert after.products["c00"] - before.products["c00"] == pytest.approx(0.005)
+    assert after.products["c11"] - before.products["c11"] == pytest.approx(0.0005)
+
+
+def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
+    seen = signals(cost=54_00, fee=1_000)
+    plain = Learning(caution=0.0, vary=False, pace=1.0)
+    # 54 / 0.9 + 100 / 2.5
+    assert wanted(plain, believing(seen, b=-2.5, c11=0.1), seen) == (pytest.approx(100_00), Motive.LEARNED)
+    assert wanted(plain, believing(seen, b=-2.5), seen)[1] is Motive.TRYING, "of it, nothing is known yet"
+    assert wanted(plain, believing(seen, b=-0.1), seen)[0] == pytest.approx(60_00 + 100_00 / 0.8)
+
+
+def test_it_draws_a_curve_and_tries_three_percent_around_its_optimum() -> None:
+    seen = signals(cost=60_00)
+    state = believing(seen, b=-2.5, c11=0.16)
+    drawn = -2.5 + 0.5 * 0.4 * seeded_random.normal(seen.product, 8, seed=3)[0]
+    up = seeded_random.sign(seen.product, 8, seed=3, use=1)[0]
+    assert wanted(Learning(seed=3, pace=1.0), state, seen, 8)[0] == pytest.approx(
+        (60_00 - 100_00 / drawn) * exp(0.03 * up)
+    )
+    prices = {wanted(Learning(seed=3, pace=1.0), state, seen, epoch)[0] for epoch in range(20)}
+    assert len(prices) == 20
+
+
+@pytest.mark.parametrize("policy", [Learning(), ControlledVariance(), Inventory()])
+def test_it_asks_for_steps_that_a_whole_catalogue_may_take(policy: Learning) -> None:
+    """More than 4 % of too many prices would trip the breaker in every run."""
+    seen = signals(cost=[1_00, 300_00], stock=5.0, days_left=30.0)
+    wanted = policy.propose(policy.start(seen, {}), seen, 1).prices
+    assert wanted == pytest.approx([104_00 if policy.name == "inventory" else 96_00, 104_00])
+
+
+def test_without_a_cost_the_reference_is_believed_until_sales_say_otherwise() -> None:
+    seen = signals(cost=-1)
+    plain = Learning(caution=0.0, vary=False, pace=1.0)
+    assert wanted(plain, believing(seen, b=-2.4), seen)[0] == pytest.approx(100_00)
+    assert wanted(plain, believing(seen, b=-4.0), seen)[0] < 100_00 < wanted(plain, believing(seen, b=-1.5), seen)[0]
+
+
+def test_controlled_variance_keeps_away_from_its_mean_and_uses_no_chance() -> None:
+    policy = ControlledVariance(pace=1.0)
+    seen = signals(cost=60_00, views=0.0, units=0.0)
+    state = policy.start(seen, {})
+    for _ in range(9):
+        state = policy.update(state, seen)
+    apart = 0.04 * sqrt(10 / 9 * (10**0.51 - 9**0.51))
+    # 60 + 100 / 2.4 is 101.67, nearer to the mean of 100 than it may be.
+    assert apart > 0.0167 - 0.01
+    price, motive = wanted(policy, state, seen)
+    assert price == pytest.approx(max(60_00 + 100_00 / 2.4, 100_00 * (1 + apart)))
+    assert motive is (Motive.LEARNED if price == pytest.approx(60_00 + 100_00 / 2.4) else Motive.TRYING)
+    assert {wanted(policy, state, seen, epoch)[0] for epoch in range(5)} == {price}
+    near = signals(cost=58_40, views=0.0, units=0.0)
+    assert wanted(policy, state, near) == (pytest.approx(100_00 * (1 + apart)), Motive.TRYING)
+
+
+@pytest.mark.parametrize(
+    ("stock", "days_left", "price"),
+    [
+        (1e9, 28, None),
+        (float("inf"), 28, None),
+        (50, float("inf"), None),
+        # 4,000 views until then buy 100 at 100.00, and 50 at the price where exp(-2.4 x) is a half.
+        (50, 28, 100_00 * (1 + np.log(2) / 2.4)),
+    ],
+)
+def test_a_stock_that_has_to_last_makes_dearer(stock: float, days_left: float, price: float | None) -> None:
+    policy = Inventory(caution=0.0, vary=False, pace=1.0)
+    seen = signals(stock=stock, days_left=days_left, cost=60_00)
+    state = policy.start(seen, {})
+    state = evolve(state, products={**state.products, "a": np.log([0.025])})
+    assert state.products["views_a_day"].tolist() == [1_000 / 7]
+    expected = (60_00 + 100_00 / 2.4, Motive.LEARNED) if price is None else (price, Motive.STOCK_SHORT)
+    assert wanted(policy, state, seen) == (pytest.approx(expected[0]), expected[1])
+
+
+def test_what_perishes_is_sold_off() -> None:
+    seen = signals(stock=1e9, days_left=28, cost=60_00)
+    policy = Inventory(caution=0.0, vary=False, pace=1.0, perishable=True)
+    assert wanted(policy, policy.start(seen, {}), seen)[0] == pytest.approx(100_00 / 2.4)
+
+
+# --- rules
+
+
+class Climber:
+    """One product that climbs without guardrails."""
+
+    def __init__(self, **more: Any) -> None:
+        self.policy = HillClimb(step=0.05)
+        self.seen = signals(product=2, **more)
+        self.state = self.policy.start(self.seen, {})
+
+    def week(self, price: int, units: float, views: float = 1_000, **more: Any) -> tuple[Any, Motive]:
+        self.seen = signals(product=2, price=price, views=views, units=units, **more)
+        self.state = self.policy.update(self.state, self.seen)
+        return wanted(self.policy, self.state, self.seen)
+
+
+def test_a_price_is_held_until_it_has_sold_enough_or_waited_long() -> None:
+    climber = Climber()
+    price, motive = climber.week(100_00, 24)
+    assert (np.isnan(price), motive) == (True, Motive.WAITING)
+    assert climber.week(100_00, 1) == (pytest.approx(105_00), Motive.TRYING)
+    slow = Climber()
+    for _ in range(7):
+        assert slow.week(100_00, 1)[1] is Motive.WAITING
+    assert slow.week(100_00, 1) == (pytest.approx(105_00), Motive.TRYING)
+
+
+def test_it_goes_on_while_profit_per_view_rises_and_turns_when_it_falls() -> None:
+    climber = Climber()
+    climber.week(100_00, 30)
+    # 45 · 28.5 is more than 40 · 30.5; 50.25 · 25.5 / … is more again; at 115.76, fewer buy.
+    assert climber.week(105_00, 28) == (pytest.approx(110_25), Motive.PROFIT_ROSE)
+    assert climber.week(110_25, 27) == (115_76, Motive.PROFIT_ROSE)
+    assert climber.week(115_76, 25, views=2_000) == (109_98, Motive.PROFIT_FELL)
+    assert climber.week(109_97, 60, views=2_000)[0] == 104_48
+
+
+def test_a_price_that_cannot_go_on_turns_around() -> None:
+    climber = Climber()
+    assert climber.week(100_00, 30)[0] == pytest.approx(105_00)
+    assert climber.week(100_00, 30)[0] == pytest.approx(95_00)
+
+
+def test_a_short_stock_is_stretched_and_released_again() -> None:
+    climber = Climber()
+    plenty = {"stock": 10_000.0, "days_left": 28.0}
+    for _ in range(20):
+        climber.week(100_00, 70, **plenty)
+    # Ten a day, 28 days to go: 140 units last half as long as they should.
+    price, motive = climber.week(100_00, 70, stock=140.0, days_left=28.0)
+    assert motive is Motive.STOCK_SHORT
+    assert price == pytest.approx(100_00 * 1.1)
+    price, motive = climber.week(105_00, 70, stock=260.0, days_left=28.0)
+    assert (price, motive) == (105_00, Motive.HOLD)
+    price, motive = climber.week(105_00, 70, stock=1_000.0, days_left=28.0)
+    assert (price, motive) == (100_00, Motive.STOCK_LONG)
+    assert climber.week(100_00, 70, stock=1_000.0, days_left=28.0)[1] is not Motive.STOCK_LONG
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected", "units", "factor", "motive"),
+    [
+        ("units", 100.0, 116, None, Motive.HOLD),
+        ("units", 100.0, 117, 1.03, Motive.DEMAND_ABOVE),
+        ("units", 100.0, 84, None, Motive.HOLD),
+        ("units", 100.0, 83, 0.97, Motive.DEMAND_BELOW),
+        ("units", 0.0, 0, None, Motive.HOLD),
+        ("conversion", 0.1, 117, 1.03, Motive.DEMAND_ABOVE),
+        ("conversion", 0.2, 117, 0.97, Motive.DEMAND_BELOW),
+    ],
+)
+def test_a_threshold_acts_on_what_is_significant(
+    measure: str, expected: float, units: float, factor: float | None, motive: Motive
+) -> None:
+    policy = Threshold(measure=measure, wanted=expected)
+    seen = signals(units=units)
+    state = policy.update(policy.start(seen, {}), seen)
+    price, why = wanted(policy, state, seen)
+    assert why is motive
+    assert np.isnan(price) if factor is None else price == pytest.approx(100_00 * factor)
+
+
+def test_a_threshold_waits_for_its_window_and_begins_anew_after_a_move() -> None:
+    policy, seen = Threshold(wanted=100.0, window_days=14), signals(units=10)
+    state = policy.update(policy.start(seen, {}), seen)
+    assert wanted(policy, state, seen)[1] is Motive.WAITING
+    state = policy.update(state, seen)
+    assert wanted(policy, state, seen)[1] is Motive.DEMAND_BELOW
+    moved = signals(units=10, price=97_00)
+    assert wanted(policy, policy.update(state, moved), moved)[1] is Motive.WAITING
+
+
+def test_a_threshold_may_only_lower() -> None:
+    policy, seen = Threshold(wanted=10.0, raises=False), signals(units=1_000)
+    assert wanted(policy, policy.update(policy.start(seen, {}), seen), seen)[1] is Motive.HOLD
+
+
+# --- lists of prices, linear demand
+
+
+def test_a_grid_finds_the_price_that_sells_best() -> None:
+    prices = (80_00, 100_00, 120_00, 140_00)
+    rates = dict(zip(prices, (0.20, 0.12, 0.11, 0.02), strict=True))
+    policy, rng = PriceGrid(prices=prices), np.random.default_rng(1)
+    seen = signals(product=np.arange(50), price=np.full(50, 100_00), views=0.0, units=0.0, cost=60_00)
+    state = policy.start(seen, {})
+    for epoch in range(120):
+        price = policy.propose(state, seen, epoch).prices.astype(np.int64)
+        bought = rng.binomial(200, [rates[int(p)] for p in price])
+        seen = seen.with_columns(price=price, views=np.full(50, 200.0), units=bought.astype(float))
+        state = policy.update(state, seen)
+    # (80 - 60) · 0.20 = 4.0, (100 - 60) · 0.12 = 4.8, (120 - 60) · 0.11 = 6.6, (140 - 60) · 0.02 = 1.6
+    assert (seen.price == 120_00).mean() > 0.9
+
+
+def test_a_grid_without_prices_is_around_the_reference() -> None:
+    seen = signals()
+    price, _ = wanted(PriceGrid(), PriceGrid().start(seen, {}), seen)
+    assert price in {100_00 * share // 100 for share in range(70, 131, 5)}
+
+
+def test_a_line_is_learned_exactly() -> None:
+    policy = LinearDemand(caution=0.0)
+    seen = signals(cost=0, reference=10_000, price=10_000, views=1.0, units=0.0)
+    state, rng = policy.start(seen, {}), np.random.default_rng(2)
+    assert wanted(policy, state, seen)[0] == pytest.approx(10_000 * 1.1 / (2 * 0.575))
+    for _ in range(500):
+        p = rng.uniform(0.5, 2)
+        sold = 0.9 - 0.4 * p + rng.normal(0, 0.2)
+        state = policy.update(state, signals(cost=0, reference=10_000, price=round(10_000 * p), views=1.0, units=sold))
+    assert wanted(policy, state, seen)[0] == pytest.approx(10_000 * 0.9 / 0.8, rel=0.1)
+    unseen = policy.update(state, signals(cost=0, reference=10_000, price=10_000, views=0.0, units=0.0))
+    assert unseen.products["a"] == state.products["a"]
+
+
+# --- parameters
+
+OTHER: dict[tuple[str, str], Any] = {
+    ("threshold", "measure"): "conversion",
+    ("price_grid", "prices"): [50_00, 100_00, 150_00],
+}
+
+
+def varied() -> list[tuple[str, str, Any]]:
+    """Each parameter of each policy with another value than its default."""
+    cases = []
+    for cls in BUILT_IN:
+        for attribute in attrs.fields(cls):
+            rule, default = attribute.metadata["rule"], attribute.default
+            if (cls.name, attribute.name) in OTHER:
+                value = OTHER[cls.name, attribute.name]
+            elif isinstance(default, bool):
+                value = not default
+            elif isinstance(default, int) and attribute.name == "seed":
+                value = default + 1
+            else:
+                value = type(default)(min(rule["at_most"], max(rule["at_least"], default * 3 + 1)))
+                value = value if value != default else rule["at_least"]
+            cases.append((cls.name, attribute.name, value))
+    return cases
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), varied(), ids=str)
+def test_every_parameter_of_a_policy_changes_what_it_wants(name: str, parameter: str, value: Any) -> None:
+    """In some epoch, in a world with scarce stock, unknown costs and several categories."""
+
+    def path(values: dict[str, Any]) -> list[bytes]:
+        rules, state, price, wanted = policy_named(name, values), None, np.full(40, 100_00), []
+        rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
+        for epoch in range(40):
+            seen = signals(
+                product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
+                cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
+                units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0),
+                stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
+            )  # fmt: skip
+            state = call_start(rules, seen, {}) if state is None else call_update(rules, state, seen)
+            if epoch % 4 == 3:
+                state = call_pool(rules, state, seen)
+            proposed = call_propose(rules, state, seen, epoch)
+            wanted.append(proposed.prices.tobytes())
+            price = np.where(np.isnan(proposed.prices), price, proposed.prices).clip(50_00, 200_00).astype(np.int64)
+        return wanted
+
+    assert path({}) == path({})
+    assert path({parameter: value}) != path({})

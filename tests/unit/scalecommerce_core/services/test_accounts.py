@@ -1,0 +1,386 @@
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from adapters.security.tokens import JwtTokens, secret_key
+from adapters.system import RandomIds
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import (
+    Invalid,
+    MarketError,
+    NotAuthenticated,
+    NotFound,
+    TokenNotValid,
+    TooManyAttempts,
+    TransactionAborted,
+)
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.ports import Store, Transaction
+from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
+from scalecommerce_core.services.results import one
+from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
+from tests.unit.support.shop import PASSWORD, Shop
+from tests.unit.support.tampering import TamperedStore, failing, with_repository
+
+EMAIL = "bea@example.com"
+LIFETIMES = Lifetimes()
+
+
+def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES) -> Accounts:
+    return Accounts(
+        store,
+        shop.clock,
+        ids=CountingIds(),
+        passwords=PlainPasswords(),
+        tokens=RememberedTokens(),
+        limiter=MemoryLoginLimiter(),
+        lifetimes=lifetimes,
+    )
+
+
+def errors(outcome: object) -> dict[str, list[str]]:
+    assert isinstance(outcome, Invalid)
+    return outcome.errors
+
+
+# --- signing up
+
+
+def test_an_account_begins_without_powers_and_in_lower_case(shop: Shop) -> None:
+    account = one(shop.accounts.sign_up([SignUp(" Ann@Example.COM ", PASSWORD, "Ann", "Lee", "Sells tea.")]))
+    assert (account.email, account.first_name, account.last_name) == ("ann@example.com", "Ann", "Lee")
+    assert (account.is_staff, account.is_active, account.created_at) == (False, True, shop.clock.now())
+    assert PASSWORD not in repr(SignUp("ann@example.com", PASSWORD))
+    assert shop.queries.account(account.id) is not None
+
+
+def test_everything_that_is_wrong_is_said_at_once(shop: Shop) -> None:
+    (outcome,) = shop.accounts.sign_up([SignUp("nobody", "short", "x" * 101, "\x00", "x" * 1001)])
+    assert set(errors(outcome)) == {"email", "password", "first_name", "last_name", "bio"}
+
+
+def test_a_password_close_to_the_person_is_refused(shop: Shop) -> None:
+    (outcome,) = shop.accounts.sign_up([SignUp("annabelle@example.com", "annabelle")])
+    assert set(errors(outcome)) == {"password"}
+
+
+def test_an_address_is_taken_whatever_its_case(shop: Shop, buyer: Account) -> None:
+    (outcome,) = shop.accounts.sign_up([SignUp(buyer.email.upper(), PASSWORD)])
+    assert "exists already" in errors(outcome)["email"][0]
+
+
+def test_a_refused_sign_up_fails_alone(shop: Shop, buyer: Account) -> None:
+    wanted = ["a@example.com", "nobody", buyer.email, "A@example.com", "b@example.com"]
+    outcomes = shop.accounts.sign_up([SignUp(email, PASSWORD) for email in wanted])
+    made = [outcome.email if isinstance(outcome, Account) else None for outcome in outcomes]
+    assert made == ["a@example.com", None, None, None, "b@example.com"]
+
+
+def test_an_address_taken_between_look_and_write_is_refused_alone(shop: Shop, buyer: Account) -> None:
+    blind = TamperedStore(shop.store, tamper=lambda tx: with_repository(tx, "accounts", by_email=lambda _: {}))
+    accounts = accounts_over(blind, shop)
+    taken, made = accounts.sign_up([SignUp(buyer.email, PASSWORD), SignUp("new@example.com", PASSWORD)])
+    assert "email" in errors(taken)
+    assert isinstance(made, Account)
+
+
+def test_an_aborted_sign_up_is_tried_again(shop: Shop) -> None:
+    accounts = accounts_over(TamperedStore(shop.store, before=failing(TransactionAborted())), shop)
+    assert isinstance(accounts.sign_up([SignUp("new@example.com", PASSWORD)])[0], Account)
+
+
+# --- logging in
+
+
+def deactivate(shop: Shop, account: Account) -> None:
+    with shop.store.begin() as tx:
+        tx.accounts.save([evolve(account, is_active=False)])
+
+
+def identity(shop: Shop, tokens: TokenPair) -> Identity:
+    return shop.accounts.identify(tokens.access)
+
+
+def test_a_session_says_who_it_is(shop: Shop, buyer: Account) -> None:
+    tokens = shop.accounts.log_in(f" {EMAIL.upper()} ", PASSWORD)
+    who = identity(shop, tokens)
+    assert (who.account_id, who.is_staff) == (buyer.id, False)
+    assert tokens.access not in repr(tokens)
+    assert tokens.refresh not in repr(tokens)
+
+
+@pytest.mark.usefixtures("buyer")
+def test_refusals_do_not_tell_why(shop: Shop) -> None:
+    deactivate(shop, shop.person("ina"))
+    shop.accounts.sign_up([SignUp("imported@example.com", None)])
+    said = []
+    for email, password in [
+        ("unknown@example.com", PASSWORD),
+        (EMAIL, "wrong password"),
+        ("ina@example.com", PASSWORD),
+        ("imported@example.com", ""),
+        ("no address", PASSWORD),
+        ("\x00\ud800", PASSWORD),
+        ("", ""),
+    ]:
+        with pytest.raises(NotAuthenticated) as caught:
+            shop.accounts.log_in(email, password)
+        said.append((type(caught.value), str(caught.value)))
+    assert len(set(said)) == 1
+
+
+@pytest.mark.usefixtures("buyer")
+def test_ten_failures_close_an_account_for_a_while_even_to_the_right_password(shop: Shop) -> None:
+    for _ in range(10):
+        with pytest.raises(NotAuthenticated):
+            shop.accounts.log_in(EMAIL, "wrong password", address="1.1.1.1")
+    with pytest.raises(TooManyAttempts, match="try again in 300 s") as caught:
+        shop.accounts.log_in(EMAIL, PASSWORD, address="2.2.2.2")
+    assert caught.value.retry_after == timedelta(minutes=5)
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in("other@example.com", PASSWORD, address="1.1.1.1")
+    shop.clock.advance(minutes=5)
+    shop.accounts.log_in(EMAIL, PASSWORD)
+
+
+@pytest.mark.usefixtures("buyer")
+def test_success_forgets_the_failures_of_the_account_but_not_of_the_address(shop: Shop) -> None:
+    for attempt in range(10):
+        with pytest.raises(NotAuthenticated):
+            shop.accounts.log_in(EMAIL, "wrong password", address=f"{attempt % 2}")
+        if attempt == 8:
+            shop.accounts.log_in(EMAIL, PASSWORD, address="elsewhere")
+    shop.accounts.log_in(EMAIL, PASSWORD, address="elsewhere")
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            shop.accounts.log_in("unknown@example.com", PASSWORD, address="0")
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in(EMAIL, PASSWORD, address="0")
+
+
+# --- tokens
+
+
+@pytest.fixture
+def tokens(shop: Shop, buyer: Account) -> TokenPair:
+    return shop.accounts.log_in(buyer.email, PASSWORD)
+
+
+def refused(act: Callable[..., object], *args: Any) -> bool:
+    with pytest.raises(TokenNotValid):
+        act(*args)
+    return True
+
+
+def test_refreshing_rotates(shop: Shop, tokens: TokenPair) -> None:
+    second = shop.accounts.refresh(tokens.refresh)
+    assert second.refresh != tokens.refresh
+    third = shop.accounts.refresh(second.refresh)
+    assert identity(shop, third) == identity(shop, tokens)
+
+
+def test_using_an_old_refresh_token_ends_the_session_for_everybody(shop: Shop, tokens: TokenPair) -> None:
+    newest = shop.accounts.refresh(tokens.refresh)
+    other = shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.clock.advance(seconds=10)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.accounts.refresh, newest.refresh)
+    shop.accounts.refresh(other.refresh)
+
+
+def test_a_token_used_twice_within_the_grace_gets_the_same_pair(shop: Shop, tokens: TokenPair) -> None:
+    first = shop.accounts.refresh(tokens.refresh)
+    shop.clock.advance(seconds=9.9)
+    assert shop.accounts.refresh(tokens.refresh) == first
+    assert identity(shop, first) == identity(shop, tokens)
+    # The session goes on from there, and the grace is of the last exchange alone.
+    second = shop.accounts.refresh(first.refresh)
+    assert shop.accounts.refresh(first.refresh) == second
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.accounts.refresh, second.refresh)
+
+
+def test_the_grace_is_not_prolonged_by_its_use(shop: Shop, tokens: TokenPair) -> None:
+    shop.accounts.refresh(tokens.refresh)
+    for _ in range(3):
+        shop.clock.advance(seconds=3)
+        shop.accounts.refresh(tokens.refresh)
+    shop.clock.advance(seconds=1)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_without_a_grace_the_second_use_of_a_token_ends_the_session(shop: Shop, tokens: TokenPair) -> None:
+    accounts = accounts_over(shop.store, shop, Lifetimes(refresh_grace=timedelta()))
+    tokens = accounts.log_in(EMAIL, PASSWORD)
+    newest = accounts.refresh(tokens.refresh)
+    assert refused(accounts.refresh, tokens.refresh)
+    assert refused(accounts.refresh, newest.refresh)
+
+
+def test_logging_out_ends_the_grace(shop: Shop, tokens: TokenPair) -> None:
+    newest = shop.accounts.refresh(tokens.refresh)
+    shop.accounts.log_out(identity(shop, newest))
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_a_new_password_ends_the_grace_of_the_session_that_is_kept(shop: Shop, tokens: TokenPair) -> None:
+    newest = shop.accounts.refresh(tokens.refresh)
+    shop.accounts.change_password(identity(shop, newest), PASSWORD, "another password")
+    newest = shop.accounts.refresh(newest.refresh)
+    shop.accounts.change_password(identity(shop, newest), "another password", PASSWORD)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Account) -> None:
+    """Made by two processes of an API that share nothing but the store and the secret."""
+    first, second = (
+        Accounts(
+            shop.store,
+            shop.clock,
+            ids=RandomIds(),
+            passwords=PlainPasswords(),
+            tokens=JwtTokens(secret_key("s" * 32)),
+            limiter=MemoryLoginLimiter(),
+        )
+        for _ in range(2)
+    )
+    tokens = first.log_in(buyer.email, PASSWORD)
+    pair = first.refresh(tokens.refresh)
+    shop.clock.advance(seconds=2.5)
+    assert second.refresh(tokens.refresh) == pair
+    assert pair != tokens
+
+
+def test_each_kind_of_token_is_for_its_own_use(shop: Shop, tokens: TokenPair) -> None:
+    assert refused(shop.accounts.refresh, tokens.access)
+    assert refused(shop.accounts.identify, tokens.refresh)
+    assert refused(shop.accounts.verify, "made up")
+    assert {shop.accounts.verify(token).account_id for token in (tokens.access, tokens.refresh)} == {
+        identity(shop, tokens).account_id
+    }
+
+
+def test_tokens_expire(shop: Shop, tokens: TokenPair) -> None:
+    shop.clock.advance(minutes=10)
+    assert refused(shop.accounts.identify, tokens.access)
+    tokens = shop.accounts.refresh(tokens.refresh)
+    shop.clock.advance(days=14)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_each_refresh_prolongs_the_session(shop: Shop, tokens: TokenPair) -> None:
+    for _ in range(3):
+        shop.clock.advance(days=13)
+        tokens = shop.accounts.refresh(tokens.refresh)
+
+
+def test_an_inactive_account_refreshes_nothing(shop: Shop, buyer: Account, tokens: TokenPair) -> None:
+    deactivate(shop, buyer)
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_a_new_member_of_staff_has_to_log_in_again(shop: Shop, tokens: TokenPair) -> None:
+    assert shop.accounts.appoint_staff(EMAIL.upper()).is_staff
+    assert not identity(shop, tokens).is_staff
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
+    with pytest.raises(NotFound):
+        shop.accounts.appoint_staff("unknown@example.com")
+
+
+def test_a_new_member_of_staff_gets_the_password_that_is_given(shop: Shop, buyer: Account) -> None:
+    with pytest.raises(Invalid, match="password"):
+        shop.accounts.appoint_staff(EMAIL, "short")
+    assert not identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
+    shop.accounts.appoint_staff(EMAIL, "another password")
+    with pytest.raises(NotAuthenticated):
+        shop.accounts.log_in(EMAIL, PASSWORD)
+    assert identity(shop, shop.accounts.log_in(EMAIL, "another password")).account_id == buyer.id
+
+
+def test_an_account_without_a_password_is_made_staff_with_one_only(shop: Shop) -> None:
+    imported = one(shop.accounts.sign_up([SignUp("imported@example.com", None)]))
+    with pytest.raises(Invalid, match="no password"):
+        shop.accounts.appoint_staff(imported.email)
+    assert shop.accounts.appoint_staff(imported.email, PASSWORD).is_staff
+    assert identity(shop, shop.accounts.log_in(imported.email, PASSWORD)).is_staff
+
+
+def test_logging_out_ends_this_session_and_can_be_repeated(shop: Shop, tokens: TokenPair) -> None:
+    other = shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.accounts.log_out(identity(shop, tokens))
+    shop.accounts.log_out(identity(shop, tokens))
+    assert refused(shop.accounts.refresh, tokens.refresh)
+    shop.accounts.refresh(other.refresh)
+
+
+# --- profile and password
+
+
+def test_a_new_password_ends_the_other_sessions(shop: Shop, tokens: TokenPair) -> None:
+    other = shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.accounts.change_password(identity(shop, tokens), PASSWORD, "another password")
+    shop.accounts.refresh(tokens.refresh)
+    assert refused(shop.accounts.refresh, other.refresh)
+    with pytest.raises(NotAuthenticated):
+        shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.accounts.log_in(EMAIL, "another password")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [("wrong password", "another password", "old_password"), (PASSWORD, "short", "new_password"),
+     (PASSWORD, EMAIL, "new_password")],
+)  # fmt: skip
+def test_a_password_is_changed_only_by_who_knows_it_and_into_a_good_one(
+    shop: Shop, tokens: TokenPair, old: str, new: str, field: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        shop.accounts.change_password(identity(shop, tokens), old, new)
+    assert list(caught.value.errors) == [field]
+    shop.accounts.log_in(EMAIL, PASSWORD)
+
+
+def test_a_profile_is_edited_field_by_field(shop: Shop, buyer: Account) -> None:
+    shop.accounts.edit_profile(buyer.id, last_name="Lee")
+    shop.accounts.edit_profile(buyer.id, bio="Drinks tea.")
+    with pytest.raises(Invalid):
+        shop.accounts.edit_profile(buyer.id, first_name="Bo", bio="\x00")
+    view = shop.queries.account(buyer.id)
+    assert view is not None
+    assert (view.first_name, view.last_name, view.bio) == ("bea", "Lee", "Drinks tea.")
+    with pytest.raises(NotFound):
+        shop.accounts.edit_profile(AccountId(999), bio="")
+
+
+def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
+    def without_accounts(tx: Transaction) -> Transaction:
+        return with_repository(tx, "accounts", lock=lambda _: {})
+
+    gone = False
+
+    def tamper(tx: Transaction) -> Transaction:
+        return without_accounts(tx) if gone else tx
+
+    accounts = accounts_over(TamperedStore(shop.store, tamper=tamper), shop)
+    signed_up: Sequence[Account | MarketError] = accounts.sign_up([SignUp("a@example.com", PASSWORD)])
+    tokens = accounts.log_in(one(signed_up).email, PASSWORD)
+    gone = True
+    assert refused(accounts.refresh, tokens.refresh)
+    with pytest.raises(NotFound):
+        accounts.change_password(accounts.identify(tokens.access), PASSWORD, "another password")
+
+
+@pytest.mark.parametrize("address", ["\u212aara@example.com", "kara@example.com\u200b", "kara@e\uff58ample.com"])
+def test_an_address_that_looks_alike_is_not_taken_for_another(shop: Shop, address: str) -> None:
+    one(shop.accounts.sign_up([SignUp("kara@example.com", PASSWORD)]))
+    (twin,) = shop.accounts.sign_up([SignUp(address, PASSWORD)])
+    assert isinstance(twin, Invalid)
+    assert twin.errors.keys() == {"email"}
+    with pytest.raises(NotAuthenticated):
+        shop.accounts.log_in(address, PASSWORD)
+    with pytest.raises(Invalid):
+        shop.accounts.appoint_staff(address)

@@ -1,0 +1,168 @@
+"""Background validation: first come, first served, and no order in the way of another."""
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import TransactionAborted, Unavailable
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus, Shortfall
+from scalecommerce_core.ports import Transaction
+from scalecommerce_core.services.ordering import CancelOrder, Decided, Ordering, OrderRules
+from scalecommerce_core.services.results import one
+from tests.unit.support.shop import Shop, line
+from tests.unit.support.tampering import TamperedStore, failing, with_repository
+
+CREATED, PENDING, REJECTED = OrderStatus.CREATED, OrderStatus.PENDING, OrderStatus.REJECTED
+
+
+@pytest.fixture
+def tea(shop: Shop, seller: Account) -> ProductId:
+    return shop.list(seller, "10.00", 10)
+
+
+def statuses(shop: Shop) -> list[OrderStatus]:
+    """Of all orders, in the order of their ids."""
+    return [order.status for order in sorted(shop.tables.orders.all(), key=lambda order: order.id)]
+
+
+def with_poisoned_orders(shop: Shop, *poisoned: OrderId) -> Ordering:
+    """Use cases over a store that cannot save a decision on these orders."""
+
+    def tamper(tx: Transaction) -> Transaction:
+        def save(orders: Collection[Order]) -> None:
+            if any(order.id in poisoned and order.status is not CREATED for order in orders):
+                raise ArithmeticError("bad data")
+            honest(orders)
+
+        honest = tx.orders.save
+        return with_repository(tx, "orders", save=save)
+
+    return Ordering(TamperedStore(shop.store, tamper=tamper), shop.clock)
+
+
+def test_first_come_first_served_and_never_oversold(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    for quantity in (6, 5, 4, 1):
+        shop.place(buyer, line(tea, quantity))
+    assert shop.ordering.decide() == Decided(reserved=2, rejected=2)
+    assert statuses(shop) == [PENDING, REJECTED, PENDING, REJECTED]
+    assert shop.stock(tea).available == 0
+    assert shop.order(OrderId(2)).shortfalls == (Shortfall(tea, 5, 4),)
+    assert shop.queries.discrepancies() == []
+
+
+def test_the_verdict_does_not_depend_on_the_size_of_a_batch(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    for quantity in (6, 5, 4, 1):
+        shop.place(buyer, line(tea, quantity))
+    decided = [shop.ordering.decide(limit=1) for _ in range(5)]
+    assert [each.total for each in decided] == [1, 1, 1, 1, 0]
+    assert statuses(shop) == [PENDING, REJECTED, PENDING, REJECTED]
+
+
+def test_an_order_is_served_whole_or_not_at_all(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+    cup = shop.list(seller, stock=1)
+    order = shop.reserve(buyer, line(tea, 3), line(cup, 2))
+    assert order.status is REJECTED
+    assert (shop.stock(tea).reserved, shop.stock(cup).reserved) == (0, 0)
+    view = shop.queries.orders([order.id])[order.id]
+    assert view.shortfalls == (Shortfall(cup, 2, 1),)
+
+
+def test_a_reservation_ends_in_fifteen_minutes_or_as_the_rules_say(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    assert shop.reserve(buyer, line(tea)).expires_at == shop.clock.now() + timedelta(minutes=15)
+    order = shop.place(buyer, line(tea))
+    Ordering(shop.store, shop.clock, OrderRules(reservation=timedelta(minutes=1))).decide()
+    assert shop.order(order.id).expires_at == shop.clock.now() + timedelta(minutes=1)
+
+
+def test_nothing_to_decide_is_nothing_decided(shop: Shop) -> None:
+    assert shop.ordering.decide() == Decided()
+    assert shop.queries.oldest_undecided() is None
+
+
+def test_cancelled_orders_are_not_decided(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    order = shop.place(buyer, line(tea))
+    one(shop.ordering.cancel([CancelOrder(order.id, buyer.id)]))
+    assert shop.ordering.decide() == Decided()
+
+
+@pytest.mark.parametrize("bad", [{1}, {3}, {7}, {2, 5}, {1, 2, 3, 4, 5, 6, 7}])
+def test_an_order_that_cannot_be_decided_lets_the_others_pass(
+    shop: Shop, buyer: Account, tea: ProductId, bad: set[OrderId], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(7):
+        shop.place(buyer, line(tea))
+    for _ in range(2):
+        shop.place(buyer, line(tea, 99))
+    with caplog.at_level(logging.CRITICAL):
+        decided = with_poisoned_orders(shop, *bad).decide()
+    assert decided == Decided(reserved=7 - len(bad), rejected=2, put_aside=len(bad))
+    assert decided.total == 9
+    assert {order.id for order in shop.tables.orders.all() if order.status is CREATED} == bad
+    assert shop.stock(tea).reserved == 7 - len(bad)
+    assert shop.queries.discrepancies() == []
+
+
+def test_an_order_put_aside_is_tried_again_later_and_later_and_parked_in_the_end(
+    shop: Shop, buyer: Account, tea: ProductId, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = shop.place(buyer, line(tea))
+    placed_at = shop.clock.now()
+    ordering = with_poisoned_orders(shop, order.id)
+    with caplog.at_level(logging.CRITICAL):
+        for attempt in range(DECIDE_ATTEMPTS):
+            assert shop.queries.oldest_undecided() == placed_at
+            assert ordering.decide() == Decided(put_aside=1)
+            shop.clock.advance(seconds=2**attempt - 1)
+            assert ordering.decide() == Decided()
+            shop.clock.advance(seconds=1)
+    assert shop.order(order.id).is_parked
+    assert shop.queries.oldest_undecided() is None
+    shop.clock.advance(days=1)
+    assert shop.ordering.decide() == Decided()
+    # Its buyer need not wait for the operator.
+    assert one(shop.ordering.cancel([CancelOrder(order.id, buyer.id)])).status is OrderStatus.CANCELLED
+
+
+def test_an_order_that_recovers_is_decided(
+    shop: Shop, buyer: Account, tea: ProductId, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = shop.place(buyer, line(tea))
+    with caplog.at_level(logging.CRITICAL):
+        with_poisoned_orders(shop, order.id).decide()
+    shop.clock.advance(seconds=1)
+    assert shop.ordering.decide() == Decided(reserved=1)
+
+
+def test_the_log_says_which_order_and_why(
+    shop: Shop, buyer: Account, tea: ProductId, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = shop.place(buyer, line(tea))
+    with_poisoned_orders(shop, order.id).decide()
+    (record,) = caplog.records
+    assert record.getMessage() == f"order {order.id} could not be decided"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ArithmeticError
+
+
+def test_a_store_that_is_away_puts_no_order_aside(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    order = shop.place(buyer, line(tea))
+    ordering = Ordering(TamperedStore(shop.store, before=failing(*[Unavailable()] * 3)), shop.clock)
+    with pytest.raises(Unavailable):
+        ordering.decide()
+    assert shop.order(order.id).decide_attempts == 0
+
+
+def test_an_aborted_decision_is_tried_again(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    shop.place(buyer, line(tea))
+    ordering = Ordering(TamperedStore(shop.store, before=failing(TransactionAborted())), shop.clock)
+    assert ordering.decide() == Decided(reserved=1)
+
+
+def test_an_error_before_any_order_was_claimed_is_raised(shop: Shop) -> None:
+    ordering = Ordering(TamperedStore(shop.store, before=failing(ArithmeticError())), shop.clock)
+    with pytest.raises(ArithmeticError):
+        ordering.decide()

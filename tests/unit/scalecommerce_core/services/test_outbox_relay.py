@@ -1,0 +1,48 @@
+import json
+
+from attrs import asdict
+
+from scalecommerce_core.domain import events
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.events import Event
+from scalecommerce_core.domain.order import RefundLine
+from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
+from scalecommerce_core.services.ordering import CancelOrder
+from tests.unit.support.shop import Shop, line, usd
+
+
+def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
+    """The events of a market in which everything has happened once."""
+    tea = shop.list(seller)
+    shop.edit(tea, name="Green tea", price=usd("9.00"))
+    shop.refund(shop.buy(buyer, line(tea)), seller.id, RefundLine(tea, 1))
+    shop.reserve(buyer, line(tea, 99))
+    shop.reserve(buyer, line(tea))
+    shop.clock.advance(minutes=15)
+    shop.ordering.expire()
+    shop.ordering.cancel([CancelOrder(shop.place(buyer, line(tea)).id, buyer.id)])
+    for units in (0, 2):
+        shop.catalog.adjust_stock([AdjustStock(tea, seller.id, available=units)])
+    shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)])
+    return shop.tables.events.rows
+
+
+def test_every_kind_of_event_is_told(shop: Shop, seller: Account, buyer: Account) -> None:
+    told = {event.topic for event in tell_everything(shop, seller, buyer)}
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    assert told == {kind.topic for kind in kinds if hasattr(kind, "topic")}
+
+
+def test_payloads_are_json_and_leave_nothing_out(shop: Shop, seller: Account, buyer: Account) -> None:
+    for event in tell_everything(shop, seller, buyer):
+        payload = event.payload()
+        assert json.loads(json.dumps(payload)).keys() == payload.keys() == asdict(event).keys() - {"at"}
+
+
+def test_each_event_is_for_those_whom_it_concerns(shop: Shop, seller: Account, buyer: Account) -> None:
+    for event in tell_everything(shop, seller, buyer):
+        concerned = {buyer.id} if event.topic.startswith("order.") else set()
+        if event.topic != "order.placed":
+            concerned.add(seller.id)
+        assert set(event.audience) == concerned
+    assert Event(at=shop.clock.now()).audience == ()

@@ -1,0 +1,456 @@
+"""Webhooks from the event to the receiver: exactly one delivery per event and endpoint, sent at least once."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.errors import Conflict, Forbidden, Invalid, MarketError, NotFound
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import (
+    MAX_ENDPOINTS,
+    PING,
+    DeliveryPending,
+    DeliveryStatus,
+    EndpointDisabled,
+    WebhookAnswer,
+)
+from scalecommerce_core.ports import OutgoingWebhook
+from scalecommerce_core.queries import DeliveryView, PageRequest
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.idempotency import IdempotencyKey
+from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.webhooks import (
+    ActOnEndpoint,
+    CreateEndpoint,
+    EditEndpoint,
+    EndpointWithSecret,
+    Redeliver,
+    Sent,
+    TooManyEndpoints,
+    Webhooks,
+)
+from scalecommerce_core.testing import CountingIds, RecordingSender, ReversingVault, SeededRandomness
+from tests.unit.support.shop import PASSWORD, Shop, line, usd
+
+GOOD = WebhookAnswer(timedelta(0), status=200)
+BAD = WebhookAnswer(timedelta(0), status=500)
+
+
+class Post:
+    """The webhooks of a shop, and what arrives at their receivers."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.sender = RecordingSender()
+        self.vault = ReversingVault()
+        self.webhooks = Webhooks(
+            shop.store,
+            shop.clock,
+            shop.queries,
+            ids=CountingIds(),
+            randomness=SeededRandomness(),
+            vault=self.vault,
+            sender=self.sender,
+        )
+        # The fan-out begins with what comes after its first look.
+        self.webhooks.fan_out()
+
+    def create(self, owner: Account, url: str = "https://example.com/hooks", **more: Any) -> EndpointWithSecret:
+        return one(self.webhooks.create([CreateEndpoint(owner.id, url, **more)]))
+
+    def news(self) -> int:
+        """Number events and make deliveries of them."""
+        self.shop.market.relay.number()
+        return self.webhooks.fan_out().deliveries
+
+    def deliver(self) -> list[OutgoingWebhook]:
+        """What arrives now."""
+        before = len(self.sender.sent)
+        self.webhooks.deliver()
+        return self.sender.sent[before:]
+
+    def answering(self, answer: WebhookAnswer) -> None:
+        self.sender.answer = lambda _message: answer
+
+    def log(self, endpoint: EndpointWithSecret) -> list[DeliveryView]:
+        """Oldest first."""
+        return list(reversed(self.shop.queries.deliveries(endpoint.endpoint.id, PageRequest(100)).rows))
+
+    def endpoint(self, made: EndpointWithSecret) -> Any:
+        found = self.shop.tables.endpoints.get(made.endpoint.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def post(shop: Shop) -> Post:
+    return Post(shop)
+
+
+def data_of(message: OutgoingWebhook) -> Any:
+    return json.loads(message.body)["data"]
+
+
+def acting(made: EndpointWithSecret, who: Account, **more: Any) -> ActOnEndpoint:
+    return ActOnEndpoint(made.endpoint.id, who.id, **more)
+
+
+# --- from events to messages
+
+
+def test_an_event_arrives_signed(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    product = shop.list(seller)
+    assert post.news() == 1
+    (message,) = post.deliver()
+    assert message.url == "https://example.com/hooks"
+    assert message.headers["content-type"] == "application/json"
+    body = json.loads(message.body)
+    assert body == {"type": "product.listed", "timestamp": "2026-01-01T00:00:00Z", "data": {"product": product}}
+    signed = f"{message.headers['webhook-id']}.{message.headers['webhook-timestamp']}.".encode() + message.body
+    key = base64.b64decode(made.secret.removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert message.headers["webhook-signature"] == f"v1,{expected}"
+    assert message.headers["webhook-id"].startswith("msg_")
+    assert 24 <= len(key) <= 64
+    (delivery,) = post.log(made)
+    assert (delivery.status, delivery.seq, delivery.topic) == (DeliveryStatus.DELIVERED, 1, "product.listed")
+    assert post.deliver() == []
+
+
+def test_an_event_becomes_one_delivery_however_often_the_fan_out_runs(post: Post, shop: Shop, seller: Account) -> None:
+    made = [post.create(seller), post.create(seller, "https://example.org/")]
+    shop.list(seller)
+    assert post.news() == 2
+    assert post.news() == 0
+    assert [len(post.log(each)) for each in made] == [1, 1]
+
+
+def test_events_are_fanned_out_in_batches_in_order(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    for _ in range(5):
+        shop.list(seller)
+    shop.market.relay.number()
+    assert [post.webhooks.fan_out(2).events for _ in range(4)] == [2, 2, 1, 0]
+    assert [delivery.seq for delivery in post.log(made)] == [1, 2, 3, 4, 5]
+
+
+def test_without_an_endpoint_the_fan_out_keeps_up_unread(post: Post, shop: Shop, seller: Account) -> None:
+    shop.list(seller)
+    assert post.news() == 0
+    made = post.create(seller)
+    shop.list(seller)
+    assert post.news() == 1
+    assert [delivery.seq for delivery in post.log(made)] == [2]
+
+
+def test_an_endpoint_hears_nothing_of_before_its_time(post: Post, shop: Shop, seller: Account) -> None:
+    post.create(seller)
+    shop.list(seller)
+    shop.clock.advance(seconds=1)
+    late = post.create(seller)
+    assert post.news() == 1
+    assert post.log(late) == []
+
+
+def test_everybody_is_told_what_their_feed_shows(post: Post, shop: Shop, seller: Account, buyer: Account) -> None:
+    other = shop.person("otto")
+    staff = one(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
+    stranger = shop.person("stranger")
+    mine, theirs = shop.list(seller), shop.list(other)
+    for account in (seller, other, buyer, stranger):
+        post.create(account, f"https://{account.first_name}.example.com/", topics=["order.reserved"])
+    post.create(staff, "https://staff.example.com/", topics=["order.reserved"], all_events=True, as_staff=True)
+    shop.place(buyer, line(mine, 1), line(theirs, 2))
+    shop.ordering.decide()
+    assert post.news() == 4
+    told = {message.url.split("/")[2].split(".")[0]: data_of(message) for message in post.deliver()}
+    assert set(told) == {"sam", "otto", "bea", "staff"}
+    assert [each["product"] for each in told["sam"]["lines"]] == [mine]
+    assert [each["product"] for each in told["otto"]["lines"]] == [theirs]
+    assert [each["product"] for each in told["bea"]["lines"]] == [mine, theirs]
+    assert "buyer" not in told["sam"]
+    assert told["staff"]["buyer"] == buyer.id
+    feed = shop.queries.feed(0, 100, seller.id).events
+    assert told["sam"] == next(event.data for event in feed if event.topic == "order.reserved")
+
+
+def test_topics_narrow_what_is_sent(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller, topics=["price.changed"])
+    shop.edit(shop.list(seller, price="10.00"), price=usd("20.00"))
+    post.news()
+    assert {delivery.topic for delivery in post.log(made)} == {"price.changed"}
+
+
+# --- sending
+
+
+def test_a_failure_is_tried_again_with_the_same_id_and_body(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    post.answering(BAD)
+    (first,) = post.deliver()
+    assert post.deliver() == []
+    shop.clock.advance(seconds=10)
+    post.answering(GOOD)
+    (second,) = post.deliver()
+    assert second.headers["webhook-id"] == first.headers["webhook-id"]
+    assert second.body == first.body
+    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 10
+    assert second.headers["webhook-signature"] != first.headers["webhook-signature"]
+    (delivery,) = post.log(made)
+    assert [attempt.status for attempt in delivery.log] == [500, 200]
+    assert post.endpoint(made).failures == 0
+
+
+def test_who_dies_between_sending_and_recording_sends_again(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+
+    def die(_message: OutgoingWebhook) -> WebhookAnswer:
+        raise KeyboardInterrupt
+
+    post.sender.answer = die
+    with pytest.raises(KeyboardInterrupt):
+        post.webhooks.deliver()
+    post.answering(GOOD)
+    # Somebody may still be at it.
+    assert post.deliver() == []
+    shop.clock.advance(seconds=61)
+    post.deliver()
+    first, second = post.sender.sent
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    (delivery,) = post.log(made)
+    assert (delivery.status, len(delivery.log)) == (DeliveryStatus.DELIVERED, 1)
+
+
+def test_a_failing_endpoint_is_probed_and_the_others_go_on(post: Post, shop: Shop, seller: Account) -> None:
+    failing, well = post.create(seller, "https://failing.example.com/"), post.create(seller)
+    for _ in range(15):
+        shop.list(seller)
+    post.news()
+    post.sender.answer = lambda message: BAD if "failing" in message.url else GOOD
+
+    def arrived() -> dict[str, int]:
+        urls = [message.url for message in post.deliver()]
+        return {"failing": urls.count(failing.endpoint.url), "well": urls.count(well.endpoint.url)}
+
+    assert arrived() == {"failing": 10, "well": 10}
+    assert arrived() == {"failing": 0, "well": 5}
+    shop.clock.advance(seconds=5)
+    assert arrived() == {"failing": 1, "well": 0}
+    post.answering(GOOD)
+    shop.clock.advance(seconds=10)
+    assert arrived() == {"failing": 1, "well": 0}
+    assert arrived() == {"failing": 10, "well": 0}
+
+
+def test_gone_disables_the_endpoint(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    post.answering(WebhookAnswer(timedelta(0), status=410))
+    post.deliver()
+    view = shop.queries.endpoint(made.endpoint.id)
+    assert view is not None
+    assert (view.is_active, view.disabled_because) == (False, "It answered 410 Gone: it wants no more messages.")
+    (delivery,) = post.log(made)
+    assert delivery.status is DeliveryStatus.FAILED
+    shop.list(seller)
+    assert post.news() == 0
+
+
+def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    off, on = ({"is_active": value} for value in (False, True))
+    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, off)]))
+    assert post.deliver() == []
+    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, on)]))
+    assert len(post.deliver()) == 1
+
+
+def test_both_secrets_sign_while_they_change(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    new = one(post.webhooks.rotate([acting(made, seller)]))
+    assert new.secret != made.secret
+    shop.list(seller)
+    post.news()
+    (message,) = post.deliver()
+    assert len(message.headers["webhook-signature"].split(" ")) == 2
+    shop.clock.advance(hours=25)
+    shop.list(seller)
+    post.news()
+    (message,) = post.deliver()
+    assert len(message.headers["webhook-signature"].split(" ")) == 1
+
+
+def test_a_secret_that_cannot_be_read_is_a_failure_with_a_reason(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    stored = post.endpoint(made)
+    stored.secrets = (type(stored.secrets[0])("sealed with a key that was thrown away"),)
+    with shop.store.begin() as tx:
+        tx.webhooks.save([stored])
+    shop.list(seller)
+    post.news()
+    assert post.webhooks.deliver() == Sent(failed=1)
+    assert post.sender.sent == []
+    ((attempt,),) = [delivery.log for delivery in post.log(made)]
+    assert attempt.error is not None
+    assert "rotate" in attempt.error
+
+
+def test_a_ping_is_sent_once(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    ping = one(post.webhooks.ping([acting(made, seller)]))
+    post.answering(BAD)
+    (message,) = post.deliver()
+    assert json.loads(message.body) == {
+        "type": PING,
+        "timestamp": "2026-01-01T00:00:00Z",
+        "data": {"endpoint_id": made.endpoint.id},
+    }
+    assert [(each.id, each.status) for each in post.log(made)] == [(ping.id, DeliveryStatus.FAILED)]
+    shop.clock.advance(days=1)
+    assert post.deliver() == []
+
+
+# --- redelivery
+
+
+def test_redelivery_sends_the_same_message_without_waiting_for_a_pause(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    post.answering(BAD)
+    (first,) = post.deliver()
+    (delivery,) = post.log(made)
+    one(post.webhooks.redeliver([Redeliver(delivery.id, seller.id, made.endpoint.id)]))
+    post.answering(GOOD)
+    (second,) = post.deliver()
+    assert (second.headers["webhook-id"], second.body) == (first.headers["webhook-id"], first.body)
+    one(post.webhooks.redeliver([Redeliver(delivery.id, AccountId(0), as_staff=True)]))
+    assert len(post.deliver()) == 1
+
+
+def test_redelivery_refuses_each_on_its_own(post: Post, shop: Shop, seller: Account, buyer: Account) -> None:
+    made, others = post.create(seller), post.create(buyer)
+    shop.list(seller)
+    post.news()
+    (waiting,) = post.log(made)
+    post.deliver()
+    shop.list(seller)
+    post.news()
+    new = post.log(made)[-1]
+    outcomes = post.webhooks.redeliver(
+        [
+            Redeliver(waiting.id, seller.id, made.endpoint.id),
+            Redeliver(new.id, seller.id, made.endpoint.id),
+            Redeliver(waiting.id, buyer.id, made.endpoint.id),
+            Redeliver(waiting.id, buyer.id, others.endpoint.id),
+            Redeliver(DeliveryId(999), seller.id, made.endpoint.id),
+        ]
+    )
+    kinds = [type(outcome) if isinstance(outcome, MarketError) else None for outcome in outcomes]
+    assert kinds == [None, DeliveryPending, NotFound, NotFound, NotFound]
+
+
+# --- endpoints
+
+
+def test_endpoints_are_checked_each_on_its_own(post: Post, seller: Account) -> None:
+    bad, good, everything, nobody = post.webhooks.create(
+        [
+            CreateEndpoint(seller.id, "http://10.0.0.1/", ["order.eaten"]),
+            CreateEndpoint(seller.id, "https://example.com/"),
+            CreateEndpoint(seller.id, "https://example.com/", all_events=True),
+            CreateEndpoint(AccountId(999), "https://example.com/"),
+        ]
+    )
+    assert isinstance(bad, Invalid)
+    assert set(bad.errors) == {"url", "topics[0]"}
+    assert isinstance(good, EndpointWithSecret)
+    assert isinstance(everything, Invalid)
+    assert set(everything.errors) == {"all_events"}
+    assert isinstance(nobody, NotFound)
+
+
+def test_an_account_has_so_many_endpoints(post: Post, seller: Account) -> None:
+    outcomes = post.webhooks.create([CreateEndpoint(seller.id, "https://example.com/")] * (MAX_ENDPOINTS + 1))
+    assert [isinstance(outcome, TooManyEndpoints) for outcome in outcomes] == [False] * MAX_ENDPOINTS + [True]
+    first = outcomes[0]
+    assert isinstance(first, EndpointWithSecret)
+    one(post.webhooks.delete([acting(first, seller)]))
+    post.create(seller)
+
+
+def test_a_repeated_creation_gives_the_same_secret_which_is_stored_sealed(
+    post: Post, shop: Shop, seller: Account
+) -> None:
+    def command() -> CreateEndpoint:
+        key = IdempotencyKey("k", b"print", lambda made: made.secret.encode())
+        return CreateEndpoint(seller.id, "https://example.com/", idempotency=key)
+
+    made = one(post.webhooks.create([command()]))
+    assert post.webhooks.create([command()]) == [Replayed(made.secret.encode())]
+    ((_, stored),) = shop.tables.keys.items()
+    assert stored.body is not None
+    assert made.secret.encode() not in stored.body
+    assert made.secret not in repr(post.endpoint(made))
+    assert made.secret not in repr(made)
+    with shop.store.begin() as tx:
+        tx.idempotency.store({(seller.id, "k"): b"sealed with a key that was thrown away"})
+    (outcome,) = post.webhooks.create([command()])
+    assert isinstance(outcome, Conflict)
+
+
+def test_others_endpoints_do_not_exist(post: Post, seller: Account, buyer: Account) -> None:
+    made = post.create(seller)
+    acts = (post.webhooks.delete, post.webhooks.rotate, post.webhooks.ping)
+    for act in acts:
+        assert isinstance(act([acting(made, buyer)])[0], NotFound)
+        assert isinstance(act([ActOnEndpoint(EndpointId(99), seller.id)])[0], NotFound)
+    assert isinstance(post.webhooks.edit([EditEndpoint(made.endpoint.id, buyer.id, {})])[0], NotFound)
+
+
+def test_staff_may_do_all_but_see_a_secret(post: Post, seller: Account, buyer: Account) -> None:
+    made = post.create(seller)
+    by_staff = acting(made, buyer, as_staff=True)
+    assert isinstance(post.webhooks.rotate([by_staff])[0], Forbidden)
+    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, buyer.id, {"is_active": False}, as_staff=True)]))
+    assert isinstance(post.webhooks.ping([by_staff])[0], EndpointDisabled)
+    one(post.webhooks.delete([by_staff]))
+
+
+def test_a_deleted_endpoint_is_gone_and_cleared_away(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    one(post.webhooks.delete([acting(made, seller)]))
+    assert post.endpoint(made).secrets == ()
+    assert post.deliver() == []
+    assert shop.queries.endpoint(made.endpoint.id) is None
+    assert post.webhooks.forget() == 2
+    assert shop.tables.endpoints.get(made.endpoint.id) is None
+    assert post.webhooks.forget() == 0
+
+
+def test_deliveries_are_kept_as_long_as_events(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    post.deliver()
+    shop.clock.advance(days=30)
+    assert post.webhooks.forget() == 0
+    shop.clock.advance(seconds=1)
+    assert post.webhooks.forget() == 1
+    assert post.log(made) == []

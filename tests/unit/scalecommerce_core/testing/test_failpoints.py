@@ -1,0 +1,123 @@
+"""Fail-points: every seam is announced, dying there leaves what a process's death leaves, and plans can be repeated."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.ports import Wakeups
+from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.testing import CountedWakeups
+from scalecommerce_core.testing.failpoints import SPARED, Crash, FailPoints, Seams, crash, of_setting, seams
+from tests.unit.support.shop import Shop, line
+
+
+def dying_at(seam: str) -> tuple[Seams, list[str]]:
+    """Seams of which one is fatal, and the list that those passed go to."""
+    reached: list[str] = []
+
+    def strikes(name: str) -> bool:
+        reached.append(name)
+        return name == seam
+
+    return Seams(FailPoints(strikes, crash)), reached
+
+
+def test_every_call_of_a_use_case_is_announced(shop: Shop, seller: Account, buyer: Account) -> None:
+    shop.place(buyer, line(shop.list(seller)))
+    safe, reached = dying_at("")
+    Ordering(safe.store(shop.store), shop.clock).decide()
+    calls = ["orders.claim_undecided", "stock.lock", "orders.save", "stock.save", "commit"]
+    assert reached == ["begin:before", *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
+    assert set(reached) <= set(seams())
+
+
+@pytest.mark.parametrize("seam", ["orders.save:after", "stock.save:before", "commit:before"])
+def test_nothing_lasts_of_who_dies_before_the_commit(shop: Shop, seller: Account, buyer: Account, seam: str) -> None:
+    order = shop.place(buyer, line(shop.list(seller)))
+    fatal, _ = dying_at(seam)
+    with pytest.raises(Crash, match=seam):
+        Ordering(fatal.store(shop.store), shop.clock).decide()
+    assert shop.order(order.id) == order
+    assert shop.ordering.decide().reserved == 1
+
+
+def test_everything_lasts_of_who_dies_after_the_commit(shop: Shop, seller: Account, buyer: Account) -> None:
+    order = shop.place(buyer, line(shop.list(seller)))
+    fatal, _ = dying_at("commit:after")
+    with pytest.raises(Crash):
+        Ordering(fatal.store(shop.store), shop.clock).decide()
+    assert shop.order(order.id).expires_at is not None
+    assert shop.ordering.decide().total == 0
+
+
+def test_who_rolls_back_reaches_no_commit(shop: Shop) -> None:
+    safe, reached = dying_at("")
+    with pytest.raises(ValueError, match="bad"), safe.store(shop.store).begin():
+        raise ValueError("bad")
+    assert reached == ["begin:before"]
+
+
+def test_a_port_keeps_what_else_it_can_do() -> None:
+    class Sender(CountedWakeups):
+        def close(self) -> str:
+            return "closed"
+
+    fatal, reached = dying_at("wakeups.orders_placed:after")
+    wakeups: Wakeups = (sender := fatal.port("wakeups", Sender()))
+    with pytest.raises(Crash):
+        wakeups.orders_placed()
+    assert (sender.placed, sender.close(), len(reached)) == (1, "closed", 2)
+
+
+# --- the setting
+
+
+def struck(setting: str, process: str, passes: int) -> list[int]:
+    """At which of so many passes by one seam the process would die, if it did not go on."""
+    plan = of_setting(setting, process)._points._strikes
+    return [number for number in range(1, passes + 1) if plan("commit:after")]
+
+
+def test_chance_is_decided_by_the_seed_and_the_process() -> None:
+    first = struck("7:0.01", "api", 2_000)
+    assert first == struck("7:0.01", "api", 2_000)
+    assert first[0] > SPARED
+    assert len({tuple(first), *(tuple(struck(each, "worker", 2_000)) for each in ("7:0.01", "8:0.01"))}) == 3
+
+
+def test_a_seam_is_reached_for_the_nth_time() -> None:
+    assert struck("commit:after@3", "api", 9) == [3]
+    assert struck("commit:*@1, orders.*@2, commit:after@5", "api", 9) == [1, 5]
+
+
+def test_an_armed_seam_strikes_once_among_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "commit:after").touch()
+    assert struck(f"arm={tmp_path}", "api", 3) == [1]
+    assert struck(f"arm={tmp_path}", "worker", 3) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["commit:after.struck"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["often", "7:often", "7:0", "7:2", "commit:after@0", "commit:after@x", "comit@1", "arm=here"]
+)
+def test_what_is_not_understood_is_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        of_setting(setting, "api")
+
+
+def test_a_real_process_is_killed_and_says_where() -> None:
+    program = (
+        "from scalecommerce_core.testing import CountedWakeups\n"
+        "from scalecommerce_core.testing.failpoints import of_setting\n"
+        "wakeups = of_setting('wakeups.*:before@2', 'api').port('wakeups', CountedWakeups())\n"
+        "wakeups.orders_placed()\n"
+        "print('once', flush=True)\n"
+        "wakeups.orders_placed()\n"
+        "print('twice')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout) == (-9, "once\n")
+    assert ended.stderr == "fail-point wakeups.orders_placed:before in api: killed\n"

@@ -1,0 +1,218 @@
+"""The whole API over in-memory adapters, with people who call it."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from attrs import define, field
+from httpx2 import Client, Response
+
+from adapters.http.app import create_app
+from adapters.http.dependencies import Backend, Readiness
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.ports import Wakeups
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.results import one
+from scalecommerce_core.testing import (
+    CountedWakeups,
+    CountingIds,
+    MemoryCatalogFeed,
+    MemoryGateway,
+    MemoryStore,
+    MemoryViewCounter,
+    SettableClock,
+    in_memory_market,
+)
+from tests.unit.support.http_in_process import calling
+from tests.unit.support.openapi_promises import checker
+
+USERS = "/users/api/v1/"
+PRODUCTS = "/products/api/v1/"
+ORDERS = "/orders/api/v1/"
+PASSWORD = "a long password"
+
+
+def problem(response: Response, status: int, *fields: str) -> Any:
+    """The problem document of an answer, which names exactly these fields."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["detail"]
+    assert tuple(document.get("errors", {})) == fields, response.text
+    return document
+
+
+def answer(response: Response, status: int = 200) -> Any:
+    """The JSON of an answer."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+@define
+class Visitor:
+    """Somebody who sends requests: with `token`, as that account."""
+
+    client: Client
+    token: str | None = None
+
+    def send(self, method: str, path: str, **more: Any) -> Response:
+        headers = dict(more.pop("headers", None) or {})
+        if self.token is not None:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        if (document := more.pop("json", None)) is not None:
+            # Escaped, so that even lone surrogates arrive, which the client's own encoder does not take.
+            more["content"] = json.dumps(document).encode()
+            headers.setdefault("Content-Type", "application/json")
+        return self.client.request(method, path, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> Response:
+        return self.send("GET", path, **more)
+
+    def post(self, path: str, document: Any = None, **more: Any) -> Response:
+        return self.send("POST", path, json=document, **more)
+
+    def put(self, path: str, document: Any, **more: Any) -> Response:
+        return self.send("PUT", path, json=document, **more)
+
+    def patch(self, path: str, document: Any, **more: Any) -> Response:
+        return self.send("PATCH", path, json=document, **more)
+
+    def delete(self, path: str, **more: Any) -> Response:
+        return self.send("DELETE", path, **more)
+
+
+@define(kw_only=True)
+class Person(Visitor):
+    """Somebody with an account, and short names for what they do all the time."""
+
+    id: int
+    email: str
+    refresh: str
+    token: str
+
+    def list(self, **fields: Any) -> Any:
+        return answer(self.post(PRODUCTS, {"name": "Tea pot", "category_id": 1, "price": "10.00"} | fields), 201)
+
+    def place(self, *items: tuple[int, int]) -> Any:
+        """An order of (product, quantity) pairs, CREATED."""
+        wanted = {"order_item": [{"product": product, "quantity": quantity} for product, quantity in items]}
+        return answer(self.post(ORDERS, wanted), 202)
+
+    def act(self, order: Any, action: str, body: Any = None) -> Response:
+        return self.post(f"{ORDERS}{order['id']}/{action}/", body)
+
+    def see(self, order: Any) -> Any:
+        return answer(self.get(f"{ORDERS}{order['id']}/"))
+
+
+@define
+class Marketplace:
+    """Time stands still unless a test moves `clock`."""
+
+    market: Market
+    clock: SettableClock
+    views: MemoryViewCounter
+    client: Client
+    gateway: MemoryGateway
+    _names: Iterator[int] = field(factory=lambda: itertools.count(1))
+
+    @property
+    def anybody(self) -> Visitor:
+        return Visitor(self.client)
+
+    def account(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Account:
+        email = email or f"person-{next(self._names)}@example.com"
+        return one(self.market.accounts.sign_up([SignUp(email, PASSWORD, is_staff=is_staff, **profile)]))
+
+    def person(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Person:
+        account = self.account(email, is_staff=is_staff, **profile)
+        pair = self.market.accounts.log_in(account.email, PASSWORD)
+        return Person(self.client, id=account.id, email=account.email, refresh=pair.refresh, token=pair.access)
+
+    def reserve(self, buyer: Person, *items: tuple[int, int]) -> Any:
+        """An order that the background has decided."""
+        order = buyer.place(*items)
+        self.market.ordering.decide()
+        return buyer.see(order)
+
+    def sell(self, buyer: Person, *items: tuple[int, int]) -> Any:
+        """An order that is PAID."""
+        return answer(buyer.act(self.reserve(buyer, *items), "pay"))
+
+    def reprice(self, product: int, price: str) -> None:
+        """As a pricing policy does: without an edit."""
+        with self.market.store.begin() as tx:
+            found = tx.products.lock([ProductId(product)])[ProductId(product)]
+            found.reprice(Money.of(price, found.price.currency), self.clock.now(), PriceCause.POLICY)
+            tx.products.save([found])
+
+    def flush_views(self) -> None:
+        while (batch := self.views.batch()) is not None:
+            self.market.catalog.record_views(batch)
+            self.views.forget(batch.id)
+
+
+class DecideAtOnce:
+    """Wake-ups that do what they ask for, so that nobody has to wait for a worker."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def orders_placed(self) -> None:
+        self._market.ordering.decide()
+
+
+def all_is_well() -> Readiness:
+    return Readiness(redis="ok", oldest_undecided=None)
+
+
+@cache
+def _document_checker(document: bytes) -> Callable[[Response], None]:
+    return checker(json.loads(document))
+
+
+def _keeps_promises(client: Client) -> Callable[[Response], None]:
+    """Every test on a marketplace also tests that problems are those that the document names."""
+    return _document_checker(client.get("/openapi.json").content)
+
+
+@contextmanager
+def marketplace(
+    *,
+    readiness: Callable[[], Readiness] = all_is_well,
+    wakeups: Callable[[Market], Wakeups] = lambda _market: CountedWakeups(),
+    rebuilt: Callable[[Market], Market] = lambda market: market,
+    intake_queue: int = 2000,
+    view_window: timedelta = timedelta(),
+    bots: Sequence[str] = (),
+    currency: str = "USD",
+) -> Iterator[Marketplace]:
+    """A market of its own; `rebuilt` may put something between its parts."""
+    clock, gateway = SettableClock(), MemoryGateway()
+    views = MemoryViewCounter(clock, window=view_window)
+    memory = MemoryStore()
+    market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
+    backend = Backend(
+        market,
+        wakeups=wakeups(market),
+        views=views,
+        ids=CountingIds(),
+        cursor_key=b"k" * 32,
+        ready=readiness,
+        intake_queue=intake_queue,
+        bots=bots,
+        feed=MemoryCatalogFeed(memory),
+    )
+    with calling(create_app(backend, version="1.0")) as client:
+        client.event_hooks["response"].append(_keeps_promises(client))
+        yield Marketplace(market, clock, views, client, gateway)

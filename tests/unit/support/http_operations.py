@@ -1,0 +1,122 @@
+"""What the served document says of each operation, and a body that each one takes."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import pytest
+from attrs import field, frozen
+
+from adapters.http.framework.problems import MEDIA_TYPE
+from tests.unit.support.http_marketplace import PASSWORD, marketplace
+
+_PRODUCT: Final = {
+    "name": "Tea pot", "category_id": 1, "price": "10.00", "stock": 5, "brand": "Leaf", "description": "For tea.",
+    "cost": 4, "min_price": "8.00", "max_price": 12.5, "is_active": True,
+}  # fmt: skip
+
+EXAMPLES: Final[Mapping[str, Any]] = {
+    "signUp": {"email": "new@example.com", "password": PASSWORD, "first_name": "N", "last_name": "E", "bio": "W"},
+    "logIn": {"email": "new@example.com", "password": PASSWORD},
+    "refreshToken": {"refresh": "refresh:token-1"},
+    "verifyToken": {"token": "access:token-1"},
+    "editProfile": {"first_name": "Ann", "last_name": "Lee", "bio": "Hello"},
+    "changePassword": {"old_password": PASSWORD, "new_password": PASSWORD + "!"},
+    "listProduct": _PRODUCT,
+    "putProduct": _PRODUCT,
+    "patchProduct": _PRODUCT,
+    "adjustStock": {"set": 3, "expected": 5},
+    "addCategory": {"name": "Tea"},
+    "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},
+    "payOrder": {"payment_method": "sandbox-ok"},
+    "createWebhook": {"url": "https://example.com/hooks", "topics": ["order.paid"], "description": "W"},
+    "patchWebhook": {"url": "https://example.com/new", "topics": [], "description": "X", "is_active": True},
+    "createPricingPolicy": {
+        "name": "Mine",
+        "policy": "hill_climb",
+        "parameters": {"step": 0.03},
+        "guardrails": {"ending": "99"},
+        "epoch_seconds": 86_400,
+        "fee": 0.08,
+        "stock_days": 30,
+        "category_id": 1,
+        "assigned_only": False,
+        "is_shadow": False,
+        "is_active": True,
+    },
+    "patchPricingPolicy": {"name": "Ours", "parameters": {}, "is_active": False},
+    "patchPricingOfProduct": {"policy": None, "is_excluded": True},
+    "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
+}
+"""By operation id."""
+
+
+@frozen
+class Endpoint:
+    method: str
+    template: str
+    described: Any = field(repr=False, eq=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return str(self.described["operationId"])
+
+    def path(self, number: object = 1) -> str:
+        """All numbers in it are the same."""
+        return re.sub(r"{\w+}", lambda _: str(number), self.template)
+
+    @property
+    def has_id(self) -> bool:
+        return "{" in self.template
+
+    @property
+    def has_body(self) -> bool:
+        return "requestBody" in self.described
+
+    @property
+    def needs_account(self) -> bool:
+        return bool(self.described["security"] == [{"bearer": []}])
+
+    @property
+    def heeds_tokens(self) -> bool:
+        return bool(self.described["security"])
+
+    @property
+    def answers_json(self) -> bool:
+        return any("application/json" in each.get("content", {}) for each in self.described["responses"].values())
+
+    @property
+    def statuses(self) -> frozenset[int]:
+        return frozenset(int(status) for status in self.described["responses"])
+
+    @property
+    def problems(self) -> frozenset[int]:
+        responses = self.described["responses"].items()
+        return frozenset(int(status) for status, each in responses if MEDIA_TYPE in each.get("content", {}))
+
+    @property
+    def query_parameters(self) -> list[str]:
+        return [each["name"] for each in self.described["parameters"] if each["in"] == "query"]
+
+
+@cache
+def endpoints() -> list[Endpoint]:
+    with marketplace() as place:
+        paths = place.client.get("/openapi.json").json()["paths"]
+    return [
+        Endpoint(method.upper(), path, described)
+        for path, methods in paths.items()
+        for method, described in methods.items()
+    ]
+
+
+def every(meets: Callable[[Endpoint], bool] = lambda _: True) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("endpoint", [each for each in endpoints() if meets(each)], ids=str)
+
+
+def every_that_takes_a_body() -> pytest.MarkDecorator:
+    return every(lambda endpoint: endpoint.has_body)
