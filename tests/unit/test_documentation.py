@@ -1,5 +1,6 @@
 """The documentation agrees with the code where a program can tell."""
 
+import ast
 import json
 import re
 import shlex
@@ -20,6 +21,7 @@ from scalecommerce_core.pricing import interface
 from scalecommerce_core.pricing.built_in import BUILT_IN
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.queries import Facet
+from tests.unit.retired_names import RETIRED_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -228,3 +230,25 @@ def test_retired_names_of_modules_do_not_come_back() -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     written = {path.name: RETIRED_MODULES.findall(path.read_text()) for path in [*files, *documents]}
     assert {name: found for name, found in written.items() if found} == {}
+
+
+def defined_names(path: Path) -> set[str]:
+    """Names of classes, functions, parameters, fields and module variables that a file defines."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.arg(arg=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return names
+
+
+@pytest.mark.parametrize("package", RETIRED_NAMES)
+def test_retired_names_do_not_come_back(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    returned = {str(path.relative_to(ROOT)): defined_names(path) & RETIRED_NAMES[package] for path in files}
+    assert {path: names for path, names in returned.items() if names} == {}

@@ -1,0 +1,23 @@
+"""Names that the code must not define again, by package; docs/glossary.md has the words that replaced them.
+
+Each set holds names of classes, functions, methods, fields, parameters and module constants (a leading underscore counts).
+"""
+
+from typing import Final
+
+RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
+    "adapters/http/resources": frozenset(),
+    "adapters/http/framework": frozenset(),
+    "adapters/http/cache": frozenset(),
+    "adapters/db/queries": frozenset(),
+    "adapters/db": frozenset(),
+    "adapters/tasks": frozenset(),
+    "adapters/cli": frozenset(),
+    "entrypoints": frozenset(),
+    "scalecommerce_core/pricing": frozenset(),
+    "scalecommerce_core/services": frozenset(),
+    "scalecommerce_core/domain": frozenset(),
+    "scalecommerce_core/ports": frozenset(),
+    "scalecommerce_core/queries": frozenset(),
+    "scalecommerce_core/testing": frozenset(),
+}
