@@ -1,6 +1,6 @@
 """Names that the code must not define again, by package; docs/glossary.md has the words that replaced them.
 
-Each set holds names of classes, functions, methods, fields, parameters and module constants (a leading underscore counts).
+Each set holds names of classes, functions, parameters, fields and module variables.
 """
 
 from typing import Final
