@@ -18,7 +18,7 @@ _ACTIVE: Final = three(lambda request: _BY_ID.page(_SELECTED.where(accounts.c.is
 _ONE: Final = _SELECTED.where(among(accounts.c.id))
 
 
-class AccountReads:
+class AccountQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 

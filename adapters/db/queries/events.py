@@ -84,7 +84,7 @@ _LINES: Final[Select[Any]] = (
 )
 
 
-class EventReads:
+class EventQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 

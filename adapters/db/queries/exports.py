@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, bindparam, or_, select
 
-from adapters.db.queries.orders import OrderReads
-from adapters.db.queries.products import ProductReads
+from adapters.db.queries.orders import OrderQueries
+from adapters.db.queries.products import ProductQueries
 from adapters.db.schema import orders, products
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import OrderView, ProductView
@@ -27,7 +27,7 @@ _PRODUCT_IDS: Final = (
 _ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(orders.c.id).limit(PAGE)
 
 
-class ExportReads(ProductReads, OrderReads):
+class ExportQueries(ProductQueries, OrderQueries):
     def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         for ids in self._pages(_PRODUCT_IDS, {"seller": seller}):
             found = self.products(ids)

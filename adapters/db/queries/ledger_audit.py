@@ -65,7 +65,7 @@ _TOTALS: Final = select(stock_movements.c.kind, func.count(), func.sum(stock_mov
 )
 
 
-class StockReads:
+class StockQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 

@@ -95,7 +95,7 @@ _SALES: Final = three(
 )
 
 
-class OrderReads:
+class OrderQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 

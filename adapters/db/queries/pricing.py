@@ -108,7 +108,7 @@ _PART: Final = _DECISION.where(
 ).order_by(_d.product_id)
 
 
-class PricingReads:
+class PricingQueries:
     _reader: Reader
 
     def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:

@@ -159,7 +159,7 @@ _DISCREPANCIES: Final = text(
 ).bindparams(bindparam("seller", None, type_=BigInteger), bindparam("limit", type_=BigInteger))
 
 
-class StatisticsReads:
+class StatisticsQueries:
     def __init__(self, reader: Reader, currency: str) -> None:
         self._reader = reader
         self._currency = currency

@@ -103,7 +103,7 @@ _DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ..
 _ONE_DELIVERY: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id", type_=BigInteger))
 
 
-class WebhookReads:
+class WebhookQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
