@@ -14,7 +14,7 @@ from adapters.db.queries.executor import Reader, Rows
 from adapters.db.queries.search.filters import Match
 from adapters.db.queries.search.query_shape import SHAPES
 from adapters.db.queries.search.search_pages import Listing, Sample, Scale
-from adapters.db.queries.search.ttl_cache import Kept
+from adapters.db.queries.search.ttl_cache import TtlCache
 from adapters.db.schema import accounts, categories, price_history, product_views, products, stock
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -89,13 +89,13 @@ ESTIMATED: Final = 500
 """Facets that are kept, of some 30 KB each."""
 
 
-class ProductReads:
+class ProductQueries:
     def __init__(self, reader: Reader, scale: Scale | None = None, currency: str = "USD") -> None:
         self._reader = reader
         self._market_currency = currency
         self._listing = Listing(reader, scale or Scale())
         # They are estimates anyhow, and the dearest of all answers.
-        self._estimated: Kept[FacetCounts] = Kept(ESTIMATED)
+        self._estimated: TtlCache[FacetCounts] = TtlCache(ESTIMATED)
 
     def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
         listed = self._listing.page(wanted, page)

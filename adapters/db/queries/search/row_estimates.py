@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from adapters.db.queries.executor import Reader
 from adapters.db.queries.search.filters import Match, ids_of
-from adapters.db.queries.search.ttl_cache import Kept
+from adapters.db.queries.search.ttl_cache import TtlCache
 
 MOST_KEPT: Final = 5_000
 
@@ -32,8 +32,8 @@ class Estimates:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._expected: Kept[int] = Kept(MOST_KEPT)
-        self._catalogue: Kept[Catalogue] = Kept(1)
+        self._expected: TtlCache[int] = TtlCache(MOST_KEPT)
+        self._catalogue: TtlCache[Catalogue] = TtlCache(1)
 
     def expected(self, match: Match, values: Mapping[str, object]) -> int:
         """How many products the planner expects of a search, which is not run."""

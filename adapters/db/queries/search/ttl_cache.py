@@ -6,16 +6,16 @@ from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
 
-KEPT_SECONDS: Final = 30.0
+COUNT_STALENESS_SECONDS: Final = 30.0
 
 
-class Kept(Generic[V]):
+class TtlCache(Generic[V]):
     """At most `most` values, none for longer than `KEPT_SECONDS`. All are dropped together: that is one assignment, so
     that threads need no lock, and nothing is done for each value.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
+    def __init__(self, max_entries: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = max_entries
         self._clock = clock
         self._begun = clock()
         self._values: dict[Hashable, V] = {}
@@ -28,6 +28,6 @@ class Kept(Generic[V]):
 
     def _fresh(self) -> dict[Hashable, V]:
         now = self._clock()
-        if now - self._begun >= KEPT_SECONDS or len(self._values) > self._most:
+        if now - self._begun >= COUNT_STALENESS_SECONDS or len(self._values) > self._most:
             self._values, self._begun = {}, now
         return self._values

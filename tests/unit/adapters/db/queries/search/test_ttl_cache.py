@@ -1,4 +1,4 @@
-from adapters.db.queries.search.ttl_cache import KEPT_SECONDS, Kept
+from adapters.db.queries.search.ttl_cache import COUNT_STALENESS_SECONDS, TtlCache
 
 
 class Time:
@@ -10,9 +10,9 @@ class Time:
 
 def test_values_are_kept_for_a_moment() -> None:
     time = Time()
-    kept: Kept[int] = Kept(10, time)
+    kept: TtlCache[int] = TtlCache(10, time)
     kept.put("a", 1)
-    time.now += KEPT_SECONDS - 1
+    time.now += COUNT_STALENESS_SECONDS - 1
     assert kept.get("a") == 1
     kept.put("b", 2)
     time.now += 2
@@ -22,7 +22,7 @@ def test_values_are_kept_for_a_moment() -> None:
 
 
 def test_so_many_are_kept_at_most() -> None:
-    kept: Kept[int] = Kept(2, Time())
+    kept: TtlCache[int] = TtlCache(2, Time())
     for number in range(4):
         kept.put(number, number)
     assert kept.get(3) == 3
