@@ -26,12 +26,12 @@ from adapters.embedded.postgres import EmbeddedPostgres
 from bench.reads_load.market import Sizes, Words, into_memory, seed
 from bench.reads_load.plan import SEEDED
 from entrypoints.gc_tuning import collect_seldom
-from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 
 SETTINGS: Final = {"shared_buffers": "2GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}
 DEEP: Final = 5_000
 LIST_SIZE: Final = 20
-RELEVANT: Final = Ordering.RELEVANCE
+RELEVANT: Final = SortOrder.RELEVANCE
 PARTS: Final = ("closed", "deep")
 
 Read = Callable[[PostgresQueries], object]
@@ -68,7 +68,7 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
     """What is asked, by name; each call draws anew."""
 
     def search(text: str, **more: object) -> Read:
-        wanted = ProductFilter(search=text, **{"ordering": RELEVANT, **more})  # type: ignore[arg-type]
+        wanted = ProductFilter(search=text, **{"sort_order": RELEVANT, **more})  # type: ignore[arg-type]
         return lambda queries: queries.search(wanted, PageRequest(LIST_SIZE))
 
     def listing(**conditions: object) -> Read:
@@ -79,16 +79,16 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
         wanted = ProductFilter(**conditions)  # type: ignore[arg-type]
         return lambda queries: queries.facets(wanted, list(Facet))
 
-    orders = [ordering for ordering in Ordering if ordering is not RELEVANT]
+    orders = [order for order in SortOrder if order is not RELEVANT]
     return {
         "search, any word": lambda: search(terms.word()),
         "search, the 20 most common words": lambda: search(terms.common()),
         "search, two words": lambda: search(f"{terms.word()} {terms.word()}"),
         "search, word and filters": lambda: search(terms.word(), **terms.filters()),
-        "search, word, another order": lambda: search(terms.word(), ordering=terms.chance.choice(orders)),
+        "search, word, another order": lambda: search(terms.word(), sort_order=terms.chance.choice(orders)),
         "search, typo": lambda: search(terms.typo()),
         "search, beginning of a word": lambda: search(terms.word()[:3]),
-        "list, filters, any order": lambda: listing(ordering=terms.chance.choice(orders), **terms.filters()),
+        "list, filters, any order": lambda: listing(sort_order=terms.chance.choice(orders), **terms.filters()),
         "facets of a search": lambda: facets(search=terms.word()),
         "facets of a category": lambda: facets(categories=[terms.chance.randint(1, 20)]),
         "facets of everything": facets,
@@ -156,10 +156,10 @@ def _deep_pages(queries: PostgresQueries, words: Words) -> None:
     print(f"\npage 1 and page {DEEP:,}, median of 30, in ms")
     for name, wanted in {
         "newest": ProductFilter(),
-        "cheapest": ProductFilter(ordering=Ordering.PRICE),
-        "most viewed": ProductFilter(ordering=Ordering.VIEWED_DESC),
-        "a common word, by relevance": ProductFilter(search=words.words[0], ordering=RELEVANT),
-        "a common word, by price": ProductFilter(search=words.words[0], ordering=Ordering.PRICE),
+        "cheapest": ProductFilter(sort_order=SortOrder.PRICE),
+        "most viewed": ProductFilter(sort_order=SortOrder.VIEWED_DESC),
+        "a common word, by relevance": ProductFilter(search=words.words[0], sort_order=RELEVANT),
+        "a common word, by price": ProductFilter(search=words.words[0], sort_order=SortOrder.PRICE),
     }.items():
         request = PageRequest(100)
         for _ in range(DEEP * LIST_SIZE // 100):

@@ -53,7 +53,7 @@ class ProductView:
     version: int
 
 
-class Ordering(StrEnum):
+class SortOrder(StrEnum):
     """Of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
 
     Relevance is descending, the newest first among equals; without a wanted word it is the newest first. Of the very
@@ -117,7 +117,7 @@ class ProductFilter:
     in_stock: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
-    ordering: Ordering = Ordering.CREATED_DESC
+    sort_order: SortOrder = SortOrder.CREATED_DESC
 
     def __attrs_post_init__(self) -> None:
         check_ranges(

@@ -23,7 +23,7 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Duplicate
-from scalecommerce_core.queries import Key, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.queries import Key, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services import ordering
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
@@ -251,7 +251,7 @@ def test_a_key_of_another_list_is_refused(engine: Engine) -> None:
         partial(queries.sales, someone),
     ]
     searches: list[Fetch] = [
-        partial(queries.search, ProductFilter(search="tea", ordering=ordering)) for ordering in Ordering
+        partial(queries.search, ProductFilter(search="tea", sort_order=sort_order)) for sort_order in SortOrder
     ]
     cases: list[tuple[Fetch, Key]] = [*product(numbered, FOREIGN_TO_NUMBERS), *product(searches, FOREIGN_TO_PRODUCTS)]
     for fetch, key in cases:

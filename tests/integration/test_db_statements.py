@@ -25,7 +25,7 @@ from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import reach_of
-from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import Searching
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -249,10 +249,10 @@ DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))
 HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
     "newest products": (_search(ProductFilter()), {"products_newest_idx"}),
     "a page deep down": (_search(ProductFilter(), DEEP), {"products_newest_idx"}),
-    "oldest products": (_search(ProductFilter(ordering=Ordering.CREATED)), {"products_newest_idx"}),
+    "oldest products": (_search(ProductFilter(sort_order=SortOrder.CREATED)), {"products_newest_idx"}),
     "products of a category": (_search(ProductFilter(categories=["sports"])), {"products_category_newest_idx"}),
     "products of a brand": (_search(ProductFilter(brands=["Brand 7"])), {"products_brand_newest_idx"}),
-    "rare words": (_search(ProductFilter(search="004711", ordering=Ordering.RELEVANCE)), {"products_document_idx"}),
+    "rare words": (_search(ProductFilter(search="004711", sort_order=SortOrder.RELEVANCE)), {"products_document_idx"}),
     "misspelt words": (_search(ProductFilter(search="wirelexss")), {"vocabulary_variants_idx", "vocabulary_typos_idx"}),
     "details": (lambda shop: shop.queries.products(shop.products[:20]), {"products_pk", "stock_pk"}),
     "codes": (lambda shop: shop.queries.by_sku(shop.people[1], ["SKU-1", "SKU-41"]), {"products_seller_id_sku_key"}),

@@ -24,7 +24,7 @@ from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.category import slug_of
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
-from scalecommerce_core.queries import Facet, Ordering, Page, PageRequest, ProductFilter, ProductView, Queries
+from scalecommerce_core.queries import Facet, Page, PageRequest, ProductFilter, ProductView, Queries, SortOrder
 from scalecommerce_core.services.search_index import Searching
 from scalecommerce_core.testing import MemoryQueries, MemoryStore
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
@@ -168,7 +168,7 @@ def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilte
         in_stock=sometimes(chance.random() < 0.7),
         created_after=after,
         created_before=before,
-        ordering=chance.choice(list(Ordering)),
+        sort_order=chance.choice(list(SortOrder)),
     )
 
 
@@ -251,10 +251,12 @@ def _walk(queries: Queries, wanted: ProductFilter, size: int) -> list[Page[Produ
 def _walks() -> Iterator[tuple[ProductFilter, int]]:
     chance = random.Random(8)
     for number in range(max(30, COMBINATIONS // 100)):
-        wanted = evolve(_filter(chance, [AccountId(1), AccountId(2)]), ordering=list(Ordering)[number % len(Ordering)])
+        wanted = evolve(
+            _filter(chance, [AccountId(1), AccountId(2)]), sort_order=list(SortOrder)[number % len(SortOrder)]
+        )
         if number % 2:
             # What many have, so that candidates have to be chosen.
-            wanted = ProductFilter(search="lamp", ordering=wanted.ordering, in_stock=wanted.in_stock)
+            wanted = ProductFilter(search="lamp", sort_order=wanted.sort_order, in_stock=wanted.in_stock)
         yield wanted, chance.choice((1, 3, 10))
 
 
@@ -290,10 +292,10 @@ def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
         connection.exec_driver_sql("ANALYZE")
     real = PostgresQueries(engine, scale=evolve(SMALL, rank_all=2, candidates=2))
     for search, expected in (("lamp kettle", [both]), ("lamp -lamp", [])):
-        for ordering in Ordering:
-            answer = real.search(ProductFilter(search=search, ordering=ordering), PageRequest())
+        for sort_order in SortOrder:
+            answer = real.search(ProductFilter(search=search, sort_order=sort_order), PageRequest())
             assert [view.id for view in answer.rows] == expected
-            assert (answer.total, answer.is_exact) == (len(expected), True), (search, ordering)
+            assert (answer.total, answer.is_exact) == (len(expected), True), (search, sort_order)
 
 
 def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Engine) -> None:
@@ -301,7 +303,9 @@ def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Eng
     for _ in range(3):
         stage.product(name="Lamp")
     real = PostgresQueries(engine)
-    wanted = [ProductFilter(search=search, ordering=ordering) for search in (None, "lamp") for ordering in Ordering]
+    wanted = [
+        ProductFilter(search=search, sort_order=sort_order) for search in (None, "lamp") for sort_order in SortOrder
+    ]
     follow = [PageRequest(1, after=real.search(each, PageRequest(1)).next) for each in wanted]
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE products SET is_active = false")
@@ -313,7 +317,7 @@ def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Eng
 
 @pytest.mark.parametrize("key", [("", 0, 1, 2**40, 1), ("", 1, 0, 70_000, 1), ("", 0, 0, 1, 1), ("", 0, 1, -1, 1)])
 def test_a_key_that_no_page_had_is_refused(engine: Engine, key: tuple[str | int, ...]) -> None:
-    wanted = ProductFilter(search="lamp", ordering=Ordering.RELEVANCE)
+    wanted = ProductFilter(search="lamp", sort_order=SortOrder.RELEVANCE)
     for request in (PageRequest(after=key), PageRequest(before=key)):
         with pytest.raises(Invalid, match="cursor"):
             PostgresQueries(engine).search(wanted, request)

@@ -12,7 +12,7 @@ from adapters.db.core.engine import EXPLAINED, database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.queries import Facet, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import Searching
 
 PRODUCTS: Final = 50_000
@@ -126,46 +126,46 @@ def _deep(engine: Engine, wanted: ProductFilter, pages: int = 60) -> PageRequest
     return PageRequest(after=request.after)
 
 
-RELEVANT: Final = Ordering.RELEVANCE
+RELEVANT: Final = SortOrder.RELEVANCE
 READS: Final = {
     # What is read, the index that must be used, and how many rows it may touch.
     "newest": (ProductFilter(), "products_newest_idx", 25),
-    "oldest": (ProductFilter(ordering=Ordering.CREATED), "products_newest_idx", 25),
-    "cheapest": (ProductFilter(ordering=Ordering.PRICE), "product_prices_price_idx", 25),
-    "dearest": (ProductFilter(ordering=Ordering.PRICE_DESC), "product_prices_price_idx", 25),
-    "most viewed": (ProductFilter(ordering=Ordering.VIEWED_DESC), "product_views_most_idx", 25),
+    "oldest": (ProductFilter(sort_order=SortOrder.CREATED), "products_newest_idx", 25),
+    "cheapest": (ProductFilter(sort_order=SortOrder.PRICE), "product_prices_price_idx", 25),
+    "dearest": (ProductFilter(sort_order=SortOrder.PRICE_DESC), "product_prices_price_idx", 25),
+    "most viewed": (ProductFilter(sort_order=SortOrder.VIEWED_DESC), "product_views_most_idx", 25),
     "newest of a category": (ProductFilter(categories=[5]), "products_category_newest_idx", 25),
     "newest of a brand": (ProductFilter(brands=["brand7"]), "products_brand_newest_idx", 25),
     "newest of a seller": (ProductFilter(seller=AccountId(7)), "products_seller_newest_idx", 25),
     "cheapest of a category": (
-        ProductFilter(categories=[5], ordering=Ordering.PRICE), "product_prices_category_idx", 25,
+        ProductFilter(categories=[5], sort_order=SortOrder.PRICE), "product_prices_category_idx", 25,
     ),
     "cheapest from a price on": (
-        ProductFilter(price_min=90_000, ordering=Ordering.PRICE), "product_prices_price_idx", 25,
+        ProductFilter(price_min=90_000, sort_order=SortOrder.PRICE), "product_prices_price_idx", 25,
     ),
     "newest in a narrow band of prices": (
         ProductFilter(price_min=50_000, price_max=50_100), "product_prices_price_idx", 200,
     ),
     "newest in stock": (ProductFilter(in_stock=True), "products_newest_idx", 25),
-    "a word of every product": (ProductFilter(search="thing", ordering=RELEVANT), "products_document_4_idx", 600),
-    "a common word": (ProductFilter(search="common", ordering=RELEVANT), "products_document_3_idx", 600),
-    "a usual word": (ProductFilter(search="usual", ordering=RELEVANT), "products_document_idx", 600),
+    "a word of every product": (ProductFilter(search="thing", sort_order=RELEVANT), "products_document_4_idx", 600),
+    "a common word": (ProductFilter(search="common", sort_order=RELEVANT), "products_document_3_idx", 600),
+    "a usual word": (ProductFilter(search="usual", sort_order=RELEVANT), "products_document_idx", 600),
     # It asks what else may have been meant, too.
-    "a rare word": (ProductFilter(search="wbcde", ordering=RELEVANT), "products_document_idx", 400),
-    "two words": (ProductFilter(search="common seldom", ordering=RELEVANT), "products_document_idx", 200),
-    "a phrase": (ProductFilter(search='"thing common"', ordering=RELEVANT), "products_document_3_idx", 600),
+    "a rare word": (ProductFilter(search="wbcde", sort_order=RELEVANT), "products_document_idx", 400),
+    "two words": (ProductFilter(search="common seldom", sort_order=RELEVANT), "products_document_idx", 200),
+    "a phrase": (ProductFilter(search='"thing common"', sort_order=RELEVANT), "products_document_3_idx", 600),
     "a common word, cheapest first": (
-        ProductFilter(search="common", ordering=Ordering.PRICE), "product_prices_price_idx", 200,
+        ProductFilter(search="common", sort_order=SortOrder.PRICE), "product_prices_price_idx", 200,
     ),
     "a rare word, cheapest first": (
-        ProductFilter(search="seldom", ordering=Ordering.PRICE), "products_document_idx", 200,
+        ProductFilter(search="seldom", sort_order=SortOrder.PRICE), "products_document_idx", 200,
     ),
     "a usual word, most viewed first": (
-        ProductFilter(search="usual", ordering=Ordering.VIEWED_DESC), "products_document_idx", 600,
+        ProductFilter(search="usual", sort_order=SortOrder.VIEWED_DESC), "products_document_idx", 600,
     ),
-    "a typo": (ProductFilter(search="selddom", ordering=RELEVANT), "vocabulary_variants_idx", 200),
-    "two typos": (ProductFilter(search="wbbcdexyz", ordering=RELEVANT), "vocabulary_typos_idx", 2_000),
-    "a beginning": (ProductFilter(search="seld", ordering=RELEVANT), "vocabulary_pk", 200),
+    "a typo": (ProductFilter(search="selddom", sort_order=RELEVANT), "vocabulary_variants_idx", 200),
+    "two typos": (ProductFilter(search="wbbcdexyz", sort_order=RELEVANT), "vocabulary_typos_idx", 2_000),
+    "a beginning": (ProductFilter(search="seld", sort_order=RELEVANT), "vocabulary_pk", 200),
     "an exclusion": (ProductFilter(search="-common"), "products_newest_idx", 60),
 }  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_reads_use_their_index_and_touch_few_rows(engine: Engine, name: str) -> 
 
 def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) -> None:
     alone, many = (
-        _plans(engine, _search(ProductFilter(search=search, ordering=RELEVANT)))
+        _plans(engine, _search(ProductFilter(search=search, sort_order=RELEVANT)))
         for search in ("zzqa", "zzqa zzqb zzqc zzqd zzqe zzqf zzqg zzqh")
     )
     assert len(many) <= len(alone)
@@ -209,13 +209,13 @@ def test_how_much_is_in_stock_is_known_to_the_planner(engine: Engine) -> None:
     "wanted",
     [
         ProductFilter(),
-        ProductFilter(ordering=Ordering.PRICE),
-        ProductFilter(ordering=Ordering.VIEWED_DESC),
-        ProductFilter(categories=[5], ordering=Ordering.PRICE_DESC),
-        ProductFilter(search="common", ordering=Ordering.RELEVANCE),
-        ProductFilter(search="common", ordering=Ordering.PRICE),
+        ProductFilter(sort_order=SortOrder.PRICE),
+        ProductFilter(sort_order=SortOrder.VIEWED_DESC),
+        ProductFilter(categories=[5], sort_order=SortOrder.PRICE_DESC),
+        ProductFilter(search="common", sort_order=SortOrder.RELEVANCE),
+        ProductFilter(search="common", sort_order=SortOrder.PRICE),
     ],
-    ids=lambda wanted: f"{wanted.search} {wanted.ordering}",
+    ids=lambda wanted: f"{wanted.search} {wanted.sort_order}",
 )
 def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted: ProductFilter) -> None:
     first = _plans(engine, _search(wanted))
@@ -226,7 +226,7 @@ def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted
 
 
 def test_what_follows_the_ranked_is_read_from_where_the_page_begins(engine: Engine) -> None:
-    wanted = ProductFilter(search="thing", ordering=Ordering.RELEVANCE)
+    wanted = ProductFilter(search="thing", sort_order=SortOrder.RELEVANCE)
     near, far = (
         sum(plan.blocks for plan in _plans(engine, _search(wanted, _deep(engine, wanted, pages))))
         for pages in (20, 400)
@@ -252,6 +252,6 @@ def test_counts_above_the_cap_are_said_to_be_approximate_and_are_near(engine: En
 
 @pytest.mark.parametrize("search", ["thing", "common", "usual"])
 def test_totals_of_searches_are_near(engine: Engine, search: str) -> None:
-    answer = PostgresQueries(engine).search(ProductFilter(search=search, ordering=RELEVANT), PageRequest())
+    answer = PostgresQueries(engine).search(ProductFilter(search=search, sort_order=RELEVANT), PageRequest())
     assert answer.total == pytest.approx({"thing": 1.0, "common": 0.3, "usual": 0.01}[search] * PRODUCTS, rel=0.1)
     assert answer.is_exact is (search == "usual")

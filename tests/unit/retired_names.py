@@ -9,7 +9,21 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     "adapters/http/resources": frozenset(),
     "adapters/http/framework": frozenset(),
     "adapters/http/cache": frozenset(),
-    "adapters/db/queries": frozenset(),
+    "adapters/db/queries": frozenset(
+        {
+            "AccountReads",
+            "EventReads",
+            "ExportReads",
+            "OrderReads",
+            "PricingReads",
+            "ProductReads",
+            "StatisticsReads",
+            "StockReads",
+            "WebhookReads",
+            "KEPT_SECONDS",
+            "Kept",
+        }
+    ),
     "adapters/db": frozenset(),
     "adapters/tasks": frozenset(),
     "adapters/cli": frozenset(),
@@ -18,6 +32,6 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     "scalecommerce_core/services": frozenset(),
     "scalecommerce_core/domain": frozenset(),
     "scalecommerce_core/ports": frozenset(),
-    "scalecommerce_core/queries": frozenset(),
+    "scalecommerce_core/queries": frozenset({"Ordering", "ordering"}),
     "scalecommerce_core/testing": frozenset(),
 }

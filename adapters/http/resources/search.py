@@ -22,7 +22,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
-from scalecommerce_core.queries import Facet, FacetValue, Ordering, ProductFilter
+from scalecommerce_core.queries import Facet, FacetValue, ProductFilter, SortOrder
 
 MAX_SEARCH: Final = 200
 MAX_CHOICES: Final = 50
@@ -64,7 +64,7 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
         Moment | None, msgspec.Meta(description="Listed before this time.", examples=["2027-01-01T00:00:00Z"])
     ] = None
     ordering: Annotated[
-        Ordering | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
+        SortOrder | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
     ] = None
     facets: Annotated[
         list[Facet],
@@ -154,7 +154,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 def _filter(query: SearchQuery, currency: str) -> ProductFilter:
     prices = in_currency(currency, {"price_min": query.price_min, "price_max": query.price_max})
     search = query.search if query.search is not None and normal_line(query.search) else None
-    ordering = query.ordering or (Ordering.CREATED_DESC if search is None else Ordering.RELEVANCE)
+    ordering = query.ordering or (SortOrder.CREATED_DESC if search is None else SortOrder.RELEVANCE)
     return ProductFilter(
         search=search,
         categories=tuple(query.category),
@@ -165,7 +165,7 @@ def _filter(query: SearchQuery, currency: str) -> ProductFilter:
         in_stock=query.in_stock,
         created_after=query.created_after,
         created_before=query.created_before,
-        ordering=ordering,
+        sort_order=ordering,
     )
 
 

@@ -16,12 +16,12 @@ from scalecommerce_core.queries import (
     CategoryRef,
     Facet,
     FacetValue,
-    Ordering,
     PageRequest,
     ProductFilter,
     ProductView,
     Queries,
     SellerRef,
+    SortOrder,
 )
 from scalecommerce_core.testing.contracts.lists import backwards, forwards, rows
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
@@ -291,7 +291,7 @@ class SearchContract:
         in_text = stage.product(name="Spoon", description="Goes with a samovar.")
         in_name = stage.product(name="Samovar")
         in_brand = stage.product(name="Cup", brand="Samovar")
-        wanted = ProductFilter(search="samovar", ordering=Ordering.RELEVANCE)
+        wanted = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
         assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [in_name, in_brand, in_text]
 
     @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ class SearchContract:
         assert found(queries, "te red") == set()
         assert found(queries, "Té") == {pot, pots}
         assert found(queries, "t") == set()
-        wanted = ProductFilter(search="tea", ordering=Ordering.RELEVANCE)
+        wanted = ProductFilter(search="tea", sort_order=SortOrder.RELEVANCE)
         pages = forwards(lambda page: queries.search(wanted, page), 1)
         assert {view.id for view in rows(pages)} == {pot, pots}
 
@@ -401,8 +401,8 @@ class SearchContract:
         seller = stage.account()
         made = [stage.product(seller, name="Teapot") for _ in range(4)]
         stage.settle()
-        for ordering in (Ordering.RELEVANCE, Ordering.PRICE):
-            wanted = ProductFilter(search="taepot", ordering=ordering)
+        for sort_order in (SortOrder.RELEVANCE, SortOrder.PRICE):
+            wanted = ProductFilter(search="taepot", sort_order=sort_order)
             first = queries.search(wanted, PageRequest(2))
             late = stage.product(seller, name="Taepot", price=1_00)
             stage.settle()
@@ -416,7 +416,7 @@ class SearchContract:
         cup = stage.product(name="Cup")
         stage.product(name="Tea pot")
         assert found(queries, "-pot") == {cup}
-        assert found(queries, '-"tea pot" -spoon', ordering=Ordering.RELEVANCE) == {cup}
+        assert found(queries, '-"tea pot" -spoon', sort_order=SortOrder.RELEVANCE) == {cup}
 
     def test_relevance_is_blended_with_stock_and_prominence(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
@@ -430,7 +430,7 @@ class SearchContract:
         newest = stage.product(seller, name="Samovar")
         stage.view({popular: 9, in_text: 8})
         stage.settle()
-        wanted = ProductFilter(search="samovar", ordering=Ordering.RELEVANCE)
+        wanted = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
         ranked = [view.id for view in queries.search(wanted, PageRequest()).rows]
         assert ranked == [popular, newest, dull, sold_out, in_text]
 
@@ -439,7 +439,7 @@ class SearchContract:
         seller = stage.account()
         together = stage.product(seller, name="Green tea pot")
         apart = stage.product(seller, name="Tea pot, green")
-        wanted = ProductFilter(search="green tea", ordering=Ordering.RELEVANCE)
+        wanted = ProductFilter(search="green tea", sort_order=SortOrder.RELEVANCE)
         assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [together, apart]
 
     def test_the_total_is_told(self, store: Store, queries: Queries) -> None:
@@ -461,8 +461,8 @@ class SearchContract:
     )
     def test_no_search_text_breaks_anything(self, store: Store, queries: Queries, search: str) -> None:
         Stage(store).product()
-        for ordering in Ordering:
-            wanted = ProductFilter(search=search, ordering=ordering)
+        for sort_order in SortOrder:
+            wanted = ProductFilter(search=search, sort_order=sort_order)
             assert len(queries.search(wanted, PageRequest()).rows) <= 1
         queries.facets(ProductFilter(search=search), list(Facet))
 
@@ -538,26 +538,26 @@ class SearchContract:
         ]  # fmt: skip
         stage.view({made[2]: 5, made[4]: 5, made[0]: 9})
         stage.settle()
-        expected: dict[Ordering, Sequence[int]] = {
-            Ordering.PRICE: [1, 5, 2, 3, 4, 0, 6],
-            Ordering.PRICE_DESC: [6, 0, 4, 3, 2, 5, 1],
-            Ordering.CREATED: [5, 0, 3, 1, 2, 4, 6],
-            Ordering.CREATED_DESC: [6, 4, 2, 1, 3, 0, 5],
-            Ordering.VIEWED_DESC: [0, 4, 2, 6, 5, 3, 1],
+        expected: dict[SortOrder, Sequence[int]] = {
+            SortOrder.PRICE: [1, 5, 2, 3, 4, 0, 6],
+            SortOrder.PRICE_DESC: [6, 0, 4, 3, 2, 5, 1],
+            SortOrder.CREATED: [5, 0, 3, 1, 2, 4, 6],
+            SortOrder.CREATED_DESC: [6, 4, 2, 1, 3, 0, 5],
+            SortOrder.VIEWED_DESC: [0, 4, 2, 6, 5, 3, 1],
         }
-        for ordering, indexes in expected.items():
-            self._pages(queries, ProductFilter(ordering=ordering), [made[index] for index in indexes])
-        newest = [made[index] for index in expected[Ordering.CREATED_DESC]]
-        self._pages(queries, ProductFilter(ordering=Ordering.RELEVANCE), newest)
+        for sort_order, indexes in expected.items():
+            self._pages(queries, ProductFilter(sort_order=sort_order), [made[index] for index in indexes])
+        newest = [made[index] for index in expected[SortOrder.CREATED_DESC]]
+        self._pages(queries, ProductFilter(sort_order=SortOrder.RELEVANCE), newest)
         for search in ("tea", "pott"):
-            wanted = ProductFilter(search=search, ordering=Ordering.RELEVANCE)
+            wanted = ProductFilter(search=search, sort_order=SortOrder.RELEVANCE)
             ranked = [view.id for view in queries.search(wanted, PageRequest(50)).rows]
             assert len(ranked) == 7
             self._pages(queries, wanted, ranked)
             self._pages(
                 queries,
-                evolve(wanted, ordering=Ordering.PRICE),
-                [made[index] for index in expected[Ordering.PRICE]],
+                evolve(wanted, sort_order=SortOrder.PRICE),
+                [made[index] for index in expected[SortOrder.PRICE]],
             )
 
     def _pages(self, queries: Queries, wanted: ProductFilter, expected: Sequence[int]) -> None:
@@ -578,7 +578,7 @@ class SearchContract:
     def test_moments_in_keys_are_exact(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         made = [stage.product(at=NOW + timedelta(microseconds=index)) for index in range(4)]
-        pages = forwards(lambda page: queries.search(ProductFilter(ordering=Ordering.CREATED), page), 1)
+        pages = forwards(lambda page: queries.search(ProductFilter(sort_order=SortOrder.CREATED), page), 1)
         assert [view.id for view in rows(pages)] == made
 
     # --- facets

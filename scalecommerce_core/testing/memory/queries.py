@@ -33,7 +33,6 @@ from scalecommerce_core.queries import (
     FoundProducts,
     Key,
     MovementTotal,
-    Ordering,
     OrderLineView,
     OrderView,
     Page,
@@ -45,6 +44,7 @@ from scalecommerce_core.queries import (
     SaleView,
     SellerRef,
     SellerStats,
+    SortOrder,
     StockDiscrepancy,
     TopProduct,
     bucket_label,
@@ -137,7 +137,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     # --- products
 
     def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
-        sort_key = SORT_KEYS.get(wanted.ordering, SORT_KEYS[Ordering.CREATED_DESC])
+        sort_key = SORT_KEYS.get(wanted.sort_order, SORT_KEYS[SortOrder.CREATED_DESC])
         if wanted.search is None:
             matching = self._matching(wanted, None)
             found = paged(matching, sort_key, page)
@@ -150,7 +150,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             # As the words were read for the first page, whatever the catalogue has learned since.
             meant, said = text.reread(str(begins[0])), None
         matching = self._matching(wanted, meant)
-        if wanted.ordering is Ordering.RELEVANCE and meant.wanted:
+        if wanted.sort_order is SortOrder.RELEVANCE and meant.wanted:
             sort_key = self._by_relevance(meant, matching)
         found = paged(matching, lambda view: (meant.reading, *sort_key(view)), page)
         if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW:
@@ -444,12 +444,12 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
 
 
-SORT_KEYS: Final[Mapping[Ordering, Callable[[ProductView], Key]]] = {
-    Ordering.PRICE: lambda view: (view.price.minor, view.id),
-    Ordering.PRICE_DESC: lambda view: (-view.price.minor, -view.id),
-    Ordering.CREATED: lambda view: (view.created_at.timestamp(), view.id),
-    Ordering.CREATED_DESC: lambda view: (-view.created_at.timestamp(), -view.id),
-    Ordering.VIEWED_DESC: lambda view: (-view.count_viewed, -view.id),
+SORT_KEYS: Final[Mapping[SortOrder, Callable[[ProductView], Key]]] = {
+    SortOrder.PRICE: lambda view: (view.price.minor, view.id),
+    SortOrder.PRICE_DESC: lambda view: (-view.price.minor, -view.id),
+    SortOrder.CREATED: lambda view: (view.created_at.timestamp(), view.id),
+    SortOrder.CREATED_DESC: lambda view: (-view.created_at.timestamp(), -view.id),
+    SortOrder.VIEWED_DESC: lambda view: (-view.count_viewed, -view.id),
 }
 
 

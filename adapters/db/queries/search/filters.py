@@ -24,11 +24,11 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 from adapters.db.queries.keyset import Keyset
 from adapters.db.queries.search.query_shape import EXCLUDED, SHAPES, WANTED, Shape, text_names
 from adapters.db.schema import product_prices, product_views, products, stock
-from scalecommerce_core.queries import Ordering
+from scalecommerce_core.queries import SortOrder
 
 MARKET: Final = cast(literal_column("'market'"), REGCONFIG)
-BY_PRICE: Final = frozenset({Ordering.PRICE, Ordering.PRICE_DESC})
-NARROW: Final = BY_PRICE | {Ordering.VIEWED_DESC}
+BY_PRICE: Final = frozenset({SortOrder.PRICE, SortOrder.PRICE_DESC})
+NARROW: Final = BY_PRICE | {SortOrder.VIEWED_DESC}
 """Orders that a narrow table keeps: whether a row of it matches is known after a look at its product."""
 
 
@@ -61,13 +61,13 @@ def _meaning(shape: Shape, *, is_planned: bool) -> tuple[FromClause, list[Column
     product = products.c
     source: FromClause = products
     conditions: list[ColumnElement[bool]] = [product.is_active]
-    by_price = shape.ordering in BY_PRICE
+    by_price = shape.sort_order in BY_PRICE
     price: ColumnElement[int] = product.price
     if by_price or (not shape.has_words and not shape.filters.isdisjoint({"price_min", "price_max"})):
         # The price in the narrow table, which is indexed. Words have an index of their own, and leave fewer to look at.
         source = source.join(product_prices, product_prices.c.product_id == product.id)
         price = product_prices.c.price
-    if shape.ordering is Ordering.VIEWED_DESC:
+    if shape.sort_order is SortOrder.VIEWED_DESC:
         source = source.join(product_views, product_views.c.product_id == product.id)
     category = product_prices.c.category_id if by_price else product.category_id
     filters = {
@@ -91,22 +91,22 @@ def _meaning(shape: Shape, *, is_planned: bool) -> tuple[FromClause, list[Column
 # --- orders
 
 
-def sorted_by(ordering: Ordering) -> Keyset:
-    """The sort columns of an ordering, out of one index."""
-    if ordering in BY_PRICE:
+def sorted_by(sort_order: SortOrder) -> Keyset:
+    """The sort columns of an sort_order, out of one index."""
+    if sort_order in BY_PRICE:
         columns = product_prices.c.price, product_prices.c.product_id
-    elif ordering is Ordering.VIEWED_DESC:
+    elif sort_order is SortOrder.VIEWED_DESC:
         columns = product_views.c.views, product_views.c.product_id
     else:
         columns = products.c.created_at, products.c.id
-    return Keyset(columns, descending=_descends(ordering))
+    return Keyset(columns, descending=_descends(sort_order))
 
 
 def gathered(shape: Shape) -> tuple[Keyset, Select[*tuple[Any, ...]]]:
-    """The same for an ordering of `NARROW`, and all matching products, found without its index and sorted then."""
+    """The same for an sort_order of `NARROW`, and all matching products, found without its index and sorted then."""
     product = products.c
     chosen = (
-        Match(evolve(shape, ordering=Ordering.RELEVANCE))
+        Match(evolve(shape, sort_order=SortOrder.RELEVANCE))
         .select(product.price, product.id)
         # Keeps the planner from walking in the index after all.
         .offset(literal_column("0"))
@@ -114,14 +114,14 @@ def gathered(shape: Shape) -> tuple[Keyset, Select[*tuple[Any, ...]]]:
     )
     source: FromClause = chosen
     columns = chosen.c.price, chosen.c.id
-    if shape.ordering is Ordering.VIEWED_DESC:
+    if shape.sort_order is SortOrder.VIEWED_DESC:
         source = chosen.join(product_views, product_views.c.product_id == chosen.c.id)
         columns = product_views.c.views, chosen.c.id
-    return Keyset(columns, descending=_descends(shape.ordering)), select(*columns).select_from(source)
+    return Keyset(columns, descending=_descends(shape.sort_order)), select(*columns).select_from(source)
 
 
-def _descends(ordering: Ordering) -> bool:
-    return ordering not in {Ordering.PRICE, Ordering.CREATED}
+def _descends(sort_order: SortOrder) -> bool:
+    return sort_order not in {SortOrder.PRICE, SortOrder.CREATED}
 
 
 # --- text

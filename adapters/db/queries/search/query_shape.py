@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from adapters.db.queries.keyset import BIGINT
 from scalecommerce_core.domain.search_text import SearchText, Term
 from scalecommerce_core.domain.text import checked
-from scalecommerce_core.queries import Ordering, ProductFilter
+from scalecommerce_core.queries import ProductFilter, SortOrder
 
 SHAPES: Final = 100
 """So many statements of each kind are kept, of up to 0.7 MB: a bound for what nobody asks twice."""
@@ -28,7 +28,7 @@ class Shape:
     `forms` holds how many of the wanted ones have as many words as the term: the first ones (`Term.forms`).
     """
 
-    ordering: Ordering
+    sort_order: SortOrder
     filters: frozenset[str] = frozenset()
     in_stock: bool | None = None
     wanted: tuple[int, ...] | None = None
@@ -70,15 +70,15 @@ class Asked:
             "created_before": wanted.created_before,
         }
         values: dict[str, object] = {name: value for name, value in conditions.items() if value is not None}
-        shape = Shape(wanted.ordering, frozenset(values), wanted.in_stock)
+        shape = Shape(wanted.sort_order, frozenset(values), wanted.in_stock)
         if text is not None:
             forms = tuple(len(term.forms) for term in text.wanted)
             shape = evolve(shape, wanted=_counts(text.wanted), excluded=_counts(text.excluded), forms=forms)
             values |= {**_texts(WANTED, text.wanted), **_texts(EXCLUDED, text.excluded)}
         return cls(shape, values)
 
-    def in_order(self, ordering: Ordering) -> "Asked":
-        return evolve(self, shape=evolve(self.shape, ordering=ordering))
+    def in_order(self, sort_order: SortOrder) -> "Asked":
+        return evolve(self, shape=evolve(self.shape, sort_order=sort_order))
 
     @property
     def text_alone(self) -> "Asked":

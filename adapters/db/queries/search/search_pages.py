@@ -25,7 +25,7 @@ from adapters.db.schema import categories
 from scalecommerce_core.domain.popularity import LEVELS, size_of
 from scalecommerce_core.domain.search_text import FEW, SearchText, better_known, probable, read, suggestion
 from scalecommerce_core.domain.text import checked
-from scalecommerce_core.queries import FACET_CAP, Key, Ordering, PageRequest, ProductFilter
+from scalecommerce_core.queries import FACET_CAP, Key, PageRequest, ProductFilter, SortOrder
 
 
 @frozen
@@ -125,7 +125,7 @@ class Listing:
     def _sample(self, wanted: ProductFilter, text: SearchText | None) -> Sample:
         cap = self.scale.facet_cap
         # Facets do not come in an order; relevance is the one that needs nothing else.
-        asked = Asked.by(wanted, text, self._chosen(wanted)).in_order(Ordering.RELEVANCE)
+        asked = Asked.by(wanted, text, self._chosen(wanted)).in_order(SortOrder.RELEVANCE)
         match = Match(asked.shape)
         total = self._estimates.expected(match, asked.values)
         if total > cap and asked.shape.has_words:
@@ -166,9 +166,9 @@ class Listing:
         asked = Asked.by(wanted, text, chosen)
         shape, values = asked.shape, asked.values
         mark = () if text is None else (reading,)
-        if shape.ordering is Ordering.RELEVANCE and shape.has_words:
+        if shape.sort_order is SortOrder.RELEVANCE and shape.has_words:
             return self._ranked(asked, request, reading)
-        few = shape.ordering in NARROW and shape.has_words and self._expected(asked) <= self.scale.sort_all
+        few = shape.sort_order in NARROW and shape.has_words and self._expected(asked) <= self.scale.sort_all
         keyset, statements = _in_order(shape, gather=few)
         rows = self._reader.rows_planned(statements[which(request)], {**values, **keyset.parameters(request)})
         page = page_of(rows, request, lambda row: int(row[-1]), lambda row: key_of((*mark, *row)))
@@ -316,7 +316,7 @@ def _place(begins: Key) -> tuple[int, int, int, int]:
 
 @lru_cache(SHAPES)
 def _in_order(shape: Shape, *, gather: bool) -> tuple[Keyset, Mapping[str, Select[*tuple[Any, ...]]]]:
-    keyset = sorted_by(shape.ordering)
+    keyset = sorted_by(shape.sort_order)
     if gather:
         keyset, statement = gathered(shape)
     else:
