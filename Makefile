@@ -8,6 +8,8 @@ UV := .cache/uv/bin/uv
 
 # The caller's own environment stays out of ours.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP
+# Without bytecode files every process compiles some 600 modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 unexport UV_PYTHON UV_SYSTEM_PYTHON UV_ENV_FILE UV_NO_SYNC UV_FROZEN UV_LOCKED UV_EXTRA UV_NO_DEV
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
