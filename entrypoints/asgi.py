@@ -13,7 +13,7 @@ from adapters.db.core.errors import check_schema
 from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED
-from adapters.http.dependencies import Backend, Readiness
+from adapters.http.dependencies import Dependencies, Readiness
 from adapters.redis.reachability import state_of
 from adapters.redis.shared_copies import RedisSharedCopies
 from entrypoints import logs, settings
@@ -36,7 +36,7 @@ def build(chosen: Settings) -> Starlette:
     """The application of these settings, which connects when it is used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
     watch = ReadinessWatch(engine)
-    backend = Backend(
+    dependencies = Dependencies(
         engine.market,
         wakeups=engine.wakeups,
         views=engine.views,
@@ -51,7 +51,7 @@ def build(chosen: Settings) -> Starlette:
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
-    app = create_app(backend, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
+    app = create_app(dependencies, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
     collect_seldom()
     watch.begin()
     return app

@@ -1,4 +1,4 @@
-"""The whole HTTP API over a backend."""
+"""The whole HTTP API over its dependencies."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.examples import EXAMPLES
 from adapters.http.examples.demo_market import GUIDE
-from adapters.http.framework.application import application
+from adapters.http.framework.application import build_application
 from adapters.http.framework.operation import Operation
 from adapters.http.resources import (
     categories,
@@ -34,13 +34,13 @@ RESOURCES: Final = (
 )  # fmt: skip
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     """All operations of the API."""
-    return [operation for resource in RESOURCES for operation in resource.operations(backend)]
+    return [operation for resource in RESOURCES for operation in resource.operations(dependencies)]
 
 
 def create_app(
-    backend: Backend,
+    dependencies: Dependencies,
     *,
     version: str,
     on_start: Callable[[], None] = lambda: None,
@@ -53,18 +53,20 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         on_start()
-        backend.start()
+        dependencies.start()
         yield
-        await backend.close()
+        await dependencies.close()
         on_close()
 
-    return application(
-        operations(backend),
-        authenticate=backend.market.accounts.identify,
+    return build_application(
+        operations(dependencies),
+        authenticate=dependencies.market.accounts.identify,
         version=version,
-        currency=backend.market.currency,
+        currency=dependencies.market.currency,
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,
-        shortcut=ProductShortcut(backend.cache.products, backend.looks, backend.market.accounts.identify),
+        fast_path=ProductShortcut(
+            dependencies.cache.products, dependencies.view_tracker, dependencies.market.accounts.identify
+        ),
     )

@@ -30,12 +30,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
 
-READERS = 4
+READER_THREADS = 4
 """Threads for lists and searches: as many statements of one process run at once. A search takes as much of the
 interpreter as of the database, and more threads would only wait for each other there."""
-READS = 2000
+MAX_PENDING_READS = 2000
 """Reads in those threads, waiting or at work; beyond it, 503: many of those who asked would be gone by then."""
-HASHERS = 2
+HASHER_THREADS = 2
 """Threads for passwords: hashing is meant to be slow, and must not keep readers waiting."""
 
 
@@ -44,30 +44,30 @@ class Readiness:
     """`oldest_undecided` is in seconds; None: no order waits for its verdict."""
 
     redis: Literal["ok", "away", "wrong_password"]
-    oldest_undecided: float | None
+    oldest_undecided_seconds: float | None
 
 
-class Readers:
+class ReaderThreads:
     """Threads, and a bound on what waits for them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._reads = 0
+        self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._pending = 0
 
     async def run(self, read: Callable[[], T]) -> T:
-        if self._reads >= READS:
+        if self._pending >= MAX_PENDING_READS:
             raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
-        self._reads += 1
+        self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, read)
         finally:
-            self._reads -= 1
+            self._pending -= 1
 
     def close(self) -> None:
         self._threads.shutdown(wait=False)
 
 
-class Backend:
+class Dependencies:
     """One per process. `ready` raises `Unavailable` when the database does not answer or has other tables."""
 
     def __init__(
@@ -88,53 +88,55 @@ class Backend:
         """Without a `feed` that tells of changes, every read goes to the database."""
         self.market = market
         self.wakeups = wakeups
-        self.looks = Looks(views, bots)
+        self.view_tracker = Looks(views, bots)
         self.ids = ids
-        self.ready = ready
-        self.pages = Pages(Cursors(cursor_key))
+        self.check_readiness = ready
+        self.paginator = Pages(Cursors(cursor_key))
         queries, catalog, ordering = market.queries, market.catalog, market.ordering
-        self.place: Batcher[PlaceOrder, Order | Replayed] = Batcher(
+        self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
             ordering.place, queue_size=intake_queue, name="place"
         )
-        self.paying = Paying(market.payments)
-        self.cancel: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
-        self.refund: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
+        self.payment_runner = Paying(market.payments)
+        self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
+        self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
         self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")
         self.edit_product: Batcher[EditProduct, Shelved] = Batcher(catalog.edit_products, name="edit")
         self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(catalog.withdraw_products, name="withdraw")
         self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(catalog.adjust_stock, name="stock")
-        self.product: Batcher[ProductId, ProductView] = Batcher(_each(queries.products, "product"), name="product")
-        self.order: Batcher[OrderId, OrderView] = Batcher(_each(queries.orders, "order"), name="order")
-        self._readers = Readers()
-        self._hashers = ThreadPoolExecutor(HASHERS, thread_name_prefix="hasher")
-        self.cache = CatalogCache(queries, self.read, limits=cache_limits, feed=feed, shared=shared)
+        self.load_product: Batcher[ProductId, ProductView] = Batcher(
+            _batch_query(queries.products, "product"), name="product"
+        )
+        self.load_order: Batcher[OrderId, OrderView] = Batcher(_batch_query(queries.orders, "order"), name="order")
+        self._readers = ReaderThreads()
+        self._hashers = ThreadPoolExecutor(HASHER_THREADS, thread_name_prefix="hasher")
+        self.cache = CatalogCache(queries, self.run_in_thread, limits=cache_limits, feed=feed, shared=shared)
 
     def start(self) -> None:
         """On the loop that serves."""
         self.cache.start()
 
-    async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query, or a use case that is rare, in a thread; raise `Overloaded` when too many wait."""
         return await self._readers.run(lambda: query(*args, **kwargs))
 
-    async def hash(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_in_hasher(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a use case that hashes passwords in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._hashers, lambda: use_case(*args, **kwargs))
 
     async def close(self) -> None:
         """Answer who waits, and end the threads."""
-        await self.paying.close()
+        await self.payment_runner.close()
         await self.cache.close()
         batchers = (
-            self.place, self.cancel, self.refund, self.list_product, self.edit_product,
-            self.withdraw_product, self.adjust_stock, self.product, self.order,
+            self.place_order, self.cancel_order, self.refund_order, self.list_product, self.edit_product,
+            self.withdraw_product, self.adjust_stock, self.load_product, self.load_order,
         )  # fmt: skip
         await asyncio.gather(*(batcher.drain() for batcher in batchers))
         self._readers.close()
         self._hashers.shutdown(wait=False)
 
 
-def _each(
+def _batch_query(
     query: Callable[[Sequence[Id]], Mapping[Id, T]], kind: str
 ) -> Callable[[Sequence[Id]], list[T | MarketError]]:
     """A query by ids as a batch: concurrent readers of single things share one statement."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from adapters.http.app import create_app
-from adapters.http.dependencies import Backend, Readiness
+from adapters.http.dependencies import Dependencies, Readiness
 from adapters.system import SystemClock
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -36,15 +36,15 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
     """A member of staff who sells and buys more than a page of everything."""
     with real_market(make_database(), SystemClock()) as market:
         staff = _filled(market)
-        backend = Backend(
+        dependencies = Dependencies(
             market,
             wakeups=CountedWakeups(),
             views=MemoryViewCounter(),
             ids=CountingIds(),
             cursor_key=b"k" * 32,
-            ready=lambda: Readiness(redis="ok", oldest_undecided=None),
+            ready=lambda: Readiness(redis="ok", oldest_undecided_seconds=None),
         )
-        with calling(create_app(backend, version="1.0")) as made:
+        with calling(create_app(dependencies, version="1.0")) as made:
             made.headers["Authorization"] = f"Bearer {market.accounts.log_in(staff.email, 'a long password').access}"
             yield made
 

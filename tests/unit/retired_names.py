@@ -7,7 +7,29 @@ from typing import Final
 
 RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     "adapters/http/resources": frozenset(),
-    "adapters/http/framework": frozenset(),
+    "adapters/http": frozenset({"Backend", "Readers", "READERS", "READS", "HASHERS"}),
+    "adapters/http/framework": frozenset(
+        {
+            "Answer",
+            "Directory",
+            "Envelope",
+            "ON_EVERY_ANSWER",
+            "PAUSES",
+            "Ready",
+            "Shortcut",
+            "after_twins",
+            "caller",
+            "context_of",
+            "fingerprint_of",
+            "holds_free_values",
+            "json_answer",
+            "keyed",
+            "mistake",
+            "refusals",
+            "routes_of",
+            "who",
+        }
+    ),
     "adapters/http/cache": frozenset(),
     "adapters/db/queries": frozenset(
         {

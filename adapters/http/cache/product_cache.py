@@ -13,7 +13,7 @@ from adapters.http.cache.lru import Bounded, Recurring
 from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
 from adapters.http.cache.single_flight import Flight, Flights
 from adapters.http.execution.batcher import Answer, Batcher
-from adapters.http.framework.middleware import ON_EVERY_ANSWER
+from adapters.http.framework.middleware import BASELINE_HEADERS
 from adapters.http.schemas.products import product_etag, shown
 from scalecommerce_core.domain.errors import Overloaded
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -32,7 +32,7 @@ PERSONAL: Final = "private, no-cache"
 Headers = list[tuple[bytes, bytes]]
 _JSON: Final = (b"content-type", b"application/json")
 _PUBLIC, _PERSONAL = (
-    [(b"cache-control", control.encode()), (b"vary", b"Authorization"), *ON_EVERY_ANSWER]
+    [(b"cache-control", control.encode()), (b"vary", b"Authorization"), *BASELINE_HEADERS]
     for control in (PUBLIC, PERSONAL)
 )
 _ENCODER: Final = msgspec.json.Encoder()

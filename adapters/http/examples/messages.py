@@ -82,14 +82,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"topics": [*_TOPICS, "stock.ran_out"], "description": "Our warehouse in Ghent"},
         alternatives={"Send nothing for now": {"is_active": False}},
         responses={200: replace(_ENDPOINT, topics=[*_TOPICS, "stock.ran_out"], description="Our warehouse in Ghent")},
-        mistake={"url": 5},
-        refusals=[_EDITED],
+        invalid_body={"url": 5},
+        problems=[_EDITED],
     ),
-    "deleteWebhook": Example(parameters=_ID, refusals=[_EDITED]),
+    "deleteWebhook": Example(parameters=_ID, problems=[_EDITED]),
     "rotateWebhookSecret": Example(
         parameters=_ID,
         responses={200: SecretDocument(NEW_WEBHOOK, _SECRET)},
-        refusals=[Forbidden("Only its owner may see the secret of an endpoint.")],
+        problems=[Forbidden("Only its owner may see the secret of an endpoint.")],
     ),
     "testWebhook": Example(parameters=_ID, responses={202: _NEW_DELIVERY}),
     "listWebhookDeliveries": Example(

@@ -85,7 +85,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             ),
             202: _NEW,
         },
-        mistake={"order_item": [{"product": PRODUCT, "quantity": 0}]},
+        invalid_body={"order_item": [{"product": PRODUCT, "quantity": 0}]},
     ),
     "listSales": Example(
         responses={
@@ -115,18 +115,18 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"payment_method": "sandbox-ok"},
         alternatives={"Declined by the sandbox gateway, if not paid yet": {"payment_method": "sandbox-declined"}},
         responses={200: _PAID},
-        mistake={"payment_method": "4242 4242 4242 4242"},
+        invalid_body={"payment_method": "4242 4242 4242 4242"},
     ),
     "cancelOrder": Example(
         parameters={"id": CANCELLED_ORDER},
         responses={200: _CANCELLED},
-        refusals=[TransitionNotAllowed(PAID_ORDER, OrderStatus.PAID, "be cancelled")],
+        problems=[TransitionNotAllowed(PAID_ORDER, OrderStatus.PAID, "be cancelled")],
     ),
     "refundOrder": Example(
         parameters=_PAID_ID,
         body={"lines": [{"product": PRODUCT_OF_PAID_ORDER, "quantity": 1}], "restock": True},
         responses={201: _REFUNDED},
-        refusals=[
+        problems=[
             Forbidden("Only staff, or the seller of these products, may refund them."),
             TransitionNotAllowed(CANCELLED_ORDER, OrderStatus.CANCELLED, "be refunded"),
         ],

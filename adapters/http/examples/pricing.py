@@ -175,7 +175,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body=_NEW,
         alternatives={"Only what is required": {"name": "What sells best"}},
         responses={201: _POLICY},
-        refusals=[Invalid.field("parameters.step", "This must be at least 0.001.")],
+        problems=[Invalid.field("parameters.step", "This must be at least 0.001.")],
     ),
     "readPricingPolicy": Example(parameters=_DEMO_POLICY_ID, responses={200: replace(_POLICY, id=DEMO_POLICY)}),
     "patchPricingPolicy": Example(
@@ -183,10 +183,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"name": "Appliances, more carefully", "parameters": {"step": 0.02}},
         alternatives={"Switch it off": {"is_active": False}},
         responses={200: replace(_POLICY, name="Appliances, more carefully", parameters={"step": 0.02}, version=2)},
-        mistake={"epoch_seconds": -7, "fee": 8},
-        refusals=[_EDITED],
+        invalid_body={"epoch_seconds": -7, "fee": 8},
+        problems=[_EDITED],
     ),
-    "deletePricingPolicy": Example(parameters=_NEW_POLICY_ID, refusals=[_EDITED]),
+    "deletePricingPolicy": Example(parameters=_NEW_POLICY_ID, problems=[_EDITED]),
     "previewPricingPolicy": Example(
         parameters=_DEMO_POLICY_ID,
         responses={
@@ -214,7 +214,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "Use the policy of its category or seller": {"policy": None},
         },
         responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
-        refusals=[Invalid.field("policy", "The product's seller has no such policy.")],
+        problems=[Invalid.field("policy", "The product's seller has no such policy.")],
     ),
     "listDecisionsOfProduct": Example(
         parameters=_PRODUCT_ID, responses={200: PageAnswer(next=None, previous=None, results=[_KEPT])}

@@ -128,16 +128,16 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 _OWN_TOASTER, description="Robust toaster by Ridgeway: for two slices, made of recycled material."
             )
         },
-        refusals=[_NOT_YOURS],
+        problems=[_NOT_YOURS],
     ),
     "patchProduct": Example(
         parameters=_ID,
         body={"price": "249.90"},
         responses={200: replace(_OWN_TOASTER, price="249.90")},
-        mistake={"price": "249.905", "is_active": "yes"},
-        refusals=[_NOT_YOURS],
+        invalid_body={"price": "249.905", "is_active": "yes"},
+        problems=[_NOT_YOURS],
     ),
-    "withdrawProduct": Example(parameters={"id": NEW_PRODUCT}, refusals=[_NOT_YOURS]),
+    "withdrawProduct": Example(parameters={"id": NEW_PRODUCT}, problems=[_NOT_YOURS]),
     "readPriceHistory": Example(
         parameters=_ID,
         responses={
@@ -215,14 +215,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 ],
             )
         },
-        refusals=[Forbidden("Only its seller and staff may see this.")],
+        problems=[Forbidden("Only its seller and staff may see this.")],
     ),
     "adjustStock": Example(
         parameters=_ID,
         body={"delta": 5},
         alternatives={"Set the stock, if it is still the one that was read": {"set": 40, "expected": 49}},
         responses={200: StockDocument(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
-        refusals=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
+        problems=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
     ),
     "listCategories": Example(
         responses={

@@ -29,17 +29,17 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "The account that the example of signUp creates": {"email": "kara@example.com", "password": EXAMPLE},
         },
         responses={200: Tokens(TOKEN, REFRESH)},
-        refusals=[NotAuthenticated(LOGIN_REFUSED)],
+        problems=[NotAuthenticated(LOGIN_REFUSED)],
     ),
     "refreshToken": Example(
         body={"refresh": REFRESH},
         responses={200: Tokens(TOKEN, REFRESH)},
-        refusals=[_SESSION_OVER],
+        problems=[_SESSION_OVER],
     ),
     "verifyToken": Example(
         body={"token": TOKEN},
         responses={200: Nothing()},
-        refusals=[TokenNotValid("The token has expired.")],
+        problems=[TokenNotValid("The token has expired.")],
     ),
     "listUsers": Example(
         responses={
@@ -50,20 +50,20 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         },
     ),
-    "readProfile": Example(responses={200: _STAFF}, refusals=[_GONE]),
+    "readProfile": Example(responses={200: _STAFF}, problems=[_GONE]),
     "editProfile": Example(
         body={"first_name": "Omar", "last_name": "Sexton", "bio": _EDITED.bio},
         responses={200: _EDITED},
-        mistake={"first_name": None},
-        refusals=[_GONE],
+        invalid_body={"first_name": None},
+        problems=[_GONE],
     ),
     "signUp": Example(
         body={"email": "kara@example.com", "password": EXAMPLE, "first_name": "Kara", "bio": "Sells tea."},
         responses={201: User(11, "Kara", "", "kara@example.com", "Sells tea.")},
-        refusals=[Invalid.field("email", "An account with this e-mail address exists already.")],
+        problems=[Invalid.field("email", "An account with this e-mail address exists already.")],
     ),
     "changePassword": Example(
         body={"old_password": PASSWORD, "new_password": NEW_PASSWORD},
-        refusals=[_GONE, Invalid.field("old_password", "This is not your password.")],
+        problems=[_GONE, Invalid.field("old_password", "This is not your password.")],
     ),
 }

@@ -13,41 +13,41 @@ from starlette.types import ASGIApp, Lifespan
 from adapters.http.framework.auth import Authenticate
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.example import Example
-from adapters.http.framework.index_page import landing_routes
-from adapters.http.framework.middleware import Envelope, Shortcut
+from adapters.http.framework.index_page import index_routes
+from adapters.http.framework.middleware import BaselineMiddleware, FastPath
 from adapters.http.framework.openapi import document
 from adapters.http.framework.operation import Operation
-from adapters.http.framework.routing import Directory, SlashRedirect, routes_of
+from adapters.http.framework.routing import ExactPathRouter, SlashRedirect, build_routes
 from adapters.http.framework.swagger_ui import docs_routes
 
 
 class Application(Starlette):
     """Starlette with one piece in place of its middleware, which `Envelope` does without."""
 
-    shortcut: Shortcut | None = None
+    fast_path: FastPath | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Envelope(Directory(self.router), shortcut=self.shortcut)
+        return BaselineMiddleware(ExactPathRouter(self.router), fast_path=self.fast_path)
 
 
-def application(
+def build_application(
     operations: Iterable[Operation[Any, Any]],
     *,
     authenticate: Authenticate,
     version: str,
     currency: str = "USD",
     lifespan: Lifespan[Starlette] | None = None,
-    shortcut: Shortcut | None = None,
+    fast_path: FastPath | None = None,
     examples: Mapping[str, Example] | None = None,
     guide: str = "",
 ) -> Starlette:
     listed = list(operations)
     app = Application(
         routes=[
-            *routes_of(listed, authenticate),
-            *landing_routes(version),
+            *build_routes(listed, authenticate),
+            *index_routes(version),
             *docs_routes(),
-            *document_routes(
+            *openapi_routes(
                 msgspec.json.encode(
                     document(listed, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
@@ -55,14 +55,14 @@ def application(
         ],
         lifespan=lifespan,
     )
-    app.shortcut = shortcut
+    app.fast_path = fast_path
     # Starlette's own redirect makes an absolute address from the Host header, which the client chooses.
     app.router.redirect_slashes = False
     app.router.default = SlashRedirect(app.router, app.router.default)
     return app
 
 
-def document_routes(encoded: bytes) -> list[BaseRoute]:
+def openapi_routes(encoded: bytes) -> list[BaseRoute]:
     etag = content_etag(encoded)
 
     async def openapi(request: Request) -> Response:

@@ -24,10 +24,10 @@ class Access(StrEnum):
     STAFF = "staff"
 
 
-SCHEME: Final = "bearer"
+BEARER: Final = "bearer"
 
 
-def caller(headers: Headers, access: Access, authenticate: Authenticate) -> Identity | None:
+def authenticate_request(headers: Headers, access: Access, authenticate: Authenticate) -> Identity | None:
     """The identity behind the request; raise `NotAuthenticated` (401) or `Forbidden` (403)."""
     if access is Access.PUBLIC:
         return None
@@ -37,7 +37,7 @@ def caller(headers: Headers, access: Access, authenticate: Authenticate) -> Iden
     if not given:
         raise NotAuthenticated("Log in first: an access token is wanted as Authorization: Bearer.")
     scheme, _, token = given[0].partition(" ")
-    if len(given) > 1 or scheme.lower() != SCHEME or not token.strip():
+    if len(given) > 1 or scheme.lower() != BEARER or not token.strip():
         raise TokenNotValid("The Authorization header is not a Bearer token.")
     identity = authenticate(token.strip())
     if access is Access.STAFF and not identity.is_staff:

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 
 from adapters.http.framework.problems import Problem
 
-REMEMBERED: Final = 512
+MAX_CACHED_LENGTH: Final = 512
 """Characters of a header that is looked at once and not each time: browsers send a third of that, strangers 400,000."""
 
 
@@ -25,7 +25,7 @@ def check_accepts_json(headers: Headers) -> None:
 
 def accepts_json(accept: str) -> bool:
     """By the most specific range that matches (RFC 9110, section 12.5.1)."""
-    return _remembered(accept) if len(accept) <= REMEMBERED else _accepts_json(accept)
+    return _cached_accepts_json(accept) if len(accept) <= MAX_CACHED_LENGTH else _accepts_json(accept)
 
 
 def _accepts_json(accept: str) -> bool:
@@ -36,7 +36,7 @@ def _accepts_json(accept: str) -> bool:
     weights: dict[str, float] = {}
     for media_range in ranges:
         name, *parameters = (part.strip().lower() for part in media_range.split(";"))
-        weights[name] = max(weights.get(name, 0.0), _weight(parameters))
+        weights[name] = max(weights.get(name, 0.0), _parse_weight(parameters))
     for name in ("application/json", "application/*", "*/*"):
         if name in weights:
             return weights[name] > 0
@@ -44,10 +44,10 @@ def _accepts_json(accept: str) -> bool:
 
 
 # Clients send the same few values over and over.
-_remembered: Final = lru_cache(maxsize=256)(_accepts_json)
+_cached_accepts_json: Final = lru_cache(maxsize=256)(_accepts_json)
 
 
-def _weight(parameters: list[str]) -> float:
+def _parse_weight(parameters: list[str]) -> float:
     for parameter in parameters:
         if parameter.startswith("q="):
             weight = parameter.removeprefix("q=")

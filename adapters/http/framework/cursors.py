@@ -43,14 +43,14 @@ class Cursors:
 
     def encode(self, position: Position, context: bytes) -> str:
         content = msgspec.json.encode((position.direction.value, *position.key))
-        return _packed(self._mac(content, context) + content)
+        return _encode_base64(self._mac(content, context) + content)
 
     def decode(self, text: str, context: bytes) -> Position:
         """Raise a 400 `Problem` naming `cursor`."""
-        packed = _unpacked(text)
+        packed = _decode_base64(text)
         mac, content = packed[:MAC_BYTES], packed[MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(content, context)):
-            raise _refused()
+            raise _invalid_cursor()
         direction, *key = msgspec.json.decode(content, type=list[Scalar])
         return Position(Direction(str(direction)), tuple(key))
 
@@ -58,16 +58,16 @@ class Cursors:
         return hmac.digest(self._key, hashlib.sha256(context).digest() + content, hashlib.sha256)[:MAC_BYTES]
 
 
-def context_of(parts: Sequence[Any]) -> bytes:
+def encode_context(parts: Sequence[Any]) -> bytes:
     """What a cursor belongs to, from anything that msgspec encodes."""
     return msgspec.json.encode(parts, enc_hook=str)
 
 
-def _packed(content: bytes) -> str:
+def _encode_base64(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-def _unpacked(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     """Nothing, which no signature fits, for text that we did not write."""
     if len(text) > MAX_LENGTH or not text.isascii():
         return b""
@@ -76,8 +76,8 @@ def _unpacked(text: str) -> bytes:
     except binascii.Error:
         return b""
     # The last character may hold spare bits; only our own spelling counts.
-    return content if _packed(content) == text else b""
+    return content if _encode_base64(content) == text else b""
 
 
-def _refused() -> Exception:
+def _invalid_cursor() -> Exception:
     return invalid({"cursor": ["This cursor is not from this list with these filters: start again without it."]})

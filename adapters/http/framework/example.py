@@ -22,7 +22,7 @@ class Example:
     alternatives: Mapping[str, Mapping[str, Any]] = {}
     """Further request bodies, by their purpose."""
     responses: Mapping[int, Any] = {}
-    mistake: Mapping[str, Any] = {}
+    invalid_body: Mapping[str, Any] = {}
     """An invalid body whose field errors the document shows; by default, one without the required fields."""
-    refusals: Sequence[Problem | MarketError] = ()
+    problems: Sequence[Problem | MarketError] = ()
     """Problems with this operation's own wording, in place of the general example of their code."""

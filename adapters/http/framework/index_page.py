@@ -40,7 +40,7 @@ LINKS: Final = (
 )
 
 
-def landing_routes(version: str) -> list[BaseRoute]:
+def index_routes(version: str) -> list[BaseRoute]:
     page = _page(version)
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"

@@ -20,47 +20,47 @@ BODY_LIMIT: Final = 1024 * 1024
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 # On every answer, so that browsers and caches do not do too much with it.
-_ALWAYS: Final = (
+_SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-ON_EVERY_ANSWER: Final = (*_ALWAYS, _POLICY)
+_CONTENT_SECURITY_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+BASELINE_HEADERS: Final = (*_SECURITY_HEADERS, _CONTENT_SECURITY_POLICY)
 """Of those that are nothing special."""
 # Above all tokens, but what one account sees is no other's business either.
-_PERSONAL: Final = (b"cache-control", b"private, no-store")
-Ready = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
+_PRIVATE_NO_STORE: Final = (b"cache-control", b"private, no-store")
+PreparedResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
 """Status, headers, body, and the id that the request gives itself."""
-Shortcut = Callable[[Scope], Ready | Coroutine[Any, Any, Ready | None] | None]
+FastPath = Callable[[Scope], PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None]
 
 logger = logging.getLogger(__name__)
 
 
-class Envelope:
+class BaselineMiddleware:
     """Gives each request an id and each answer its headers, bounds bodies, and answers whatever is raised inside."""
 
-    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, shortcut: Shortcut | None = None) -> None:
-        """`shortcut` knows answers that need nothing of all this but an id: all their other headers are made."""
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, fast_path: FastPath | None = None) -> None:
+        """`fast_path` knows answers that need nothing of all this but an id: all their other headers are made."""
         self._app = app
-        self._shortcut = shortcut
+        self._fast_path = fast_path
         self._limit = limit
         # Names of this process's requests: a random word, and a number behind it. Randomness for each would cost more
         # than it is worth, since nobody gains from guessing one.
-        self._names = map(f"{token_hex(4)}%08x".__mod__, count(1))
+        self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._shortcut is not None and (ready := await self._ready(self._shortcut, scope)) is not None:
+        if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
             status, headers, body, given = ready
             named = (b"x-request-id", self._request_id(given))
             await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
             await send({"type": "http.response.body", "body": body})
             return
-        given, declared, authorized = _asked(scope["headers"])
+        given, declared, authorized = _read_request_headers(scope["headers"])
         request_id = self._request_id(given)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
         received, started = 0, False
@@ -81,16 +81,16 @@ class Envelope:
                 started = True
                 headers = message.get("headers", ())
                 names = {name for name, _ in headers}
-                added = [(b"x-request-id", request_id), *_ALWAYS]
-                if _POLICY[0] not in names:
-                    added.append(_POLICY)
-                if personal and _PERSONAL[0] not in names:
-                    added.append(_PERSONAL)
+                added = [(b"x-request-id", request_id), *_SECURITY_HEADERS]
+                if _CONTENT_SECURITY_POLICY[0] not in names:
+                    added.append(_CONTENT_SECURITY_POLICY)
+                if personal and _PRIVATE_NO_STORE[0] not in names:
+                    added.append(_PRIVATE_NO_STORE)
                 message = {**message, "headers": [*headers, *added]}
             await send(message)
 
         try:
-            if (refused := self._refusal(declared)) is None:
+            if (refused := self._reject_by_content_length(declared)) is None:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
@@ -109,17 +109,17 @@ class Envelope:
             refused = known
         await refused(scope, receive, send_with_headers)
 
-    async def _ready(self, shortcut: Shortcut, scope: Scope) -> Ready | None:
+    async def _try_fast_path(self, fast_path: FastPath, scope: Scope) -> PreparedResponse | None:
         try:
-            found = shortcut(scope)
+            found = fast_path(scope)
             return found if found is None or isinstance(found, tuple) else await found
         except Exception:  # noqa: BLE001 - the long way meets it again, and knows what to do with it
             return None
 
     def _request_id(self, given: bytes | None) -> bytes:
-        return given if given and _REQUEST_ID.fullmatch(given) else next(self._names).encode()
+        return given if given and _REQUEST_ID.fullmatch(given) else next(self._request_ids).encode()
 
-    def _refusal(self, declared: bytes) -> Response | None:
+    def _reject_by_content_length(self, declared: bytes) -> Response | None:
         """The answer to a body that is too long by what it says of itself; what really comes is counted as well."""
         # `int` alone would also take a sign, spaces and underscores (RFC 9110, section 8.6).
         if not declared.isdigit():
@@ -127,7 +127,7 @@ class Envelope:
         return too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
 
 
-def _asked(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
+def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
     """The request's id and length as it gives them, the first of each, and whether it comes with credentials."""
     given, declared, authorized = b"", b"", False
     for name, value in headers:

@@ -14,7 +14,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.decoding import decode_body, decode_query
 from adapters.http.framework.example import Example
 from adapters.http.framework.money_fields import Amount
-from adapters.http.framework.operation import Answer, Header, Link, Operation
+from adapters.http.framework.operation import Header, Link, Operation, ResponseSpec
 from adapters.http.framework.problem_kinds import KINDS, MISSING, problem_from, raised
 from adapters.http.framework.problems import MEDIA_TYPE, Problem, ProblemDocument, status_of
 from adapters.http.framework.routing import MAX_ID
@@ -206,7 +206,7 @@ def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
         possible += [(413, "content_too_large"), (415, "unsupported_media_type")]
     if "{" in operation.path:
         possible.append(errors.NotFound)
-    if operation.has_json_answer:
+    if operation.has_json_response:
         possible.append((406, "not_acceptable"))
     if operation.conditional and operation.method != "GET":
         possible += [errors.VersionMismatch, (412, "precondition_failed")]
@@ -229,7 +229,7 @@ def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
     for operation in operations:
-        for answer in operation.answers.values():
+        for answer in operation.responses.values():
             if unused := {link.to for link in answer.links} - set(names):
                 raise ValueError(f"{operation.name} links to {', '.join(sorted(unused))}, which does not exist.")
 
@@ -239,7 +239,7 @@ class _Schemas:
 
     def __init__(self, operations: Sequence[Operation[Any, Any]], currency: str) -> None:
         requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
-        answers = [answer.body for each in operations for answer in each.answers.values() if answer.body is not None]
+        answers = [answer.body for each in operations for answer in each.responses.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
         self.problems: set[str] = set()
         """Names of the problem schemas in use."""
@@ -363,7 +363,7 @@ class _Description:
             "tags": [operation.tag],
             "parameters": [*self._path_parameters(), *self._query_parameters(), *_headers_of(operation)],
             "responses": {
-                **{str(status): self._answer(status, each) for status, each in sorted(operation.answers.items())},
+                **{str(status): self._answer(status, each) for status, each in sorted(operation.responses.items())},
                 **{str(status): self._problems(status, found) for status, found in codes(operation).items()},
             },
             "security": _security(operation.access),
@@ -416,7 +416,7 @@ class _Description:
         """The example value of a parameter, which `/docs` fills in."""
         return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
 
-    def _answer(self, status: int, answer: Answer) -> Json:
+    def _answer(self, status: int, answer: ResponseSpec) -> Json:
         described: Json = {"description": answer.description}
         if answer.body is not None:
             content: Json = {"schema": self._schemas.of(answer.body)}
@@ -451,7 +451,7 @@ class _Description:
         return described
 
     def _refusal(self, status: int, code: str) -> Json:
-        for sample in map(problem_from, self._example.refusals):
+        for sample in map(problem_from, self._example.problems):
             if (sample.status, sample.code) == (status, code):
                 return {"summary": code, "value": sample.document()}
         if code == errors.Invalid.code:
@@ -469,7 +469,7 @@ class _Description:
         operation = self._operation
         if operation.body is not None:
             properties, required = self._schemas.properties(operation.body)
-            mistake = self._example.mistake or ({} if required else {next(iter(properties)): []})
+            mistake = self._example.invalid_body or ({} if required else {next(iter(properties)): []})
             return raised(partial(decode_body, msgspec.json.encode(mistake), operation.body))
         query = b"page=2"
         if operation.query is not None:

@@ -22,17 +22,17 @@ class Call(Generic[Body, Query]):
     """One request, decoded. `body` and `query` are Structs of the types that the operation declares, else None."""
 
     request: Request
-    identity: Identity | None
+    optional_identity: Identity | None
     body: Body
     query: Query
     idempotency_key: str | None = None
 
     @property
-    def who(self) -> Identity:
+    def identity(self) -> Identity:
         """The caller of an operation that not everybody may use."""
-        if self.identity is None:
+        if self.optional_identity is None:
             raise NotAuthenticated("Log in first.")
-        return self.identity
+        return self.optional_identity
 
     @property
     def id(self) -> int:
@@ -62,7 +62,7 @@ class Header:
 
 
 @frozen
-class Answer:
+class ResponseSpec:
     """A successful answer; `body` None: it has none."""
 
     body: Any
@@ -87,7 +87,7 @@ class Operation(Generic[Body, Query]):
     name: str
     summary: str
     handler: Callable[[Call[Body, Query]], Awaitable[Response]]
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     tag: str
     description: str = ""
     body: type[Any] | None = None
@@ -103,11 +103,11 @@ class Operation(Generic[Body, Query]):
     conditional: bool = False
     """If-None-Match (GET) or If-Match (others) is heeded."""
 
-    has_json_answer: bool = field(init=False)
+    has_json_response: bool = field(init=False)
 
-    @has_json_answer.default
-    def _any_answer_has_a_body(self) -> bool:
-        return any(answer.body is not None for answer in self.answers.values())
+    @has_json_response.default
+    def _any_response_has_a_body(self) -> bool:
+        return any(answer.body is not None for answer in self.responses.values())
 
     def __attrs_post_init__(self) -> None:
         if not self.idempotent or self.body is None:
@@ -127,7 +127,7 @@ def _omits_defaults(struct: msgspec.inspect.StructType) -> bool:
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer whose body is a Struct, or anything else that msgspec encodes."""
     return Response(_ENCODER.encode(document), status, headers, "application/json")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Generic, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from adapters.http.framework.cursors import Cursors, Direction, Position, context_of
+from adapters.http.framework.cursors import Cursors, Direction, Position, encode_context
 from scalecommerce_core.queries import Key, Page, PageRequest
 
 Row = TypeVar("Row")
@@ -73,4 +73,4 @@ class Pages:
 
 def _context(request: Request, query: PageQuery) -> bytes:
     filters = {name: value for name, value in msgspec.structs.asdict(query).items() if name not in POSITION}
-    return context_of([request.url.path, filters])
+    return encode_context([request.url.path, filters])

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve, frozen
 from starlette.datastructures import Headers
 
-from adapters.http.framework.auth import Access, caller
+from adapters.http.framework.auth import Access, authenticate_request
 from adapters.http.framework.content_negotiation import check_accepts_json
 from adapters.http.framework.decoding import check_media_type, decode_body
 from adapters.http.framework.etags import expected_version
@@ -81,7 +81,7 @@ def _identify_nobody(_token: str) -> Identity:
 
 
 def _call(headers: Mapping[str, str]) -> Problem:
-    return raised(lambda: caller(Headers(headers), Access.ACCOUNT, _identify_nobody))
+    return raised(lambda: authenticate_request(Headers(headers), Access.ACCOUNT, _identify_nobody))
 
 
 SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (

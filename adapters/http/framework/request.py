@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-_NONE: Final[list[str]] = []
+_NO_VALUES: Final[list[str]] = []
 
 
 class IndexedHeaders(Headers):
@@ -22,7 +22,7 @@ class IndexedHeaders(Headers):
             self._values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
 
     def getlist(self, key: str) -> list[str]:
-        return list(self._values.get(key.lower(), _NONE))
+        return list(self._values.get(key.lower(), _NO_VALUES))
 
     def __getitem__(self, key: str) -> str:
         return self._values[key.lower()][0]

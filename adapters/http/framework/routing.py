@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.http.framework.auth import Access, Authenticate, caller
+from adapters.http.framework.auth import Access, Authenticate, authenticate_request
 from adapters.http.framework.content_negotiation import check_accepts_json
 from adapters.http.framework.decoding import decode_query, read_body
-from adapters.http.framework.idempotency_key import after_twins, idempotency_key
+from adapters.http.framework.idempotency_key import read_idempotency_key, wait_for_in_flight
 from adapters.http.framework.operation import Call, Operation
 from adapters.http.framework.problems import Problem, method_not_allowed
 from adapters.http.framework.request import IncomingRequest
@@ -40,7 +40,7 @@ class IdConvertor(Convertor[int]):
 CONVERTOR_TYPES["id"] = IdConvertor()
 
 
-def routes_of(operations: Iterable[Operation[Any, Any]], authenticate: Authenticate) -> list[BaseRoute]:
+def build_routes(operations: Iterable[Operation[Any, Any]], authenticate: Authenticate) -> list[BaseRoute]:
     paths: dict[str, dict[str, Operation[Any, Any]]] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
@@ -50,19 +50,19 @@ def routes_of(operations: Iterable[Operation[Any, Any]], authenticate: Authentic
     return [Route(path, PathEndpoint(methods, authenticate)) for path, methods in paths.items()]
 
 
-class Directory:
+class ExactPathRouter:
     """Finds what has a path of its own at once; all else is matched by the router, route by route."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._exact = {
+        self._endpoints = {
             route.path: route.app
             for route in router.routes
             if isinstance(route, Route) and isinstance(route.app, PathEndpoint) and "{" not in route.path
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._exact.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
+        found = self._endpoints.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
         await (found or self._router)(scope, receive, send)
 
 
@@ -79,21 +79,21 @@ class SlashRedirect:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._fallback
-        if scope["type"] == "http" and (path := _other_spelling(scope["path"])):
+        if scope["type"] == "http" and (path := _toggle_trailing_slash(scope["path"])):
             other = {**scope, "path": path}
             if any(route.matches(other)[0] is not Match.NONE for route in self._router.routes):
-                query = quote(scope["query_string"], safe=_PRINTABLE)
+                query = quote(scope["query_string"], safe=_PRINTABLE_ASCII)
                 location = quote(path) + (f"?{query}" if query else "")
                 app = Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": location})
         await app(scope, receive, send)
 
 
-def _other_spelling(path: str) -> str:
+def _toggle_trailing_slash(path: str) -> str:
     """The path without its trailing slash, or with one: pages such as `/docs` have none, operations have one."""
     return path[:-1] if path.endswith("/") else path + "/"
 
 
-_PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_PRINTABLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class PathEndpoint:
@@ -112,24 +112,24 @@ class PathEndpoint:
         operation = self._operations.get("GET" if method == "HEAD" else method)
         if operation is None:
             raise method_not_allowed(method, self._allowed)
-        response = await self._answer(operation, IncomingRequest(scope, receive, send))
-        await response(scope, receive, without_body(send) if method == "HEAD" else send)
+        response = await self._respond(operation, IncomingRequest(scope, receive, send))
+        await response(scope, receive, discard_body(send) if method == "HEAD" else send)
 
-    async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
-        if operation.has_json_answer:
+    async def _respond(self, operation: Operation[Any, Any], request: Request) -> Response:
+        if operation.has_json_response:
             check_accepts_json(request.headers)
         # Before the body is read: what strangers send is not looked at.
-        identity = caller(request.headers, operation.access, self._authenticate)
-        key = idempotency_key(request.headers) if operation.idempotent else None
+        identity = authenticate_request(request.headers, operation.access, self._authenticate)
+        key = read_idempotency_key(request.headers) if operation.idempotent else None
         query = decode_query(request.scope["query_string"], operation.query)
-        body = await _body(operation, request)
-        response = await after_twins(operation.handler, Call(request, identity, body, query, key))
+        body = await _read_declared_body(operation, request)
+        response = await wait_for_in_flight(operation.handler, Call(request, identity, body, query, key))
         if operation.access is Access.OPTIONAL:
             response.headers.add_vary_header("Authorization")
         return response
 
 
-async def _body(operation: Operation[Any, Any], request: Request) -> Any:
+async def _read_declared_body(operation: Operation[Any, Any], request: Request) -> Any:
     if operation.body is None or (operation.is_body_optional and not await request.body()):
         return None
     return await read_body(request, operation.body)
@@ -139,7 +139,7 @@ def allowed_methods(methods: Iterable[str]) -> Sequence[str]:
     return sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
-def without_body(send: Send) -> Send:
+def discard_body(send: Send) -> Send:
     """The headers of a GET, as HEAD wants them, Content-Length included."""
 
     async def send_head(message: Message) -> None:

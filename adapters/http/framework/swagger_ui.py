@@ -19,7 +19,7 @@ PACKAGE: Final = "flask_swagger_ui"
 
 FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 """Files of Swagger UI in the installed package."""
-OWN: Final = {"page.css": "text/css", "theme.js": "text/javascript", "start.js": "text/javascript"}
+PAGE_FILES: Final = {"page.css": "text/css", "theme.js": "text/javascript", "start.js": "text/javascript"}
 """Beside this module, in the folder `docs_page`."""
 
 POLICY: Final = (
@@ -80,16 +80,16 @@ def _asset(request: Request) -> Response:
 
 @cache
 def _load(name: str) -> Asset:
-    if name in OWN:
-        content, media_type = (Path(__file__).parent / "docs_page" / name).read_bytes(), OWN[name]
+    if name in PAGE_FILES:
+        content, media_type = (Path(__file__).parent / "docs_page" / name).read_bytes(), PAGE_FILES[name]
     elif name in FILES:
-        content, media_type = (_folder() / name).read_bytes(), FILES[name]
+        content, media_type = (_package_folder() / name).read_bytes(), FILES[name]
     else:
         raise Problem(404, "There is nothing at this address.")
     return Asset(content, gzip.compress(content, 6, mtime=0), media_type, content_etag(content))
 
 
-def _folder() -> Path:
+def _package_folder() -> Path:
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise Problem(404, "The API browser is not installed: pip install 'scalecommerce[server]' brings it.")

@@ -115,7 +115,7 @@ def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
 
 
 @cache
-def holds_free_values(struct: type[msgspec.Struct]) -> bool:
+def has_untyped_fields(struct: type[msgspec.Struct]) -> bool:
     """Whether the Struct, or one nested in it, has a field without a declared type."""
     return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
 

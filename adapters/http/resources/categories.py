@@ -5,11 +5,11 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.openapi import ETAG_OF_ALL
-from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
@@ -34,16 +34,16 @@ class CategoryList(msgspec.Struct):
     results: list[CategoryDocument]
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
 
     async def list_categories(_call: Call[None, None]) -> Response:
-        categories = await backend.read(market.queries.categories)
-        return json_answer(CategoryList(None, None, [shown_category(category) for category in categories]))
+        categories = await dependencies.run_in_thread(market.queries.categories)
+        return json_response(CategoryList(None, None, [shown_category(category) for category in categories]))
 
     async def add_category(call: Call[NewCategory, None]) -> Response:
-        command = AddCategory(call.who.account_id, call.body.name, await keyed(call, encoded))
-        (outcome,) = await backend.read(market.catalog.add_categories, [command])
+        command = AddCategory(call.identity.account_id, call.body.name, await build_idempotency_key(call, encoded))
+        (outcome,) = await dependencies.run_in_thread(market.catalog.add_categories, [command])
         if isinstance(outcome, MarketError):
             raise outcome
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
@@ -55,10 +55,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="listCategories",
             summary="All categories",
-            handler=backend.cache.lists.kept(list_categories),
-            answers={
-                200: Answer(CategoryList, "By id.", [ETAG_OF_ALL]),
-                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            handler=dependencies.cache.lists.kept(list_categories),
+            responses={
+                200: ResponseSpec(CategoryList, "By id.", [ETAG_OF_ALL]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
             },
             tag=TAG,
             conditional=True,
@@ -69,7 +69,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="addCategory",
             summary="Add a category",
             handler=add_category,
-            answers={201: Answer(CategoryDocument, "The category.")},
+            responses={201: ResponseSpec(CategoryDocument, "The category.")},
             tag=TAG,
             body=NewCategory,
             access=Access.STAFF,

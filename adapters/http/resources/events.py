@@ -8,9 +8,9 @@ import msgspec
 from attrs import evolve
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Answer, Call, Header, Operation, json_answer
+from adapters.http.framework.operation import Call, Header, Operation, ResponseSpec, json_response
 from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, wait_seconds
 from scalecommerce_core.domain.errors import EventsForgotten
 from scalecommerce_core.domain.webhook import TOPICS
@@ -64,22 +64,22 @@ class FeedDocument(msgspec.Struct):
     last: int
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    feed = backend.market.queries.feed
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    feed = dependencies.market.queries.feed
 
     async def read_events(call: Call[None, FeedQuery]) -> Response:
-        account = None if call.who.is_staff else call.who.account_id
+        account = None if call.identity.is_staff else call.identity.account_id
         limit = call.query.limit
-        page = await backend.read(feed, call.query.after, limit, account)
+        page = await dependencies.run_in_thread(feed, call.query.after, limit, account)
         seconds = wait_seconds(call.request.headers)
         if seconds is None:
-            return json_answer(shown_page(page))
+            return json_response(shown_page(page))
         deadline = asyncio.get_running_loop().time() + seconds
         pauses = iter(POLL_SECONDS)
         while not page.events and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
-            page = await backend.read(feed, page.next_after, limit, account)
-        return json_answer(shown_page(page), headers={"Preference-Applied": f"wait={seconds}"})
+            page = await dependencies.run_in_thread(feed, page.next_after, limit, account)
+        return json_response(shown_page(page), headers={"Preference-Applied": f"wait={seconds}"})
 
     return [
         Operation(
@@ -91,7 +91,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
             " `after` is older.",
             handler=read_events,
-            answers={200: Answer(FeedDocument, "Events behind `after`, oldest first.", [WAITED])},
+            responses={200: ResponseSpec(FeedDocument, "Events behind `after`, oldest first.", [WAITED])},
             tag="Events",
             query=FeedQuery,
             access=Access.ACCOUNT,

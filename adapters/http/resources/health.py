@@ -5,8 +5,8 @@ from typing import Any, Final, Literal
 import msgspec
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
-from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.dependencies import Dependencies
+from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 
 TAG: Final = "Operations"
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -28,19 +28,19 @@ class Ready(msgspec.Struct):
     oldest_undecided_seconds: float | None
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     async def healthz(_call: Call[None, None]) -> Response:
-        return json_answer(Health("ok"), headers=NO_STORE)
+        return json_response(Health("ok"), headers=NO_STORE)
 
     async def readyz(_call: Call[None, None]) -> Response:
-        seen = await backend.read(backend.ready)
+        seen = await dependencies.run_in_thread(dependencies.check_readiness)
         ready = Ready(
             status="ok" if seen.redis == "ok" else "degraded",
             postgresql="ok",
             redis=seen.redis,
-            oldest_undecided_seconds=seen.oldest_undecided,
+            oldest_undecided_seconds=seen.oldest_undecided_seconds,
         )
-        return json_answer(ready, headers=NO_STORE)
+        return json_response(ready, headers=NO_STORE)
 
     return [
         Operation(
@@ -49,7 +49,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="isAlive",
             summary="The process answers",
             handler=healthz,
-            answers={200: Answer(Health, "It does.")},
+            responses={200: ResponseSpec(Health, "It does.")},
             tag=TAG,
         ),
         Operation(
@@ -62,7 +62,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 " or correct the address or password in DATABASE_URL."
             ),
             handler=readyz,
-            answers={200: Answer(Ready, "It does; Redis may be away.")},
+            responses={200: ResponseSpec(Ready, "It does; Redis may be away.")},
             tag=TAG,
         ),
     ]

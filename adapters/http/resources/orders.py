@@ -8,12 +8,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, wait_seconds
 from scalecommerce_core.domain.errors import (
@@ -132,24 +132,24 @@ class Sale(msgspec.Struct):
     created_at: datetime
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
 
     async def visible(call: Call[Any, Any]) -> OrderView:
-        view = await backend.order.submit(OrderId(call.id))
-        if view.user != call.who.account_id and not call.who.is_staff:
+        view = await dependencies.load_order.submit(OrderId(call.id))
+        if view.user != call.identity.account_id and not call.identity.is_staff:
             raise NotFound("order", call.id)
         return view
 
     async def list_orders(call: Call[None, PageQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(market.queries.of_buyer, call.who.account_id, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_view))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(market.queries.of_buyer, call.identity.account_id, wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_view))
 
     async def place(call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(
-            id=backend.ids.command(),
-            owner=call.who.account_id,
+            id=dependencies.ids.command(),
+            owner=call.identity.account_id,
             lines=[
                 WantedLine(
                     ProductId(item.product),
@@ -158,14 +158,14 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 )
                 for item in call.body.order_item
             ],
-            idempotency=await keyed(call, encoded),
+            idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = await backend.place.submit(command)
+        outcome = await dependencies.place_order.submit(command)
         if isinstance(outcome, Replayed):
             body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderDocument).id)
         else:
             body, number = encoded(outcome), outcome.id
-            backend.wakeups.orders_placed()
+            dependencies.wakeups.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
         seconds = wait_seconds(call.request.headers)
         if seconds is not None:
@@ -176,7 +176,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 # The order is kept: whoever is told of an error would send it again.
                 return Response(body, 202, headers, "application/json")
             if view.status is not OrderStatus.CREATED:
-                return json_answer(shown_view(view), 201, headers)
+                return json_response(shown_view(view), 201, headers)
         return Response(body, 202, headers, "application/json")
 
     async def verdict(number: OrderId, seconds: float) -> OrderView:
@@ -184,41 +184,41 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         deadline = asyncio.get_running_loop().time() + seconds
         pauses = iter(POLL_SECONDS)
         while True:
-            view = await backend.order.submit(number)
+            view = await dependencies.load_order.submit(number)
             left = deadline - asyncio.get_running_loop().time()
             if view.status is not OrderStatus.CREATED or left <= 0:
                 return view
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
 
     async def read_order(call: Call[None, None]) -> Response:
-        return json_answer(shown_view(await visible(call)))
+        return json_response(shown_view(await visible(call)))
 
     async def pay(call: Call[PaymentBody | None, None]) -> Response:
         method = DEFAULT_METHOD if call.body is None else call.body.payment_method
-        command = PayOrder(OrderId(call.id), call.who.account_id, method)
-        return json_answer(shown_order(await backend.paying.pay(command)))
+        command = PayOrder(OrderId(call.id), call.identity.account_id, method)
+        return json_response(shown_order(await dependencies.payment_runner.pay(command)))
 
     async def cancel(call: Call[None, None]) -> Response:
-        command = CancelOrder(OrderId(call.id), call.who.account_id)
-        return json_answer(shown_order(await backend.cancel.submit(command)))
+        command = CancelOrder(OrderId(call.id), call.identity.account_id)
+        return json_response(shown_order(await dependencies.cancel_order.submit(command)))
 
     async def refund(call: Call[RefundBody, None]) -> Response:
         command = RefundOrder(
             order_id=OrderId(call.id),
-            owner=call.who.account_id,
+            owner=call.identity.account_id,
             lines=[RefundLine(ProductId(line.product), line.quantity) for line in call.body.lines],
             restock=call.body.restock,
-            as_staff=call.who.is_staff,
-            idempotency=await keyed(call, encoded),
+            as_staff=call.identity.is_staff,
+            idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = await backend.refund.submit(command)
+        outcome = await dependencies.refund_order.submit(command)
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
 
     async def list_sales(call: Call[None, PageQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(market.queries.sales, call.who.account_id, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_sale))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(market.queries.sales, call.identity.account_id, wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_sale))
 
     leads_on = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
     return [
@@ -228,7 +228,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listOrders",
             summary="The caller's orders",
             handler=list_orders,
-            answers={200: Answer(PageAnswer[OrderDocument], "Newest first.")},
+            responses={200: ResponseSpec(PageAnswer[OrderDocument], "Newest first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -241,11 +241,11 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="The order is kept before this answers; stock is checked in the background. The same product"
             " twice is summed.",
             handler=place,
-            answers={
-                201: Answer(
+            responses={
+                201: ResponseSpec(
                     OrderDocument, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], leads_on
                 ),
-                202: Answer(OrderDocument, "It is taken in and CREATED.", [LOCATION], leads_on),
+                202: ResponseSpec(OrderDocument, "It is taken in and CREATED.", [LOCATION], leads_on),
             },
             tag=TAG,
             body=NewOrder,
@@ -260,7 +260,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listSales",
             summary="Lines of others' orders that are the caller's products",
             handler=list_sales,
-            answers={200: Answer(PageAnswer[Sale], "Newest first.")},
+            responses={200: ResponseSpec(PageAnswer[Sale], "Newest first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -271,7 +271,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readOrder",
             summary="One order, for its buyer and staff",
             handler=read_order,
-            answers={200: Answer(OrderDocument, "The order.")},
+            responses={200: ResponseSpec(OrderDocument, "The order.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),
@@ -283,7 +283,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
             " that the payment gateway has not answered: the order tells soon what became of it.",
             handler=pay,
-            answers={200: Answer(OrderDocument, "The order, PAID.")},
+            responses={200: ResponseSpec(OrderDocument, "The order, PAID.")},
             tag=TAG,
             body=PaymentBody,
             is_body_optional=True,
@@ -296,7 +296,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="cancelOrder",
             summary="Cancel: the reservation is given back; repeating it is harmless",
             handler=cancel,
-            answers={200: Answer(OrderDocument, "The order, CANCELLED.")},
+            responses={200: ResponseSpec(OrderDocument, "The order, CANCELLED.")},
             tag=TAG,
             access=Access.ACCOUNT,
             errors=(TransitionNotAllowed, PaymentInProgress),
@@ -308,7 +308,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="Give money back for units, with or without restock",
             description="Staff may refund any line, a seller their own.",
             handler=refund,
-            answers={201: Answer(OrderDocument, "The order.", [LOCATION])},
+            responses={201: ResponseSpec(OrderDocument, "The order.", [LOCATION])},
             tag=TAG,
             body=RefundBody,
             access=Access.ACCOUNT,

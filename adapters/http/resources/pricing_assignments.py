@@ -6,9 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.resources.pricing_policies import ROOT, TAG
 from adapters.http.schemas.pricing import AssignmentDocument, StoredDecisionDocument, shown_assignment, shown_stored
@@ -29,13 +29,13 @@ class AssignmentPatch(msgspec.Struct):
     is_excluded: bool | UnsetType = UNSET
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
     pricing = market.pricing
 
     async def own_product(call: Call[Any, Any]) -> ProductView:
-        view = await backend.product.submit(ProductId(call.id))
-        if view.seller.id != call.who.account_id and not call.who.is_staff:
+        view = await dependencies.load_product.submit(ProductId(call.id))
+        if view.seller.id != call.identity.account_id and not call.identity.is_staff:
             raise NotFound("product", call.id)
         return view
 
@@ -45,27 +45,27 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
     async def read_assignment(call: Call[None, None]) -> Response:
         product = await own_product(call)
-        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
+        return json_response(shown_assignment(await dependencies.run_in_thread(assignment_of, product.id)))
 
     async def assign(call: Call[AssignmentPatch, None]) -> Response:
-        product, who = await own_product(call), call.who
+        product, who = await own_product(call), call.identity
         if call.body.policy is not UNSET:
             policy = None if call.body.policy is None else PolicyId(call.body.policy)
             assign_it = AssignProduct(product.id, who.account_id, policy, as_staff=who.is_staff)
             try:
-                one(await backend.read(pricing.assign, [assign_it]))
+                one(await dependencies.run_in_thread(pricing.assign, [assign_it]))
             except NotFound as error:
                 raise Invalid.field("policy", "The product's seller has no such policy.") from error
         if call.body.is_excluded is not UNSET:
             exclude = ExcludeProduct(product.id, who.account_id, call.body.is_excluded, as_staff=who.is_staff)
-            one(await backend.read(pricing.exclude, [exclude]))
-        return json_answer(shown_assignment(await backend.read(assignment_of, product.id)))
+            one(await dependencies.run_in_thread(pricing.exclude, [exclude]))
+        return json_response(shown_assignment(await dependencies.run_in_thread(assignment_of, product.id)))
 
     async def list_of_product(call: Call[None, PageQuery]) -> Response:
         product = await own_product(call)
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(market.queries.product_decisions, product.id, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(market.queries.product_decisions, product.id, wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_stored))
 
     return [
         Operation(
@@ -74,7 +74,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readPricingOfProduct",
             summary="Which policy a product was assigned to, for its seller and staff",
             handler=read_assignment,
-            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
+            responses={200: ResponseSpec(AssignmentDocument, "What was said about this product.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),
@@ -84,7 +84,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="patchPricingOfProduct",
             summary="Assign a product to a policy, or exclude it from all",
             handler=assign,
-            answers={200: Answer(AssignmentDocument, "What was said about this product.")},
+            responses={200: ResponseSpec(AssignmentDocument, "What was said about this product.")},
             tag=TAG,
             body=AssignmentPatch,
             access=Access.ACCOUNT,
@@ -95,7 +95,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listDecisionsOfProduct",
             summary="What was decided for a product, and why; for its seller and staff",
             handler=list_of_product,
-            answers={200: Answer(PageAnswer[StoredDecisionDocument], "Of the newest run first.")},
+            responses={200: ResponseSpec(PageAnswer[StoredDecisionDocument], "Of the newest run first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,

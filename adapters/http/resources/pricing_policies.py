@@ -6,13 +6,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import content_etag, expected_version, is_current, version_etag
-from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.json_parser import plain_numbers
 from adapters.http.framework.openapi import ETAG, ETAG_OF_ALL, LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.schemas.pricing import (
@@ -146,13 +146,13 @@ class PreviewQuery(msgspec.Struct, frozen=True):
     ] = 100
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
     queries, pricing = market.queries, market.pricing
 
     async def visible(call: Call[Any, Any]) -> PricingPolicy:
-        policy = await backend.read(queries.policy, PolicyId(call.id))
-        if policy is None or (policy.seller_id != call.who.account_id and not call.who.is_staff):
+        policy = await dependencies.run_in_thread(queries.policy, PolicyId(call.id))
+        if policy is None or (policy.seller_id != call.identity.account_id and not call.identity.is_staff):
             raise NotFound("policy", call.id)
         return policy
 
@@ -165,13 +165,15 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         return Response(body, 200, headers, "application/json")
 
     async def list_policies(call: Call[None, PageQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.policies, owner_of(call), wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_policy))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.policies, owner_of(call), wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_policy))
 
     async def create(call: Call[NewPolicy, None]) -> Response:
-        command = CreatePolicy(call.who.account_id, _given(call.body), idempotency=await keyed(call, encoded))
-        (outcome,) = await backend.read(pricing.create, [command])
+        command = CreatePolicy(
+            call.identity.account_id, _given(call.body), idempotency=await build_idempotency_key(call, encoded)
+        )
+        (outcome,) = await dependencies.run_in_thread(pricing.create, [command])
         if isinstance(outcome, MarketError):
             raise outcome
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
@@ -183,38 +185,38 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         etag = version_etag(policy.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_answer(shown_policy(policy), headers={"ETag": etag})
+        return json_response(shown_policy(policy), headers={"ETag": etag})
 
     async def edit(call: Call[PolicyPatch, None]) -> Response:
         command = EditPolicy(
             PolicyId(call.id),
-            call.who.account_id,
+            call.identity.account_id,
             _given(call.body),
             expected_version(call.request.headers),
-            as_staff=call.who.is_staff,
+            as_staff=call.identity.is_staff,
         )
-        policy = one(await backend.read(pricing.edit, [command]))
-        return json_answer(shown_policy(policy), headers={"ETag": version_etag(policy.version)})
+        policy = one(await dependencies.run_in_thread(pricing.edit, [command]))
+        return json_response(shown_policy(policy), headers={"ETag": version_etag(policy.version)})
 
     async def delete(call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
-        command = DeletePolicy(PolicyId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
-        one(await backend.read(pricing.delete, [command]))
+        command = DeletePolicy(PolicyId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
+        one(await dependencies.run_in_thread(pricing.delete, [command]))
         return no_content()
 
     async def preview(call: Call[None, PreviewQuery]) -> Response:
         policy = await visible(call)
         category = None if call.query.category is None else CategoryId(call.query.category)
         only = Selection(category, call.query.limit)
-        seen = await backend.read(market.repricing.preview, policy.id, only=only)
+        seen = await dependencies.run_in_thread(market.repricing.preview, policy.id, only=only)
         decisions = list(seen.decisions())
-        products = await backend.read(queries.products, {decision.product_id for decision in decisions})
+        products = await dependencies.run_in_thread(queries.products, {decision.product_id for decision in decisions})
         shown = [
             shown_decision(decision, products[decision.product_id].price.currency)
             for decision in decisions
             if decision.product_id in products
         ]
-        return json_answer(
+        return json_response(
             PreviewDocument(
                 policy=policy.id,
                 looked_at=len(decisions),
@@ -238,11 +240,11 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listPolicyKinds",
             summary="Ways to price, with their parameters",
             handler=list_kinds,
-            answers={
-                200: Answer(
+            responses={
+                200: ResponseSpec(
                     PolicyKindsDocument, "Kinds and guardrails, each with defaults, bounds and meaning.", [ETAG_OF_ALL]
                 ),
-                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
             },
             tag=TAG,
             conditional=True,
@@ -253,7 +255,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listPricingPolicies",
             summary="The caller's policies; for staff, everybody's",
             handler=list_policies,
-            answers={200: Answer(PageAnswer[PolicyDocument], "By id, active or not.")},
+            responses={200: ResponseSpec(PageAnswer[PolicyDocument], "By id, active or not.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -266,7 +268,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="It is due at once. `preview/` of a policy that is not active tells what it would do."
             f" A seller has {MOST_POLICIES} at most: one more is a 409 `too_many_policies`.",
             handler=create,
-            answers={201: Answer(PolicyDocument, "The policy.", [LOCATION, ETAG], leads_on)},
+            responses={201: ResponseSpec(PolicyDocument, "The policy.", [LOCATION, ETAG], leads_on)},
             tag=TAG,
             body=NewPolicy,
             access=Access.ACCOUNT,
@@ -279,9 +281,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readPricingPolicy",
             summary="One policy, for its owner and staff",
             handler=read,
-            answers={
-                200: Answer(PolicyDocument, "The policy.", [ETAG]),
-                304: Answer(None, "It is unchanged.", [ETAG]),
+            responses={
+                200: ResponseSpec(PolicyDocument, "The policy.", [ETAG]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
             },
             tag=TAG,
             access=Access.ACCOUNT,
@@ -294,7 +296,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="Edit a policy, or switch it off and on",
             description="Another kind, or another list of prices, makes the policy forget what it has learned.",
             handler=edit,
-            answers={200: Answer(PolicyDocument, "The policy.", [ETAG])},
+            responses={200: ResponseSpec(PolicyDocument, "The policy.", [ETAG])},
             tag=TAG,
             body=PolicyPatch,
             access=Access.ACCOUNT,
@@ -306,7 +308,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="deletePricingPolicy",
             summary="Let these prices stay; the log of what it did is kept",
             handler=delete,
-            answers={204: Answer(None, "It is gone.")},
+            responses={204: ResponseSpec(None, "It is gone.")},
             tag=TAG,
             access=Access.ACCOUNT,
             conditional=True,
@@ -319,7 +321,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             handler=preview,
             description="The response is 409 `policy_unknown` if the process does not know the rules, and 409"
             " `policy_failed`, which names the fault, if their code fails.",
-            answers={200: Answer(PreviewDocument, "Decisions by product.")},
+            responses={200: ResponseSpec(PreviewDocument, "Decisions by product.")},
             tag=TAG,
             query=PreviewQuery,
             access=Access.ACCOUNT,
@@ -330,7 +332,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
 
 def owner_of(call: Call[Any, Any]) -> AccountId | None:
     """Whose things a list shows: None, for staff, is everybody's."""
-    return None if call.who.is_staff else call.who.account_id
+    return None if call.identity.is_staff else call.identity.account_id
 
 
 def encoded(policy: PricingPolicy) -> bytes:

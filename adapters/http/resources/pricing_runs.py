@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.resources.pricing_policies import ROOT, TAG, owner_of
 from adapters.http.schemas.pricing import RunDocument, StoredDecisionDocument, shown_run, shown_stored
@@ -29,35 +29,39 @@ class DecisionQuery(PageQuery, frozen=True):
     moves: Annotated[bool, msgspec.Meta(description="Only decisions that move a price.")] = False
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    queries, repricing = backend.market.queries, backend.market.repricing
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    queries, repricing = dependencies.market.queries, dependencies.market.repricing
 
     async def visible(call: Call[Any, Any]) -> Run:
-        run = await backend.read(queries.repricing_run, RunId(call.id))
-        if run is None or (run.seller_id != call.who.account_id and not call.who.is_staff):
+        run = await dependencies.run_in_thread(queries.repricing_run, RunId(call.id))
+        if run is None or (run.seller_id != call.identity.account_id and not call.identity.is_staff):
             raise NotFound("run", call.id)
         return run
 
     async def list_runs(call: Call[None, RunQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
+        wanted = dependencies.paginator.request(call.request, call.query)
         policy = None if call.query.policy is None else PolicyId(call.query.policy)
-        page = await backend.read(queries.runs, owner_of(call), wanted, policy_id=policy)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_run))
+        page = await dependencies.run_in_thread(queries.runs, owner_of(call), wanted, policy_id=policy)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_run))
 
     async def read(call: Call[None, None]) -> Response:
-        return json_answer(shown_run(await visible(call)))
+        return json_response(shown_run(await visible(call)))
 
     async def list_decisions(call: Call[None, DecisionQuery]) -> Response:
         run = await visible(call)
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.decisions, run.id, wanted, moves_only=call.query.moves)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_stored))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.decisions, run.id, wanted, moves_only=call.query.moves)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_stored))
 
     async def roll_back(call: Call[None, None]) -> Response:
-        return json_answer(shown_run(await backend.read(repricing.begin_rollback, RunId(call.id), owner_of(call))))
+        return json_response(
+            shown_run(await dependencies.run_in_thread(repricing.begin_rollback, RunId(call.id), owner_of(call)))
+        )
 
     async def cancel(call: Call[None, None]) -> Response:
-        return json_answer(shown_run(await backend.read(repricing.cancel, RunId(call.id), owner_of(call))))
+        return json_response(
+            shown_run(await dependencies.run_in_thread(repricing.cancel, RunId(call.id), owner_of(call)))
+        )
 
     return [
         Operation(
@@ -66,7 +70,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listPricingRuns",
             summary="Runs of the caller's policies; for staff, of everybody's",
             handler=list_runs,
-            answers={200: Answer(PageAnswer[RunDocument], "Newest first.")},
+            responses={200: ResponseSpec(PageAnswer[RunDocument], "Newest first.")},
             tag=TAG,
             query=RunQuery,
             access=Access.ACCOUNT,
@@ -77,8 +81,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readPricingRun",
             summary="One run, for its policy's owner and staff",
             handler=read,
-            answers={
-                200: Answer(RunDocument, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")])
+            responses={
+                200: ResponseSpec(
+                    RunDocument, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")]
+                )
             },
             tag=TAG,
             access=Access.ACCOUNT,
@@ -89,7 +95,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listPricingDecisions",
             summary="What a run decided for each product, and why",
             handler=list_decisions,
-            answers={200: Answer(PageAnswer[StoredDecisionDocument], "By product.")},
+            responses={200: ResponseSpec(PageAnswer[StoredDecisionDocument], "By product.")},
             tag=TAG,
             query=DecisionQuery,
             access=Access.ACCOUNT,
@@ -102,7 +108,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Prices that somebody moved since stay. A run at work is ended by this. Asking again changes"
             " nothing; `status` tells when it is done. A run that has moved nothing is a 409 `run_not_reversible`.",
             handler=roll_back,
-            answers={200: Answer(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
+            responses={
+                200: ResponseSpec(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])
+            },
             tag=TAG,
             access=Access.ACCOUNT,
             errors=(RunNotReversible,),
@@ -113,7 +121,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="cancelPricingRun",
             summary="End a run that is at work; what it has written stands",
             handler=cancel,
-            answers={200: Answer(RunDocument, "The run.")},
+            responses={200: ResponseSpec(RunDocument, "The run.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),

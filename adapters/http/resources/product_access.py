@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 
 from adapters.http.cache.product_cache import PERSONAL, PUBLIC
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.etags import is_current
 from adapters.http.framework.operation import Call
 from adapters.http.schemas.products import owned, product_etag, shown
@@ -20,22 +20,22 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class ProductReaders:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
 
     async def visible(self, call: Call[Any, Any]) -> ProductView:
         """The product, if the caller may see it: an inactive one is there for its owner and for staff only."""
-        view = await self._backend.product.submit(ProductId(call.id))
-        if not view.is_active and not owned(view, call.identity):
+        view = await self._dependencies.load_product.submit(ProductId(call.id))
+        if not view.is_active and not owned(view, call.optional_identity):
             raise NotFound("product", call.id)
         return view
 
     async def product(self, call: Call[None, None]) -> Response:
         """Of `readProduct`: copies for strangers, the database for sellers and staff."""
-        product, identity = ProductId(call.id), call.identity
+        product, identity = ProductId(call.id), call.optional_identity
         copy = None
         if identity is None or not identity.is_staff:
-            copy = await self._backend.cache.products.get(product)
+            copy = await self._dependencies.cache.products.get(product)
         if copy is None or (identity is not None and identity.account_id == copy.seller):
             view = await self.visible(call)
             document = shown(view, identity)
@@ -46,7 +46,7 @@ class ProductReaders:
         else:
             etag, seller, cache_control = copy.etag, copy.seller, PUBLIC if identity is None else PERSONAL
             body = copy.body
-        self._backend.looks.note(call.request.scope, identity, product, seller)
+        self._dependencies.view_tracker.note(call.request.scope, identity, product, seller)
         headers = {"ETag": etag, "Cache-Control": cache_control}
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers=headers)

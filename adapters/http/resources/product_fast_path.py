@@ -6,9 +6,9 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from adapters.http.cache.product_cache import ProductCopies, ProductCopy
-from adapters.http.framework.auth import SCHEME, Authenticate
+from adapters.http.framework.auth import BEARER, Authenticate
 from adapters.http.framework.content_negotiation import accepts_json
-from adapters.http.framework.middleware import ON_EVERY_ANSWER, Ready
+from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse
 from adapters.http.framework.problems import problem_of
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
@@ -33,7 +33,7 @@ class ProductShortcut:
         self._looks = looks
         self._authenticate = authenticate
 
-    def __call__(self, scope: Scope) -> Ready | Coroutine[Any, Any, Ready | None] | None:
+    def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
         path: str = scope["path"]
         if not path.startswith(ROOT) or len(path) > _LONGEST or scope["method"] != "GET" or scope.get("root_path"):
             return None
@@ -50,14 +50,14 @@ class ProductShortcut:
         copy = self._copies.ready(product)
         return self._made(product, scope, given) if copy is None else self._answer(product, copy, scope, given)
 
-    async def _made(self, product: ProductId, scope: Scope, given: Given) -> Ready | None:
+    async def _made(self, product: ProductId, scope: Scope, given: Given) -> PreparedResponse | None:
         try:
             copy = await self._copies.made(product)
         except MarketError as error:
             return _told(error, given)
         return self._answer(product, copy, scope, given)
 
-    def _answer(self, product: ProductId, copy: ProductCopy, scope: Scope, given: Given) -> Ready | None:
+    def _answer(self, product: ProductId, copy: ProductCopy, scope: Scope, given: Given) -> PreparedResponse | None:
         identity, headers = None, copy.headers
         if (authorization := given.get(b"authorization")) is not None:
             identity, headers = self._identity(authorization), copy.personal_headers
@@ -77,7 +77,7 @@ class ProductShortcut:
     def _identity(self, authorization: bytes) -> Identity | None:
         """Whose token it is, if it is a valid one."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
-        if scheme.lower() != SCHEME or not (token := token.strip()):
+        if scheme.lower() != BEARER or not (token := token.strip()):
             return None
         try:
             return self._authenticate(token)
@@ -96,11 +96,11 @@ def _plain(listed: Sequence[tuple[bytes, bytes]]) -> Given | None:
     return given
 
 
-def _told(error: MarketError, given: Given) -> Ready:
+def _told(error: MarketError, given: Given) -> PreparedResponse:
     response = problem_of(error).response()
     return (
         response.status_code,
-        [*response.raw_headers, *ON_EVERY_ANSWER],
+        [*response.raw_headers, *BASELINE_HEADERS],
         bytes(response.body),
         given.get(b"x-request-id"),
     )

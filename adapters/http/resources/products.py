@@ -7,13 +7,13 @@ from attrs import evolve
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import Edition, expected_edition, expected_version
-from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price, in_currency
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.problems import stock_precondition_failed
 from adapters.http.framework.text_fields import Brand, Description, ProductName, Sku
 from adapters.http.resources.product_access import ProductReaders
@@ -85,8 +85,8 @@ class ProductPatch(OptionalFields, kw_only=True):
 AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market, readers = backend.market, ProductReaders(backend)
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market, readers = dependencies.market, ProductReaders(dependencies)
 
     async def list_product(call: Call[NewProduct, None]) -> Response:
         body = call.body
@@ -94,15 +94,15 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         price = amounts["price"]
         assert price is not None  # noqa: S101 - it is required
         # Read beforehand: what a repetition of this request is answered is made inside of the transaction.
-        names = {category.id: category.name for category in await backend.read(market.queries.categories)}
-        seller = await backend.read(market.queries.account, call.who.account_id)
+        names = {category.id: category.name for category in await dependencies.run_in_thread(market.queries.categories)}
+        seller = await dependencies.run_in_thread(market.queries.account, call.identity.account_id)
         category = CategoryRefDocument(body.category_id, names.get(CategoryId(body.category_id), ""))
 
         def render(shelved: Shelved) -> bytes:
             return msgspec.json.encode(shown_listed(shelved, category, seller))
 
         command = ListProduct(
-            owner=call.who.account_id,
+            owner=call.identity.account_id,
             category_id=CategoryId(body.category_id),
             name=body.name,
             price=price,
@@ -114,9 +114,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             min_price=amounts["min_price"],
             max_price=amounts["max_price"],
             is_active=body.is_active,
-            idempotency=await keyed(call, render),
+            idempotency=await build_idempotency_key(call, render),
         )
-        outcome = await backend.list_product.submit(command)
+        outcome = await dependencies.list_product.submit(command)
         if isinstance(outcome, Replayed):
             content, listed = outcome.body, msgspec.json.decode(outcome.body, type=Product)
         else:
@@ -131,40 +131,42 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         stock = given.pop("stock", None)
         currency = market.currency
         if given.keys() & set(AMOUNTS) or _needs_stock(edition, stock):
-            view = await backend.product.submit(ProductId(call.id))
+            view = await dependencies.load_product.submit(ProductId(call.id))
             currency = view.price.currency
-            if owned(view, call.who):
+            if owned(view, call.identity):
                 edition = _with_stock(edition, stock, view)
         changes = given | in_currency(currency, {name: given[name] for name in AMOUNTS if name in given})
         command = EditProduct(
             ProductId(call.id),
-            call.who.account_id,
+            call.identity.account_id,
             changes,
             stock=stock,
             version=None if edition is None else edition.version,
-            as_staff=call.who.is_staff,
+            as_staff=call.identity.is_staff,
             baseline=_baseline(edition, currency),
         )
         try:
-            shelved: Shelved = await backend.edit_product.submit(command)
+            shelved: Shelved = await dependencies.edit_product.submit(command)
         except StockMoved as moved:
             raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
-        view = await backend.product.submit(shelved.product.id)
-        document = shown(view, call.who)
-        return json_answer(document, headers={"ETag": product_etag(view.version, document)})
+        view = await dependencies.load_product.submit(shelved.product.id)
+        document = shown(view, call.identity)
+        return json_response(document, headers={"ETag": product_etag(view.version, document)})
 
     async def withdraw_product(call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
-        command = WithdrawProduct(ProductId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
-        await backend.withdraw_product.submit(command)
+        command = WithdrawProduct(
+            ProductId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff
+        )
+        await dependencies.withdraw_product.submit(command)
         return no_content()
 
     async def price_history(call: Call[None, None]) -> Response:
         view = await readers.visible(call)
-        history = await backend.read(market.queries.price_history, view.id, market.clock.now())
+        history = await dependencies.run_in_thread(market.queries.price_history, view.id, market.clock.now())
         if history is None:
             raise NotFound("product", call.id)
-        return json_answer(shown_history(view.id, history))
+        return json_response(shown_history(view.id, history))
 
     leads_on = [
         Link("readProduct"),
@@ -181,7 +183,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listProduct",
             summary="Offer a product",
             handler=list_product,
-            answers={201: Answer(Product, "The product.", [LOCATION, ETAG], leads_on)},
+            responses={201: ResponseSpec(Product, "The product.", [LOCATION, ETAG], leads_on)},
             tag=TAG,
             body=NewProduct,
             access=Access.ACCOUNT,
@@ -193,7 +195,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readProduct",
             summary="One product; counts a view",
             handler=readers.product,
-            answers={200: Answer(Product, "The product.", [ETAG]), 304: Answer(None, "It is unchanged.", [ETAG])},
+            responses={
+                200: ResponseSpec(Product, "The product.", [ETAG]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
+            },
             tag=TAG,
             access=Access.OPTIONAL,
             conditional=True,
@@ -204,7 +209,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="putProduct",
             summary="Edit a product",
             handler=edit_product,
-            answers={200: Answer(Product, "The product.", [ETAG])},
+            responses={200: ResponseSpec(Product, "The product.", [ETAG])},
             tag=TAG,
             body=ProductPut,
             access=Access.ACCOUNT,
@@ -217,7 +222,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="patchProduct",
             summary="Edit some fields of a product",
             handler=edit_product,
-            answers={200: Answer(Product, "The product.", [ETAG])},
+            responses={200: ResponseSpec(Product, "The product.", [ETAG])},
             tag=TAG,
             body=ProductPatch,
             access=Access.ACCOUNT,
@@ -230,7 +235,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="withdrawProduct",
             summary="Take a product out of the catalogue; orders keep their lines",
             handler=withdraw_product,
-            answers={204: Answer(None, "It is gone.")},
+            responses={204: ResponseSpec(None, "It is gone.")},
             tag=TAG,
             access=Access.ACCOUNT,
             conditional=True,
@@ -242,7 +247,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readPriceHistory",
             summary="All prices of a product, its lowest price in 30 days, and the prior price of a reduction",
             handler=price_history,
-            answers={200: Answer(PriceHistoryDocument, "Newest first.")},
+            responses={200: ResponseSpec(PriceHistoryDocument, "Newest first.")},
             tag=TAG,
             access=Access.OPTIONAL,
         ),

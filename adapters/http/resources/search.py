@@ -8,11 +8,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.money_fields import Amount, in_currency
 from adapters.http.framework.openapi import ETAG_OF_ALL
-from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery
 from adapters.http.framework.problems import invalid
 from adapters.http.framework.text_fields import ANY_TEXT
@@ -101,8 +101,8 @@ class ProductPage(msgspec.Struct):
     facets_are_exact: bool | UnsetType = UNSET
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
     queries = market.queries
 
     async def search(call: Call[None, SearchQuery]) -> Response:
@@ -110,12 +110,16 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         if query.category:
             await _check_categories(query.category)
         wanted = _filter(query, market.currency)
-        reading = backend.read(queries.search, wanted, backend.pages.request(call.request, query))
+        reading = dependencies.run_in_thread(
+            queries.search, wanted, dependencies.paginator.request(call.request, query)
+        )
         if query.facets:
-            page, found = await asyncio.gather(reading, backend.read(queries.facets, wanted, query.facets))
+            page, found = await asyncio.gather(
+                reading, dependencies.run_in_thread(queries.facets, wanted, query.facets)
+            )
         else:
             page, found = await reading, None
-        listed = backend.pages.answer(call.request, query, page, shown)
+        listed = dependencies.paginator.answer(call.request, query, page, shown)
         answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
@@ -125,10 +129,12 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
                 for facet, values in found.values.items()
             }
             answer.facets_are_exact = found.is_exact
-        return json_answer(answer)
+        return json_response(answer)
 
     async def _check_categories(choices: list[str]) -> None:
-        known = {name for each in await backend.read(queries.categories) for name in (str(each.id), each.slug)}
+        known = {
+            name for each in await dependencies.run_in_thread(queries.categories) for name in (str(each.id), each.slug)
+        }
         if unknown := [choice for choice in choices if normal_line(choice) not in known]:
             raise invalid({"category": [f"There is no category {unknown[0]!r}."]})
 
@@ -138,10 +144,10 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="searchProducts",
             summary="The catalogue: active products, filtered",
-            handler=backend.cache.lists.kept(search),
-            answers={
-                200: Answer(ProductPage, "A page of products.", [ETAG_OF_ALL]),
-                304: Answer(None, "It is unchanged.", [ETAG_OF_ALL]),
+            handler=dependencies.cache.lists.kept(search),
+            responses={
+                200: ResponseSpec(ProductPage, "A page of products.", [ETAG_OF_ALL]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
             },
             tag=TAG,
             conditional=True,

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Answer, Call, Operation, json_answer
+from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.resources.products import ONE, ROOT, TAG
 from adapters.http.resources.search import Moment
 from adapters.http.schemas.products import SellerStatsDocument, owned, shown_stats
@@ -108,34 +108,36 @@ class ProductStatisticsDocument(SoldDocument):
     prices: list[PriceStatisticsDocument]
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    market = backend.market
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    market = dependencies.market
 
     async def seller_stats(call: Call[None, SellerStatsQuery]) -> Response:
-        stats = await backend.read(market.queries.seller_stats, call.who.account_id)
+        stats = await dependencies.run_in_thread(market.queries.seller_stats, call.identity.account_id)
         document = SellerStatsSeriesDocument(**msgspec.structs.asdict(shown_stats(stats)))
         if call.query.series is not None:
             interval = call.query.series
             since, until = _span(call.query, interval, market.clock.now())
-            points = await backend.read(
-                market.queries.seller_series, call.who.account_id, stats.currency, interval, since, until
+            points = await dependencies.run_in_thread(
+                market.queries.seller_series, call.identity.account_id, stats.currency, interval, since, until
             )
             document.series = [_point(point, stats.currency) for point in points]
-        return json_answer(document)
+        return json_response(document)
 
     async def product_statistics(call: Call[None, ProductStatisticsQuery]) -> Response:
-        view = await backend.product.submit(ProductId(call.id))
-        if not owned(view, call.who):
+        view = await dependencies.load_product.submit(ProductId(call.id))
+        if not owned(view, call.identity):
             if not view.is_active:
                 raise NotFound("product", call.id)
             raise Forbidden("Only its seller and staff may see this.")
         now = market.clock.now()
         since, until = _span(call.query, call.query.interval, now)
-        found = await backend.read(market.queries.product_statistics, view.id, now)
+        found = await dependencies.run_in_thread(market.queries.product_statistics, view.id, now)
         if found is None:
             raise NotFound("product", call.id)
-        points = await backend.read(market.queries.product_series, view.id, call.query.interval, since, until)
-        return json_answer(
+        points = await dependencies.run_in_thread(
+            market.queries.product_series, view.id, call.query.interval, since, until
+        )
+        return json_response(
             ProductStatisticsDocument(
                 **_figures(found.total, found.currency),
                 product=found.product_id,
@@ -154,7 +156,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readSellerStats",
             summary="Figures of the caller's own products",
             handler=seller_stats,
-            answers={200: Answer(SellerStatsSeriesDocument, "A sale counts when PAID, a few seconds later.")},
+            responses={200: ResponseSpec(SellerStatsSeriesDocument, "A sale counts when PAID, a few seconds later.")},
             tag=TAG,
             query=SellerStatsQuery,
             access=Access.ACCOUNT,
@@ -166,7 +168,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="What was viewed and sold of a product, when, and at which price",
             description="For its seller and staff.",
             handler=product_statistics,
-            answers={200: Answer(ProductStatisticsDocument, "A sale counts when PAID, a few seconds later.")},
+            responses={200: ResponseSpec(ProductStatisticsDocument, "A sale counts when PAID, a few seconds later.")},
             tag=TAG,
             query=ProductStatisticsQuery,
             access=Access.ACCOUNT,

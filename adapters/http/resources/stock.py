@@ -6,10 +6,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import keyed
-from adapters.http.framework.operation import Answer, Call, Operation
+from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.operation import Call, Operation, ResponseSpec
 from adapters.http.resources.products import ONE, TAG, Units
 from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
@@ -47,20 +47,20 @@ class StockDocument(msgspec.Struct):
     reserved: int
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     async def adjust_stock(call: Call[StockBody, None]) -> Response:
         body = call.body
         command = AdjustStock(
             ProductId(call.id),
-            call.who.account_id,
+            call.identity.account_id,
             delta=_given(body.delta),
             available=_given(body.set),
             expected=_given(body.expected),
-            as_staff=call.who.is_staff,
-            idempotency=await keyed(call, encoded),
+            as_staff=call.identity.is_staff,
+            idempotency=await build_idempotency_key(call, encoded),
         )
         try:
-            outcome = await backend.adjust_stock.submit(command)
+            outcome = await dependencies.adjust_stock.submit(command)
         except Invalid as error:
             # Of a bound that was passed the core says `stock`, which is no field of this body.
             given = "delta" if body.set is UNSET else "set"
@@ -75,7 +75,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="adjustStock",
             summary="Restock by a delta, or set the figure that can be promised",
             handler=adjust_stock,
-            answers={200: Answer(StockDocument, "The stock.")},
+            responses={200: ResponseSpec(StockDocument, "The stock.")},
             tag=TAG,
             body=StockBody,
             access=Access.ACCOUNT,

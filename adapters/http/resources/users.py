@@ -7,10 +7,10 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from adapters.http.confidential import Confidential
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.openapi import LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.framework.text_fields import EXAMPLE_ADDRESS, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
@@ -94,50 +94,52 @@ def shown(account: Account | AccountView) -> User:
     return User(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    accounts, queries = backend.market.accounts, backend.market.queries
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    accounts, queries = dependencies.market.accounts, dependencies.market.queries
 
     async def list_users(call: Call[None, PageQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.accounts, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.accounts, wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown))
 
     async def sign_up(call: Call[SignUpBody, None]) -> Response:
         body = call.body
         command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
-        account = one(await backend.hash(accounts.sign_up, [command]))
-        return json_answer(shown(account), 201, {"Location": f"{ROOT}me/"})
+        account = one(await dependencies.run_in_hasher(accounts.sign_up, [command]))
+        return json_response(shown(account), 201, {"Location": f"{ROOT}me/"})
 
     async def log_in(call: Call[Credentials, None]) -> Response:
         address = call.request.client.host if call.request.client is not None else ""
-        pair = await backend.hash(accounts.log_in, call.body.email, call.body.password, address=address)
-        return json_answer(Tokens(pair.access, pair.refresh))
+        pair = await dependencies.run_in_hasher(accounts.log_in, call.body.email, call.body.password, address=address)
+        return json_response(Tokens(pair.access, pair.refresh))
 
     async def refresh(call: Call[RefreshBody, None]) -> Response:
-        pair = await backend.read(accounts.refresh, call.body.refresh)
-        return json_answer(Tokens(pair.access, pair.refresh))
+        pair = await dependencies.run_in_thread(accounts.refresh, call.body.refresh)
+        return json_response(Tokens(pair.access, pair.refresh))
 
     async def verify(call: Call[VerifyBody, None]) -> Response:
         accounts.verify(call.body.token)
-        return json_answer(Nothing())
+        return json_response(Nothing())
 
     async def me(call: Call[None, None]) -> Response:
-        account = await backend.read(queries.account, call.who.account_id)
+        account = await dependencies.run_in_thread(queries.account, call.identity.account_id)
         if account is None:
-            raise NotFound("account", call.who.account_id)
-        return json_answer(shown(account))
+            raise NotFound("account", call.identity.account_id)
+        return json_response(shown(account))
 
     async def edit_me(call: Call[ProfileBody, None]) -> Response:
         given = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
-        account = await backend.read(accounts.edit_profile, call.who.account_id, **given)
-        return json_answer(shown(account))
+        account = await dependencies.run_in_thread(accounts.edit_profile, call.identity.account_id, **given)
+        return json_response(shown(account))
 
     async def change_password(call: Call[PasswordBody, None]) -> Response:
-        await backend.hash(accounts.change_password, call.who, call.body.old_password, call.body.new_password)
+        await dependencies.run_in_hasher(
+            accounts.change_password, call.identity, call.body.old_password, call.body.new_password
+        )
         return no_content()
 
     async def log_out(call: Call[None, None]) -> Response:
-        await backend.read(accounts.log_out, call.who)
+        await dependencies.run_in_thread(accounts.log_out, call.identity)
         return no_content()
 
     return [
@@ -147,7 +149,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="logIn",
             summary="Log in",
             handler=log_in,
-            answers={200: Answer(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
+            responses={200: ResponseSpec(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
             tag=TAG,
             body=Credentials,
             errors=(NotAuthenticated, TooManyAttempts),
@@ -160,7 +162,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Each refresh token is good for one exchange. The same token used again within a short grace"
             " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
             handler=refresh,
-            answers={200: Answer(Tokens, "The new pair.", links=TOKEN_LINKS)},
+            responses={200: ResponseSpec(Tokens, "The new pair.", links=TOKEN_LINKS)},
             tag=TAG,
             body=RefreshBody,
             errors=(TokenNotValid,),
@@ -171,7 +173,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="verifyToken",
             summary="Is this token valid?",
             handler=verify,
-            answers={200: Answer(Nothing, "It is.")},
+            responses={200: ResponseSpec(Nothing, "It is.")},
             tag=TAG,
             body=VerifyBody,
             errors=(TokenNotValid,),
@@ -182,7 +184,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listUsers",
             summary="All active accounts",
             handler=list_users,
-            answers={200: Answer(PageAnswer[User], "A page of accounts, by id.")},
+            responses={200: ResponseSpec(PageAnswer[User], "A page of accounts, by id.")},
             tag=TAG,
             query=PageQuery,
             access=Access.STAFF,
@@ -193,7 +195,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readProfile",
             summary="The caller's profile",
             handler=me,
-            answers={200: Answer(User, "The profile.")},
+            responses={200: ResponseSpec(User, "The profile.")},
             tag=TAG,
             access=Access.ACCOUNT,
             errors=(NotFound,),
@@ -204,7 +206,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="editProfile",
             summary="Edit the caller's profile",
             handler=edit_me,
-            answers={200: Answer(User, "The profile.")},
+            responses={200: ResponseSpec(User, "The profile.")},
             tag=TAG,
             body=ProfileBody,
             access=Access.ACCOUNT,
@@ -217,7 +219,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="Make an account",
             description="E-mail addresses are unique whatever their case.",
             handler=sign_up,
-            answers={201: Answer(User, "The account.", [LOCATION])},
+            responses={201: ResponseSpec(User, "The account.", [LOCATION])},
             tag=TAG,
             body=SignUpBody,
         ),
@@ -227,7 +229,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="changePassword",
             summary="Change the password and end all other sessions",
             handler=change_password,
-            answers={204: Answer(None, "It is changed.")},
+            responses={204: ResponseSpec(None, "It is changed.")},
             tag=TAG,
             body=PasswordBody,
             access=Access.ACCOUNT,
@@ -239,7 +241,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="logOut",
             summary="End this session",
             handler=log_out,
-            answers={204: Answer(None, "Its refresh tokens are worth nothing any more.")},
+            responses={204: ResponseSpec(None, "Its refresh tokens are worth nothing any more.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),

@@ -10,12 +10,12 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from adapters.http.confidential import Confidential
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import expected_version, is_current, version_etag
-from adapters.http.framework.idempotency_key import keyed
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageAnswer, PageQuery
 from adapters.http.framework.text_fields import text
 from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
@@ -138,40 +138,40 @@ class DeliveryQuery(PageQuery, frozen=True):
     status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries with this status.")] = None
 
 
-def operations(backend: Backend) -> list[Operation[Any, Any]]:
-    queries, webhooks = backend.market.queries, backend.market.webhooks
+def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+    queries, webhooks = dependencies.market.queries, dependencies.market.webhooks
 
     async def visible(call: Call[Any, Any]) -> EndpointView:
-        view = await backend.read(queries.endpoint, EndpointId(call.id))
-        if view is None or (view.owner != call.who.account_id and not call.who.is_staff):
+        view = await dependencies.run_in_thread(queries.endpoint, EndpointId(call.id))
+        if view is None or (view.owner != call.identity.account_id and not call.identity.is_staff):
             raise NotFound("webhook endpoint", call.id)
         return view
 
     async def delivery_of(call: Call[Any, Any], delivery_id: int) -> DeliveryView:
-        view = await backend.read(queries.delivery, DeliveryId(delivery_id))
+        view = await dependencies.run_in_thread(queries.delivery, DeliveryId(delivery_id))
         if view is None or view.endpoint != call.id:
             raise NotFound("delivery", delivery_id)
         return view
 
     def acting(call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
-        return ActOnEndpoint(EndpointId(call.id), call.who.account_id, version, as_staff=call.who.is_staff)
+        return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
 
     async def list_endpoints(call: Call[None, PageQuery]) -> Response:
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.endpoints, call.who.account_id, wanted)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_view))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.endpoints, call.identity.account_id, wanted)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_view))
 
     async def create(call: Call[NewEndpoint, None]) -> Response:
         command = CreateEndpoint(
-            owner=call.who.account_id,
+            owner=call.identity.account_id,
             url=call.body.url,
             topics=call.body.topics,
             description=call.body.description,
             all_events=call.body.all_events,
-            as_staff=call.who.is_staff,
-            idempotency=await keyed(call, encoded),
+            as_staff=call.identity.is_staff,
+            idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = _done(await backend.read(webhooks.create, [command]))
+        outcome = _done(await dependencies.run_in_thread(webhooks.create, [command]))
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         made = msgspec.json.decode(body, type=NewEndpointDocument)
         return Response(
@@ -183,57 +183,57 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
         etag = version_etag(view.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_answer(shown_view(view), headers={"ETag": etag})
+        return json_response(shown_view(view), headers={"ETag": etag})
 
     async def edit(call: Call[EndpointPatch, None]) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
         version = expected_version(call.request.headers)
         command = EditEndpoint(
-            EndpointId(call.id), call.who.account_id, changes, version, as_staff=call.who.is_staff
+            EndpointId(call.id), call.identity.account_id, changes, version, as_staff=call.identity.is_staff
         )  # fmt: skip
-        endpoint = one(await backend.read(webhooks.edit, [command]))
-        return json_answer(shown(endpoint), headers={"ETag": version_etag(endpoint.version)})
+        endpoint = one(await dependencies.run_in_thread(webhooks.edit, [command]))
+        return json_response(shown(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
     async def delete(call: Call[None, None]) -> Response:
-        one(await backend.read(webhooks.delete, [acting(call, expected_version(call.request.headers))]))
+        one(await dependencies.run_in_thread(webhooks.delete, [acting(call, expected_version(call.request.headers))]))
         return no_content()
 
     async def rotate(call: Call[None, None]) -> Response:
-        command = evolve(acting(call), idempotency=await keyed(call, encoded_secret))
-        outcome = _done(await backend.read(webhooks.rotate, [command]))
+        command = evolve(acting(call), idempotency=await build_idempotency_key(call, encoded_secret))
+        outcome = _done(await dependencies.run_in_thread(webhooks.rotate, [command]))
         body = outcome.body if isinstance(outcome, Replayed) else encoded_secret(outcome)
         return Response(body, 200, PRIVATE, "application/json")
 
     async def ping(call: Call[None, None]) -> Response:
-        command = evolve(acting(call), idempotency=await keyed(call, encoded_id))
-        outcome = _done(await backend.read(webhooks.ping, [command]))
+        command = evolve(acting(call), idempotency=await build_idempotency_key(call, encoded_id))
+        outcome = _done(await dependencies.run_in_thread(webhooks.ping, [command]))
         return await on_its_way(call, outcome)
 
     async def on_its_way(call: Call[None, None], outcome: WebhookDelivery | Replayed) -> Response:
         """The delivery as it is by now, for a repeated request too."""
         number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
         view = await delivery_of(call, number)
-        return json_answer(shown_delivery(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
+        return json_response(shown_delivery(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
 
     async def list_deliveries(call: Call[None, DeliveryQuery]) -> Response:
         endpoint = await visible(call)
-        wanted = backend.pages.request(call.request, call.query)
-        page = await backend.read(queries.deliveries, endpoint.id, wanted, status=call.query.status)
-        return json_answer(backend.pages.answer(call.request, call.query, page, shown_delivery))
+        wanted = dependencies.paginator.request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.deliveries, endpoint.id, wanted, status=call.query.status)
+        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_delivery))
 
     async def read_delivery(call: Call[None, None]) -> Response:
         await visible(call)
-        return json_answer(shown_delivery(await delivery_of(call, _delivery_id(call))))
+        return json_response(shown_delivery(await delivery_of(call, _delivery_id(call))))
 
     async def redeliver(call: Call[None, None]) -> Response:
         command = Redeliver(
             DeliveryId(_delivery_id(call)),
-            call.who.account_id,
+            call.identity.account_id,
             EndpointId(call.id),
-            as_staff=call.who.is_staff,
-            idempotency=await keyed(call, encoded_id),
+            as_staff=call.identity.is_staff,
+            idempotency=await build_idempotency_key(call, encoded_id),
         )
-        return await on_its_way(call, _done(await backend.read(webhooks.redeliver, [command])))
+        return await on_its_way(call, _done(await dependencies.run_in_thread(webhooks.redeliver, [command])))
 
     leads_on = [
         Link("readWebhook"),
@@ -251,7 +251,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listWebhooks",
             summary="The caller's webhook endpoints",
             handler=list_endpoints,
-            answers={200: Answer(PageAnswer[EndpointDocument], "By id; without their secrets.")},
+            responses={200: ResponseSpec(PageAnswer[EndpointDocument], "By id; without their secrets.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -264,7 +264,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             description="Messages follow the Standard Webhooks specification. `secret` verifies them, and is shown"
             " once.",
             handler=create,
-            answers={201: Answer(NewEndpointDocument, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)},
+            responses={
+                201: ResponseSpec(NewEndpointDocument, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)
+            },
             tag=TAG,
             body=NewEndpoint,
             access=Access.ACCOUNT,
@@ -277,9 +279,9 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readWebhook",
             summary="One endpoint, for its owner and staff",
             handler=read,
-            answers={
-                200: Answer(EndpointDocument, "The endpoint.", [ETAG]),
-                304: Answer(None, "It is unchanged.", [ETAG]),
+            responses={
+                200: ResponseSpec(EndpointDocument, "The endpoint.", [ETAG]),
+                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
             },
             tag=TAG,
             access=Access.ACCOUNT,
@@ -292,7 +294,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             summary="Edit, enable or disable an endpoint",
             description="Enabling it forgets its failures, and what waited for it is sent.",
             handler=edit,
-            answers={200: Answer(EndpointDocument, "The endpoint.", [ETAG])},
+            responses={200: ResponseSpec(EndpointDocument, "The endpoint.", [ETAG])},
             tag=TAG,
             body=EndpointPatch,
             access=Access.ACCOUNT,
@@ -304,7 +306,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="deleteWebhook",
             summary="Send nothing there any more",
             handler=delete,
-            answers={204: Answer(None, "It is gone, and its log with it.")},
+            responses={204: ResponseSpec(None, "It is gone, and its log with it.")},
             tag=TAG,
             access=Access.ACCOUNT,
             conditional=True,
@@ -315,7 +317,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="rotateWebhookSecret",
             summary="A new secret; the one before it signs too, for a day",
             handler=rotate,
-            answers={200: Answer(SecretDocument, "The new secret.")},
+            responses={200: ResponseSpec(SecretDocument, "The new secret.")},
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,
@@ -327,8 +329,8 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="testWebhook",
             summary="Send a `webhook.ping`, once",
             handler=ping,
-            answers={
-                202: Answer(
+            responses={
+                202: ResponseSpec(
                     Delivery,
                     "It is on its way: its delivery tells what came of it.",
                     [LOCATION],
@@ -346,7 +348,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="listWebhookDeliveries",
             summary="What was sent to an endpoint, and what came of it",
             handler=list_deliveries,
-            answers={200: Answer(PageAnswer[Delivery], "Newest first.")},
+            responses={200: ResponseSpec(PageAnswer[Delivery], "Newest first.")},
             tag=TAG,
             query=DeliveryQuery,
             access=Access.ACCOUNT,
@@ -357,7 +359,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="readWebhookDelivery",
             summary="One delivery with its attempts",
             handler=read_delivery,
-            answers={200: Answer(Delivery, "The delivery.", links=[Link("redeliverWebhook", to_delivery)])},
+            responses={200: ResponseSpec(Delivery, "The delivery.", links=[Link("redeliverWebhook", to_delivery)])},
             tag=TAG,
             access=Access.ACCOUNT,
         ),
@@ -367,7 +369,7 @@ def operations(backend: Backend) -> list[Operation[Any, Any]]:
             name="redeliverWebhook",
             summary="Send a message again, under its old id",
             handler=redeliver,
-            answers={202: Answer(Delivery, "It is on its way.", [LOCATION])},
+            responses={202: ResponseSpec(Delivery, "It is on its way.", [LOCATION])},
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,

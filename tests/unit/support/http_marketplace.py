@@ -12,7 +12,7 @@ from attrs import define, field
 from httpx2 import Client, Response
 
 from adapters.http.app import create_app
-from adapters.http.dependencies import Backend, Readiness
+from adapters.http.dependencies import Dependencies, Readiness
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -173,7 +173,7 @@ class DecideAtOnce:
 
 
 def all_is_well() -> Readiness:
-    return Readiness(redis="ok", oldest_undecided=None)
+    return Readiness(redis="ok", oldest_undecided_seconds=None)
 
 
 @cache
@@ -202,7 +202,7 @@ def marketplace(
     views = MemoryViewCounter(clock, window=view_window)
     memory = MemoryStore()
     market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
-    backend = Backend(
+    dependencies = Dependencies(
         market,
         wakeups=wakeups(market),
         views=views,
@@ -213,6 +213,6 @@ def marketplace(
         bots=bots,
         feed=MemoryCatalogFeed(memory),
     )
-    with calling(create_app(backend, version="1.0")) as client:
+    with calling(create_app(dependencies, version="1.0")) as client:
         client.event_hooks["response"].append(_keeps_promises(client))
         yield Marketplace(market, clock, views, client, gateway)

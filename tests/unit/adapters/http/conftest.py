@@ -8,13 +8,13 @@ import pytest
 from httpx2 import Client
 from starlette.responses import Response
 
-from adapters.http.framework.application import application
+from adapters.http.framework.application import build_application
 from adapters.http.framework.auth import Access
 from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.etags import expected_version, is_current, version_etag
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Answer, Call, Link, Operation, json_answer, no_content
+from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageAnswer, PageQuery, Pages
 from adapters.http.framework.text_fields import ProductName
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
@@ -72,19 +72,19 @@ class Shop:
         rows = tuple(thing for thing in self.things.values() if thing.id > after)[: wanted.size]
         more = bool(rows) and rows[-1].id < self.next_id - 1
         page = Page(rows, next=(rows[-1].id,) if more else None)
-        return json_answer(self.pages.answer(call.request, call.query, page, lambda thing: thing))
+        return json_response(self.pages.answer(call.request, call.query, page, lambda thing: thing))
 
     async def make(self, call: Call[NewThing, None]) -> Response:
         thing = Thing(self.next_id, call.body.name, str(call.body.price))
         self.things[thing.id] = thing
         self.next_id += 1
-        return json_answer(thing, 201, {"Location": f"/things/{thing.id}/", "ETag": version_etag(1)})
+        return json_response(thing, 201, {"Location": f"/things/{thing.id}/", "ETag": version_etag(1)})
 
     async def show(self, call: Call[None, None]) -> Response:
         thing = self._thing(call.id)
         if is_current(call.request.headers, version_etag(1)):
             return Response(status_code=304, headers={"ETag": version_etag(1)})
-        return json_answer(thing, headers={"ETag": version_etag(1)})
+        return json_response(thing, headers={"ETag": version_etag(1)})
 
     async def delete(self, call: Call[None, None]) -> Response:
         thing = self._thing(call.id)
@@ -97,7 +97,7 @@ class Shop:
         raise RuntimeError("a secret detail")
 
     async def staff_only(self, call: Call[None, None]) -> Response:
-        return json_answer({"staff": call.who.account_id})
+        return json_response({"staff": call.identity.account_id})
 
     def _thing(self, thing_id: int) -> Thing:
         if thing_id not in self.things:
@@ -105,7 +105,7 @@ class Shop:
         return self.things[thing_id]
 
     def operations(self) -> list[Operation[Any, Any]]:
-        one = Answer(Thing, "The thing.", headers=[ETAG])
+        one = ResponseSpec(Thing, "The thing.", headers=[ETAG])
         return [
             Operation(
                 method="GET",
@@ -115,7 +115,7 @@ class Shop:
                 tag="things",
                 handler=self.list_things,
                 query=Things,
-                answers={200: Answer(PageAnswer[Thing], "A page.")},
+                responses={200: ResponseSpec(PageAnswer[Thing], "A page.")},
             ),
             Operation(
                 method="POST",
@@ -127,7 +127,7 @@ class Shop:
                 body=NewThing,
                 access=Access.ACCOUNT,
                 idempotent=True,
-                answers={201: Answer(Thing, "Made.", headers=[LOCATION, ETAG], links=[Link("show_thing")])},
+                responses={201: ResponseSpec(Thing, "Made.", headers=[LOCATION, ETAG], links=[Link("show_thing")])},
             ),
             Operation(
                 method="GET",
@@ -138,7 +138,7 @@ class Shop:
                 handler=self.show,
                 access=Access.OPTIONAL,
                 conditional=True,
-                answers={200: one, 304: Answer(None, "Unchanged.")},
+                responses={200: one, 304: ResponseSpec(None, "Unchanged.")},
             ),
             Operation(
                 method="DELETE",
@@ -149,7 +149,7 @@ class Shop:
                 handler=self.delete,
                 access=Access.ACCOUNT,
                 conditional=True,
-                answers={204: Answer(None, "Gone.")},
+                responses={204: ResponseSpec(None, "Gone.")},
             ),
             Operation(
                 method="GET",
@@ -158,7 +158,7 @@ class Shop:
                 summary="Crash",
                 tag="odd",
                 handler=self.crash,
-                answers={200: Answer(Thing, "Never.")},
+                responses={200: ResponseSpec(Thing, "Never.")},
             ),
             Operation(
                 method="GET",
@@ -168,7 +168,7 @@ class Shop:
                 tag="odd",
                 handler=self.staff_only,
                 access=Access.STAFF,
-                answers={200: Answer(dict[str, int], "Who asks.")},
+                responses={200: ResponseSpec(dict[str, int], "Who asks.")},
             ),
         ]
 
@@ -177,7 +177,7 @@ class Shop:
 def open_shop() -> Iterator[tuple[Shop, Client]]:
     """Made once per module: it describes itself when it is made, which takes longer than most tests."""
     shop = Shop()
-    with calling(application(shop.operations(), authenticate=authenticate, version="1.0")) as made:
+    with calling(build_application(shop.operations(), authenticate=authenticate, version="1.0")) as made:
         yield shop, made
 
 

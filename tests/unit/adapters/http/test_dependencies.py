@@ -5,17 +5,17 @@ import threading
 
 import pytest
 
-from adapters.http import dependencies as backends
-from adapters.http.dependencies import Readers
+from adapters.http import dependencies
+from adapters.http.dependencies import ReaderThreads
 from scalecommerce_core.domain.errors import Overloaded
 
 
 def test_more_than_may_wait_are_refused_and_those_who_went_away_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "READERS", 1)
-    monkeypatch.setattr(backends, "READS", 3)
+    monkeypatch.setattr(dependencies, "READER_THREADS", 1)
+    monkeypatch.setattr(dependencies, "MAX_PENDING_READS", 3)
 
     async def scenario() -> None:
-        readers, gate = Readers(), threading.Event()
+        readers, gate = ReaderThreads(), threading.Event()
         done: list[int] = []
 
         def held() -> None:

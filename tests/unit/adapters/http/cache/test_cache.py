@@ -783,11 +783,11 @@ def test_the_short_way_answers_as_the_long_one_does(
     product = seller.list()
     tag = asks.get(path_of(product)).headers["etag"]
     headers = {name: value.replace('"v1"', tag) for name, value in headers.items()}
-    envelope = cast(Any, place.client)._transport._app.middleware_stack
+    middleware = cast(Any, place.client)._transport._app.middleware_stack
     for path in (path_of(product), f"{PRODUCTS}999999/", f"{PRODUCTS}0/", f"{PRODUCTS}{2**63}/", f"{PRODUCTS}x/"):
         short = [asks.get(path, headers=headers) for _ in range(2)]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(envelope, "_shortcut", None)
+            patch.setattr(middleware, "_fast_path", None)
             long = asks.get(path, headers=headers)
         for each in short:
             assert _told(each) == _told(long)

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from adapters.http.app import operations
-from adapters.http.dependencies import Backend
+from adapters.http.dependencies import Dependencies
 from adapters.http.framework.decoding import decode_body
-from adapters.http.framework.idempotency_key import fingerprint_of
+from adapters.http.framework.idempotency_key import compute_fingerprint
 from adapters.http.framework.operation import Operation
 from adapters.http.framework.validation import nested_types
 from adapters.http.resources.categories import NewCategory
@@ -26,7 +26,7 @@ from tests.unit.support.http_operations import EXAMPLES
 
 
 def fingerprint(body: str, wanted: type[msgspec.Struct]) -> bytes:
-    return fingerprint_of("POST", "/x/", decode_body(body.encode(), wanted))
+    return compute_fingerprint("POST", "/x/", decode_body(body.encode(), wanted))
 
 
 ORDER = '{"order_item":[{"product":1,"quantity":2,"price":"19.90"}]}'
@@ -94,13 +94,13 @@ def test_requests_that_mean_different_things_have_different_fingerprints(
 
 
 def test_method_and_path_belong_to_the_fingerprint() -> None:
-    assert len({fingerprint_of(method, path, None) for method in ("POST", "PUT") for path in ("/a/", "/b/")}) == 4
+    assert len({compute_fingerprint(method, path, None) for method in ("POST", "PUT") for path in ("/a/", "/b/")}) == 4
 
 
 @pytest.fixture
 def declared() -> list[Operation[Any, Any]]:
     market = in_memory_market(memory=MemoryStore())
-    backend = Backend(
+    dependencies = Dependencies(
         market,
         wakeups=CountedWakeups(),
         views=MemoryViewCounter(market.clock),
@@ -108,7 +108,7 @@ def declared() -> list[Operation[Any, Any]]:
         cursor_key=b"k" * 32,
         ready=all_is_well,
     )
-    return [each for each in operations(backend) if each.idempotent and each.body is not None]
+    return [each for each in operations(dependencies) if each.idempotent and each.body is not None]
 
 
 def test_a_default_that_is_written_out_is_left_out_of_every_fingerprint(declared: list[Operation[Any, Any]]) -> None:
@@ -139,7 +139,7 @@ def test_a_body_that_writes_out_defaults_is_refused_at_declaration() -> None:
 
     with pytest.raises(ValueError, match="omit_defaults"):
         Operation(
-            method="POST", path="/x/", name="x", summary="", handler=None, answers={}, tag="",  # type: ignore[arg-type]
+            method="POST", path="/x/", name="x", summary="", handler=None, responses={}, tag="",  # type: ignore[arg-type]
             body=Careless, idempotent=True,
         )  # fmt: skip
 

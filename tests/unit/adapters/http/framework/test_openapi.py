@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from adapters.http.framework.money_fields import Price, in_currency
 from adapters.http.framework.openapi import document
-from adapters.http.framework.operation import Answer, Link, Operation
+from adapters.http.framework.operation import Link, Operation, ResponseSpec
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.money import Money
 from tests.unit.support.http_marketplace import Marketplace, answer, marketplace
@@ -120,9 +120,9 @@ def test_each_currency_describes_its_own_amounts() -> None:
 def operation(name: str, to: str) -> Operation[Any, Any]:
     async def nothing(_call: Any) -> Any: ...
 
-    answer = Answer(None, "Nothing.", links=[Link(to)])
+    answer = ResponseSpec(None, "Nothing.", links=[Link(to)])
     return Operation(
-        method="GET", path=f"/{name}/", name=name, summary="", tag="", handler=nothing, answers={204: answer}
+        method="GET", path=f"/{name}/", name=name, summary="", tag="", handler=nothing, responses={204: answer}
     )
 
 

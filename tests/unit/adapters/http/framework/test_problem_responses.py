@@ -297,7 +297,7 @@ class Outage:
 
     def readiness(self) -> Readiness:
         self()
-        return Readiness(redis="ok", oldest_undecided=None)
+        return Readiness(redis="ok", oldest_undecided_seconds=None)
 
     def rebuilt(self, market: Market) -> Market:
         store, clock = cast(Store, Guarded(market.store, self)), market.clock
@@ -393,7 +393,7 @@ def test_health(anybody: Visitor) -> None:
 
 
 def test_redis_away_is_a_degradation_only() -> None:
-    with marketplace(readiness=lambda: Readiness(redis="away", oldest_undecided=12.5)) as place:
+    with marketplace(readiness=lambda: Readiness(redis="away", oldest_undecided_seconds=12.5)) as place:
         assert answer(place.anybody.get("/readyz")) == {
             "status": "degraded", "postgresql": "ok", "redis": "away", "oldest_undecided_seconds": 12.5,
         }  # fmt: skip
