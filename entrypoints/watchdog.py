@@ -81,9 +81,9 @@ class Stall:
         if waited < patience:
             return Verdict()
         what = f"order {seen.backlog.oldest} has waited {seen.backlog.age.total_seconds():.0f} s for its decision"
-        turn = seen.backlog.turn
+        turn = seen.backlog.lock_holder
         if turn is not None and turn.age.total_seconds() >= self.seconds / 2:
-            held = f"session {turn.session} ({turn.application}) has held the decider's lock for {turn.age}"
+            held = f"session {turn.pid} ({turn.application}) has held the decider's lock for {turn.age}"
             return Verdict(f"{what}: {held}", restart=turn.application == self.name)
         if now - self._began_at < self.seconds / 2:
             return Verdict(f"{what}, though this worker runs the task: an earlier line of a log may say why")

@@ -16,7 +16,7 @@ from redis import Redis
 
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
-from adapters.db.validation_backlog import backlog
+from adapters.db.validation_backlog import read_backlog
 from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import connected
 from adapters.tasks.decide_notifier import ask_for_decisions
@@ -111,7 +111,7 @@ def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watch
 
     def look() -> Seen:
         stalls.ping()
-        return Seen(backlog(database), total_count[DECIDE])
+        return Seen(read_backlog(database), total_count[DECIDE])
 
     return Watchdog(
         Stall(settings.stall_seconds, session),

@@ -14,14 +14,13 @@ from alembic.script import Script, ScriptDirectory
 from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine, text
 
+from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.engine import database_engine
-from adapters.db.core.errors import check_schema, translated
-from adapters.db.schema_version import mismatch, revision_on, revisions
+from adapters.db.core.errors import check_schema, translate_errors
+from adapters.db.schema_version import find_mismatch, read_revision, release_revisions
 from scalecommerce_core.domain.errors import Unavailable
 
-LOCK: Final = 7_265_001
-"""Of pg_advisory_lock: whoever holds it migrates."""
-PATIENCE: Final = timedelta(minutes=10)
+LOCK_TIMEOUT: Final = timedelta(minutes=10)
 
 
 @frozen
@@ -38,27 +37,27 @@ class Migration:
 OnProgress = Callable[[Migration], None]
 
 
-def _ignore(_migration: Migration) -> None: ...
+def _ignore_progress(_migration: Migration) -> None: ...
 
 
-def upgrade(url: str, on_progress: OnProgress = _ignore) -> None:
+def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
     """Run the migrations that are missing, in one transaction; a no-op when none are.
 
     `on_progress` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if the database has the
     tables of a newer release.
     """
-    with _connected(url) as connection, _turn(connection):
-        revision = revision_on(connection)
-        if revision is not None and revision not in revisions().known and (newer := mismatch(revision)):
+    with _connect(url) as connection, _migration_lock(connection):
+        revision = read_revision(connection)
+        if revision is not None and revision not in release_revisions().known and (newer := find_mismatch(revision)):
             raise newer
-        run_to(connection, "head", on_progress)
+        migrate_to(connection, "head", on_progress)
         connection.commit()
 
 
 def current(url: str) -> str | None:
     """The revision of the database; None before the first migration. Raise `Unavailable`."""
-    with _connected(url) as connection:
-        return revision_on(connection)
+    with _connect(url) as connection:
+        return read_revision(connection)
 
 
 def check(url: str) -> None:
@@ -70,19 +69,19 @@ def check(url: str) -> None:
         engine.dispose()
 
 
-def pending(connection: Connection) -> list[Script]:
+def pending_migrations(connection: Connection) -> list[Script]:
     """The migrations that `upgrade` would run, in their order."""
     scripts = ScriptDirectory.from_config(_config())
     head = scripts.get_current_head()
-    missing = scripts.iterate_revisions(head, revision_on(connection) or "base") if head else ()
+    missing = scripts.iterate_revisions(head, read_revision(connection) or "base") if head else ()
     return list(reversed(list(missing)))
 
 
-def run_to(connection: Connection, revision: str, on_progress: OnProgress = _ignore) -> None:
+def migrate_to(connection: Connection, revision: str, on_progress: OnProgress = _ignore_progress) -> None:
     """Up to "head", the newest, or another revision; down to "base", before the first."""
     config = _config()
     config.attributes["connection"] = connection
-    config.attributes["on_version_apply"] = _Progress(pending(connection), on_progress).applied
+    config.attributes["on_version_apply"] = _Progress(pending_migrations(connection), on_progress).on_version_apply
     (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
@@ -105,7 +104,7 @@ class _Progress:
         self._on_progress = on_progress
         self._begin()
 
-    def applied(self, **_from_alembic: Any) -> None:
+    def on_version_apply(self, **_from_alembic: Any) -> None:
         """For Alembic's `on_version_apply`."""
         if self._waiting:
             migration = self._waiting.popleft()
@@ -128,22 +127,22 @@ def _engine(url: str) -> Engine:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection]:
+def _connect(url: str) -> Iterator[Connection]:
     engine = _engine(url)
     try:
-        with translated(), engine.connect() as connection:
+        with translate_errors(), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()
 
 
 @contextmanager
-def _turn(connection: Connection) -> Iterator[None]:
+def _migration_lock(connection: Connection) -> Iterator[None]:
     """Hold the lock of the session, by asking again and again: a transaction that waits for it would block
     an index that is built concurrently by the one who holds it.
     """
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+    deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value}):
         connection.rollback()
         if time.monotonic() > deadline:
             raise Unavailable("Another process has been migrating this database for too long.")
@@ -153,5 +152,5 @@ def _turn(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value})
         connection.commit()

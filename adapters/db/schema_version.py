@@ -28,7 +28,7 @@ class Revisions:
 
 
 @cache
-def revisions() -> Revisions:
+def release_revisions() -> Revisions:
     """Read once per process."""
     known, parents = set(), set()
     for file in VERSIONS.glob("[0-9]*.py"):
@@ -39,7 +39,7 @@ def revisions() -> Revisions:
     return Revisions(frozenset(known), head)
 
 
-def revision_on(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     """The revision of the database; None if it was never migrated."""
     if connection.scalar(_HAS_TABLE) is None:
         return None
@@ -47,9 +47,9 @@ def revision_on(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def mismatch(revision: str | None) -> SchemaMismatch | None:
+def find_mismatch(revision: str | None) -> SchemaMismatch | None:
     """The error for a database of this revision, with a message that says what to do; None if it is up to date."""
-    release = revisions()
+    release = release_revisions()
     if revision == release.head:
         return None
     if revision is None:

@@ -5,16 +5,16 @@ from datetime import timedelta
 from attrs import frozen
 from sqlalchemy import Engine, text
 
-from adapters.db.core.errors import translated
-from adapters.db.repositories.orders import DECIDER
+from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.errors import translate_errors
 from scalecommerce_core.domain.identifiers import OrderId
 
 
 @frozen
-class Turn:
+class LockHolder:
     """A session that holds the decider's lock, and for how long its transaction has been open."""
 
-    session: int
+    pid: int
     application: str
     age: timedelta
 
@@ -28,7 +28,7 @@ class Backlog:
 
     oldest: OrderId | None
     age: timedelta = timedelta()
-    turn: Turn | None = None
+    lock_holder: LockHolder | None = None
 
 
 _BACKLOG = text(
@@ -48,12 +48,14 @@ _BACKLOG = text(
 )
 
 
-def backlog(engine: Engine) -> Backlog:
+def read_backlog(engine: Engine) -> Backlog:
     """Look; raise `Unavailable`. No connection is kept, so that a process that forks has none to share."""
     try:
-        with translated(engine), engine.connect() as connection:
-            oldest, age, session, application, open_for = connection.execute(_BACKLOG, {"decider": DECIDER}).one()
+        with translate_errors(engine), engine.connect() as connection:
+            oldest, age, session, application, open_for = connection.execute(
+                _BACKLOG, {"decider": AdvisoryLock.DECIDER.value}
+            ).one()
     finally:
         engine.dispose()
-    turn = None if session is None else Turn(session, application or "", open_for or timedelta())
+    turn = None if session is None else LockHolder(session, application or "", open_for or timedelta())
     return Backlog(None if oldest is None else OrderId(oldest), age or timedelta(), turn)

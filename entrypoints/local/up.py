@@ -154,13 +154,13 @@ class _Engine:
 
     def _upgrade(self, database_url: str, status: Callable[[str], None]) -> None:
         from adapters.db.migrate import Migration, upgrade
-        from adapters.db.schema_version import revisions
+        from adapters.db.schema_version import release_revisions
 
         def told(migration: Migration) -> None:
             what = f"{migration.number} of {migration.total}: {migration.revision} {migration.name}"
             status(f"Bringing the database up to date: migration {what} …")
             # An empty database takes a second; one with data may take minutes, and not everybody has a terminal.
-            if migration.total < len(revisions().known) and not self._err.is_terminal:
+            if migration.total < len(release_revisions().known) and not self._err.is_terminal:
                 is_done = migration.seconds is not None
                 self._err.print(f"Migration {what} {f'({migration.seconds:.1f} s)' if is_done else '…'}", markup=False)
 

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from adapters.db.core.change_notifications import CHANNEL, MOST, PostgresCatalogFeed
+from adapters.db.core.change_notifications import CHANNEL, MAX_LISTED_IDS, PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
@@ -81,7 +81,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def feed(engine: Engine, heard: Heard) -> Iterator[PostgresCatalogFeed]:
-    feed = PostgresCatalogFeed(engine, beat_seconds=0.02)
+    feed = PostgresCatalogFeed(engine, heartbeat_seconds=0.02)
     feed.follow(heard)
     eventually(lambda: heard.begins, "the feed's begin")
     yield feed
@@ -120,7 +120,7 @@ def test_nobody_follows_in_a_command(engine: Engine) -> None:
 def test_many_products_are_told_in_parts_and_very_many_as_everything(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
-    for count, parts in ((MOST, 20), (MOST + 1, 1)):
+    for count, parts in ((MAX_LISTED_IDS, 20), (MAX_LISTED_IDS + 1, 1)):
         store, wanted = PostgresStore(engine), {ProductId(10**9 + number) for number in range(count)}
         with store.begin() as tx:
             tx.products._sql.notes.products |= wanted  # type: ignore[attr-defined]  # as so many products would

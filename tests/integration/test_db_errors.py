@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from adapters.db.core.engine import database_engine
-from adapters.db.core.errors import translated
+from adapters.db.core.errors import translate_errors
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotAuthenticated, TransactionAborted, Unavailable
@@ -81,13 +81,13 @@ def test_a_serialization_failure_is_an_aborted_transaction(engine: Engine, store
         late.execute(text("SELECT FROM stock"))
         with engine.begin() as early:
             early.execute(change)
-        with pytest.raises(TransactionAborted), translated():
+        with pytest.raises(TransactionAborted), translate_errors():
             late.execute(change)
 
 
 def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
     engine = database_engine(database, statement_timeout=timedelta(milliseconds=50))
-    with pytest.raises(Unavailable, match="in time"), translated(), engine.connect() as connection:
+    with pytest.raises(Unavailable, match="in time"), translate_errors(), engine.connect() as connection:
         connection.execute(text("SELECT pg_sleep(5)"))
     engine.dispose()
 
@@ -119,7 +119,7 @@ _END_OTHERS = text(
 
 @pytest.mark.parametrize("code", ["53000", "53100", "53200", "53300", "53400"])
 def test_a_server_that_lacks_something_is_unavailable_and_has_written_nothing(engine: Engine, code: str) -> None:
-    with pytest.raises(Unavailable) as raised, translated(), engine.begin() as connection:
+    with pytest.raises(Unavailable) as raised, translate_errors(), engine.begin() as connection:
         connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
     assert type(raised.value) is Unavailable, "a connection that broke may have committed; this one has not"
 
@@ -157,7 +157,7 @@ def test_unique_fields_have_names_and_other_mistakes_are_our_own(engine: Engine,
         tx.products.add([_cup(seller=AccountId(10**9))])
     with pytest.raises(psycopg.IntegrityError, match="products_category_id_fk"), store.begin() as tx:
         tx.products.add([_cup(seller=buyer, category=10**9)])
-    with pytest.raises(ProgrammingError), translated(), engine.connect() as connection:
+    with pytest.raises(ProgrammingError), translate_errors(), engine.connect() as connection:
         connection.execute(text("SELECT nonsense"))
 
 

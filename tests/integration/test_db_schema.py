@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from adapters.db import migrate
 from adapters.db.core.engine import database_engine, database_url
 from adapters.db.schema import metadata
-from adapters.db.schema_version import VERSIONS, revisions
+from adapters.db.schema_version import VERSIONS, release_revisions
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 
@@ -96,7 +96,7 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty_database
     migrate.upgrade(empty_database)
     engine = database_engine(empty_database)
     with engine.begin() as connection:
-        migrate.run_to(connection, "base")
+        migrate.migrate_to(connection, "base")
         left = connection.scalar(
             text("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')")
         )
@@ -120,7 +120,7 @@ def test_products_from_before_are_indexed_anew(empty_database: str) -> None:
     """Where any sign parts words: see revision 0012."""
     engine = database_engine(empty_database)
     with engine.begin() as connection:
-        migrate.run_to(connection, "0011")
+        migrate.migrate_to(connection, "0011")
         connection.execute(
             text(
                 "INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at) "
@@ -130,7 +130,7 @@ def test_products_from_before_are_indexed_anew(empty_database: str) -> None:
         names = ["Mug black/white", "White mug", "Ча\u0438\u0306"]
         connection.execute(text(LISTED_BEFORE), {"names": names})
     with engine.begin() as connection:
-        migrate.run_to(connection, "head")
+        migrate.migrate_to(connection, "head")
         white = text("SELECT id FROM products WHERE document @@ to_tsquery('market', 'white') ORDER BY id")
         assert connection.scalars(white).all() == [1, 2]
         known = connection.execute(text("SELECT word, products FROM vocabulary")).all()
@@ -170,14 +170,14 @@ def test_sessions_have_their_limits_and_speak_utc(database: str, scheme: str) ->
 
 def test_the_revisions_are_those_that_alembic_knows() -> None:
     scripts = ScriptDirectory(str(VERSIONS.parent))
-    assert revisions().head == scripts.get_current_head()
-    assert revisions().known == {script.revision for script in scripts.walk_revisions()}
+    assert release_revisions().head == scripts.get_current_head()
+    assert release_revisions().known == {script.revision for script in scripts.walk_revisions()}
 
 
 def test_an_upgrade_tells_of_each_migration_before_and_after_it(empty_database: str) -> None:
     engine = database_engine(empty_database)
     with engine.begin() as connection:
-        migrate.run_to(connection, "0011")
+        migrate.migrate_to(connection, "0011")
     engine.dispose()
     with pytest.raises(SchemaMismatch, match=r"older release .revision 0011.*: run `scalecommerce migrate`"):
         migrate.check(empty_database)
@@ -189,7 +189,7 @@ def test_an_upgrade_tells_of_each_migration_before_and_after_it(empty_database: 
     ]
     assert {each.total for each in told} == {total}
     assert (told[0].revision, told[0].name) == ("0012", "words apart")
-    assert told[-1].revision == revisions().head
+    assert told[-1].revision == release_revisions().head
     told.clear()
     migrate.upgrade(empty_database, told.append)
     assert told == []

@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 from sqlalchemy import Engine, event, text
 
-from adapters.db.core.engine import EXPLAINED, database_engine
+from adapters.db.core.engine import EXPLAIN_ONLY, database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
@@ -86,7 +86,7 @@ def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Pl
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool) -> None:
         # What the planner is only asked about is not run.
-        if not context.execution_options.get(EXPLAINED):
+        if not context.execution_options.get(EXPLAIN_ONLY):
             seen.append((statement, parameters))
 
     event.listen(engine, "before_cursor_execute", note)

@@ -42,7 +42,7 @@ def engine(postgres_url: str, administrator: psycopg.Connection) -> Iterator[Eng
     administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     engine = database_engine(database_url(postgres_url).set(database=name).render_as_string(hide_password=False))
     with engine.begin() as connection:
-        migrate.run_to(connection, BEFORE)
+        migrate.migrate_to(connection, BEFORE)
     yield engine
     engine.dispose()
     administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -57,7 +57,7 @@ def _product(
 
 def _upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
-        migrate.run_to(connection, "head")
+        migrate.migrate_to(connection, "head")
 
 
 def test_texts_come_to_their_normal_form_and_collisions_are_told(

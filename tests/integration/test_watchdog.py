@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import redis
 
+from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.engine import database_engine
-from adapters.db.repositories.orders import DECIDER
 from adapters.db.store import PostgresStore
-from adapters.db.validation_backlog import Backlog, backlog
+from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.redis.stalls import RedisStalls
 from adapters.tasks.broker import QUEUE
 from scalecommerce_core.domain.errors import Unavailable
@@ -117,21 +117,21 @@ def test_what_is_no_message_does_not_stop_a_worker(tmp_path: Path, redis_url: st
 def test_the_backlog_and_whose_turn_it_is(database: str) -> None:
     engine = database_engine(database, application_name="a test")
     stage = Stage(PostgresStore(engine))
-    assert backlog(engine) == Backlog(None)
+    assert read_backlog(engine) == Backlog(None)
     buyer, product = stage.account(), stage.product()
     aside, first, _second = (stage.order(buyer, {product: 1}) for _ in range(3))
     with stage.store.begin() as tx:
         (order,) = tx.orders.lock([aside]).values()
         order.decision_failed(NOW, NOW)
         tx.orders.save([order])
-    seen = backlog(engine)
-    assert (seen.oldest, seen.turn) == (first, None)
+    seen = read_backlog(engine)
+    assert (seen.oldest, seen.lock_holder) == (first, None)
     assert seen.age.days == (time.time() - NOW.timestamp()) // 86_400
     with psycopg.connect(database.replace("+psycopg", ""), application_name="somebody") as other:
-        other.execute("SELECT pg_try_advisory_xact_lock(%s)", [DECIDER])
-        turn = backlog(engine).turn
+        other.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.DECIDER.value])
+        turn = read_backlog(engine).lock_holder
         assert turn is not None
-        assert (turn.session, turn.application) == (other.info.backend_pid, "somebody")
+        assert (turn.pid, turn.application) == (other.info.backend_pid, "somebody")
         assert turn.age >= timedelta()
 
 

@@ -7,7 +7,15 @@ from typing import Final
 
 RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     "adapters/http/resources": frozenset(),
-    "adapters/http": frozenset({"Backend", "Readers", "READERS", "READS", "HASHERS"}),
+    "adapters/http": frozenset(
+        {
+            "Backend",
+            "HASHERS",
+            "READERS",
+            "READS",
+            "Readers",
+        }
+    ),
     "adapters/http/framework": frozenset(
         {
             "Answer",
@@ -36,17 +44,51 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "AccountReads",
             "EventReads",
             "ExportReads",
+            "KEPT_SECONDS",
+            "Kept",
             "OrderReads",
             "PricingReads",
             "ProductReads",
             "StatisticsReads",
             "StockReads",
             "WebhookReads",
-            "KEPT_SECONDS",
-            "Kept",
         }
     ),
-    "adapters/db": frozenset(),
+    "adapters/db": frozenset(
+        {
+            "Batch",
+            "ChangeNotes",
+            "Deliveries",
+            "Endpoints",
+            "IdempotencyKeys",
+            "LEARNER",
+            "MOVER",
+            "PaymentRows",
+            "PricingRuns",
+            "RELAY",
+            "SearchRows",
+            "Sql",
+            "StatisticsRows",
+            "TELL",
+            "Turn",
+            "WriteBehind",
+            "_settle",
+            "among",
+            "arrays_of",
+            "copy_in",
+            "from_array",
+            "moment_array",
+            "notes",
+            "numbers_of",
+            "revision_on",
+            "run_to",
+            "sent",
+            "sentence_of",
+            "tell",
+            "to_binary",
+            "translated",
+        }
+    ),
     "adapters/tasks": frozenset(),
     "adapters/cli": frozenset(),
     "entrypoints": frozenset(),
@@ -54,6 +96,11 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     "scalecommerce_core/services": frozenset(),
     "scalecommerce_core/domain": frozenset(),
     "scalecommerce_core/ports": frozenset(),
-    "scalecommerce_core/queries": frozenset({"Ordering", "ordering"}),
+    "scalecommerce_core/queries": frozenset(
+        {
+            "Ordering",
+            "ordering",
+        }
+    ),
     "scalecommerce_core/testing": frozenset(),
 }

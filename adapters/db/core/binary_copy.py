@@ -11,29 +11,29 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+COPY_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
-_ARRAY_HEAD: Final = 20
+_ARRAY_HEADER_BYTES: Final = 20
 """Bytes: dimensions, flags and type, then the size and the lower bound of the only dimension."""
 _ELEMENT: Final = np.dtype([("length", ">i4"), ("value", ">i8")])
-EPOCH: Final = 946_684_800_000_000
+POSTGRES_EPOCH: Final = 946_684_800_000_000
 """Microseconds from 1970 to 2000, from where PostgreSQL counts."""
 
 
-def arrays_of(columns: Sequence[str], rows: str) -> str:
+def binary_arrays_statement(columns: Sequence[str], rows: str) -> str:
     """A statement that answers with one row: what `from_array` reads, for each of these columns of `rows`, in order."""
-    sent = ", ".join(f"array_send(array_agg({name}))" for name in columns)
-    return f"SELECT {sent} FROM ({rows}) AS found({', '.join(columns)})"  # noqa: S608 - no values in it
+    arrays = ", ".join(f"array_send(array_agg({name}))" for name in columns)
+    return f"SELECT {arrays} FROM ({rows}) AS found({', '.join(columns)})"  # noqa: S608 - no values in it
 
 
-def from_array(sent: bytes | None) -> NDArray[np.int64]:
+def decode_int64_array(data: bytes | None) -> NDArray[np.int64]:
     """An array of 8-byte values, none of them NULL; None has none, as PostgreSQL has it."""
-    if sent is None:
+    if data is None:
         return np.empty(0, dtype=np.int64)
-    return np.frombuffer(sent, dtype=_ELEMENT, offset=_ARRAY_HEAD)["value"].astype(np.int64)
+    return np.frombuffer(data, dtype=_ELEMENT, offset=_ARRAY_HEADER_BYTES)["value"].astype(np.int64)
 
 
-def to_binary(columns: Sequence[NDArray[Any]]) -> bytes:
+def encode_copy_rows(columns: Sequence[NDArray[Any]]) -> bytes:
     """Rows of numbers (int16, int32, int64, float64 as they come) and of bytes (void, all of one length)."""
     fields: list[Any] = [("count", ">i2")]
     for number, values in enumerate(columns):
@@ -44,4 +44,4 @@ def to_binary(columns: Sequence[NDArray[Any]]) -> bytes:
     for number, values in enumerate(columns):
         table[f"length{number}"] = values.dtype.itemsize
         table[f"value{number}"] = values
-    return SIGNATURE + table.tobytes() + _TRAILER
+    return COPY_SIGNATURE + table.tobytes() + _TRAILER

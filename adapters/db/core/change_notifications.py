@@ -17,39 +17,39 @@ from typing import Any, Final, cast
 import psycopg
 from sqlalchemy import BigInteger, Engine, literal_column, select
 
-from adapters.db.core.errors import translated
+from adapters.db.core.errors import translate_errors
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange, ChangeListener
 
 logger = logging.getLogger(__name__)
 
-CHANNEL: Final = "scalecommerce_catalogue"
-MOST: Final = 20_000
+CHANNEL: Final = "scalecommerce_catalog"
+MAX_LISTED_IDS: Final = 20_000
 """More products in one transaction are told as everything."""
-PART: Final = 7_500
+MAX_MESSAGE_BYTES: Final = 7_500
 """Bytes of one message; PostgreSQL takes up to 8,000."""
-BEAT_SECONDS: Final = 0.2
-IDLE_BEATS: Final = 25
+HEARTBEAT_SECONDS: Final = 0.2
+IDLE_HEARTBEATS: Final = 25
 """After so many beats that nobody wanted, no more are sent until somebody does."""
-AGAIN_SECONDS: Final = 0.5
+RECONNECT_SECONDS: Final = 0.5
 """Between attempts to reach a server that is away."""
-SILENT_SECONDS: Final = 5.0
+HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 """A beat that has not come back by then was sent into a broken connection."""
 
-TELL: Final = f"""
+NOTIFY: Final = f"""
     SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint),
            pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
     FROM unnest(%(parts)s::text[]) AS part
 """  # noqa: S608 - a constant of ours
-HORIZON: Final = select(
+VISIBILITY_HORIZON: Final = select(
     literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label("horizon")
 )
-_NEXT: Final = "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
-_BEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
+_NEXT_XID: Final = "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+_HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
-class ChangeNotes:
+class PendingChanges:
     """What a transaction has changed so far."""
 
     def __init__(self) -> None:
@@ -61,28 +61,28 @@ class ChangeNotes:
         return bool(self.products or self.sellers or self.lists)
 
     @property
-    def is_everything(self) -> bool:
-        return len(self.products) + len(self.sellers) > MOST
+    def exceeds_limit(self) -> bool:
+        return len(self.products) + len(self.sellers) > MAX_LISTED_IDS
 
-    def parameters(self) -> dict[str, str]:
+    def notify_parameters(self) -> dict[str, str]:
         """Of `TELL`."""
-        if self.is_everything:
+        if self.exceeds_limit:
             parts = ["*"]
         else:
-            parts = [*_parts("p", sorted(self.products)), *_parts("s", sorted(self.sellers))] or ["p"]
+            parts = [*_split_messages("p", sorted(self.products)), *_split_messages("s", sorted(self.sellers))] or ["p"]
         return {"parts": "{" + ",".join(f'"{part}"' for part in parts) + "}"}
 
-    def as_change(self, number: int) -> CatalogChange:
-        if self.is_everything:
+    def to_change(self, number: int) -> CatalogChange:
+        if self.exceeds_limit:
             return CatalogChange(number, everything=True)
         return CatalogChange(number, frozenset(self.products), frozenset(self.sellers))
 
 
-def _parts(kind: str, ids: Iterable[int]) -> Iterator[str]:
+def _split_messages(kind: str, ids: Iterable[int]) -> Iterator[str]:
     """`p 1 2 3`, in messages that are short enough."""
     part = kind
     for id_ in ids:
-        if len(part) > PART - 20:
+        if len(part) > MAX_MESSAGE_BYTES - 20:
             yield part
             part = kind
         part += f" {id_}"
@@ -90,7 +90,7 @@ def _parts(kind: str, ids: Iterable[int]) -> Iterator[str]:
         yield part
 
 
-def read_change(payload: str) -> CatalogChange:
+def parse_change(payload: str) -> CatalogChange:
     number, kind, *ids = payload.split(" ")
     if kind == "*":
         return CatalogChange(int(number), everything=True)
@@ -106,20 +106,20 @@ class PostgresCatalogFeed:
     before it, so when it is back, they all are: whatever was committed before the beat was sent has been told.
     """
 
-    def __init__(self, engine: Engine, *, beat_seconds: float = BEAT_SECONDS) -> None:
+    def __init__(self, engine: Engine, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._engine = engine
-        self._beat_seconds = beat_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._listener: ChangeListener | None = None
-        self._wanted = threading.Event()
+        self._keep_alive = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._mark = f"beat:{secrets.token_hex(8)}"
+        self._heartbeat_prefix = f"beat:{secrets.token_hex(8)}"
 
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
             raise RuntimeError("This feed is followed already.")
         self._listener = listener
-        self._thread = threading.Thread(target=self._follow, args=(listener,), name="catalogue", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="catalogue", daemon=True)
         self._thread.start()
 
     def announce(self, change: CatalogChange) -> None:
@@ -128,28 +128,28 @@ class PostgresCatalogFeed:
             self._listener.changed_here(change)
 
     def wanted(self) -> None:
-        if not self._wanted.is_set():
-            self._wanted.set()
+        if not self._keep_alive.is_set():
+            self._keep_alive.set()
 
     def close(self) -> None:
         self._stopping.set()
-        self._wanted.set()
+        self._keep_alive.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
-    def _follow(self, listener: ChangeListener) -> None:
+    def _run(self, listener: ChangeListener) -> None:
         while not self._stopping.is_set():
             try:
-                with translated(), closing(self._connected()) as connection:
-                    self._hear(connection, listener)
+                with translate_errors(), closing(self._connect()) as connection:
+                    self._listen(connection, listener)
             except (MarketError, psycopg.Error) as error:
                 logger.warning("changes of the catalogue are not heard, so nothing is taken from the cache: %s", error)
             except Exception:
                 # Nobody is above this thread to hear of it, and without it there is no cache.
                 logger.exception("the feed of changes broke off and begins anew")
-            self._stopping.wait(AGAIN_SECONDS)
+            self._stopping.wait(RECONNECT_SECONDS)
 
-    def _connected(self) -> "psycopg.Connection[Any]":
+    def _connect(self) -> "psycopg.Connection[Any]":
         """A connection as all others, which the pool does not get back."""
         pooled = self._engine.raw_connection()
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
@@ -158,48 +158,48 @@ class PostgresCatalogFeed:
         connection.autocommit = True
         return connection
 
-    def _hear(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
+    def _listen(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
         connection.execute(f"LISTEN {CHANNEL}")
         # A snapshot after LISTEN: what it sees may have gone unheard, whatever comes later will be heard.
-        (begins,) = connection.execute(_NEXT).fetchone() or (0,)
+        (begins,) = connection.execute(_NEXT_XID).fetchone() or (0,)
         listener.begun(begins)
         unwanted = 0
         while not self._stopping.is_set():
-            if self._wanted.is_set():
-                self._wanted.clear()
+            if self._keep_alive.is_set():
+                self._keep_alive.clear()
                 unwanted = 0
-            elif (unwanted := unwanted + 1) > IDLE_BEATS:
-                self._idle(connection, listener)
+            elif (unwanted := unwanted + 1) > IDLE_HEARTBEATS:
+                self._wait_until_needed(connection, listener)
                 continue
-            sent = time.monotonic()
-            beat = f"{self._mark}:{sent}"
-            connection.execute(_BEAT, (beat,))
-            self._await_beat(connection, listener, beat)
-            listener.complete(sent)
-            self._tell(connection, listener, self._beat_seconds)
+            sent_at = time.monotonic()
+            beat = f"{self._heartbeat_prefix}:{sent_at}"
+            connection.execute(_HEARTBEAT, (beat,))
+            self._await_heartbeat(connection, listener, beat)
+            listener.complete(sent_at)
+            self._dispatch_for(connection, listener, self._heartbeat_seconds)
 
-    def _await_beat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
-        deadline = time.monotonic() + SILENT_SECONDS
+    def _await_heartbeat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
+        deadline = time.monotonic() + HEARTBEAT_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             is_back = False
             # To the end: a generator that is left early loses what came in the same packet.
-            for heard in connection.notifies(timeout=SILENT_SECONDS, stop_after=1):
+            for heard in connection.notifies(timeout=HEARTBEAT_TIMEOUT_SECONDS, stop_after=1):
                 is_back = is_back or heard.payload == beat
-                self._pass_on(heard.payload, listener)
+                self._dispatch(heard.payload, listener)
             if is_back:
                 return
         raise psycopg.OperationalError("a message to ourselves did not come back")
 
-    def _tell(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, seconds: float) -> None:
+    def _dispatch_for(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, seconds: float) -> None:
         for heard in connection.notifies(timeout=seconds):
-            self._pass_on(heard.payload, listener)
+            self._dispatch(heard.payload, listener)
 
-    def _idle(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
+    def _wait_until_needed(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
         """Until somebody wants to read; changes are passed on meanwhile, so that the queue does not fill up."""
-        while not self._wanted.is_set():
-            self._tell(connection, listener, 0)
-            self._wanted.wait(self._beat_seconds)
+        while not self._keep_alive.is_set():
+            self._dispatch_for(connection, listener, 0)
+            self._keep_alive.wait(self._heartbeat_seconds)
 
-    def _pass_on(self, payload: str, listener: ChangeListener) -> None:
+    def _dispatch(self, payload: str, listener: ChangeListener) -> None:
         if not payload.startswith("beat:"):
-            listener.changed(read_change(payload))
+            listener.changed(parse_change(payload))

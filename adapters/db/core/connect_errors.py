@@ -22,7 +22,7 @@ ENCRYPTION: Final = "The database and DATABASE_URL do not agree on encryption: c
 WRONG_PARAMETER: Final = "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one."
 
 # The first match wins: errors of a server that was reached come before errors of other addresses.
-_SENTENCES: Final = tuple(
+_MESSAGES: Final = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
         ("password authentication failed|no password supplied|role .* does not exist", WRONG_PASSWORD),
@@ -58,6 +58,6 @@ _SENTENCES: Final = tuple(
 )
 
 
-def sentence_of(text: str) -> str | None:
+def explain_connect_error(text: str) -> str | None:
     """The sentence for an error's text; None if the text is not known."""
-    return next((sentence for pattern, sentence in _SENTENCES if pattern.search(text)), None)
+    return next((sentence for pattern, sentence in _MESSAGES if pattern.search(text)), None)

@@ -7,9 +7,9 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVER: Final = "postgresql+psycopg"
-PLANNED: Final = "planned_each_time"
+PLAN_EACH_TIME: Final = "planned_each_time"
 """The execution option of statements whose best plan depends on their values."""
-EXPLAINED: Final = "explained"
+EXPLAIN_ONLY: Final = "explained"
 """The execution option, beside `PLANNED`, of statements whose plan is wanted instead of their rows."""
 
 
@@ -83,9 +83,9 @@ def database_engine(
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     """Keep the driver from preparing what is to be planned each time."""
-    if not context.execution_options.get(PLANNED):
+    if not context.execution_options.get(PLAN_EACH_TIME):
         return False
-    explain = "EXPLAIN (FORMAT JSON) " if context.execution_options.get(EXPLAINED) else ""
+    explain = "EXPLAIN (FORMAT JSON) " if context.execution_options.get(EXPLAIN_ONLY) else ""
     cursor.execute(explain + statement, parameters, prepare=False)
     return True
 

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from adapters.db.core.connect_errors import TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, sentence_of
-from adapters.db.schema_version import mismatch, revision_on
+from adapters.db.core.connect_errors import TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, explain_connect_error
+from adapters.db.schema_version import find_mismatch, read_revision
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     MarketError,
@@ -25,7 +25,7 @@ from scalecommerce_core.ports import Duplicate
 
 logger = logging.getLogger(__name__)
 
-UNIQUE: Final[Mapping[str, str]] = {
+FIELD_OF_CONSTRAINT: Final[Mapping[str, str]] = {
     "accounts_email_key": "email",
     "categories_name_key": "name",
     "categories_slug_key": "name",
@@ -36,7 +36,7 @@ UNIQUE: Final[Mapping[str, str]] = {
 }
 """The field that a violated constraint means."""
 
-OWNERS: Final = frozenset(
+OWNER_CONSTRAINTS: Final = frozenset(
     {
         "idempotency_keys_owner_fk",
         "orders_buyer_id_fk",
@@ -47,8 +47,8 @@ OWNERS: Final = frozenset(
 )
 """Constraints that fail when the caller is gone: a token outlives its account if the database is put back."""
 
-_RETRY: Final = (errors.SerializationFailure, errors.DeadlockDetected)
-_GIVE_UP: Final = (
+_RETRYABLE: Final = (errors.SerializationFailure, errors.DeadlockDetected)
+_UNAVAILABLE: Final = (
     errors.QueryCanceled,
     # Of one class by their codes, and by nothing else: a full lock table, a full disk, no connection left.
     errors.InsufficientResources,
@@ -60,7 +60,7 @@ _GIVE_UP: Final = (
     # A primary that became a standby.
     errors.ReadOnlySqlTransaction,
 )
-_MISSING: Final = (
+_UNDEFINED_OBJECT: Final = (
     errors.UndefinedTable,
     errors.UndefinedColumn,
     errors.UndefinedFunction,
@@ -75,7 +75,7 @@ class LockTimeout(TransactionAborted):
 
 
 @contextmanager
-def translated(engine: Engine | None = None) -> Iterator[None]:
+def translate_errors(engine: Engine | None = None) -> Iterator[None]:
     """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are.
 
     With the `engine` on which the statements run, a table or column that is missing because the database has the
@@ -87,9 +87,9 @@ def translated(engine: Engine | None = None) -> Iterator[None]:
         raise Unavailable("All database connections are in use.") from error
     except (DBAPIError, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        meaning = _meaning(cause)
-        if meaning is None and engine is not None and isinstance(cause, _MISSING):
-            meaning = _mismatch(engine)
+        meaning = _translate(cause)
+        if meaning is None and engine is not None and isinstance(cause, _UNDEFINED_OBJECT):
+            meaning = _find_schema_mismatch(engine)
         if meaning is None:
             raise
         raise meaning from error
@@ -97,13 +97,13 @@ def translated(engine: Engine | None = None) -> Iterator[None]:
 
 def check_schema(engine: Engine) -> None:
     """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
-    with translated(), engine.connect() as connection:
-        wrong = mismatch(revision_on(connection))
+    with translate_errors(), engine.connect() as connection:
+        wrong = find_mismatch(read_revision(connection))
     if wrong is not None:
         raise wrong
 
 
-def _mismatch(engine: Engine) -> SchemaMismatch | None:
+def _find_schema_mismatch(engine: Engine) -> SchemaMismatch | None:
     try:
         check_schema(engine)
     except SchemaMismatch as wrong:
@@ -113,27 +113,27 @@ def _mismatch(engine: Engine) -> SchemaMismatch | None:
     return None
 
 
-def _meaning(error: BaseException | None) -> MarketError | None:
+def _translate(error: BaseException | None) -> MarketError | None:
     match error:
         case errors.UniqueViolation():
-            field = UNIQUE.get(error.diag.constraint_name or "")
+            field = FIELD_OF_CONSTRAINT.get(error.diag.constraint_name or "")
             return Duplicate(field) if field else None
-        case errors.ForeignKeyViolation() if error.diag.constraint_name in OWNERS:
+        case errors.ForeignKeyViolation() if error.diag.constraint_name in OWNER_CONSTRAINTS:
             return NotAuthenticated("This account does not exist any more.")
         case errors.LockNotAvailable():
             return LockTimeout("Another transaction was in the way for too long.")
-        case _ if isinstance(error, _RETRY):
+        case _ if isinstance(error, _RETRYABLE):
             return TransactionAborted("Another transaction was in the way.")
-        case _ if isinstance(error, _GIVE_UP):
+        case _ if isinstance(error, _UNAVAILABLE):
             return Unavailable("The database could not answer in time.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable(TIMED_OUT)
         case psycopg.OperationalError() if error.pgconn is not None:
             # Set only by an attempt to connect: nothing can have been written.
-            return Unavailable(sentence_of(str(error)) or UNREACHABLE)
+            return Unavailable(explain_connect_error(str(error)) or UNREACHABLE)
         case psycopg.OperationalError() if str(error).startswith("failed to resolve host"):
             return Unavailable(UNKNOWN_HOST)
-        case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := sentence_of(str(error))):
+        case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := explain_connect_error(str(error))):
             # The URL's parameters, before an attempt to connect
             return Unavailable(sentence)
         case errors.InsufficientPrivilege():

@@ -9,35 +9,35 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
-DEPTH: Final = 4
+MAX_PENDING_WRITES: Final = 4
 """So many writes may wait: more would only hold their rows in memory."""
 
 
-class WriteBehind:
+class WriteBehindQueue:
     """Runs writes one after the other in a thread; an error comes out of a later call, at the latest of `settle`."""
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
         self._thread = thread
-        self._waiting: deque[Future[None]] = deque()
+        self._pending: deque[Future[None]] = deque()
 
-    def later(self, write: Callable[[], None]) -> None:
-        while len(self._waiting) >= DEPTH:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(write))
+    def submit(self, write: Callable[[], None]) -> None:
+        while len(self._pending) >= MAX_PENDING_WRITES:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(write))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait for all writes. Whoever uses the connection otherwise calls this first."""
-        while self._waiting:
-            self._waiting.popleft().result()
+        while self._pending:
+            self._pending.popleft().result()
 
 
 @contextmanager
-def write_behind() -> Iterator[WriteBehind]:
+def open_write_behind_queue() -> Iterator[WriteBehindQueue]:
     """All writes are done at a clean exit; on an error those that wait are dropped, the running one ends first."""
     thread = ThreadPoolExecutor(1, "write-behind")
     try:
-        writes = WriteBehind(thread)
+        writes = WriteBehindQueue(thread)
         yield writes
-        writes.settle()
+        writes.flush()
     finally:
         thread.shutdown(cancel_futures=True)

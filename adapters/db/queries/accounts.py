@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from adapters.db.core.bulk_statements import among, id_array
+from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import Reader
 from adapters.db.queries.keyset import Keyset, page_of, three, which
 from adapters.db.schema import accounts
@@ -15,7 +15,7 @@ from scalecommerce_core.queries import AccountView, Page, PageRequest
 _SELECTED: Final = select(accounts.c.id, accounts.c.first_name, accounts.c.last_name, accounts.c.email, accounts.c.bio)
 _BY_ID: Final = Keyset((accounts.c.id,))
 _ACTIVE: Final = three(lambda request: _BY_ID.page(_SELECTED.where(accounts.c.is_active), request))
-_ONE: Final = _SELECTED.where(among(accounts.c.id))
+_ONE: Final = _SELECTED.where(equals_any(accounts.c.id))
 
 
 class AccountQueries:

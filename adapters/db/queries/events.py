@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Select, and_, bindparam, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.db.core.bulk_statements import among, id_array
+from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import Reader, Rows
 from adapters.db.schema import Moment, events, order_lines, orders
 from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
@@ -59,7 +59,7 @@ _FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
 _READER: Final = bindparam("account", type_=BigInteger)
 _TOLD: Final = (
     select(events.c.seq, events.c.topic, events.c.at, events.c.payload)
-    .where(among(events.c.seq), or_(_READER.is_(None), events.c.audience.any_() == _READER))
+    .where(equals_any(events.c.seq), or_(_READER.is_(None), events.c.audience.any_() == _READER))
     .order_by(events.c.seq)
 )
 # What a seller is not told is not even read.
@@ -79,7 +79,7 @@ _LINES: Final[Select[Any]] = (
             or_(_READER.is_(None), orders.c.buyer_id == _READER, order_lines.c.seller_id == _READER),
         ),
     )
-    .where(among(orders.c.id))
+    .where(equals_any(orders.c.id))
     .order_by(orders.c.id, order_lines.c.position)
 )
 

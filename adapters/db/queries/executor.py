@@ -5,8 +5,8 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine, Executable, Row, Select, text
 
-from adapters.db.core.engine import EXPLAINED, PLANNED
-from adapters.db.core.errors import translated
+from adapters.db.core.engine import EXPLAIN_ONLY, PLAN_EACH_TIME
+from adapters.db.core.errors import translate_errors
 from scalecommerce_core.domain.errors import ConnectionLost
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -24,7 +24,7 @@ class Reader:
     def rows(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Rows:
 
         def read() -> Rows:
-            with translated(self._engine), self._autocommit.connect() as connection:
+            with translate_errors(self._engine), self._autocommit.connect() as connection:
                 return connection.execute(statement, parameters).all()
 
         return _twice(read)
@@ -35,7 +35,7 @@ class Reader:
         """As `rows`, under other settings of the server, for this statement only."""
 
         def read() -> Rows:
-            with translated(self._engine), self._engine.begin() as connection:
+            with translate_errors(self._engine), self._engine.begin() as connection:
                 for name, value in settings.items():
                     connection.execute(_SET, {"name": name, "value": value})
                 return connection.execute(statement, parameters).all()
@@ -48,14 +48,16 @@ class Reader:
         """As `rows`, planned for these very values: what is best for a rare word is bad for a common one."""
 
         def read() -> Rows:
-            with translated(self._engine), self._autocommit.connect() as connection:
-                return connection.execute(statement, parameters, execution_options={PLANNED: True, **options}).all()
+            with translate_errors(self._engine), self._autocommit.connect() as connection:
+                return connection.execute(
+                    statement, parameters, execution_options={PLAN_EACH_TIME: True, **options}
+                ).all()
 
         return _twice(read)
 
     def estimate(self, statement: Select[tuple[int]], parameters: Mapping[str, object]) -> int:
         """How many rows the planner expects of a query of one column, which is not run."""
-        ((plan,),) = self.rows_planned(statement, parameters, **{EXPLAINED: True})
+        ((plan,),) = self.rows_planned(statement, parameters, **{EXPLAIN_ONLY: True})
         return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])
 
 

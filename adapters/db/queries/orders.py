@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 from sqlalchemy import BigInteger, Select, bindparam, func, select
 
-from adapters.db.core.bulk_statements import among, id_array
+from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import Reader, Rows
 from adapters.db.queries.keyset import Keyset, page_of, three, values_of, which
 from adapters.db.sales import IS_SALE
@@ -59,7 +59,7 @@ _OF_BUYER: Final = three(
         newest_first=request.before is None,
     )
 )
-_BY_ID: Final = _with_lines(select(*_ORDER).where(among(orders.c.id)), newest_first=False)
+_BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(orders.c.id)), newest_first=False)
 _OLDEST_UNDECIDED: Final = select(func.min(orders.c.created_at)).where(
     orders.c.status == OrderStatus.CREATED.value, orders.c.decide_attempts < DECIDE_ATTEMPTS
 )

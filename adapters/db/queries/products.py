@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, bindparam, cast, func, literal, select, true, union_all
 
-from adapters.db.core.bulk_statements import among, id_array, text_array
-from adapters.db.core.change_notifications import HORIZON
+from adapters.db.core.bulk_statements import equals_any, id_array, text_array
+from adapters.db.core.change_notifications import VISIBILITY_HORIZON
 from adapters.db.queries.executor import Reader, Rows
 from adapters.db.queries.search.filters import Match
 from adapters.db.queries.search.query_shape import SHAPES
@@ -67,20 +67,20 @@ _SHOWN: Final = (
     .outerjoin(stock, stock.c.product_id == products.c.id)
     .outerjoin(product_views, product_views.c.product_id == products.c.id)
 )
-_BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(among(products.c.id), products.c.withdrawn_at.is_(None))
-_MOMENT, _FOUND = HORIZON.subquery("moment"), _BY_ID.subquery("found")
+_BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(equals_any(products.c.id), products.c.withdrawn_at.is_(None))
+_MOMENT, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found")
 # One statement has one snapshot. The horizon is there even if no product is.
 _SNAPSHOT: Final = select(_MOMENT.c.horizon, *_FOUND.c).select_from(_MOMENT.outerjoin(_FOUND, true()))
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
     select(price_history.c.price, price_history.c.currency, price_history.c.valid_from, price_history.c.cause)
     .join(products, products.c.id == price_history.c.product_id)
-    .where(among(price_history.c.product_id), products.c.withdrawn_at.is_(None))
+    .where(equals_any(price_history.c.product_id), products.c.withdrawn_at.is_(None))
     .order_by(price_history.c.valid_from)
 )
 _BY_SKU: Final = select(products.c.sku, products.c.id).where(
     products.c.seller_id == bindparam("seller", type_=BigInteger),
-    among(products.c.sku, "skus"),
+    equals_any(products.c.sku, "skus"),
     products.c.withdrawn_at.is_(None),
 )
 
@@ -154,7 +154,7 @@ class ProductQueries:
         return [Category(*row) for row in self._reader.rows(_CATEGORIES)]
 
     def horizon(self) -> int:
-        ((number,),) = self._reader.rows(HORIZON)
+        ((number,),) = self._reader.rows(VISIBILITY_HORIZON)
         return int(number)
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:

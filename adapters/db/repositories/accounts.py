@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Text, bindparam, select, update
 
-from adapters.db.core.bulk_statements import Insert, Update, among, id_array, text_array
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array, text_array
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.schema import Moment, account_ids, accounts, sessions
 from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
@@ -16,35 +16,35 @@ _PROFILE: Final = ("email", "password_hash", "first_name", "last_name", "bio", "
 _COLUMNS: Final = ("id", *_PROFILE, "created_at")
 _SELECTED: Final = select(*(accounts.c[name] for name in _COLUMNS))
 
-_NUMBERS: Final = numbers_of(account_ids)
+_NUMBERS: Final = next_numbers_statement(account_ids)
 _INSERT: Final = Insert(accounts, *_COLUMNS)
 _UPDATE: Final = Update(accounts, ["id"], *_PROFILE)
-_LOCK: Final = _SELECTED.where(among(accounts.c.id)).order_by(accounts.c.id).with_for_update(key_share=True)
-_BY_EMAIL: Final = _SELECTED.where(among(accounts.c.email, "emails"))
+_LOCK: Final = _SELECTED.where(equals_any(accounts.c.id)).order_by(accounts.c.id).with_for_update(key_share=True)
+_BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 
 
-class Accounts:
-    def __init__(self, sql: Sql) -> None:
+class PostgresAccountRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
         self._shown: dict[AccountId, tuple[str, ...]] = {}
 
     def next_ids(self, count: int) -> Sequence[AccountId]:
-        return [AccountId(number) for number in self._sql.numbers(_NUMBERS, count)]
+        return [AccountId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, new: Collection[Account]) -> None:
         self._sql.insert(_INSERT, [_row(account) for account in new])
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
-        found = {account.id: account for account in map(_account, self._sql.rows(_LOCK, {"ids": id_array(ids)}))}
+        found = {account.id: account for account in map(_account, self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}))}
         self._shown.update((account.id, _shown(account)) for account in found.values())
         return found
 
     def save(self, changed: Collection[Account]) -> None:
         self._sql.update(_UPDATE, [_row(account)[:-1] for account in changed])
-        self._sql.notes.sellers.update(a.id for a in changed if self._shown.get(a.id) != _shown(a))
+        self._sql.pending_changes.sellers.update(a.id for a in changed if self._shown.get(a.id) != _shown(a))
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
-        found = map(_account, self._sql.rows(_BY_EMAIL, {"emails": text_array(emails)}))
+        found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))
         return {account.email: account for account in found}
 
 
@@ -67,7 +67,7 @@ _INSERT_SESSION: Final = Insert(sessions, *_SESSION)
 _UPDATE_SESSION: Final = Update(sessions, ["id"], *_STATE)
 _LOCK_SESSIONS: Final = (
     select(*(sessions.c[name] for name in _SESSION))
-    .where(among(sessions.c.id))
+    .where(equals_any(sessions.c.id))
     .order_by(sessions.c.id)
     .with_for_update(key_share=True)
 )
@@ -82,15 +82,15 @@ _REVOKE_ALL: Final = (
 )
 
 
-class Sessions:
-    def __init__(self, sql: Sql) -> None:
+class PostgresSessionRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def add(self, new: Collection[Session]) -> None:
         self._sql.insert(_INSERT_SESSION, [tuple(getattr(session, name) for name in _SESSION) for session in new])
 
     def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
-        rows = self._sql.rows(_LOCK_SESSIONS, {"ids": text_array(ids)})
+        rows = self._sql.fetch_all(_LOCK_SESSIONS, {"ids": text_array(ids)})
         return {row[0]: Session(**dict(zip(_SESSION, row, strict=True))) for row in rows}
 
     def save(self, changed: Collection[Session]) -> None:
@@ -100,4 +100,4 @@ class Sessions:
         )
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:
-        self._sql.run(_REVOKE_ALL, {"account": account_id, "kept": but, "now": now})
+        self._sql.execute(_REVOKE_ALL, {"account": account_id, "kept": but, "now": now})

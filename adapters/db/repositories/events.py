@@ -10,14 +10,12 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
-from adapters.db.core.session import Sql
+from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, event_counter, events
 from scalecommerce_core.ports import NumberedEvent
 
-RELAY: Final = 7_265_003
-"""Of pg_try_advisory_xact_lock: whoever holds it numbers."""
-
-_TURN: Final = select(func.pg_try_advisory_xact_lock(RELAY))
+_TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.OUTBOX_RELAY.value))
 
 # Rows are moved rather than updated: an update would write a second version of each, and every index again, into the
 # table that is kept for a month. The array keeps the plan what it should be, however empty the statistics say the
@@ -103,24 +101,24 @@ _FORGET: Final = text(
 ).bindparams(bindparam("limit", type_=BigInteger), bindparam("before", type_=Moment))
 
 
-class Events:
-    def __init__(self, sql: Sql) -> None:
+class PostgresEventRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def number(self, limit: int) -> int:
         # A statement of its own: the next one must see what the last relay has committed.
-        ((mine,),) = self._sql.rows(_TURN)
-        if not mine:
+        ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
+        if not is_locked:
             return 0
-        ((numbered,),) = self._sql.rows(_NUMBER, {"limit": limit})
+        ((numbered,),) = self._sql.fetch_all(_NUMBER, {"limit": limit})
         return int(numbered)
 
     def last_number(self) -> int:
-        ((last,),) = self._sql.rows(_LAST)
+        ((last,),) = self._sql.fetch_all(_LAST)
         return int(last)
 
     def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
-        rows = self._sql.rows(_AFTER, {"after": seq, "limit": limit})
+        rows = self._sql.fetch_all(_AFTER, {"after": seq, "limit": limit})
         return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
@@ -128,13 +126,13 @@ class Events:
         find, enter = (_WAIT if wait else _CLAIM, name), (_ENTER, name | {"begin": begin})
         # When two enter at once, the second waits for the first, and finds its row on the third try if it is to wait.
         for statement, given in (find, enter, find) if wait else (find, enter):
-            for (seq,) in self._sql.rows(statement, given):
+            for (seq,) in self._sql.fetch_all(statement, given):
                 return int(seq)
         return None
 
     def advance(self, consumer: str, seq: int) -> None:
-        self._sql.run(_ADVANCE, {"name": consumer, "seq": seq})
+        self._sql.execute(_ADVANCE, {"name": consumer, "seq": seq})
 
     def forget(self, before: datetime, limit: int) -> int:
-        ((forgotten,),) = self._sql.rows(_FORGET, {"before": before, "limit": limit})
+        ((forgotten,),) = self._sql.fetch_all(_FORGET, {"before": before, "limit": limit})
         return int(forgotten)

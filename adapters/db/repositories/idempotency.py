@@ -6,18 +6,15 @@ from typing import Final
 
 from sqlalchemy import bindparam, text
 
+from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Update, int_array, text_array
-from adapters.db.core.session import Sql
+from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, idempotency_keys
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.idempotency import LIFETIME
 
 Key = tuple[AccountId, str]
-
-KEYS: Final = 7_265_003
-"""The first of the two numbers of an advisory lock on a key. Locks of two numbers never meet those of one, such as the
-decider's."""
 
 # The unique index would make an insert wait for a twin that has not committed. So each key is locked by its hash
 # first, or left alone: no lock is waited for, whatever the order. When two keys have one hash, one of them is told to
@@ -26,11 +23,13 @@ _CLAIM: Final = Insert(idempotency_keys, "owner", "key", "fingerprint", "taken_a
 _CLAIM_STATEMENT: Final = f"""
 INSERT INTO idempotency_keys ({_CLAIM.names})
 SELECT {_CLAIM.names} FROM (
-    SELECT {_CLAIM.selected}, pg_try_advisory_xact_lock({KEYS}, hashtextextended(key, owner)::bit(32)::int) AS is_mine
+    SELECT {_CLAIM.selected},
+        pg_try_advisory_xact_lock({AdvisoryLock.IDEMPOTENCY_KEY.value}, hashtextextended(key, owner)::bit(32)::int)
+            AS is_locked
     FROM {_CLAIM.source}
     OFFSET 0
 ) AS tried
-WHERE is_mine
+WHERE is_locked
 ON CONFLICT (owner, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, body = NULL, taken_at = excluded.taken_at
 WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{LIFETIME.total_seconds()} s'
@@ -60,18 +59,20 @@ _FORGET: Final = text(
 ).bindparams(bindparam("before", type_=Moment))
 
 
-class IdempotencyKeys:
-    def __init__(self, sql: Sql) -> None:
+class PostgresIdempotencyRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def claim(self, keys: Mapping[Key, bytes], now: datetime) -> Mapping[Key, StoredOutcome | None]:
         if not keys:
             return {}
         rows = [(owner, key, keys[owner, key], now) for owner, key in sorted(keys)]
-        taken = {(owner, key) for owner, key in self._sql.returning(_CLAIM_STATEMENT, _CLAIM.arrays(rows))}
+        taken = {
+            (owner, key) for owner, key in self._sql.fetch_returning(_CLAIM_STATEMENT, _CLAIM.array_literals(rows))
+        }
         known: dict[Key, StoredOutcome | None] = dict.fromkeys(keys.keys() - taken)
         if known:
-            for owner, key, fingerprint, body, taken_at in self._sql.rows(_STORED, _given(known)):
+            for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _given(known)):
                 # One that has expired is still there when somebody else is taking it over.
                 if taken_at > now - LIFETIME:
                     known[owner, key] = StoredOutcome(fingerprint, body)
@@ -82,10 +83,10 @@ class IdempotencyKeys:
 
     def release(self, keys: Collection[Key]) -> None:
         if keys:
-            self._sql.run(_RELEASE, _given(keys))
+            self._sql.execute(_RELEASE, _given(keys))
 
     def forget(self, before: datetime, limit: int) -> int:
-        return self._sql.run(_FORGET, {"before": before, "limit": limit})
+        return self._sql.execute(_FORGET, {"before": before, "limit": limit})
 
 
 def _given(keys: Collection[Key]) -> dict[str, str]:

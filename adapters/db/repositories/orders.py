@@ -6,16 +6,14 @@ from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, exists, func, or_, select
 
-from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array, text_array
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.repositories.outbox import append_events
 from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.payment import PaymentStatus
-
-DECIDER: Final = 7_265_002
-"""Of pg_try_advisory_xact_lock: whoever holds it decides."""
 
 _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
@@ -23,7 +21,7 @@ _STATE: Final = (
 _COLUMNS: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin", *_STATE)
 _LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded")
 
-_NUMBERS: Final = numbers_of(order_ids)
+_NUMBERS: Final = next_numbers_statement(order_ids)
 _INSERT: Final = Insert(orders, *_COLUMNS)
 _INSERT_LINES: Final = Insert(order_lines, *_LINE)
 _INSERT_REFUNDS: Final = Insert(refunds, "order_id", "position", "quantity", "amount", "restocked", "at", "by")
@@ -33,12 +31,12 @@ _UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
 _SELECTED: Final = select(*(orders.c[name] for name in _COLUMNS))
 _LINES: Final = (
     select(*(order_lines.c[name] for name in _LINE))
-    .where(among(order_lines.c.order_id))
+    .where(equals_any(order_lines.c.order_id))
     .order_by(order_lines.c.order_id, order_lines.c.position)
 )
-_LOCK: Final = _SELECTED.where(among(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
-_BY_COMMAND: Final = _SELECTED.where(among(orders.c.command_id))
-_TURN: Final = select(func.pg_try_advisory_xact_lock(DECIDER))
+_LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
+_BY_COMMAND: Final = _SELECTED.where(equals_any(orders.c.command_id))
+_TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value))
 _UNDECIDED: Final = (
     _SELECTED.where(
         orders.c.status == OrderStatus.CREATED.value,
@@ -61,12 +59,12 @@ _EXPIRED: Final = (
 )
 
 
-class Orders:
-    def __init__(self, sql: Sql) -> None:
+class PostgresOrderRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
-        return [OrderId(number) for number in self._sql.numbers(_NUMBERS, count)]
+        return [OrderId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, new: Collection[Order]) -> None:
         self._sql.insert(
@@ -110,18 +108,18 @@ class Orders:
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A statement of its own: the next one must see what the last decider has committed.
-        ((mine,),) = self._sql.rows(_TURN)
-        return self._orders(_UNDECIDED, {"limit": limit, "now": now}) if mine else ()
+        ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
+        return self._orders(_UNDECIDED, {"limit": limit, "now": now}) if is_locked else ()
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._orders(_EXPIRED, {"limit": limit, "now": now})
 
     def _orders(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[Order]:
-        rows = self._sql.rows(statement, parameters)
+        rows = self._sql.fetch_all(statement, parameters)
         if not rows:
             return ()
         lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
-        for order_id, *line in self._sql.rows(_LINES, {"ids": id_array(lines)}):
+        for order_id, *line in self._sql.fetch_all(_LINES, {"ids": id_array(lines)}):
             lines[order_id].append(OrderLine(*line))
         return [_order(row, tuple(lines[row[0]])) for row in rows]
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from adapters.db.core.bulk_statements import Insert
-from adapters.db.core.session import Sql
+from adapters.db.core.session import SqlSession
 from adapters.db.schema import outbox
 from scalecommerce_core.domain.events import Event
 
 _INSERT: Final = Insert(outbox, "topic", "at", "audience", "payload")
 
 
-def append_events(sql: Sql, happened: Iterable[Event]) -> None:
+def append_events(sql: SqlSession, happened: Iterable[Event]) -> None:
     sql.insert(_INSERT, [(event.topic, event.at, event.audience, event.payload()) for event in happened])

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, select
 
-from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array, text_array
-from adapters.db.core.session import Sql
+from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
+from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, payment_refunds, payments
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
@@ -24,10 +24,10 @@ _INSERT_REFUNDS: Final = Insert(payment_refunds, *_REFUND_COLUMNS)
 _UPDATE_REFUNDS: Final = Update(payment_refunds, ["id"], *_REFUND_STATE)
 
 _SELECTED: Final = select(*(payments.c[name] for name in _COLUMNS))
-_LOCK: Final = _SELECTED.where(among(payments.c.id)).order_by(payments.c.id).with_for_update(key_share=True)
-_OPEN_OF: Final = _SELECTED.where(among(payments.c.order_id), payments.c.status == PaymentStatus.OPEN.value)
+_LOCK: Final = _SELECTED.where(equals_any(payments.c.id)).order_by(payments.c.id).with_for_update(key_share=True)
+_OPEN_OF: Final = _SELECTED.where(equals_any(payments.c.order_id), payments.c.status == PaymentStatus.OPEN.value)
 _LOCK_CAPTURED: Final = (
-    _SELECTED.where(among(payments.c.order_id), payments.c.status == PaymentStatus.CAPTURED.value)
+    _SELECTED.where(equals_any(payments.c.order_id), payments.c.status == PaymentStatus.CAPTURED.value)
     .order_by(payments.c.id)
     .with_for_update(key_share=True)
 )
@@ -39,7 +39,7 @@ _DUE: Final = (
 )
 _REFUNDS: Final = select(*(payment_refunds.c[name] for name in _REFUND_COLUMNS))
 _LOCK_REFUNDS: Final = (
-    _REFUNDS.where(among(payment_refunds.c.id)).order_by(payment_refunds.c.id).with_for_update(key_share=True)
+    _REFUNDS.where(equals_any(payment_refunds.c.id)).order_by(payment_refunds.c.id).with_for_update(key_share=True)
 )
 _DUE_REFUNDS: Final = (
     _REFUNDS.where(
@@ -52,8 +52,8 @@ _DUE_REFUNDS: Final = (
 )
 
 
-class PaymentRows:
-    def __init__(self, sql: Sql) -> None:
+class PostgresPaymentRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def add(self, new: Collection[Payment]) -> None:
@@ -99,10 +99,10 @@ class PaymentRows:
         return self._refunds(_DUE_REFUNDS, {"limit": limit, "now": now})
 
     def _payments(self, statement: Select[Any], parameters: Mapping[str, object]) -> list[Payment]:
-        return [_payment(row) for row in self._sql.rows(statement, parameters)]
+        return [_payment(row) for row in self._sql.fetch_all(statement, parameters)]
 
     def _refunds(self, statement: Select[Any], parameters: Mapping[str, object]) -> list[PaymentRefund]:
-        return [_refund(row) for row in self._sql.rows(statement, parameters)]
+        return [_refund(row) for row in self._sql.fetch_all(statement, parameters)]
 
     def _append_refunds(self, written: Collection[Payment]) -> None:
         self._sql.insert(

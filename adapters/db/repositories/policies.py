@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, bindparam, select, text
 
-from adapters.db.core.bulk_statements import Insert, Update, Upsert, among, id_array
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Update, Upsert, equals_any, id_array
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.schema import Moment, policy_ids, pricing_assignments, pricing_policies, pricing_schedules
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, Schedule
 
 _COLUMNS: Final = ("id", "seller_id", "created_at", "category_id", "name", "is_active", "version", "document")
-_NUMBERS: Final = numbers_of(policy_ids)
+_NUMBERS: Final = next_numbers_statement(policy_ids)
 _INSERT: Final = Insert(pricing_policies, *_COLUMNS)
 _UPDATE: Final = Update(pricing_policies, ["id"], "category_id", "name", "is_active", "version", "document")
 POLICY: Final = select(
@@ -24,16 +24,16 @@ POLICY: Final = select(
     pricing_policies.c.version,
     pricing_policies.c.document,
 )
-_SOME: Final = POLICY.where(among(pricing_policies.c.id)).order_by(pricing_policies.c.id)
+_SOME: Final = POLICY.where(equals_any(pricing_policies.c.id)).order_by(pricing_policies.c.id)
 _LOCK: Final = _SOME.with_for_update(key_share=True)
-_OF_SELLERS: Final = POLICY.where(among(pricing_policies.c.seller_id)).order_by(pricing_policies.c.id)
+_OF_SELLERS: Final = POLICY.where(equals_any(pricing_policies.c.seller_id)).order_by(pricing_policies.c.id)
 
 _SCHEDULE: Final = ("policy_id", "ends_at", "epoch", "is_done", "pooled_in")
 _INSERT_SCHEDULES: Final = Insert(pricing_schedules, *_SCHEDULE)
 _UPDATE_SCHEDULES: Final = Update(pricing_schedules, ["policy_id"], *_SCHEDULE[1:])
 _LOCK_SCHEDULES: Final = (
     select(*(pricing_schedules.c[name] for name in _SCHEDULE))
-    .where(among(pricing_schedules.c.policy_id))
+    .where(equals_any(pricing_schedules.c.policy_id))
     .order_by(pricing_schedules.c.policy_id)
     .with_for_update(key_share=True)
 )
@@ -71,7 +71,7 @@ _EXCLUDE: Final = Upsert(pricing_assignments, ["product_id"], "is_excluded")
 _ASSIGNMENTS: Final = select(
     pricing_assignments.c.product_id, pricing_assignments.c.policy_id, pricing_assignments.c.is_excluded
 ).where(
-    among(pricing_assignments.c.product_id),
+    equals_any(pricing_assignments.c.product_id),
     pricing_assignments.c.policy_id.is_not(None) | pricing_assignments.c.is_excluded,
 )
 _STOPPED: Final = text("SELECT name FROM pricing_stops")
@@ -79,12 +79,12 @@ _STOP: Final = text("INSERT INTO pricing_stops (name) VALUES ('everything') ON C
 _RESUME: Final = text("DELETE FROM pricing_stops")
 
 
-class Policies:
-    def __init__(self, sql: Sql) -> None:
+class PostgresPolicyRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def next_ids(self, count: int) -> Sequence[PolicyId]:
-        return [PolicyId(number) for number in self._sql.numbers(_NUMBERS, count)]
+        return [PolicyId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, policies: Collection[PricingPolicy]) -> None:
         self._sql.insert(_INSERT, [(p.id, p.seller_id, p.created_at, *_choice(p)) for p in policies])
@@ -100,18 +100,18 @@ class Policies:
         return self._found(_SOME, ids)
 
     def _found(self, statement: Select[Any], ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        rows = self._sql.rows(statement, {"ids": id_array(ids)}) if ids else []
+        rows = self._sql.fetch_all(statement, {"ids": id_array(ids)}) if ids else []
         return {policy.id: policy for policy in map(policy_of, rows)}
 
     def remove(self, ids: Collection[PolicyId]) -> None:
         for statement in _REMOVE if ids else ():
-            self._sql.run(statement, {"ids": id_array(ids)})
+            self._sql.execute(statement, {"ids": id_array(ids)})
 
     def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
-        return [policy_of(row) for row in self._sql.rows(_OF_SELLERS, {"ids": id_array(sellers)})]
+        return [policy_of(row) for row in self._sql.fetch_all(_OF_SELLERS, {"ids": id_array(sellers)})]
 
     def lock_schedules(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, Schedule]:
-        rows = self._sql.rows(_LOCK_SCHEDULES, {"ids": id_array(ids)}) if ids else []
+        rows = self._sql.fetch_all(_LOCK_SCHEDULES, {"ids": id_array(ids)}) if ids else []
         return {row[0]: Schedule(*row) for row in rows}
 
     def save_schedules(self, schedules: Collection[Schedule]) -> None:
@@ -119,10 +119,10 @@ class Policies:
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
         given = {"now": now, "limit": limit, "known": sorted(known)}
-        return [PolicyId(id_) for (id_,) in self._sql.rows(_DUE, given)]
+        return [PolicyId(id_) for (id_,) in self._sql.fetch_all(_DUE, given)]
 
     def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
-        return [policy_of(row) for row in self._sql.rows(_UNKNOWN_RULES, {"known": sorted(known), "limit": limit})]
+        return [policy_of(row) for row in self._sql.fetch_all(_UNKNOWN_RULES, {"known": sorted(known), "limit": limit})]
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         self._sql.upsert(_ASSIGN, list(choices.items()))
@@ -131,14 +131,14 @@ class Policies:
         self._sql.upsert(_EXCLUDE, list(choices.items()))
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
-        rows = self._sql.rows(_ASSIGNMENTS, {"ids": id_array(product_ids)})
+        rows = self._sql.fetch_all(_ASSIGNMENTS, {"ids": id_array(product_ids)})
         return {row[0]: Assignment(*row) for row in rows}
 
     def is_stopped(self) -> bool:
-        return bool(self._sql.rows(_STOPPED))
+        return bool(self._sql.fetch_all(_STOPPED))
 
     def stop(self, stopped: bool) -> None:
-        self._sql.run(_STOP if stopped else _RESUME)
+        self._sql.execute(_STOP if stopped else _RESUME)
 
 
 def _choice(policy: PricingPolicy) -> tuple[Any, ...]:

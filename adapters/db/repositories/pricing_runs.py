@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.db.core.binary_copy import EPOCH, arrays_of, from_array, to_binary
+from adapters.db.core.binary_copy import POSTGRES_EPOCH, binary_arrays_statement, decode_int64_array, encode_copy_rows
 from adapters.db.core.bulk_statements import Insert, Update, id_array
 from adapters.db.core.currencies import minor_per_unit
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.schema import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
@@ -45,9 +45,9 @@ _COUNTED: Final = """
     LEFT JOIN product_outages ON product_outages.product_id = products.id
         AND product_outages.product_id BETWEEN %(first)s AND %(last)s
 """
-_IDS: Final = arrays_of(["id"], f"SELECT products.id {_REACHED.format(more='')}")
+_IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_REACHED.format(more='')}")
 # Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
-_FACTS: Final = arrays_of(
+_FACTS: Final = binary_arrays_statement(
     FACTS,
     f"""
         SELECT products.id, category_id::bigint, price, priced_at, created_at,
@@ -61,7 +61,7 @@ _FACTS: Final = arrays_of(
         {_REACHED.format(more=_COUNTED)}
     """,  # noqa: S608 - no values in it
 )
-_PAST: Final = arrays_of(
+_PAST: Final = binary_arrays_statement(
     ["product", "valid_from", "price", "by_hand"],
     """
         SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
@@ -104,7 +104,7 @@ _FORGET: Final = tuple(
 
 # --- runs
 
-_NUMBERS: Final = numbers_of(run_ids)
+_NUMBERS: Final = next_numbers_statement(run_ids)
 _TALLY: Final = ("decided", "moves", "large", "total_move", "unpriced")
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
@@ -227,8 +227,8 @@ _FORGET_RANGE: Final = text("DELETE FROM pricing_ranges WHERE run_id = :run AND 
 _FORGET_RUN: Final = text("DELETE FROM pricing_runs WHERE id = :run")
 
 
-class PricingRuns:
-    def __init__(self, sql: Sql) -> None:
+class PostgresRunRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def product_ids(self, reach: Reach) -> Whole:
@@ -238,31 +238,31 @@ class PricingRuns:
     def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
         columns = self._columns(_FACTS, {**_reached(reach, first, last), "now": now})
         for moment in ("priced_at", "created_at"):
-            columns[FACTS.index(moment)] += EPOCH
+            columns[FACTS.index(moment)] += POSTGRES_EPOCH
         return Facts(*columns)
 
     def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
         product, valid_from, price, by_hand = self._columns(_PAST, {"first": first, "last": last, "since": since})
-        return PastPrices(product, valid_from + EPOCH, price, by_hand > 0)
+        return PastPrices(product, valid_from + POSTGRES_EPOCH, price, by_hand > 0)
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
-        return [from_array(column) for column in self._sql.sent(statement, parameters) or ()]
+        return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]
 
     # --- what policies remember
 
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
-        return [block for (block,) in self._sql.rows(_BLOCKS, {"policy": policy_id})]
+        return [block for (block,) in self._sql.fetch_all(_BLOCKS, {"policy": policy_id})]
 
     def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
-        found = self._sql.sent(_MEMORY, {"policy": policy_id, "block": block})
+        found = self._sql.fetch_binary(_MEMORY, {"policy": policy_id, "block": block})
         return None if found is None else Memory.from_bytes(found[0])
 
     def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
-        self._sql.run(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": memory.to_bytes()})
+        self._sql.execute(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": memory.to_bytes()})
 
     def groups(self, policy_id: PolicyId) -> Groups:
         found: dict[CategoryId, dict[str, float]] = {}
-        for category, name, value in self._sql.rows(_GROUPS, {"policy": policy_id}):
+        for category, name, value in self._sql.fetch_all(_GROUPS, {"policy": policy_id}):
             found.setdefault(CategoryId(category), {})[name] = value
         return found
 
@@ -275,12 +275,12 @@ class PricingRuns:
 
     def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
         for statement in _FORGET if policy_ids else ():
-            self._sql.run(statement, {"ids": id_array(policy_ids)})
+            self._sql.execute(statement, {"ids": id_array(policy_ids)})
 
     # --- runs
 
     def next_ids(self, count: int) -> Sequence[RunId]:
-        return [RunId(number) for number in self._sql.numbers(_NUMBERS, count)]
+        return [RunId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, run: Run, ranges: Collection[Range]) -> None:
         # The policy is locked by now; the index would refuse a second run all the same.
@@ -296,28 +296,28 @@ class PricingRuns:
         return self._run(_SHARE, run_id)
 
     def _run(self, statement: Any, run_id: RunId) -> Run | None:
-        rows = self._sql.rows(statement, {"id": run_id})
+        rows = self._sql.fetch_all(statement, {"id": run_id})
         return run_of(rows[0]) if rows else None
 
     def save(self, run: Run) -> None:
         self._sql.update(_UPDATE_RUN, [_run_row(run, _UPDATE_RUN.columns)])
 
     def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        return [RunId(id_) for (id_,) in self._sql.rows(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
+        return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:
-        rows = self._sql.rows(_AT_WORK, {"policy": policy_id})
+        rows = self._sql.fetch_all(_AT_WORK, {"policy": policy_id})
         return RunId(rows[0][0]) if rows else None
 
     def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
-        rows = self._sql.rows(_CLAIM, {"run": run_id, "status": status.value})
+        rows = self._sql.fetch_all(_CLAIM, {"run": run_id, "status": status.value})
         if not rows:
             return None
-        self._sql.run(_IN_ITS_TIME)
+        self._sql.execute(_IN_ITS_TIME)
         return range_of(rows[0])
 
     def ranges(self, run_id: RunId) -> Sequence[Range]:
-        return [range_of(row) for row in self._sql.rows(_RANGES, {"run": run_id})]
+        return [range_of(row) for row in self._sql.fetch_all(_RANGES, {"run": run_id})]
 
     def save_range(self, part: Range) -> None:
         self._sql.update(_UPDATE_RANGE, [_range_row(part, _UPDATE_RANGE.columns)])
@@ -329,16 +329,16 @@ class PricingRuns:
             columns: list[NDArray[Any]] = [
                 np.full(len(decisions), part.run_id, dtype=np.int64), decisions.product, decisions.old, decisions.new,
                 decisions.wanted, decisions.motive.astype(np.int32), decisions.guardrails.astype(np.int32),
-                looked.priced_at - EPOCH, inputs,
+                looked.priced_at - POSTGRES_EPOCH, inputs,
             ]  # fmt: skip
-            self._sql.copy_in(_COPY_DECISIONS, to_binary(columns))
+            self._sql.copy_from(_COPY_DECISIONS, encode_copy_rows(columns))
         groups = [[category, dict(values)] for category, values in looked.groups.items()]
         staged = {"head": dict(looked.inputs.head), "memory": looked.memory.to_bytes(), "groups": groups}
-        self._sql.run(_STAGE, {"run_id": part.run_id, "number": part.number, **staged})
+        self._sql.execute(_STAGE, {"run_id": part.run_id, "number": part.number, **staged})
         self.save_range(part)
 
     def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
-        memory, groups = self._sql.sent(_STAGED, {"run": part.run_id, "number": part.number}) or ()
+        memory, groups = self._sql.fetch_binary(_STAGED, {"run": part.run_id, "number": part.number}) or ()
         return Memory.from_bytes(memory), {CategoryId(category): values for category, values in groups}
 
     def write(self, run: Run, part: Range, at: datetime) -> Whole:
@@ -356,7 +356,7 @@ class PricingRuns:
         if part.written_at is not None:
             moved = self._move(_UNDO, part, {"at": at, "cause": "rollback", "began": part.written_at})
             self._mark(part, 2, moved, among_them=True)
-            self._sql.run(_WITHDRAW, {"ids": id_array(moved.tolist()), "began": part.written_at})
+            self._sql.execute(_WITHDRAW, {"ids": id_array(moved.tolist()), "began": part.written_at})
         part.undone = len(moved)
         self.save_range(part)
         return len(moved)
@@ -364,21 +364,21 @@ class PricingRuns:
     def _move(self, statement: str, part: Range, parameters: dict[str, object]) -> Whole:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
         (moved,) = self._columns(statement, {**within, **parameters})
-        self._sql.notes.products.update(moved.tolist())
+        self._sql.pending_changes.products.update(moved.tolist())
         return np.sort(moved)
 
     def _mark(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
-        self._sql.run(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them})
+        self._sql.execute(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them})
 
     def forget(self, before: datetime, limit: int) -> int:
-        rows = self._sql.rows(_OLD, {"before": before, "limit": limit})
+        rows = self._sql.fetch_all(_OLD, {"before": before, "limit": limit})
         for run_id, number, first, last in rows:
             if number is None:
-                self._sql.run(_FORGET_RUN, {"run": run_id})
+                self._sql.execute(_FORGET_RUN, {"run": run_id})
             else:
-                self._sql.run(_FORGET_DECISIONS, {"run": run_id, "first": first, "last": last})
-                self._sql.run(_FORGET_RANGE, {"run": run_id, "number": number})
+                self._sql.execute(_FORGET_DECISIONS, {"run": run_id, "first": first, "last": last})
+                self._sql.execute(_FORGET_RANGE, {"run": run_id, "number": number})
         return len(rows)
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select, text
 
-from adapters.db.core.bulk_statements import Insert, Row, Update, among, id_array
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
 from adapters.db.schema import Moment, categories, category_ids, price_history, product_ids, products
@@ -19,28 +19,28 @@ from scalecommerce_core.domain.product_views import NOTED, ViewCounts
 
 # --- categories
 
-_NEW_CATEGORY_IDS: Final = numbers_of(category_ids)
+_NEW_CATEGORY_IDS: Final = next_numbers_statement(category_ids)
 _INSERT_CATEGORIES: Final = Insert(categories, "id", "name", "slug")
-_EXISTING: Final = select(categories.c.id).where(among(categories.c.id))
+_EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
 _ALL_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 
 
-class Categories:
-    def __init__(self, sql: Sql) -> None:
+class PostgresCategoryRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
-        ids = self._sql.numbers(_NEW_CATEGORY_IDS, len(names))
+        ids = self._sql.next_numbers(_NEW_CATEGORY_IDS, len(names))
         made = [Category(CategoryId(number), name, slug) for number, (name, slug) in zip(ids, names, strict=True)]
         self._sql.insert(_INSERT_CATEGORIES, [(category.id, category.name, category.slug) for category in made])
-        self._sql.notes.lists = True
+        self._sql.pending_changes.lists = True
         return made
 
     def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
-        return frozenset(id_ for (id_,) in self._sql.rows(_EXISTING, {"ids": id_array(ids)}))
+        return frozenset(id_ for (id_,) in self._sql.fetch_all(_EXISTING, {"ids": id_array(ids)}))
 
     def all(self) -> Sequence[Category]:
-        return [Category(*row) for row in self._sql.rows(_ALL_CATEGORIES)]
+        return [Category(*row) for row in self._sql.fetch_all(_ALL_CATEGORIES)]
 
 
 # --- products
@@ -52,19 +52,19 @@ _DETAILS: Final = (
 _PRICE: Final = ("price", "currency", "priced_at")
 _COLUMNS: Final = ("id", "seller_id", "created_at", *_PRICE, *_DETAILS)
 
-_NUMBERS: Final = numbers_of(product_ids)
+_NUMBERS: Final = next_numbers_statement(product_ids)
 _INSERT: Final = Insert(products, *_COLUMNS)
 _UPDATE: Final = Update(products, ["id"], *_PRICE, *_DETAILS)
 _UPDATE_PRICE: Final = Update(products, ["id"], *_PRICE)
 _LOCK: Final = (
     select(*(products.c[name] for name in _COLUMNS))
-    .where(among(products.c.id))
+    .where(equals_any(products.c.id))
     .order_by(products.c.id)
     .with_for_update(key_share=True)
 )
 _OFFERS: Final = select(
     products.c.id, products.c.seller_id, products.c.name, products.c.price, products.c.currency, products.c.is_active
-).where(among(products.c.id))
+).where(equals_any(products.c.id))
 
 _INSERT_HISTORY: Final = Insert(price_history, "product_id", "valid_from", "price", "currency", "cause")
 # Nobody may insist on a price that a rollback took back.
@@ -88,7 +88,7 @@ _PRICES_SINCE: Final = (
         price_history.c.cause,
     )
     .where(
-        among(price_history.c.product_id),
+        equals_any(price_history.c.product_id),
         text(
             """
             price_history.valid_from >= coalesce(
@@ -114,27 +114,27 @@ _FORGET_NOTES: Final = text(
 ).bindparams(bindparam("before", type_=Moment))
 
 
-class Products:
-    def __init__(self, sql: Sql) -> None:
+class PostgresProductRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
         # What was loaded, so that a save writes what changed: a new price must not touch the text, whose search
         # document would be made anew, and a row whose indexed columns stay is updated within its page.
         self._loaded: dict[ProductId, tuple[Row, Row]] = {}
 
     def next_ids(self, count: int) -> Sequence[ProductId]:
-        return [ProductId(number) for number in self._sql.numbers(_NUMBERS, count)]
+        return [ProductId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, new: Collection[Product]) -> None:
         rows = [
             (product.id, product.seller_id, product.created_at, *_price(product), *_details(product)) for product in new
         ]
         self._sql.insert(_INSERT, rows)
-        self._sql.notes.products.update(product.id for product in new)
+        self._sql.pending_changes.products.update(product.id for product in new)
         self._append(new)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
         found = {}
-        for row in self._sql.rows(_LOCK, {"ids": id_array(ids)}):
+        for row in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}):
             product = found[row[0]] = _product(row)
             self._loaded[product.id] = _price(product), _details(product)
         return found
@@ -150,7 +150,7 @@ class Products:
             self._loaded[product.id] = price, details
         self._sql.update(_UPDATE, edited)
         self._sql.update(_UPDATE_PRICE, repriced)
-        self._sql.notes.products.update(row[0] for row in (*edited, *repriced))
+        self._sql.pending_changes.products.update(row[0] for row in (*edited, *repriced))
         self._append(changed)
 
     def _append(self, written: Collection[Product]) -> None:
@@ -165,10 +165,10 @@ class Products:
     def _withdraw_promises(self, rollbacks: Iterable[PriceChange]) -> None:
         if moments := [(change.product_id, change.valid_from.isoformat()) for change in rollbacks]:
             ids, times = zip(*moments, strict=True)
-            self._sql.run(_WITHDRAW_PROMISES, {"ids": id_array(ids), "moments": f"{{{','.join(times)}}}"})
+            self._sql.execute(_WITHDRAW_PROMISES, {"ids": id_array(ids), "moments": f"{{{','.join(times)}}}"})
 
     def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
-        rows = self._sql.rows(_OFFERS, {"ids": id_array(ids)})
+        rows = self._sql.fetch_all(_OFFERS, {"ids": id_array(ids)})
         return {
             id_: Offer(id_, seller_id, name, Money(price, currency), is_active)
             for id_, seller_id, name, price, currency, is_active in rows
@@ -176,7 +176,7 @@ class Products:
 
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
         found: dict[ProductId, list[PriceChange]] = {product_id: [] for product_id in ids}
-        rows = self._sql.rows(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
+        rows = self._sql.fetch_all(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
         for product_id, price, currency, valid_from, cause in rows:
             change = PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause))
             found[product_id].append(change)
@@ -187,9 +187,9 @@ class Products:
             add_views(self._sql, counts, past=past)
 
     def note_views(self, batch_id: str, at: datetime) -> bool:
-        if self._sql.run(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:
+        if self._sql.execute(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:
             return False
-        self._sql.run(_FORGET_NOTES, {"before": at - NOTED})
+        self._sql.execute(_FORGET_NOTES, {"before": at - NOTED})
         return True
 
 

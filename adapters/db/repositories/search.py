@@ -5,16 +5,14 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
+from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import int_array
-from adapters.db.core.session import Sql
+from adapters.db.core.session import SqlSession
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.popularity import LARGEST, LEVELS, SALE
 
-LEARNER: Final = 7_265_011
-MOVER: Final = 7_265_012
-"""Of pg_try_advisory_xact_lock: whoever holds it learns words, or moves prices."""
-_TURN_TO_LEARN: Final = select(func.pg_try_advisory_xact_lock(LEARNER))
-_TURN_TO_MOVE: Final = select(func.pg_try_advisory_xact_lock(MOVER))
+_TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.VOCABULARY_UPDATE.value))
+_TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.PRICE_INDEX_SYNC.value))
 
 _LEARN: Final = text(
     """
@@ -92,41 +90,41 @@ _PLACE: Final = text(
 )
 
 
-class SearchRows:
-    def __init__(self, sql: Sql) -> None:
+class PostgresSearchRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def learn_words(self, limit: int) -> int:
-        if not self._sql.rows(_TURN_TO_LEARN)[0][0]:
+        if not self._sql.fetch_all(_TRY_VOCABULARY_LOCK)[0][0]:
             return 0
-        ((learned,),) = self._sql.rows(_LEARN, {"limit": limit})
+        ((learned,),) = self._sql.fetch_all(_LEARN, {"limit": limit})
         if learned:
-            self._sql.run(_UNLEARN)
+            self._sql.execute(_UNLEARN)
         return int(learned)
 
     def move_prices(self, limit: int) -> int:
-        if not self._sql.rows(_TURN_TO_MOVE)[0][0]:
+        if not self._sql.fetch_all(_TRY_PRICE_INDEX_LOCK)[0][0]:
             return 0
-        owed = _united([(first, last) for first, last in self._sql.rows(_OWED)])
+        owed = _united([(first, last) for first, last in self._sql.fetch_all(_OWED)])
         if not owed:
             return 0
         first, last = owed[0]
-        ((count, reached, ids),) = self._sql.rows(_DIFFERING, {"first": first, "last": last, "limit": limit})
+        ((count, reached, ids),) = self._sql.fetch_all(_DIFFERING, {"first": first, "last": last, "limit": limit})
         if ids:
-            self._sql.rows(_LOCK, {"ids": int_array(ids)})
-            self._sql.run(_MOVE, {"ids": int_array(ids)})
+            self._sql.fetch_all(_LOCK, {"ids": int_array(ids)})
+            self._sql.execute(_MOVE, {"ids": int_array(ids)})
         left = [(reached + 1, last), *owed[1:]] if count == limit and reached < last else owed[1:]
         for first, last in left:
-            self._sql.run(_OWE, {"first": first, "last": last})
+            self._sql.execute(_OWE, {"first": first, "last": last})
         return max(int(count), 1)
 
     def misplaced(self, limit: int) -> Mapping[ProductId, int]:
-        return {ProductId(id_): level for id_, level in self._sql.rows(_MISPLACED, {"limit": limit})}
+        return {ProductId(id_): level for id_, level in self._sql.fetch_all(_MISPLACED, {"limit": limit})}
 
     def place(self, levels: Mapping[ProductId, int]) -> None:
         ids = int_array(levels.keys())
-        self._sql.rows(_LOCK_PRODUCTS, {"ids": ids})
-        self._sql.run(_PLACE, {"ids": ids, "levels": int_array(levels.values())})
+        self._sql.fetch_all(_LOCK_PRODUCTS, {"ids": ids})
+        self._sql.execute(_PLACE, {"ids": ids, "levels": int_array(levels.values())})
 
 
 def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, and_, bindparam, select, text
 
-from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, among, id_array, int_array
-from adapters.db.core.session import Sql
+from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, equals_any, id_array, int_array
+from adapters.db.core.session import SqlSession
 from adapters.db.rollup_sql import IN_FORCE, REBUILD, SHELF
 from adapters.db.schema import (
     Moment,
@@ -111,7 +111,7 @@ _MAKE_SHELVES: Final = text(
     ON CONFLICT (product_id) DO NOTHING
     """
 )
-_OUTAGES: Final = select(product_outages).where(among(product_outages.c.product_id))
+_OUTAGES: Final = select(product_outages).where(equals_any(product_outages.c.product_id))
 _BEGIN_OUTAGES: Final = text(
     """
     INSERT INTO product_outages (product_id, microseconds, since)
@@ -138,8 +138,8 @@ COUNTERS: Final = text(
 ).bindparams(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger))
 
 
-class StatisticsRows:
-    def __init__(self, sql: Sql) -> None:
+class PostgresStatisticsRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def owe(self, facts: Owed) -> None:
@@ -149,7 +149,7 @@ class StatisticsRows:
 
     def take_owed(self, limit: int) -> Owed:
         products, owed = [], []
-        for product_id, order_id, refunds in self._sql.rows(_TAKE_OWED, {"limit": limit}):
+        for product_id, order_id, refunds in self._sql.fetch_all(_TAKE_OWED, {"limit": limit}):
             if product_id is not None:
                 products.append(ProductId(product_id))
             elif order_id is not None:
@@ -157,12 +157,12 @@ class StatisticsRows:
         return Owed(products, owed)
 
     def owes_everything(self) -> bool:
-        return any(everything for (everything,) in self._sql.rows(_OWES_EVERYTHING))
+        return any(everything for (everything,) in self._sql.fetch_all(_OWES_EVERYTHING))
 
     def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
         found: dict[OrderId, list[SoldLine]] = {}
         if order_ids:
-            for row in self._sql.rows(_SOLD, {"ids": id_array(order_ids)}):
+            for row in self._sql.fetch_all(_SOLD, {"ids": id_array(order_ids)}):
                 found.setdefault(row[0], []).append(SoldLine(*row))
         return found
 
@@ -173,7 +173,7 @@ class StatisticsRows:
         }
         self._sql.upsert(_ADD_PRODUCTS, [(product, *figures) for product, figures in products.items()])
         if products:
-            self._sql.run(_RANK, {"ids": int_array(products)})
+            self._sql.execute(_RANK, {"ids": int_array(products)})
         self._sql.upsert(_ADD_PRODUCT_HOURS, _rows(rollups.product_hours))
         self._sql.upsert(_ADD_PRICES, _rows(rollups.intervals))
         self._sql.upsert(_ADD_SELLERS, _rows(rollups.sellers))
@@ -182,15 +182,15 @@ class StatisticsRows:
     def shelve(self, product_ids: Collection[ProductId]) -> None:
         if product_ids:
             ids = {"ids": id_array(product_ids)}
-            self._sql.run(_MAKE_SHELVES, ids)
-            self._sql.run(_SHELVE, ids)
+            self._sql.execute(_MAKE_SHELVES, ids)
+            self._sql.execute(_SHELVE, ids)
 
     def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]:
         if not product_ids:
             return {}
         return {
             ProductId(id_): Outage(microseconds * MICROSECOND, since)
-            for id_, microseconds, since in self._sql.rows(_OUTAGES, {"ids": id_array(product_ids)})
+            for id_, microseconds, since in self._sql.fetch_all(_OUTAGES, {"ids": id_array(product_ids)})
         }
 
     def save_outages(self, outages: Mapping[ProductId, Outage]) -> None:
@@ -199,12 +199,12 @@ class StatisticsRows:
 
     def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
         if product_ids:
-            self._sql.run(_BEGIN_OUTAGES, {"ids": id_array(product_ids), "at": at})
+            self._sql.execute(_BEGIN_OUTAGES, {"ids": id_array(product_ids), "at": at})
 
     def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
         given: dict[str, object] = {"seller": seller_id, "now": now}
         for statement, names in REBUILD:
-            self._sql.run(statement, {name: given[name] for name in names})
+            self._sql.execute(statement, {name: given[name] for name in names})
 
     def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
         return [
@@ -214,7 +214,7 @@ class StatisticsRows:
             )
             for (
                 id_, views, sold, units, revenue, refunded_units, refunded_amount, microseconds, since
-            ) in self._sql.rows(COUNTERS, {"first": first, "last": last})
+            ) in self._sql.fetch_all(COUNTERS, {"first": first, "last": last})
         ]  # fmt: skip
 
 

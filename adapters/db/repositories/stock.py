@@ -6,8 +6,9 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.core.bulk_statements import Insert, Update, among, id_array
-from adapters.db.core.session import Sql
+from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array
+from adapters.db.core.session import SqlSession
 from adapters.db.repositories.outbox import append_events
 from adapters.db.schema import products, stock, stock_movements
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
@@ -19,15 +20,12 @@ _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "ki
 _UPDATE: Final = Update(stock, ["product_id"], "on_hand", "reserved")
 _LOCK: Final = (
     select(stock.c.product_id, stock.c.on_hand, stock.c.reserved)
-    .where(among(stock.c.product_id))
+    .where(equals_any(stock.c.product_id))
     .order_by(stock.c.product_id)
     .with_for_update(key_share=True)
 )
 
-
-REPAIR: Final = 7_265_004
-"""Of pg_advisory_xact_lock: two repairs at once would both correct the same difference."""
-_TURN: Final = select(func.pg_advisory_xact_lock(REPAIR))
+_LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(AdvisoryLock.STOCK_REPAIR.value))
 # The ledger has no index by product, which would slow every sale, and reading all of it may take long.
 _UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
 # One statement, so that both sides are of one moment.
@@ -52,23 +50,23 @@ _PROMISED: Final = text(
     GROUP BY product_id
     """
 )
-_SELLERS: Final = select(products.c.id, products.c.seller_id).where(among(products.c.id))
+_SELLERS: Final = select(products.c.id, products.c.seller_id).where(equals_any(products.c.id))
 
 
-class Stocks:
-    def __init__(self, sql: Sql) -> None:
+class PostgresStockRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
         self._loaded: dict[ProductId, tuple[int, int]] = {}
 
     def add(self, new: Collection[Stock], at: datetime | None = None) -> None:
         self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
-        self._sql.notes.products.update(s.product_id for s in new)
+        self._sql.pending_changes.products.update(s.product_id for s in new)
         self._append_movements(new)
         self._tell([(s.product_id, True) for s in new if s.available == 0], at)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         found = {}
-        for product_id, on_hand, reserved in self._sql.rows(_LOCK, {"ids": id_array(ids)}):
+        for product_id, on_hand, reserved in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}):
             found[product_id] = Stock(product_id, on_hand, reserved)
             self._loaded[product_id] = on_hand, reserved
         return found
@@ -78,7 +76,7 @@ class Stocks:
         moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
         # A sale takes a reserved unit: what can be promised, which is what readers see, stays.
-        self._sql.notes.products.update(s.product_id for s in moved if self._was_available(s) != s.available)
+        self._sql.pending_changes.products.update(s.product_id for s in moved if self._was_available(s) != s.available)
         if at is not None:
             turned = [(s.product_id, s.available == 0) for s in moved if self._was_out(s) != (s.available == 0)]
             self._tell(turned, at)
@@ -86,12 +84,12 @@ class Stocks:
         self._append_movements(changed)
 
     def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
-        self._sql.rows(_TURN)
-        self._sql.run(_UNHURRIED)
-        return {ProductId(id_): int(units) for id_, units in self._sql.rows(_SURPLUS, {"ids": id_array(ids)})}
+        self._sql.fetch_all(_LOCK_REPAIR)
+        self._sql.execute(_UNHURRIED)
+        return {ProductId(id_): int(units) for id_, units in self._sql.fetch_all(_SURPLUS, {"ids": id_array(ids)})}
 
     def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
-        return {ProductId(id_): int(units) for id_, units in self._sql.rows(_PROMISED, {"ids": id_array(ids)})}
+        return {ProductId(id_): int(units) for id_, units in self._sql.fetch_all(_PROMISED, {"ids": id_array(ids)})}
 
     def _append_movements(self, written: Collection[Stock]) -> None:
         rows = [(m.product_id, m.quantity, m.kind, m.at, m.order_id) for s in written for m in s.movements]
@@ -107,7 +105,7 @@ class Stocks:
     def _tell(self, turned: Sequence[tuple[ProductId, bool]], at: datetime | None) -> None:
         """Stock does not know whose it is; few products turn, so only theirs are looked up."""
         if turned and at is not None:
-            sellers = dict(self._sql.rows(_SELLERS, {"ids": id_array(id_ for id_, _ in turned)}))
+            sellers = dict(self._sql.fetch_all(_SELLERS, {"ids": id_array(id_ for id_, _ in turned)}))
             kinds = {True: StockRanOut, False: StockReturned}
             append_events(
                 self._sql,

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Boolean, bindparam, text
 
-from adapters.db.core.bulk_statements import int_array, moment_array
-from adapters.db.core.session import Sql
+from adapters.db.core.bulk_statements import int_array, timestamp_array
+from adapters.db.core.session import SqlSession
 from adapters.db.rollup_sql import IN_FORCE
 from scalecommerce_core.domain.product_views import ViewCounts
 
@@ -103,25 +103,25 @@ _COUNT_FOR_SELLERS: Final = text(
 )
 
 
-def add_views(sql: Sql, counts: ViewCounts, *, past: bool) -> None:
+def add_views(sql: SqlSession, counts: ViewCounts, *, past: bool) -> None:
     """Those of products that are not there are left out."""
-    (viewed,) = sql.rows(
+    (viewed,) = sql.fetch_all(
         _VIEWED,
         {
             "ids": int_array(product_id for product_id, _ in counts),
-            "moments": moment_array([at for _, at in counts]),
+            "moments": timestamp_array([at for _, at in counts]),
             "counts": int_array(counts.values()),
         },
     )
     if viewed.ids is None:
         return
     given = viewed._asdict()
-    (shelved,) = sql.rows(_COUNT, _some(given, "ids", "sellers", "moments", "counts") | {"past": past})
+    (shelved,) = sql.fetch_all(_COUNT, _some(given, "ids", "sellers", "moments", "counts") | {"past": past})
     if shelved.sellers is not None:
-        sql.run(_COUNT_FOR_SHELVES, shelved._asdict())
-    sql.run(_COUNT_BY_HOUR, _some(given, "ids", "moments", "counts"))
-    sql.run(_COUNT_AT_PRICE, _some(given, "ids", "prices", "counts"))
-    sql.run(_COUNT_FOR_SELLERS, _some(given, "sellers", "currencies", "moments", "counts"))
+        sql.execute(_COUNT_FOR_SHELVES, shelved._asdict())
+    sql.execute(_COUNT_BY_HOUR, _some(given, "ids", "moments", "counts"))
+    sql.execute(_COUNT_AT_PRICE, _some(given, "ids", "prices", "counts"))
+    sql.execute(_COUNT_FOR_SELLERS, _some(given, "sellers", "currencies", "moments", "counts"))
 
 
 def _some(given: Mapping[str, object], *names: str) -> dict[str, object]:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
 
-from adapters.db.core.bulk_statements import Insert, Update, among, id_array, text_array
-from adapters.db.core.session import Sql, numbers_of
+from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array, text_array
+from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.schema import (
     Moment,
     delivery_ids,
@@ -28,18 +28,18 @@ _ENDPOINT: Final = (
 )  # fmt: skip
 _FIXED: Final = {"id", "owner_id", "created_at"}
 _CHANGING: Final = tuple(name for name in _ENDPOINT if name not in _FIXED)
-_ENDPOINT_IDS: Final = numbers_of(endpoint_ids)
+_ENDPOINT_IDS: Final = next_numbers_statement(endpoint_ids)
 _INSERT_ENDPOINTS: Final = Insert(webhook_endpoints, *_ENDPOINT)
 _UPDATE_ENDPOINTS: Final = Update(webhook_endpoints, ["id"], *_CHANGING)
 _SOME: Final = (
     select(*(webhook_endpoints.c[name] for name in _ENDPOINT))
-    .where(among(webhook_endpoints.c.id))
+    .where(equals_any(webhook_endpoints.c.id))
     .order_by(webhook_endpoints.c.id)
 )
 _LOCK: Final = _SOME.with_for_update(key_share=True)
 _COUNTS: Final = (
     select(webhook_endpoints.c.owner_id, func.count())
-    .where(among(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
+    .where(equals_any(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
     .group_by(webhook_endpoints.c.owner_id)
 )
 _ANY_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active)")
@@ -65,37 +65,37 @@ _FORGET_DELETED: Final = text(
 )
 
 
-class Endpoints:
-    def __init__(self, sql: Sql) -> None:
+class PostgresWebhookRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def next_ids(self, count: int) -> Sequence[EndpointId]:
-        return [EndpointId(number) for number in self._sql.numbers(_ENDPOINT_IDS, count)]
+        return [EndpointId(number) for number in self._sql.next_numbers(_ENDPOINT_IDS, count)]
 
     def add(self, new: Collection[WebhookEndpoint]) -> None:
         self._sql.insert(_INSERT_ENDPOINTS, [_endpoint_row(endpoint, _ENDPOINT) for endpoint in new])
 
     def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        return {row[0]: _endpoint(row) for row in self._sql.rows(_LOCK, {"ids": id_array(ids)})} if ids else {}
+        return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)})} if ids else {}
 
     def save(self, changed: Collection[WebhookEndpoint]) -> None:
         self._sql.update(_UPDATE_ENDPOINTS, [_endpoint_row(endpoint, ("id", *_CHANGING)) for endpoint in changed])
 
     def some(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        return {row[0]: _endpoint(row) for row in self._sql.rows(_SOME, {"ids": id_array(ids)})} if ids else {}
+        return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_SOME, {"ids": id_array(ids)})} if ids else {}
 
     def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
-        return {AccountId(owner): count for owner, count in self._sql.rows(_COUNTS, {"ids": id_array(owners)})}
+        return {AccountId(owner): count for owner, count in self._sql.fetch_all(_COUNTS, {"ids": id_array(owners)})}
 
     def any_active(self) -> bool:
-        ((found,),) = self._sql.rows(_ANY_ACTIVE)
+        ((found,),) = self._sql.fetch_all(_ANY_ACTIVE)
         return bool(found)
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
-        return [_endpoint(row) for row in self._sql.rows(_SUBSCRIBED, {"owners": id_array(owners)})]
+        return [_endpoint(row) for row in self._sql.fetch_all(_SUBSCRIBED, {"owners": id_array(owners)})]
 
     def forget_deleted(self, limit: int) -> int:
-        return self._sql.run(_FORGET_DELETED, {"limit": limit})
+        return self._sql.execute(_FORGET_DELETED, {"limit": limit})
 
 
 def _endpoint_row(endpoint: WebhookEndpoint, columns: Sequence[str]) -> tuple[Any, ...]:
@@ -123,7 +123,7 @@ _DELIVERY: Final = (
     "id", "endpoint_id", "seq", "message_id", "topic", "body", "created_at", "try_at", "status", "attempts", "logged",
     "revision",
 )  # fmt: skip
-_DELIVERY_IDS: Final = numbers_of(delivery_ids)
+_DELIVERY_IDS: Final = next_numbers_statement(delivery_ids)
 _INSERT: Final = Insert(webhook_deliveries, *_DELIVERY)
 _UPDATE: Final = Update(webhook_deliveries, ["id"], "try_at", "status", "attempts", "logged", "revision")
 _INSERT_ATTEMPTS: Final = Insert(
@@ -132,11 +132,11 @@ _INSERT_ATTEMPTS: Final = Insert(
 _COLUMNS: Final = [webhook_deliveries.c[name] for name in _DELIVERY]
 _LOCK_DELIVERIES: Final = (
     select(*_COLUMNS)
-    .where(among(webhook_deliveries.c.id))
+    .where(equals_any(webhook_deliveries.c.id))
     .order_by(webhook_deliveries.c.id)
     .with_for_update(key_share=True)
 )
-_ENDPOINTS_OF: Final = select(webhook_deliveries.c.endpoint_id).where(among(webhook_deliveries.c.id)).distinct()
+_ENDPOINTS_OF: Final = select(webhook_deliveries.c.endpoint_id).where(equals_any(webhook_deliveries.c.id)).distinct()
 # Endpoint by endpoint, by the index of what is due: a backlog of one, paused or not, costs the others nothing. The
 # first of each goes before the second of any, so that twenty slow endpoints of one owner do not fill every batch.
 _CLAIM: Final = text(
@@ -181,7 +181,7 @@ _SETTLED: Final = (
         webhook_deliveries.c.id > bindparam("after", type_=BigInteger),
         webhook_deliveries.c.created_at >= bindparam("since", type_=Moment),
         webhook_deliveries.c.created_at < bindparam("until", type_=Moment),
-        among(webhook_deliveries.c.status),
+        equals_any(webhook_deliveries.c.status),
     )
     .order_by(webhook_deliveries.c.id)
     .limit(bindparam("limit"))
@@ -207,19 +207,19 @@ _FORGET: Final = text(
 ).bindparams(bindparam("before", type_=Moment), bindparam("limit", type_=BigInteger))
 
 
-class Deliveries:
-    def __init__(self, sql: Sql) -> None:
+class PostgresDeliveryRepository:
+    def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
     def next_ids(self, count: int) -> Sequence[DeliveryId]:
-        return [DeliveryId(number) for number in self._sql.numbers(_DELIVERY_IDS, count)]
+        return [DeliveryId(number) for number in self._sql.next_numbers(_DELIVERY_IDS, count)]
 
     def add(self, new: Collection[WebhookDelivery]) -> None:
         self._sql.insert(_INSERT, [_delivery_row(delivery, _DELIVERY) for delivery in new])
         self._log(new)
 
     def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
-        rows = self._sql.rows(_LOCK_DELIVERIES, {"ids": id_array(ids)}) if ids else ()
+        rows = self._sql.fetch_all(_LOCK_DELIVERIES, {"ids": id_array(ids)}) if ids else ()
         return {row[0]: _delivery(row) for row in rows}
 
     def save(self, changed: Collection[WebhookDelivery]) -> None:
@@ -235,12 +235,12 @@ class Deliveries:
         self._sql.insert(_INSERT_ATTEMPTS, lines)
 
     def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
-        rows = self._sql.rows(_ENDPOINTS_OF, {"ids": id_array(ids)}) if ids else ()
+        rows = self._sql.fetch_all(_ENDPOINTS_OF, {"ids": id_array(ids)}) if ids else ()
         return {EndpointId(endpoint) for (endpoint,) in rows}
 
     def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
         parameters = {"limit": limit, "now": now, "per_endpoint": per_endpoint}
-        return [_delivery(row) for row in self._sql.rows(_CLAIM, parameters)]
+        return [_delivery(row) for row in self._sql.fetch_all(_CLAIM, parameters)]
 
     def settled(
         self,
@@ -261,10 +261,10 @@ class Deliveries:
             "ids": text_array(statuses),
             "limit": limit,
         }
-        return [DeliveryId(number) for (number,) in self._sql.rows(_SETTLED, parameters)]
+        return [DeliveryId(number) for (number,) in self._sql.fetch_all(_SETTLED, parameters)]
 
     def forget(self, before: datetime, limit: int) -> int:
-        return self._sql.run(_FORGET, {"before": before, "limit": limit})
+        return self._sql.execute(_FORGET, {"before": before, "limit": limit})
 
 
 def _answered(line: Any) -> tuple[Any, ...]:

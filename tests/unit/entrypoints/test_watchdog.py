@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
-from adapters.db.validation_backlog import Backlog, Turn
+from adapters.db.validation_backlog import Backlog, LockHolder
 from entrypoints.watchdog import MOST_DOUBLINGS, Seen, Stall, Watchdog
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import OrderId
@@ -12,9 +12,9 @@ from scalecommerce_core.domain.identifiers import OrderId
 NAME = "scalecommerce worker 1 here"
 
 
-def of(oldest: int | None, *, begun: int = 0, turn: Turn | None = None) -> Seen:
+def of(oldest: int | None, *, begun: int = 0, turn: LockHolder | None = None) -> Seen:
     if oldest is None:
-        return Seen(Backlog(None, turn=turn), begun)
+        return Seen(Backlog(None, lock_holder=turn), begun)
     return Seen(Backlog(OrderId(oldest), timedelta(seconds=40), turn), begun)
 
 
@@ -110,7 +110,7 @@ def test_a_worker_that_began_and_never_came_back_ends(kennel: Kennel) -> None:
 
 
 def test_a_turn_that_somebody_else_holds_is_named_once(kennel: Kennel, caplog: pytest.LogCaptureFixture) -> None:
-    held = Turn(4711, "psql", timedelta(minutes=5))
+    held = LockHolder(4711, "psql", timedelta(minutes=5))
     assert kennel.sees(*[of(7, turn=held)] * 50) == 0
     (record,) = caplog.records
     assert "session 4711 (psql) has held the decider's lock for 0:05:00" in record.message
@@ -120,12 +120,12 @@ def test_a_turn_that_somebody_else_holds_is_named_once(kennel: Kennel, caplog: p
 
 def test_a_turn_that_its_own_child_holds_for_too_long_ends_it(kennel: Kennel) -> None:
     """One child is stuck in its transaction, the others find no turn."""
-    held = Turn(4711, NAME, timedelta(minutes=5))
+    held = LockHolder(4711, NAME, timedelta(minutes=5))
     assert kennel.sees(*[of(7, begun=number, turn=held) for number in range(7)]) == 1
 
 
 def test_a_turn_just_taken_is_nobodys_fault(kennel: Kennel) -> None:
-    assert kennel.sees(*[of(7, turn=Turn(4711, "another worker", timedelta(seconds=0.1)))] * 7) == 1
+    assert kennel.sees(*[of(7, turn=LockHolder(4711, "another worker", timedelta(seconds=0.1)))] * 7) == 1
 
 
 def test_restarts_that_do_not_help_come_at_growing_intervals(kennel: Kennel) -> None:

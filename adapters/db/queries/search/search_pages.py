@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 from sqlalchemy import Select, Text, cast, func, select
 
-from adapters.db.core.bulk_statements import among, text_array
+from adapters.db.core.bulk_statements import equals_any, text_array
 from adapters.db.queries.executor import Reader
 from adapters.db.queries.keyset import Keyset, foreign_key, key_of, marks, page_of, three, values_of, which
 from adapters.db.queries.search.filters import NARROW, Match, gathered, ids_of, sorted_by
@@ -330,5 +330,5 @@ def _count(shape: Shape) -> Select[int]:
 
 
 _CATEGORY_IDS: Final = select(categories.c.id).where(
-    among(categories.c.slug, "given") | among(cast(categories.c.id, Text), "given")
+    equals_any(categories.c.slug, "given") | equals_any(cast(categories.c.id, Text), "given")
 )

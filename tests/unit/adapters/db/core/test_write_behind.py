@@ -5,24 +5,24 @@ from functools import partial
 
 import pytest
 
-from adapters.db.core.write_behind import DEPTH, write_behind
+from adapters.db.core.write_behind import MAX_PENDING_WRITES, open_write_behind_queue
 
 
 def test_writes_happen_in_order_and_are_done_at_the_exit() -> None:
     done: list[int] = []
-    with write_behind() as writes:
-        for number in range(3 * DEPTH):
-            writes.later(partial(done.append, number))
-    assert done == list(range(3 * DEPTH))
+    with open_write_behind_queue() as writes:
+        for number in range(3 * MAX_PENDING_WRITES):
+            writes.submit(partial(done.append, number))
+    assert done == list(range(3 * MAX_PENDING_WRITES))
 
 
 def test_settling_waits() -> None:
     done: list[bool] = []
     gate = threading.Event()
-    with write_behind() as writes:
-        writes.later(lambda: done.append(gate.wait(5)))
+    with open_write_behind_queue() as writes:
+        writes.submit(lambda: done.append(gate.wait(5)))
         gate.set()
-        writes.settle()
+        writes.flush()
         assert done == [True]
 
 
@@ -31,15 +31,15 @@ def refuse() -> None:
 
 
 def test_an_error_comes_out_at_the_latest_at_the_exit() -> None:
-    with pytest.raises(LookupError), write_behind() as writes:
-        writes.later(refuse)
+    with pytest.raises(LookupError), open_write_behind_queue() as writes:
+        writes.submit(refuse)
 
 
 def test_an_error_comes_out_of_a_later_call() -> None:
-    with write_behind() as writes:
-        writes.later(refuse)
+    with open_write_behind_queue() as writes:
+        writes.submit(refuse)
         with pytest.raises(LookupError):
-            writes.settle()
+            writes.flush()
 
 
 def test_when_the_caller_fails_what_waits_is_dropped_and_what_runs_comes_to_its_end() -> None:
@@ -52,9 +52,9 @@ def test_when_the_caller_fails_what_waits_is_dropped_and_what_runs_comes_to_its_
         done.append("slow")
 
     def fail() -> None:
-        with write_behind() as writes:
-            writes.later(slow)
-            writes.later(lambda: done.append("dropped"))
+        with open_write_behind_queue() as writes:
+            writes.submit(slow)
+            writes.submit(lambda: done.append("dropped"))
             begun.wait(5)
             threading.Timer(0.02, gate.set).start()
             raise KeyboardInterrupt
