@@ -70,6 +70,11 @@ fuzz: .venv/.ready ## Thousands of generated requests against real servers; opti
 torture: .venv/.ready ## Kill every process of an engine under load, then read its books; options: make torture ARGS="--seed 7"
 	@$(BIN)/scalecommerce torture $(ARGS)
 
+.PHONY: docs
+docs: .venv/.ready ## The documentation as a site in build/site; fails on broken links
+	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -W --keep-going -q . build/site
+	@echo "build/site/index.html"
+
 .PHONY: format
 format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
 	@$(BIN)/ruff check --fix

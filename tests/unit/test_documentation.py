@@ -21,6 +21,7 @@ from scalecommerce_core.pricing import interface
 from scalecommerce_core.pricing.built_in import BUILT_IN
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.queries import Facet
+from scalecommerce_core.services.market import Market
 from tests.unit.retired_names import RETIRED_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -29,25 +30,6 @@ ROOT = Path(__file__).parents[2]
 def test_the_table_of_settings_is_the_one_that_the_code_prints() -> None:
     documented = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     assert documented == [name for name, _, _ in settings.table()]
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "docs/operations.md",
-        "docs/http-api.md",
-        "docs/library.md",
-        "docs/pricing.md",
-        "docs/webhooks.md",
-        "docs/differences-from-v1.md",
-        "docs/upgrading.md",
-    ],
-)
-def test_links_between_documents_lead_somewhere(document: str) -> None:
-    page = ROOT / document
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
 
 
 def test_the_page_of_differences_names_what_replaces_each_command_of_the_first_release() -> None:
@@ -162,6 +144,17 @@ def test_the_example_of_a_simulation_runs_and_can_fail() -> None:
     exec(compile(example, "library.md", "exec"), {})  # noqa: S102 - it is ours
     with pytest.raises(AssertionError):
         exec(compile(example.replace("min(3, ", "min(2, "), "library.md", "exec"), {})  # noqa: S102
+
+
+def test_the_library_page_lists_all_services_of_a_market() -> None:
+    page = (ROOT / "docs/library.md").read_text().partition("## The services")[2].partition("\n## ")[0]
+    services = [
+        (field.name, field.type.__name__)
+        for field in attrs.fields(Market)
+        if field.type is not None and field.type.__module__.startswith("scalecommerce_core.services.")
+    ]
+    assert re.findall(r"^\| `market\.(\w+)` \| `(\w+)` \| ", page, re.MULTILINE) == services
+    assert "`Seeding`" in page
 
 
 def test_the_example_for_receivers_verifies_messages_and_nothing_else() -> None:
