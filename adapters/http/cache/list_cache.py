@@ -13,7 +13,7 @@ from starlette.responses import Response
 from adapters.http.cache.invalidation import Knowledge
 from adapters.http.cache.lru import Bounded, Recurring
 from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
-from adapters.http.cache.single_flight import Flight, Flights
+from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.errors import MarketError
@@ -61,7 +61,7 @@ class ListCopies:
         self._shared = shared
         self._clock = clock
         self._copies: Bounded[str, ListCopy] = Bounded(limit)
-        self._flights: Flights[str, ListCopy | Response] = Flights(clock)
+        self._flights: SingleFlight[str, ListCopy | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCopy | Response]] = set()
         self._recurring: Recurring[str] = Recurring(RECURRING)
         self._stamp: asyncio.Future[int] | None = None
@@ -84,25 +84,25 @@ class ListCopies:
     def changed_here(self) -> None:
         """Who comes from now on must not be given what was begun before."""
         self._stamped = float("-inf")
-        self._flights.leave_all()
+        self._flights.detach_all()
 
     def clear(self) -> None:
         self._copies.clear()
-        self._flights.leave_all()
+        self._flights.detach_all()
 
     async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
         if (copy := self._copies.get(address)) is not None and self._holds(copy):
             return copy
-        flight = self._flights.joinable(address)
+        flight = self._flights.find_joinable(address)
         if flight is None:
-            flight = self._flights.begin(address, self._keep)
+            flight = self._flights.start(address, self._keep)
             loading = asyncio.ensure_future(self._load(address, make))
             # Goes on when whoever began it goes away, as long as somebody knows of it: the loop does not.
             self._loading.add(loading)
             loading.add_done_callback(partial(self._land, flight))
-        return await flight.join()
+        return await flight.wait()
 
-    def _land(self, flight: Flight[str, ListCopy | Response], loading: "asyncio.Task[ListCopy | Response]") -> None:
+    def _land(self, flight: InFlightLoad[str, ListCopy | Response], loading: "asyncio.Task[ListCopy | Response]") -> None:
         self._loading.discard(loading)
         if loading.cancelled():
             flight.cancel()

@@ -11,7 +11,7 @@ import msgspec
 from adapters.http.cache.invalidation import Knowledge
 from adapters.http.cache.lru import Bounded, Recurring
 from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
-from adapters.http.cache.single_flight import Flight, Flights
+from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.execution.batcher import Answer, Batcher
 from adapters.http.framework.middleware import BASELINE_HEADERS
 from adapters.http.schemas.products import product_etag, shown
@@ -103,7 +103,7 @@ class ProductCopies:
         self._seconds = seconds
         self._clock = clock
         self._copies: Bounded[ProductId, ProductCopy] = Bounded(limit)
-        self._flights: Flights[ProductId, ProductCopy] = Flights(clock)
+        self._flights: SingleFlight[ProductId, ProductCopy] = SingleFlight(clock)
         self._due: set[ProductId] = set()
         self._recurring: Recurring[ProductId] = Recurring(RECURRING)
         self._batcher = batched(self._load)
@@ -134,7 +134,7 @@ class ProductCopies:
 
     async def made(self, product: ProductId) -> ProductCopy:
         """As `get`, for who knows that none is ready."""
-        return await (self._flights.joinable(product) or self._fly(product)).join()
+        return await (self._flights.find_joinable(product) or self._fly(product)).wait()
 
     def changed(self, change: CatalogChange) -> None:
         for product in change.products:
@@ -143,19 +143,19 @@ class ProductCopies:
             if copy is not None and copy.stamp <= change.number:
                 self._copies.drop(product)
         # Who comes from now on must not be given what was read before.
-        self._flights.leave(change.products)
+        self._flights.detach(change.products)
         if change.sellers:
-            self._flights.leave_all()
+            self._flights.detach_all()
 
     def clear(self) -> None:
         self._copies.clear()
-        self._flights.leave_all()
+        self._flights.detach_all()
 
     async def close(self) -> None:
         await self._batcher.drain()
 
-    def _fly(self, product: ProductId) -> Flight[ProductId, ProductCopy]:
-        flight = self._flights.begin(product, self._keep)
+    def _fly(self, product: ProductId) -> InFlightLoad[ProductId, ProductCopy]:
+        flight = self._flights.start(product, self._keep)
         try:
             self._batcher.enqueue(product, flight)
         except Overloaded:

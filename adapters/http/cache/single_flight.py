@@ -11,87 +11,87 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Flight(Generic[Key, Value]):
+class InFlightLoad(Generic[Key, Value]):
     """A value on its way. Whoever makes it sets it, as that of a future; whoever wants it joins.
 
     Each who joins waits for a future of their own: one who goes away takes nothing from the others.
     """
 
-    __slots__ = ("_flights", "_is_over", "_key", "_landed", "_waiting", "begun")
+    __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiting", "started_at")
 
     def __init__(
-        self, flights: "Flights[Key, Value]", key: Key, begun: float, landed: Callable[[Key, Value], None]
+        self, flights: "SingleFlight[Key, Value]", key: Key, begun: float, landed: Callable[[Key, Value], None]
     ) -> None:
-        self.begun: Final = begun
-        self._flights = flights
+        self.started_at: Final = begun
+        self._group = flights
         self._key = key
-        self._landed = landed
-        self._waiting: list[asyncio.Future[Value]] = []
-        self._is_over = False
+        self._on_complete = landed
+        self._waiters: list[asyncio.Future[Value]] = []
+        self._is_done = False
 
-    def join(self) -> "asyncio.Future[Value]":
+    def wait(self) -> "asyncio.Future[Value]":
         waiter: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         return waiter
 
     def done(self) -> bool:
-        return self._is_over
+        return self._is_done
 
     def set_result(self, value: Value) -> None:
-        self._end()
-        self._landed(self._key, value)
-        for waiter in self._waiting:
+        self._finish()
+        self._on_complete(self._key, value)
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(value)
 
     def set_exception(self, error: BaseException) -> None:
-        self._end()
-        for waiter in self._waiting:
+        self._finish()
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)
 
     def cancel(self) -> None:
-        self._end()
-        for waiter in self._waiting:
+        self._finish()
+        for waiter in self._waiters:
             waiter.cancel()
 
-    def _end(self) -> None:
-        self._is_over = True
-        self._flights.ended(self._key, self)
+    def _finish(self) -> None:
+        self._is_done = True
+        self._group.remove(self._key, self)
 
 
-class Flights(Generic[Key, Value]):
+class SingleFlight(Generic[Key, Value]):
     """Whoever joins a flight gets what was read since it began. So one that is older than what may be shown, or older
     than news, is not joined any more: it ends for those that wait for it already, and another begins.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._flying: dict[Key, Flight[Key, Value]] = {}
+        self._in_flight: dict[Key, InFlightLoad[Key, Value]] = {}
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._flying
+        return key in self._in_flight
 
     def __len__(self) -> int:
-        return len(self._flying)
+        return len(self._in_flight)
 
-    def joinable(self, key: Key) -> Flight[Key, Value] | None:
-        found = self._flying.get(key)
-        return found if found is not None and self._clock() - found.begun < TRUST_SECONDS else None
+    def find_joinable(self, key: Key) -> InFlightLoad[Key, Value] | None:
+        found = self._in_flight.get(key)
+        return found if found is not None and self._clock() - found.started_at < TRUST_SECONDS else None
 
-    def begin(self, key: Key, landed: Callable[[Key, Value], None]) -> Flight[Key, Value]:
+    def start(self, key: Key, on_complete: Callable[[Key, Value], None]) -> InFlightLoad[Key, Value]:
         """`landed` gets what it brings, if it brings anything, before those who wait do."""
-        flight = self._flying[key] = Flight(self, key, self._clock(), landed)
+        flight = self._in_flight[key] = InFlightLoad(self, key, self._clock(), on_complete)
         return flight
 
-    def ended(self, key: Key, flight: Flight[Key, Value]) -> None:
-        if self._flying.get(key) is flight:
-            del self._flying[key]
+    def remove(self, key: Key, flight: InFlightLoad[Key, Value]) -> None:
+        if self._in_flight.get(key) is flight:
+            del self._in_flight[key]
 
-    def leave(self, keys: Iterable[Key]) -> None:
+    def detach(self, keys: Iterable[Key]) -> None:
         """Nobody joins these any more."""
         for key in keys:
-            self._flying.pop(key, None)
+            self._in_flight.pop(key, None)
 
-    def leave_all(self) -> None:
-        self._flying.clear()
+    def detach_all(self) -> None:
+        self._in_flight.clear()

@@ -17,7 +17,7 @@ from adapters.http.cache.list_cache import STAMP_SECONDS, ListCopies
 from adapters.http.cache.lru import OVERHEAD, Bounded, Recurring
 from adapters.http.cache.product_cache import RENEWAL_SECONDS, ProductCopies, ProductCopy
 from adapters.http.cache.shared_cache import SHARED, packed, unpacked
-from adapters.http.cache.single_flight import Flights
+from adapters.http.cache.single_flight import SingleFlight
 from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -388,13 +388,13 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
 def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
     async def scenario() -> None:
         time = Time()
-        flights: Flights[str, int] = Flights(time)
+        flights: SingleFlight[str, int] = SingleFlight(time)
         landed: list[tuple[str, int]] = []
-        flight = flights.begin("a", lambda key, value: landed.append((key, value)))
-        assert flights.joinable("a") is flight
-        waiting = flight.join()
+        flight = flights.start("a", lambda key, value: landed.append((key, value)))
+        assert flights.find_joinable("a") is flight
+        waiting = flight.wait()
         time.now += TRUST_SECONDS
-        assert flights.joinable("a") is None
+        assert flights.find_joinable("a") is None
         assert "a" in flights
         flight.set_result(3)
         assert "a" not in flights
@@ -406,9 +406,9 @@ def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
 
 def test_one_who_goes_away_takes_nothing_from_the_others_who_wait() -> None:
     async def scenario() -> None:
-        flights: Flights[str, int] = Flights()
-        flight = flights.begin("a", lambda *_: None)
-        gone, stays = flight.join(), flight.join()
+        flights: SingleFlight[str, int] = SingleFlight()
+        flight = flights.start("a", lambda *_: None)
+        gone, stays = flight.wait(), flight.wait()
         gone.cancel()
         flight.set_result(3)
         assert await stays == 3
