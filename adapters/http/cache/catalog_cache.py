@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from adapters.http.cache.invalidation import Knowledge, OnLoop
+from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
 from adapters.http.cache.list_cache import InThread, ListCopies
 from adapters.http.cache.product_cache import ProductCopies
 from adapters.http.cache.shared_cache import SharedCopies
@@ -40,11 +40,11 @@ class CatalogCache:
         shared: SharedCopies | None = None,
     ) -> None:
         self._feed = feed
-        self.knowledge = Knowledge()
+        self.validity = CacheValidity()
         room = limits.megabytes * 1024 * 1024
         self.lists = ListCopies(
             queries.horizon,
-            self.knowledge,
+            self.validity,
             in_thread,
             limit=room // FOR_LISTS,
             seconds=limits.seconds,
@@ -52,7 +52,7 @@ class CatalogCache:
         )
         self.products = ProductCopies(
             queries,
-            self.knowledge,
+            self.validity,
             limit=room - room // FOR_LISTS,
             seconds=limits.seconds,
             shared=shared,
@@ -61,8 +61,8 @@ class CatalogCache:
     def start(self) -> None:
         """On the running loop."""
         if self._feed is not None:
-            self.knowledge.wanted = self._feed.wanted
-            self._feed.follow(OnLoop(asyncio.get_running_loop(), self))
+            self.validity.keep_alive = self._feed.wanted
+            self._feed.follow(EventLoopListener(asyncio.get_running_loop(), self))
 
     async def close(self) -> None:
         await self.products.close()
@@ -70,18 +70,18 @@ class CatalogCache:
     # --- news, on the loop
 
     def begun(self, number: int) -> None:
-        self.knowledge.begun(number)
+        self.validity.begun(number)
         self._clear()
 
     def changed(self, change: CatalogChange, *, here: bool) -> None:
-        if self.knowledge.changed(change, here=here):
+        if self.validity.changed(change, here=here):
             self._clear()
         self.products.changed(change)
         if here:
             self.lists.changed_here()
 
     def complete(self, moment: float) -> None:
-        self.knowledge.complete(moment)
+        self.validity.complete(moment)
 
     def _clear(self) -> None:
         self.products.clear()

@@ -15,19 +15,19 @@ from typing import Final, Protocol
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 
-TRUST_SECONDS: Final = 0.7
+HEARTBEAT_TIMEOUT: Final = 0.7
 """So long after a moment as of which all is known, copies are shown without having heard anything newer."""
-GRACE_SECONDS: Final = 0.3
+LIST_STALENESS: Final = 0.3
 """So long a list may be shown after the news that something in the catalogue changed elsewhere. Together: a second."""
-MOST: Final = 50_000
+MAX_TRACKED: Final = 50_000
 """Products, and sellers, whose last change is remembered one by one; beyond that, as if all had changed last of all.
 
 It matters for what was read before and is still on its way: a copy that is made now has seen them anyhow.
 """
-_NEVER: Final = 2**63
+_NOT_STARTED: Final = 2**63
 
 
-class Knowledge:
+class CacheValidity:
     """Lives on the event loop; other threads may ask `is_trusted` and `is_unchanged`.
 
     Until `begun`, nothing is good.
@@ -35,84 +35,84 @@ class Knowledge:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.wanted: Callable[[], None] = lambda: None
+        self.keep_alive: Callable[[], None] = lambda: None
         """Called when what is heard would be of use, and has not been complete for too long."""
-        self.is_asked = False
+        self.was_read = False
         """Whether somebody has asked since the last news."""
-        self.trusted_until = float("-inf")
-        self._floor = _NEVER
-        self._products: dict[ProductId, int] = {}
-        self.sellers: dict[AccountId, int] = {}
-        self._lists = _NEVER
-        self._news: deque[tuple[float, int]] = deque()
+        self.heartbeat_deadline = float("-inf")
+        self._floor_xid = _NOT_STARTED
+        self._product_xids: dict[ProductId, int] = {}
+        self.seller_xids: dict[AccountId, int] = {}
+        self._list_xid = _NOT_STARTED
+        self._pending_list_changes: deque[tuple[float, int]] = deque()
 
-    def is_trusted(self, now: float) -> bool:
+    def has_heartbeat(self, now: float) -> bool:
         """Whether copies may be shown at all: nothing that is older than `TRUST_SECONDS` can have gone unheard."""
-        self.is_asked = True
-        if now < self.trusted_until:
+        self.was_read = True
+        if now < self.heartbeat_deadline:
             return True
-        self.wanted()
+        self.keep_alive()
         return False
 
-    def is_unchanged(self, stamp: int, product: ProductId, seller: AccountId | None) -> bool:
+    def is_product_valid(self, snapshot_xid: int, product: ProductId, seller: AccountId | None) -> bool:
         """Whether a copy of the product has seen every change of it, and of its seller, that was heard of."""
         return (
-            stamp > self._floor
-            and stamp > self._products.get(product, -1)
-            and (seller is None or stamp > self.sellers.get(seller, -1))
+            snapshot_xid > self._floor_xid
+            and snapshot_xid > self._product_xids.get(product, -1)
+            and (seller is None or snapshot_xid > self.seller_xids.get(seller, -1))
         )
 
-    def lists_unchanged(self, stamp: int) -> bool:
+    def are_lists_valid(self, snapshot_xid: int) -> bool:
         """Whether a list has seen every change but those that were heard of just now."""
-        self._age()
-        return stamp > self._lists
+        self._apply_list_changes()
+        return snapshot_xid > self._list_xid
 
     # --- what a feed tells
 
     def begun(self, number: int) -> None:
-        self._floor = self._lists = number - 1
-        self._products.clear()
-        self.sellers.clear()
-        self._news.clear()
-        self.trusted_until = float("-inf")
+        self._floor_xid = self._list_xid = number - 1
+        self._product_xids.clear()
+        self.seller_xids.clear()
+        self._pending_list_changes.clear()
+        self.heartbeat_deadline = float("-inf")
 
     def changed(self, change: CatalogChange, *, here: bool) -> bool:
         """Return whether all copies are to be dropped, since it is not known which of them it changes."""
-        if self._floor == _NEVER:
+        if self._floor_xid == _NOT_STARTED:
             return False
         for product in change.products:
-            self._products[product] = max(self._products.get(product, -1), change.number)
+            self._product_xids[product] = max(self._product_xids.get(product, -1), change.number)
         for seller in change.sellers:
-            self.sellers[seller] = max(self.sellers.get(seller, -1), change.number)
-        self._age()
+            self.seller_xids[seller] = max(self.seller_xids.get(seller, -1), change.number)
+        self._apply_list_changes()
         if here:
-            self._lists = max(self._lists, change.number)
+            self._list_xid = max(self._list_xid, change.number)
         else:
             # It may be as old as the moment as of which all was known: late news is no reason to wait still longer.
-            until = min(self._clock(), self.trusted_until) + GRACE_SECONDS
-            self._news.append((until, change.number))
+            until = min(self._clock(), self.heartbeat_deadline) + LIST_STALENESS
+            self._pending_list_changes.append((until, change.number))
         if change.everything:
-            self._floor = max(self._floor, change.number)
-        if len(self._products) > MOST:
-            self._floor = max(self._floor, *self._products.values())
-            self._products.clear()
-        if len(self.sellers) > MOST:
+            self._floor_xid = max(self._floor_xid, change.number)
+        if len(self._product_xids) > MAX_TRACKED:
+            self._floor_xid = max(self._floor_xid, *self._product_xids.values())
+            self._product_xids.clear()
+        if len(self.seller_xids) > MAX_TRACKED:
             # Copies that are kept rely on what is known of their sellers.
-            self._floor = max(self._floor, *self.sellers.values())
-            self.sellers.clear()
+            self._floor_xid = max(self._floor_xid, *self.seller_xids.values())
+            self.seller_xids.clear()
             return True
         return change.everything
 
     def complete(self, moment: float) -> None:
-        self.trusted_until = moment + TRUST_SECONDS
-        if self.is_asked:
-            self.is_asked = False
-            self.wanted()
+        self.heartbeat_deadline = moment + HEARTBEAT_TIMEOUT
+        if self.was_read:
+            self.was_read = False
+            self.keep_alive()
 
-    def _age(self) -> None:
+    def _apply_list_changes(self) -> None:
         now = self._clock()
-        while self._news and self._news[0][0] <= now:
-            self._lists = max(self._lists, self._news.popleft()[1])
+        while self._pending_list_changes and self._pending_list_changes[0][0] <= now:
+            self._list_xid = max(self._list_xid, self._pending_list_changes.popleft()[1])
 
 
 class CacheListener(Protocol):
@@ -125,7 +125,7 @@ class CacheListener(Protocol):
     def complete(self, moment: float) -> None: ...
 
 
-class OnLoop:
+class EventLoopListener:
     """`ports.ChangeListener` that brings what a feed's thread says to the event loop, in the same order.
 
     What a thread says before it hands a result to the loop is there before the result: whoever is told that a change
@@ -148,7 +148,7 @@ class OnLoop:
     def complete(self, moment: float) -> None:
         self._call(lambda: self._listener.complete(moment))
 
-    def _call(self, what: Callable[[], None]) -> None:
+    def _call(self, callback: Callable[[], None]) -> None:
         # A closed loop has nobody left who could read.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(what)
+            self._loop.call_soon_threadsafe(callback)

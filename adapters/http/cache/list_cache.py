@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.http.cache.invalidation import Knowledge
+from adapters.http.cache.invalidation import CacheValidity
 from adapters.http.cache.lru import Bounded, Recurring
 from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
@@ -46,7 +46,7 @@ class ListCopies:
     def __init__(
         self,
         horizon: Callable[[], int],
-        knowledge: Knowledge,
+        validity: CacheValidity,
         in_thread: InThread,
         *,
         limit: int,
@@ -55,7 +55,7 @@ class ListCopies:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._horizon = horizon
-        self._knowledge = knowledge
+        self._validity = validity
         self._in_thread = in_thread
         self._seconds = seconds
         self._shared = shared
@@ -113,10 +113,10 @@ class ListCopies:
 
     def _holds(self, copy: ListCopy) -> bool:
         now = self._clock()
-        return self._knowledge.is_trusted(now) and now < copy.expires and self._knowledge.lists_unchanged(copy.stamp)
+        return self._validity.has_heartbeat(now) and now < copy.expires and self._validity.are_lists_valid(copy.stamp)
 
     def _keep(self, address: str, found: ListCopy | Response) -> None:
-        if isinstance(found, ListCopy) and self._knowledge.lists_unchanged(found.stamp):
+        if isinstance(found, ListCopy) and self._validity.are_lists_valid(found.stamp):
             self._copies.put(address, found, len(found.body))
 
     async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from adapters.http.cache.invalidation import Knowledge
+from adapters.http.cache.invalidation import CacheValidity
 from adapters.http.cache.lru import Bounded, Recurring
 from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
@@ -89,7 +89,7 @@ class ProductCopies:
     def __init__(
         self,
         queries: ProductQueries,
-        knowledge: Knowledge,
+        validity: CacheValidity,
         *,
         limit: int,
         seconds: float,
@@ -98,7 +98,7 @@ class ProductCopies:
         batched: Batched = Batcher,
     ) -> None:
         self._queries = queries
-        self._knowledge = knowledge
+        self._validity = validity
         self._shared = shared
         self._seconds = seconds
         self._clock = clock
@@ -111,14 +111,14 @@ class ProductCopies:
     def ready(self, product: ProductId) -> ProductCopy | None:
         """A copy that holds now."""
         now = self._clock()
-        knowledge = self._knowledge
-        if not knowledge.is_trusted(now):
+        validity = self._validity
+        if not validity.has_heartbeat(now):
             return None
         copy = self._copies.get(product)
         if copy is None:
             return None
         # Of products each change takes its copy away; what a seller has is not known there.
-        if knowledge.sellers and not knowledge.is_unchanged(copy.stamp, product, copy.seller):
+        if validity.seller_xids and not validity.is_product_valid(copy.stamp, product, copy.seller):
             self._copies.drop(product)
             return None
         if now >= copy.expires:
@@ -179,7 +179,7 @@ class ProductCopies:
                     self._fly(product)
 
     def _keep(self, product: ProductId, copy: ProductCopy) -> None:
-        if self._knowledge.is_unchanged(copy.stamp, product, copy.seller):
+        if self._validity.is_product_valid(copy.stamp, product, copy.seller):
             self._copies.put(product, copy, len(copy.body or b""))
 
     # --- in the batcher's thread
@@ -205,9 +205,9 @@ class ProductCopies:
         for product, content in zip(products, self._shared.get([_key(p) for p in products]), strict=True):
             copy = unpacked(content)
             # What others have put there may have changed unheard while nothing is heard.
-            if copy is None or not self._knowledge.is_trusted(self._clock()):
+            if copy is None or not self._validity.has_heartbeat(self._clock()):
                 continue
-            if self._knowledge.is_unchanged(copy.stamp, product, AccountId(copy.seller)):
+            if self._validity.is_product_valid(copy.stamp, product, AccountId(copy.seller)):
                 seller = AccountId(copy.seller)
                 found[product] = ProductCopy(seller, copy.etag, copy.body, copy.stamp, expires)
         return found

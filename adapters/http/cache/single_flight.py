@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
-from adapters.http.cache.invalidation import TRUST_SECONDS
+from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -17,7 +17,7 @@ class InFlightLoad(Generic[Key, Value]):
     Each who joins waits for a future of their own: one who goes away takes nothing from the others.
     """
 
-    __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiting", "started_at")
+    __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiters", "started_at")
 
     def __init__(
         self, flights: "SingleFlight[Key, Value]", key: Key, begun: float, landed: Callable[[Key, Value], None]
@@ -77,7 +77,7 @@ class SingleFlight(Generic[Key, Value]):
 
     def find_joinable(self, key: Key) -> InFlightLoad[Key, Value] | None:
         found = self._in_flight.get(key)
-        return found if found is not None and self._clock() - found.started_at < TRUST_SECONDS else None
+        return found if found is not None and self._clock() - found.started_at < HEARTBEAT_TIMEOUT else None
 
     def start(self, key: Key, on_complete: Callable[[Key, Value], None]) -> InFlightLoad[Key, Value]:
         """`landed` gets what it brings, if it brings anything, before those who wait do."""

@@ -12,7 +12,7 @@ from httpx2 import Response as Answered
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.http.cache.invalidation import GRACE_SECONDS, MOST, TRUST_SECONDS, Knowledge, OnLoop
+from adapters.http.cache.invalidation import LIST_STALENESS, MAX_TRACKED, HEARTBEAT_TIMEOUT, CacheValidity, EventLoopListener
 from adapters.http.cache.list_cache import STAMP_SECONDS, ListCopies
 from adapters.http.cache.lru import OVERHEAD, Bounded, Recurring
 from adapters.http.cache.product_cache import RENEWAL_SECONDS, ProductCopies, ProductCopy
@@ -87,12 +87,12 @@ class Shop:
 
     def __init__(self, shared: Shared | None = None, limit: int = 10**6) -> None:
         self.time, self.database = Time(), Database()
-        self.knowledge = Knowledge(self.time)
-        self.knowledge.begun(self.database.number)
-        self.knowledge.complete(10**9)
+        self.validity = CacheValidity(self.time)
+        self.validity.begun(self.database.number)
+        self.validity.complete(10**9)
         self.copies = ProductCopies(
             cast(ProductQueries, self.database),
-            self.knowledge,
+            self.validity,
             limit=limit,
             seconds=5,
             shared=shared,
@@ -100,7 +100,7 @@ class Shop:
         )
 
     def hear(self, change: CatalogChange, *, here: bool = False) -> None:
-        self.knowledge.changed(change, here=here)
+        self.validity.changed(change, here=here)
         self.copies.changed(change)
 
     async def price(self, product: ProductId = TEA) -> int:
@@ -159,87 +159,87 @@ def test_what_recurs_is_known_for_a_while() -> None:
     assert not met.meet(2)
 
 
-# --- knowledge
+# --- validity
 
 
 def test_nothing_is_good_before_anything_was_heard() -> None:
-    knowledge = Knowledge(Time())
-    assert not knowledge.is_trusted(0)
-    assert not knowledge.is_unchanged(10**12, TEA, None)
-    assert not knowledge.changed(CatalogChange(1, everything=True), here=False)
+    validity = CacheValidity(Time())
+    assert not validity.has_heartbeat(0)
+    assert not validity.is_product_valid(10**12, TEA, None)
+    assert not validity.changed(CatalogChange(1, everything=True), here=False)
 
 
 def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
     time = Time()
-    knowledge = Knowledge(time)
+    validity = CacheValidity(time)
     asked: list[float] = []
-    knowledge.wanted = lambda: asked.append(time.now)
-    knowledge.begun(1)
-    knowledge.complete(time.now)
-    assert knowledge.is_trusted(time.now + TRUST_SECONDS - 0.01)
+    validity.keep_alive = lambda: asked.append(time.now)
+    validity.begun(1)
+    validity.complete(time.now)
+    assert validity.has_heartbeat(time.now + HEARTBEAT_TIMEOUT - 0.01)
     assert not asked
-    assert not knowledge.is_trusted(time.now + TRUST_SECONDS)
+    assert not validity.has_heartbeat(time.now + HEARTBEAT_TIMEOUT)
     assert asked == [100.0]
-    knowledge.complete(time.now + 1)
-    knowledge.complete(time.now + 1)
+    validity.complete(time.now + 1)
+    validity.complete(time.now + 1)
     assert asked == [100.0, 100.0], "once for each time that somebody looked"
 
 
 def test_a_copy_is_good_if_it_has_seen_each_change_of_it_and_of_its_seller() -> None:
-    knowledge = Knowledge(Time())
-    knowledge.begun(5)
+    validity = CacheValidity(Time())
+    validity.begun(5)
     seller = AccountId(7)
-    assert not knowledge.is_unchanged(4, TEA, seller)
-    assert knowledge.is_unchanged(5, TEA, seller)
-    knowledge.changed(CatalogChange(8, frozenset({TEA})), here=False)
+    assert not validity.is_product_valid(4, TEA, seller)
+    assert validity.is_product_valid(5, TEA, seller)
+    validity.changed(CatalogChange(8, frozenset({TEA})), here=False)
     # Numbers are not in the order of commits.
-    knowledge.changed(CatalogChange(6, frozenset({TEA}), frozenset({seller})), here=False)
-    assert not knowledge.is_unchanged(8, TEA, seller)
-    assert knowledge.is_unchanged(9, TEA, seller)
-    assert knowledge.is_unchanged(7, POT, seller)
-    assert not knowledge.is_unchanged(6, POT, seller)
-    assert knowledge.changed(CatalogChange(20, everything=True), here=False)
-    assert not knowledge.is_unchanged(20, POT, None)
+    validity.changed(CatalogChange(6, frozenset({TEA}), frozenset({seller})), here=False)
+    assert not validity.is_product_valid(8, TEA, seller)
+    assert validity.is_product_valid(9, TEA, seller)
+    assert validity.is_product_valid(7, POT, seller)
+    assert not validity.is_product_valid(6, POT, seller)
+    assert validity.changed(CatalogChange(20, everything=True), here=False)
+    assert not validity.is_product_valid(20, POT, None)
 
 
 def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_here() -> None:
     time = Time()
-    knowledge = Knowledge(time)
-    knowledge.begun(5)
-    knowledge.complete(time.now)
-    knowledge.changed(CatalogChange(8), here=False)
-    assert knowledge.lists_unchanged(8)
-    time.now += GRACE_SECONDS
-    assert not knowledge.lists_unchanged(8)
-    assert knowledge.lists_unchanged(9)
-    knowledge.changed(CatalogChange(10), here=True)
-    assert not knowledge.lists_unchanged(10)
+    validity = CacheValidity(time)
+    validity.begun(5)
+    validity.complete(time.now)
+    validity.changed(CatalogChange(8), here=False)
+    assert validity.are_lists_valid(8)
+    time.now += LIST_STALENESS
+    assert not validity.are_lists_valid(8)
+    assert validity.are_lists_valid(9)
+    validity.changed(CatalogChange(10), here=True)
+    assert not validity.are_lists_valid(10)
 
 
 def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
     time = Time()
-    knowledge = Knowledge(time)
-    knowledge.begun(5)
-    knowledge.complete(time.now)
+    validity = CacheValidity(time)
+    validity.begun(5)
+    validity.complete(time.now)
     # As when the process, or its network, stood still: the change may be as old as what was heard last.
     time.now += 10
-    knowledge.changed(CatalogChange(8), here=False)
-    knowledge.complete(time.now - 0.1)
-    assert knowledge.is_trusted(time.now)
-    assert not knowledge.lists_unchanged(8)
-    knowledge.changed(CatalogChange(9), here=False)
-    assert knowledge.lists_unchanged(9)
+    validity.changed(CatalogChange(8), here=False)
+    validity.complete(time.now - 0.1)
+    assert validity.has_heartbeat(time.now)
+    assert not validity.are_lists_valid(8)
+    validity.changed(CatalogChange(9), here=False)
+    assert validity.are_lists_valid(9)
 
 
 def test_what_is_forgotten_singly_is_remembered_together() -> None:
-    knowledge = Knowledge(Time())
-    knowledge.begun(5)
-    many = range(1000, 1001 + MOST)
-    assert not knowledge.changed(CatalogChange(8, frozenset(map(ProductId, many))), here=False)
-    assert not knowledge.is_unchanged(8, TEA, None)
-    assert knowledge.is_unchanged(9, TEA, None)
-    assert knowledge.changed(CatalogChange(12, sellers=frozenset(map(AccountId, many))), here=False)
-    assert not knowledge.is_unchanged(12, TEA, None)
+    validity = CacheValidity(Time())
+    validity.begun(5)
+    many = range(1000, 1001 + MAX_TRACKED)
+    assert not validity.changed(CatalogChange(8, frozenset(map(ProductId, many))), here=False)
+    assert not validity.is_product_valid(8, TEA, None)
+    assert validity.is_product_valid(9, TEA, None)
+    assert validity.changed(CatalogChange(12, sellers=frozenset(map(AccountId, many))), here=False)
+    assert not validity.is_product_valid(12, TEA, None)
 
 
 # --- loading
@@ -342,7 +342,7 @@ def test_without_trust_everything_is_read_and_nothing_shown_from_before() -> Non
     async def scenario() -> None:
         shop = Shop()
         await shop.price()
-        shop.knowledge.complete(float("-inf"))
+        shop.validity.complete(float("-inf"))
         shop.database.change(TEA)
         assert await shop.price() == 1
         assert shop.copies.ready(TEA) is None
@@ -393,7 +393,7 @@ def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
         flight = flights.start("a", lambda key, value: landed.append((key, value)))
         assert flights.find_joinable("a") is flight
         waiting = flight.wait()
-        time.now += TRUST_SECONDS
+        time.now += HEARTBEAT_TIMEOUT
         assert flights.find_joinable("a") is None
         assert "a" in flights
         flight.set_result(3)
@@ -495,10 +495,10 @@ async def in_thread(work: Callable[..., Any], *given: Any) -> Any:
 
 def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
     async def scenario() -> None:
-        knowledge = Knowledge(Time())
-        knowledge.begun(1)
-        knowledge.complete(10**9)
-        copies = ListCopies(lambda: 10, knowledge, in_thread, limit=10**6, seconds=5, shared=Shared())
+        validity = CacheValidity(Time())
+        validity.begun(1)
+        validity.complete(10**9)
+        copies = ListCopies(lambda: 10, validity, in_thread, limit=10**6, seconds=5, shared=Shared())
         made: list[bytes] = []
 
         async def make(call: Call[None, None]) -> Response:
@@ -527,9 +527,9 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
 
 def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> None:
     async def scenario() -> None:
-        time, knowledge, reads, failures = Time(), Knowledge(Time()), 0, list[Exception]()
-        knowledge.begun(5)
-        knowledge.complete(time.now)
+        time, validity, reads, failures = Time(), CacheValidity(Time()), 0, list[Exception]()
+        validity.begun(5)
+        validity.complete(time.now)
 
         async def in_a_moment(work: Callable[..., Any], *given: Any) -> Any:
             await asyncio.sleep(0)
@@ -545,7 +545,7 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
         async def make(_call: Call[None, None]) -> Response:
             return Response(b"{}")
 
-        copies = ListCopies(horizon, knowledge, in_a_moment, limit=10**6, seconds=5, clock=time)
+        copies = ListCopies(horizon, validity, in_a_moment, limit=10**6, seconds=5, clock=time)
         kept = copies.kept(make)
         failures.append(Unavailable("The database is away."))
         with pytest.raises(Unavailable):
@@ -581,7 +581,7 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
             def complete(self, moment: float) -> None:
                 heard.append(int(moment))
 
-        listener = OnLoop(asyncio.get_running_loop(), Listener())
+        listener = EventLoopListener(asyncio.get_running_loop(), Listener())
 
         def commit() -> int:
             listener.begun(1)
@@ -599,7 +599,7 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
 def test_news_for_a_loop_that_is_closed_is_nobodys() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    OnLoop(loop, cast(Any, None)).begun(1)
+    EventLoopListener(loop, cast(Any, None)).begun(1)
 
 
 # --- over HTTP

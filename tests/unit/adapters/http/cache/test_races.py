@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from attrs import Factory, define, field
 
-from adapters.http.cache.invalidation import GRACE_SECONDS, TRUST_SECONDS, Knowledge
+from adapters.http.cache.invalidation import LIST_STALENESS, HEARTBEAT_TIMEOUT, CacheValidity
 from adapters.http.cache.product_cache import ProductCopies, ProductCopy
 from adapters.http.execution.batcher import Answer
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -116,7 +116,7 @@ class Process:
     place: int = 0
     made: dict[ProductId, int] = Factory(dict)
     """The versions that it has committed itself."""
-    knowledge: Knowledge = field(init=False)
+    validity: CacheValidity = field(init=False)
     copies: ProductCopies = field(init=False)
     batch: ByHand = field(init=False)
 
@@ -129,10 +129,10 @@ class Process:
             return self.batch
 
         reads = Reads(self.database, self.meanwhile)
-        self.knowledge = Knowledge(clock)
+        self.validity = CacheValidity(clock)
         self.copies = ProductCopies(
             cast(ProductQueries, reads),
-            self.knowledge,
+            self.validity,
             limit=10**6,
             seconds=5,
             shared=reads,
@@ -143,7 +143,7 @@ class Process:
 
     def connect(self) -> None:
         self.place = len(self.database.log)
-        self.knowledge.begun(self.database.next_number)
+        self.validity.begun(self.database.next_number)
         self.copies.clear()
 
     def hear(self, mine: int) -> None:
@@ -152,15 +152,15 @@ class Process:
         message = self.database.log[self.place]
         self.place += 1
         if isinstance(message, CatalogChange):
-            self.knowledge.changed(message, here=False)
+            self.validity.changed(message, here=False)
             self.copies.changed(message)
         elif message[0] == mine:
-            self.knowledge.complete(message[1])
+            self.validity.complete(message[1])
 
     def commit(self, number: int) -> None:
         change = self.database.commit(number)
         (product,) = change.products
-        self.knowledge.changed(change, here=True)
+        self.validity.changed(change, here=True)
         self.copies.changed(change)
         self.made[product] = self.database.versions[product]
 
@@ -268,21 +268,21 @@ def test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did() ->
 
 
 def test_what_two_waits_may_add_up_to_is_a_second() -> None:
-    assert TRUST_SECONDS + GRACE_SECONDS <= 1.0
+    assert HEARTBEAT_TIMEOUT + LIST_STALENESS <= 1.0
 
 
-@pytest.mark.parametrize("broken", ["is_unchanged", "changed", "complete"])
+@pytest.mark.parametrize("broken", ["is_product_valid", "changed", "complete"])
 def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part is needed: without it some seed finds an old price."""
 
-    def trusting(knowledge: Knowledge, moment: float) -> None:
-        knowledge.trusted_until = moment + 1000
+    def trusting(validity: CacheValidity, moment: float) -> None:
+        validity.heartbeat_deadline = moment + 1000
 
-    if broken == "is_unchanged":
-        monkeypatch.setattr(Knowledge, "is_unchanged", lambda *_: True)
+    if broken == "is_product_valid":
+        monkeypatch.setattr(CacheValidity, "is_product_valid", lambda *_: True)
     elif broken == "changed":
         monkeypatch.setattr(ProductCopies, "changed", lambda *_: None)
     else:
-        monkeypatch.setattr(Knowledge, "complete", trusting)
+        monkeypatch.setattr(CacheValidity, "complete", trusting)
     with pytest.raises(AssertionError):
         test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did()
