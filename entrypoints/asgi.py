@@ -12,10 +12,9 @@ from starlette.applications import Starlette
 from adapters.db.core.errors import check_schema
 from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
-from adapters.http.cache.shared_cache import SHARED
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.redis.reachability import state_of
-from adapters.redis.shared_copies import RedisSharedCopies
+from adapters.redis.shared_cache import RedisSharedCache
 from entrypoints import logs, settings
 from entrypoints.gc_tuning import collect_seldom
 from entrypoints.settings import Settings
@@ -46,7 +45,7 @@ def build(chosen: Settings) -> Starlette:
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
-        shared=RedisSharedCopies.at(chosen.redis_url.reveal(), release, SHARED * chosen.cache_seconds)
+        shared=RedisSharedCache.at(chosen.redis_url.reveal(), release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),

@@ -8,7 +8,7 @@ from typing import Literal, ParamSpec, TypeVar
 from attrs import frozen
 
 from adapters.http.cache.catalog_cache import DEFAULT_LIMITS, CacheLimits, CatalogCache
-from adapters.http.cache.shared_cache import SharedCopies
+from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.payment_runner import Paying
 from adapters.http.framework.cursors import Cursors
@@ -82,7 +82,7 @@ class Dependencies:
         intake_queue: int = 2000,
         bots: Sequence[str] = (),
         feed: CatalogFeed | None = None,
-        shared: SharedCopies | None = None,
+        shared: SharedCache | None = None,
         cache_limits: CacheLimits = DEFAULT_LIMITS,
     ) -> None:
         """Without a `feed` that tells of changes, every read goes to the database."""

@@ -15,8 +15,8 @@ from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
-from adapters.http.cache.shared_cache import SHARED
-from adapters.redis.shared_copies import PREFIX, RedisSharedCopies
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
+from adapters.redis.shared_cache import PREFIX, RedisSharedCache
 from adapters.system import RandomIds
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import Order, RefundLine
@@ -247,7 +247,7 @@ def test_no_use_case_changes_what_strangers_see_untold(engine: Engine, database:
 
 
 def test_copies_are_shared_by_those_of_one_release(redis_url: str) -> None:
-    one, other, newer = (RedisSharedCopies.at(redis_url, release, 5) for release in ("1.0", "1.0", "1.1"))
+    one, other, newer = (RedisSharedCache.at(redis_url, release, 5) for release in ("1.0", "1.0", "1.1"))
     one.put({"product:1": b"tea", "product:2": b"pot"})
     assert other.get(["product:2", "product:3", "product:1"]) == [b"pot", None, b"tea"]
     assert newer.get(["product:1"]) == [None]
@@ -262,7 +262,7 @@ def test_without_redis_nothing_is_known_and_it_is_not_asked_again_for_a_while(tm
     with EmbeddedRedis(tmp_path) as server:
         asked: list[int] = []
         redis = Redis.from_url(server.url, socket_timeout=1, socket_connect_timeout=1)
-        copies = RedisSharedCopies(redis, "1.0", 5, clock=lambda: now[0])
+        copies = RedisSharedCache(redis, "1.0", 5, clock=lambda: now[0])
         copies.put({"a": b"A"})
         server.stop()
         assert copies.get(["a", "b"]) == [None, None]
@@ -340,7 +340,7 @@ def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
     with Redis.from_url(redis.url) as shared:
         left = [shared.pttl(key) for key in shared.scan_iter(f"{PREFIX}:*")]
     assert left
-    assert max(left) <= SHARED * 3_600_000
+    assert max(left) <= SHARED_TTL_FRACTION * 3_600_000
     # Without Redis it goes on.
     redis.stop()
     for number in range(5):

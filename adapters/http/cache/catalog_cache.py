@@ -6,13 +6,13 @@ from typing import Final
 from attrs import frozen
 
 from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
-from adapters.http.cache.list_cache import InThread, ListCopies
-from adapters.http.cache.product_cache import ProductCopies
-from adapters.http.cache.shared_cache import SharedCopies
+from adapters.http.cache.list_cache import ListCache, RunInThread
+from adapters.http.cache.product_cache import ProductCache
+from adapters.http.cache.shared_cache import SharedCache
 from scalecommerce_core.ports import CatalogChange, CatalogFeed
 from scalecommerce_core.queries import Queries
 
-FOR_LISTS: Final = 4
+LIST_CACHE_DIVISOR: Final = 4
 """One part in so many of all room is for lists."""
 
 
@@ -21,7 +21,7 @@ class CacheLimits:
     """`megabytes` per process; `seconds` for what changes without being told of, such as views."""
 
     megabytes: int = 64
-    seconds: float = 5.0
+    ttl_seconds: float = 5.0
 
 
 DEFAULT_LIMITS: Final = CacheLimits()
@@ -33,28 +33,28 @@ class CatalogCache:
     def __init__(
         self,
         queries: Queries,
-        in_thread: InThread,
+        in_thread: RunInThread,
         *,
         limits: CacheLimits,
         feed: CatalogFeed | None = None,
-        shared: SharedCopies | None = None,
+        shared: SharedCache | None = None,
     ) -> None:
         self._feed = feed
         self.validity = CacheValidity()
         room = limits.megabytes * 1024 * 1024
-        self.lists = ListCopies(
+        self.lists = ListCache(
             queries.horizon,
             self.validity,
             in_thread,
-            limit=room // FOR_LISTS,
-            seconds=limits.seconds,
+            limit=room // LIST_CACHE_DIVISOR,
+            ttl_seconds=limits.ttl_seconds,
             shared=shared,
         )
-        self.products = ProductCopies(
+        self.products = ProductCache(
             queries,
             self.validity,
-            limit=room - room // FOR_LISTS,
-            seconds=limits.seconds,
+            limit=room - room // LIST_CACHE_DIVISOR,
+            ttl_seconds=limits.ttl_seconds,
             shared=shared,
         )
 
@@ -76,9 +76,9 @@ class CatalogCache:
     def changed(self, change: CatalogChange, *, here: bool) -> None:
         if self.validity.changed(change, here=here):
             self._clear()
-        self.products.changed(change)
+        self.products.on_change(change)
         if here:
-            self.lists.changed_here()
+            self.lists.on_local_change()
 
     def complete(self, moment: float) -> None:
         self.validity.complete(moment)

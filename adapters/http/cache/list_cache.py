@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from adapters.http.cache.invalidation import CacheValidity
 from adapters.http.cache.lru import Bounded, Recurring
-from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call
@@ -20,89 +20,91 @@ from scalecommerce_core.domain.errors import MarketError
 
 T = TypeVar("T")
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
-InThread = Callable[..., Awaitable[Any]]
+RunInThread = Callable[..., Awaitable[Any]]
 
-FRESH: Final = {"Cache-Control": "public, no-cache"}
-RECURRING: Final = 10_000
-STAMP_SECONDS: Final = 0.05
+REVALIDATE_HEADERS: Final = {"Cache-Control": "public, no-cache"}
+ADMISSION_KEYS: Final = 10_000
+SNAPSHOT_REUSE_SECONDS: Final = 0.05
 """So long a horizon is as good as a new one: it vouches for less, never for more."""
 
 
-class ListCopy:
-    __slots__ = ("body", "etag", "expires", "stamp")
+class ListCacheEntry:
+    __slots__ = ("body", "etag", "expires", "snapshot_xid")
 
-    def __init__(self, body: bytes, stamp: int, expires: float) -> None:
+    def __init__(self, body: bytes, snapshot_xid: int, expires: float) -> None:
         self.body = body
         self.etag = content_etag(body)
-        self.stamp = stamp
+        self.snapshot_xid = snapshot_xid
         self.expires = expires
 
 
-class ListCopies:
+class ListCache:
     """Any change may change any list, so a list is shown for as long as nothing at all has changed, and `GRACE_SECONDS`
     more. `in_thread` calls a function in a thread.
     """
 
     def __init__(
         self,
-        horizon: Callable[[], int],
+        read_snapshot_xid: Callable[[], int],
         validity: CacheValidity,
-        in_thread: InThread,
+        run_in_thread: RunInThread,
         *,
         limit: int,
-        seconds: float,
-        shared: SharedCopies | None = None,
+        ttl_seconds: float,
+        shared: SharedCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._horizon = horizon
+        self._read_snapshot_xid = read_snapshot_xid
         self._validity = validity
-        self._in_thread = in_thread
-        self._seconds = seconds
+        self._run_in_thread = run_in_thread
+        self._ttl_seconds = ttl_seconds
         self._shared = shared
         self._clock = clock
-        self._copies: Bounded[str, ListCopy] = Bounded(limit)
-        self._flights: SingleFlight[str, ListCopy | Response] = SingleFlight(clock)
-        self._loading: set[asyncio.Task[ListCopy | Response]] = set()
-        self._recurring: Recurring[str] = Recurring(RECURRING)
-        self._stamp: asyncio.Future[int] | None = None
-        self._stamped = float("-inf")
+        self._entries: Bounded[str, ListCacheEntry] = Bounded(limit)
+        self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
+        self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
+        self._admission: Recurring[str] = Recurring(ADMISSION_KEYS)
+        self._snapshot_xid: asyncio.Future[int] | None = None
+        self._snapshot_read_at = float("-inf")
 
-    def kept(self, handler: Handler) -> Handler:
+    def cached(self, handler: Handler) -> Handler:
         """The handler of a list that is the same for everybody, with its answers kept."""
 
         async def answer(call: Call[Any, Any]) -> Response:
             found = await self._get(_address(call.request), partial(handler, call))
             if isinstance(found, Response):
                 return found
-            headers = {"ETag": found.etag, **FRESH}
+            headers = {"ETag": found.etag, **REVALIDATE_HEADERS}
             if is_current(call.request.headers, found.etag):
                 return Response(status_code=304, headers=headers)
             return Response(found.body, headers=headers, media_type="application/json")
 
         return answer
 
-    def changed_here(self) -> None:
+    def on_local_change(self) -> None:
         """Who comes from now on must not be given what was begun before."""
-        self._stamped = float("-inf")
-        self._flights.detach_all()
+        self._snapshot_read_at = float("-inf")
+        self._single_flight.detach_all()
 
     def clear(self) -> None:
-        self._copies.clear()
-        self._flights.detach_all()
+        self._entries.clear()
+        self._single_flight.detach_all()
 
-    async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
-        if (copy := self._copies.get(address)) is not None and self._holds(copy):
+    async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
+        if (copy := self._entries.get(address)) is not None and self._is_valid(copy):
             return copy
-        flight = self._flights.find_joinable(address)
+        flight = self._single_flight.find_joinable(address)
         if flight is None:
-            flight = self._flights.start(address, self._keep)
+            flight = self._single_flight.start(address, self._store)
             loading = asyncio.ensure_future(self._load(address, make))
             # Goes on when whoever began it goes away, as long as somebody knows of it: the loop does not.
             self._loading.add(loading)
-            loading.add_done_callback(partial(self._land, flight))
+            loading.add_done_callback(partial(self._complete, flight))
         return await flight.wait()
 
-    def _land(self, flight: InFlightLoad[str, ListCopy | Response], loading: "asyncio.Task[ListCopy | Response]") -> None:
+    def _complete(
+        self, flight: InFlightLoad[str, ListCacheEntry | Response], loading: "asyncio.Task[ListCacheEntry | Response]"
+    ) -> None:
         self._loading.discard(loading)
         if loading.cancelled():
             flight.cancel()
@@ -111,48 +113,57 @@ class ListCopies:
         else:
             flight.set_result(loading.result())
 
-    def _holds(self, copy: ListCopy) -> bool:
+    def _is_valid(self, copy: ListCacheEntry) -> bool:
         now = self._clock()
-        return self._validity.has_heartbeat(now) and now < copy.expires and self._validity.are_lists_valid(copy.stamp)
+        return (
+            self._validity.has_heartbeat(now)
+            and now < copy.expires
+            and self._validity.are_lists_valid(copy.snapshot_xid)
+        )
 
-    def _keep(self, address: str, found: ListCopy | Response) -> None:
-        if isinstance(found, ListCopy) and self._validity.are_lists_valid(found.stamp):
-            self._copies.put(address, found, len(found.body))
+    def _store(self, address: str, found: ListCacheEntry | Response) -> None:
+        if isinstance(found, ListCacheEntry) and self._validity.are_lists_valid(found.snapshot_xid):
+            self._entries.put(address, found, len(found.body))
 
-    async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCopy | Response:
-        expires = self._clock() + self._seconds
+    async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
+        expires = self._clock() + self._ttl_seconds
         key = f"list:{address}"
         # Others are asked, and told, only of what recurs.
-        shared = self._shared if self._shared is not None and self._recurring.meet(address) else None
+        shared = self._shared if self._shared is not None and self._admission.meet(address) else None
         if shared is not None:
-            (content,) = await self._in_thread(shared.get, [key])
-            theirs = unpacked(content)
+            (content,) = await self._run_in_thread(shared.get, [key])
+            theirs = decode_entry(content)
             if theirs is not None and theirs.body is not None:
-                copy = ListCopy(theirs.body, theirs.stamp, expires - SHARED * self._seconds)
-                if self._holds(copy):
+                copy = ListCacheEntry(
+                    theirs.body, theirs.snapshot_xid, expires - SHARED_TTL_FRACTION * self._ttl_seconds
+                )
+                if self._is_valid(copy):
                     return copy
         # Before what it vouches for.
-        stamp = await self._stamp_now()
+        snapshot_xid = await self._current_snapshot_xid()
         response = await make()
         if response.status_code != 200:
             return response
-        copy = ListCopy(bytes(response.body), stamp, expires)
+        copy = ListCacheEntry(bytes(response.body), snapshot_xid, expires)
         if shared is not None:
-            await self._in_thread(shared.put, {key: packed(stamp, 0, "", copy.body)})
+            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_xid, 0, "", copy.body)})
         return copy
 
-    async def _stamp_now(self) -> int:
+    async def _current_snapshot_xid(self) -> int:
         """One read for all that load within a moment; who is cancelled meanwhile takes nobody else along."""
         now = self._clock()
-        if self._stamp is None or now - self._stamped >= STAMP_SECONDS:
-            self._stamp, self._stamped = asyncio.ensure_future(self._in_thread(self._horizon)), now
-        stamp = self._stamp
+        if self._snapshot_xid is None or now - self._snapshot_read_at >= SNAPSHOT_REUSE_SECONDS:
+            self._snapshot_xid, self._snapshot_read_at = (
+                asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid)),
+                now,
+            )
+        snapshot_xid = self._snapshot_xid
         try:
-            return await asyncio.shield(stamp)
+            return await asyncio.shield(snapshot_xid)
         except MarketError:
             # Who comes later may have more luck.
-            if self._stamp is stamp:
-                self._stamp = None
+            if self._snapshot_xid is snapshot_xid:
+                self._snapshot_xid = None
             raise
 
 

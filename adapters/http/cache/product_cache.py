@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.http.cache.invalidation import CacheValidity
 from adapters.http.cache.lru import Bounded, Recurring
-from adapters.http.cache.shared_cache import SHARED, SharedCopies, packed, unpacked
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.execution.batcher import Answer, Batcher
 from adapters.http.framework.middleware import BASELINE_HEADERS
@@ -20,66 +20,66 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import ProductQueries, ProductView
 
-NOBODY: Final = AccountId(0)
-RECURRING: Final = 100_000
-RENEWAL_SECONDS: Final = 1.0
+NO_SELLER: Final = AccountId(0)
+ADMISSION_KEYS: Final = 100_000
+STALE_WHILE_REVALIDATE_SECONDS: Final = 1.0
 """So long a copy that has had its time is still shown, while another is made."""
-GATHER_SECONDS: Final = 0.25
+REFRESH_DELAY_SECONDS: Final = 0.25
 """Copies that have had their time wait so long for others to be made anew with."""
-PUBLIC: Final = "public, no-cache"
-PERSONAL: Final = "private, no-cache"
+ANONYMOUS_CACHE_CONTROL: Final = "public, no-cache"
+AUTHENTICATED_CACHE_CONTROL: Final = "private, no-cache"
 
 Headers = list[tuple[bytes, bytes]]
 _JSON: Final = (b"content-type", b"application/json")
-_PUBLIC, _PERSONAL = (
+_ANONYMOUS_HEADERS, _AUTHENTICATED_HEADERS = (
     [(b"cache-control", control.encode()), (b"vary", b"Authorization"), *BASELINE_HEADERS]
-    for control in (PUBLIC, PERSONAL)
+    for control in (ANONYMOUS_CACHE_CONTROL, AUTHENTICATED_CACHE_CONTROL)
 )
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class ProductCopy:
+class ProductCacheEntry:
     """What strangers are answered: `body` None is a 404, of a product that is not there or not for them.
 
     Its `seller`, and staff, see more, or see it at all: they are not answered from copies.
     """
 
-    __slots__ = ("_personal", "body", "etag", "expires", "headers", "raw_etag", "seller", "stamp")
+    __slots__ = ("_authenticated_headers", "body", "etag", "etag_bytes", "expires", "headers", "seller", "snapshot_xid")
 
-    def __init__(self, seller: AccountId, etag: str, body: bytes | None, stamp: int, expires: float) -> None:
+    def __init__(self, seller: AccountId, etag: str, body: bytes | None, snapshot_xid: int, expires: float) -> None:
         self.seller = seller
         self.etag = etag
-        self.raw_etag = etag.encode()
+        self.etag_bytes = etag.encode()
         self.body = body
-        self.stamp = stamp
+        self.snapshot_xid = snapshot_xid
         self.expires = expires
         # All that an answer has but the request's id, for those who did not say who they are.
-        self.headers = self._headers(_PUBLIC)
-        self._personal: Headers | None = None
+        self.headers = self._headers(_ANONYMOUS_HEADERS)
+        self._authenticated_headers: Headers | None = None
 
     @property
-    def personal_headers(self) -> Headers:
+    def authenticated_headers(self) -> Headers:
         """The same for those who did."""
-        if self._personal is None:
-            self._personal = self._headers(_PERSONAL)
-        return self._personal
+        if self._authenticated_headers is None:
+            self._authenticated_headers = self._headers(_AUTHENTICATED_HEADERS)
+        return self._authenticated_headers
 
     def _headers(self, rest: Headers) -> Headers:
-        return [(b"content-length", b"%d" % len(self.body or b"")), _JSON, (b"etag", self.raw_etag), *rest]
+        return [(b"content-length", b"%d" % len(self.body or b"")), _JSON, (b"etag", self.etag_bytes), *rest]
 
 
-class Batching(Protocol):
+class LoadQueue(Protocol):
     """What is wanted of `Batcher`."""
 
-    def enqueue(self, command: ProductId, answer: Answer[ProductCopy]) -> None: ...
+    def enqueue(self, command: ProductId, answer: Answer[ProductCacheEntry]) -> None: ...
 
     async def drain(self) -> None: ...
 
 
-Batched = Callable[[Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]], Batching]
+LoadQueueFactory = Callable[[Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]], LoadQueue]
 
 
-class ProductCopies:
+class ProductCache:
     """`seconds` bounds what no change tells of: views are counted without one.
 
     Whoever asks for a product that somebody else is waiting for waits for the same; all that are asked for while the
@@ -92,130 +92,133 @@ class ProductCopies:
         validity: CacheValidity,
         *,
         limit: int,
-        seconds: float,
-        shared: SharedCopies | None = None,
+        ttl_seconds: float,
+        shared: SharedCache | None = None,
         clock: Callable[[], float] = time.monotonic,
-        batched: Batched = Batcher,
+        create_queue: LoadQueueFactory = Batcher,
     ) -> None:
         self._queries = queries
         self._validity = validity
         self._shared = shared
-        self._seconds = seconds
+        self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._copies: Bounded[ProductId, ProductCopy] = Bounded(limit)
-        self._flights: SingleFlight[ProductId, ProductCopy] = SingleFlight(clock)
-        self._due: set[ProductId] = set()
-        self._recurring: Recurring[ProductId] = Recurring(RECURRING)
-        self._batcher = batched(self._load)
+        self._entries: Bounded[ProductId, ProductCacheEntry] = Bounded(limit)
+        self._single_flight: SingleFlight[ProductId, ProductCacheEntry] = SingleFlight(clock)
+        self._to_refresh: set[ProductId] = set()
+        self._admission: Recurring[ProductId] = Recurring(ADMISSION_KEYS)
+        self._load_queue = create_queue(self._load_batch)
 
-    def ready(self, product: ProductId) -> ProductCopy | None:
+    def get_valid(self, product: ProductId) -> ProductCacheEntry | None:
         """A copy that holds now."""
         now = self._clock()
         validity = self._validity
         if not validity.has_heartbeat(now):
             return None
-        copy = self._copies.get(product)
+        copy = self._entries.get(product)
         if copy is None:
             return None
         # Of products each change takes its copy away; what a seller has is not known there.
-        if validity.seller_xids and not validity.is_product_valid(copy.stamp, product, copy.seller):
-            self._copies.drop(product)
+        if validity.seller_xids and not validity.is_product_valid(copy.snapshot_xid, product, copy.seller):
+            self._entries.drop(product)
             return None
         if now >= copy.expires:
-            if now >= copy.expires + RENEWAL_SECONDS:
-                self._copies.drop(product)
+            if now >= copy.expires + STALE_WHILE_REVALIDATE_SECONDS:
+                self._entries.drop(product)
                 return None
-            self._renew(product)
+            self._schedule_refresh(product)
         return copy
 
-    async def get(self, product: ProductId) -> ProductCopy:
+    async def get(self, product: ProductId) -> ProductCacheEntry:
         """A copy that holds, made now if there is none; raise `Unavailable` or `Overloaded`."""
-        return self.ready(product) or await self.made(product)
+        return self.get_valid(product) or await self.load(product)
 
-    async def made(self, product: ProductId) -> ProductCopy:
+    async def load(self, product: ProductId) -> ProductCacheEntry:
         """As `get`, for who knows that none is ready."""
-        return await (self._flights.find_joinable(product) or self._fly(product)).wait()
+        return await (self._single_flight.find_joinable(product) or self._start_load(product)).wait()
 
-    def changed(self, change: CatalogChange) -> None:
+    def on_change(self, change: CatalogChange) -> None:
         for product in change.products:
-            copy = self._copies.peek(product)
+            copy = self._entries.peek(product)
             # What was made here is told twice: by then the copy is a new one.
-            if copy is not None and copy.stamp <= change.number:
-                self._copies.drop(product)
+            if copy is not None and copy.snapshot_xid <= change.number:
+                self._entries.drop(product)
         # Who comes from now on must not be given what was read before.
-        self._flights.detach(change.products)
+        self._single_flight.detach(change.products)
         if change.sellers:
-            self._flights.detach_all()
+            self._single_flight.detach_all()
 
     def clear(self) -> None:
-        self._copies.clear()
-        self._flights.detach_all()
+        self._entries.clear()
+        self._single_flight.detach_all()
 
     async def close(self) -> None:
-        await self._batcher.drain()
+        await self._load_queue.drain()
 
-    def _fly(self, product: ProductId) -> InFlightLoad[ProductId, ProductCopy]:
-        flight = self._flights.start(product, self._keep)
+    def _start_load(self, product: ProductId) -> InFlightLoad[ProductId, ProductCacheEntry]:
+        flight = self._single_flight.start(product, self._store)
         try:
-            self._batcher.enqueue(product, flight)
+            self._load_queue.enqueue(product, flight)
         except Overloaded:
             flight.cancel()
             raise
         return flight
 
-    def _renew(self, product: ProductId) -> None:
+    def _schedule_refresh(self, product: ProductId) -> None:
         """Soon, together with others: a statement for each would cost many times as much."""
-        if product not in self._flights:
-            if not self._due:
-                asyncio.get_running_loop().call_later(GATHER_SECONDS, self._renew_due)
-            self._due.add(product)
+        if product not in self._single_flight:
+            if not self._to_refresh:
+                asyncio.get_running_loop().call_later(REFRESH_DELAY_SECONDS, self._refresh)
+            self._to_refresh.add(product)
 
-    def _renew_due(self) -> None:
-        due, self._due = self._due, set()
+    def _refresh(self) -> None:
+        due, self._to_refresh = self._to_refresh, set()
         # When too many wait already, those who ask will make it anew.
         with suppress(Overloaded):
             for product in due:
-                if product not in self._flights:
-                    self._fly(product)
+                if product not in self._single_flight:
+                    self._start_load(product)
 
-    def _keep(self, product: ProductId, copy: ProductCopy) -> None:
-        if self._validity.is_product_valid(copy.stamp, product, copy.seller):
-            self._copies.put(product, copy, len(copy.body or b""))
+    def _store(self, product: ProductId, copy: ProductCacheEntry) -> None:
+        if self._validity.is_product_valid(copy.snapshot_xid, product, copy.seller):
+            self._entries.put(product, copy, len(copy.body or b""))
 
     # --- in the batcher's thread
 
-    def _load(self, products: Sequence[ProductId]) -> list[ProductCopy]:
-        expires = self._clock() + self._seconds
+    def _load_batch(self, products: Sequence[ProductId]) -> list[ProductCacheEntry]:
+        expires = self._clock() + self._ttl_seconds
         unique = dict.fromkeys(products)
         # Nothing is gained by sharing what is asked for once a day.
-        often = [product for product in unique if self._recurring.meet(product)] if self._shared else []
-        found = self._from_others(often, expires - SHARED * self._seconds)
+        often = [product for product in unique if self._admission.meet(product)] if self._shared else []
+        found = self._read_shared(often, expires - SHARED_TTL_FRACTION * self._ttl_seconds)
         missing = {product: None for product in unique if product not in found}
         if missing:
-            stamp, views = self._queries.snapshot(missing)
+            snapshot_xid, views = self._queries.snapshot(missing)
             for product in missing:
-                found[product] = _copy(views.get(product), stamp, expires)
-            self._for_others({product: found[product] for product in often if product in missing})
+                found[product] = _build_entry(views.get(product), snapshot_xid, expires)
+            self._write_shared({product: found[product] for product in often if product in missing})
         return [found[product] for product in products]
 
-    def _from_others(self, products: Sequence[ProductId], expires: float) -> dict[ProductId, ProductCopy]:
-        found: dict[ProductId, ProductCopy] = {}
+    def _read_shared(self, products: Sequence[ProductId], expires: float) -> dict[ProductId, ProductCacheEntry]:
+        found: dict[ProductId, ProductCacheEntry] = {}
         if self._shared is None or not products:
             return found
         for product, content in zip(products, self._shared.get([_key(p) for p in products]), strict=True):
-            copy = unpacked(content)
+            copy = decode_entry(content)
             # What others have put there may have changed unheard while nothing is heard.
             if copy is None or not self._validity.has_heartbeat(self._clock()):
                 continue
-            if self._validity.is_product_valid(copy.stamp, product, AccountId(copy.seller)):
+            if self._validity.is_product_valid(copy.snapshot_xid, product, AccountId(copy.seller)):
                 seller = AccountId(copy.seller)
-                found[product] = ProductCopy(seller, copy.etag, copy.body, copy.stamp, expires)
+                found[product] = ProductCacheEntry(seller, copy.etag, copy.body, copy.snapshot_xid, expires)
         return found
 
-    def _for_others(self, copies: Mapping[ProductId, ProductCopy]) -> None:
+    def _write_shared(self, copies: Mapping[ProductId, ProductCacheEntry]) -> None:
         if self._shared is not None and copies:
             self._shared.put(
-                {_key(p): packed(copy.stamp, copy.seller, copy.etag, copy.body) for p, copy in copies.items()}
+                {
+                    _key(p): encode_entry(copy.snapshot_xid, copy.seller, copy.etag, copy.body)
+                    for p, copy in copies.items()
+                }
             )
 
 
@@ -223,9 +226,9 @@ def _key(product: ProductId) -> str:
     return f"product:{product}"
 
 
-def _copy(view: ProductView | None, stamp: int, expires: float) -> ProductCopy:
+def _build_entry(view: ProductView | None, snapshot_xid: int, expires: float) -> ProductCacheEntry:
     if view is None:
-        return ProductCopy(NOBODY, "", None, stamp, expires)
+        return ProductCacheEntry(NO_SELLER, "", None, snapshot_xid, expires)
     document = shown(view)
     body = _ENCODER.encode(document) if view.is_active else None
-    return ProductCopy(view.seller.id, product_etag(view.version, document), body, stamp, expires)
+    return ProductCacheEntry(view.seller.id, product_etag(view.version, document), body, snapshot_xid, expires)

@@ -55,7 +55,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="listCategories",
             summary="All categories",
-            handler=dependencies.cache.lists.kept(list_categories),
+            handler=dependencies.cache.lists.cached(list_categories),
             responses={
                 200: ResponseSpec(CategoryList, "By id.", [ETAG_OF_ALL]),
                 304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from adapters.http.cache.product_cache import PERSONAL, PUBLIC
+from adapters.http.cache.product_cache import ANONYMOUS_CACHE_CONTROL, AUTHENTICATED_CACHE_CONTROL
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.etags import is_current
 from adapters.http.framework.operation import Call
@@ -44,7 +44,8 @@ class ProductReaders:
         elif copy.body is None:
             raise NotFound("product", call.id)
         else:
-            etag, seller, cache_control = copy.etag, copy.seller, PUBLIC if identity is None else PERSONAL
+            etag, seller = copy.etag, copy.seller
+            cache_control = ANONYMOUS_CACHE_CONTROL if identity is None else AUTHENTICATED_CACHE_CONTROL
             body = copy.body
         self._dependencies.view_tracker.note(call.request.scope, identity, product, seller)
         headers = {"ETag": etag, "Cache-Control": cache_control}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from adapters.http.cache.product_cache import ProductCopies, ProductCopy
+from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
 from adapters.http.framework.auth import BEARER, Authenticate
 from adapters.http.framework.content_negotiation import accepts_json
 from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse
@@ -28,7 +28,7 @@ Given = dict[bytes, bytes]
 class ProductShortcut:
     """Answers just as `readProduct` does, or, if there is anything unusual about the request, not at all."""
 
-    def __init__(self, copies: ProductCopies, looks: Looks, authenticate: Authenticate) -> None:
+    def __init__(self, copies: ProductCache, looks: Looks, authenticate: Authenticate) -> None:
         self._copies = copies
         self._looks = looks
         self._authenticate = authenticate
@@ -47,26 +47,28 @@ class ProductShortcut:
         if given is None or int(number) > MAX_ID:
             return None
         product = ProductId(int(number))
-        copy = self._copies.ready(product)
+        copy = self._copies.get_valid(product)
         return self._made(product, scope, given) if copy is None else self._answer(product, copy, scope, given)
 
     async def _made(self, product: ProductId, scope: Scope, given: Given) -> PreparedResponse | None:
         try:
-            copy = await self._copies.made(product)
+            copy = await self._copies.load(product)
         except MarketError as error:
             return _told(error, given)
         return self._answer(product, copy, scope, given)
 
-    def _answer(self, product: ProductId, copy: ProductCopy, scope: Scope, given: Given) -> PreparedResponse | None:
+    def _answer(
+        self, product: ProductId, copy: ProductCacheEntry, scope: Scope, given: Given
+    ) -> PreparedResponse | None:
         identity, headers = None, copy.headers
         if (authorization := given.get(b"authorization")) is not None:
-            identity, headers = self._identity(authorization), copy.personal_headers
+            identity, headers = self._identity(authorization), copy.authenticated_headers
             if identity is None or identity.is_staff or identity.account_id == copy.seller:
                 return None
         if copy.body is None:
             return _told(NotFound("product", product), given)
         known = given.get(b"if-none-match")
-        if known is not None and known != copy.raw_etag:
+        if known is not None and known != copy.etag_bytes:
             # Lists of tags, weak ones and `*` are read elsewhere.
             return None
         self._looks.note(scope, identity, product, copy.seller)

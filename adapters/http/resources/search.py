@@ -144,7 +144,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             path=ROOT,
             name="searchProducts",
             summary="The catalogue: active products, filtered",
-            handler=dependencies.cache.lists.kept(search),
+            handler=dependencies.cache.lists.cached(search),
             responses={
                 200: ResponseSpec(ProductPage, "A page of products.", [ETAG_OF_ALL]),
                 304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),

@@ -12,11 +12,17 @@ from httpx2 import Response as Answered
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.http.cache.invalidation import LIST_STALENESS, MAX_TRACKED, HEARTBEAT_TIMEOUT, CacheValidity, EventLoopListener
-from adapters.http.cache.list_cache import STAMP_SECONDS, ListCopies
+from adapters.http.cache.invalidation import (
+    HEARTBEAT_TIMEOUT,
+    LIST_STALENESS,
+    MAX_TRACKED,
+    CacheValidity,
+    EventLoopListener,
+)
+from adapters.http.cache.list_cache import SNAPSHOT_REUSE_SECONDS, ListCache
 from adapters.http.cache.lru import OVERHEAD, Bounded, Recurring
-from adapters.http.cache.product_cache import RENEWAL_SECONDS, ProductCopies, ProductCopy
-from adapters.http.cache.shared_cache import SHARED, packed, unpacked
+from adapters.http.cache.product_cache import STALE_WHILE_REVALIDATE_SECONDS, ProductCache, ProductCacheEntry
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, decode_entry, encode_entry
 from adapters.http.cache.single_flight import SingleFlight
 from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
@@ -90,24 +96,24 @@ class Shop:
         self.validity = CacheValidity(self.time)
         self.validity.begun(self.database.number)
         self.validity.complete(10**9)
-        self.copies = ProductCopies(
+        self.copies = ProductCache(
             cast(ProductQueries, self.database),
             self.validity,
             limit=limit,
-            seconds=5,
+            ttl_seconds=5,
             shared=shared,
             clock=self.time,
         )
 
     def hear(self, change: CatalogChange, *, here: bool = False) -> None:
         self.validity.changed(change, here=here)
-        self.copies.changed(change)
+        self.copies.on_change(change)
 
     async def price(self, product: ProductId = TEA) -> int:
         return price_of(await self.copies.get(product))
 
 
-def price_of(copy: ProductCopy) -> int:
+def price_of(copy: ProductCacheEntry) -> int:
     assert copy.body is not None
     return int(copy.body.partition(b'"price":"1.')[2][:2])
 
@@ -345,7 +351,7 @@ def test_without_trust_everything_is_read_and_nothing_shown_from_before() -> Non
         shop.validity.complete(float("-inf"))
         shop.database.change(TEA)
         assert await shop.price() == 1
-        assert shop.copies.ready(TEA) is None
+        assert shop.copies.get_valid(TEA) is None
         await shop.copies.close()
 
     run(scenario())
@@ -365,8 +371,8 @@ def test_a_copy_that_has_had_its_time_is_made_anew_with_others() -> None:
             while await shop.price() == 0:  # noqa: ASYNC110 - nobody tells when a copy is there
                 await asyncio.sleep(0.01)
         assert [sorted(read) for read in shop.database.reads[before:]] == [[TEA, POT]]
-        shop.time.now += 5 + RENEWAL_SECONDS
-        assert shop.copies.ready(TEA) is None
+        shop.time.now += 5 + STALE_WHILE_REVALIDATE_SECONDS
+        assert shop.copies.get_valid(TEA) is None
         await shop.copies.close()
 
     run(scenario())
@@ -462,12 +468,12 @@ def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
             shop.copies.clear()
         await one.price()
         # As late as Redis has it.
-        other.time.now += 5 * SHARED
+        other.time.now += 5 * SHARED_TTL_FRACTION
         assert await other.price() == 0
         assert len(other.database.reads) == 1
         shared.copies.clear()
         other.database.version += 1
-        other.time.now += 5 - 5 * SHARED + RENEWAL_SECONDS
+        other.time.now += 5 - 5 * SHARED_TTL_FRACTION + STALE_WHILE_REVALIDATE_SECONDS
         assert await other.price() == 1
         await one.copies.close()
         await other.copies.close()
@@ -475,9 +481,9 @@ def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("content", [None, b"", b"nonsense", packed(10**9, 7, "", b"x")[:-1]])
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", encode_entry(10**9, 7, "", b"x")[:-1]])
 def test_what_is_no_copy_is_taken_for_nothing(content: bytes | None) -> None:
-    assert unpacked(content) is None
+    assert decode_entry(content) is None
 
 
 # --- lists
@@ -498,14 +504,14 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
         validity = CacheValidity(Time())
         validity.begun(1)
         validity.complete(10**9)
-        copies = ListCopies(lambda: 10, validity, in_thread, limit=10**6, seconds=5, shared=Shared())
+        copies = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=Shared())
         made: list[bytes] = []
 
         async def make(call: Call[None, None]) -> Response:
             made.append(call.request.scope["query_string"])
             return Response(b"{}")
 
-        kept = copies.kept(make)
+        kept = copies.cached(make)
         await kept(listing("/list/?first"))
         tracemalloc.start()
         try:
@@ -545,8 +551,8 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
         async def make(_call: Call[None, None]) -> Response:
             return Response(b"{}")
 
-        copies = ListCopies(horizon, validity, in_a_moment, limit=10**6, seconds=5, clock=time)
-        kept = copies.kept(make)
+        copies = ListCache(horizon, validity, in_a_moment, limit=10**6, ttl_seconds=5, clock=time)
+        kept = copies.cached(make)
         failures.append(Unavailable("The database is away."))
         with pytest.raises(Unavailable):
             await kept(listing("/list/"))
@@ -554,10 +560,10 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
         await asyncio.gather(*(kept(listing(f"/list/?{number}")) for number in range(5)))
         assert reads == 1
         # What changed here is newer than that.
-        copies.changed_here()
+        copies.on_local_change()
         await kept(listing("/list/?5"))
         assert reads == 2
-        time.now += 2 * STAMP_SECONDS
+        time.now += 2 * SNAPSHOT_REUSE_SECONDS
         await kept(listing("/list/?6"))
         assert reads == 3
 

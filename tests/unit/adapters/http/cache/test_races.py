@@ -14,8 +14,8 @@ from typing import cast
 import pytest
 from attrs import Factory, define, field
 
-from adapters.http.cache.invalidation import LIST_STALENESS, HEARTBEAT_TIMEOUT, CacheValidity
-from adapters.http.cache.product_cache import ProductCopies, ProductCopy
+from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT, LIST_STALENESS, CacheValidity
+from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
 from adapters.http.execution.batcher import Answer
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -99,10 +99,10 @@ def _view(product: ProductId, version: int) -> ProductView:
 class ByHand:
     """In place of the batcher: a step of the simulation does the work."""
 
-    load: Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]
-    waiting: list[tuple[ProductId, Answer[ProductCopy]]] = Factory(list)
+    load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]
+    waiting: list[tuple[ProductId, Answer[ProductCacheEntry]]] = Factory(list)
 
-    def enqueue(self, command: ProductId, answer: Answer[ProductCopy]) -> None:
+    def enqueue(self, command: ProductId, answer: Answer[ProductCacheEntry]) -> None:
         self.waiting.append((command, answer))
 
     async def drain(self) -> None:
@@ -117,27 +117,27 @@ class Process:
     made: dict[ProductId, int] = Factory(dict)
     """The versions that it has committed itself."""
     validity: CacheValidity = field(init=False)
-    copies: ProductCopies = field(init=False)
+    copies: ProductCache = field(init=False)
     batch: ByHand = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         def clock() -> float:
             return self.database.now
 
-        def batched(load: Callable[[Sequence[ProductId]], Sequence[ProductCopy | Exception]]) -> ByHand:
+        def batched(load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]) -> ByHand:
             self.batch = ByHand(load)
             return self.batch
 
         reads = Reads(self.database, self.meanwhile)
         self.validity = CacheValidity(clock)
-        self.copies = ProductCopies(
+        self.copies = ProductCache(
             cast(ProductQueries, reads),
             self.validity,
             limit=10**6,
-            seconds=5,
+            ttl_seconds=5,
             shared=reads,
             clock=clock,
-            batched=batched,
+            create_queue=batched,
         )
         self.connect()
 
@@ -153,7 +153,7 @@ class Process:
         self.place += 1
         if isinstance(message, CatalogChange):
             self.validity.changed(message, here=False)
-            self.copies.changed(message)
+            self.copies.on_change(message)
         elif message[0] == mine:
             self.validity.complete(message[1])
 
@@ -161,7 +161,7 @@ class Process:
         change = self.database.commit(number)
         (product,) = change.products
         self.validity.changed(change, here=True)
-        self.copies.changed(change)
+        self.copies.on_change(change)
         self.made[product] = self.database.versions[product]
 
 
@@ -171,7 +171,7 @@ class Simulation:
         self.database = Database()
         self.depth = 0
         self.processes = [Process(self.database, self.meanwhile) for _ in range(PROCESSES)]
-        self.reads: list[tuple[asyncio.Task[ProductCopy], int]] = []
+        self.reads: list[tuple[asyncio.Task[ProductCacheEntry], int]] = []
         self.read = 0
         self.from_copies = 0
 
@@ -214,7 +214,7 @@ class Simulation:
     def ask(self) -> None:
         process, product = self.chance.choice(self.processes), self.chance.choice(PRODUCTS)
         wanted = max(self.database.must_show(product), process.made.get(product, 0))
-        self.from_copies += process.copies.ready(product) is not None
+        self.from_copies += process.copies.get_valid(product) is not None
         self.reads.append((asyncio.ensure_future(process.copies.get(product)), wanted))
 
     def load(self) -> None:
@@ -225,7 +225,7 @@ class Simulation:
             process.batch.waiting = []
             answers = process.batch.load([product for product, _ in waiting])
             for (_, future), copy in zip(waiting, answers, strict=True):
-                assert isinstance(copy, ProductCopy)
+                assert isinstance(copy, ProductCacheEntry)
                 future.set_result(copy)
             self.meanwhile()
 
@@ -281,7 +281,7 @@ def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytes
     if broken == "is_product_valid":
         monkeypatch.setattr(CacheValidity, "is_product_valid", lambda *_: True)
     elif broken == "changed":
-        monkeypatch.setattr(ProductCopies, "changed", lambda *_: None)
+        monkeypatch.setattr(ProductCache, "on_change", lambda *_: None)
     else:
         monkeypatch.setattr(CacheValidity, "complete", trusting)
     with pytest.raises(AssertionError):

@@ -16,13 +16,13 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "scalecommerce:copies"
-PATIENCE: Final = 0.1
+TIMEOUT_SECONDS: Final = 0.1
 """Seconds for an answer: PostgreSQL is not far behind."""
-PAUSE: Final = 5.0
+RETRY_AFTER_SECONDS: Final = 5.0
 """Seconds without another try, once Redis did not answer."""
 
 
-class RedisSharedCopies:
+class RedisSharedCache:
     """Of `adapters.http.cache.shared_cache.SharedCopies`. Each is forgotten after `seconds`.
 
     Processes of one `release` share them: another may show other fields.
@@ -36,16 +36,16 @@ class RedisSharedCopies:
         self._away_until = float("-inf")
 
     @classmethod
-    def at(cls, url: str, release: str, seconds: float) -> "RedisSharedCopies":
+    def at(cls, url: str, release: str, seconds: float) -> "RedisSharedCache":
         retry = Retry(NoBackoff(), 0)
-        redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=retry)
+        redis = Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry)
         return cls(redis, release, seconds)
 
     def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         nothing: list[bytes | None] = [None] * len(keys)
-        return self._asked(lambda: self._copies(keys), nothing)
+        return self._call(lambda: self._fetch(keys), nothing)
 
-    def _copies(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+    def _fetch(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         found = self._redis.mget([self._prefix + key for key in keys])
         return [copy if isinstance(copy, bytes) else None for copy in found]
 
@@ -56,17 +56,17 @@ class RedisSharedCopies:
                     together.set(self._prefix + key, copy, px=self._milliseconds)
                 together.execute()
 
-        self._asked(put, None)
+        self._call(put, None)
 
     def close(self) -> None:
         self._redis.close()
 
-    def _asked(self, ask: Callable[[], T], otherwise: T) -> T:
+    def _call(self, operation: Callable[[], T], default: T) -> T:
         if self._clock() < self._away_until:
-            return otherwise
+            return default
         try:
-            return ask()
+            return operation()
         except RedisError as error:
-            self._away_until = self._clock() + PAUSE
+            self._away_until = self._clock() + RETRY_AFTER_SECONDS
             logger.warning("processes do not share copies while Redis is away: %s", sentence_of(error))
-            return otherwise
+            return default
