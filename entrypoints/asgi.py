@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from adapters.db.core.errors import check_schema
 from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.redis.reachability import state_of
 from adapters.redis.shared_cache import RedisSharedCache

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.cache.invalidation import CacheValidity
-from adapters.http.cache.lru import Bounded, Recurring
+from adapters.http.cache.lru import AdmissionFilter, LruCache
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
@@ -60,10 +60,10 @@ class ListCache:
         self._ttl_seconds = ttl_seconds
         self._shared = shared
         self._clock = clock
-        self._entries: Bounded[str, ListCacheEntry] = Bounded(limit)
+        self._entries: LruCache[str, ListCacheEntry] = LruCache(limit)
         self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
-        self._admission: Recurring[str] = Recurring(ADMISSION_KEYS)
+        self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
         self._snapshot_xid: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
 
@@ -129,7 +129,7 @@ class ListCache:
         expires = self._clock() + self._ttl_seconds
         key = f"list:{address}"
         # Others are asked, and told, only of what recurs.
-        shared = self._shared if self._shared is not None and self._admission.meet(address) else None
+        shared = self._shared if self._shared is not None and self._admission.seen_before(address) else None
         if shared is not None:
             (content,) = await self._run_in_thread(shared.get, [key])
             theirs = decode_entry(content)

@@ -7,15 +7,15 @@ from typing import Final, Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-OVERHEAD: Final = 1_000
+ENTRY_OVERHEAD: Final = 1_000
 """Bytes of an entry beside its content: the objects around it, and its place here."""
 
 
-class Bounded(Generic[Key, Value]):
+class LruCache(Generic[Key, Value]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
-        self.bytes = 0
+        self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -34,27 +34,27 @@ class Bounded(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, size: int) -> None:
         """`size` is that of its content; what would take more than an eighth of all room is not kept."""
-        self.drop(key)
-        size += OVERHEAD
+        self.discard(key)
+        size += ENTRY_OVERHEAD
         if size * 8 > self._limit:
             return
         self._entries[key] = value, size
-        self.bytes += size
-        while self.bytes > self._limit:
+        self.size_bytes += size
+        while self.size_bytes > self._limit:
             _, (_, freed) = self._entries.popitem(last=False)
-            self.bytes -= freed
+            self.size_bytes -= freed
 
-    def drop(self, key: Key) -> None:
+    def discard(self, key: Key) -> None:
         found = self._entries.pop(key, None)
         if found is not None:
-            self.bytes -= found[1]
+            self.size_bytes -= found[1]
 
     def clear(self) -> None:
         self._entries.clear()
-        self.bytes = 0
+        self.size_bytes = 0
 
 
-class Recurring(Generic[Key]):
+class AdmissionFilter(Generic[Key]):
     """Whether a key was met before, not long ago: two generations of at most `limit` keys each."""
 
     def __init__(self, limit: int) -> None:
@@ -62,7 +62,7 @@ class Recurring(Generic[Key]):
         self._young: set[Key] = set()
         self._old: set[Key] = set()
 
-    def meet(self, key: Key) -> bool:
+    def seen_before(self, key: Key) -> bool:
         known = key in self._young or key in self._old
         self._young.add(key)
         if len(self._young) >= self._limit:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from adapters.http.cache.invalidation import CacheValidity
-from adapters.http.cache.lru import Bounded, Recurring
+from adapters.http.cache.lru import AdmissionFilter, LruCache
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.execution.batcher import Answer, Batcher
@@ -102,10 +102,10 @@ class ProductCache:
         self._shared = shared
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._entries: Bounded[ProductId, ProductCacheEntry] = Bounded(limit)
+        self._entries: LruCache[ProductId, ProductCacheEntry] = LruCache(limit)
         self._single_flight: SingleFlight[ProductId, ProductCacheEntry] = SingleFlight(clock)
         self._to_refresh: set[ProductId] = set()
-        self._admission: Recurring[ProductId] = Recurring(ADMISSION_KEYS)
+        self._admission: AdmissionFilter[ProductId] = AdmissionFilter(ADMISSION_KEYS)
         self._load_queue = create_queue(self._load_batch)
 
     def get_valid(self, product: ProductId) -> ProductCacheEntry | None:
@@ -119,11 +119,11 @@ class ProductCache:
             return None
         # Of products each change takes its copy away; what a seller has is not known there.
         if validity.seller_xids and not validity.is_product_valid(copy.snapshot_xid, product, copy.seller):
-            self._entries.drop(product)
+            self._entries.discard(product)
             return None
         if now >= copy.expires:
             if now >= copy.expires + STALE_WHILE_REVALIDATE_SECONDS:
-                self._entries.drop(product)
+                self._entries.discard(product)
                 return None
             self._schedule_refresh(product)
         return copy
@@ -141,7 +141,7 @@ class ProductCache:
             copy = self._entries.peek(product)
             # What was made here is told twice: by then the copy is a new one.
             if copy is not None and copy.snapshot_xid <= change.number:
-                self._entries.drop(product)
+                self._entries.discard(product)
         # Who comes from now on must not be given what was read before.
         self._single_flight.detach(change.products)
         if change.sellers:
@@ -188,7 +188,7 @@ class ProductCache:
         expires = self._clock() + self._ttl_seconds
         unique = dict.fromkeys(products)
         # Nothing is gained by sharing what is asked for once a day.
-        often = [product for product in unique if self._admission.meet(product)] if self._shared else []
+        often = [product for product in unique if self._admission.seen_before(product)] if self._shared else []
         found = self._read_shared(often, expires - SHARED_TTL_FRACTION * self._ttl_seconds)
         missing = {product: None for product in unique if product not in found}
         if missing:

@@ -20,7 +20,7 @@ from adapters.http.cache.invalidation import (
     EventLoopListener,
 )
 from adapters.http.cache.list_cache import SNAPSHOT_REUSE_SECONDS, ListCache
-from adapters.http.cache.lru import OVERHEAD, Bounded, Recurring
+from adapters.http.cache.lru import ENTRY_OVERHEAD, AdmissionFilter, LruCache
 from adapters.http.cache.product_cache import STALE_WHILE_REVALIDATE_SECONDS, ProductCache, ProductCacheEntry
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, decode_entry, encode_entry
 from adapters.http.cache.single_flight import SingleFlight
@@ -126,43 +126,43 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def test_what_was_not_looked_at_for_longest_makes_room() -> None:
-    kept: Bounded[str, str] = Bounded(8 * (OVERHEAD + 10))
+    kept: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
     for name in "abcdefgh":
         kept.put(name, name.upper(), 10)
     assert kept.get("a") == "A"
     kept.put("i", "I", 10)
     assert kept.get("b") is None
     assert [kept.get(name) for name in "aci"] == ["A", "C", "I"]
-    assert (len(kept), kept.bytes) == (8, 8 * (OVERHEAD + 10))
+    assert (len(kept), kept.size_bytes) == (8, 8 * (ENTRY_OVERHEAD + 10))
 
 
 def test_what_would_take_all_the_room_is_not_kept() -> None:
-    kept: Bounded[str, str] = Bounded(8 * (OVERHEAD + 10))
+    kept: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
     kept.put("a", "A", 10)
     kept.put("a", "AA", 11)
     assert kept.get("a") is None
-    assert kept.bytes == 0
+    assert kept.size_bytes == 0
 
 
 def test_room_is_given_back() -> None:
-    kept: Bounded[str, str] = Bounded(10**6)
+    kept: LruCache[str, str] = LruCache(10**6)
     kept.put("a", "A", 10)
     kept.put("a", "B", 20)
     assert kept.peek("a") == "B"
-    assert kept.bytes == OVERHEAD + 20
-    kept.drop("a")
-    kept.drop("a")
-    assert (kept.bytes, kept.peek("a")) == (0, None)
+    assert kept.size_bytes == ENTRY_OVERHEAD + 20
+    kept.discard("a")
+    kept.discard("a")
+    assert (kept.size_bytes, kept.peek("a")) == (0, None)
     kept.put("b", "B", 10)
     kept.clear()
-    assert (kept.bytes, len(kept)) == (0, 0)
+    assert (kept.size_bytes, len(kept)) == (0, 0)
 
 
 def test_what_recurs_is_known_for_a_while() -> None:
-    met: Recurring[int] = Recurring(3)
-    assert [met.meet(number) for number in (1, 1, 2)] == [False, True, False]
-    assert [met.meet(number) for number in (3, 1, 4, 5, 6)] == [False, True, False, False, False]
-    assert not met.meet(2)
+    met: AdmissionFilter[int] = AdmissionFilter(3)
+    assert [met.seen_before(number) for number in (1, 1, 2)] == [False, True, False]
+    assert [met.seen_before(number) for number in (3, 1, 4, 5, 6)] == [False, True, False, False, False]
+    assert not met.seen_before(2)
 
 
 # --- validity
