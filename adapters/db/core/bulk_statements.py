@@ -180,7 +180,7 @@ class Upsert(BulkStatement):
 class Increment(Upsert):
     """As `Upsert`, adding to what is there."""
 
-    def updated(self, column: str) -> str:
+    def new_value(self, column: str) -> str:
         return f"{self.table}.{column} + excluded.{column}"
 
 
