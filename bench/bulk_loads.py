@@ -48,7 +48,7 @@ def _import(engine: Engine, file: Path) -> None:
     seconds = time.perf_counter() - begun
     lines = report.as_json()
     print(f"import: {seconds:.1f} s; reconciles: {report.reconciles}; {lines}")
-    print(f"stock verify: {len(engine.market.queries.discrepancies())} discrepancies")
+    print(f"stock verify: {len(engine.market.queries.stock_discrepancies())} discrepancies")
     engine.close()
 
 
@@ -66,7 +66,7 @@ def _seed(engine: Engine, users: int, products: int, orders: int) -> None:
     made = seeding.everything(users=users, products=products, orders=orders, rng_seed=RNG_SEED)
     seconds = time.perf_counter() - begun
     print(f"seed: {made.rows:,} rows in {seconds:.1f} s: {made.rows / seconds:,.0f} rows/s; {made}")
-    print(f"stock verify: {len(engine.market.queries.discrepancies())} discrepancies")
+    print(f"stock verify: {len(engine.market.queries.stock_discrepancies())} discrepancies")
     engine.close()
 
 

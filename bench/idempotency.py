@@ -149,7 +149,7 @@ def run(deployment: Deployment, *, rounds: int, twins: int) -> dict[str, Outcome
 
 def orders_placed(deployment: Deployment) -> int:
     with real_market(deployment.database_url) as market:
-        return sum(1 for _ in market.queries.every_order())
+        return sum(1 for _ in market.queries.iter_orders())
 
 
 def main() -> int:

@@ -72,7 +72,7 @@ def export_products(
     The owner's figures (cost and bounds) are included: this is for operators, and for sellers' own files.
     """
     shown = _product_row if written_as is ExportFormat.CSV else _product
-    rows = ([shown(product)] for product in market.queries.every_product(seller))
+    rows = ([shown(product)] for product in market.queries.iter_products(seller))
     return _write(file, written_as, "products", _PRODUCT_COLUMNS, rows, progress=progress)
 
 
@@ -81,9 +81,9 @@ def export_orders(
 ) -> int:
     """Write every order, by id; return how many. CSV has a line for each order line, JSON lines one for each order."""
     if written_as is ExportFormat.CSV:
-        rows = ([_order_line(order, line) for line in order.lines] for order in market.queries.every_order())
+        rows = ([_order_line(order, line) for line in order.lines] for order in market.queries.iter_orders())
     else:
-        rows = ([_order(order)] for order in market.queries.every_order())
+        rows = ([_order(order)] for order in market.queries.iter_orders())
     return _write(file, written_as, "orders", _ORDER_COLUMNS, rows, progress=progress)
 
 

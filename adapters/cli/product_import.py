@@ -175,7 +175,7 @@ class ProductImport:
         self.lines += len(batch)
         wanted = [read for row in batch if (read := self._read(row, header)) is not None]
         queries = self.market.queries
-        by_sku = queries.by_sku(self.seller, [w.sku for w in wanted if w.sku]) if wanted else {}
+        by_sku = queries.ids_by_sku(self.seller, [w.sku for w in wanted if w.sku]) if wanted else {}
         named = {w.product for w in wanted if w.product is not None} | {*by_sku.values()}
         views = {
             id_: view

@@ -52,15 +52,15 @@ def verify(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         market = opened.market
-        differing = market.queries.discrepancies(None if repair else SHOWN)
+        differing = market.queries.stock_discrepancies(None if repair else SHOWN)
         repaired: list[StockRepair] = []
         if repair and (wrong := sorted({each.product_id for each in differing if each.figure in REPAIRED})):
             if not yes:
                 _ask(differing, len(wrong), as_json=as_json)
             with on_interrupt(MENDED):
                 repaired = _repair(market, wrong)
-            differing = market.queries.discrepancies(SHOWN)
-        totals = market.queries.totals()
+            differing = market.queries.stock_discrepancies(SHOWN)
+        totals = market.queries.movement_totals()
     if as_json:
         document = {"clean": not differing, "discrepancies": _rows(differing), "movements": _rows(totals)}
         print_json(document | ({"repaired": _rows(repaired)} if repair else {}))

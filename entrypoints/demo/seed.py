@@ -94,7 +94,7 @@ def _plan(
 
 
 def _wares(engine: Engine, owner: AccountId) -> Mapping[str, ProductId]:
-    return engine.market.queries.by_sku(owner, [ware.sku for ware in WARES])
+    return engine.market.queries.ids_by_sku(owner, [ware.sku for ware in WARES])
 
 
 def _list(engine: Engine, owner: AccountId, wares: Sequence[Ware]) -> None:

@@ -2,50 +2,50 @@
 
 from scalecommerce_core.queries.accounts import AccountQueries, AccountView
 from scalecommerce_core.queries.all import Queries
-from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_place
+from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position
 from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.orders import OrderLineView, OrderQueries, OrderView, SaleView
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
 from scalecommerce_core.queries.pricing import PricingQueries
 from scalecommerce_core.queries.products import (
     FACET_CAP,
-    FACET_VALUES,
+    MAX_FACET_VALUES,
     PRICE_BUCKETS,
     CategoryRef,
     Facet,
     FacetCounts,
     FacetValue,
-    FoundProducts,
     PriceHistory,
     PriceInterval,
     ProductFilter,
     ProductQueries,
+    ProductSearchPage,
     ProductView,
     SellerRef,
     SortOrder,
     bucket_label,
 )
 from scalecommerce_core.queries.statistics import (
-    PRICES_SHOWN,
+    MAX_PRICES,
     Interval,
     ProductStatistics,
+    SalesAtPrice,
+    SalesFigures,
     SellerStats,
     SeriesPoint,
-    Sold,
-    SoldAtPrice,
     StatisticsDiscrepancy,
     StatisticsQueries,
     TopProduct,
 )
 from scalecommerce_core.queries.stock_audit import MovementTotal, StockDiscrepancy, StockQueries
-from scalecommerce_core.queries.webhooks import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, WebhookQueries
+from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView, WebhookQueries
 
 __all__ = [
     "FACET_CAP",
-    "FACET_VALUES",
-    "PRICES_SHOWN",
+    "MAX_ATTEMPTS",
+    "MAX_FACET_VALUES",
+    "MAX_PRICES",
     "PRICE_BUCKETS",
-    "SHOWN_ATTEMPTS",
     "AccountQueries",
     "AccountView",
     "AttemptView",
@@ -59,7 +59,6 @@ __all__ = [
     "FacetValue",
     "FeedEvent",
     "FeedPage",
-    "FoundProducts",
     "Interval",
     "Key",
     "MovementTotal",
@@ -73,16 +72,17 @@ __all__ = [
     "PricingQueries",
     "ProductFilter",
     "ProductQueries",
+    "ProductSearchPage",
     "ProductStatistics",
     "ProductView",
     "Queries",
     "Row_co",
     "SaleView",
+    "SalesAtPrice",
+    "SalesFigures",
     "SellerRef",
     "SellerStats",
     "SeriesPoint",
-    "Sold",
-    "SoldAtPrice",
     "SortOrder",
     "StatisticsDiscrepancy",
     "StatisticsQueries",
@@ -91,5 +91,5 @@ __all__ = [
     "TopProduct",
     "WebhookQueries",
     "bucket_label",
-    "check_place",
+    "check_feed_position",
 ]

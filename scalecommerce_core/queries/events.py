@@ -36,7 +36,7 @@ class FeedPage:
         return cls(tuple(events), events[-1].seq if len(events) == limit else last, last)
 
 
-def check_place(after: int | None, forgotten: int, last: int) -> None:
+def check_feed_position(after: int | None, forgotten: int, last: int) -> None:
     """Raise what `EventQueries.feed` raises for readers who cannot go on from `after`."""
     if after is not None and after < forgotten:
         raise EventsForgotten(after, forgotten)

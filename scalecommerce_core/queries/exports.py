@@ -11,8 +11,8 @@ from scalecommerce_core.queries.products import ProductView
 class ExportQueries(Protocol):
     """All rows of a kind, by id, in constant memory. What is written meanwhile may be seen, or not."""
 
-    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+    def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         """Those that were not withdrawn, active or not; of one seller, if given."""
         ...
 
-    def every_order(self) -> Iterator[OrderView]: ...
+    def iter_orders(self) -> Iterator[OrderView]: ...

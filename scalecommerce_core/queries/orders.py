@@ -53,7 +53,7 @@ class SaleView:
 
 
 class OrderQueries(Protocol):
-    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+    def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         """Newest first."""
         ...
 

@@ -34,6 +34,6 @@ class PricingQueries(Protocol):
         """About one product, of the newest run first."""
         ...
 
-    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+    def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         """All decisions of a run, range by range, with what they were made of: `replay` makes them again."""
         ...

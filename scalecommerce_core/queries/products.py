@@ -154,7 +154,7 @@ class PriceHistory:
 
 
 @frozen
-class FoundProducts(Page[ProductView]):
+class ProductSearchPage(Page[ProductView]):
     """A page of what matches, and of how many: estimated from statistics unless `is_exact`.
 
     `did_you_mean` is a search of other words: the one that is answered here if the catalogue does not know the words
@@ -176,18 +176,18 @@ class FacetCounts:
 
 FACET_CAP: Final = 5_000
 """Facets of so many matching products are exact."""
-FACET_VALUES: Final = 100
+MAX_FACET_VALUES: Final = 100
 """The most frequent values of a facet, no more."""
 
 
 class ProductQueries(Protocol):
-    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
+    def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
         """Pages are keyset pages: whatever is added, removed or changed between two of them, what stands still is
         shown once. A product that moves in the order meanwhile is shown where it is.
         """
         ...
 
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
+    def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         """Counts over the products that match all conditions."""
         ...
 
@@ -209,5 +209,5 @@ class ProductQueries(Protocol):
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
 
-    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+    def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         """Ids by SKU; `skus` must be in their normal form (`domain.text.normal_line`)."""

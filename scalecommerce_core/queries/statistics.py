@@ -53,7 +53,7 @@ class Interval(StrEnum):
 
 
 @frozen
-class Sold:
+class SalesFigures:
     """What was viewed and sold, amounts in minor units; `units` and `revenue` include what was refunded."""
 
     views: int = 0
@@ -73,11 +73,11 @@ class SeriesPoint:
     """The hour or day that begins at `start`: sales by the time of payment, refunds by their own."""
 
     start: datetime
-    sold: Sold
+    sales: SalesFigures
 
 
 @frozen
-class SoldAtPrice:
+class SalesAtPrice:
     """What one price brought, from `valid_from` until `valid_to` (None: it is in force).
 
     Sales belong to the price that was in force when they were ordered. `profit` is after refunds, at the product's
@@ -88,7 +88,7 @@ class SoldAtPrice:
     valid_from: datetime
     valid_to: datetime | None
     cause: PriceCause
-    sold: Sold
+    sales: SalesFigures
     profit: int | None
 
 
@@ -98,14 +98,14 @@ class ProductStatistics:
 
     product_id: ProductId
     currency: str
-    total: Sold
+    total: SalesFigures
     out_of_stock: timedelta
     out_of_stock_since: datetime | None
-    prices: tuple[SoldAtPrice, ...]
-    """Newest first, at most `PRICES_SHOWN`."""
+    prices: tuple[SalesAtPrice, ...]
+    """Newest first, at most `MAX_PRICES`."""
 
 
-PRICES_SHOWN: Final = 100
+MAX_PRICES: Final = 100
 
 
 @frozen

@@ -32,8 +32,8 @@ class MovementTotal:
 
 
 class StockQueries(Protocol):
-    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
+    def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         """The first of them (None: all), by product, all as of one moment."""
         ...
 
-    def totals(self) -> Sequence[MovementTotal]: ...
+    def movement_totals(self) -> Sequence[MovementTotal]: ...

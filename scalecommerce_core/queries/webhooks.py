@@ -39,7 +39,7 @@ class AttemptView:
     answer: str
 
 
-SHOWN_ATTEMPTS: Final = 50
+MAX_ATTEMPTS: Final = 50
 """Five whole schedules: who has a message sent again and again must not make a page of any size."""
 
 
@@ -47,7 +47,7 @@ SHOWN_ATTEMPTS: Final = 50
 class DeliveryView:
     """`seq` is the event's number in the feed, None for a ping.
 
-    `log` holds the last `SHOWN_ATTEMPTS` attempts, oldest first.
+    `log` holds the last `MAX_ATTEMPTS` attempts, oldest first.
     """
 
     id: DeliveryId

@@ -272,7 +272,7 @@ def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: Po
             deciding.result(timeout=60)
     while ordering.decide().total:
         pass
-    assert PostgresQueries(engine).discrepancies() == []
+    assert PostgresQueries(engine).stock_discrepancies() == []
     with store.begin() as tx:
         stock = tx.stock.lock(products)
     assert all(0 <= one.reserved <= one.on_hand <= 60 for one in stock.values())

@@ -229,7 +229,7 @@ def test_a_lost_commit_reply_does_not_place_an_order_twice(
     assert lost == ["reply"]
     assert isinstance(placed, Order)
     queries = PostgresQueries(engine)
-    assert [order.id for order in queries.of_buyer(buyer, PageRequest()).rows] == [placed.id]
+    assert [order.id for order in queries.orders_of_buyer(buyer, PageRequest()).rows] == [placed.id]
 
 
 # --- keys of pages that we did not make
@@ -247,7 +247,7 @@ def test_a_key_of_another_list_is_refused(engine: Engine) -> None:
     someone = AccountId(1)
     numbered: list[Fetch] = [
         queries.accounts,
-        partial(queries.of_buyer, someone),
+        partial(queries.orders_of_buyer, someone),
         partial(queries.sales, someone),
     ]
     searches: list[Fetch] = [

@@ -157,7 +157,7 @@ def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
 Read = Callable[[Shop, int], Any]
 READS: dict[str, tuple[int, Read]] = {
     "accounts": (1, lambda s, n: s.queries.accounts(PageRequest(n)).rows),
-    "orders of a buyer": (1, lambda s, n: s.queries.of_buyer(s.people[0], PageRequest(n)).rows),
+    "orders of a buyer": (1, lambda s, n: s.queries.orders_of_buyer(s.people[0], PageRequest(n)).rows),
     "orders": (1, lambda s, n: s.queries.orders(s.orders[:n])),
     "sales": (1, lambda s, n: s.queries.sales(s.people[0], PageRequest(n)).rows),
     # The page, what is shown of its products, how large the catalogue is, and how many match: the planner's guess. The
@@ -169,7 +169,7 @@ READS: dict[str, tuple[int, Read]] = {
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
     "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
     "events of an account": (2, lambda s, n: s.queries.feed(None, n, s.people[0]).events),
-    "codes": (1, lambda s, n: s.queries.by_sku(s.people[0], [f"SKU-{40 * k}" for k in range(1, n + 1)])),
+    "codes": (1, lambda s, n: s.queries.ids_by_sku(s.people[0], [f"SKU-{40 * k}" for k in range(1, n + 1)])),
 }
 
 
@@ -255,10 +255,13 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
     "rare words": (_search(ProductFilter(search="004711", sort_order=SortOrder.RELEVANCE)), {"products_document_idx"}),
     "misspelt words": (_search(ProductFilter(search="wirelexss")), {"vocabulary_variants_idx", "vocabulary_typos_idx"}),
     "details": (lambda shop: shop.queries.products(shop.products[:20]), {"products_pk", "stock_pk"}),
-    "codes": (lambda shop: shop.queries.by_sku(shop.people[1], ["SKU-1", "SKU-41"]), {"products_seller_id_sku_key"}),
+    "codes": (
+        lambda shop: shop.queries.ids_by_sku(shop.people[1], ["SKU-1", "SKU-41"]),
+        {"products_seller_id_sku_key"},
+    ),
     "price history": (lambda shop: shop.queries.price_history(shop.products[9], NOW), {"price_history_pk"}),
     "orders of a buyer": (
-        lambda shop: shop.queries.of_buyer(shop.people[7], PageRequest()),
+        lambda shop: shop.queries.orders_of_buyer(shop.people[7], PageRequest()),
         {"orders_buyer_id_id_idx", "order_lines_pk"},
     ),
     "an order": (lambda shop: shop.queries.orders(shop.orders[:1]), {"orders_pk", "order_lines_pk"}),

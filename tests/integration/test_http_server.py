@@ -258,7 +258,7 @@ def test_many_buyers_of_few_units_get_exactly_those(
     paid = together(5, lambda index: answer(buyer.post(f"{ORDERS}{pending[index]['id']}/pay/"))["status"])
     assert paid == ["PAID"] * 5
     with real_market(deployment.database_url) as market:
-        assert market.queries.discrepancies() == []
+        assert market.queries.stock_discrepancies() == []
 
 
 def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, buyer: httpx2.Client) -> None:

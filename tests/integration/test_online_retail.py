@@ -26,13 +26,13 @@ def test_it_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Mark
     stats = market.queries.seller_stats(report.outcome.seller_id)
     net = report.revenue - report.returns.refunded
     assert (stats.revenue, stats.orders, stats.currency) == (net, report.orders, "GBP")
-    assert market.queries.discrepancies() == []
-    exported = list(market.queries.every_order())
+    assert market.queries.stock_discrepancies() == []
+    exported = list(market.queries.iter_orders())
 
     again = import_online_retail(market, SAMPLE)
     assert (again.outcome.new_accounts, again.outcome.new_products, again.outcome.new_lines) == (0, 0, 0)
     assert again.outcome.known_orders == report.orders
-    assert list(market.queries.every_order()) == exported
+    assert list(market.queries.iter_orders()) == exported
     market.statistics.catch_up()
     assert market.queries.seller_stats(report.outcome.seller_id) == stats
     assert market.queries.statistics_discrepancies() == []
@@ -49,9 +49,9 @@ def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         import_online_retail(market, SAMPLE, interrupt)
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
     report = import_online_retail(market, SAMPLE)
     assert report.reconciles
     market.statistics.catch_up()
     assert market.queries.seller_stats(report.outcome.seller_id).revenue == report.revenue - report.returns.refunded
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []

@@ -115,7 +115,7 @@ def everything_settles(shop: Shop) -> Iterator[None]:
     shop.settle()
     kept, earned, watched, unsent = shop.sums()
     assert (kept, watched, unsent) == (earned, 0, 0)
-    assert PostgresQueries(shop.engine).discrepancies() == []
+    assert PostgresQueries(shop.engine).stock_discrepancies() == []
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:

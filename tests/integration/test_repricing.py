@@ -96,7 +96,7 @@ def test_a_run_writes_prices_history_feed_and_log_and_its_log_replays(shelf: She
         found = {name: connection.execute(text(count)).scalar_one() for name, count in counts.items()}
     engine.dispose()
     assert found == {"history": run.written, "feed": run.written}
-    again = [(replay(inputs), stored) for inputs, stored in shelf.market.queries.recorded(run.id)]
+    again = [(replay(inputs), stored) for inputs, stored in shelf.market.queries.recorded_decisions(run.id)]
     assert sum(len(stored) for _, stored in again) == PRODUCTS
     for made, stored in again:
         for name in ("product", "old", "new", "wanted", "motive", "guardrails"):

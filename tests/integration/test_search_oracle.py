@@ -220,7 +220,7 @@ def _change(twins: Twins, chance: random.Random) -> None:
     """A few new products, prices, names, views; and some that are gone."""
     for _ in range(3):
         twins.list(chance)
-    products = [view.id for view in MemoryQueries(_memory(twins)).every_product()]
+    products = [view.id for view in MemoryQueries(_memory(twins)).iter_products()]
     price, name, views = chance.randint(100, 6000), chance.choice(WORDS), chance.randrange(20)
     chosen = chance.sample(products, 5)
     for act in (

@@ -60,14 +60,14 @@ def test_it_made_what_it_says(made: Seeded, url: str) -> None:
 
 def test_the_books_are_right(made: Seeded, market: Market) -> None:
     assert made.orders == 3_000
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
 
 
 def test_it_is_the_same_as_in_memory(made: Seeded, market: Market) -> None:
     memory = in_memory_market()
     assert seeding(memory).everything(users=30, products=2_500, orders=3_000, rng_seed=RNG_SEED) == made
-    order_ids = [order.id for order in memory.queries.every_order()][::50]
-    product_ids = [product.id for product in memory.queries.every_product()][::50]
+    order_ids = [order.id for order in memory.queries.iter_orders()][::50]
+    product_ids = [product.id for product in memory.queries.iter_products()][::50]
 
     def some(of: Market) -> tuple[list[Order], list[Product]]:
         with of.store.begin() as tx:
@@ -86,19 +86,19 @@ def test_the_planner_knows_the_tables_at_once(made: Seeded, url: str) -> None:
 
 
 def test_exports_walk_through_all_pages(made: Seeded, market: Market) -> None:
-    products = [product.id for product in market.queries.every_product()]
+    products = [product.id for product in market.queries.iter_products()]
     assert len(products) == made.products
     assert products == sorted(set(products))
-    assert sum(len(order.lines) for order in market.queries.every_order()) == made.order_lines
-    seller = next(iter(market.queries.every_product())).seller.id
-    assert {product.seller.id for product in market.queries.every_product(seller)} == {seller}
+    assert sum(len(order.lines) for order in market.queries.iter_orders()) == made.order_lines
+    seller = next(iter(market.queries.iter_products())).seller.id
+    assert {product.seller.id for product in market.queries.iter_products(seller)} == {seller}
 
 
 def test_a_seed_works_once(made: Seeded, market: Market) -> None:
     for step in (seeding(market).users, seeding(market).products, seeding(market).orders):
         with pytest.raises(AlreadySeeded):
             step(10, rng_seed=RNG_SEED)
-    assert sum(1 for _ in market.queries.every_order()) == made.orders
+    assert sum(1 for _ in market.queries.iter_orders()) == made.orders
 
 
 def test_interrupted_it_leaves_whole_batches(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,5 +112,5 @@ def test_interrupted_it_leaves_whole_batches(database: str, monkeypatch: pytest.
     with real_market(database) as market:
         with pytest.raises(KeyboardInterrupt):
             seeding(market).everything(users=30, products=300, orders=5_000, rng_seed=RNG_SEED, progress=interrupt)
-        assert 0 < sum(1 for _ in market.queries.every_order()) < 5_000
-        assert market.queries.discrepancies() == []
+        assert 0 < sum(1 for _ in market.queries.iter_orders()) < 5_000
+        assert market.queries.stock_discrepancies() == []

@@ -91,4 +91,4 @@ def test_orders_go_on_while_the_books_are_repaired(database: str, engine: Engine
     assert sorted((each.product_id, each.correction) for each in repaired) == [(product, -7) for product in products]
     while ordering.decide().total:
         pass
-    assert PostgresQueries(engine).discrepancies() == []
+    assert PostgresQueries(engine).stock_discrepancies() == []

@@ -220,7 +220,7 @@ def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
         queries.product_series(product, Interval.HOUR, NOW - DAY, NOW + DAY),
         queries.seller_series(seller, "USD", Interval.HOUR, NOW - DAY, NOW + DAY),
     ):
-        assert [point.sold.views for point in series] == [5, 1]
+        assert [point.sales.views for point in series] == [5, 1]
 
 
 def test_two_tasks_with_one_batch_count_it_once(
@@ -253,4 +253,4 @@ def test_views_wait_in_redis_while_postgresql_is_away(
     gone.dispose()
     jobs(store, counter, clock).flush_views()
     series = PostgresQueries(engine).product_series(product, Interval.HOUR, NOW - DAY, NOW + DAY)
-    assert [point.sold.views for point in series] == [1, 1, 1]
+    assert [point.sales.views for point in series] == [1, 1, 1]

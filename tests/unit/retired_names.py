@@ -100,6 +100,18 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
         {
             "Ordering",
             "ordering",
+            "Sold",
+            "SoldAtPrice",
+            "PRICES_SHOWN",
+            "SHOWN_ATTEMPTS",
+            "FACET_VALUES",
+            "FoundProducts",
+            "check_place",
+            "recorded",
+            "by_sku",
+            "of_buyer",
+            "every_product",
+            "every_order",
         }
     ),
     "scalecommerce_core/testing": frozenset(),

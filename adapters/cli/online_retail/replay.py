@@ -112,7 +112,7 @@ def _products(
 ) -> tuple[dict[str, ProductId], int]:
     """Ids by stock code, and how many of the products are new."""
     categories = {category.name: category.id for category in market.queries.categories()}
-    ids = dict(market.queries.by_sku(seller, [product.code for product in planned]))
+    ids = dict(market.queries.ids_by_sku(seller, [product.code for product in planned]))
     missing = [product for product in planned if product.code not in ids]
     for batch in _batches(missing, BATCH):
         made = market.catalog.record(

@@ -16,7 +16,7 @@ from adapters.db.queries.executor import Reader, Rows
 from adapters.db.schema import Moment, events, order_lines, orders
 from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
-from scalecommerce_core.queries import FeedEvent, FeedPage, check_place
+from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
 
 # One statement, so that `last` is of the moment in which the events are read: numbers up to it that are missing on
 # the page concern others.
@@ -93,7 +93,7 @@ class EventQueries:
         given = {"after": after, "limit": limit} | ({} if account is None else {"account": account})
         rows = self._reader.rows(statement, given)
         last, forgotten = rows[0][:2]
-        check_place(after, forgotten, last)
+        check_feed_position(after, forgotten, last)
         return FeedPage.of(self._events([row[2:] for row in rows if row[2] is not None], account), limit, last)
 
     def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:

@@ -28,13 +28,13 @@ _ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(ord
 
 
 class ExportQueries(ProductQueries, OrderQueries):
-    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+    def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         for ids in self._pages(_PRODUCT_IDS, {"seller": seller}):
             found = self.products(ids)
             # What was withdrawn since its id was read is left out.
             yield from (found[id_] for id_ in ids if id_ in found)
 
-    def every_order(self) -> Iterator[OrderView]:
+    def iter_orders(self) -> Iterator[OrderView]:
         for ids in self._pages(_ORDER_IDS, {}):
             found = self.orders(ids)
             yield from (found[id_] for id_ in ids if id_ in found)

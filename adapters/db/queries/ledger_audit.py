@@ -69,10 +69,10 @@ class StockQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
+    def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         return [StockDiscrepancy(*row) for row in self._reader.rows_with(_UNHURRIED, _DISCREPANCIES, {"limit": limit})]
 
-    def totals(self) -> Sequence[MovementTotal]:
+    def movement_totals(self) -> Sequence[MovementTotal]:
         totals = [
             MovementTotal(MovementKind(kind), entries, int(units))
             for kind, entries, units in self._reader.rows_with(_UNHURRIED, _TOTALS)

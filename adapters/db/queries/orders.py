@@ -99,7 +99,7 @@ class OrderQueries:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+    def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         parameters = {"buyer": buyer_id, **_NEWEST_FIRST.parameters(page)}
         views = _views(self._reader.rows(_OF_BUYER[which(page)], parameters))
         return page_of(views, page, lambda view: view, lambda view: (view.id,))

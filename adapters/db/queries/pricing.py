@@ -141,7 +141,7 @@ class PricingQueries:
         fetched = self._reader.rows(_OF_PRODUCT[which(page)], parameters)
         return page_of(fetched, page, _stored, lambda row: (row[0],))
 
-    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+    def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         for first, last in self._reader.rows(_PARTS, {"run": run_id}):
             rows = self._reader.rows(_PART, {"run": run_id, "first": first, "last": last})
             if rows:

@@ -22,17 +22,17 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.queries import (
-    FACET_VALUES,
+    MAX_FACET_VALUES,
     PRICE_BUCKETS,
     CategoryRef,
     Facet,
     FacetCounts,
     FacetValue,
-    FoundProducts,
     PageRequest,
     PriceHistory,
     PriceInterval,
     ProductFilter,
+    ProductSearchPage,
     ProductView,
     SellerRef,
     bucket_label,
@@ -97,10 +97,10 @@ class ProductQueries:
         # They are estimates anyhow, and the dearest of all answers.
         self._estimated: TtlCache[FacetCounts] = TtlCache(ESTIMATED)
 
-    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
-        listed = self._listing.page(wanted, page)
+    def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
+        listed = self._listing.page(criteria, page)
         views = self.products([ProductId(id_) for id_ in listed.ids])
-        return FoundProducts(
+        return ProductSearchPage(
             # One that was taken off the shelf a moment ago is missing.
             tuple(view for id_ in listed.ids if (view := views.get(ProductId(id_))) is not None and view.is_active),
             listed.next,
@@ -110,15 +110,15 @@ class ProductQueries:
             listed.did_you_mean,
         )
 
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
+    def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         if not facets:
             return FacetCounts({})
         chosen = tuple(dict.fromkeys(facets))
-        sample = self._listing.sample(wanted)
+        sample = self._listing.sample(criteria)
         key = sample.match, tuple(sample.values.items()), chosen
         found = self._estimated.get(key)
         if found is None:
-            found = self._found(wanted, sample, chosen)
+            found = self._found(criteria, sample, chosen)
             if not found.is_exact:
                 self._estimated.put(key, found)
         return found
@@ -176,7 +176,7 @@ class ProductQueries:
         ]
         return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
 
-    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+    def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         rows = self._reader.rows(_BY_SKU, {"seller": seller_id, "skus": text_array(skus)})
         return {sku: ProductId(id_) for sku, id_ in rows}
 
@@ -244,7 +244,7 @@ def _count_brands(matching: Any) -> Select[Any]:
         .where(matching.c.brand != "")
         .group_by(matching.c.brand)
         .order_by(func.count().desc(), matching.c.brand)
-        .limit(FACET_VALUES)
+        .limit(MAX_FACET_VALUES)
     )
 
 
@@ -257,7 +257,7 @@ def _count_prices(matching: Any) -> Select[Any]:
 
 def _categories(rows: Iterable[Sequence[Any]], _currency: str) -> Sequence[FacetValue]:
     found = [FacetValue(CategoryId(id_), name, count) for id_, name, count in sorted(rows, key=lambda r: (-r[2], r[0]))]
-    return found[:FACET_VALUES]
+    return found[:MAX_FACET_VALUES]
 
 
 def _brands(rows: Iterable[Sequence[Any]], _currency: str) -> Sequence[FacetValue]:

@@ -17,13 +17,13 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import FIGURES, Outage
 from scalecommerce_core.queries import (
-    PRICES_SHOWN,
+    MAX_PRICES,
     Interval,
     ProductStatistics,
+    SalesAtPrice,
+    SalesFigures,
     SellerStats,
     SeriesPoint,
-    Sold,
-    SoldAtPrice,
     StatisticsDiscrepancy,
     TopProduct,
 )
@@ -99,7 +99,7 @@ _PRICES: Final = text(
     SELECT price, currency, valid_from, lead(valid_from) OVER (ORDER BY valid_from), cause, coalesce(views, 0),
            {", ".join(f"coalesce({name}, 0)" for name in FIGURES)}
     FROM (
-        SELECT * FROM price_history WHERE product_id = :product ORDER BY valid_from DESC LIMIT {PRICES_SHOWN}
+        SELECT * FROM price_history WHERE product_id = :product ORDER BY valid_from DESC LIMIT {MAX_PRICES}
     ) AS latest LEFT JOIN price_sales USING (product_id, valid_from)
     ORDER BY valid_from DESC
     """  # noqa: S608 - no values in it
@@ -212,7 +212,7 @@ class StatisticsQueries:
             sold = _sold(counted)
             kept = sold.units - sold.refunded_units
             profit = None if cost is None else sold.revenue - sold.refunded_amount - kept * cost
-            prices.append(SoldAtPrice(Money(price, of_price), valid_from, valid_to, PriceCause(cause), sold, profit))
+            prices.append(SalesAtPrice(Money(price, of_price), valid_from, valid_to, PriceCause(cause), sold, profit))
         return ProductStatistics(
             product_id=product_id,
             currency=currency,
@@ -230,5 +230,5 @@ class StatisticsQueries:
         ]
 
 
-def _sold(figures: Sequence[Any]) -> Sold:
-    return Sold(*map(int, figures))
+def _sold(figures: Sequence[Any]) -> SalesFigures:
+    return SalesFigures(*map(int, figures))

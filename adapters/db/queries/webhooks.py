@@ -13,7 +13,7 @@ from adapters.db.queries.keyset import Keyset, page_of, three, which
 from adapters.db.schema import webhook_attempts, webhook_deliveries, webhook_endpoints
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
-from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView, Page, PageRequest
+from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView, Page, PageRequest
 
 # --- endpoints
 
@@ -46,7 +46,7 @@ _NEWEST: Final = (
     select(webhook_attempts)
     .where(webhook_attempts.c.delivery_id == webhook_deliveries.c.id)
     .order_by(webhook_attempts.c.number.desc())
-    .limit(SHOWN_ATTEMPTS)
+    .limit(MAX_ATTEMPTS)
     .correlate(webhook_deliveries)
     .subquery()
     .lateral("newest")

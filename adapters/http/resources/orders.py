@@ -143,7 +143,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def list_orders(call: Call[None, PageQuery]) -> Response:
         wanted = dependencies.paginator.request(call.request, call.query)
-        page = await dependencies.run_in_thread(market.queries.of_buyer, call.identity.account_id, wanted)
+        page = await dependencies.run_in_thread(market.queries.orders_of_buyer, call.identity.account_id, wanted)
         return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_view))
 
     async def place(call: Call[NewOrder, None]) -> Response:

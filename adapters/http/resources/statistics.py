@@ -18,7 +18,7 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.queries import Interval, SeriesPoint, Sold, SoldAtPrice
+from scalecommerce_core.queries import Interval, SalesAtPrice, SalesFigures, SeriesPoint
 
 LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
 POINTS: Final = 1_000
@@ -191,7 +191,7 @@ def _span(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[dateti
     return since, until
 
 
-def _figures(sold: Sold, currency: str) -> dict[str, Any]:
+def _figures(sold: SalesFigures, currency: str) -> dict[str, Any]:
     return {
         "views": sold.views,
         "orders": sold.orders,
@@ -204,12 +204,12 @@ def _figures(sold: Sold, currency: str) -> dict[str, Any]:
 
 
 def _point(point: SeriesPoint, currency: str) -> PointDocument:
-    return PointDocument(**_figures(point.sold, currency), start=point.start)
+    return PointDocument(**_figures(point.sales, currency), start=point.start)
 
 
-def _price(each: SoldAtPrice) -> PriceStatisticsDocument:
+def _price(each: SalesAtPrice) -> PriceStatisticsDocument:
     return PriceStatisticsDocument(
-        **_figures(each.sold, each.price.currency),
+        **_figures(each.sales, each.price.currency),
         price=each.price.text,
         valid_from=each.valid_from,
         valid_to=each.valid_to,

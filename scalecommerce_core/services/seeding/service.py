@@ -114,7 +114,7 @@ class Seeding:
         if not users or not categories:
             raise NothingToSeedOn("Products need sellers and categories: seed users and categories first.")
         shelf = Shelf(categories, _sellers(users), self._currency)
-        if any(self._queries.by_sku(seller, [sku_of(rng_seed, 1)]) for seller in shelf.sellers):
+        if any(self._queries.ids_by_sku(seller, [sku_of(rng_seed, 1)]) for seller in shelf.sellers):
             raise AlreadySeeded("products", rng_seed)
         with self._store.begin() as tx:
             ids = tx.products.next_ids(count)
@@ -222,7 +222,7 @@ class Seeding:
         opened = source.base - timedelta(days=DAYS)
         return [
             Ware(product.id, product.seller.id)
-            for product in self._queries.every_product()
+            for product in self._queries.iter_products()
             if product.is_active
             and product.created_at < opened
             and product.price.currency == self._currency

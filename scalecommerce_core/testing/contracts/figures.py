@@ -98,8 +98,8 @@ class FiguresContract:
             stock = tx.stock.lock([product])[product]
             stock.adjust(-7, NOW)
             tx.stock.save([stock])
-        assert queries.discrepancies() == []
-        assert list(queries.totals()) == [
+        assert queries.stock_discrepancies() == []
+        assert list(queries.movement_totals()) == [
             MovementTotal(MovementKind.ADJUSTMENT, 1, -7),
             MovementTotal(MovementKind.OPENING, 2, 55),
             MovementTotal(MovementKind.RETURN, 2, 3),
@@ -114,12 +114,12 @@ class FiguresContract:
             stock[unbooked].on_hand = 9
             stock[unpromised].reserved = 1
             tx.stock.save(list(stock.values()))
-        assert queries.discrepancies() == [
+        assert queries.stock_discrepancies() == [
             StockDiscrepancy(unbooked, "on_hand", 9, 4),
             StockDiscrepancy(unpromised, "reserved", 1, 0),
         ]
-        assert len(queries.discrepancies(limit=1)) == 1
-        assert len(queries.discrepancies(limit=None)) == 2
+        assert len(queries.stock_discrepancies(limit=1)) == 1
+        assert len(queries.stock_discrepancies(limit=None)) == 2
 
     def test_an_order_without_its_entries_in_the_ledger_is_found(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
@@ -135,7 +135,7 @@ class FiguresContract:
                 tx.orders.save([order])
                 # Of one product the stock is forgotten.
                 tx.stock.save([stock[other]])
-        assert queries.discrepancies() == [
+        assert queries.stock_discrepancies() == [
             StockDiscrepancy(product, "reserved", 3, 0),
             StockDiscrepancy(product, "returned", 0, 1, order_id),
             StockDiscrepancy(product, "sold", 0, 3, order_id),

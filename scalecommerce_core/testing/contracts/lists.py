@@ -65,7 +65,7 @@ class ListsContract:
         for quantity in range(1, 8):
             mine.insert(0, stage.order(buyer, {pot: quantity, cup: 1}, at=NOW + quantity * SECOND))
             stage.order(other, {cup: 1})
-        listed = rows(forwards(lambda page: queries.of_buyer(buyer, page), 3))
+        listed = rows(forwards(lambda page: queries.orders_of_buyer(buyer, page), 3))
         assert [order.id for order in listed] == mine
         assert listed[0] == OrderView(
             id=mine[0],
@@ -82,7 +82,7 @@ class ListsContract:
             updated_at=NOW + 7 * SECOND,
             expires_at=None,
         )
-        assert queries.of_buyer(stage.account(), PageRequest()) == Page(())
+        assert queries.orders_of_buyer(stage.account(), PageRequest()) == Page(())
 
     def test_orders_show_how_they_stand(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
@@ -143,7 +143,7 @@ class ListsContract:
         orders = [stage.order(buyer, {product: 1}) for _ in range(7)][::-1]
 
         def fetch(page: PageRequest) -> Page[OrderView]:
-            return queries.of_buyer(buyer, page)
+            return queries.orders_of_buyer(buyer, page)
 
         for size in (1, 2, 3, 6, 7, 8):
             pages = forwards(fetch, size)
@@ -156,16 +156,16 @@ class ListsContract:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         orders = [stage.order(buyer, {product: 1}) for _ in range(6)][::-1]
-        first = queries.of_buyer(buyer, PageRequest(2))
+        first = queries.orders_of_buyer(buyer, PageRequest(2))
         late = stage.order(buyer, {product: 1})
         assert first.next is not None
-        second = queries.of_buyer(buyer, PageRequest(2, after=first.next))
+        second = queries.orders_of_buyer(buyer, PageRequest(2, after=first.next))
         assert [order.id for order in second.rows] == orders[2:4]
         assert second.previous is not None
-        back = queries.of_buyer(buyer, PageRequest(2, before=second.previous))
+        back = queries.orders_of_buyer(buyer, PageRequest(2, before=second.previous))
         assert [order.id for order in back.rows] == orders[:2]
         assert back.previous is not None
-        newest = queries.of_buyer(buyer, PageRequest(2, before=back.previous))
+        newest = queries.orders_of_buyer(buyer, PageRequest(2, before=back.previous))
         assert [order.id for order in newest.rows] == [late]
         assert newest.previous is None
 
@@ -202,7 +202,7 @@ class ListsContract:
         foreign = stage.product()
         stage.withdraw(gone)
         orders = [stage.order(buyer, {mine: 1, foreign: 2}) for _ in range(3)]
-        assert [view.id for view in queries.every_product()] == [mine, asleep, foreign]
-        assert [view.id for view in queries.every_product(seller)] == [mine, asleep]
-        assert {view.id: view for view in queries.every_product(seller)} == queries.products([mine, asleep])
-        assert list(queries.every_order()) == [queries.orders(orders)[order_id] for order_id in orders]
+        assert [view.id for view in queries.iter_products()] == [mine, asleep, foreign]
+        assert [view.id for view in queries.iter_products(seller)] == [mine, asleep]
+        assert {view.id: view for view in queries.iter_products(seller)} == queries.products([mine, asleep])
+        assert list(queries.iter_orders()) == [queries.orders(orders)[order_id] for order_id in orders]

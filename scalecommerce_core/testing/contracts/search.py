@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
-    FACET_VALUES,
+    MAX_FACET_VALUES,
     CategoryRef,
     Facet,
     FacetValue,
@@ -97,8 +97,8 @@ class SearchContract:
         product, gone = stage.product(seller, sku="A"), stage.product(seller, sku="B")
         stage.product(sku="A")
         stage.withdraw(gone)
-        assert queries.by_sku(seller, ["A", "B", "C" * 1000]) == {"A": product}
-        assert queries.by_sku(seller, []) == {}
+        assert queries.ids_by_sku(seller, ["A", "B", "C" * 1000]) == {"A": product}
+        assert queries.ids_by_sku(seller, []) == {}
 
     # --- words
 
@@ -620,10 +620,10 @@ class SearchContract:
     def test_facets_show_the_most_frequent_values(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
-        for number in range(FACET_VALUES + 2):
+        for number in range(MAX_FACET_VALUES + 2):
             stage.product(seller, brand=f"B{number:03}")
-        stage.product(seller, brand=f"B{FACET_VALUES + 1:03}")
+        stage.product(seller, brand=f"B{MAX_FACET_VALUES + 1:03}")
         (values,) = queries.facets(ProductFilter(), [Facet.BRAND]).values.values()
-        assert len(values) == FACET_VALUES
-        assert values[0] == FacetValue(f"B{FACET_VALUES + 1:03}", f"B{FACET_VALUES + 1:03}", 2)
-        assert values[-1].value == f"B{FACET_VALUES - 2:03}"
+        assert len(values) == MAX_FACET_VALUES
+        assert values[0] == FacetValue(f"B{MAX_FACET_VALUES + 1:03}", f"B{MAX_FACET_VALUES + 1:03}", 2)
+        assert values[-1].value == f"B{MAX_FACET_VALUES - 2:03}"

@@ -16,7 +16,15 @@ from scalecommerce_core.domain.product_views import NOTED, ViewBatch
 from scalecommerce_core.domain.rollups import Rollups, hour_of
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
-from scalecommerce_core.queries import Interval, PageRequest, Queries, SellerStats, SeriesPoint, Sold, TopProduct
+from scalecommerce_core.queries import (
+    Interval,
+    PageRequest,
+    Queries,
+    SalesFigures,
+    SellerStats,
+    SeriesPoint,
+    TopProduct,
+)
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.statistics import Folded, Statistics
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
@@ -322,11 +330,11 @@ class SalesContract:
         for product, views in ((cup, 2), (pot, 1)):
             shown = queries.product_statistics(product, NOW)
             assert shown is not None
-            assert shown.total == Sold(views)
-            assert [price.sold for price in shown.prices] == [Sold(views)]
+            assert shown.total == SalesFigures(views)
+            assert [price.sales for price in shown.prices] == [SalesFigures(views)]
             assert counters(store, product) == ProductCounters(product, views, 0, 0, 0, 0, 0, timedelta())
-            assert [point.sold for point in queries.product_series(product, Interval.DAY, NOW - DAY, NOW + DAY)] == [
-                Sold(views)
+            assert [point.sales for point in queries.product_series(product, Interval.DAY, NOW - DAY, NOW + DAY)] == [
+                SalesFigures(views)
             ]
         assert counters(store, foreign).units == 1
         assert queries.sales(seller, PageRequest(10)).rows == ()
@@ -385,14 +393,14 @@ class SalesContract:
         stage.view({product: 5, foreign: 7}, start + 2 * HOUR)
         fold(store)
         by_hour = [
-            SeriesPoint(start, Sold(0, 2, 3, 9_00)),
-            SeriesPoint(start + 2 * HOUR, Sold(5)),
-            SeriesPoint(start + 26 * HOUR, Sold(refunded_units=1, refunded_amount=3_00)),
+            SeriesPoint(start, SalesFigures(0, 2, 3, 9_00)),
+            SeriesPoint(start + 2 * HOUR, SalesFigures(5)),
+            SeriesPoint(start + 26 * HOUR, SalesFigures(refunded_units=1, refunded_amount=3_00)),
         ]
         midnight = Interval.DAY.begin(start)
         by_day = [
-            SeriesPoint(midnight, Sold(5, 2, 3, 9_00)),
-            SeriesPoint(midnight + DAY, Sold(refunded_units=1, refunded_amount=3_00)),
+            SeriesPoint(midnight, SalesFigures(5, 2, 3, 9_00)),
+            SeriesPoint(midnight + DAY, SalesFigures(refunded_units=1, refunded_amount=3_00)),
         ]
         span = start, start + 27 * HOUR
         assert list(queries.seller_series(seller, "USD", Interval.HOUR, *span)) == by_hour
@@ -415,7 +423,7 @@ class SalesContract:
         def starts(interval: Interval, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
             of_product = queries.product_series(product, interval, since, until)
             assert list(queries.seller_series(seller, "USD", interval, since, until)) == list(of_product)
-            return [(point.start, point.sold.orders) for point in of_product]
+            return [(point.start, point.sales.orders) for point in of_product]
 
         noon, end = midnight + 12 * HOUR, midnight + 2 * DAY
         both = [(midnight, 2), (midnight + DAY, 2)]
@@ -456,20 +464,20 @@ class SalesContract:
         fold(store)
         found = queries.product_statistics(product, NOW)
         assert found is not None
-        assert (found.currency, found.total) == ("USD", Sold(7, 2, 3, 26_00, 1, 10_00))
+        assert (found.currency, found.total) == ("USD", SalesFigures(7, 2, 3, 26_00, 1, 10_00))
         new, old = found.prices
         assert (new.price, new.valid_from, new.valid_to, new.cause) == (usd(8_00), NOW - HOUR, None, PriceCause.MANUAL)
-        assert (new.sold, new.profit) == (Sold(4, 1, 2, 16_00), 8_00)
+        assert (new.sales, new.profit) == (SalesFigures(4, 1, 2, 16_00), 8_00)
         assert (old.price, old.valid_to) == (usd(10_00), NOW - HOUR)
-        assert (old.sold, old.profit) == (Sold(3, 1, 1, 10_00, 1, 10_00), 0)
-        assert new.sold.conversion_rate == 1 / 4
+        assert (old.sales, old.profit) == (SalesFigures(3, 1, 1, 10_00, 1, 10_00), 0)
+        assert new.sales.conversion_rate == 1 / 4
 
     def test_profit_is_not_known_without_a_cost(self, store: Store, queries: Queries) -> None:
         product = Stage(store).product()
         fold(store)
         found = queries.product_statistics(product, NOW)
         assert found is not None
-        assert (found.total, found.prices[0].profit) == (Sold(), None)
+        assert (found.total, found.prices[0].profit) == (SalesFigures(), None)
         assert (found.out_of_stock, found.out_of_stock_since) == (timedelta(), None)
         assert queries.product_statistics(ProductId(10**30), NOW) is None
 
@@ -501,16 +509,16 @@ class SalesContract:
         }
         assert Catalog(store, SettableClock(start + 2 * HOUR)).record_views(ViewBatch("late", late))
         series = queries.product_series(product, Interval.HOUR, start - DAY, start + DAY)
-        assert [(point.start, point.sold.views) for point in series] == [
+        assert [(point.start, point.sales.views) for point in series] == [
             (start - 2 * HOUR, 1), (start - HOUR, 6), (start, 8),
         ]  # fmt: skip
         series = queries.seller_series(seller, "USD", Interval.HOUR, start - DAY, start + DAY)
-        assert [(point.start, point.sold.views) for point in series] == [
+        assert [(point.start, point.sales.views) for point in series] == [
             (start - 2 * HOUR, 1), (start - HOUR, 6), (start, 24),
         ]  # fmt: skip
         found = queries.product_statistics(product, NOW)
         assert found is not None
-        assert [price.sold.views for price in found.prices] == [12, 3]
+        assert [price.sales.views for price in found.prices] == [12, 3]
         assert (found.total.views, counters(store, product).views) == (15, 15)
         assert queries.products([product])[product].count_viewed == 15
         assert queries.seller_stats(seller).total_views == 31
@@ -538,7 +546,7 @@ class SalesContract:
         fold(store)
         with store.begin() as tx:
             # Counted a second time, by hand.
-            sold = tx.statistics.sold([order.id for order in queries.every_order()])
+            sold = tx.statistics.sold([order.id for order in queries.iter_orders()])
             twice = Rollups()
             for lines in sold.values():
                 twice.sell(lines)
@@ -712,22 +720,22 @@ class History:
         """When all is folded."""
         begin, end = NOW - 2 * DAY, self.now + 2 * DAY
         for product in self.products:
-            wanted = {hour: Sold(*row) for (each, hour), row in self.hours.items() if each == product}
+            wanted = {hour: SalesFigures(*row) for (each, hour), row in self.hours.items() if each == product}
             found = queries.product_series(product, Interval.HOUR, begin, end)
-            assert {point.start: point.sold for point in found} == wanted
+            assert {point.start: point.sales for point in found} == wanted
             if product not in self.withdrawn:
                 shown = queries.product_statistics(product, self.now)
                 assert shown is not None
                 assert shown.total == _sum(wanted.values())
                 for price in shown.prices:
-                    assert price.sold == Sold(*self.at_price.get((product, price.valid_from), ()))
+                    assert price.sales == SalesFigures(*self.at_price.get((product, price.valid_from), ()))
         for seller in self.sellers:
             series = queries.seller_series(seller, "USD", Interval.HOUR, begin, end)
-            wanted = {hour: Sold(*row) for (each, hour), row in self.of_seller.items() if each == seller}
-            assert {point.start: point.sold for point in series} == wanted
+            wanted = {hour: SalesFigures(*row) for (each, hour), row in self.of_seller.items() if each == seller}
+            assert {point.start: point.sales for point in series} == wanted
             days = queries.seller_series(seller, "USD", Interval.DAY, begin - DAY, end)
             total = _sum(wanted.values())
-            assert _sum(point.sold for point in days) == total
+            assert _sum(point.sales for point in days) == total
             stats = queries.seller_stats(seller)
             assert (stats.orders, stats.units_sold) == (total.orders, total.units - total.refunded_units)
             assert stats.revenue == total.revenue - total.refunded_amount
@@ -749,6 +757,6 @@ def _add(row: list[int], *, orders: int, units: int, revenue: int) -> None:
     row[3] += revenue
 
 
-def _sum(several: Iterable[Sold]) -> Sold:
+def _sum(several: Iterable[SalesFigures]) -> SalesFigures:
     rows = [(s.views, s.orders, s.units, s.revenue, s.refunded_units, s.refunded_amount) for s in several]
-    return Sold(*(sum(column) for column in zip(*rows, strict=True)))
+    return SalesFigures(*(sum(column) for column in zip(*rows, strict=True)))

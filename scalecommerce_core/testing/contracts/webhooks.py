@@ -15,7 +15,7 @@ from scalecommerce_core.domain.webhook import (
     WebhookSecret,
 )
 from scalecommerce_core.ports import Store
-from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, PageRequest, Queries
+from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, PageRequest, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -259,14 +259,14 @@ class WebhookListsContract:
         made = delivery(store, endpoint(store))
         with store.begin() as tx:
             found = tx.deliveries.lock([made])[made]
-            for number in range(SHOWN_ATTEMPTS + 2):
+            for number in range(MAX_ATTEMPTS + 2):
                 if number:
                     found.redeliver(NOW)
                 assert found.record(BAD, NOW + number * SECOND, found.revision, 0.5)
             tx.deliveries.save([found])
         view = queries.delivery(made)
         assert view is not None
-        assert [line.at for line in view.log] == [NOW + (2 + n) * SECOND for n in range(SHOWN_ATTEMPTS)]
+        assert [line.at for line in view.log] == [NOW + (2 + n) * SECOND for n in range(MAX_ATTEMPTS)]
 
     def test_deliveries_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
         here, there = endpoint(store), endpoint(store)

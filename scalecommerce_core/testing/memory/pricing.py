@@ -361,7 +361,7 @@ class MemoryPricingQueries:
         shown = [each for each in self._stored() if each.decision.product_id == product_id]
         return paged(shown, lambda each: (-each.run_id,), page)
 
-    def recorded(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
+    def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         for (run, _), staged in sorted(self._tables.staged.items(), key=lambda item: item[0]):
             if run == run_id:
                 yield staged.looked.inputs, staged.looked.decisions

@@ -19,7 +19,7 @@ from scalecommerce_core.domain.spelling import KnownWord
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
-    FACET_VALUES,
+    MAX_FACET_VALUES,
     PRICE_BUCKETS,
     AccountView,
     CategoryRef,
@@ -30,7 +30,6 @@ from scalecommerce_core.queries import (
     FacetValue,
     FeedEvent,
     FeedPage,
-    FoundProducts,
     Key,
     MovementTotal,
     OrderLineView,
@@ -40,6 +39,7 @@ from scalecommerce_core.queries import (
     PriceHistory,
     PriceInterval,
     ProductFilter,
+    ProductSearchPage,
     ProductView,
     SaleView,
     SellerRef,
@@ -48,7 +48,7 @@ from scalecommerce_core.queries import (
     StockDiscrepancy,
     TopProduct,
     bucket_label,
-    check_place,
+    check_feed_position,
 )
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.pagination import paged
@@ -87,7 +87,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
         marks = self._tables.event_marks
         forgotten, last = marks.get(FORGOTTEN) or 0, marks.get(NUMBERED) or 0
-        check_place(after, forgotten, last)
+        check_feed_position(after, forgotten, last)
         return FeedPage.of(list(itertools.islice(self._seen_by(account, after or 0), limit)), limit, last)
 
     def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
@@ -136,31 +136,31 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     # --- products
 
-    def search(self, wanted: ProductFilter, page: PageRequest) -> FoundProducts:
-        sort_key = SORT_KEYS.get(wanted.sort_order, SORT_KEYS[SortOrder.CREATED_DESC])
-        if wanted.search is None:
-            matching = self._matching(wanted, None)
+    def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
+        sort_key = SORT_KEYS.get(criteria.sort_order, SORT_KEYS[SortOrder.CREATED_DESC])
+        if criteria.search is None:
+            matching = self._matching(criteria, None)
             found = paged(matching, sort_key, page)
-            return FoundProducts(found.rows, found.next, found.previous, len(matching))
-        text = read(wanted.search)
+            return ProductSearchPage(found.rows, found.next, found.previous, len(matching))
+        text = read(criteria.search)
         begins = page.before if page.before is not None else page.after
         if begins is None:
             meant, said = self._meant(text)
         else:
             # As the words were read for the first page, whatever the catalogue has learned since.
             meant, said = text.reread(str(begins[0])), None
-        matching = self._matching(wanted, meant)
-        if wanted.sort_order is SortOrder.RELEVANCE and meant.wanted:
+        matching = self._matching(criteria, meant)
+        if criteria.sort_order is SortOrder.RELEVANCE and meant.wanted:
             sort_key = self._by_relevance(meant, matching)
         found = paged(matching, lambda view: (meant.reading, *sort_key(view)), page)
         if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW:
             said = self._more_frequent(text)
-        return FoundProducts(found.rows, found.next, found.previous, len(matching), True, said)
+        return ProductSearchPage(found.rows, found.next, found.previous, len(matching), True, said)
 
-    def facets(self, wanted: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        text = None if wanted.search is None else self._meant(read(wanted.search))[0]
-        views = self._matching(wanted, text)
-        return FacetCounts({facet: FACETS[facet](views, self._currency)[:FACET_VALUES] for facet in facets})
+    def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
+        text = None if criteria.search is None else self._meant(read(criteria.search))[0]
+        views = self._matching(criteria, text)
+        return FacetCounts({facet: FACETS[facet](views, self._currency)[:MAX_FACET_VALUES] for facet in facets})
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         found = self._tables.products.some(ids).values()
@@ -224,7 +224,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             top_products=tuple(tops[:TOP]),
         )
 
-    def by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
+    def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         wanted = set(skus)
         return {
             p.sku: p.id
@@ -314,7 +314,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     # --- orders
 
-    def of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
+    def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         views = [self._order_view(order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
         return paged(views, lambda view: (-view.id,), page)
 
@@ -376,18 +376,18 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     # --- everything
 
-    def every_product(self, seller: AccountId | None = None) -> Iterator[ProductView]:
+    def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         for product in sorted(self._tables.products.all(), key=lambda product: product.id):
             if product.withdrawn_at is None and seller in {None, product.seller_id}:
                 yield self._view(product)
 
-    def every_order(self) -> Iterator[OrderView]:
+    def iter_orders(self) -> Iterator[OrderView]:
         for order in sorted(self._tables.orders.all(), key=lambda order: order.id):
             yield self._order_view(order)
 
     # --- the books
 
-    def discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
+    def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         on_hand: dict[ProductId, int] = {}
         for movement in self._tables.movements.all():
             on_hand[movement.product_id] = on_hand.get(movement.product_id, 0) + movement.quantity
@@ -437,7 +437,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
                 units[order.id, product] += refund.quantity
         return units
 
-    def totals(self) -> Sequence[MovementTotal]:
+    def movement_totals(self) -> Sequence[MovementTotal]:
         kinds: dict[MovementKind, list[int]] = {}
         for movement in self._tables.movements.all():
             kinds.setdefault(movement.kind, []).append(movement.quantity)

@@ -17,12 +17,12 @@ from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import FIGURES, Outage, RefundedPart, Rollups, SoldLine, hour_of
 from scalecommerce_core.ports import STATISTICS, Owed, ProductCounters
 from scalecommerce_core.queries import (
-    PRICES_SHOWN,
+    MAX_PRICES,
     Interval,
     ProductStatistics,
+    SalesAtPrice,
+    SalesFigures,
     SeriesPoint,
-    Sold,
-    SoldAtPrice,
     StatisticsDiscrepancy,
 )
 
@@ -246,18 +246,20 @@ class MemoryStatisticsQueries:
         prices = []
         for change, end in zip(changes, ends, strict=True):
             views = self._tables.viewed.get(("price_sales", product_id, change.valid_from)) or 0
-            sold = Sold(views, *rollups.intervals.get((product_id, change.valid_from), (0,) * len(FIGURES)))
+            sold = SalesFigures(views, *rollups.intervals.get((product_id, change.valid_from), (0,) * len(FIGURES)))
             prices.append(
-                SoldAtPrice(change.price, change.valid_from, end, change.cause, sold, profit_of(sold, product))
+                SalesAtPrice(change.price, change.valid_from, end, change.cause, sold, profit_of(sold, product))
             )
         outage = self._tables.outages.get(product_id) or Outage()
         return ProductStatistics(
             product_id=product_id,
             currency=product.price.currency,
-            total=Sold(self._tables.views.get(product_id) or 0, *rollups.products.get(product_id, (0,) * len(FIGURES))),
+            total=SalesFigures(
+                self._tables.views.get(product_id) or 0, *rollups.products.get(product_id, (0,) * len(FIGURES))
+            ),
             out_of_stock=outage.at(now),
             out_of_stock_since=outage.since,
-            prices=tuple(reversed(prices))[:PRICES_SHOWN],
+            prices=tuple(reversed(prices))[:MAX_PRICES],
         )
 
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
@@ -305,10 +307,10 @@ class MemoryStatisticsQueries:
         for (*each, hour), views in self._tables.viewed.items():
             if tuple(each) == key:
                 points[interval.begin(hour)][0] += views
-        return [SeriesPoint(start, Sold(*points[start])) for start in sorted(points) if since <= start < until]
+        return [SeriesPoint(start, SalesFigures(*points[start])) for start in sorted(points) if since <= start < until]
 
 
-def profit_of(sold: Sold, product: Product) -> int | None:
+def profit_of(sold: SalesFigures, product: Product) -> int | None:
     if product.cost is None:
         return None
     return sold.revenue - sold.refunded_amount - (sold.units - sold.refunded_units) * product.cost.minor

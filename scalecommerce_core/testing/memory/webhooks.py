@@ -11,7 +11,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.queries import SHOWN_ATTEMPTS, AttemptView, DeliveryView, EndpointView
+from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView
 from scalecommerce_core.testing.memory.tables import Log, Table, copied_delivery
 
 Numbers = Callable[[str, int], list[int]]
@@ -194,6 +194,6 @@ def shown_delivery(delivery: WebhookDelivery, attempts: Log[WebhookAttempt]) -> 
         try_at=delivery.try_at,
         log=tuple(
             AttemptView(line.at, line.took // timedelta(milliseconds=1), line.status, line.error, line.answer)
-            for line in lines[-SHOWN_ATTEMPTS:]
+            for line in lines[-MAX_ATTEMPTS:]
         ),
     )

@@ -60,7 +60,7 @@ def test_clean_books_show_the_ledger(cli: Cli) -> None:
 
 def test_differences_are_a_table_and_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
     found = [StockDiscrepancy(ProductId(7), "on_hand", 5_000, 4_998)]
-    queries = Instead(runtime.market.queries, discrepancies=lambda _limit: found)
+    queries = Instead(runtime.market.queries, stock_discrepancies=lambda _limit: found)
     runtime.market = evolve(runtime.market, queries=cast(Queries, queries))
     ended = cli("stock", "verify")
     assert ended.code == 1
@@ -92,7 +92,7 @@ def test_a_repair_asks_first(cli: Cli, runtime: MemoryRuntime, shop: ProductId, 
     assert declined.code == 1
     assert "Repair the stock of 1 products?" in declined.err
     assert "reserved units differ" in declined.out
-    assert len(runtime.market.queries.discrepancies()) == 2
+    assert len(runtime.market.queries.stock_discrepancies()) == 2
     agreed = cli("stock", "verify", "--repair", stdin="y\n")
     assert agreed.code == 0
     assert "1 products repaired." in agreed.out

@@ -145,7 +145,7 @@ def test_the_sample_of_the_real_shop_comes_in_and_its_orders_go_out(cli: Cli, ru
     ended = cli("import", "online-retail", str(SAMPLE), "--json")
     report = json.loads(ended.out)
     assert (ended.code, report["reconciles"]) == (0, True)
-    assert runtime.market.queries.discrepancies() == []
+    assert runtime.market.queries.stock_discrepancies() == []
     orders = [json.loads(line) for line in cli("export", "orders", "--format", "jsonl").out.splitlines()]
     assert len(orders) == report["orders"]
     lines = list(csv.DictReader(cli("export", "orders").out.splitlines()))

@@ -55,7 +55,7 @@ def exported(market: Market) -> str:
 
 
 def shelf(market: Market) -> dict[str | None, ProductView]:
-    return {product.sku: product for product in market.queries.every_product()}
+    return {product.sku: product for product in market.queries.iter_products()}
 
 
 TWO = "sku,name,category,price,stock,brand\nA1,Tea pot,home_appliances,19.90,3,Umber\nB2,Cup,5,4.5,,\n"
@@ -226,17 +226,17 @@ SEEN = NAME.filter(lambda name: bool(normal_line(name)))
 @example(["=1+1", "a\rb", "'@x", "0;1\t2", '"'])
 def test_an_untouched_export_changes_nothing(names: list[str]) -> None:
     market, seller, memory = market_with(names)
-    before, events = {view.id: view for view in market.queries.every_product()}, len(list(memory.tables.events.all()))
+    before, events = {view.id: view for view in market.queries.iter_products()}, len(list(memory.tables.events.all()))
     done = load(market, seller, exported(market))
     assert done == ImportedProducts(len(names), 0, 0, len(names), (), dry_run=False)
-    assert {view.id: view for view in market.queries.every_product()} == before
+    assert {view.id: view for view in market.queries.iter_products()} == before
     assert len(list(memory.tables.events.all())) == events
 
 
 def meanwhile(market: Market, seller: AccountId) -> None:
     """Of each product one unit is sold, its price moves, and its seller edits the rest."""
     buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    products = [view for view in market.queries.every_product() if view.stock and view.is_active]
+    products = [view for view in market.queries.iter_products() if view.stock and view.is_active]
     market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(p.id, 1) for p in products])])
     market.ordering.decide()
     with market.store.begin() as tx:
@@ -253,10 +253,10 @@ def test_an_untouched_export_changes_nothing_whatever_happened_since() -> None:
     market, seller, _ = market_with(["Pot", "Cup", "Jug", "Tray", "Vase"])
     file = exported(market)
     meanwhile(market, seller)
-    before = list(market.queries.every_product())
+    before = list(market.queries.iter_products())
     assert [view.name for view in before] != ["Pot", "Cup", "Jug", "Tray", "Vase"]
     assert load(market, seller, file) == ImportedProducts(5, 0, 0, 5, (), dry_run=False)
-    assert list(market.queries.every_product()) == before
+    assert list(market.queries.iter_products()) == before
 
 
 def edited(text: str, **cells: str) -> str:
@@ -272,9 +272,9 @@ def test_of_an_edited_export_only_the_edited_cells_are_written() -> None:
     market, seller, _ = market_with(["Pot", "Cup"])
     file = edited(exported(market), brand="Umber")
     meanwhile(market, seller)
-    before = list(market.queries.every_product())
+    before = list(market.queries.iter_products())
     assert load(market, seller, file).updated == 2
-    assert [(v.brand, v.name, v.price, v.stock) for v in market.queries.every_product()] == [
+    assert [(v.brand, v.name, v.price, v.stock) for v in market.queries.iter_products()] == [
         ("Umber", view.name, view.price, view.stock) for view in before
     ]
     assert load(market, seller, file).unchanged == 2
@@ -314,7 +314,7 @@ def test_an_edited_price_is_set_and_a_file_by_hand_sets_its_figures(market: Mark
 
 def test_products_without_a_code_are_found_by_their_number_and_may_be_given_one() -> None:
     market, seller, _ = market_with(["Pot", "Cup"])
-    pot = next(iter(market.queries.every_product())).id
+    pot = next(iter(market.queries.iter_products())).id
     assert load(market, seller, f"id,price\n{pot},9.00\n").updated == 1
     assert load(market, seller, f"id,sku,price\n{pot},P-1,9.00\n").updated == 1
     assert shelf(market)["P-1"].id == pot
@@ -425,10 +425,10 @@ def test_a_carriage_return_in_an_old_name_does_not_part_its_line(market: Market,
     load(market, seller, TWO)
     buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(shelf(market)["A1"].id, 1)])])
-    (order,) = market.queries.every_order()
+    (order,) = market.queries.iter_orders()
     old = evolve(order, lines=tuple(evolve(line, name="Tea\rpot") for line in order.lines))
     text = io.StringIO(newline="")
-    export_orders(cast("Market", SimpleNamespace(queries=SimpleNamespace(every_order=lambda: [old]))), text)
+    export_orders(cast("Market", SimpleNamespace(queries=SimpleNamespace(iter_orders=lambda: [old]))), text)
     file = CsvFile(io.StringIO(text.getvalue(), newline=""), "orders.csv")
     (row,) = file
     assert isinstance(row, Row)

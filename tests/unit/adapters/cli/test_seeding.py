@@ -18,7 +18,7 @@ def test_all_steps_in_a_row(cli: Cli, runtime: MemoryRuntime) -> None:
     assert (made["users"], made["products"], made["orders"]) == (6, 8, 20)
     assert made["rows"] > 34
     assert sum(made["orders_by_status"].values()) == 20
-    assert runtime.market.queries.discrepancies() == []
+    assert runtime.market.queries.stock_discrepancies() == []
 
 
 def test_a_table_for_people(cli: Cli) -> None:

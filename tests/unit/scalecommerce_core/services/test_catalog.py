@@ -64,7 +64,7 @@ def test_a_listed_product_is_on_the_shelf_with_its_stock_and_history(shop: Shop,
     history = shop.queries.price_history(tea, shop.clock.now())
     assert history is not None
     assert [(i.price, i.cause) for i in history.intervals] == [(usd("19.90"), PriceCause.LISTED)]
-    (total,) = shop.queries.totals()
+    (total,) = shop.queries.movement_totals()
     assert (total.kind, total.units) == (MovementKind.OPENING, 3)
 
 
@@ -119,14 +119,14 @@ def test_a_code_is_unique_among_what_a_seller_offers(shop: Shop, seller: Account
     )
     assert named(twin) == {"sku"}
     assert isinstance(other, Shelved)
-    assert shop.queries.by_sku(seller.id, ["T-1"]) == {"T-1": tea}
+    assert shop.queries.ids_by_sku(seller.id, ["T-1"]) == {"T-1": tea}
 
 
 def test_a_code_is_free_again_when_its_product_is_withdrawn(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller, sku="T-1")
     shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)])
     again = shop.list(seller, sku="T-1")
-    assert shop.queries.by_sku(seller.id, ["T-1"]) == {"T-1": again}
+    assert shop.queries.ids_by_sku(seller.id, ["T-1"]) == {"T-1": again}
 
 
 def test_an_edit_into_a_taken_code_fails_alone(shop: Shop, seller: Account) -> None:
@@ -154,7 +154,7 @@ def test_an_edit_writes_fields_history_and_stock_together(shop: Shop, seller: Ac
     assert history is not None
     assert [i.cause for i in history.intervals] == [PriceCause.MANUAL, PriceCause.LISTED]
     assert history.lowest_price_30d == usd("10.00")
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_stock_alone_is_no_edit(shop: Shop, seller: Account) -> None:
@@ -316,7 +316,7 @@ def test_stock_is_adjusted_by_a_delta_or_set_when_it_is_as_expected(
     assert (moved.expected, moved.actual) == (6, 11)
     assert added == set_to == shop.stock(tea)
     assert (shop.stock(tea).available, shop.stock(tea).on_hand) == (40, 44)
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 @pytest.mark.parametrize(
@@ -459,5 +459,5 @@ def test_a_product_with_a_past_brings_its_prices_and_no_news(shop: Shop, seller:
     assert {interval.cause for interval in history.intervals} == {PriceCause.IMPORT}
     assert shop.product(shelved.product.id).price == usd("4.00")
     assert shop.stock(shelved.product.id).available == 7
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
     assert len(shop.tables.events.rows) == events

@@ -40,7 +40,7 @@ def test_reserved_is_counted_anew(shop: Shop, tea: ProductId, reserved: int) -> 
     tamper(shop, tea, reserved=reserved)
     assert shop.catalog.repair_stock([tea]) == [StockRepair(tea, 0, reserved, 4)]
     assert shop.stock(tea) == Stock(tea, 20, 4)
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 @pytest.mark.parametrize("on_hand", [4, 26])
@@ -52,30 +52,30 @@ def test_the_ledger_is_corrected_and_never_rewritten(shop: Shop, tea: ProductId,
     assert kept == before
     assert (correction.kind, correction.quantity, correction.order_id) == (MovementKind.CORRECTION, on_hand - 20, None)
     assert shop.stock(tea).on_hand == on_hand
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
     assert shop.catalog.repair_stock([tea]) == [None]
 
 
 def test_more_than_is_on_hand_is_not_reserved(shop: Shop, tea: ProductId) -> None:
     tamper(shop, tea, on_hand=3, reserved=1)
     assert shop.catalog.repair_stock([tea]) == [StockRepair(tea, -17, 1, 1)]
-    (left,) = shop.queries.discrepancies()
+    (left,) = shop.queries.stock_discrepancies()
     assert (left.figure, left.stored, left.expected) == ("reserved", 1, 4)
 
 
 def test_what_an_order_lacks_in_the_ledger_is_left_to_people(shop: Shop, tea: ProductId) -> None:
     sale = next(row for row in shop.tables.movements.rows if row.kind is MovementKind.SALE)
     shop.tables.movements.rows.remove(sale)
-    assert [each.figure for each in shop.queries.discrepancies()] == ["on_hand", "sold"]
+    assert [each.figure for each in shop.queries.stock_discrepancies()] == ["on_hand", "sold"]
     assert shop.catalog.repair_stock([tea]) == [StockRepair(tea, -3, 4, 4)]
-    (left,) = shop.queries.discrepancies()
+    (left,) = shop.queries.stock_discrepancies()
     assert (left.figure, left.stored, left.expected, left.order_id) == ("sold", 0, 3, sale.order_id)
 
 
 def test_one_product_twice_in_a_batch_is_repaired_once(shop: Shop, tea: ProductId) -> None:
     tamper(shop, tea, on_hand=21)
     assert shop.catalog.repair_stock([tea, tea]) == [StockRepair(tea, 1, 4, 4)] * 2
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_what_happens_before_the_lock_is_seen_under_it(shop: Shop, tea: ProductId, buyer: Account) -> None:
@@ -86,7 +86,7 @@ def test_what_happens_before_the_lock_is_seen_under_it(shop: Shop, tea: ProductI
     )
     more: list[OrderId] = []
     assert Catalog(store, shop.clock).repair_stock([tea]) == [StockRepair(tea, 0, 5, 9)]
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_a_repair_is_tried_again(shop: Shop, tea: ProductId) -> None:

@@ -434,7 +434,7 @@ class MarketMachine(RuleBasedStateMachine):
 
     @invariant()
     def books_are_right(self) -> None:
-        assert self.shop.queries.discrepancies() == []
+        assert self.shop.queries.stock_discrepancies() == []
 
     @invariant()
     def shelves_agree(self) -> None:

@@ -51,7 +51,7 @@ def test_first_come_first_served_and_never_oversold(shop: Shop, buyer: Account, 
     assert statuses(shop) == [PENDING, REJECTED, PENDING, REJECTED]
     assert shop.stock(tea).available == 0
     assert shop.order(OrderId(2)).shortfalls == (Shortfall(tea, 5, 4),)
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_the_verdict_does_not_depend_on_the_size_of_a_batch(shop: Shop, buyer: Account, tea: ProductId) -> None:
@@ -103,7 +103,7 @@ def test_an_order_that_cannot_be_decided_lets_the_others_pass(
     assert decided.total == 9
     assert {order.id for order in shop.tables.orders.all() if order.status is CREATED} == bad
     assert shop.stock(tea).reserved == 7 - len(bad)
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_an_order_put_aside_is_tried_again_later_and_later_and_parked_in_the_end(

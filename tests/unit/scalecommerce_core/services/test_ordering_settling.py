@@ -73,7 +73,7 @@ def test_cancelling_gives_back_once(shop: Shop, buyer: Account, tea: ProductId, 
         assert isinstance(outcome, Order)
         assert outcome.status is OrderStatus.CANCELLED
     assert (shop.stock(tea).on_hand, shop.stock(tea).reserved) == (10, 0)
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 @pytest.mark.parametrize("act", [pay, cancel])
@@ -120,7 +120,7 @@ def test_expiry_goes_in_steps_of_its_limit(shop: Shop, buyer: Account, tea: Prod
         shop.reserve(buyer, line(tea))
     shop.clock.advance(minutes=15)
     assert [shop.ordering.expire(limit=2) for _ in range(4)] == [2, 2, 1, 0]
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_a_reservation_that_cannot_be_given_back_blocks_no_other(
@@ -168,7 +168,7 @@ def test_a_refund_gives_back_units_and_their_price(shop: Shop, seller: Account, 
         (1, 1000, seller.id),
         (3, 3000, seller.id),
     ]
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_sellers_refund_their_own_lines_and_staff_any(
@@ -279,7 +279,7 @@ def test_the_past_is_recorded_at_its_own_times_and_prices(
     assert [(x.price, x.quantity, x.refunded) for x in order.lines] == [(800, 4, 1), (750, 2, 2)]
     assert [refund.at for refund in shop.tables.refunds.rows] == [refund.at for refund in past.refunds]
     assert shop.stock(tea).available == 7
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
     assert len(shop.tables.events.rows) == events
 
 

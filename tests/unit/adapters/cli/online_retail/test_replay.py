@@ -50,7 +50,7 @@ def test_the_engine_holds_what_the_report_says(market: Market, report: Report) -
     stats = market.queries.seller_stats(report.outcome.seller_id)
     assert stats.revenue == report.revenue - report.returns.refunded
     assert (stats.orders, stats.total_products, stats.currency) == (report.orders, report.products, "GBP")
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
     assert sum(m.quantity for m in tables(market).movements.rows if m.kind == "opening") == report.opening_units
 
 
@@ -93,12 +93,12 @@ def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         import_online_retail(market, SAMPLE, interrupt)
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
     report = import_online_retail(market, SAMPLE)
     assert report.reconciles
     assert (report.outcome.known_orders > 0) == (step == "orders")
     assert market.queries.seller_stats(report.outcome.seller_id).revenue == report.revenue - report.returns.refunded
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
 
 
 def test_another_file_for_the_same_products_is_told(market: Market) -> None:

@@ -44,7 +44,7 @@ def market() -> Market:
 
 
 def test_the_books_are_right(market: Market) -> None:
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
 
 
 def test_stock_was_never_below_zero(market: Market) -> None:
@@ -203,7 +203,7 @@ def test_a_seed_works_once_and_another_one_adds() -> None:
         again.orders(1, rng_seed=3)
     assert snapshot(market) == before
     assert again.everything(users=5, products=40, orders=60, rng_seed=4).orders == 60
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []
 
 
 def test_seeding_leaves_real_people_and_their_products_alone() -> None:
@@ -249,4 +249,4 @@ def test_interrupted_it_leaves_whole_batches(monkeypatch: pytest.MonkeyPatch) ->
         seeding(market).everything(users=5, products=60, orders=1_000, rng_seed=1, progress=interrupt)
     written = len(list(tables(market).orders.all()))
     assert 0 < seen[0] <= written < 1_000
-    assert market.queries.discrepancies() == []
+    assert market.queries.stock_discrepancies() == []

@@ -98,7 +98,7 @@ def test_what_was_saved_does_not_change_with_the_object(shop: Shop, seller: Acco
         tx.stock.save([stock])
         stock.adjust(5, shop.clock.now())
     assert shop.stock(tea).on_hand == 15
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def test_what_use_cases_return_is_not_what_is_stored(shop: Shop, seller: Account, buyer: Account) -> None:
@@ -135,7 +135,7 @@ def test_transactions_of_threads_take_turns(shop: Shop, seller: Account) -> None
     for thread in threads:
         thread.join()
     assert shop.stock(tea).on_hand == 80
-    assert shop.queries.discrepancies() == []
+    assert shop.queries.stock_discrepancies() == []
 
 
 def _add_account(tx: Transaction, shop: Shop) -> None:
