@@ -27,6 +27,7 @@ html_title = f"ScaleCommerce {release}"
 html_extra_path = ["site"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 
 NAVIGATION: Final = {
     "docs/index": """
@@ -35,6 +36,7 @@ NAVIGATION: Final = {
 :caption: Use the engine
 
 Get started <../README>
+Начало работы <../README.ru>
 http-api
 webhooks
 pricing
@@ -52,7 +54,7 @@ upgrading
 differences-from-v1
 ../CHANGELOG
 Security <../SECURITY>
-../adapters/cli/online_retail/SAMPLE-LICENSE
+Licence of the sample data <../adapters/cli/online_retail/SAMPLE-LICENSE>
 ```
 
 ```{toctree}
