@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
+
+from entrypoints.settings import Settings
+from tests.unit.support.command_tree import command_tree
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -91,17 +95,14 @@ def test_the_image_and_the_makefile_use_the_same_uv() -> None:
 
 
 def test_the_settings_that_are_passed_exist() -> None:
-    settings = pytest.importorskip("entrypoints.settings").Settings
-    names = {attribute.name.upper() for attribute in settings.__attrs_attrs__}
+    names = {attribute.name.upper() for attribute in attrs.fields(Settings)}
     for name in OURS:
         assert set(SERVICES[name]["environment"]) <= names
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[0])
 def test_the_command_line_has_the_commands_with_these_options(command: list[str]) -> None:
-    app = pytest.importorskip("adapters.cli.app").app
-    typer_main = pytest.importorskip("typer.main")
-    group = typer_main.get_command(app)
+    group = command_tree()
     name, *arguments = command
     assert name in group.commands
     group.commands[name].make_context(name, arguments)  # parses and checks them, and runs nothing

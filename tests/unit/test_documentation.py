@@ -10,10 +10,8 @@ from typing import Any
 
 import attrs
 import pytest
-import typer
 from typer.core import TyperGroup
 
-from adapters.cli.app import app
 from adapters.cli.commands import REPLACED_COMMANDS
 from entrypoints import settings
 from scalecommerce_core.domain.webhook import RETRY_DELAYS, secret_text, signed_headers
@@ -23,6 +21,7 @@ from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.queries import Facet
 from scalecommerce_core.services.market import Market
 from tests.unit.retired_names import RETIRED_NAMES
+from tests.unit.support.command_tree import command_tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +36,7 @@ def test_the_page_of_differences_names_what_replaces_each_command_of_the_first_r
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|$", page.partition("## Commands")[2], re.MULTILINE))
     written = {name: told.replace("`", "") for name, told in rows.items()}
     assert written.items() >= REPLACED_COMMANDS.items()
-    command = typer.main.get_command(app)
+    command = command_tree()
     assert isinstance(command, TyperGroup)
     # Names that are still the same.
     assert rows.keys() - REPLACED_COMMANDS.keys() <= set(command.commands)
@@ -46,7 +45,7 @@ def test_the_page_of_differences_names_what_replaces_each_command_of_the_first_r
 def test_the_readme_lists_all_commands() -> None:
     table = _readme().partition("| command |")[2].partition("\n\n")[0]
     named = {name for cell in re.findall(r"^\| (.*?) \| ", table, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)}
-    command = typer.main.get_command(app)
+    command = command_tree()
     assert isinstance(command, TyperGroup)
     # `settings` is described with the others that it belongs to.
     assert named | {"settings"} == set(command.commands)
@@ -70,7 +69,7 @@ def test_commands_in_documents_have_the_names_and_options_that_exist(document: s
 
 def _check_command(words: list[str], text: str) -> None:
     """Walk down to the command that the words name; every option must be one of its own."""
-    command: Any = typer.main.get_command(app)
+    command: Any = command_tree()
     options = {"--help", *(option for parameter in command.params for option in parameter.opts)}
     for word in words:
         if word.startswith("-"):

@@ -16,6 +16,7 @@ from adapters.cli.torture_report import Checked, Settling, TortureOptions, Tortu
 from entrypoints.runtime import Processes
 from scalecommerce_core.services.seeding import PLAIN
 from scalecommerce_core.testing import PlainPasswords, SettableClock, in_memory_market
+from tests.unit.support.command_tree import command_tree
 
 
 class ServerAway(Exception):
@@ -113,6 +114,11 @@ class Ended:
 
     def __repr__(self) -> str:
         return f"exit {self.code}\n{self.out}\n--- standard error\n{self.err}"
+
+
+@pytest.fixture(autouse=True)
+def command_tree_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.testing._get_command", lambda _app: command_tree())
 
 
 @pytest.fixture

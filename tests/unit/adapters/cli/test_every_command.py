@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from adapters.cli import online_retail
-from adapters.cli.app import app
 from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -27,6 +25,7 @@ from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountingIds, RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.adapters.cli.test_help import ALL
+from tests.unit.support.command_tree import command_tree
 
 HOSTILE = "[/red] :tea: [bold]" + "very " * 12 + "long"
 """A name that is no markup, and wider than its column."""
@@ -225,8 +224,8 @@ def test_commands_of_the_first_release_name_what_replaces_them(cli: Cli, name: s
     assert (ended.code, ended.out) == (2, "")
     replacement = re.search(r"Now: scalecommerce (\S+)", " ".join(ended.err.split()))
     assert replacement is not None
-    command = typer.main.get_command(app)
-    assert replacement.group(1) in command.commands  # type: ignore[attr-defined]
+    command = command_tree()
+    assert replacement.group(1) in command.commands
     assert name not in cli("--help").out
     assert json.loads(cli(name, "--json").err)["code"] == 2
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 
-from adapters.cli.app import app
 from tests.unit.adapters.cli.conftest import Cli
+from tests.unit.support.command_tree import command_tree
 
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
@@ -26,7 +25,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", command
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(command_tree()))
 
 
 def test_all_commands_are_there() -> None:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer.main
 
-from adapters.cli.app import app
 from tests.unit.adapters.cli.conftest import Cli
+from tests.unit.support.command_tree import command_tree
 
 
 def numbers(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -19,7 +18,7 @@ def numbers(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
             yield path, parameter
 
 
-NUMBERS = list(numbers(typer.main.get_command(app)))
+NUMBERS = list(numbers(command_tree()))
 
 
 @pytest.mark.parametrize(("path", "parameter"), NUMBERS, ids=[f"{'-'.join(p)}-{n.name}" for p, n in NUMBERS])
