@@ -10,10 +10,10 @@ from attrs import frozen
 from adapters.http.cache.catalog_cache import DEFAULT_LIMITS, CacheLimits, CatalogCache
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
-from adapters.http.execution.payment_runner import Paying
+from adapters.http.execution.payment_runner import PaymentRunner
 from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.pagination import Pages
-from adapters.http.view_tracking import Looks
+from adapters.http.view_tracking import ViewTracker
 from scalecommerce_core.domain.errors import MarketError, NotFound, Overloaded
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
@@ -88,7 +88,7 @@ class Dependencies:
         """Without a `feed` that tells of changes, every read goes to the database."""
         self.market = market
         self.wakeups = wakeups
-        self.view_tracker = Looks(views, bots)
+        self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
         self.check_readiness = ready
         self.paginator = Pages(Cursors(cursor_key))
@@ -96,7 +96,7 @@ class Dependencies:
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
             ordering.place, queue_size=intake_queue, name="place"
         )
-        self.payment_runner = Paying(market.payments)
+        self.payment_runner = PaymentRunner(market.payments)
         self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
         self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
         self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")

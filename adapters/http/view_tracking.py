@@ -11,15 +11,15 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.services.accounts import Identity
 
-SPECULATIVE: Final = frozenset({b"purpose", b"sec-purpose", b"x-moz"})
+PREFETCH_HEADERS: Final = frozenset({b"purpose", b"sec-purpose", b"x-moz"})
 """Headers by which browsers say that they load a page ahead (`prefetch`, `prefetch;prerender`), unseen so far."""
-USER_AGENTS: Final = 4_096
+BOT_CACHE_SIZE: Final = 4_096
 """So many different ones are remembered as bots or not."""
-READ: Final = 512
+USER_AGENT_BYTES: Final = 512
 """Bytes of a user agent that are looked at: they are as long as a stranger wants them to be."""
 
 
-class Looks:
+class ViewTracker:
     """Counts those who look: GET requests, a 304 as well, since somebody looks at the copy that is still good.
 
     Not the product's owner, nor staff: they work on it. Nor bots, by the patterns (regular expressions, whatever the
@@ -30,13 +30,13 @@ class Looks:
         self._views = views
         pattern = re.compile("|".join(f"(?:{bot})" for bot in bots), re.IGNORECASE) if bots else None
 
-        @lru_cache(maxsize=USER_AGENTS)
+        @lru_cache(maxsize=BOT_CACHE_SIZE)
         def is_bot(user_agent: str) -> bool:
             return pattern is not None and pattern.search(user_agent) is not None
 
         self._is_bot = is_bot
 
-    def note(self, scope: Scope, identity: Identity | None, product_id: ProductId, seller_id: AccountId) -> None:
+    def record_view(self, scope: Scope, identity: Identity | None, product_id: ProductId, seller_id: AccountId) -> None:
         """Count this answered request for a product, if it is a look. For the event loop: it waits for nothing."""
         if scope["method"] != "GET":
             return
@@ -46,9 +46,9 @@ class Looks:
         for name, value in scope["headers"]:
             if name == b"user-agent":
                 agent = value
-            elif name in SPECULATIVE and b"prefetch" in value.lower():
+            elif name in PREFETCH_HEADERS and b"prefetch" in value.lower():
                 return
-        user_agent = agent[:READ].decode("latin-1")
+        user_agent = agent[:USER_AGENT_BYTES].decode("latin-1")
         if self._is_bot(user_agent):
             return
         if identity is not None:

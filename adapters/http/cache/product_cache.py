@@ -12,7 +12,7 @@ from adapters.http.cache.invalidation import CacheValidity
 from adapters.http.cache.lru import AdmissionFilter, LruCache
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
-from adapters.http.execution.batcher import Answer, Batcher
+from adapters.http.execution.batcher import Batcher, Waiter
 from adapters.http.framework.middleware import BASELINE_HEADERS
 from adapters.http.schemas.products import product_etag, shown
 from scalecommerce_core.domain.errors import Overloaded
@@ -71,7 +71,7 @@ class ProductCacheEntry:
 class LoadQueue(Protocol):
     """What is wanted of `Batcher`."""
 
-    def enqueue(self, command: ProductId, answer: Answer[ProductCacheEntry]) -> None: ...
+    def enqueue(self, command: ProductId, answer: Waiter[ProductCacheEntry]) -> None: ...
 
     async def drain(self) -> None: ...
 

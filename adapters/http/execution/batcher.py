@@ -14,15 +14,15 @@ from scalecommerce_core.domain.errors import Overloaded, Unavailable
 
 Command = TypeVar("Command")
 Result = TypeVar("Result")
-Given_contra = TypeVar("Given_contra", contravariant=True)
+Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
-class Answer(Protocol[Given_contra]):
+class Waiter(Protocol[Result_contra]):
     """What is wanted of a future by whoever answers."""
 
     def done(self) -> bool: ...
 
-    def set_result(self, result: Given_contra, /) -> None: ...
+    def set_result(self, result: Result_contra, /) -> None: ...
 
     def set_exception(self, error: BaseException, /) -> None: ...
 
@@ -44,14 +44,14 @@ class Batcher(Generic[Command, Result]):
         *,
         limit: int = 500,
         queue_size: int = 2000,
-        indivisible: tuple[type[Exception], ...] = (Unavailable,),
+        whole_batch_errors: tuple[type[Exception], ...] = (Unavailable,),
         name: str = "batch",
     ) -> None:
         self._run = run
         self._limit = limit
         self._queue_size = queue_size
-        self._indivisible = indivisible
-        self._waiting: deque[tuple[Command, Answer[Result]]] = deque()
+        self._whole_batch_errors = whole_batch_errors
+        self._queue: deque[tuple[Command, Waiter[Result]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._closed = False
@@ -59,7 +59,7 @@ class Batcher(Generic[Command, Result]):
     @property
     def waiting(self) -> int:
         """Commands that are not yet part of a batch."""
-        return len(self._waiting)
+        return len(self._queue)
 
     async def submit(self, command: Command) -> Result:
         """The result, or the error, of this command; raise `Overloaded` at once when too many wait already."""
@@ -67,15 +67,15 @@ class Batcher(Generic[Command, Result]):
         self.enqueue(command, answer)
         return await answer
 
-    def enqueue(self, command: Command, answer: Answer[Result]) -> None:
+    def enqueue(self, command: Command, waiter: Waiter[Result]) -> None:
         """As `submit`, for whoever does not wait here."""
         if self._closed:
             raise Overloaded("The server is shutting down: send the request again.")
-        if len(self._waiting) >= self._queue_size:
+        if len(self._queue) >= self._queue_size:
             raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
-        self._waiting.append((command, answer))
+        self._queue.append((command, waiter))
         if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+            self._worker = asyncio.get_running_loop().create_task(self._drain_queue())
 
     async def drain(self) -> None:
         """Take no more commands, answer those that wait, and end the thread."""
@@ -84,26 +84,26 @@ class Batcher(Generic[Command, Result]):
             await asyncio.wait([self._worker])
         self._thread.shutdown(wait=False)
 
-    async def _work(self) -> None:
+    async def _drain_queue(self) -> None:
         try:
-            while batch := self._take():
-                await self._answer(batch)
+            while batch := self._next_batch():
+                await self._execute(batch)
         finally:
             self._worker = None
 
-    def _take(self) -> list[tuple[Command, Answer[Result]]]:
+    def _next_batch(self) -> list[tuple[Command, Waiter[Result]]]:
         """The next batch, without those that nobody waits for any more."""
-        batch: list[tuple[Command, Answer[Result]]] = []
-        while self._waiting and len(batch) < self._limit:
-            entry = self._waiting.popleft()
+        batch: list[tuple[Command, Waiter[Result]]] = []
+        while self._queue and len(batch) < self._limit:
+            entry = self._queue.popleft()
             if not entry[1].done():
                 batch.append(entry)
         return batch
 
-    async def _answer(self, batch: Sequence[tuple[Command, Answer[Result]]]) -> None:
+    async def _execute(self, batch: Sequence[tuple[Command, Waiter[Result]]]) -> None:
         commands = [command for command, _ in batch]
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._outcomes, commands)
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._run_or_split, commands)
         except BaseException:
             # The loop is closing, or the thread is gone: nobody may wait for ever.
             for _, answer in batch:
@@ -117,12 +117,12 @@ class Batcher(Generic[Command, Result]):
             else:
                 answer.set_result(outcome)
 
-    def _outcomes(self, commands: Sequence[Command]) -> list[Result | Exception]:
+    def _run_or_split(self, commands: Sequence[Command]) -> list[Result | Exception]:
         try:
             outcomes = list(self._run(commands))
             if len(outcomes) != len(commands):
                 raise RuntimeError(f"{len(commands)} commands got {len(outcomes)} answers.")  # noqa: TRY301 - handled below, as if `run` had raised it
-        except self._indivisible as error:
+        except self._whole_batch_errors as error:
             return [error] * len(commands)
         except StopIteration as error:
             # The one exception that a future refuses to carry.
@@ -131,5 +131,5 @@ class Batcher(Generic[Command, Result]):
             if len(commands) == 1:
                 return [error]
             half = len(commands) // 2
-            return self._outcomes(commands[:half]) + self._outcomes(commands[half:])
+            return self._run_or_split(commands[:half]) + self._run_or_split(commands[half:])
         return outcomes

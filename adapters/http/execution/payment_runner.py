@@ -16,41 +16,41 @@ from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrd
 
 logger = logging.getLogger(__name__)
 
-CHARGERS: Final = 32
+CHARGE_THREADS: Final = 32
 """Threads that wait for the gateway: so many charges of one process are under way at once."""
-QUEUE: Final = 256
+MAX_PAYMENTS: Final = 256
 """Payments that one process has in hand; those beyond are told to come back before anything is written."""
 
 
-class Paying:
-    def __init__(self, payments: Payments, *, chargers: int = CHARGERS, queue_size: int = QUEUE) -> None:
+class PaymentRunner:
+    def __init__(self, payments: Payments, *, threads: int = CHARGE_THREADS, max_payments: int = MAX_PAYMENTS) -> None:
         self._payments = payments
-        self._queue_size = queue_size
+        self._max_payments = max_payments
         self._open: Batcher[PayOrder, Payment | Order] = Batcher(payments.open, name="open-payment")
         self._record: Batcher[PaymentResult, Order] = Batcher(payments.record, name="record-payment")
-        self._chargers = ThreadPoolExecutor(chargers, thread_name_prefix="charger")
-        self._in_hand: set[asyncio.Task[Order]] = set()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="charger")
+        self._running: set[asyncio.Task[Order]] = set()
         self._closed = False
 
     async def pay(self, command: PayOrder) -> Order:
         """The order, PAID; raise `Overloaded` at once when too many are being paid already."""
-        if self._closed or len(self._in_hand) >= self._queue_size:
+        if self._closed or len(self._running) >= self._max_payments:
             raise Overloaded("The server has more payments in hand than it can take: try again in a moment.")
-        task = asyncio.get_running_loop().create_task(self._paid(command))
-        self._in_hand.add(task)
-        task.add_done_callback(self._done)
+        task = asyncio.get_running_loop().create_task(self._run(command))
+        self._running.add(task)
+        task.add_done_callback(self._on_done)
         # Who goes away takes only their waiting with them.
         return await asyncio.shield(task)
 
-    async def _paid(self, command: PayOrder) -> Order:
+    async def _run(self, command: PayOrder) -> Order:
         opened = await self._open.submit(command)
         if isinstance(opened, Order):
             return opened
-        result = await asyncio.get_running_loop().run_in_executor(self._chargers, self._payments.charge, opened)
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, self._payments.charge, opened)
         return await self._record.submit(result)
 
-    def _done(self, task: "asyncio.Task[Order]") -> None:
-        self._in_hand.discard(task)
+    def _on_done(self, task: "asyncio.Task[Order]") -> None:
+        self._running.discard(task)
         if task.cancelled():
             return
         error = task.exception()
@@ -61,7 +61,7 @@ class Paying:
     async def close(self) -> None:
         """Take no more, finish what is in hand, and end the threads."""
         self._closed = True
-        if self._in_hand:
-            await asyncio.wait(self._in_hand)
+        if self._running:
+            await asyncio.wait(self._running)
         await asyncio.gather(self._open.drain(), self._record.drain())
-        self._chargers.shutdown(wait=False)
+        self._threads.shutdown(wait=False)

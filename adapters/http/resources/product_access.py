@@ -47,7 +47,7 @@ class ProductReaders:
             etag, seller = copy.etag, copy.seller
             cache_control = ANONYMOUS_CACHE_CONTROL if identity is None else AUTHENTICATED_CACHE_CONTROL
             body = copy.body
-        self._dependencies.view_tracker.note(call.request.scope, identity, product, seller)
+        self._dependencies.view_tracker.record_view(call.request.scope, identity, product, seller)
         headers = {"ETag": etag, "Cache-Control": cache_control}
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers=headers)

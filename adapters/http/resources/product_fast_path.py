@@ -12,7 +12,7 @@ from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedRespons
 from adapters.http.framework.problems import problem_of
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
-from adapters.http.view_tracking import Looks
+from adapters.http.view_tracking import ViewTracker
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.services.accounts import Identity
@@ -28,7 +28,7 @@ Given = dict[bytes, bytes]
 class ProductShortcut:
     """Answers just as `readProduct` does, or, if there is anything unusual about the request, not at all."""
 
-    def __init__(self, copies: ProductCache, looks: Looks, authenticate: Authenticate) -> None:
+    def __init__(self, copies: ProductCache, looks: ViewTracker, authenticate: Authenticate) -> None:
         self._copies = copies
         self._looks = looks
         self._authenticate = authenticate
@@ -71,7 +71,7 @@ class ProductShortcut:
         if known is not None and known != copy.etag_bytes:
             # Lists of tags, weak ones and `*` are read elsewhere.
             return None
-        self._looks.note(scope, identity, product, copy.seller)
+        self._looks.record_view(scope, identity, product, copy.seller)
         if known is not None:
             return 304, headers[2:], b"", given.get(b"x-request-id")
         return 200, headers, copy.body, given.get(b"x-request-id")

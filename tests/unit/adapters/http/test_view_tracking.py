@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.http.view_tracking import Looks
+from adapters.http.view_tracking import ViewTracker
 from entrypoints.settings import BOTS as BOT_PATTERNS
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.services.accounts import Identity
@@ -107,7 +107,7 @@ def clients(
     seen = Seen()
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     scope = {"type": "http", "method": method, "headers": encoded, "client": address}
-    Looks(seen, bots).note(scope, identity, ProductId(1), AccountId(2))
+    ViewTracker(seen, bots).record_view(scope, identity, ProductId(1), AccountId(2))
     return seen.clients
 
 

@@ -16,7 +16,7 @@ from attrs import Factory, define, field
 
 from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT, LIST_STALENESS, CacheValidity
 from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
-from adapters.http.execution.batcher import Answer
+from adapters.http.execution.batcher import Waiter
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.ports import CatalogChange
@@ -100,9 +100,9 @@ class ByHand:
     """In place of the batcher: a step of the simulation does the work."""
 
     load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]
-    waiting: list[tuple[ProductId, Answer[ProductCacheEntry]]] = Factory(list)
+    waiting: list[tuple[ProductId, Waiter[ProductCacheEntry]]] = Factory(list)
 
-    def enqueue(self, command: ProductId, answer: Answer[ProductCacheEntry]) -> None:
+    def enqueue(self, command: ProductId, answer: Waiter[ProductCacheEntry]) -> None:
         self.waiting.append((command, answer))
 
     async def drain(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from adapters.http.execution.payment_runner import Paying
+from adapters.http.execution.payment_runner import PaymentRunner
 from scalecommerce_core.domain.errors import (
     GatewayUnavailable,
     Overloaded,
@@ -123,15 +123,15 @@ def test_who_goes_away_leaves_a_payment_that_is_recorded(shop: Shop, pending: li
     slow = Slow(shop)
 
     async def go_away() -> None:
-        paying = Paying(shop.payments)
-        request = asyncio.create_task(paying.pay(pending[0]))
+        runner = PaymentRunner(shop.payments)
+        request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         assert shop.order(pending[0].order_id).status is OrderStatus.PENDING
         slow.may_answer.set()
-        await paying.close()
+        await runner.close()
 
     asyncio.run(go_away())
     assert shop.order(pending[0].order_id).status is OrderStatus.PAID
@@ -139,11 +139,11 @@ def test_who_goes_away_leaves_a_payment_that_is_recorded(shop: Shop, pending: li
 
 def test_who_goes_away_before_the_attempt_is_written_is_paid_for_too(shop: Shop, pending: list[PayOrder]) -> None:
     async def go_away() -> None:
-        paying = Paying(shop.payments)
-        request = asyncio.create_task(paying.pay(pending[0]))
+        runner = PaymentRunner(shop.payments)
+        request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.sleep(0)
         request.cancel()
-        await paying.close()
+        await runner.close()
 
     asyncio.run(go_away())
     assert shop.order(pending[0].order_id).status is OrderStatus.PAID
@@ -153,13 +153,13 @@ def test_the_end_of_the_server_waits_for_charges(shop: Shop, pending: list[PayOr
     slow = Slow(shop)
 
     async def end() -> Order:
-        paying = Paying(shop.payments)
-        request = asyncio.create_task(paying.pay(pending[0]))
+        runner = PaymentRunner(shop.payments)
+        request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
-        closing = asyncio.create_task(paying.close())
+        closing = asyncio.create_task(runner.close())
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await paying.pay(pending[1])
+            await runner.pay(pending[1])
         slow.may_answer.set()
         await closing
         return await request
@@ -174,12 +174,12 @@ def test_more_payments_than_one_process_takes_are_told_so_before_anything_is_wri
     slow = Slow(shop)
 
     async def rush() -> list[Any]:
-        paying = Paying(shop.payments, chargers=1, queue_size=2)
-        requests = [asyncio.create_task(paying.pay(command)) for command in pending]
+        runner = PaymentRunner(shop.payments, threads=1, max_payments=2)
+        requests = [asyncio.create_task(runner.pay(command)) for command in pending]
         await asyncio.to_thread(slow.asked.wait, 20)
         slow.may_answer.set()
         outcomes = await asyncio.gather(*requests, return_exceptions=True)
-        await paying.close()
+        await runner.close()
         return outcomes
 
     first, second, third = asyncio.run(rush())
@@ -194,15 +194,15 @@ def test_others_go_on_while_one_charge_is_slow(shop: Shop, pending: list[PayOrde
     shop.gateway.after = lambda request: blocked(request) if request.order_id == pending[0].order_id else None
 
     async def go_on() -> None:
-        paying = Paying(shop.payments)
-        first = asyncio.create_task(paying.pay(pending[0]))
+        runner = PaymentRunner(shop.payments)
+        first = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
-        assert (await paying.pay(pending[1])).status is OrderStatus.PAID
+        assert (await runner.pay(pending[1])).status is OrderStatus.PAID
         with pytest.raises(PaymentInProgress):
-            await paying.pay(pending[0])
+            await runner.pay(pending[0])
         slow.may_answer.set()
         assert (await first).status is OrderStatus.PAID
-        await paying.close()
+        await runner.close()
 
     asyncio.run(go_on())
 
@@ -215,12 +215,12 @@ def test_each_gets_their_own_answer(shop: Shop, pending: list[PayOrder]) -> None
     ]
 
     async def all_of_them() -> list[Any]:
-        paying = Paying(shop.payments)
+        runner = PaymentRunner(shop.payments)
         outcomes = await asyncio.gather(
-            *(paying.pay(command) for command in (*commands, PayOrder(OrderId(999), commands[0].buyer))),
+            *(runner.pay(command) for command in (*commands, PayOrder(OrderId(999), commands[0].buyer))),
             return_exceptions=True,
         )
-        await paying.close()
+        await runner.close()
         return outcomes
 
     declined, unknown, paid, missing = asyncio.run(all_of_them())
@@ -241,12 +241,12 @@ def test_a_failure_that_nobody_waits_for_is_logged(
     monkeypatch.setattr(shop.payments, "record", broken)
 
     async def go_away() -> None:
-        paying = Paying(shop.payments)
-        request = asyncio.create_task(paying.pay(pending[0]))
+        runner = PaymentRunner(shop.payments)
+        request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
         request.cancel()
         slow.may_answer.set()
-        await paying.close()
+        await runner.close()
 
     asyncio.run(go_away())
     assert "a payment failed" in caplog.text
@@ -257,10 +257,10 @@ def test_what_the_state_does_not_allow_is_not_charged(shop: Shop, pending: list[
     shop.ordering.expire()
 
     async def pay() -> None:
-        paying = Paying(shop.payments)
+        runner = PaymentRunner(shop.payments)
         with pytest.raises(TransitionNotAllowed):
-            await paying.pay(pending[0])
-        await paying.close()
+            await runner.pay(pending[0])
+        await runner.close()
 
     asyncio.run(pay())
     assert shop.gateway.charges == {}

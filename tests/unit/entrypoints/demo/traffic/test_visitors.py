@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
-from adapters.http.view_tracking import Looks
+from adapters.http.view_tracking import ViewTracker
 from entrypoints.demo.traffic.pacing import Pacer
 from entrypoints.demo.traffic.plan import Plan
 from entrypoints.demo.traffic.visitors import NoAnswer, Shopper, Visitor
@@ -94,13 +94,13 @@ def test_who_does_not_buy_only_looks(api: Api, shopper: Shopper) -> None:
 
 def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, shopper: Shopper) -> None:
     someone, views, visits = visitor(shopper, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
-    looks = Looks(views, str(fields(Settings).view_bots.default).split(","))
+    looks = ViewTracker(views, str(fields(Settings).view_bots.default).split(","))
     for _ in range(visits):
         someone.visit()
     for _, _, headers, _ in api.heard:
         agent = (b"user-agent", headers["User-Agent"].encode())
         scope = {"type": "http", "method": "GET", "headers": [agent], "client": ("127.0.0.1", 1)}
-        looks.note(scope, None, ProductId(7), AccountId(1))
+        looks.record_view(scope, None, ProductId(7), AccountId(1))
     batch = views.batch()
     assert batch is not None
     assert sum(batch.counts.values()) == visits
