@@ -16,8 +16,8 @@ from adapters.db.store import PostgresStore
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
+from adapters.security.secret_cipher import FernetCipher
 from adapters.security.tokens import JwtTokens, secret_key
-from adapters.security.vault import DerivedVault
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import application
 from adapters.tasks.broker import connected
@@ -133,7 +133,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             queries,
             ids=ids,
             randomness=SystemRandomness(),
-            vault=DerivedVault(settings.jwt_secret.reveal(), [secret.reveal() for secret in settings.previous_secrets]),
+            cipher=FernetCipher(
+                settings.jwt_secret.reveal(), [secret.reveal() for secret in settings.previous_secrets]
+            ),
             sender=sender,
             rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
         ),

@@ -14,7 +14,15 @@ from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentGateway, PaymentRepository
 from scalecommerce_core.ports.pricing import PolicyRepository, RunRepository
 from scalecommerce_core.ports.search import SearchRepository
-from scalecommerce_core.ports.security import Claims, LoginLimiter, Passwords, TokenKind, Tokens, Unsealable, Vault
+from scalecommerce_core.ports.security import (
+    Claims,
+    DecryptionFailed,
+    LoginLimiter,
+    Passwords,
+    SecretCipher,
+    TokenKind,
+    Tokens,
+)
 from scalecommerce_core.ports.statistics import STATISTICS, Owed, OwedOrder, ProductCounters, StatisticsRepository
 from scalecommerce_core.ports.system import Clock, Ids, Randomness, Wakeups
 from scalecommerce_core.ports.unit_of_work import Store, Transaction
@@ -30,6 +38,7 @@ __all__ = [
     "ChangeListener",
     "Claims",
     "Clock",
+    "DecryptionFailed",
     "DeliveryRepository",
     "Duplicate",
     "EventRepository",
@@ -50,6 +59,7 @@ __all__ = [
     "Randomness",
     "RunRepository",
     "SearchRepository",
+    "SecretCipher",
     "SessionRepository",
     "StatisticsRepository",
     "StockRepository",
@@ -58,8 +68,6 @@ __all__ = [
     "TokenKind",
     "Tokens",
     "Transaction",
-    "Unsealable",
-    "Vault",
     "ViewCounter",
     "Wakeups",
     "WebhookRepository",

@@ -10,17 +10,19 @@ from attrs import frozen
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 
 
-class Unsealable(Exception):
-    """It was sealed with a key that is not known any more."""
+class DecryptionFailed(Exception):
+    """The ciphertext was changed, or was encrypted with a key that is not configured."""
 
 
-class Vault(Protocol):
-    """Keeps what has to be stored, and used again, from whoever reads the database."""
+class SecretCipher(Protocol):
+    """Encrypts secrets that are stored in the database and needed in plain text later, such as webhook secrets."""
 
-    def seal(self, content: bytes) -> str: ...
+    def encrypt(self, content: bytes) -> str:
+        """Return the ciphertext as text; two calls with the same content may return different texts."""
+        ...
 
-    def open(self, sealed: str) -> bytes:
-        """Raise `Unsealable`."""
+    def decrypt(self, encrypted: str) -> bytes:
+        """Return the content; raise `DecryptionFailed`."""
         ...
 
 

@@ -37,14 +37,14 @@ from scalecommerce_core.domain.webhook import (
 )
 from scalecommerce_core.ports import (
     Clock,
+    DecryptionFailed,
     Ids,
     NumberedEvent,
     OutgoingWebhook,
     Randomness,
+    SecretCipher,
     Store,
     Transaction,
-    Unsealable,
-    Vault,
     WebhookSender,
 )
 from scalecommerce_core.queries import EventQueries
@@ -155,7 +155,7 @@ class Webhooks:
         *,
         ids: Ids,
         randomness: Randomness,
-        vault: Vault,
+        cipher: SecretCipher,
         sender: WebhookSender,
         rules: WebhookRules = WebhookRules(),
     ) -> None:
@@ -164,7 +164,7 @@ class Webhooks:
         self._queries = queries
         self._ids = ids
         self._randomness = randomness
-        self._vault = vault
+        self._cipher = cipher
         self._sender = sender
         self._rules = rules
 
@@ -201,7 +201,7 @@ class Webhooks:
                     id=endpoint_id,
                     owner_id=command.owner,
                     url=command.url,
-                    sealed=self._vault.seal(secret.encode()),
+                    sealed=self._cipher.encrypt(secret.encode()),
                     now=now,
                     topics=command.topics,
                     description=command.description,
@@ -277,7 +277,7 @@ class Webhooks:
                 if endpoint.owner_id != command.owner:
                     raise Forbidden("Only its owner may see the secret of an endpoint.")
                 secret = self._new_secret()
-                endpoint.rotate(self._vault.seal(secret.encode()), now)
+                endpoint.rotate(self._cipher.encrypt(secret.encode()), now)
             except MarketError as error:
                 outcomes.append(error)
             else:
@@ -397,7 +397,7 @@ class Webhooks:
         for delivery in claimed:
             try:
                 messages[delivery.id] = self._signed(delivery, endpoints[delivery.endpoint_id], now)
-            except Unsealable:
+            except DecryptionFailed:
                 answers[delivery.id] = WebhookAnswer(
                     timedelta(0), error="The secret cannot be read any more: rotate it (rotate-secret)."
                 )
@@ -425,13 +425,13 @@ class Webhooks:
         return OutgoingWebhook(endpoint.url, headers, body)
 
     def _opened(self, sealed: Sequence[str]) -> list[str]:
-        """Those that can be read; raise `Unsealable` if none can."""
+        """Those that can be read; raise `DecryptionFailed` if none can."""
         secrets = []
         for each in sealed:
-            with contextlib.suppress(Unsealable):
-                secrets.append(self._vault.open(each).decode())
+            with contextlib.suppress(DecryptionFailed):
+                secrets.append(self._cipher.decrypt(each).decode())
         if not secrets:
-            raise Unsealable
+            raise DecryptionFailed
         return secrets
 
     @retried(TransactionAborted, ConnectionLost)
@@ -472,7 +472,7 @@ class Webhooks:
     def _sealing(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
         if key is None:
             return None
-        return evolve(key, render=lambda outcome: self._vault.seal(key.render(outcome)).encode())
+        return evolve(key, render=lambda outcome: self._cipher.encrypt(key.render(outcome)).encode())
 
     def _unsealed(
         self, outcome: EndpointWithSecret | Replayed | MarketError
@@ -480,8 +480,8 @@ class Webhooks:
         if not isinstance(outcome, Replayed):
             return outcome
         try:
-            return Replayed(self._vault.open(outcome.body.decode()))
-        except Unsealable:
+            return Replayed(self._cipher.decrypt(outcome.body.decode()))
+        except DecryptionFailed:
             return Conflict("The answer to this key cannot be read any more: the endpoint exists, rotate its secret.")
 
 

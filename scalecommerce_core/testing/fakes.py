@@ -9,7 +9,7 @@ from uuid import UUID
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.webhook import WebhookAnswer
-from scalecommerce_core.ports import Claims, OutgoingWebhook, Unsealable
+from scalecommerce_core.ports import Claims, DecryptionFailed, OutgoingWebhook
 
 
 class SettableClock:
@@ -53,16 +53,16 @@ class SeededRandomness:
         return self._random.randbytes(count)
 
 
-class ReversingVault:
-    """Hides what it keeps from a casual look alone."""
+class ReversingCipher:
+    """`ports.SecretCipher` for tests: reverses the bytes, which protects nothing."""
 
-    def seal(self, content: bytes) -> str:
+    def encrypt(self, content: bytes) -> str:
         return f"sealed:{content[::-1].hex()}"
 
-    def open(self, sealed: str) -> bytes:
-        if not sealed.startswith("sealed:"):
-            raise Unsealable
-        return bytes.fromhex(sealed.removeprefix("sealed:"))[::-1]
+    def decrypt(self, encrypted: str) -> bytes:
+        if not encrypted.startswith("sealed:"):
+            raise DecryptionFailed
+        return bytes.fromhex(encrypted.removeprefix("sealed:"))[::-1]
 
 
 OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")

@@ -26,7 +26,7 @@ from scalecommerce_core.testing import (
     PlainPasswords,
     RecordingSender,
     RememberedTokens,
-    ReversingVault,
+    ReversingCipher,
     SeededRandomness,
     SettableClock,
 )
@@ -63,7 +63,7 @@ def real_market(
                 queries,
                 ids=CountingIds(),
                 randomness=SeededRandomness(),
-                vault=ReversingVault(),
+                cipher=ReversingCipher(),
                 sender=RecordingSender(),
             ),
             queries=queries,

@@ -17,7 +17,8 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "search", "stage", "statistics", "stock", "transactions", "views", "webhooks",
+            "payments", "policies", "search", "secret_ciphers", "stage", "statistics", "stock",
+            "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -34,6 +35,7 @@ from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: 
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
+from scalecommerce_core.testing.contracts.secret_ciphers import SecretCipherContract  # noqa: E402
 from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
@@ -44,6 +46,7 @@ __all__ = [
     "CatalogChangesContract",
     "PaymentGatewayContract",
     "QueriesContract",
+    "SecretCipherContract",
     "StoreContract",
     "ViewCounterContract",
 ]

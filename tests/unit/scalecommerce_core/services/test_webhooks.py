@@ -35,7 +35,7 @@ from scalecommerce_core.services.webhooks import (
     TooManyEndpoints,
     Webhooks,
 )
-from scalecommerce_core.testing import CountingIds, RecordingSender, ReversingVault, SeededRandomness
+from scalecommerce_core.testing import CountingIds, RecordingSender, ReversingCipher, SeededRandomness
 from tests.unit.support.shop import PASSWORD, Shop, line, usd
 
 GOOD = WebhookAnswer(timedelta(0), status=200)
@@ -48,14 +48,14 @@ class Post:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.sender = RecordingSender()
-        self.vault = ReversingVault()
+        self.cipher = ReversingCipher()
         self.webhooks = Webhooks(
             shop.store,
             shop.clock,
             shop.queries,
             ids=CountingIds(),
             randomness=SeededRandomness(),
-            vault=self.vault,
+            cipher=self.cipher,
             sender=self.sender,
         )
         # The fan-out begins with what comes after its first look.

@@ -26,7 +26,7 @@ from scalecommerce_core.testing import (
     PlainPasswords,
     RecordingSender,
     RememberedTokens,
-    ReversingVault,
+    ReversingCipher,
     SeededRandomness,
 )
 from tests.unit.support.http_marketplace import (
@@ -322,7 +322,7 @@ class Outage:
                 market.queries,
                 ids=CountingIds(),
                 randomness=SeededRandomness(),
-                vault=ReversingVault(),
+                cipher=ReversingCipher(),
                 sender=RecordingSender(),
             ),
             queries=cast(Queries, Guarded(market.queries, self)),

@@ -1,4 +1,4 @@
-"""`ports.Vault`: authenticated encryption (Fernet: AES-128-CBC, HMAC-SHA256) with keys derived from secrets."""
+"""`ports.SecretCipher` with Fernet (AES-128-CBC and HMAC-SHA256) and keys derived from secrets by HKDF (RFC 5869)."""
 
 import base64
 from collections.abc import Sequence
@@ -8,26 +8,26 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from scalecommerce_core.ports import Unsealable
+from scalecommerce_core.ports import DecryptionFailed
 
 PURPOSE: Final = b"scalecommerce vault"
-"""Keeps the derived key apart from all others that are made of the same secret."""
+"""HKDF's `info`: separates this key from other keys derived from the same secret. Stored ciphertexts depend on it."""
 
 
-class DerivedVault:
-    """Seals with a key made of `secret`; opens what was sealed with one of `previous` too."""
+class FernetCipher:
+    """Encrypts with a key derived from `secret`; decrypts with keys derived from `secret` and `previous`."""
 
     def __init__(self, secret: str, previous: Sequence[str] = ()) -> None:
         self._keys = MultiFernet([_key(each) for each in (secret, *previous)])
 
-    def seal(self, content: bytes) -> str:
+    def encrypt(self, content: bytes) -> str:
         return self._keys.encrypt(content).decode()
 
-    def open(self, sealed: str) -> bytes:
+    def decrypt(self, encrypted: str) -> bytes:
         try:
-            return self._keys.decrypt(sealed.encode())
+            return self._keys.decrypt(encrypted.encode())
         except InvalidToken:
-            raise Unsealable from None
+            raise DecryptionFailed from None
 
 
 def _key(secret: str) -> Fernet:
