@@ -26,7 +26,7 @@ from adapters.http.resources import (
     users,
     webhooks,
 )
-from adapters.http.resources.product_fast_path import ProductShortcut
+from adapters.http.resources.product_fast_path import ProductFastPath
 
 RESOURCES: Final = (
     users, search, products, statistics, stock, categories, orders, pricing_policies, pricing_assignments, pricing_runs,
@@ -66,7 +66,7 @@ def create_app(
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,
-        fast_path=ProductShortcut(
+        fast_path=ProductFastPath(
             dependencies.cache.products, dependencies.view_tracker, dependencies.market.accounts.identify
         ),
     )

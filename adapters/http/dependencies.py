@@ -12,7 +12,7 @@ from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.payment_runner import PaymentRunner
 from adapters.http.framework.cursors import Cursors
-from adapters.http.framework.pagination import Pages
+from adapters.http.framework.pagination import Paginator
 from adapters.http.view_tracking import ViewTracker
 from scalecommerce_core.domain.errors import MarketError, NotFound, Overloaded
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
@@ -91,7 +91,7 @@ class Dependencies:
         self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
         self.check_readiness = ready
-        self.paginator = Pages(Cursors(cursor_key))
+        self.paginator = Paginator(Cursors(cursor_key))
         queries, catalog, ordering = market.queries, market.catalog, market.ordering
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
             ordering.place, queue_size=intake_queue, name="place"

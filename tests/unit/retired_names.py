@@ -6,35 +6,47 @@ Each set holds names of classes, functions, parameters, fields and module variab
 from typing import Final
 
 RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
-    "adapters/http/resources": frozenset(),
-    "adapters/http": frozenset(
-        {
-            "Backend",
-            "HASHERS",
-            "READERS",
-            "READS",
-            "Readers",
-        }
+    "adapters/http": frozenset({"Backend", "Readers", "READERS", "READS", "HASHERS", "owned"}),
+    "adapters/http/resources": frozenset(
+        {"ProductShortcut", "_told", "owner_of", "shown", "shown_order", "shown_sale", "shown_view"}
+    ),
+    "adapters/http/schemas": frozenset(
+        {"OrderDocument", "PolicyDocument", "RunDocument", "shown", "shown_category", "shown_listed", "shown_policy"}
     ),
     "adapters/http/framework": frozenset(
         {
             "Answer",
             "Directory",
+            "Edition",
             "Envelope",
+            "FACTS",
+            "NotJson",
             "ON_EVERY_ANSWER",
             "PAUSES",
+            "PageAnswer",
+            "Pages",
+            "ProblemDocument",
             "Ready",
+            "Shape",
             "Shortcut",
             "after_twins",
             "caller",
             "context_of",
+            "facts",
             "fingerprint_of",
             "holds_free_values",
+            "in_currency",
             "json_answer",
             "keyed",
             "mistake",
+            "noun_of",
+            "plain_numbers",
+            "problem_of",
+            "raised",
             "refusals",
+            "response_to",
             "routes_of",
+            "status_of",
             "who",
         }
     ),

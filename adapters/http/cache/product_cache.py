@@ -14,7 +14,7 @@ from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, d
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.execution.batcher import Batcher, Waiter
 from adapters.http.framework.middleware import BASELINE_HEADERS
-from adapters.http.schemas.products import product_etag, shown
+from adapters.http.schemas.products import product_etag, to_product_schema
 from scalecommerce_core.domain.errors import Overloaded
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
@@ -229,6 +229,6 @@ def _key(product: ProductId) -> str:
 def _build_entry(view: ProductView | None, snapshot_xid: int, expires: float) -> ProductCacheEntry:
     if view is None:
         return ProductCacheEntry(NO_SELLER, "", None, snapshot_xid, expires)
-    document = shown(view)
+    document = to_product_schema(view)
     body = _ENCODER.encode(document) if view.is_active else None
     return ProductCacheEntry(view.seller.id, product_etag(view.version, document), body, snapshot_xid, expires)

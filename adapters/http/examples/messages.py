@@ -8,16 +8,16 @@ from msgspec.structs import asdict, replace
 
 from adapters.http.examples.demo_market import NEW_DELIVERY, NEW_ORDER, NEW_WEBHOOK, NOW, PRODUCT
 from adapters.http.framework.example import Example
-from adapters.http.framework.pagination import PageAnswer
-from adapters.http.resources.events import EventDocument, FeedDocument
+from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.events import EventSchema, FeedSchema
 from adapters.http.resources.health import Health, Ready
-from adapters.http.resources.webhooks import Attempt, Delivery, EndpointDocument, NewEndpointDocument, SecretDocument
+from adapters.http.resources.webhooks import Attempt, Delivery, EndpointSchema, NewEndpointSchema, SecretSchema
 from scalecommerce_core.domain.errors import Forbidden, VersionMismatch
 from scalecommerce_core.domain.webhook import PING, DeliveryStatus, secret_text
 
 _TOPICS: Final = ["order.paid", "order.refunded"]
 _SECRET: Final = secret_text(b"an example: no endpoint has it!!")
-_ENDPOINT: Final = EndpointDocument(
+_ENDPOINT: Final = EndpointSchema(
     id=NEW_WEBHOOK,
     url="https://example.com/hooks",
     topics=_TOPICS,
@@ -52,9 +52,9 @@ _EDITED: Final = VersionMismatch(f"Webhook endpoint {NEW_WEBHOOK} was edited: it
 EXAMPLES: Final[Mapping[str, Example]] = {
     "readEvents": Example(
         responses={
-            200: FeedDocument(
+            200: FeedSchema(
                 [
-                    EventDocument(
+                    EventSchema(
                         seq=52_311,
                         topic="order.paid",
                         at=NOW,
@@ -71,10 +71,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         },
     ),
-    "listWebhooks": Example(responses={200: PageAnswer(next=None, previous=None, results=[_ENDPOINT])}),
+    "listWebhooks": Example(responses={200: PageSchema(next=None, previous=None, results=[_ENDPOINT])}),
     "createWebhook": Example(
         body={"url": _ENDPOINT.url, "topics": _TOPICS, "description": _ENDPOINT.description},
-        responses={201: NewEndpointDocument(**asdict(_ENDPOINT), secret=_SECRET)},
+        responses={201: NewEndpointSchema(**asdict(_ENDPOINT), secret=_SECRET)},
     ),
     "readWebhook": Example(parameters=_ID, responses={200: _ENDPOINT}),
     "patchWebhook": Example(
@@ -88,12 +88,12 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "deleteWebhook": Example(parameters=_ID, problems=[_EDITED]),
     "rotateWebhookSecret": Example(
         parameters=_ID,
-        responses={200: SecretDocument(NEW_WEBHOOK, _SECRET)},
+        responses={200: SecretSchema(NEW_WEBHOOK, _SECRET)},
         problems=[Forbidden("Only its owner may see the secret of an endpoint.")],
     ),
     "testWebhook": Example(parameters=_ID, responses={202: _NEW_DELIVERY}),
     "listWebhookDeliveries": Example(
-        parameters=_ID, responses={200: PageAnswer(next=None, previous=None, results=[_DELIVERED])}
+        parameters=_ID, responses={200: PageSchema(next=None, previous=None, results=[_DELIVERED])}
     ),
     "readWebhookDelivery": Example(parameters=_DELIVERY_ID, responses={200: _DELIVERED}),
     "redeliverWebhook": Example(parameters=_DELIVERY_ID, responses={202: _NEW_DELIVERY}),

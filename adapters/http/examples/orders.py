@@ -17,8 +17,8 @@ from adapters.http.examples.demo_market import (
     STAFF_ID,
 )
 from adapters.http.framework.example import Example
-from adapters.http.framework.pagination import PageAnswer
-from adapters.http.resources.orders import OrderDocument, OrderItem, Sale
+from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.orders import OrderItem, OrderSchema, Sale
 from scalecommerce_core.domain.errors import Forbidden, TransitionNotAllowed
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderStatus
 
@@ -27,7 +27,7 @@ def _line(order: int, position: int, product: int, quantity: int, price: str) ->
     return OrderItem(order * LINE_ID_SPAN + position, product, quantity, price, 0)
 
 
-_NEW: Final = OrderDocument(
+_NEW: Final = OrderSchema(
     id=NEW_ORDER,
     user=STAFF_ID,
     order_items=[_line(NEW_ORDER, 1, PRODUCT, 2, "264.99")],
@@ -38,7 +38,7 @@ _NEW: Final = OrderDocument(
     updated_at=NOW,
     expires_at=None,
 )
-_PAID: Final = OrderDocument(
+_PAID: Final = OrderSchema(
     id=PAID_ORDER,
     user=STAFF_ID,
     order_items=[
@@ -53,7 +53,7 @@ _PAID: Final = OrderDocument(
     expires_at=None,
 )
 _REFUNDED: Final = replace(_PAID, order_items=[replace(_PAID.order_items[0], refunded=1), _PAID.order_items[1]])
-_CANCELLED: Final = OrderDocument(
+_CANCELLED: Final = OrderSchema(
     id=CANCELLED_ORDER,
     user=STAFF_ID,
     order_items=[_line(CANCELLED_ORDER, 1, 132, 1, "38.99")],
@@ -67,7 +67,7 @@ _CANCELLED: Final = OrderDocument(
 _PAID_ID: Final = {"id": PAID_ORDER}
 
 EXAMPLES: Final[Mapping[str, Example]] = {
-    "listOrders": Example(responses={200: PageAnswer(next=None, previous=None, results=[_PAID])}),
+    "listOrders": Example(responses={200: PageSchema(next=None, previous=None, results=[_PAID])}),
     "placeOrder": Example(
         body={"order_item": [{"product": PRODUCT, "quantity": 2}]},
         alternatives={
@@ -89,7 +89,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "listSales": Example(
         responses={
-            200: PageAnswer(
+            200: PageSchema(
                 next=None,
                 previous=None,
                 results=[

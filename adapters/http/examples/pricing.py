@@ -18,24 +18,24 @@ from adapters.http.examples.demo_market import (
     STAFF_ID,
 )
 from adapters.http.framework.example import Example
-from adapters.http.framework.pagination import PageAnswer
+from adapters.http.framework.pagination import PageSchema
 from adapters.http.schemas.pricing import (
-    AssignmentDocument,
-    DecisionDocument,
-    ElasticityBeliefDocument,
-    ParameterDocument,
-    PolicyDocument,
-    PolicyKindDocument,
-    PolicyKindsDocument,
-    PreviewDocument,
-    RunDocument,
-    StoredDecisionDocument,
+    AssignmentSchema,
+    DecisionSchema,
+    ElasticityBeliefSchema,
+    ParameterSchema,
+    PolicyKindSchema,
+    PolicyKindsSchema,
+    PolicySchema,
+    PreviewSchema,
+    RunSchema,
+    StoredDecisionSchema,
 )
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
 from scalecommerce_core.pricing.interface import Motive
 from scalecommerce_core.pricing.runs import Outcome, RunStatus, Trigger
 
-_STEP: Final = ParameterDocument(
+_STEP: Final = ParameterSchema(
     name="step",
     type="number",
     default=0.04,
@@ -56,7 +56,7 @@ _NEW: Final = {
     "category_id": HOME_APPLIANCES,
     "is_shadow": True,
 }
-_POLICY: Final = PolicyDocument(
+_POLICY: Final = PolicySchema(
     id=NEW_POLICY,
     seller=STAFF_ID,
     name="Appliances, carefully",
@@ -76,7 +76,7 @@ _POLICY: Final = PolicyDocument(
 _BELIEVED: Final = (
     "a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40); in its category 2.4 % less"
 )
-_DECISION: Final = StoredDecisionDocument(
+_DECISION: Final = StoredDecisionSchema(
     product=3,
     policy=1,
     policy_version=1,
@@ -101,9 +101,9 @@ _DECISION: Final = StoredDecisionDocument(
         "cost": "unknown, so the price stays near its reference",
         "belief": _BELIEVED,
     },
-    belief=ElasticityBeliefDocument(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
+    belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
 )
-_KEPT: Final = StoredDecisionDocument(
+_KEPT: Final = StoredDecisionSchema(
     product=PRICED_PRODUCT,
     policy=DEMO_POLICY,
     policy_version=1,
@@ -127,9 +127,9 @@ _KEPT: Final = StoredDecisionDocument(
         "cost": "10.00: 72.2% of the price is earned",
         "belief": _BELIEVED,
     },
-    belief=ElasticityBeliefDocument(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
+    belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
 )
-_RUN: Final = RunDocument(
+_RUN: Final = RunSchema(
     id=RUN,
     policy=1,
     policy_version=1,
@@ -157,9 +157,9 @@ _EDITED: Final = VersionMismatch(f"Policy {NEW_POLICY} was edited: its version i
 EXAMPLES: Final[Mapping[str, Example]] = {
     "listPolicyKinds": Example(
         responses={
-            200: PolicyKindsDocument(
+            200: PolicyKindsSchema(
                 [
-                    PolicyKindDocument(
+                    PolicyKindSchema(
                         "hill_climb",
                         "Holds a price until it has sold enough, then steps on if profit per view rose, and back if it"
                         " fell.",
@@ -170,7 +170,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         },
     ),
-    "listPricingPolicies": Example(responses={200: PageAnswer(next=None, previous=None, results=[_POLICY])}),
+    "listPricingPolicies": Example(responses={200: PageSchema(next=None, previous=None, results=[_POLICY])}),
     "createPricingPolicy": Example(
         body=_NEW,
         alternatives={"Only what is required": {"name": "What sells best"}},
@@ -190,21 +190,19 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "previewPricingPolicy": Example(
         parameters=_DEMO_POLICY_ID,
         responses={
-            200: PreviewDocument(
+            200: PreviewSchema(
                 policy=DEMO_POLICY,
                 looked_at=1,
                 moves=0,
                 would_stop=False,
                 sentence="Catalog breaker not tripped: mean move +0.0%, 0% of 1 price by more than 4%.",
-                decisions=[
-                    DecisionDocument(**{name: getattr(_KEPT, name) for name in DecisionDocument.__struct_fields__})
-                ],
+                decisions=[DecisionSchema(**{name: getattr(_KEPT, name) for name in DecisionSchema.__struct_fields__})],
             )
         },
     ),
     "readPricingOfProduct": Example(
         parameters=_PRODUCT_ID,
-        responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
+        responses={200: AssignmentSchema(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
     ),
     "patchPricingOfProduct": Example(
         parameters=_PRODUCT_ID,
@@ -213,16 +211,16 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "No policy may move its price": {"is_excluded": True},
             "Use the policy of its category or seller": {"policy": None},
         },
-        responses={200: AssignmentDocument(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
+        responses={200: AssignmentSchema(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
         problems=[Invalid.field("policy", "The product's seller has no such policy.")],
     ),
     "listDecisionsOfProduct": Example(
-        parameters=_PRODUCT_ID, responses={200: PageAnswer(next=None, previous=None, results=[_KEPT])}
+        parameters=_PRODUCT_ID, responses={200: PageSchema(next=None, previous=None, results=[_KEPT])}
     ),
-    "listPricingRuns": Example(responses={200: PageAnswer(next=None, previous=None, results=[_RUN])}),
+    "listPricingRuns": Example(responses={200: PageSchema(next=None, previous=None, results=[_RUN])}),
     "readPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),
     "listPricingDecisions": Example(
-        parameters=_RUN_ID, responses={200: PageAnswer(next=None, previous=None, results=[_DECISION])}
+        parameters=_RUN_ID, responses={200: PageSchema(next=None, previous=None, results=[_DECISION])}
     ),
     "rollBackPricingRun": Example(parameters=_RUN_ID, responses={200: replace(_RUN, status=RunStatus.ROLLING_BACK)}),
     "cancelPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),

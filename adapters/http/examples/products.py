@@ -19,30 +19,30 @@ from adapters.http.examples.demo_market import (
 )
 from adapters.http.framework.example import Example
 from adapters.http.resources.categories import CategoryList
-from adapters.http.resources.search import FacetDocument, ProductPage
+from adapters.http.resources.search import FacetSchema, ProductPage
 from adapters.http.resources.statistics import (
-    PointDocument,
-    PriceStatisticsDocument,
-    ProductStatisticsDocument,
-    SellerStatsSeriesDocument,
+    PointSchema,
+    PriceStatisticsSchema,
+    ProductStatisticsSchema,
+    SellerStatsSeriesSchema,
 )
-from adapters.http.resources.stock import StockDocument
+from adapters.http.resources.stock import StockSchema
 from adapters.http.schemas.products import (
-    CategoryDocument,
-    CategoryRefDocument,
-    PriceHistoryDocument,
-    PriceIntervalDocument,
+    CategoryRefSchema,
+    CategorySchema,
+    PriceHistorySchema,
+    PriceIntervalSchema,
     Product,
-    ReductionDocument,
-    SellerDocument,
-    TopProductDocument,
+    ReductionSchema,
+    SellerSchema,
+    TopProductSchema,
 )
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import Facet
 
 _NOT_YOURS: Final = Forbidden("Only its seller may change this product.")
-_APPLIANCES: Final = CategoryRefDocument(HOME_APPLIANCES, "home_appliances")
+_APPLIANCES: Final = CategoryRefSchema(HOME_APPLIANCES, "home_appliances")
 
 _TOASTER: Final = Product(
     id=PRODUCT,
@@ -52,7 +52,7 @@ _TOASTER: Final = Product(
     currency="USD",
     description="Robust toaster by Ridgeway: a good present, made of recycled material.",
     category=_APPLIANCES,
-    seller=SellerDocument("George", "Abara", "george.abara.2@seed-1.example"),
+    seller=SellerSchema("George", "Abara", "george.abara.2@seed-1.example"),
     stock=49,
     is_active=True,
     created_at=LONG_AGO,
@@ -84,7 +84,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 total=3,
                 total_is_exact=True,
                 did_you_mean="toaster",
-                facets={Facet.CATEGORY: [FacetDocument("home_appliances", 3, value="5")]},
+                facets={Facet.CATEGORY: [FacetSchema("home_appliances", 3, value="5")]},
                 facets_are_exact=True,
             )
         },
@@ -101,7 +101,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 currency="USD",
                 description="Holds a litre; for black and green tea.",
                 category=_APPLIANCES,
-                seller=SellerDocument("Omar", "Sexton", STAFF),
+                seller=SellerSchema("Omar", "Sexton", STAFF),
                 stock=30,
                 is_active=True,
                 created_at=NOW,
@@ -141,21 +141,21 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "readPriceHistory": Example(
         parameters=_ID,
         responses={
-            200: PriceHistoryDocument(
+            200: PriceHistorySchema(
                 product=PRODUCT,
                 currency="USD",
                 lowest_price_30d="264.99",
-                reduction=ReductionDocument(NOW, "264.99", NOW, "264.99"),
+                reduction=ReductionSchema(NOW, "264.99", NOW, "264.99"),
                 intervals=[
-                    PriceIntervalDocument("249.90", NOW, None, PriceCause.MANUAL),
-                    PriceIntervalDocument("264.99", LONG_AGO, NOW, PriceCause.LISTED),
+                    PriceIntervalSchema("249.90", NOW, None, PriceCause.MANUAL),
+                    PriceIntervalSchema("264.99", LONG_AGO, NOW, PriceCause.LISTED),
                 ],
             )
         },
     ),
     "readSellerStats": Example(
         responses={
-            200: SellerStatsSeriesDocument(
+            200: SellerStatsSeriesSchema(
                 total_products=207,
                 active_products=198,
                 total_views=115_650,
@@ -166,14 +166,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 units_sold=6_516,
                 orders=1_534,
                 conversion_rate=0.0133,
-                top_products=[TopProductDocument(410, "Travel Monitor 547", 124, "74646.76")],
+                top_products=[TopProductSchema(410, "Travel Monitor 547", 124, "74646.76")],
             )
         },
     ),
     "readProductStatistics": Example(
         parameters=_ID,
         responses={
-            200: ProductStatisticsDocument(
+            200: ProductStatisticsSchema(
                 product=PRODUCT,
                 currency="USD",
                 views=311,
@@ -186,7 +186,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 seconds_out_of_stock=0.0,
                 out_of_stock_since=None,
                 series=[
-                    PointDocument(
+                    PointSchema(
                         views=12,
                         orders=1,
                         units=2,
@@ -198,7 +198,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                     )
                 ],
                 prices=[
-                    PriceStatisticsDocument(
+                    PriceStatisticsSchema(
                         views=311,
                         orders=11,
                         units=18,
@@ -221,7 +221,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         parameters=_ID,
         body={"delta": 5},
         alternatives={"Set the stock, if it is still the one that was read": {"set": 40, "expected": 49}},
-        responses={200: StockDocument(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
+        responses={200: StockSchema(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
         problems=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
     ),
     "listCategories": Example(
@@ -230,14 +230,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 None,
                 None,
                 [
-                    CategoryDocument(1, "electronics", "electronics"),
-                    CategoryDocument(HOME_APPLIANCES, "home_appliances", "home_appliances"),
+                    CategorySchema(1, "electronics", "electronics"),
+                    CategorySchema(HOME_APPLIANCES, "home_appliances", "home_appliances"),
                 ],
             )
         },
     ),
     "addCategory": Example(
         body={"name": "Tea and coffee"},
-        responses={201: CategoryDocument(21, "Tea and coffee", "tea-and-coffee")},
+        responses={201: CategorySchema(21, "Tea and coffee", "tea-and-coffee")},
     ),
 }

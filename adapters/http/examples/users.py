@@ -5,7 +5,7 @@ from typing import Final
 
 from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
 from adapters.http.framework.example import Example
-from adapters.http.framework.pagination import PageAnswer
+from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.users import EXAMPLE, Nothing, Tokens, User
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.accounts import LOGIN_REFUSED
@@ -43,7 +43,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "listUsers": Example(
         responses={
-            200: PageAnswer(
+            200: PageSchema(
                 next=f"{ROOT}/users/api/v1/?cursor={CURSOR}",
                 previous=None,
                 results=[User(1, "Karl", "Lopez", SELLER, ""), _STAFF],

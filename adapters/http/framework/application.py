@@ -15,7 +15,7 @@ from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.example import Example
 from adapters.http.framework.index_page import index_routes
 from adapters.http.framework.middleware import BaselineMiddleware, FastPath
-from adapters.http.framework.openapi import document
+from adapters.http.framework.openapi import build_document
 from adapters.http.framework.operation import Operation
 from adapters.http.framework.routing import ExactPathRouter, SlashRedirect, build_routes
 from adapters.http.framework.swagger_ui import docs_routes
@@ -49,7 +49,7 @@ def build_application(
             *docs_routes(),
             *openapi_routes(
                 msgspec.json.encode(
-                    document(listed, version=version, examples=examples or {}, guide=guide, currency=currency)
+                    build_document(listed, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
             ),
         ],

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from attrs import frozen
 
-from adapters.http.framework.problems import invalid
+from adapters.http.framework.problems import invalid_fields
 
 MIN_KEY_BYTES: Final = 32
 MAC_BYTES: Final = 16
@@ -80,4 +80,4 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _invalid_cursor() -> Exception:
-    return invalid({"cursor": ["This cursor is not from this list with these filters: start again without it."]})
+    return invalid_fields({"cursor": ["This cursor is not from this list with these filters: start again without it."]})

@@ -9,10 +9,10 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from adapters.http.framework.json_parser import NotJson, parse
-from adapters.http.framework.problems import Problem, invalid
-from adapters.http.framework.query_names import UNKNOWN, unknown_parameter
-from adapters.http.framework.validation import FieldErrors, convert_plain, convert_struct, is_list, struct_fields
+from adapters.http.framework.json_parser import InvalidJson, parse_json
+from adapters.http.framework.problems import Problem, invalid_fields
+from adapters.http.framework.query_names import UNKNOWN, unknown_parameter_message
+from adapters.http.framework.validation import FieldErrors, convert_struct, convert_valid, is_list_field, struct_fields
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -24,63 +24,63 @@ MAX_NAME_LENGTH_SHOWN: Final = 100
 
 # What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
 # or have a fraction.
-_WANTS_A_CLOSER_LOOK: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
+_NEEDS_FULL_VALIDATION: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
 
 
-async def read_body(request: Request, wanted: type[S]) -> S:
+async def read_body(request: Request, struct: type[S]) -> S:
     """The JSON object in the request's body; raise a 415 or 400 `Problem`."""
     check_media_type(request.headers)
-    return decode_body(await request.body(), wanted)
+    return decode_body(await request.body(), struct)
 
 
-def decode_body(body: bytes, wanted: type[S]) -> S:
+def decode_body(body: bytes, struct: type[S]) -> S:
     """Raise a 400 `Problem` that names every field that is wrong. Unknown fields are ignored, as v1 does."""
     if not body.strip():
         raise Problem(400, "A JSON object is wanted as the request's body, this is empty.", code="malformed")
     try:
-        document = parse(body)
-    except NotJson as error:
+        document = parse_json(body)
+    except InvalidJson as error:
         raise Problem(400, str(error), code="malformed") from None
     if not isinstance(document, dict):
         raise Problem(400, "A JSON object is wanted as the request's body.", code="malformed")
-    if not _WANTS_A_CLOSER_LOOK.search(body) and (plain := convert_plain(document, wanted)) is not None:
+    if not _NEEDS_FULL_VALIDATION.search(body) and (plain := convert_valid(document, struct)) is not None:
         return plain
     found = FieldErrors()
-    result = convert_struct(document, wanted, found)
+    result = convert_struct(document, struct, found)
     if found.errors or result is None:
-        raise invalid(found.errors)
+        raise invalid_fields(found.errors)
     return result
 
 
-def decode_query(query_string: bytes, wanted: type[S] | None) -> S | None:
+def decode_query(query_string: bytes, struct: type[S] | None) -> S | None:
     """The query parameters; None for an operation that declares none (`wanted` is None).
 
     Raise a 400 `Problem` that names each parameter that is unknown or has a wrong value. A parameter of a list type may
     be repeated, any other must not.
     """
-    if wanted is None and not query_string:
+    if struct is None and not query_string:
         return None
-    known = {} if wanted is None else struct_fields(wanted)
+    known = {} if struct is None else struct_fields(struct)
     found = FieldErrors()
     values: dict[str, Any] = {}
-    for name, given in _parameters(query_string).items():
+    for name, given in _parse_parameters(query_string).items():
         field = known.get(name)
         if field is None:
-            message = unknown_parameter(name, known) if found.count < MAX_SUGGESTIONS else UNKNOWN
+            message = unknown_parameter_message(name, known) if found.count < MAX_SUGGESTIONS else UNKNOWN
             found.add(name if len(name) <= MAX_NAME_LENGTH_SHOWN else f"{name[:MAX_NAME_LENGTH_SHOWN]}…", message)
-        elif is_list(field):
+        elif is_list_field(field):
             values[name] = given
         elif len(given) > 1:
             found.add(name, "Give this parameter once.")
         else:
             values[name] = given[0]
-    result = None if wanted is None else convert_struct(values, wanted, found, from_text=True)
+    result = None if struct is None else convert_struct(values, struct, found, from_text=True)
     if found.errors:
-        raise invalid(found.errors)
+        raise invalid_fields(found.errors)
     return result
 
 
-def _parameters(query_string: bytes) -> Mapping[str, list[str]]:
+def _parse_parameters(query_string: bytes) -> Mapping[str, list[str]]:
     try:
         pairs = parse_qsl(
             query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS

@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.http.framework.json_parser import plain_numbers
+from adapters.http.framework.json_parser import decimals_to_numbers
 from adapters.http.framework.operation import Call
-from adapters.http.framework.problems import invalid
+from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.validation import has_untyped_fields
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
 from scalecommerce_core.services.idempotency import IdempotencyKey
@@ -32,7 +32,7 @@ def read_idempotency_key(headers: Headers) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not 1 <= len(given[0]) <= MAX_LENGTH or not all("!" <= each <= "~" for each in given[0]):
-        raise invalid({HEADER: [f"1 to {MAX_LENGTH} visible ASCII characters without spaces are wanted."]})
+        raise invalid_fields({HEADER: [f"1 to {MAX_LENGTH} visible ASCII characters without spaces are wanted."]})
     return given[0]
 
 
@@ -58,7 +58,7 @@ def compute_fingerprint(
     meant: object = body
     if body is not None and has_untyped_fields(type(body)):
         # The encoder would write decimals as strings, with 0.030 different from 0.03.
-        meant = plain_numbers(msgspec.to_builtins(body, builtin_types=(Decimal,), enc_hook=str))
+        meant = decimals_to_numbers(msgspec.to_builtins(body, builtin_types=(Decimal,), enc_hook=str))
     return FINGERPRINT_VERSION + hashlib.sha256(_ENCODER.encode((method, path, meant, query))).digest()
 
 

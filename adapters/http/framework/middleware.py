@@ -14,7 +14,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.http.framework.problems import Problem, response_to, too_large, unexpected
+from adapters.http.framework.problems import Problem, content_too_large, error_response, internal_error
 
 BODY_LIMIT: Final = 1024 * 1024
 
@@ -72,7 +72,7 @@ class BaselineMiddleware:
                 received += len(message.get("body", b""))
                 if received > self._limit:
                     # Raised inside of whoever reads the body, and answered like any other problem.
-                    raise too_large(self._limit)
+                    raise content_too_large(self._limit)
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -94,7 +94,7 @@ class BaselineMiddleware:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
-            known = None if started else response_to(error)
+            known = None if started else error_response(error)
             if known is None:
                 name = request_id.decode()
                 about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
@@ -102,7 +102,7 @@ class BaselineMiddleware:
                 if started:
                     # Half an answer is out; only breaking the connection tells the client.
                     raise
-                known = unexpected(name).response()
+                known = internal_error(name).response()
             else:
                 # One error may answer a whole batch of requests, and would gather the tracebacks of all.
                 error.__traceback__ = None
@@ -124,7 +124,7 @@ class BaselineMiddleware:
         # `int` alone would also take a sign, spaces and underscores (RFC 9110, section 8.6).
         if not declared.isdigit():
             return Problem(400, "The Content-Length header is not a number.", code="malformed").response()
-        return too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
+        return content_too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
 
 
 def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:

@@ -13,7 +13,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, NotMoney, decimal_text, minor_units
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
 
-_MOST: Final = Decimal(MAX_PRICE)
+_MAX_AMOUNT: Final = Decimal(MAX_PRICE)
 """The highest amount of a currency without minor units, in whole units."""
 
 
@@ -21,19 +21,19 @@ class Amount(Decimal):
     """An amount of 0 or more; equal amounts are equal however they were written."""
 
     __slots__ = ("decimals",)
-    least: ClassVar[int] = 0
+    minimum: ClassVar[int] = 0
     decimals: int
     """Decimals as the amount was written; of a JSON number, without trailing zeros."""
 
     @classmethod
-    def read(cls, value: object) -> Self:
+    def parse(cls, value: object) -> Self:
         """Raise `NotMoney` (a ValueError) with a message for the sender."""
         if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
             raise NotMoney('An amount such as "9.99" is wanted.')
-        number = _number(value)
-        if number < 0 or number > _MOST or (cls.least and not number):
+        number = _to_decimal(value)
+        if number < 0 or number > _MAX_AMOUNT or (cls.minimum and not number):
             raise NotMoney(
-                f"The amount must be {'above 0' if cls.least else '0 or more'}, in digits with a decimal point."
+                f"The amount must be {'above 0' if cls.minimum else '0 or more'}, in digits with a decimal point."
             )
         plain = f"{number:f}"
         decimals = len(plain.partition(".")[2])
@@ -49,20 +49,19 @@ class Amount(Decimal):
         """The text with all decimals that were given: trailing zeros may be too many for a currency."""
         return f"{self:.{self.decimals}f}"
 
-    def units(self, currency: str) -> int:
+    def to_minor_units(self, currency: str) -> int:
         """Minor units; raise `NotMoney` for too many decimals for the currency, or an amount out of bounds."""
         minor = minor_units(self.as_text(), currency)
-        if not self.least <= minor <= MAX_PRICE:
-            raise NotMoney(
-                f"The amount must be from {decimal_text(self.least, currency)} to {decimal_text(MAX_PRICE, currency)}."
-            )
+        if not self.minimum <= minor <= MAX_PRICE:
+            lowest, highest = decimal_text(self.minimum, currency), decimal_text(MAX_PRICE, currency)
+            raise NotMoney(f"The amount must be from {lowest} to {highest}.")
         return minor
 
     @classmethod
-    def schema_in(cls, currency: str) -> dict[str, Any]:
+    def json_schema(cls, currency: str) -> dict[str, Any]:
         """JSON Schema of the amounts that are accepted in this currency."""
         digits = MINOR_DIGITS[currency]
-        least, most = decimal_text(cls.least, currency), decimal_text(MAX_PRICE, currency)
+        least, most = decimal_text(cls.minimum, currency), decimal_text(MAX_PRICE, currency)
         number: dict[str, Any] = {"type": "number", "minimum": float(least), "maximum": float(most)}
         return {
             "description": f"{least} to {most}, as decimal string or number.",
@@ -77,29 +76,29 @@ class Amount(Decimal):
     def _patterns(cls, digits: int) -> list[str]:
         """Regular expressions of the texts that are accepted, with at most `digits` decimals."""
         fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
-        return [f"(0|{_whole(digits)}){fraction}"]
+        return [f"(0|{_whole_units_pattern(digits)}){fraction}"]
 
 
 class Price(Amount):
     """As `Amount`, and more than 0."""
 
     __slots__ = ()
-    least: ClassVar[int] = MIN_PRICE
+    minimum: ClassVar[int] = MIN_PRICE
 
     @classmethod
     def _patterns(cls, digits: int) -> list[str]:
         fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
         below_one = "|".join(f"{'0' * zeros}[1-9][0-9]{{0,{digits - zeros - 1}}}" for zeros in range(digits))
-        return [*([f"0\\.({below_one})"] if digits else []), f"{_whole(digits)}{fraction}"]
+        return [*([f"0\\.({below_one})"] if digits else []), f"{_whole_units_pattern(digits)}{fraction}"]
 
 
-def in_currency(currency: str, amounts: Mapping[str, Amount | None]) -> dict[str, Money | None]:
+def convert_amounts(currency: str, amounts: Mapping[str, Amount | None]) -> dict[str, Money | None]:
     """Convert named amounts to money; raise `Invalid` naming each amount that this currency does not allow."""
     errors: dict[str, list[str]] = {}
     found: dict[str, Money | None] = {}
     for name, amount in amounts.items():
         try:
-            found[name] = None if amount is None else Money(amount.units(currency), currency)
+            found[name] = None if amount is None else Money(amount.to_minor_units(currency), currency)
         except NotMoney as error:
             errors[name] = [str(error)]
     if errors:
@@ -107,7 +106,7 @@ def in_currency(currency: str, amounts: Mapping[str, Amount | None]) -> dict[str
     return found
 
 
-def _number(value: str | int | Decimal) -> Decimal:
+def _to_decimal(value: str | int | Decimal) -> Decimal:
     if isinstance(value, str):
         try:
             return parse_decimal(value)
@@ -119,6 +118,6 @@ def _number(value: str | int | Decimal) -> Decimal:
     return number
 
 
-def _whole(digits: int) -> str:
+def _whole_units_pattern(digits: int) -> str:
     """Whole units above 0: an amount has as many digits in all as the highest price."""
     return f"[1-9][0-9]{{0,{len(str(MAX_PRICE)) - digits - 1}}}"

@@ -15,8 +15,8 @@ from adapters.http.framework.decoding import decode_body, decode_query
 from adapters.http.framework.example import Example
 from adapters.http.framework.money_fields import Amount
 from adapters.http.framework.operation import Header, Link, Operation, ResponseSpec
-from adapters.http.framework.problem_kinds import KINDS, MISSING, problem_from, raised
-from adapters.http.framework.problems import MEDIA_TYPE, Problem, ProblemDocument, status_of
+from adapters.http.framework.problem_kinds import KINDS, MISSING_ID, catch_problem, to_problem
+from adapters.http.framework.problems import MEDIA_TYPE, Problem, ProblemSchema, http_status
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.framework.text_fields import ANY_TEXT
 from adapters.http.framework.validation import nested_types
@@ -25,7 +25,7 @@ from scalecommerce_core.domain import errors
 Json = dict[str, Any]
 
 SCHEMAS: Final = "#/components/schemas/"
-ID: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
+ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
 
 IDEMPOTENCY_KEY: Final = Header(
     idempotency_key.HEADER,
@@ -55,7 +55,7 @@ WWW_AUTHENTICATE: Final = Header(
 ETAG: Final = Header(
     "ETag", "The entity tag of the version, for If-Match and If-None-Match.", {"type": "string", "examples": ['"v1"']}
 )
-ETAG_OF_ALL: Final = Header(
+CONTENT_ETAG: Final = Header(
     "ETag",
     "The entity tag of the whole representation, for If-None-Match.",
     {"type": "string", "examples": ['"3b1f0a5c9d2e47688f6a1b0c5d4e3f21"']},
@@ -97,6 +97,9 @@ CONVENTIONS: Final = (
     " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
 )
 
+COMPONENT_NAMES: Final[Mapping[str, str]] = {"PageSchema": "PageAnswer", "SortOrder": "Ordering"}
+"""Names of components by the names of their classes, where they differ in more than `Schema` and `Document`."""
+
 TAGS: Final[Mapping[str, str]] = {
     "Users": "Accounts, log-in and tokens",
     "Products": "The catalogue: search, products, stock, statistics, categories",
@@ -127,7 +130,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
 }
 
 
-def document(
+def build_document(
     operations: Iterable[Operation[Any, Any]],
     *,
     version: str,
@@ -141,14 +144,14 @@ def document(
     Amounts are described for the market's `currency`.
     """
     listed = list(operations)
-    _check_names(listed)
+    _validate_names(listed)
     if unused := examples.keys() - {operation.name for operation in listed}:
         raise ValueError(f"There are examples of {', '.join(sorted(unused))}, which are no operations.")
-    schemas = _Schemas(listed, currency)
+    schemas = _SchemaRegistry(listed, currency)
     paths: dict[str, Json] = {}
     for operation in listed:
         path = re.sub(r":\w+}", "}", operation.path)
-        described = _Description(operation, examples.get(operation.name, Example()), schemas)
+        described = _OperationDescription(operation, examples.get(operation.name, Example()), schemas)
         paths.setdefault(path, {})[operation.method.lower()] = described.build()
     for code in COMMON_CODES:
         schemas.problem(code)
@@ -187,7 +190,7 @@ def document(
     }
 
 
-def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
+def problem_codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
     """The `code`s of problems that an operation can answer with, by their status."""
     # Query parameters that an operation does not have are a 400 everywhere.
     possible: list[type[errors.MarketError] | tuple[int, str]] = [
@@ -212,7 +215,7 @@ def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
         possible += [errors.VersionMismatch, (412, "precondition_failed")]
     if operation.idempotent:
         possible += [errors.IdempotencyKeyReused, errors.IdempotencyKeyInFlight]
-    found = {each if isinstance(each, tuple) else (status_of(each), each.code) for each in possible}
+    found = {each if isinstance(each, tuple) else (http_status(each), each.code) for each in possible}
     documented = [(status, code) for code, kind in KINDS.items() for status in kind.documents]
     if unknown := found - set(documented):
         raise ValueError(f"{operation.name}: no document shows {', '.join(code for _, code in sorted(unknown))}.")
@@ -224,7 +227,7 @@ def codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
     return dict(sorted(by_status.items()))
 
 
-def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
+def _validate_names(operations: Sequence[Operation[Any, Any]]) -> None:
     names = [operation.name for operation in operations]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
@@ -234,65 +237,66 @@ def _check_names(operations: Sequence[Operation[Any, Any]]) -> None:
                 raise ValueError(f"{operation.name} links to {', '.join(sorted(unused))}, which does not exist.")
 
 
-class _Schemas:
+class _SchemaRegistry:
     """JSON Schemas of all types that the operations mention, each once."""
 
     def __init__(self, operations: Sequence[Operation[Any, Any]], currency: str) -> None:
         requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
         answers = [answer.body for each in operations for answer in each.responses.values() if answer.body is not None]
-        types = list(dict.fromkeys([*requests, *answers, ProblemDocument]))
+        types = list(dict.fromkeys([*requests, *answers, ProblemSchema]))
         self.problems: set[str] = set()
         """Names of the problem schemas in use."""
         found, self._components = msgspec.json.schema_components(
-            types, schema_hook=partial(_custom, currency), ref_template=SCHEMAS + "{name}"
+            types, schema_hook=partial(_amount_schema, currency), ref_template=SCHEMAS + "{name}"
         )
-        self._of = dict(zip(types, found, strict=True))
+        found, self._components = _publish_names(found), _publish_names(self._components)
+        self._references = dict(zip(types, found, strict=True))
         for info in (info for wanted in types for info in nested_types(wanted)):
             if isinstance(info, msgspec.inspect.StructType):
-                _mark_times(info, self._components)
-        for name in self._reachable([self._of[wanted] for wanted in requests]):
-            _forbid_nul(self._components[name])
+                _add_time_formats(info, self._components)
+        for name in self._reachable_names([self._references[wanted] for wanted in requests]):
+            _add_text_pattern(self._components[name])
         for component in self._components.values():
             if component.get("required") == []:
                 del component["required"]
         for wanted in requests:
-            self._inline(wanted).update(getattr(wanted, "schema", {}))
+            self._component(wanted).update(getattr(wanted, "schema", {}))
             # Parts that are known at run time only, such as names of installed policies.
             if complete := getattr(wanted, "complete_schema", None):
-                complete(self._inline(wanted))
+                complete(self._component(wanted))
         # Query parameters are listed one by one; their Structs are of no interest.
         for each in operations:
             if each.query is not None:
-                self._inline(each.query)
+                self._component(each.query)
         self._queries = {each.query for each in operations if each.query is not None}
 
-    def of(self, wanted: Any) -> Json:
-        return dict(self._of[wanted])
+    def reference(self, wanted: Any) -> Json:
+        return dict(self._references[wanted])
 
     def properties(self, wanted: Any) -> tuple[Mapping[str, Json], Sequence[str]]:
-        component = self._inline(wanted)
+        component = self._component(wanted)
         return component["properties"], component.get("required", [])
 
     def problem(self, code: str) -> Json:
         """The schema of problems with this code."""
         kind = KINDS[code]
         self.problems.add(kind.schema_name)
-        self._components.setdefault(kind.schema_name, kind.schema(SCHEMAS + ProblemDocument.__name__))
+        self._components.setdefault(kind.schema_name, kind.schema(SCHEMAS + component_name(ProblemSchema.__name__)))
         return {"$ref": SCHEMAS + kind.schema_name}
 
     def components(self) -> Json:
         """Complete only after all operations are described."""
-        hidden = {self._of[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
-        self._inline(ProblemDocument)["properties"]["code"]["enum"] = sorted(
+        hidden = {self._references[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
+        self._component(ProblemSchema)["properties"]["code"]["enum"] = sorted(
             code for code, kind in KINDS.items() if kind.schema_name in self.problems
         )
         return {name: schema for name, schema in sorted(self._components.items()) if name not in hidden}
 
-    def _inline(self, wanted: Any) -> Json:
-        found: Json = self._components[self._of[wanted]["$ref"].removeprefix(SCHEMAS)]
+    def _component(self, wanted: Any) -> Json:
+        found: Json = self._components[self._references[wanted]["$ref"].removeprefix(SCHEMAS)]
         return found
 
-    def _reachable(self, schemas: Iterable[Any]) -> set[str]:
+    def _reachable_names(self, schemas: Iterable[Any]) -> set[str]:
         found: set[str] = set()
         waiting = list(schemas)
         while waiting:
@@ -308,6 +312,36 @@ class _Schemas:
         return found
 
 
+def component_name(name: str) -> str:
+    """Convert the name of a class to the name of its component: `OrderSchema` is published as `OrderDocument`.
+
+    Generated clients contain the names of components, so renaming a class must not rename its component.
+    """
+    return re.sub(r"[A-Za-z]+", _published_word, name)
+
+
+def _published_word(match: re.Match[str]) -> str:
+    word = match[0]
+    published = COMPONENT_NAMES.get(word)
+    return published or (f"{word.removesuffix('Schema')}Document" if word.endswith("Schema") else word)
+
+
+def _publish_names(schema: Any) -> Any:
+    """Replace class names by component names: in references, titles and the names of the components themselves."""
+    match schema:
+        case dict():
+            return {
+                component_name(name): component_name(value)
+                if name in {"$ref", "title"} and isinstance(value, str)
+                else _publish_names(value)
+                for name, value in schema.items()
+            }
+        case list() | tuple():
+            return [_publish_names(each) for each in schema]
+        case _:
+            return schema
+
+
 def _is_time(info: msgspec.inspect.Type) -> bool:
     match info:
         case msgspec.inspect.Metadata():
@@ -318,41 +352,41 @@ def _is_time(info: msgspec.inspect.Type) -> bool:
             return isinstance(info, msgspec.inspect.DateTimeType)
 
 
-def _mark_times(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
+def _add_time_formats(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
     """Add `format: date-time` to all times: msgspec omits it for fields declared without `tz=True`."""
     times = {each.encode_name for each in struct.fields if _is_time(each.type)}
     if not times:
         return
-    properties = components[struct.cls.__name__]["properties"]
+    properties = components[component_name(struct.cls.__name__)]["properties"]
     for name in times:
         for schema in (properties[name], *properties[name].get("anyOf", ())):
             if schema.get("type") == "string":
                 schema["format"] = "date-time"
 
 
-def _custom(currency: str, wanted: type) -> Json:
+def _amount_schema(currency: str, wanted: type) -> Json:
     if issubclass(wanted, Amount):
-        return wanted.schema_in(currency)
+        return wanted.json_schema(currency)
     raise NotImplementedError
 
 
-def _forbid_nul(schema: Any) -> None:
+def _add_text_pattern(schema: Any) -> None:
     """Say of every free text in a request what is true of it."""
     if isinstance(schema, list):
         for each in schema:
-            _forbid_nul(each)
+            _add_text_pattern(each)
     elif isinstance(schema, dict):
         if schema.get("type") == "string" and not schema.keys() & {"pattern", "format", "enum"}:
             schema["pattern"] = ANY_TEXT
         for name, each in schema.items():
             if name not in {"default", "examples", "enum"}:
-                _forbid_nul(each)
+                _add_text_pattern(each)
 
 
-class _Description:
+class _OperationDescription:
     """Describes one operation as an OpenAPI Operation Object."""
 
-    def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _Schemas) -> None:
+    def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _SchemaRegistry) -> None:
         self._operation, self._example, self._schemas = operation, example, schemas
 
     def build(self) -> Json:
@@ -361,18 +395,24 @@ class _Description:
             "operationId": operation.name,
             "summary": operation.summary,
             "tags": [operation.tag],
-            "parameters": [*self._path_parameters(), *self._query_parameters(), *_headers_of(operation)],
+            "parameters": [*self._path_parameters(), *self._query_parameters(), *_header_parameters(operation)],
             "responses": {
-                **{str(status): self._answer(status, each) for status, each in sorted(operation.responses.items())},
-                **{str(status): self._problems(status, found) for status, found in codes(operation).items()},
+                **{
+                    str(status): self._success_response(status, each)
+                    for status, each in sorted(operation.responses.items())
+                },
+                **{
+                    str(status): self._problem_response(status, found)
+                    for status, found in problem_codes(operation).items()
+                },
             },
-            "security": _security(operation.access),
+            "security": _describe_security(operation.access),
         }
         if operation.description:
             described["description"] = operation.description
         if operation.body is not None:
-            content: Json = {"schema": schemas.of(operation.body)}
-            if bodies := self._bodies():
+            content: Json = {"schema": schemas.reference(operation.body)}
+            if bodies := self._body_examples():
                 content["examples"] = bodies
             described["requestBody"] = {
                 "required": not operation.is_body_optional,
@@ -380,7 +420,7 @@ class _Description:
             }
         return described
 
-    def _bodies(self) -> Json:
+    def _body_examples(self) -> Json:
         example = self._example
         if example.body is None:
             return {}
@@ -396,9 +436,9 @@ class _Description:
                 "name": name,
                 "in": "path",
                 "required": True,
-                "description": f"Id of the {noun_of(self._operation.path, name)}.",
-                "schema": ID if kind == "id" else {"type": "string"},
-                **self._given(name),
+                "description": f"Id of the {path_noun(self._operation.path, name)}.",
+                "schema": ID_SCHEMA if kind == "id" else {"type": "string"},
+                **self._example_value(name),
             }
             for name, kind in re.findall(r"{(\w+)(?::(\w+))?}", self._operation.path)
         ]
@@ -408,28 +448,28 @@ class _Description:
             return []
         properties, required = self._schemas.properties(self._operation.query)
         return [
-            {**_query_parameter(name, schema, required=name in required), **self._given(name)}
+            {**_describe_query_parameter(name, schema, required=name in required), **self._example_value(name)}
             for name, schema in properties.items()
         ]
 
-    def _given(self, name: str) -> Json:
+    def _example_value(self, name: str) -> Json:
         """The example value of a parameter, which `/docs` fills in."""
         return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
 
-    def _answer(self, status: int, answer: ResponseSpec) -> Json:
+    def _success_response(self, status: int, answer: ResponseSpec) -> Json:
         described: Json = {"description": answer.description}
         if answer.body is not None:
-            content: Json = {"schema": self._schemas.of(answer.body)}
+            content: Json = {"schema": self._schemas.reference(answer.body)}
             if status in self._example.responses:
                 content["example"] = msgspec.to_builtins(self._example.responses[status])
             described["content"] = {"application/json": content}
         if answer.headers:
-            described["headers"] = {each.name: _response_header(each) for each in answer.headers}
+            described["headers"] = {each.name: _describe_header(each) for each in answer.headers}
         if answer.links:
-            described["links"] = {link.to: _link(link) for link in answer.links}
+            described["links"] = {link.to: _describe_link(link) for link in answer.links}
         return described
 
-    def _problems(self, status: int, found: Sequence[str]) -> Json:
+    def _problem_response(self, status: int, found: Sequence[str]) -> Json:
         references = {code: self._schemas.problem(code) for code in found}
         schema: Json = next(iter(references.values()))
         if len(references) > 1:
@@ -438,7 +478,7 @@ class _Description:
                 "oneOf": list(references.values()),
                 "discriminator": {"propertyName": "code", "mapping": mapping},
             }
-        examples = {code: self._refusal(status, code) for code in found}
+        examples = {code: self._problem_example(status, code) for code in found}
         described: Json = {
             "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
             "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
@@ -447,60 +487,60 @@ class _Description:
         if errors.IdempotencyKeyInFlight.code in found:
             headers.append(evolve(RETRY_AFTER, always=False))
         if headers:
-            described["headers"] = {header.name: _response_header(header) for header in headers}
+            described["headers"] = {header.name: _describe_header(header) for header in headers}
         return described
 
-    def _refusal(self, status: int, code: str) -> Json:
-        for sample in map(problem_from, self._example.problems):
+    def _problem_example(self, status: int, code: str) -> Json:
+        for sample in map(to_problem, self._example.problems):
             if (sample.status, sample.code) == (status, code):
                 return {"summary": code, "value": sample.document()}
         if code == errors.Invalid.code:
-            return {"summary": code, "value": self._invalid().document()}
+            return {"summary": code, "value": self._validation_problem().document()}
         if code == errors.NotFound.code:
-            noun = noun_of(self._operation.path)
-            return {"summary": code, "value": problem_from(errors.NotFound(noun, MISSING)).document()}
+            noun = path_noun(self._operation.path)
+            return {"summary": code, "value": to_problem(errors.NotFound(noun, MISSING_ID)).document()}
         documents = KINDS[code].documents
         if status == next(iter(documents)):
             return {"$ref": f"#/components/examples/{code}"}
         return {"summary": code, "value": documents[status]}
 
-    def _invalid(self) -> Problem:
+    def _validation_problem(self) -> Problem:
         """The problem that the code answers to an invalid request of this operation."""
         operation = self._operation
         if operation.body is not None:
             properties, required = self._schemas.properties(operation.body)
-            mistake = self._example.invalid_body or ({} if required else {next(iter(properties)): []})
-            return raised(partial(decode_body, msgspec.json.encode(mistake), operation.body))
+            invalid_body = self._example.invalid_body or ({} if required else {next(iter(properties)): []})
+            return catch_problem(partial(decode_body, msgspec.json.encode(invalid_body), operation.body))
         query = b"page=2"
         if operation.query is not None:
             properties, _ = self._schemas.properties(operation.query)
             if name := next((name for name in INVALID_QUERY_VALUES if name in properties), None):
                 query = f"page=2&{name}={INVALID_QUERY_VALUES[name]}".encode()
-        return raised(partial(decode_query, query, operation.query))
+        return catch_problem(partial(decode_query, query, operation.query))
 
 
-def noun_of(path: str, parameter: str | None = None) -> str:
+def path_noun(path: str, parameter: str | None = None) -> str:
     """The noun for the id in a path parameter, by default the last one."""
     place = path.index(f"{{{parameter}:") if parameter else len(path)
     words = re.findall(r"\w+", path[:place])
     return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")
 
 
-def _link(link: Link) -> Json:
+def _describe_link(link: Link) -> Json:
     described: Json = {"operationId": link.to, "parameters": dict(link.parameters)}
     if link.body is not None:
         described["requestBody"] = dict(link.body)
     return described
 
 
-def _security(access: Access) -> list[Json]:
+def _describe_security(access: Access) -> list[Json]:
     if access is Access.PUBLIC:
         return []
     return [{}, {"bearer": []}] if access is Access.OPTIONAL else [{"bearer": []}]
 
 
-def _query_parameter(name: str, schema: Json, *, required: bool) -> Json:
-    told = _as_text(schema)
+def _describe_query_parameter(name: str, schema: Json, *, required: bool) -> Json:
+    told = _query_string_schema(schema)
     parameter: Json = {"name": name, "in": "query", "required": required, "schema": told}
     if description := told.pop("description", None):
         parameter["description"] = description
@@ -509,7 +549,7 @@ def _query_parameter(name: str, schema: Json, *, required: bool) -> Json:
     return parameter
 
 
-def _as_text(schema: Json) -> Json:
+def _query_string_schema(schema: Json) -> Json:
     """What a query string can say: it has no null, and of an amount only the string."""
     told = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
     options = [option for option in told.pop("anyOf", []) if option != {"type": "null"}]
@@ -520,10 +560,10 @@ def _as_text(schema: Json) -> Json:
     if strings and numbers:
         options = strings
         strings[0] = {**strings[0], "examples": [each for each in told.pop("examples", ()) if isinstance(each, str)]}
-    return {**told, **_as_text(options[0])} if len(options) == 1 else {**told, "anyOf": options}
+    return {**told, **_query_string_schema(options[0])} if len(options) == 1 else {**told, "anyOf": options}
 
 
-def _headers_of(operation: Operation[Any, Any]) -> list[Json]:
+def _header_parameters(operation: Operation[Any, Any]) -> list[Json]:
     headers = list(operation.headers)
     if operation.idempotent:
         headers.append(IDEMPOTENCY_KEY)
@@ -535,5 +575,5 @@ def _headers_of(operation: Operation[Any, Any]) -> list[Json]:
     ]
 
 
-def _response_header(header: Header) -> Json:
+def _describe_header(header: Header) -> Json:
     return {"description": header.description, "required": header.always, "schema": dict(header.schema)}

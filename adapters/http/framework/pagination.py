@@ -14,7 +14,7 @@ View = TypeVar("View")
 
 DEFAULT_SIZE: Final = 20
 MAX_SIZE: Final = 100
-POSITION: Final = frozenset({"cursor", "page_size"})
+PAGINATION_PARAMETERS: Final = frozenset({"cursor", "page_size"})
 """Parameters that move through a list; all others say which list it is."""
 
 
@@ -33,7 +33,7 @@ class PageQuery(msgspec.Struct, kw_only=True, frozen=True):
     )
 
 
-class PageAnswer(msgspec.Struct, Generic[Row]):
+class PageSchema(msgspec.Struct, Generic[Row]):
     """One page; `next` and `previous` are absolute links, or null at the ends."""
 
     next: str | None
@@ -41,24 +41,24 @@ class PageAnswer(msgspec.Struct, Generic[Row]):
     results: list[Row]
 
 
-class Pages:
+class Paginator:
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
 
-    def request(self, request: Request, query: PageQuery) -> PageRequest:
+    def parse_request(self, request: Request, query: PageQuery) -> PageRequest:
         """Which page is wanted; raise a 400 `Problem` naming `cursor`."""
         if query.cursor is None:
             return PageRequest(query.page_size)
-        position = self._cursors.decode(query.cursor, _context(request, query))
+        position = self._cursors.decode(query.cursor, _cursor_context(request, query))
         if position.direction is Direction.AFTER:
             return PageRequest(query.page_size, after=position.key)
         return PageRequest(query.page_size, before=position.key)
 
-    def answer(
+    def to_schema(
         self, request: Request, query: PageQuery, page: Page[View], show: Callable[[View], Row]
-    ) -> PageAnswer[Row]:
-        context = _context(request, query)
-        return PageAnswer(
+    ) -> PageSchema[Row]:
+        context = _cursor_context(request, query)
+        return PageSchema(
             next=self._link(request, Direction.AFTER, page.next, context),
             previous=self._link(request, Direction.BEFORE, page.previous, context),
             results=[show(row) for row in page.rows],
@@ -71,6 +71,8 @@ class Pages:
         return str(request.url.include_query_params(cursor=cursor))
 
 
-def _context(request: Request, query: PageQuery) -> bytes:
-    filters = {name: value for name, value in msgspec.structs.asdict(query).items() if name not in POSITION}
+def _cursor_context(request: Request, query: PageQuery) -> bytes:
+    filters = {
+        name: value for name, value in msgspec.structs.asdict(query).items() if name not in PAGINATION_PARAMETERS
+    }
     return encode_context([request.url.path, filters])

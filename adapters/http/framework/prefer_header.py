@@ -17,7 +17,7 @@ PREFERENCE_APPLIED: Final = Header("Preference-Applied", "`wait=N`, if the reque
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?(?P<seconds>[0-9]{1,6})\"?\s*(?:;.*)?", re.IGNORECASE)
 
 
-def wait_seconds(headers: Headers) -> int | None:
+def parse_wait(headers: Headers) -> int | None:
     """What `wait` asks for; None without it. A preference that is not understood is ignored, as the RFC wants."""
     for preference in ",".join(headers.getlist("prefer")).split(","):
         if match := _WAIT.fullmatch(preference.strip()):

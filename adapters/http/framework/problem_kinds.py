@@ -16,15 +16,15 @@ from adapters.http.framework.decoding import check_media_type, decode_body
 from adapters.http.framework.etags import expected_version
 from adapters.http.framework.middleware import BODY_LIMIT
 from adapters.http.framework.problems import (
-    FACTS,
+    EXTENSION_MEMBERS,
     Json,
     Problem,
-    ProblemDocument,
+    ProblemSchema,
+    content_too_large,
+    internal_error,
     method_not_allowed,
-    problem_of,
+    problem_from_error,
     stock_precondition_failed,
-    too_large,
-    unexpected,
 )
 from scalecommerce_core.domain import errors
 from scalecommerce_core.domain.identifiers import PolicyId
@@ -36,7 +36,7 @@ from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
 from scalecommerce_core.services.repricing import PolicyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
-MISSING: Final = 999_999
+MISSING_ID: Final = 999_999
 """An id that does not exist, for example documents."""
 
 
@@ -61,39 +61,39 @@ class ProblemKind:
         }
 
 
-def raised(act: Callable[[], object]) -> Problem:
+def catch_problem(act: Callable[[], object]) -> Problem:
     """The problem that `act` raises."""
     try:
         act()
     except Problem as problem:
         return problem
     except errors.MarketError as error:
-        return problem_of(error)
+        return problem_from_error(error)
     raise AssertionError("Nothing was raised.")
 
 
-def problem_from(sample: Problem | errors.MarketError) -> Problem:
-    return sample if isinstance(sample, Problem) else problem_of(sample)
+def to_problem(sample: Problem | errors.MarketError) -> Problem:
+    return sample if isinstance(sample, Problem) else problem_from_error(sample)
 
 
-def _identify_nobody(_token: str) -> Identity:
+def _reject_token(_token: str) -> Identity:
     raise errors.TokenNotValid("The token has expired.")
 
 
-def _call(headers: Mapping[str, str]) -> Problem:
-    return raised(lambda: authenticate_request(Headers(headers), Access.ACCOUNT, _identify_nobody))
+def _authentication_problem(headers: Mapping[str, str]) -> Problem:
+    return catch_problem(lambda: authenticate_request(Headers(headers), Access.ACCOUNT, _reject_token))
 
 
 SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
-    raised(lambda: decode_body(b'{"name": "Tea pot",}', ProblemDocument)),
+    catch_problem(lambda: decode_body(b'{"name": "Tea pot",}', ProblemSchema)),
     errors.Invalid.field("price", "At most 2 decimals are allowed."),
     errors.Refused("0.00 USD cannot be paid at once."),
-    _call({}),
-    _call({"Authorization": "Bearer eyJhbGciOiJI"}),
+    _authentication_problem({}),
+    _authentication_problem({"Authorization": "Bearer eyJhbGciOiJI"}),
     errors.Forbidden("This is for staff."),
-    errors.NotFound("product", MISSING),
+    errors.NotFound("product", MISSING_ID),
     method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),
-    raised(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
+    catch_problem(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
     errors.Conflict("The answer to this key cannot be read any more: the endpoint exists, rotate its secret."),
     errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
     errors.StockMoved(1, 40, 37),
@@ -111,15 +111,15 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     RunNotReversible("This run has changed no price."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product was edited since you read it: read it again."),
-    raised(lambda: expected_version(Headers({"If-Match": '"another"'}))),
+    catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),
     stock_precondition_failed(1, 40, 37),
-    too_large(BODY_LIMIT),
-    raised(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
+    content_too_large(BODY_LIMIT),
+    catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused(
         "This idempotency key was used for another request: send a new key with a new request."
     ),
     errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),
-    unexpected("5f0c9a3e0000002a"),
+    internal_error("5f0c9a3e0000002a"),
     errors.Unavailable("The database cannot be reached."),
     errors.TransactionAborted("Another transaction was in the way."),
     errors.ConnectionLost("The connection to the database broke."),
@@ -138,19 +138,19 @@ _ERRORS: Final[Json] = {
 _REQUEST_ID: Final[Json] = {"type": "string", "description": "Id of the request in the server's log."}
 
 
-def _kinds() -> Mapping[str, ProblemKind]:
+def _collect_kinds() -> Mapping[str, ProblemKind]:
     found: dict[str, ProblemKind] = {}
     for sample in SAMPLES:
-        problem = problem_from(sample)
-        members = {} if isinstance(sample, Problem) else dict(FACTS.get(type(sample), {}))
+        problem = to_problem(sample)
+        members = {} if isinstance(sample, Problem) else dict(EXTENSION_MEMBERS.get(type(sample), {}))
         if problem.errors is not None:
             members["errors"] = _ERRORS
-        if "request_id" in problem.facts:
+        if "request_id" in problem.extensions:
             members["request_id"] = _REQUEST_ID
         known = found.get(problem.code, ProblemKind(problem.code, {}, members))
         found[problem.code] = evolve(known, documents={**known.documents, problem.status: problem.document()})
     return found
 
 
-KINDS: Final = _kinds()
+KINDS: Final = _collect_kinds()
 """By `code`."""

@@ -37,7 +37,7 @@ STATUS: Final[Mapping[type[errors.MarketError], int]] = {
 
 _PRODUCT: Final[Json] = {"type": "integer", "format": "int64", "description": "Id of the product."}
 
-FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
+EXTENSION_MEMBERS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
     errors.EventsForgotten: {
         "oldest_after": {"type": "integer", "description": "The smallest `after` from which the feed can be read."}
     },
@@ -66,7 +66,7 @@ FACTS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
 """Members of the problem document beside the standard ones, for programs: JSON Schemas by name."""
 
 
-class ProblemDocument(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
+class ProblemSchema(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
     """What went wrong. Problems of some codes have further members, which their schemas list."""
 
     title: Annotated[str, msgspec.Meta(description="The phrase of the status.")]
@@ -91,7 +91,7 @@ class Problem(Exception):
         title: str | None = None,
         errors: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
-        facts: Mapping[str, object] | None = None,
+        extensions: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -100,12 +100,12 @@ class Problem(Exception):
         self.code = code or HTTPStatus(status).name.lower()
         self.errors = {field: list(said) for field, said in errors.items()} if errors else None
         self.headers = dict(headers or {})
-        self.facts = dict(facts or {})
+        self.extensions = dict(extensions or {})
 
     def document(self) -> Json:
         """The body of the response."""
         document: Json = {
-            **self.facts,
+            **self.extensions,
             "type": "about:blank",
             "title": self.title,
             "status": self.status,
@@ -119,57 +119,61 @@ class Problem(Exception):
     def response(self) -> Response:
         # Problems are about one moment: nobody shall keep them.
         headers = {"Cache-Control": "no-store"} | self.headers
-        return Response(_encoded(self.document()), self.status, headers, MEDIA_TYPE)
+        return Response(_encode(self.document()), self.status, headers, MEDIA_TYPE)
 
 
-def invalid(messages: Mapping[str, Sequence[str]]) -> Problem:
+def invalid_fields(messages: Mapping[str, Sequence[str]]) -> Problem:
     """400, naming fields."""
     detail = "; ".join(f"{field}: {' '.join(said)}" for field, said in list(messages.items())[:5])
     return Problem(400, detail, code=errors.Invalid.code, errors=messages)
 
 
-def status_of(kind: type[errors.MarketError]) -> int:
+def http_status(kind: type[errors.MarketError]) -> int:
     """The HTTP status of this kind of core error."""
     return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
 
 
-def problem_of(error: errors.MarketError) -> Problem:
+def problem_from_error(error: errors.MarketError) -> Problem:
     """How a core error looks over HTTP."""
     if isinstance(error, errors.Invalid):
-        return invalid(error.errors)
+        return invalid_fields(error.errors)
     kind = type(error)
-    status = status_of(kind)
+    status = http_status(kind)
     return Problem(
-        status, str(error) or HTTPStatus(status).phrase, code=error.code, headers=_headers(error), facts=_facts(error)
+        status,
+        str(error) or HTTPStatus(status).phrase,
+        code=error.code,
+        headers=_error_headers(error),
+        extensions=_extensions(error),
     )
 
 
-def _facts(error: errors.MarketError) -> dict[str, object]:
+def _extensions(error: errors.MarketError) -> dict[str, object]:
     if isinstance(error, errors.PriceMoved):
         # As everywhere in the API: a decimal string, and the currency beside it.
         current, _, currency = error.current.partition(" ")
         return {"product_id": error.product_id, "current": current, "currency": currency}
-    return {name: getattr(error, name) for name in FACTS.get(type(error), ())}
+    return {name: getattr(error, name) for name in EXTENSION_MEMBERS.get(type(error), ())}
 
 
-def unexpected(request_id: str) -> Problem:
+def internal_error(request_id: str) -> Problem:
     """500: the log has the rest, under the same id."""
     return Problem(
         500,
         "The server met an error that is not yours. It was logged.",
         code="internal",
-        facts={"request_id": request_id},
+        extensions={"request_id": request_id},
     )
 
 
 def stock_precondition_failed(product_id: int, expected: int | None, actual: int, detail: str = "") -> Problem:
     """412: the stock differs from the one in the If-Match tag (RFC 9110, section 13.1.1)."""
-    facts = {"product_id": product_id, "expected": expected, "actual": actual}
+    extensions = {"product_id": product_id, "expected": expected, "actual": actual}
     moved = str(errors.StockMoved(product_id, expected or 0, actual))
-    return Problem(412, detail or moved, code=errors.StockMoved.code, facts=facts)
+    return Problem(412, detail or moved, code=errors.StockMoved.code, extensions=extensions)
 
 
-def too_large(limit: int) -> Problem:
+def content_too_large(limit: int) -> Problem:
     return Problem(
         413, f"A request body has at most {limit} bytes.", title="Content Too Large", code="content_too_large"
     )
@@ -181,48 +185,48 @@ def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
     )  # fmt: skip
 
 
-def _headers(error: errors.MarketError) -> dict[str, str]:
+def _error_headers(error: errors.MarketError) -> dict[str, str]:
     if isinstance(error, errors.TokenNotValid):
         return {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
     if isinstance(error, errors.NotAuthenticated):
         return {"WWW-Authenticate": REALM}
     if isinstance(error, errors.TooManyAttempts | errors.Unavailable | errors.IdempotencyKeyInFlight):
-        return {"Retry-After": _seconds(error.retry_after)}
+        return {"Retry-After": _format_retry_after(error.retry_after)}
     return {}
 
 
-def _seconds(wait: timedelta) -> str:
+def _format_retry_after(wait: timedelta) -> str:
     return str(max(1, ceil(wait.total_seconds())))
 
 
-def _encoded(document: Mapping[str, object]) -> bytes:
+def _encode(document: Mapping[str, object]) -> bytes:
     """Messages may quote what was sent, lone surrogates too, which no encoder takes."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_readable(document))
+        return msgspec.json.encode(_escape_surrogates(document))
 
 
-def _readable(value: Any) -> Any:
+def _escape_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {_readable(key): _readable(item) for key, item in value.items()}
+        return {_escape_surrogates(key): _escape_surrogates(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_readable(item) for item in value]
+        return [_escape_surrogates(item) for item in value]
     return value
 
 
 # --- whatever is raised
 
 
-def response_to(error: Exception) -> Response | None:
+def error_response(error: Exception) -> Response | None:
     """The answer to an error that is meant to be one; None for all others."""
     match error:
         case Problem():
             return error.response()
         case errors.MarketError():
-            return problem_of(error).response()
+            return problem_from_error(error).response()
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
             return Problem(404, "There is nothing at this address.").response()
         case HTTPException():

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-MAX_REPORTED: Final = 100
+MAX_REPORTED_FIELDS: Final = 100
 """Fields with messages; who makes more mistakes than that sees the rest next time."""
 
 REQUIRED: Final = "This field is required."
@@ -42,7 +42,7 @@ class FieldErrors:
         if path in self.errors:
             if message not in self.errors[path]:
                 self.errors[path].append(message)
-        elif len(self.errors) < MAX_REPORTED:
+        elif len(self.errors) < MAX_REPORTED_FIELDS:
             self.errors[path] = [message]
 
     def extend(self, found: Iterable[tuple[str, str]]) -> None:
@@ -51,12 +51,12 @@ class FieldErrors:
 
 
 @frozen
-class Shape:
+class FieldType:
     """A type as written and as msgspec sees it; `items` is that of a list's items."""
 
     annotation: Any
     info: msgspec.inspect.Type
-    items: "Shape | None"
+    items: "FieldType | None"
 
 
 @frozen
@@ -65,7 +65,7 @@ class StructField:
 
     name: str
     attribute: str
-    shape: Shape
+    type: FieldType
     required: bool
 
 
@@ -74,19 +74,19 @@ def struct_fields(struct: type[msgspec.Struct]) -> Mapping[str, StructField]:
     seen = msgspec.inspect.type_info(struct)
     assert isinstance(seen, msgspec.inspect.StructType)  # noqa: S101 - narrows for the type checker
     return {
-        info.encode_name: StructField(info.encode_name, info.name, _shape(plain.type, info.type), info.required)
+        info.encode_name: StructField(info.encode_name, info.name, _field_type(plain.type, info.type), info.required)
         for plain, info in zip(msgspec.structs.fields(struct), seen.fields, strict=True)
     }
 
 
-def _shape(annotation: Any, info: msgspec.inspect.Type) -> Shape:
+def _field_type(annotation: Any, info: msgspec.inspect.Type) -> FieldType:
     while isinstance(info, msgspec.inspect.Metadata):
         info = info.type
     items = None
     if isinstance(info, msgspec.inspect.ListType):
         item = _item_annotation(annotation)
-        items = _shape(item, msgspec.inspect.type_info(item))
-    return Shape(annotation, info, items)
+        items = _field_type(item, msgspec.inspect.type_info(item))
+    return FieldType(annotation, info, items)
 
 
 def _item_annotation(annotation: Any) -> Any:
@@ -120,14 +120,14 @@ def has_untyped_fields(struct: type[msgspec.Struct]) -> bool:
     return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
 
 
-def is_list(wanted: StructField) -> bool:
-    return wanted.shape.items is not None
+def is_list_field(wanted: StructField) -> bool:
+    return wanted.type.items is not None
 
 
-def convert_plain(given: Mapping[str, Any], struct: type[S]) -> S | None:
+def convert_valid(given: Mapping[str, Any], struct: type[S]) -> S | None:
     """The Struct in one step, for most requests have nothing wrong in them; None: `convert_struct` may tell more."""
     try:
-        return msgspec.convert(given, struct, dec_hook=_custom)
+        return msgspec.convert(given, struct, dec_hook=_decode_amount)
     except (msgspec.ValidationError, Invalid):
         return None
 
@@ -144,7 +144,7 @@ def convert_struct(
     for name, wanted in struct_fields(struct).items():
         here = f"{path}.{name}" if path else name
         if name in given:
-            values[wanted.attribute] = _convert(given[name], wanted.shape, here, found, from_text=from_text)
+            values[wanted.attribute] = _convert(given[name], wanted.type, here, found, from_text=from_text)
         elif wanted.required:
             found.add(here, REQUIRED)
     if found.count > before:
@@ -156,7 +156,7 @@ def convert_struct(
         return None
 
 
-def _convert(value: Any, wanted: Shape, path: str, found: FieldErrors, *, from_text: bool) -> Any:
+def _convert(value: Any, wanted: FieldType, path: str, found: FieldErrors, *, from_text: bool) -> Any:
     if isinstance(wanted.info, msgspec.inspect.StructType) and isinstance(value, dict):
         return convert_struct(value, wanted.info.cls, found, path=path, from_text=from_text)
     if isinstance(wanted.info, msgspec.inspect.ListType) and wanted.items is not None and isinstance(value, list):
@@ -165,7 +165,13 @@ def _convert(value: Any, wanted: Shape, path: str, found: FieldErrors, *, from_t
 
 
 def _convert_list(
-    value: list[Any], info: msgspec.inspect.ListType, items: Shape, path: str, found: FieldErrors, *, from_text: bool
+    value: list[Any],
+    info: msgspec.inspect.ListType,
+    items: FieldType,
+    path: str,
+    found: FieldErrors,
+    *,
+    from_text: bool,
 ) -> list[Any]:
     if info.min_length is not None and len(value) < info.min_length:
         found.add(path, f"At least {info.min_length} {'is' if info.min_length == 1 else 'are'} wanted.")
@@ -179,16 +185,16 @@ def _convert_list(
     ]
 
 
-def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, from_text: bool) -> Any:
-    if isinstance(value, str) and (problem := _text_problem(value)):
+def _convert_leaf(value: Any, wanted: FieldType, path: str, found: FieldErrors, *, from_text: bool) -> Any:
+    if isinstance(value, str) and (problem := _find_text_error(value)):
         found.add(path, problem)
         return None
-    if isinstance(value, Decimal) and not _is_among(wanted.info, msgspec.inspect.CustomType):
+    if isinstance(value, Decimal) and not _find_type(wanted.info, msgspec.inspect.CustomType):
         if abs(value.adjusted()) > MAX_MAGNITUDE:
             found.add(path, OUT_OF_RANGE)
             return None
-        value = _as_json_number(value)
-    if from_text and isinstance(value, str) and _is_among(wanted.info, msgspec.inspect.IntType):
+        value = _to_number(value)
+    if from_text and isinstance(value, str) and _find_type(wanted.info, msgspec.inspect.IntType):
         try:
             # Leniently, msgspec would also take 5.0 and 1e1.
             value = parse_integer(value)
@@ -197,14 +203,14 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
             return None
     try:
         # Read leniently, the text "2020" would be a time: so many seconds after 1970.
-        lenient = from_text and not _is_among(wanted.info, msgspec.inspect.DateTimeType)
-        annotation = _present(wanted.annotation) if from_text else wanted.annotation
-        result = msgspec.convert(value, annotation, strict=not lenient, dec_hook=_custom)
+        lenient = from_text and not _find_type(wanted.info, msgspec.inspect.DateTimeType)
+        annotation = _without_none(wanted.annotation) if from_text else wanted.annotation
+        result = msgspec.convert(value, annotation, strict=not lenient, dec_hook=_decode_amount)
     except msgspec.ValidationError as error:
-        message, inner = _explained(error)
-        if enum := _is_among(wanted.info, msgspec.inspect.EnumType):
+        message, inner = _describe_error(error)
+        if enum := _find_type(wanted.info, msgspec.inspect.EnumType):
             message = f"This must be one of {', '.join(str(member.value) for member in enum.cls)}."
-        elif _is_among(wanted.info, msgspec.inspect.DateTimeType):
+        elif _find_type(wanted.info, msgspec.inspect.DateTimeType):
             message = "This must be a time with its zone, such as 2026-01-31T09:30:00Z."
         found.add(path + inner, message)
         return None
@@ -215,10 +221,10 @@ def _convert_leaf(value: Any, wanted: Shape, path: str, found: FieldErrors, *, f
 
 
 @cache
-def _present(annotation: Any) -> Any:
+def _without_none(annotation: Any) -> Any:
     """`X` of `X | None`: a parameter that is given is not null, even if its text is `null`."""
     if get_origin(annotation) is Annotated:
-        return Annotated[_present(annotation.__origin__), *annotation.__metadata__]
+        return Annotated[_without_none(annotation.__origin__), *annotation.__metadata__]
     options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
     if NoneType not in options:
         return annotation
@@ -228,29 +234,29 @@ def _present(annotation: Any) -> Any:
 K = TypeVar("K", bound=msgspec.inspect.Type)
 
 
-def _is_among(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
+def _find_type(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
     """The type itself, or the member of a union, that is of this kind."""
     if isinstance(info, msgspec.inspect.Metadata):
-        return _is_among(info.type, kind)
+        return _find_type(info.type, kind)
     if isinstance(info, msgspec.inspect.UnionType):
-        return next((found for member in info.types if (found := _is_among(member, kind)) is not None), None)
+        return next((found for member in info.types if (found := _find_type(member, kind)) is not None), None)
     return info if isinstance(info, kind) else None
 
 
-def _as_json_number(value: Decimal) -> int | float:
+def _to_number(value: Decimal) -> int | float:
     """JSON has one kind of number: 2.0 is a whole one."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _custom(wanted: type, value: Any) -> Any:
+def _decode_amount(wanted: type, value: Any) -> Any:
     if issubclass(wanted, Amount):
-        return wanted.read(value)
+        return wanted.parse(value)
     raise NotImplementedError(f"No way is known to read a {wanted.__name__}.")
 
 
 _PATH: Final = re.compile(r"(?P<message>.*?)(?: - at `(?:key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _LENGTH: Final = re.compile(r"Expected `str` of length (?P<relation><=|>=) (?P<length>\d+)")
-_KINDS: Final = {
+_TYPE_NAMES: Final = {
     "str": "text",
     "int": "a whole number",
     "float": "a number",
@@ -261,7 +267,7 @@ _KINDS: Final = {
 }
 
 
-def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
+def _describe_error(error: msgspec.ValidationError) -> tuple[str, str]:
     """The message for people, and the path inside of the leaf (a dict's key, say)."""
     match = _PATH.fullmatch(str(error))
     message, path = (match["message"], match["path"] or "") if match else (str(error), "")
@@ -271,15 +277,15 @@ def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
             return f"At most {limit} characters are allowed.", path
         return "This must not be blank." if limit == 1 else f"At least {limit} characters are wanted.", path
     if kinds := re.fullmatch(r"Expected `([a-z |]+)`, got `(\w+)`", message):
-        wanted = " or ".join(_KINDS.get(kind, kind) for kind in kinds[1].split(" | "))
-        return f"This must be {wanted}, not {_KINDS.get(kinds[2], kinds[2])}.", path
+        wanted = " or ".join(_TYPE_NAMES.get(kind, kind) for kind in kinds[1].split(" | "))
+        return f"This must be {wanted}, not {_TYPE_NAMES.get(kinds[2], kinds[2])}.", path
     if bound := re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) (\S+)", message):
         relation = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}[bound[1]]
         return f"This must be {relation} {bound[2]}.", path
     return (message if message.endswith(".") else f"{message}."), path
 
 
-def _text_problem(value: str) -> str | None:
+def _find_text_error(value: str) -> str | None:
     """Texts that no database stores and no reader wants."""
     if "\x00" in value:
         return "NUL characters are not allowed."

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key
-from adapters.http.framework.openapi import ETAG_OF_ALL
+from adapters.http.framework.openapi import CONTENT_ETAG
 from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
-from adapters.http.schemas.products import CategoryDocument, shown_category
+from adapters.http.schemas.products import CategorySchema, to_category_schema
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.services.catalog import AddCategory
@@ -31,7 +31,7 @@ class CategoryList(msgspec.Struct):
 
     next: None
     previous: None
-    results: list[CategoryDocument]
+    results: list[CategorySchema]
 
 
 def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
@@ -39,7 +39,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def list_categories(_call: Call[None, None]) -> Response:
         categories = await dependencies.run_in_thread(market.queries.categories)
-        return json_response(CategoryList(None, None, [shown_category(category) for category in categories]))
+        return json_response(CategoryList(None, None, [to_category_schema(category) for category in categories]))
 
     async def add_category(call: Call[NewCategory, None]) -> Response:
         command = AddCategory(call.identity.account_id, call.body.name, await build_idempotency_key(call, encoded))
@@ -57,8 +57,8 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="All categories",
             handler=dependencies.cache.lists.cached(list_categories),
             responses={
-                200: ResponseSpec(CategoryList, "By id.", [ETAG_OF_ALL]),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
+                200: ResponseSpec(CategoryList, "By id.", [CONTENT_ETAG]),
+                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
             },
             tag=TAG,
             conditional=True,
@@ -69,7 +69,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="addCategory",
             summary="Add a category",
             handler=add_category,
-            responses={201: ResponseSpec(CategoryDocument, "The category.")},
+            responses={201: ResponseSpec(CategorySchema, "The category.")},
             tag=TAG,
             body=NewCategory,
             access=Access.STAFF,
@@ -79,4 +79,4 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
 
 def encoded(category: Category) -> bytes:
-    return msgspec.json.encode(shown_category(category))
+    return msgspec.json.encode(to_category_schema(category))

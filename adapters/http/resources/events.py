@@ -11,7 +11,7 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Header, Operation, ResponseSpec, json_response
-from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, wait_seconds
+from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, parse_wait
 from scalecommerce_core.domain.errors import EventsForgotten
 from scalecommerce_core.domain.webhook import TOPICS
 from scalecommerce_core.queries import FeedEvent, FeedPage
@@ -19,12 +19,12 @@ from scalecommerce_core.queries import FeedEvent, FeedPage
 ROOT: Final = "/events/api/v1/"
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
-WAIT: Final = Header(
+PREFER_EVENTS: Final = Header(
     "Prefer",
     f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is.",
     WAIT_SCHEMA,
 )
-WAITED: Final = evolve(PREFERENCE_APPLIED, always=False)
+PREFERENCE_APPLIED_SOMETIMES: Final = evolve(PREFERENCE_APPLIED, always=False)
 
 POLL_SECONDS: Final = (0.1, 0.2, 0.4, 1.0)
 """Pauses between looks at a feed that somebody waits for; the last one repeats. Numbers come about once a second."""
@@ -47,7 +47,7 @@ class FeedQuery(msgspec.Struct, frozen=True):
     )
 
 
-class EventDocument(msgspec.Struct):
+class EventSchema(msgspec.Struct):
     """`seq` names the event for good; `data` depends on `topic` and on who asks."""
 
     seq: int
@@ -56,10 +56,10 @@ class EventDocument(msgspec.Struct):
     data: dict[str, Any]
 
 
-class FeedDocument(msgspec.Struct):
+class FeedSchema(msgspec.Struct):
     """`last` is the newest event of the market, whoever may see it."""
 
-    results: list[EventDocument]
+    results: list[EventSchema]
     next_after: int
     last: int
 
@@ -71,15 +71,15 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         account = None if call.identity.is_staff else call.identity.account_id
         limit = call.query.limit
         page = await dependencies.run_in_thread(feed, call.query.after, limit, account)
-        seconds = wait_seconds(call.request.headers)
+        seconds = parse_wait(call.request.headers)
         if seconds is None:
-            return json_response(shown_page(page))
+            return json_response(to_feed_schema(page))
         deadline = asyncio.get_running_loop().time() + seconds
         pauses = iter(POLL_SECONDS)
         while not page.events and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
             page = await dependencies.run_in_thread(feed, page.next_after, limit, account)
-        return json_response(shown_page(page), headers={"Preference-Applied": f"wait={seconds}"})
+        return json_response(to_feed_schema(page), headers={"Preference-Applied": f"wait={seconds}"})
 
     return [
         Operation(
@@ -91,19 +91,21 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
             " `after` is older.",
             handler=read_events,
-            responses={200: ResponseSpec(FeedDocument, "Events behind `after`, oldest first.", [WAITED])},
+            responses={
+                200: ResponseSpec(FeedSchema, "Events behind `after`, oldest first.", [PREFERENCE_APPLIED_SOMETIMES])
+            },
             tag="Events",
             query=FeedQuery,
             access=Access.ACCOUNT,
-            headers=[WAIT],
+            headers=[PREFER_EVENTS],
             errors=(EventsForgotten,),
         ),
     ]
 
 
-def shown_page(page: FeedPage) -> FeedDocument:
-    return FeedDocument([shown_event(event) for event in page.events], page.next_after, page.last)
+def to_feed_schema(page: FeedPage) -> FeedSchema:
+    return FeedSchema([to_event_schema(event) for event in page.events], page.next_after, page.last)
 
 
-def shown_event(event: FeedEvent) -> EventDocument:
-    return EventDocument(event.seq, event.topic, event.at, dict(event.data))
+def to_event_schema(event: FeedEvent) -> EventSchema:
+    return EventSchema(event.seq, event.topic, event.at, dict(event.data))

@@ -14,8 +14,8 @@ from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response
-from adapters.http.framework.pagination import PageAnswer, PageQuery
-from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, wait_seconds
+from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, parse_wait
 from scalecommerce_core.domain.errors import (
     Forbidden,
     GatewayUnavailable,
@@ -73,13 +73,13 @@ class OrderItem(msgspec.Struct):
     refunded: int
 
 
-class ShortfallDocument(msgspec.Struct):
+class ShortfallSchema(msgspec.Struct):
     product: int
     wanted: int
     available: int
 
 
-class OrderDocument(msgspec.Struct):
+class OrderSchema(msgspec.Struct):
     """`rejected_because` names the lines that fell short; `expires_at` is when an unpaid reservation ends."""
 
     id: int
@@ -91,7 +91,7 @@ class OrderDocument(msgspec.Struct):
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
-    rejected_because: list[ShortfallDocument] | UnsetType = UNSET
+    rejected_because: list[ShortfallSchema] | UnsetType = UNSET
 
 
 class PaymentBody(msgspec.Struct):
@@ -142,9 +142,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         return view
 
     async def list_orders(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(market.queries.orders_of_buyer, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_view))
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, view_to_order_schema))
 
     async def place(call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(
@@ -162,12 +162,12 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         )
         outcome = await dependencies.place_order.submit(command)
         if isinstance(outcome, Replayed):
-            body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderDocument).id)
+            body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderSchema).id)
         else:
             body, number = encoded(outcome), outcome.id
             dependencies.wakeups.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
-        seconds = wait_seconds(call.request.headers)
+        seconds = parse_wait(call.request.headers)
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
             try:
@@ -176,7 +176,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
                 # The order is kept: whoever is told of an error would send it again.
                 return Response(body, 202, headers, "application/json")
             if view.status is not OrderStatus.CREATED:
-                return json_response(shown_view(view), 201, headers)
+                return json_response(view_to_order_schema(view), 201, headers)
         return Response(body, 202, headers, "application/json")
 
     async def verdict(number: OrderId, seconds: float) -> OrderView:
@@ -191,16 +191,16 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
 
     async def read_order(call: Call[None, None]) -> Response:
-        return json_response(shown_view(await visible(call)))
+        return json_response(view_to_order_schema(await visible(call)))
 
     async def pay(call: Call[PaymentBody | None, None]) -> Response:
         method = DEFAULT_METHOD if call.body is None else call.body.payment_method
         command = PayOrder(OrderId(call.id), call.identity.account_id, method)
-        return json_response(shown_order(await dependencies.payment_runner.pay(command)))
+        return json_response(to_order_schema(await dependencies.payment_runner.pay(command)))
 
     async def cancel(call: Call[None, None]) -> Response:
         command = CancelOrder(OrderId(call.id), call.identity.account_id)
-        return json_response(shown_order(await dependencies.cancel_order.submit(command)))
+        return json_response(to_order_schema(await dependencies.cancel_order.submit(command)))
 
     async def refund(call: Call[RefundBody, None]) -> Response:
         command = RefundOrder(
@@ -216,9 +216,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
 
     async def list_sales(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(market.queries.sales, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_sale))
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_sale_schema))
 
     leads_on = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
     return [
@@ -228,7 +228,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listOrders",
             summary="The caller's orders",
             handler=list_orders,
-            responses={200: ResponseSpec(PageAnswer[OrderDocument], "Newest first.")},
+            responses={200: ResponseSpec(PageSchema[OrderSchema], "Newest first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -243,9 +243,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             handler=place,
             responses={
                 201: ResponseSpec(
-                    OrderDocument, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], leads_on
+                    OrderSchema, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], leads_on
                 ),
-                202: ResponseSpec(OrderDocument, "It is taken in and CREATED.", [LOCATION], leads_on),
+                202: ResponseSpec(OrderSchema, "It is taken in and CREATED.", [LOCATION], leads_on),
             },
             tag=TAG,
             body=NewOrder,
@@ -260,7 +260,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listSales",
             summary="Lines of others' orders that are the caller's products",
             handler=list_sales,
-            responses={200: ResponseSpec(PageAnswer[Sale], "Newest first.")},
+            responses={200: ResponseSpec(PageSchema[Sale], "Newest first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -271,7 +271,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="readOrder",
             summary="One order, for its buyer and staff",
             handler=read_order,
-            responses={200: ResponseSpec(OrderDocument, "The order.")},
+            responses={200: ResponseSpec(OrderSchema, "The order.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),
@@ -283,7 +283,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
             " that the payment gateway has not answered: the order tells soon what became of it.",
             handler=pay,
-            responses={200: ResponseSpec(OrderDocument, "The order, PAID.")},
+            responses={200: ResponseSpec(OrderSchema, "The order, PAID.")},
             tag=TAG,
             body=PaymentBody,
             is_body_optional=True,
@@ -296,7 +296,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="cancelOrder",
             summary="Cancel: the reservation is given back; repeating it is harmless",
             handler=cancel,
-            responses={200: ResponseSpec(OrderDocument, "The order, CANCELLED.")},
+            responses={200: ResponseSpec(OrderSchema, "The order, CANCELLED.")},
             tag=TAG,
             access=Access.ACCOUNT,
             errors=(TransitionNotAllowed, PaymentInProgress),
@@ -308,7 +308,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="Give money back for units, with or without restock",
             description="Staff may refund any line, a seller their own.",
             handler=refund,
-            responses={201: ResponseSpec(OrderDocument, "The order.", [LOCATION])},
+            responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
             tag=TAG,
             body=RefundBody,
             access=Access.ACCOUNT,
@@ -319,11 +319,11 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
 
 def encoded(order: Order) -> bytes:
-    return msgspec.json.encode(shown_order(order))
+    return msgspec.json.encode(to_order_schema(order))
 
 
-def shown_order(order: Order) -> OrderDocument:
-    document = OrderDocument(
+def to_order_schema(order: Order) -> OrderSchema:
+    document = OrderSchema(
         id=order.id,
         user=order.buyer_id,
         order_items=[
@@ -345,13 +345,13 @@ def shown_order(order: Order) -> OrderDocument:
     )
     if order.shortfalls:
         document.rejected_because = [
-            ShortfallDocument(short.product_id, short.wanted, short.available) for short in order.shortfalls
+            ShortfallSchema(short.product_id, short.wanted, short.available) for short in order.shortfalls
         ]
     return document
 
 
-def shown_view(view: OrderView) -> OrderDocument:
-    document = OrderDocument(
+def view_to_order_schema(view: OrderView) -> OrderSchema:
+    document = OrderSchema(
         id=view.id,
         user=view.user,
         order_items=[
@@ -367,12 +367,12 @@ def shown_view(view: OrderView) -> OrderDocument:
     )
     if view.shortfalls:
         document.rejected_because = [
-            ShortfallDocument(short.product_id, short.wanted, short.available) for short in view.shortfalls
+            ShortfallSchema(short.product_id, short.wanted, short.available) for short in view.shortfalls
         ]
     return document
 
 
-def shown_sale(view: SaleView) -> Sale:
+def to_sale_schema(view: SaleView) -> Sale:
     return Sale(
         id=view.id,
         order=view.order,

@@ -9,9 +9,14 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
-from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.pricing_policies import ROOT, TAG
-from adapters.http.schemas.pricing import AssignmentDocument, StoredDecisionDocument, shown_assignment, shown_stored
+from adapters.http.schemas.pricing import (
+    AssignmentSchema,
+    StoredDecisionSchema,
+    to_assignment_schema,
+    to_stored_decision_schema,
+)
 from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.runs import Assignment
@@ -45,7 +50,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def read_assignment(call: Call[None, None]) -> Response:
         product = await own_product(call)
-        return json_response(shown_assignment(await dependencies.run_in_thread(assignment_of, product.id)))
+        return json_response(to_assignment_schema(await dependencies.run_in_thread(assignment_of, product.id)))
 
     async def assign(call: Call[AssignmentPatch, None]) -> Response:
         product, who = await own_product(call), call.identity
@@ -59,13 +64,15 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         if call.body.is_excluded is not UNSET:
             exclude = ExcludeProduct(product.id, who.account_id, call.body.is_excluded, as_staff=who.is_staff)
             one(await dependencies.run_in_thread(pricing.exclude, [exclude]))
-        return json_response(shown_assignment(await dependencies.run_in_thread(assignment_of, product.id)))
+        return json_response(to_assignment_schema(await dependencies.run_in_thread(assignment_of, product.id)))
 
     async def list_of_product(call: Call[None, PageQuery]) -> Response:
         product = await own_product(call)
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(market.queries.product_decisions, product.id, wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_stored))
+        return json_response(
+            dependencies.paginator.to_schema(call.request, call.query, page, to_stored_decision_schema)
+        )
 
     return [
         Operation(
@@ -74,7 +81,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="readPricingOfProduct",
             summary="Which policy a product was assigned to, for its seller and staff",
             handler=read_assignment,
-            responses={200: ResponseSpec(AssignmentDocument, "What was said about this product.")},
+            responses={200: ResponseSpec(AssignmentSchema, "What was said about this product.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),
@@ -84,7 +91,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="patchPricingOfProduct",
             summary="Assign a product to a policy, or exclude it from all",
             handler=assign,
-            responses={200: ResponseSpec(AssignmentDocument, "What was said about this product.")},
+            responses={200: ResponseSpec(AssignmentSchema, "What was said about this product.")},
             tag=TAG,
             body=AssignmentPatch,
             access=Access.ACCOUNT,
@@ -95,7 +102,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listDecisionsOfProduct",
             summary="What was decided for a product, and why; for its seller and staff",
             handler=list_of_product,
-            responses={200: ResponseSpec(PageAnswer[StoredDecisionDocument], "Of the newest run first.")},
+            responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "Of the newest run first.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,

@@ -10,18 +10,18 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import content_etag, expected_version, is_current, version_etag
 from adapters.http.framework.idempotency_key import build_idempotency_key
-from adapters.http.framework.json_parser import plain_numbers
-from adapters.http.framework.openapi import ETAG, ETAG_OF_ALL, LOCATION
+from adapters.http.framework.json_parser import decimals_to_numbers
+from adapters.http.framework.openapi import CONTENT_ETAG, ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
-from adapters.http.framework.pagination import PageAnswer, PageQuery
+from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.schemas.pricing import (
-    PolicyDocument,
-    PolicyKindsDocument,
-    PreviewDocument,
-    shown_decision,
-    shown_kinds,
-    shown_policy,
+    PolicyKindsSchema,
+    PolicySchema,
+    PreviewSchema,
+    to_decision_schema,
+    to_policy_kinds_schema,
+    to_policy_schema,
 )
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
@@ -43,15 +43,15 @@ ROOT: Final = "/pricing/api/v1/"
 POLICIES: Final = ROOT + "policies/"
 POLICY: Final = POLICIES + "{id:id}/"
 TAG: Final = "Pricing"
-MOST_PREVIEWED: Final = 1_000
+MAX_PREVIEWED: Final = 1_000
 """Products: each is decided for the answer, in one request."""
-_SETTINGS: Final = 100
+_MAX_SETTINGS: Final = 100
 
 SettingName = Annotated[str, msgspec.Meta(max_length=50, pattern="^[a-z][a-z0-9_]*$")]
 Settings = Annotated[
     dict[SettingName, Any],
     msgspec.Meta(
-        max_length=_SETTINGS,
+        max_length=_MAX_SETTINGS,
         description="By name; `policy-kinds/` lists them. Those that are not given have their defaults.",
         examples=[{"step": 0.03}],
     ),
@@ -142,7 +142,7 @@ class PreviewQuery(msgspec.Struct, frozen=True):
         None
     )
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=MOST_PREVIEWED, description="Products to look at, by id.", examples=[10])
+        int, msgspec.Meta(ge=1, le=MAX_PREVIEWED, description="Products to look at, by id.", examples=[10])
     ] = 100
 
 
@@ -158,26 +158,26 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def list_kinds(call: Call[None, None]) -> Response:
         # Made anew each time: policies of the shop's own may have been registered.
-        body = msgspec.json.encode(shown_kinds())
+        body = msgspec.json.encode(to_policy_kinds_schema())
         headers = {"ETag": content_etag(body), "Cache-Control": "public, no-cache"}
         if is_current(call.request.headers, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(body, 200, headers, "application/json")
 
     async def list_policies(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
-        page = await dependencies.run_in_thread(queries.policies, owner_of(call), wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_policy))
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
+        page = await dependencies.run_in_thread(queries.policies, list_owner(call), wanted)
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_policy_schema))
 
     async def create(call: Call[NewPolicy, None]) -> Response:
         command = CreatePolicy(
-            call.identity.account_id, _given(call.body), idempotency=await build_idempotency_key(call, encoded)
+            call.identity.account_id, _given_fields(call.body), idempotency=await build_idempotency_key(call, encoded)
         )
         (outcome,) = await dependencies.run_in_thread(pricing.create, [command])
         if isinstance(outcome, MarketError):
             raise outcome
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
-        number = msgspec.json.decode(body, type=PolicyDocument).id
+        number = msgspec.json.decode(body, type=PolicySchema).id
         return Response(body, 201, {"Location": f"{POLICIES}{number}/", "ETag": version_etag(1)}, "application/json")
 
     async def read(call: Call[None, None]) -> Response:
@@ -185,18 +185,18 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         etag = version_etag(policy.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_response(shown_policy(policy), headers={"ETag": etag})
+        return json_response(to_policy_schema(policy), headers={"ETag": etag})
 
     async def edit(call: Call[PolicyPatch, None]) -> Response:
         command = EditPolicy(
             PolicyId(call.id),
             call.identity.account_id,
-            _given(call.body),
+            _given_fields(call.body),
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
         )
         policy = one(await dependencies.run_in_thread(pricing.edit, [command]))
-        return json_response(shown_policy(policy), headers={"ETag": version_etag(policy.version)})
+        return json_response(to_policy_schema(policy), headers={"ETag": version_etag(policy.version)})
 
     async def delete(call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
@@ -211,19 +211,19 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         seen = await dependencies.run_in_thread(market.repricing.preview, policy.id, only=only)
         decisions = list(seen.decisions())
         products = await dependencies.run_in_thread(queries.products, {decision.product_id for decision in decisions})
-        shown = [
-            shown_decision(decision, products[decision.product_id].price.currency)
+        decision_schemas = [
+            to_decision_schema(decision, products[decision.product_id].price.currency)
             for decision in decisions
             if decision.product_id in products
         ]
         return json_response(
-            PreviewDocument(
+            PreviewSchema(
                 policy=policy.id,
                 looked_at=len(decisions),
                 moves=sum(decision.moves for decision in decisions),
                 would_stop=seen.breaker.tripped,
                 sentence=seen.sentence,
-                decisions=shown,
+                decisions=decision_schemas,
             )
         )
 
@@ -242,9 +242,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             handler=list_kinds,
             responses={
                 200: ResponseSpec(
-                    PolicyKindsDocument, "Kinds and guardrails, each with defaults, bounds and meaning.", [ETAG_OF_ALL]
+                    PolicyKindsSchema, "Kinds and guardrails, each with defaults, bounds and meaning.", [CONTENT_ETAG]
                 ),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
+                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
             },
             tag=TAG,
             conditional=True,
@@ -255,7 +255,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listPricingPolicies",
             summary="The caller's policies; for staff, everybody's",
             handler=list_policies,
-            responses={200: ResponseSpec(PageAnswer[PolicyDocument], "By id, active or not.")},
+            responses={200: ResponseSpec(PageSchema[PolicySchema], "By id, active or not.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -268,7 +268,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             description="It is due at once. `preview/` of a policy that is not active tells what it would do."
             f" A seller has {MOST_POLICIES} at most: one more is a 409 `too_many_policies`.",
             handler=create,
-            responses={201: ResponseSpec(PolicyDocument, "The policy.", [LOCATION, ETAG], leads_on)},
+            responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], leads_on)},
             tag=TAG,
             body=NewPolicy,
             access=Access.ACCOUNT,
@@ -282,7 +282,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="One policy, for its owner and staff",
             handler=read,
             responses={
-                200: ResponseSpec(PolicyDocument, "The policy.", [ETAG]),
+                200: ResponseSpec(PolicySchema, "The policy.", [ETAG]),
                 304: ResponseSpec(None, "It is unchanged.", [ETAG]),
             },
             tag=TAG,
@@ -296,7 +296,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="Edit a policy, or switch it off and on",
             description="Another kind, or another list of prices, makes the policy forget what it has learned.",
             handler=edit,
-            responses={200: ResponseSpec(PolicyDocument, "The policy.", [ETAG])},
+            responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
             tag=TAG,
             body=PolicyPatch,
             access=Access.ACCOUNT,
@@ -321,7 +321,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             handler=preview,
             description="The response is 409 `policy_unknown` if the process does not know the rules, and 409"
             " `policy_failed`, which names the fault, if their code fails.",
-            responses={200: ResponseSpec(PreviewDocument, "Decisions by product.")},
+            responses={200: ResponseSpec(PreviewSchema, "Decisions by product.")},
             tag=TAG,
             query=PreviewQuery,
             access=Access.ACCOUNT,
@@ -330,14 +330,16 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     ]
 
 
-def owner_of(call: Call[Any, Any]) -> AccountId | None:
+def list_owner(call: Call[Any, Any]) -> AccountId | None:
     """Whose things a list shows: None, for staff, is everybody's."""
     return None if call.identity.is_staff else call.identity.account_id
 
 
 def encoded(policy: PricingPolicy) -> bytes:
-    return msgspec.json.encode(shown_policy(policy))
+    return msgspec.json.encode(to_policy_schema(policy))
 
 
-def _given(body: NewPolicy | PolicyPatch) -> dict[str, Any]:
-    return {name: plain_numbers(value) for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+def _given_fields(body: NewPolicy | PolicyPatch) -> dict[str, Any]:
+    return {
+        name: decimals_to_numbers(value) for name, value in msgspec.structs.asdict(body).items() if value is not UNSET
+    }

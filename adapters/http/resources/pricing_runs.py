@@ -8,9 +8,9 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response
-from adapters.http.framework.pagination import PageAnswer, PageQuery
-from adapters.http.resources.pricing_policies import ROOT, TAG, owner_of
-from adapters.http.schemas.pricing import RunDocument, StoredDecisionDocument, shown_run, shown_stored
+from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.resources.pricing_policies import ROOT, TAG, list_owner
+from adapters.http.schemas.pricing import RunSchema, StoredDecisionSchema, to_run_schema, to_stored_decision_schema
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunNotReversible
@@ -39,28 +39,30 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         return run
 
     async def list_runs(call: Call[None, RunQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         policy = None if call.query.policy is None else PolicyId(call.query.policy)
-        page = await dependencies.run_in_thread(queries.runs, owner_of(call), wanted, policy_id=policy)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_run))
+        page = await dependencies.run_in_thread(queries.runs, list_owner(call), wanted, policy_id=policy)
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_run_schema))
 
     async def read(call: Call[None, None]) -> Response:
-        return json_response(shown_run(await visible(call)))
+        return json_response(to_run_schema(await visible(call)))
 
     async def list_decisions(call: Call[None, DecisionQuery]) -> Response:
         run = await visible(call)
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(queries.decisions, run.id, wanted, moves_only=call.query.moves)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_stored))
+        return json_response(
+            dependencies.paginator.to_schema(call.request, call.query, page, to_stored_decision_schema)
+        )
 
     async def roll_back(call: Call[None, None]) -> Response:
         return json_response(
-            shown_run(await dependencies.run_in_thread(repricing.begin_rollback, RunId(call.id), owner_of(call)))
+            to_run_schema(await dependencies.run_in_thread(repricing.begin_rollback, RunId(call.id), list_owner(call)))
         )
 
     async def cancel(call: Call[None, None]) -> Response:
         return json_response(
-            shown_run(await dependencies.run_in_thread(repricing.cancel, RunId(call.id), owner_of(call)))
+            to_run_schema(await dependencies.run_in_thread(repricing.cancel, RunId(call.id), list_owner(call)))
         )
 
     return [
@@ -70,7 +72,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listPricingRuns",
             summary="Runs of the caller's policies; for staff, of everybody's",
             handler=list_runs,
-            responses={200: ResponseSpec(PageAnswer[RunDocument], "Newest first.")},
+            responses={200: ResponseSpec(PageSchema[RunSchema], "Newest first.")},
             tag=TAG,
             query=RunQuery,
             access=Access.ACCOUNT,
@@ -83,7 +85,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             handler=read,
             responses={
                 200: ResponseSpec(
-                    RunDocument, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")]
+                    RunSchema, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")]
                 )
             },
             tag=TAG,
@@ -95,7 +97,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listPricingDecisions",
             summary="What a run decided for each product, and why",
             handler=list_decisions,
-            responses={200: ResponseSpec(PageAnswer[StoredDecisionDocument], "By product.")},
+            responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "By product.")},
             tag=TAG,
             query=DecisionQuery,
             access=Access.ACCOUNT,
@@ -109,7 +111,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             " nothing; `status` tells when it is done. A run that has moved nothing is a 409 `run_not_reversible`.",
             handler=roll_back,
             responses={
-                200: ResponseSpec(RunDocument, "It is being rolled back, or was.", links=[Link("readPricingRun")])
+                200: ResponseSpec(RunSchema, "It is being rolled back, or was.", links=[Link("readPricingRun")])
             },
             tag=TAG,
             access=Access.ACCOUNT,
@@ -121,7 +123,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="cancelPricingRun",
             summary="End a run that is at work; what it has written stands",
             handler=cancel,
-            responses={200: ResponseSpec(RunDocument, "The run.")},
+            responses={200: ResponseSpec(RunSchema, "The run.")},
             tag=TAG,
             access=Access.ACCOUNT,
         ),

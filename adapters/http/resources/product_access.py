@@ -9,7 +9,7 @@ from adapters.http.cache.product_cache import ANONYMOUS_CACHE_CONTROL, AUTHENTIC
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.etags import is_current
 from adapters.http.framework.operation import Call
-from adapters.http.schemas.products import owned, product_etag, shown
+from adapters.http.schemas.products import may_see_private_fields, product_etag, to_product_schema
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import ProductView
@@ -26,7 +26,7 @@ class ProductReaders:
     async def visible(self, call: Call[Any, Any]) -> ProductView:
         """The product, if the caller may see it: an inactive one is there for its owner and for staff only."""
         view = await self._dependencies.load_product.submit(ProductId(call.id))
-        if not view.is_active and not owned(view, call.optional_identity):
+        if not view.is_active and not may_see_private_fields(view, call.optional_identity):
             raise NotFound("product", call.id)
         return view
 
@@ -38,7 +38,7 @@ class ProductReaders:
             copy = await self._dependencies.cache.products.get(product)
         if copy is None or (identity is not None and identity.account_id == copy.seller):
             view = await self.visible(call)
-            document = shown(view, identity)
+            document = to_product_schema(view, identity)
             etag, seller, cache_control = product_etag(view.version, document), view.seller.id, PRIVATE
             body = _ENCODER.encode(document)
         elif copy.body is None:

@@ -9,7 +9,7 @@ from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
 from adapters.http.framework.auth import BEARER, Authenticate
 from adapters.http.framework.content_negotiation import accepts_json
 from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse
-from adapters.http.framework.problems import problem_of
+from adapters.http.framework.problems import problem_from_error
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
 from adapters.http.view_tracking import ViewTracker
@@ -17,15 +17,15 @@ from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.services.accounts import Identity
 
-_BEGINS: Final = len(ROOT)
-_LONGEST: Final = _BEGINS + len(str(MAX_ID)) + 1
+_ID_START: Final = len(ROOT)
+_MAX_PATH_LENGTH: Final = _ID_START + len(str(MAX_ID)) + 1
 
 
-Given = dict[bytes, bytes]
+RequestHeaders = dict[bytes, bytes]
 """The headers of a request, each of which it has once."""
 
 
-class ProductShortcut:
+class ProductFastPath:
     """Answers just as `readProduct` does, or, if there is anything unusual about the request, not at all."""
 
     def __init__(self, copies: ProductCache, looks: ViewTracker, authenticate: Authenticate) -> None:
@@ -35,38 +35,49 @@ class ProductShortcut:
 
     def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
         path: str = scope["path"]
-        if not path.startswith(ROOT) or len(path) > _LONGEST or scope["method"] != "GET" or scope.get("root_path"):
+        if (
+            not path.startswith(ROOT)
+            or len(path) > _MAX_PATH_LENGTH
+            or scope["method"] != "GET"
+            or scope.get("root_path")
+        ):
             return None
         if scope.get("query_string"):
             # Any query string is invalid here: the regular route answers it with a 400.
             return None
-        number = path[_BEGINS:-1]
+        number = path[_ID_START:-1]
         if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":
             return None
-        given = _plain(scope["headers"])
+        given = _index_headers(scope["headers"])
         if given is None or int(number) > MAX_ID:
             return None
         product = ProductId(int(number))
         copy = self._copies.get_valid(product)
-        return self._made(product, scope, given) if copy is None else self._answer(product, copy, scope, given)
+        return (
+            self._load_and_respond(product, scope, given)
+            if copy is None
+            else self._respond(product, copy, scope, given)
+        )
 
-    async def _made(self, product: ProductId, scope: Scope, given: Given) -> PreparedResponse | None:
+    async def _load_and_respond(
+        self, product: ProductId, scope: Scope, given: RequestHeaders
+    ) -> PreparedResponse | None:
         try:
             copy = await self._copies.load(product)
         except MarketError as error:
-            return _told(error, given)
-        return self._answer(product, copy, scope, given)
+            return _error_response(error, given)
+        return self._respond(product, copy, scope, given)
 
-    def _answer(
-        self, product: ProductId, copy: ProductCacheEntry, scope: Scope, given: Given
+    def _respond(
+        self, product: ProductId, copy: ProductCacheEntry, scope: Scope, given: RequestHeaders
     ) -> PreparedResponse | None:
         identity, headers = None, copy.headers
         if (authorization := given.get(b"authorization")) is not None:
-            identity, headers = self._identity(authorization), copy.authenticated_headers
+            identity, headers = self._authenticate_bearer(authorization), copy.authenticated_headers
             if identity is None or identity.is_staff or identity.account_id == copy.seller:
                 return None
         if copy.body is None:
-            return _told(NotFound("product", product), given)
+            return _error_response(NotFound("product", product), given)
         known = given.get(b"if-none-match")
         if known is not None and known != copy.etag_bytes:
             # Lists of tags, weak ones and `*` are read elsewhere.
@@ -76,7 +87,7 @@ class ProductShortcut:
             return 304, headers[2:], b"", given.get(b"x-request-id")
         return 200, headers, copy.body, given.get(b"x-request-id")
 
-    def _identity(self, authorization: bytes) -> Identity | None:
+    def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
         """Whose token it is, if it is a valid one."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != BEARER or not (token := token.strip()):
@@ -87,7 +98,7 @@ class ProductShortcut:
             return None
 
 
-def _plain(listed: Sequence[tuple[bytes, bytes]]) -> Given | None:
+def _index_headers(listed: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:
     """The headers, if there is nothing to say about them."""
     given = dict(listed)
     if len(given) != len(listed) or b"content-length" in given or b"transfer-encoding" in given:
@@ -98,8 +109,8 @@ def _plain(listed: Sequence[tuple[bytes, bytes]]) -> Given | None:
     return given
 
 
-def _told(error: MarketError, given: Given) -> PreparedResponse:
-    response = problem_of(error).response()
+def _error_response(error: MarketError, given: RequestHeaders) -> PreparedResponse:
+    response = problem_from_error(error).response()
     return (
         response.status_code,
         [*response.raw_headers, *BASELINE_HEADERS],

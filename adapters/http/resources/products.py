@@ -9,23 +9,23 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.etags import Edition, expected_edition, expected_version
+from adapters.http.framework.etags import EntityTag, expected_version, parse_if_match
 from adapters.http.framework.idempotency_key import build_idempotency_key
-from adapters.http.framework.money_fields import Price, in_currency
+from adapters.http.framework.money_fields import Price, convert_amounts
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
 from adapters.http.framework.problems import stock_precondition_failed
 from adapters.http.framework.text_fields import Brand, Description, ProductName, Sku
 from adapters.http.resources.product_access import ProductReaders
 from adapters.http.schemas.products import (
-    CategoryRefDocument,
-    PriceHistoryDocument,
+    CategoryRefSchema,
+    PriceHistorySchema,
     Product,
-    owned,
+    may_see_private_fields,
     product_etag,
-    shown,
-    shown_history,
-    shown_listed,
+    to_created_product_schema,
+    to_price_history_schema,
+    to_product_schema,
 )
 from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
@@ -90,16 +90,16 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def list_product(call: Call[NewProduct, None]) -> Response:
         body = call.body
-        amounts = in_currency(market.currency, {name: getattr(body, name) for name in AMOUNTS})
+        amounts = convert_amounts(market.currency, {name: getattr(body, name) for name in AMOUNTS})
         price = amounts["price"]
         assert price is not None  # noqa: S101 - it is required
         # Read beforehand: what a repetition of this request is answered is made inside of the transaction.
         names = {category.id: category.name for category in await dependencies.run_in_thread(market.queries.categories)}
         seller = await dependencies.run_in_thread(market.queries.account, call.identity.account_id)
-        category = CategoryRefDocument(body.category_id, names.get(CategoryId(body.category_id), ""))
+        category = CategoryRefSchema(body.category_id, names.get(CategoryId(body.category_id), ""))
 
         def render(shelved: Shelved) -> bytes:
-            return msgspec.json.encode(shown_listed(shelved, category, seller))
+            return msgspec.json.encode(to_created_product_schema(shelved, category, seller))
 
         command = ListProduct(
             owner=call.identity.account_id,
@@ -120,22 +120,22 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         if isinstance(outcome, Replayed):
             content, listed = outcome.body, msgspec.json.decode(outcome.body, type=Product)
         else:
-            listed = shown_listed(outcome, category, seller)
+            listed = to_created_product_schema(outcome, category, seller)
             content = msgspec.json.encode(listed)
         headers = {"Location": f"{ROOT}{listed.id}/", "ETag": product_etag(1, listed)}
         return Response(content, 201, headers, "application/json")
 
     async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
         given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
-        edition = expected_edition(call.request.headers)
+        edition = parse_if_match(call.request.headers)
         stock = given.pop("stock", None)
         currency = market.currency
         if given.keys() & set(AMOUNTS) or _needs_stock(edition, stock):
             view = await dependencies.load_product.submit(ProductId(call.id))
             currency = view.price.currency
-            if owned(view, call.identity):
+            if may_see_private_fields(view, call.identity):
                 edition = _with_stock(edition, stock, view)
-        changes = given | in_currency(currency, {name: given[name] for name in AMOUNTS if name in given})
+        changes = given | convert_amounts(currency, {name: given[name] for name in AMOUNTS if name in given})
         command = EditProduct(
             ProductId(call.id),
             call.identity.account_id,
@@ -150,7 +150,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         except StockMoved as moved:
             raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
         view = await dependencies.load_product.submit(shelved.product.id)
-        document = shown(view, call.identity)
+        document = to_product_schema(view, call.identity)
         return json_response(document, headers={"ETag": product_etag(view.version, document)})
 
     async def withdraw_product(call: Call[None, None]) -> Response:
@@ -166,7 +166,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         history = await dependencies.run_in_thread(market.queries.price_history, view.id, market.clock.now())
         if history is None:
             raise NotFound("product", call.id)
-        return json_response(shown_history(view.id, history))
+        return json_response(to_price_history_schema(view.id, history))
 
     leads_on = [
         Link("readProduct"),
@@ -247,19 +247,19 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="readPriceHistory",
             summary="All prices of a product, its lowest price in 30 days, and the prior price of a reduction",
             handler=price_history,
-            responses={200: ResponseSpec(PriceHistoryDocument, "Newest first.")},
+            responses={200: ResponseSpec(PriceHistorySchema, "Newest first.")},
             tag=TAG,
             access=Access.OPTIONAL,
         ),
     ]
 
 
-def _needs_stock(edition: Edition | None, stock: int | None) -> bool:
+def _needs_stock(edition: EntityTag | None, stock: int | None) -> bool:
     """Whether the request sets the stock with an If-Match tag that does not name the stock."""
     return stock is not None and edition is not None and edition.stock is None
 
 
-def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -> Edition | None:
+def _with_stock(edition: EntityTag | None, stock: int | None, view: ProductView) -> EntityTag | None:
     """The edition with the current stock as the one that was read; raise a 412 `Problem` if `stock` differs from it."""
     if edition is None or not _needs_stock(edition, stock):
         return edition
@@ -274,7 +274,7 @@ def _with_stock(edition: Edition | None, stock: int | None, view: ProductView) -
     return evolve(edition, stock=view.stock)
 
 
-def _baseline(edition: Edition | None, currency: str) -> dict[str, Any]:
+def _baseline(edition: EntityTag | None, currency: str) -> dict[str, Any]:
     """The figures that the client had read, as its entity tag names them."""
     found: dict[str, Any] = {}
     if edition is not None and edition.price is not None:

@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.money_fields import Amount, in_currency
-from adapters.http.framework.openapi import ETAG_OF_ALL
+from adapters.http.framework.money_fields import Amount, convert_amounts
+from adapters.http.framework.openapi import CONTENT_ETAG
 from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery
-from adapters.http.framework.problems import invalid
+from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.text_fields import ANY_TEXT
 from adapters.http.resources.products import ROOT, TAG
-from adapters.http.schemas.products import Product, shown
+from adapters.http.schemas.products import Product, to_product_schema
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.ranges import check_ranges
@@ -78,7 +78,7 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
         )
 
 
-class FacetDocument(msgspec.Struct):
+class FacetSchema(msgspec.Struct):
     """`value` goes into the filter of the facet's name; of prices, `price_min` and `price_max` do."""
 
     label: str
@@ -97,7 +97,7 @@ class ProductPage(msgspec.Struct):
     total: int
     total_is_exact: bool
     did_you_mean: str | UnsetType = UNSET
-    facets: dict[Facet, list[FacetDocument]] | UnsetType = UNSET
+    facets: dict[Facet, list[FacetSchema]] | UnsetType = UNSET
     facets_are_exact: bool | UnsetType = UNSET
 
 
@@ -109,9 +109,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         query = call.query
         if query.category:
             await _check_categories(query.category)
-        wanted = _filter(query, market.currency)
+        wanted = _build_filter(query, market.currency)
         reading = dependencies.run_in_thread(
-            queries.search, wanted, dependencies.paginator.request(call.request, query)
+            queries.search, wanted, dependencies.paginator.parse_request(call.request, query)
         )
         if query.facets:
             page, found = await asyncio.gather(
@@ -119,13 +119,13 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             )
         else:
             page, found = await reading, None
-        listed = dependencies.paginator.answer(call.request, query, page, shown)
+        listed = dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
         answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
         if found is not None:
             answer.facets = {
-                facet: [_facet(facet, each, market.currency) for each in values]
+                facet: [_to_facet_schema(facet, each, market.currency) for each in values]
                 for facet, values in found.values.items()
             }
             answer.facets_are_exact = found.is_exact
@@ -136,7 +136,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name for each in await dependencies.run_in_thread(queries.categories) for name in (str(each.id), each.slug)
         }
         if unknown := [choice for choice in choices if normal_line(choice) not in known]:
-            raise invalid({"category": [f"There is no category {unknown[0]!r}."]})
+            raise invalid_fields({"category": [f"There is no category {unknown[0]!r}."]})
 
     return [
         Operation(
@@ -146,8 +146,8 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="The catalogue: active products, filtered",
             handler=dependencies.cache.lists.cached(search),
             responses={
-                200: ResponseSpec(ProductPage, "A page of products.", [ETAG_OF_ALL]),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG_OF_ALL]),
+                200: ResponseSpec(ProductPage, "A page of products.", [CONTENT_ETAG]),
+                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
             },
             tag=TAG,
             conditional=True,
@@ -157,8 +157,8 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     ]
 
 
-def _filter(query: SearchQuery, currency: str) -> ProductFilter:
-    prices = in_currency(currency, {"price_min": query.price_min, "price_max": query.price_max})
+def _build_filter(query: SearchQuery, currency: str) -> ProductFilter:
+    prices = convert_amounts(currency, {"price_min": query.price_min, "price_max": query.price_max})
     search = query.search if query.search is not None and normal_line(query.search) else None
     ordering = query.ordering or (SortOrder.CREATED_DESC if search is None else SortOrder.RELEVANCE)
     return ProductFilter(
@@ -179,10 +179,10 @@ def _minor(price: Money | None) -> int | None:
     return None if price is None else price.minor
 
 
-def _facet(facet: Facet, found: FacetValue, currency: str) -> FacetDocument:
+def _to_facet_schema(facet: Facet, found: FacetValue, currency: str) -> FacetSchema:
     if facet is not Facet.PRICE:
-        return FacetDocument(found.label, found.count, value=str(found.value))
+        return FacetSchema(found.label, found.count, value=str(found.value))
     # Filters include both ends, buckets exclude the upper one.
     highest = None if found.upper is None else decimal_text(found.upper - 1, currency)
     lowest = decimal_text(int(found.value), currency)
-    return FacetDocument(found.label, found.count, price_min=lowest, price_max=highest)
+    return FacetSchema(found.label, found.count, price_min=lowest, price_max=highest)

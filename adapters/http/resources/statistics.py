@@ -12,7 +12,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
 from adapters.http.resources.products import ONE, ROOT, TAG
 from adapters.http.resources.search import Moment
-from adapters.http.schemas.products import SellerStatsDocument, owned, shown_stats
+from adapters.http.schemas.products import SellerStatsSchema, may_see_private_fields, to_seller_stats_schema
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
@@ -20,10 +20,10 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.queries import Interval, SalesAtPrice, SalesFigures, SeriesPoint
 
-LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
-POINTS: Final = 1_000
+INTERVAL_LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
+MAX_POINTS: Final = 1_000
 """Of one series, empty ones (which are left out) included."""
-USUAL: Final = {Interval.HOUR: 48, Interval.DAY: 30}
+DEFAULT_POINTS: Final = {Interval.HOUR: 48, Interval.DAY: 30}
 """Points, where nobody says from when."""
 
 
@@ -65,7 +65,7 @@ class ProductStatisticsQuery(SeriesQuery, frozen=True):
     interval: Annotated[Interval, msgspec.Meta(description="Of the points of the series (UTC).")] = Interval.DAY
 
 
-class SoldDocument(msgspec.Struct):
+class SoldSchema(msgspec.Struct):
     """`units` and `revenue` include what was refunded; `conversion_rate` is orders per view."""
 
     views: int
@@ -77,17 +77,17 @@ class SoldDocument(msgspec.Struct):
     conversion_rate: float
 
 
-class PointDocument(SoldDocument):
+class PointSchema(SoldSchema):
     """Sales by the time of their payment, refunds by their own; `start` begins an hour or a day of UTC."""
 
     start: datetime
 
 
-class SellerStatsSeriesDocument(SellerStatsDocument, kw_only=True):
-    series: list[PointDocument] | UnsetType = UNSET
+class SellerStatsSeriesSchema(SellerStatsSchema, kw_only=True):
+    series: list[PointSchema] | UnsetType = UNSET
 
 
-class PriceStatisticsDocument(SoldDocument):
+class PriceStatisticsSchema(SoldSchema):
     """What was ordered while this price was in force. `profit` is after refunds, at today's cost; null: not known."""
 
     price: str
@@ -97,15 +97,15 @@ class PriceStatisticsDocument(SoldDocument):
     profit: str | None
 
 
-class ProductStatisticsDocument(SoldDocument):
+class ProductStatisticsSchema(SoldSchema):
     """All-time figures, a series, and what each price brought, the newest first."""
 
     product: int
     currency: str
     seconds_out_of_stock: float
     out_of_stock_since: datetime | None
-    series: list[PointDocument]
-    prices: list[PriceStatisticsDocument]
+    series: list[PointSchema]
+    prices: list[PriceStatisticsSchema]
 
 
 def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
@@ -113,24 +113,24 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
     async def seller_stats(call: Call[None, SellerStatsQuery]) -> Response:
         stats = await dependencies.run_in_thread(market.queries.seller_stats, call.identity.account_id)
-        document = SellerStatsSeriesDocument(**msgspec.structs.asdict(shown_stats(stats)))
+        document = SellerStatsSeriesSchema(**msgspec.structs.asdict(to_seller_stats_schema(stats)))
         if call.query.series is not None:
             interval = call.query.series
-            since, until = _span(call.query, interval, market.clock.now())
+            since, until = _series_bounds(call.query, interval, market.clock.now())
             points = await dependencies.run_in_thread(
                 market.queries.seller_series, call.identity.account_id, stats.currency, interval, since, until
             )
-            document.series = [_point(point, stats.currency) for point in points]
+            document.series = [_to_point_schema(point, stats.currency) for point in points]
         return json_response(document)
 
     async def product_statistics(call: Call[None, ProductStatisticsQuery]) -> Response:
         view = await dependencies.load_product.submit(ProductId(call.id))
-        if not owned(view, call.identity):
+        if not may_see_private_fields(view, call.identity):
             if not view.is_active:
                 raise NotFound("product", call.id)
             raise Forbidden("Only its seller and staff may see this.")
         now = market.clock.now()
-        since, until = _span(call.query, call.query.interval, now)
+        since, until = _series_bounds(call.query, call.query.interval, now)
         found = await dependencies.run_in_thread(market.queries.product_statistics, view.id, now)
         if found is None:
             raise NotFound("product", call.id)
@@ -138,14 +138,14 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             market.queries.product_series, view.id, call.query.interval, since, until
         )
         return json_response(
-            ProductStatisticsDocument(
-                **_figures(found.total, found.currency),
+            ProductStatisticsSchema(
+                **_sold_fields(found.total, found.currency),
                 product=found.product_id,
                 currency=found.currency,
                 seconds_out_of_stock=found.out_of_stock.total_seconds(),
                 out_of_stock_since=found.out_of_stock_since,
-                series=[_point(point, found.currency) for point in points],
-                prices=[_price(each) for each in found.prices],
+                series=[_to_point_schema(point, found.currency) for point in points],
+                prices=[_to_price_schema(each) for each in found.prices],
             )
         )
 
@@ -156,7 +156,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="readSellerStats",
             summary="Figures of the caller's own products",
             handler=seller_stats,
-            responses={200: ResponseSpec(SellerStatsSeriesDocument, "A sale counts when PAID, a few seconds later.")},
+            responses={200: ResponseSpec(SellerStatsSeriesSchema, "A sale counts when PAID, a few seconds later.")},
             tag=TAG,
             query=SellerStatsQuery,
             access=Access.ACCOUNT,
@@ -168,7 +168,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="What was viewed and sold of a product, when, and at which price",
             description="For its seller and staff.",
             handler=product_statistics,
-            responses={200: ResponseSpec(ProductStatisticsDocument, "A sale counts when PAID, a few seconds later.")},
+            responses={200: ResponseSpec(ProductStatisticsSchema, "A sale counts when PAID, a few seconds later.")},
             tag=TAG,
             query=ProductStatisticsQuery,
             access=Access.ACCOUNT,
@@ -177,21 +177,21 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     ]
 
 
-def _span(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:
+def _series_bounds(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:
     """Bounds of the points' beginnings; raise `Invalid` for a reversed span and for more than `POINTS`."""
-    length = LENGTH[interval]
+    length = INTERVAL_LENGTH[interval]
     try:
         until = (query.until or interval.begin(now) + length).astimezone(UTC)
-        since = (query.since or until - USUAL[interval] * length).astimezone(UTC)
+        since = (query.since or until - DEFAULT_POINTS[interval] * length).astimezone(UTC)
     except OverflowError:
         raise Invalid.field("from", "Times lie in years that a calendar has.") from None
     check_ranges(("from", since, "to" if query.until is not None else "now", until))
-    if until - since > POINTS * length:
-        raise Invalid.field("from", f"A series has at most {POINTS} points.")
+    if until - since > MAX_POINTS * length:
+        raise Invalid.field("from", f"A series has at most {MAX_POINTS} points.")
     return since, until
 
 
-def _figures(sold: SalesFigures, currency: str) -> dict[str, Any]:
+def _sold_fields(sold: SalesFigures, currency: str) -> dict[str, Any]:
     return {
         "views": sold.views,
         "orders": sold.orders,
@@ -203,13 +203,13 @@ def _figures(sold: SalesFigures, currency: str) -> dict[str, Any]:
     }
 
 
-def _point(point: SeriesPoint, currency: str) -> PointDocument:
-    return PointDocument(**_figures(point.sales, currency), start=point.start)
+def _to_point_schema(point: SeriesPoint, currency: str) -> PointSchema:
+    return PointSchema(**_sold_fields(point.sales, currency), start=point.start)
 
 
-def _price(each: SalesAtPrice) -> PriceStatisticsDocument:
-    return PriceStatisticsDocument(
-        **_figures(each.sales, each.price.currency),
+def _to_price_schema(each: SalesAtPrice) -> PriceStatisticsSchema:
+    return PriceStatisticsSchema(
+        **_sold_fields(each.sales, each.price.currency),
         price=each.price.text,
         valid_from=each.valid_from,
         valid_to=each.valid_to,

@@ -38,7 +38,7 @@ class StockBody(msgspec.Struct, omit_defaults=True):
             raise Invalid.field("expected", "This goes with set: a delta is right whatever the figure is.")
 
 
-class StockDocument(msgspec.Struct):
+class StockSchema(msgspec.Struct):
     """`stock` can be promised: it is on hand and not reserved."""
 
     product: int
@@ -75,7 +75,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="adjustStock",
             summary="Restock by a delta, or set the figure that can be promised",
             handler=adjust_stock,
-            responses={200: ResponseSpec(StockDocument, "The stock.")},
+            responses={200: ResponseSpec(StockSchema, "The stock.")},
             tag=TAG,
             body=StockBody,
             access=Access.ACCOUNT,
@@ -86,7 +86,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
 
 
 def encoded(stock: Stock) -> bytes:
-    return msgspec.json.encode(StockDocument(stock.product_id, stock.available, stock.on_hand, stock.reserved))
+    return msgspec.json.encode(StockSchema(stock.product_id, stock.available, stock.on_hand, stock.reserved))
 
 
 def _given(figure: int | UnsetType) -> int | None:

@@ -11,8 +11,8 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
-from adapters.http.framework.pagination import PageAnswer, PageQuery
-from adapters.http.framework.text_fields import EXAMPLE_ADDRESS, Bio, Email, Name
+from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
 from scalecommerce_core.queries import AccountView
@@ -56,7 +56,7 @@ class SignUpBody(Confidential):
 
 
 class Credentials(Confidential):
-    email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_ADDRESS])]
+    email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_EMAIL])]
     password: GivenPassword
 
 
@@ -90,7 +90,7 @@ class PasswordBody(Confidential):
     new_password: NewPassword
 
 
-def shown(account: Account | AccountView) -> User:
+def to_user_schema(account: Account | AccountView) -> User:
     return User(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
@@ -98,15 +98,15 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     accounts, queries = dependencies.market.accounts, dependencies.market.queries
 
     async def list_users(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(queries.accounts, wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown))
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))
 
     async def sign_up(call: Call[SignUpBody, None]) -> Response:
         body = call.body
         command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
         account = one(await dependencies.run_in_hasher(accounts.sign_up, [command]))
-        return json_response(shown(account), 201, {"Location": f"{ROOT}me/"})
+        return json_response(to_user_schema(account), 201, {"Location": f"{ROOT}me/"})
 
     async def log_in(call: Call[Credentials, None]) -> Response:
         address = call.request.client.host if call.request.client is not None else ""
@@ -125,12 +125,12 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         account = await dependencies.run_in_thread(queries.account, call.identity.account_id)
         if account is None:
             raise NotFound("account", call.identity.account_id)
-        return json_response(shown(account))
+        return json_response(to_user_schema(account))
 
     async def edit_me(call: Call[ProfileBody, None]) -> Response:
         given = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
         account = await dependencies.run_in_thread(accounts.edit_profile, call.identity.account_id, **given)
-        return json_response(shown(account))
+        return json_response(to_user_schema(account))
 
     async def change_password(call: Call[PasswordBody, None]) -> Response:
         await dependencies.run_in_hasher(
@@ -184,7 +184,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listUsers",
             summary="All active accounts",
             handler=list_users,
-            responses={200: ResponseSpec(PageAnswer[User], "A page of accounts, by id.")},
+            responses={200: ResponseSpec(PageSchema[User], "A page of accounts, by id.")},
             tag=TAG,
             query=PageQuery,
             access=Access.STAFF,

@@ -16,8 +16,8 @@ from adapters.http.framework.etags import expected_version, is_current, version_
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
-from adapters.http.framework.pagination import PageAnswer, PageQuery
-from adapters.http.framework.text_fields import text
+from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.framework.text_fields import text_meta
 from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
 from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
@@ -63,7 +63,7 @@ Topics = Annotated[
     list[Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"enum": list(TOPICS)})]],
     msgspec.Meta(max_length=100, description="None at all: every topic."),
 ]
-Description = Annotated[str, text(DESCRIPTION_LENGTH, "Our warehouse")]
+Description = Annotated[str, text_meta(DESCRIPTION_LENGTH, "Our warehouse")]
 
 
 class NewEndpoint(msgspec.Struct, omit_defaults=True):
@@ -81,7 +81,7 @@ class EndpointPatch(msgspec.Struct):
     is_active: bool | UnsetType = UNSET
 
 
-class EndpointDocument(msgspec.Struct):
+class EndpointSchema(msgspec.Struct):
     """`disabled_because` says why the engine disabled it; `is_active: true` enables it again."""
 
     id: int
@@ -95,7 +95,7 @@ class EndpointDocument(msgspec.Struct):
     created_at: datetime
 
 
-class NewEndpointDocument(EndpointDocument):
+class NewEndpointSchema(EndpointSchema):
     """`secret` is shown now and never again."""
 
     secret: str
@@ -103,7 +103,7 @@ class NewEndpointDocument(EndpointDocument):
     __repr__ = Confidential.__repr__
 
 
-class SecretDocument(Confidential):
+class SecretSchema(Confidential):
     """`secret` is shown now and never again; the one before it signs too, for a day."""
 
     id: int
@@ -157,9 +157,9 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
 
     async def list_endpoints(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(queries.endpoints, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_view))
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, view_to_endpoint_schema))
 
     async def create(call: Call[NewEndpoint, None]) -> Response:
         command = CreateEndpoint(
@@ -173,7 +173,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         )
         outcome = _done(await dependencies.run_in_thread(webhooks.create, [command]))
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
-        made = msgspec.json.decode(body, type=NewEndpointDocument)
+        made = msgspec.json.decode(body, type=NewEndpointSchema)
         return Response(
             body, 201, {"Location": f"{ROOT}{made.id}/", "ETag": version_etag(1), **PRIVATE}, "application/json"
         )
@@ -183,7 +183,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         etag = version_etag(view.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_response(shown_view(view), headers={"ETag": etag})
+        return json_response(view_to_endpoint_schema(view), headers={"ETag": etag})
 
     async def edit(call: Call[EndpointPatch, None]) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
@@ -192,7 +192,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             EndpointId(call.id), call.identity.account_id, changes, version, as_staff=call.identity.is_staff
         )  # fmt: skip
         endpoint = one(await dependencies.run_in_thread(webhooks.edit, [command]))
-        return json_response(shown(endpoint), headers={"ETag": version_etag(endpoint.version)})
+        return json_response(to_endpoint_schema(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
     async def delete(call: Call[None, None]) -> Response:
         one(await dependencies.run_in_thread(webhooks.delete, [acting(call, expected_version(call.request.headers))]))
@@ -213,17 +213,17 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         """The delivery as it is by now, for a repeated request too."""
         number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
         view = await delivery_of(call, number)
-        return json_response(shown_delivery(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
+        return json_response(to_delivery_schema(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
 
     async def list_deliveries(call: Call[None, DeliveryQuery]) -> Response:
         endpoint = await visible(call)
-        wanted = dependencies.paginator.request(call.request, call.query)
+        wanted = dependencies.paginator.parse_request(call.request, call.query)
         page = await dependencies.run_in_thread(queries.deliveries, endpoint.id, wanted, status=call.query.status)
-        return json_response(dependencies.paginator.answer(call.request, call.query, page, shown_delivery))
+        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_delivery_schema))
 
     async def read_delivery(call: Call[None, None]) -> Response:
         await visible(call)
-        return json_response(shown_delivery(await delivery_of(call, _delivery_id(call))))
+        return json_response(to_delivery_schema(await delivery_of(call, _delivery_id(call))))
 
     async def redeliver(call: Call[None, None]) -> Response:
         command = Redeliver(
@@ -251,7 +251,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listWebhooks",
             summary="The caller's webhook endpoints",
             handler=list_endpoints,
-            responses={200: ResponseSpec(PageAnswer[EndpointDocument], "By id; without their secrets.")},
+            responses={200: ResponseSpec(PageSchema[EndpointSchema], "By id; without their secrets.")},
             tag=TAG,
             query=PageQuery,
             access=Access.ACCOUNT,
@@ -265,7 +265,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             " once.",
             handler=create,
             responses={
-                201: ResponseSpec(NewEndpointDocument, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)
+                201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)
             },
             tag=TAG,
             body=NewEndpoint,
@@ -280,7 +280,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="One endpoint, for its owner and staff",
             handler=read,
             responses={
-                200: ResponseSpec(EndpointDocument, "The endpoint.", [ETAG]),
+                200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG]),
                 304: ResponseSpec(None, "It is unchanged.", [ETAG]),
             },
             tag=TAG,
@@ -294,7 +294,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             summary="Edit, enable or disable an endpoint",
             description="Enabling it forgets its failures, and what waited for it is sent.",
             handler=edit,
-            responses={200: ResponseSpec(EndpointDocument, "The endpoint.", [ETAG])},
+            responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
             tag=TAG,
             body=EndpointPatch,
             access=Access.ACCOUNT,
@@ -317,7 +317,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="rotateWebhookSecret",
             summary="A new secret; the one before it signs too, for a day",
             handler=rotate,
-            responses={200: ResponseSpec(SecretDocument, "The new secret.")},
+            responses={200: ResponseSpec(SecretSchema, "The new secret.")},
             tag=TAG,
             access=Access.ACCOUNT,
             idempotent=True,
@@ -348,7 +348,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="listWebhookDeliveries",
             summary="What was sent to an endpoint, and what came of it",
             handler=list_deliveries,
-            responses={200: ResponseSpec(PageAnswer[Delivery], "Newest first.")},
+            responses={200: ResponseSpec(PageSchema[Delivery], "Newest first.")},
             tag=TAG,
             query=DeliveryQuery,
             access=Access.ACCOUNT,
@@ -395,20 +395,20 @@ def _delivery_id(call: Call[Any, Any]) -> int:
 
 
 def encoded(made: EndpointWithSecret) -> bytes:
-    document = shown(made.endpoint)
-    return msgspec.json.encode(NewEndpointDocument(**msgspec.structs.asdict(document), secret=made.secret))
+    document = to_endpoint_schema(made.endpoint)
+    return msgspec.json.encode(NewEndpointSchema(**msgspec.structs.asdict(document), secret=made.secret))
 
 
 def encoded_secret(rotated: EndpointWithSecret) -> bytes:
-    return msgspec.json.encode(SecretDocument(rotated.endpoint.id, rotated.secret))
+    return msgspec.json.encode(SecretSchema(rotated.endpoint.id, rotated.secret))
 
 
 def encoded_id(delivery: WebhookDelivery) -> bytes:
     return str(delivery.id).encode()
 
 
-def shown(endpoint: WebhookEndpoint) -> EndpointDocument:
-    return EndpointDocument(
+def to_endpoint_schema(endpoint: WebhookEndpoint) -> EndpointSchema:
+    return EndpointSchema(
         id=endpoint.id,
         url=endpoint.url,
         topics=list(endpoint.topics),
@@ -421,8 +421,8 @@ def shown(endpoint: WebhookEndpoint) -> EndpointDocument:
     )
 
 
-def shown_view(view: EndpointView) -> EndpointDocument:
-    return EndpointDocument(
+def view_to_endpoint_schema(view: EndpointView) -> EndpointSchema:
+    return EndpointSchema(
         id=view.id,
         url=view.url,
         topics=list(view.topics),
@@ -435,7 +435,7 @@ def shown_view(view: EndpointView) -> EndpointDocument:
     )
 
 
-def shown_delivery(view: DeliveryView) -> Delivery:
+def to_delivery_schema(view: DeliveryView) -> Delivery:
     return Delivery(
         id=view.id,
         endpoint=view.endpoint,

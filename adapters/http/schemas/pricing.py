@@ -19,7 +19,7 @@ ParameterType = Literal["boolean", "integer", "number", "string", "array"]
 GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(names(sum(Guardrail)))})]
 
 
-class PolicyDocument(msgspec.Struct):
+class PolicySchema(msgspec.Struct):
     """`parameters` holds those that differ from the defaults of the kind; `version` counts edits."""
 
     id: int
@@ -39,7 +39,7 @@ class PolicyDocument(msgspec.Struct):
     created_at: datetime
 
 
-class ParameterDocument(msgspec.Struct):
+class ParameterSchema(msgspec.Struct):
     """A setting: its default, its bounds (inclusive) or its choices, and what it means."""
 
     name: str
@@ -51,20 +51,20 @@ class ParameterDocument(msgspec.Struct):
     description: str
 
 
-class PolicyKindDocument(msgspec.Struct):
+class PolicyKindSchema(msgspec.Struct):
     name: str
     description: str
-    parameters: list[ParameterDocument]
+    parameters: list[ParameterSchema]
 
 
-class PolicyKindsDocument(msgspec.Struct):
+class PolicyKindsSchema(msgspec.Struct):
     """`guardrails` are the same for all kinds."""
 
-    results: list[PolicyKindDocument]
-    guardrails: list[ParameterDocument]
+    results: list[PolicyKindSchema]
+    guardrails: list[ParameterSchema]
 
 
-class DecisionDocument(msgspec.Struct):
+class DecisionSchema(msgspec.Struct):
     """`wanted` is what the policy asked for before `guardrails` acted, in this order; null: nothing.
 
     `sentence` says why, for people.
@@ -83,7 +83,7 @@ class DecisionDocument(msgspec.Struct):
     sentence: str
 
 
-class ElasticityBeliefDocument(msgspec.Struct):
+class ElasticityBeliefSchema(msgspec.Struct):
     """Elasticities that a learning policy estimated: percent of sales per percent of price, at the reference price."""
 
     elasticity: float
@@ -91,7 +91,7 @@ class ElasticityBeliefDocument(msgspec.Struct):
     category_elasticity: float
 
 
-class StoredDecisionDocument(DecisionDocument):
+class StoredDecisionSchema(DecisionSchema):
     """The new price was in force from `in_force_from` (null: never) to `in_force_until` (null: still in force).
     `explained` describes the inputs of the decision in sentences; `belief` is null for policies without elasticities.
     """
@@ -102,10 +102,10 @@ class StoredDecisionDocument(DecisionDocument):
     in_force_from: datetime | None
     in_force_until: datetime | None
     explained: dict[str, str]
-    belief: ElasticityBeliefDocument | None
+    belief: ElasticityBeliefSchema | None
 
 
-class PreviewDocument(msgspec.Struct):
+class PreviewSchema(msgspec.Struct):
     """`would_stop`: the catalogue breaker would keep this run from writing; `sentence` says why or why not, and in how
     many decisions the policy proposed no usable price.
     """
@@ -115,10 +115,10 @@ class PreviewDocument(msgspec.Struct):
     moves: int
     would_stop: bool
     sentence: str
-    decisions: list[DecisionDocument]
+    decisions: list[DecisionSchema]
 
 
-class RunDocument(msgspec.Struct):
+class RunSchema(msgspec.Struct):
     """`products` were looked at in all; `written` prices moved, `undone` of them were taken back. `unpriced` counts
     decisions in which the policy proposed no usable price. `note` says how the run ended, and what was wrong.
     """
@@ -142,7 +142,7 @@ class RunDocument(msgspec.Struct):
     finished_at: datetime | None
 
 
-class AssignmentDocument(msgspec.Struct):
+class AssignmentSchema(msgspec.Struct):
     """`policy` null: the product follows whichever policy is for its category, or for all of the seller's products."""
 
     product: int
@@ -150,9 +150,9 @@ class AssignmentDocument(msgspec.Struct):
     is_excluded: bool
 
 
-def shown_policy(policy: PricingPolicy) -> PolicyDocument:
+def to_policy_schema(policy: PricingPolicy) -> PolicySchema:
     document = policy.document()
-    return PolicyDocument(
+    return PolicySchema(
         id=policy.id,
         seller=policy.seller_id,
         version=policy.version,
@@ -161,25 +161,25 @@ def shown_policy(policy: PricingPolicy) -> PolicyDocument:
     )
 
 
-def shown_kinds() -> PolicyKindsDocument:
+def to_policy_kinds_schema() -> PolicyKindsSchema:
     kinds = [
-        PolicyKindDocument(name, _description(kind), shown_parameters(kind)) for name, kind in registered().items()
+        PolicyKindSchema(name, _description(kind), to_parameter_schemas(kind)) for name, kind in registered().items()
     ]
-    return PolicyKindsDocument(kinds, shown_parameters(Guardrails))
+    return PolicyKindsSchema(kinds, to_parameter_schemas(Guardrails))
 
 
-def shown_parameters(settings: type[Any]) -> list[ParameterDocument]:
+def to_parameter_schemas(settings: type[Any]) -> list[ParameterSchema]:
     return [
-        _shown_parameter(attribute.name, attribute.default, attribute.metadata["rule"])
+        _to_parameter_schema(attribute.name, attribute.default, attribute.metadata["rule"])
         for attribute in fields(settings)
         if "rule" in attribute.metadata
     ]
 
 
-def _shown_parameter(name: str, default: Any, rule: Mapping[str, Any]) -> ParameterDocument:
-    return ParameterDocument(
+def _to_parameter_schema(name: str, default: Any, rule: Mapping[str, Any]) -> ParameterSchema:
+    return ParameterSchema(
         name=name,
-        type=_type_of(default),
+        type=_json_type(default),
         default=list(default) if isinstance(default, tuple) else default,
         minimum=rule["at_least"],
         maximum=rule["at_most"],
@@ -188,7 +188,7 @@ def _shown_parameter(name: str, default: Any, rule: Mapping[str, Any]) -> Parame
     )
 
 
-def _type_of(default: Any) -> ParameterType:
+def _json_type(default: Any) -> ParameterType:
     """As JSON Schema calls it."""
     match default:
         case bool():
@@ -208,20 +208,20 @@ def _description(kind: type[Any]) -> str:
     return " ".join((kind.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
-def shown_decision(decision: Decision, currency: str) -> DecisionDocument:
-    return DecisionDocument(**_decision_fields(decision, currency))
+def to_decision_schema(decision: Decision, currency: str) -> DecisionSchema:
+    return DecisionSchema(**_decision_fields(decision, currency))
 
 
-def shown_stored(stored: StoredDecision) -> StoredDecisionDocument:
+def to_stored_decision_schema(stored: StoredDecision) -> StoredDecisionSchema:
     believed = belief(stored.inputs)
-    return StoredDecisionDocument(
+    return StoredDecisionSchema(
         run=stored.run_id,
         decided_at=stored.decided_at,
         outcome=stored.outcome,
         in_force_from=stored.in_force_from,
         in_force_until=stored.in_force_until,
         explained=explained(stored.inputs),
-        belief=None if believed is None else ElasticityBeliefDocument(**asdict(believed)),
+        belief=None if believed is None else ElasticityBeliefSchema(**asdict(believed)),
         **_decision_fields(stored.decision, stored.currency),
     )
 
@@ -242,8 +242,8 @@ def _decision_fields(decision: Decision, currency: str) -> dict[str, Any]:
     }
 
 
-def shown_run(run: Run) -> RunDocument:
-    return RunDocument(
+def to_run_schema(run: Run) -> RunSchema:
+    return RunSchema(
         id=run.id,
         policy=run.policy_id,
         policy_version=run.policy_version,
@@ -264,5 +264,5 @@ def shown_run(run: Run) -> RunDocument:
     )
 
 
-def shown_assignment(assignment: Assignment) -> AssignmentDocument:
-    return AssignmentDocument(assignment.product_id, assignment.policy_id, assignment.is_excluded)
+def to_assignment_schema(assignment: Assignment) -> AssignmentSchema:
+    return AssignmentSchema(assignment.product_id, assignment.policy_id, assignment.is_excluded)

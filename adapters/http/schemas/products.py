@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from adapters.http.framework.etags import Edition, view_etag
+from adapters.http.framework.etags import EntityTag, view_etag
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.money import Money, decimal_text, minor_units
@@ -16,18 +16,18 @@ from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.catalog import Shelved
 
 
-class CategoryDocument(msgspec.Struct):
+class CategorySchema(msgspec.Struct):
     id: int
     name: str
     slug: str
 
 
-class CategoryRefDocument(msgspec.Struct):
+class CategoryRefSchema(msgspec.Struct):
     id: int
     name: str
 
 
-class SellerDocument(msgspec.Struct):
+class SellerSchema(msgspec.Struct):
     first_name: str
     last_name: str
     email: str
@@ -42,8 +42,8 @@ class Product(msgspec.Struct):
     price: str
     currency: str
     description: str
-    category: CategoryRefDocument
-    seller: SellerDocument
+    category: CategoryRefSchema
+    seller: SellerSchema
     stock: int
     is_active: bool
     created_at: datetime
@@ -54,7 +54,7 @@ class Product(msgspec.Struct):
     max_price: str | UnsetType | None = UNSET
 
 
-class PriceIntervalDocument(msgspec.Struct):
+class PriceIntervalSchema(msgspec.Struct):
     """`valid_to` null: in force."""
 
     price: str
@@ -63,7 +63,7 @@ class PriceIntervalDocument(msgspec.Struct):
     cause: PriceCause
 
 
-class ReductionDocument(msgspec.Struct):
+class ReductionSchema(msgspec.Struct):
     """The prior prices that a seller may state when announcing a reduction (Directive 98/6/EC, article 6a).
 
     `prior_price` is the lowest price of the 30 days before `applied_at`, when the price in force began; it stays the
@@ -77,7 +77,7 @@ class ReductionDocument(msgspec.Struct):
     first_prior_price: str | None
 
 
-class PriceHistoryDocument(msgspec.Struct):
+class PriceHistorySchema(msgspec.Struct):
     """`lowest_price_30d` counts the price that was in force when its window opened (Directive 98/6/EC, article 6a).
 
     `reduction` is null while the price in force is not below its prior price.
@@ -86,18 +86,18 @@ class PriceHistoryDocument(msgspec.Struct):
     product: int
     currency: str
     lowest_price_30d: str
-    reduction: ReductionDocument | None
-    intervals: list[PriceIntervalDocument]
+    reduction: ReductionSchema | None
+    intervals: list[PriceIntervalSchema]
 
 
-class TopProductDocument(msgspec.Struct):
+class TopProductSchema(msgspec.Struct):
     id: int
     name: str
     units_sold: int
     revenue: str
 
 
-class SellerStatsDocument(msgspec.Struct):
+class SellerStatsSchema(msgspec.Struct):
     """`totat_sold` is `total_revenue` as a number, spelled as v1 published it. Refunds are taken off."""
 
     total_products: int
@@ -110,14 +110,14 @@ class SellerStatsDocument(msgspec.Struct):
     units_sold: int
     orders: int
     conversion_rate: float
-    top_products: list[TopProductDocument]
+    top_products: list[TopProductSchema]
 
 
-def owned(view: ProductView, identity: Identity | None) -> bool:
+def may_see_private_fields(view: ProductView, identity: Identity | None) -> bool:
     return identity is not None and (identity.is_staff or identity.account_id == view.seller.id)
 
 
-def shown(view: ProductView, identity: Identity | None = None) -> Product:
+def to_product_schema(view: ProductView, identity: Identity | None = None) -> Product:
     product = Product(
         id=view.id,
         name=view.name,
@@ -125,18 +125,18 @@ def shown(view: ProductView, identity: Identity | None = None) -> Product:
         price=view.price.text,
         currency=view.price.currency,
         description=view.description,
-        category=CategoryRefDocument(view.category.id, view.category.name),
-        seller=SellerDocument(view.seller.first_name, view.seller.last_name, view.seller.email),
+        category=CategoryRefSchema(view.category.id, view.category.name),
+        seller=SellerSchema(view.seller.first_name, view.seller.last_name, view.seller.email),
         stock=view.stock,
         is_active=view.is_active,
         created_at=view.created_at,
         count_viewed=view.count_viewed,
     )
-    if owned(view, identity):
+    if may_see_private_fields(view, identity):
         product.sku = view.sku
-        product.cost = _text(view.cost)
-        product.min_price = _text(view.min_price)
-        product.max_price = _text(view.max_price)
+        product.cost = _money_text(view.cost)
+        product.min_price = _money_text(view.min_price)
+        product.max_price = _money_text(view.max_price)
     return product
 
 
@@ -148,12 +148,12 @@ def product_etag(version: int, product: Product) -> str:
     sale. Both omit views.
     """
     seller, is_owners = product.seller, product.sku is not UNSET
-    edition = Edition(version, minor_units(product.price, product.currency), product.stock if is_owners else None)
+    edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_owners else None)
     names = (seller.first_name, seller.last_name, seller.email, product.category.name)
     return view_etag(edition, product.currency, "all" if is_owners else "", *names)
 
 
-def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: AccountView | None) -> Product:
+def to_created_product_schema(shelved: Shelved, category: CategoryRefSchema, seller: AccountView | None) -> Product:
     """A product that was listed just now, as its seller sees it."""
     product = shelved.product
     return Product(
@@ -164,48 +164,48 @@ def shown_listed(shelved: Shelved, category: CategoryRefDocument, seller: Accoun
         currency=product.price.currency,
         description=product.description,
         category=category,
-        seller=SellerDocument(seller.first_name, seller.last_name, seller.email)
+        seller=SellerSchema(seller.first_name, seller.last_name, seller.email)
         if seller is not None
-        else SellerDocument("", "", ""),
+        else SellerSchema("", "", ""),
         stock=shelved.stock.available,
         is_active=product.is_active,
         created_at=product.created_at,
         count_viewed=0,
         sku=product.sku,
-        cost=_text(product.cost),
-        min_price=_text(product.min_price),
-        max_price=_text(product.max_price),
+        cost=_money_text(product.cost),
+        min_price=_money_text(product.min_price),
+        max_price=_money_text(product.max_price),
     )
 
 
-def shown_category(category: Category) -> CategoryDocument:
-    return CategoryDocument(category.id, category.name, category.slug)
+def to_category_schema(category: Category) -> CategorySchema:
+    return CategorySchema(category.id, category.name, category.slug)
 
 
-def _shown_reduction(reduction: Reduction) -> ReductionDocument:
-    return ReductionDocument(
+def _to_reduction_schema(reduction: Reduction) -> ReductionSchema:
+    return ReductionSchema(
         applied_at=reduction.applied_at,
         prior_price=reduction.prior_price.text,
         first_applied_at=reduction.first_applied_at,
-        first_prior_price=_text(reduction.first_prior_price),
+        first_prior_price=_money_text(reduction.first_prior_price),
     )
 
 
-def shown_history(product_id: int, history: PriceHistory) -> PriceHistoryDocument:
-    return PriceHistoryDocument(
+def to_price_history_schema(product_id: int, history: PriceHistory) -> PriceHistorySchema:
+    return PriceHistorySchema(
         product=product_id,
         currency=history.lowest_price_30d.currency,
         lowest_price_30d=history.lowest_price_30d.text,
-        reduction=None if history.reduction is None else _shown_reduction(history.reduction),
+        reduction=None if history.reduction is None else _to_reduction_schema(history.reduction),
         intervals=[
-            PriceIntervalDocument(each.price.text, each.valid_from, each.valid_to, each.cause)
+            PriceIntervalSchema(each.price.text, each.valid_from, each.valid_to, each.cause)
             for each in history.intervals
         ],
     )
 
 
-def shown_stats(stats: SellerStats) -> SellerStatsDocument:
-    return SellerStatsDocument(
+def to_seller_stats_schema(stats: SellerStats) -> SellerStatsSchema:
+    return SellerStatsSchema(
         total_products=stats.total_products,
         active_products=stats.active_products,
         total_views=stats.total_views,
@@ -217,11 +217,11 @@ def shown_stats(stats: SellerStats) -> SellerStatsDocument:
         orders=stats.orders,
         conversion_rate=stats.conversion_rate,
         top_products=[
-            TopProductDocument(top.id, top.name, top.units_sold, decimal_text(top.revenue, stats.currency))
+            TopProductSchema(top.id, top.name, top.units_sold, decimal_text(top.revenue, stats.currency))
             for top in stats.top_products
         ],
     )
 
 
-def _text(money: Money | None) -> str | None:
+def _money_text(money: Money | None) -> str | None:
     return None if money is None else money.text

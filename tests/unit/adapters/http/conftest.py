@@ -15,7 +15,7 @@ from adapters.http.framework.etags import expected_version, is_current, version_
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
-from adapters.http.framework.pagination import PageAnswer, PageQuery, Pages
+from adapters.http.framework.pagination import PageQuery, PageSchema, Paginator
 from adapters.http.framework.text_fields import ProductName
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
@@ -59,20 +59,20 @@ class Shop:
     def __init__(self) -> None:
         self.things: dict[int, Thing] = {}
         self.next_id = 1
-        self.pages = Pages(Cursors(b"k" * 32))
+        self.pages = Paginator(Cursors(b"k" * 32))
 
     def empty(self) -> None:
         self.things.clear()
         self.next_id = 1
 
     async def list_things(self, call: Call[None, Things]) -> Response:
-        wanted = self.pages.request(call.request, call.query)
+        wanted = self.pages.parse_request(call.request, call.query)
         after = wanted.after[0] if wanted.after else 0
         assert isinstance(after, int)
         rows = tuple(thing for thing in self.things.values() if thing.id > after)[: wanted.size]
         more = bool(rows) and rows[-1].id < self.next_id - 1
         page = Page(rows, next=(rows[-1].id,) if more else None)
-        return json_response(self.pages.answer(call.request, call.query, page, lambda thing: thing))
+        return json_response(self.pages.to_schema(call.request, call.query, page, lambda thing: thing))
 
     async def make(self, call: Call[NewThing, None]) -> Response:
         thing = Thing(self.next_id, call.body.name, str(call.body.price))
@@ -115,7 +115,7 @@ class Shop:
                 tag="things",
                 handler=self.list_things,
                 query=Things,
-                responses={200: ResponseSpec(PageAnswer[Thing], "A page.")},
+                responses={200: ResponseSpec(PageSchema[Thing], "A page.")},
             ),
             Operation(
                 method="POST",

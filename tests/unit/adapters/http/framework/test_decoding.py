@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.http.framework.decoding import decode_body, decode_query
-from adapters.http.framework.json_parser import NotJson, parse
+from adapters.http.framework.json_parser import InvalidJson, parse_json
 from adapters.http.framework.money_fields import Amount, Price
 from adapters.http.framework.problems import Problem
 from adapters.http.framework.validation import FieldErrors, convert_struct
@@ -199,8 +199,8 @@ def test_the_short_way_and_the_long_way_agree(document: dict[str, Any], escaped:
     body = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     found = FieldErrors()
     try:
-        long_way = convert_struct(parse(body), Order, found)
-    except NotJson:
+        long_way = convert_struct(parse_json(body), Order, found)
+    except InvalidJson:
         long_way = None
     try:
         assert decode_body(body, Order) == long_way
@@ -224,7 +224,7 @@ def test_any_bytes_are_refused_quietly(body: bytes) -> None:
     [("6.21", 621), ("6.2", 620), ("6", 600), (6, 600), (Decimal("6.210"), 621), ("99999999.99", MAX_PRICE)],
 )
 def test_prices(given_amount: object, read: int) -> None:
-    assert Price.read(given_amount).units("USD") == read
+    assert Price.parse(given_amount).to_minor_units("USD") == read
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_prices(given_amount: object, read: int) -> None:
 )
 def test_no_prices(bad: object) -> None:
     with pytest.raises(ValueError, match=r"\."):
-        Price.read(bad).units("USD")
+        Price.parse(bad).to_minor_units("USD")
 
 
 def test_an_amount_may_be_nothing() -> None:
-    assert Amount.read("0") == 0
+    assert Amount.parse("0") == 0
 
 
 # --- query strings

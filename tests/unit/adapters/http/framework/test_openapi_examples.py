@@ -10,7 +10,7 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.http.examples import EXAMPLES
-from adapters.http.framework.problem_kinds import KINDS, SAMPLES, problem_from
+from adapters.http.framework.problem_kinds import KINDS, SAMPLES, to_problem
 from adapters.http.framework.problems import MEDIA_TYPE
 from tests.unit.support.http_marketplace import marketplace
 from tests.unit.support.http_operations import Endpoint, endpoints, every, every_that_takes_a_body
@@ -195,9 +195,9 @@ def test_codes_are_an_enum(document: Any) -> None:
     assert set(schemas["ProblemDocument"]["properties"]["code"]["enum"]) == shown | {"method_not_allowed", "internal"}
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: problem_from(sample).code)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: to_problem(sample).code)
 def test_documented_problems_are_those_that_the_code_sends(sample: Any) -> None:
-    sent = json.loads(bytes(problem_from(sample).response().body))
+    sent = json.loads(bytes(to_problem(sample).response().body))
     kind = KINDS[sent["code"]]
     assert kind.documents[sent["status"]] == sent
     assert set(sent) - set(kind.members) == {"type", "title", "status", "detail", "code"}

@@ -4,7 +4,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from adapters.http.framework.problems import ProblemDocument, problem_of, unexpected
+from adapters.http.framework.problems import ProblemSchema, internal_error, problem_from_error
 from scalecommerce_core.domain import errors
 
 
@@ -28,8 +28,8 @@ from scalecommerce_core.domain import errors
     ],
 )
 def test_every_error_has_its_status_and_code(error: errors.MarketError, status: int) -> None:
-    response = problem_of(error).response()
-    document = msgspec.json.decode(response.body, type=ProblemDocument)
+    response = problem_from_error(error).response()
+    document = msgspec.json.decode(response.body, type=ProblemSchema)
     assert response.status_code == document.status == status
     assert document.code == error.code
     assert document.detail
@@ -47,19 +47,21 @@ def test_codes_are_unique() -> None:
 
 
 def test_headers_follow_from_the_error() -> None:
-    late = problem_of(errors.TooManyAttempts("Later.", timedelta(seconds=1.2)))
+    late = problem_from_error(errors.TooManyAttempts("Later.", timedelta(seconds=1.2)))
     assert late.headers == {"Retry-After": "2"}
-    assert problem_of(errors.Unavailable("Away.")).headers == {"Retry-After": "2"}
-    assert problem_of(errors.NotAuthenticated("Who?")).headers == {"WWW-Authenticate": 'Bearer realm="scalecommerce"'}
-    assert 'error="invalid_token"' in problem_of(errors.TokenNotValid("Old.")).headers["WWW-Authenticate"]
+    assert problem_from_error(errors.Unavailable("Away.")).headers == {"Retry-After": "2"}
+    assert problem_from_error(errors.NotAuthenticated("Who?")).headers == {
+        "WWW-Authenticate": 'Bearer realm="scalecommerce"'
+    }
+    assert 'error="invalid_token"' in problem_from_error(errors.TokenNotValid("Old.")).headers["WWW-Authenticate"]
 
 
 def test_facts_for_programs() -> None:
-    document = msgspec.json.decode(problem_of(errors.PriceMoved(5, "9.99")).response().body)
+    document = msgspec.json.decode(problem_from_error(errors.PriceMoved(5, "9.99")).response().body)
     assert (document["product_id"], document["current"]) == (5, "9.99")
 
 
 def test_an_unexpected_error_tells_nothing_but_its_id() -> None:
-    document = msgspec.json.decode(unexpected("r1").response().body)
+    document = msgspec.json.decode(internal_error("r1").response().body)
     assert document["request_id"] == "r1"
     assert document["code"] == "internal"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.http.framework.query_names import suggestions, unknown_parameter
+from adapters.http.framework.query_names import suggest_parameters, unknown_parameter_message
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, problem
 from tests.unit.support.http_operations import Endpoint, endpoints, every
 
@@ -48,17 +48,17 @@ LISTS = {each.name: each.query_parameters for each in endpoints()}
 def test_an_unknown_name_suggests_what_other_apis_call_so_else_the_nearest(
     operation: str, name: str, meant: list[str]
 ) -> None:
-    assert suggestions(name, LISTS[operation]) == meant
+    assert suggest_parameters(name, LISTS[operation]) == meant
 
 
 def test_the_message_lists_all_parameters_when_none_is_near() -> None:
-    assert unknown_parameter("utm_source", ["page_size", "cursor"]) == (
+    assert unknown_parameter_message("utm_source", ["page_size", "cursor"]) == (
         "There is no such parameter. Those that exist: cursor, page_size."
     )
-    assert unknown_parameter("page", ["page_size", "cursor"]) == (
+    assert unknown_parameter_message("page", ["page_size", "cursor"]) == (
         "There is no such parameter. Did you mean cursor or page_size?"
     )
-    assert unknown_parameter("page", []) == "This operation takes no query parameters."
+    assert unknown_parameter_message("page", []) == "This operation takes no query parameters."
 
 
 @every()

@@ -302,7 +302,7 @@ def test_a_key_belongs_to_one_kind_of_request(seller: Person, buyer: Person) -> 
 def test_409_when_a_twin_is_in_flight_for_too_long(
     place: Marketplace, seller: Person, buyer: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency_key, "PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(idempotency_key, "POLL_SECONDS", (0.001, 0.002))
     made = seller.list()
     headers = {"Idempotency-Key": "order-5"}
     first = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
@@ -314,7 +314,7 @@ def test_409_when_a_twin_is_in_flight_for_too_long(
 
 
 def test_a_twin_in_flight_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotency_key, "PAUSES", (0.001,) * 3)
+    monkeypatch.setattr(idempotency_key, "POLL_SECONDS", (0.001,) * 3)
     looks: list[int] = []
 
     def held_for_a_while(market: Market) -> Market:
