@@ -21,7 +21,7 @@ BUSY, OLD, NEW, NOBODY, USUAL = (AccountId(number) for number in (1, 2, 3, 4, 1_
 
 RECORD: Final = text(
     """
-    INSERT INTO outbox (topic, at, audience, payload)
+    INSERT INTO outbox (topic, occurred_at, audience, payload)
     SELECT 'order.placed', now(), ARRAY[1000 + n * 7919 % 100000, n % 1000],
         jsonb_build_object('order_id', n, 'status', 'CREATED', 'buyer_id', 1000 + n * 7919 % 100000,
             'seller_ids', jsonb_build_array(n % 1000))
@@ -30,7 +30,7 @@ RECORD: Final = text(
 )
 # Two fifths of all events are one account's; the others' have 100,000 readers. Two accounts have three events each.
 FILL: Final = """
-INSERT INTO events (seq, topic, at, audience, payload)
+INSERT INTO events (seq, topic, occurred_at, audience, payload)
 SELECT n, 'product.edited', now(),
     ARRAY[1000 + n * 7919 % 100000, CASE WHEN n % 5 < 2 THEN 1 ELSE 200000 + n % 1000 END],
     jsonb_build_object('product_id', n, 'seller_id', 1)

@@ -47,7 +47,7 @@ FROM generate_series(1, :orders) AS n, generate_series(1, 2) AS position
 """
 PAY: Final = text(
     """
-    INSERT INTO outbox (topic, at, audience, payload)
+    INSERT INTO outbox (topic, occurred_at, audience, payload)
     SELECT 'order.paid', now(), ARRAY[1, 2], jsonb_build_object('order_id', n, 'buyer_id', 2, 'seller_ids', ARRAY[1],
         'status', 'PAID')
     FROM generate_series(1, :events) AS n

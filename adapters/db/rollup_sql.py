@@ -22,33 +22,33 @@ IN_FORCE: Final = """
 
 FACTS: Final = f"""
     waiting AS MATERIALIZED (
-        SELECT topic, at, payload FROM events
+        SELECT topic, occurred_at, payload FROM events
         WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS}'), 0)
-        UNION ALL SELECT topic, at, payload FROM outbox
+        UNION ALL SELECT topic, occurred_at, payload FROM outbox
     ), unfolded AS MATERIALIZED (
         SELECT CAST(payload ->> 'order_id' AS bigint) AS order_id FROM waiting WHERE topic = 'order.paid'
-        UNION SELECT order_id FROM statistics_owed WHERE order_id IS NOT NULL
+        UNION SELECT order_id FROM statistics_pending WHERE order_id IS NOT NULL
     ), parts AS (
         SELECT orders.id AS order_id, product_id, seller_id, quantity AS units,
                CAST(quantity AS numeric) * price AS revenue,
-               0 AS refunded_units, CAST(0 AS numeric) AS refunded_amount, paid_at AS at
+               0 AS refunded_units, CAST(0 AS numeric) AS refunded_amount, paid_at AS occurred_at
         FROM orders JOIN order_lines ON order_lines.order_id = orders.id
         WHERE status IN ('PAID', 'REFUNDED') AND NOT EXISTS (SELECT FROM unfolded WHERE unfolded.order_id = orders.id)
         UNION ALL
-        SELECT refunds.order_id, product_id, seller_id, 0, 0, refunds.quantity, refunds.amount, refunds.at
+        SELECT refunds.order_id, product_id, seller_id, 0, 0, refunds.quantity, refunds.amount, refunds.occurred_at
         FROM refunds JOIN order_lines USING (order_id, position)
         UNION ALL
-        SELECT CAST(payload ->> 'order_id' AS bigint), product_id, seller_id, 0, 0, -quantity, -amount, at
+        SELECT CAST(payload ->> 'order_id' AS bigint), product_id, seller_id, 0, 0, -quantity, -amount, occurred_at
         FROM waiting, jsonb_to_recordset(payload -> 'refunds')
             AS part(product_id bigint, seller_id bigint, quantity integer, amount numeric)
         WHERE topic = 'order.refunded'
         UNION ALL
         SELECT order_id, CAST(part ->> 0 AS bigint), CAST(part ->> 1 AS bigint), 0, 0, -CAST(part ->> 2 AS integer),
                -CAST(part ->> 3 AS numeric), CAST(part ->> 4 AS timestamptz)
-        FROM statistics_owed, jsonb_array_elements(refunds) AS part
+        FROM statistics_pending, jsonb_array_elements(refunds) AS part
     ), facts AS (
         SELECT parts.*, orders.currency, orders.currency = products.currency AS is_own,
-               orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', at, 'UTC') AS hour,
+               orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', occurred_at, 'UTC') AS hour,
                {IN_FORCE.format(product="parts.product_id", at="orders.created_at")} AS valid_from
         FROM parts JOIN orders ON orders.id = parts.order_id JOIN products ON products.id = parts.product_id
         WHERE {is_sale_in("parts")}
@@ -122,12 +122,13 @@ def _mine(rolled: Rolled) -> str:
 
 # Writers of views wait, readers do not. What fold and rebuild write otherwise is kept apart by the consumer's row.
 _LOCK: Final = (
-    "LOCK TABLE product_views, product_hours, price_sales, seller_shelves, seller_hours IN SHARE ROW EXCLUSIVE MODE"
+    "LOCK TABLE product_views, product_hours, price_sales, seller_product_counts, seller_hours"
+    " IN SHARE ROW EXCLUSIVE MODE"
 )
 # Facts are read by one statement, in one snapshot, and all rollups made of what it found.
 _KEEP: Final = "CREATE TEMPORARY TABLE rebuilt ({columns}) ON COMMIT DROP".format(
     columns="order_id bigint, product_id bigint, seller_id bigint, units integer, revenue numeric,"
-    " refunded_units integer, refunded_amount numeric, at timestamptz, currency char(3), is_own boolean,"
+    " refunded_units integer, refunded_amount numeric, occurred_at timestamptz, currency char(3), is_own boolean,"
     " is_past boolean, hour timestamptz, valid_from timestamptz"
 )
 _READ: Final = f"WITH {FACTS} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values in it
@@ -142,27 +143,27 @@ _SHELVES_MADE: Final = f"""
     INSERT INTO product_views (product_id, views)
     SELECT id, 0 FROM products WHERE {_OF_SELLER["seller_id"]} ON CONFLICT (product_id) DO NOTHING
 """  # noqa: S608 - no values in it
-SHELF: Final = "CASE WHEN withdrawn_at IS NOT NULL THEN 0 WHEN is_active THEN 2 ELSE 1 END"
+LISTING_STATE: Final = "CASE WHEN withdrawn_at IS NOT NULL THEN 0 WHEN is_active THEN 2 ELSE 1 END"
 _SHELVED: Final = f"""
-    UPDATE product_views SET shelf = {SHELF} FROM products
-    WHERE products.id = product_id AND shelf <> {SHELF} AND {_OF_SELLER["seller_id"]}
+    UPDATE product_views SET listing_state = {LISTING_STATE} FROM products
+    WHERE products.id = product_id AND listing_state <> {LISTING_STATE} AND {_OF_SELLER["seller_id"]}
 """  # noqa: S608 - no values in it
-_SELLERS_CLEARED: Final = f"DELETE FROM seller_shelves WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
+_SELLERS_CLEARED: Final = f"DELETE FROM seller_product_counts WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
 _SELLERS_SHELVED: Final = f"""
-    INSERT INTO seller_shelves (seller_id, products, active_products, views)
-    SELECT seller_id, count(*), count(*) FILTER (WHERE shelf = 2), sum(views)
+    INSERT INTO seller_product_counts (seller_id, products, active_products, views)
+    SELECT seller_id, count(*), count(*) FILTER (WHERE listing_state = 2), sum(views)
     FROM product_views JOIN products ON products.id = product_id
-    WHERE shelf > 0 AND {_OF_SELLER["seller_id"]}
+    WHERE listing_state > 0 AND {_OF_SELLER["seller_id"]}
     GROUP BY seller_id
 """  # noqa: S608 - no values in it
 _OUTAGES_BEGUN: Final = f"""
-    INSERT INTO product_outages (product_id, microseconds, since)
+    INSERT INTO product_stockouts (product_id, microseconds, since)
     SELECT stock.product_id, 0, :now FROM stock JOIN products ON products.id = stock.product_id
     WHERE on_hand = reserved AND {_OF_SELLER["seller_id"]}
     ON CONFLICT (product_id) DO NOTHING
 """  # noqa: S608 - no values in it
 _PAID: Final = (
-    "DELETE FROM statistics_owed WHERE product_id IS NULL AND order_id IS NULL AND CAST(:seller AS bigint) IS NULL"
+    "DELETE FROM statistics_pending WHERE product_id IS NULL AND order_id IS NULL AND CAST(:seller AS bigint) IS NULL"
 )
 
 

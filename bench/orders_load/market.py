@@ -54,7 +54,7 @@ _SEED: Final[Sequence[LiteralString]] = (
     """,
     "INSERT INTO stock (product_id, on_hand, reserved) SELECT id, {stock}, 0 FROM products",
     """
-    INSERT INTO stock_movements (product_id, quantity, kind, at)
+    INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)
     SELECT product_id, on_hand, 'opening', now() FROM stock
     """,
     "VACUUM (ANALYZE)",

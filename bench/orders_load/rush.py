@@ -21,7 +21,7 @@ SETTLE_SECONDS: Final = 120.0
 
 _SET_STOCK: Final = """
 WITH moved AS (
-    INSERT INTO stock_movements (product_id, quantity, kind, at)
+    INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)
     SELECT product_id, %(units)s - on_hand, 'adjustment', now() FROM stock WHERE product_id = %(product)s
 )
 UPDATE stock SET on_hand = %(units)s WHERE product_id = %(product)s

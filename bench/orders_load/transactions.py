@@ -46,7 +46,7 @@ VALUES (nextval('order_ids'), gen_random_uuid(), :buyer, 'USD', 'PENDING', now()
 INSERT INTO order_lines (order_id, position, product_id, seller_id, quantity, price, refunded)
 VALUES (currval('order_ids'), 1, :low, :low_seller, 1, :low_price, 0),
        (currval('order_ids'), 2, :high, :high_seller, 1, :high_price, 0);
-INSERT INTO outbox (topic, at, audience, payload)
+INSERT INTO outbox (topic, occurred_at, audience, payload)
 VALUES ('order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
         jsonb_build_object('order_id', currval('order_ids'), 'buyer_id', :buyer::bigint, 'seller_ids',
                            jsonb_build_array(:low_seller::bigint, :high_seller::bigint), 'status', 'PENDING'));

@@ -46,7 +46,7 @@ WITH found AS MATERIALIZED (
 SELECT brand, count(*) FROM found GROUP BY brand;
 """,
     "seller_stats": f"""
-SELECT sum(products), sum(active_products), sum(views) FROM seller_shelves WHERE seller_id = {LARGE_SELLER};
+SELECT sum(products), sum(active_products), sum(views) FROM seller_product_counts WHERE seller_id = {LARGE_SELLER};
 """,
 }
 

@@ -81,7 +81,10 @@ IMPOSSIBLE = (
     "UPDATE order_lines SET quantity = 0",
     "UPDATE accounts SET email = upper(email)",
     "INSERT INTO price_history SELECT * FROM price_history",
-    "INSERT INTO stock_movements (product_id, quantity, kind, at) SELECT product_id, 1, 'sale', now() FROM stock",
+    (
+        "INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)"
+        " SELECT product_id, 1, 'sale', now() FROM stock"
+    ),
     "DELETE FROM products",
     "DELETE FROM orders",
 )

@@ -135,7 +135,71 @@ def test_products_from_before_are_indexed_anew(empty_database: str) -> None:
         assert connection.scalars(white).all() == [1, 2]
         known = connection.execute(text("SELECT word, products FROM vocabulary")).all()
         assert {row.word: row.products for row in known} == {"black": 1, "mug": 2, "white": 2, "чай": 1}
-        assert connection.scalar(text("SELECT count(*) FROM vocabulary_news")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM vocabulary_changes")) == 0
+    engine.dispose()
+
+
+ROWS_OF_0022 = """
+INSERT INTO seller_shelves VALUES (1, 2, 1, 7);
+INSERT INTO vocabulary_news (word, products) VALUES ('mug', 1);
+INSERT INTO product_prices_owed (first_id, last_id) VALUES (1, 2);
+INSERT INTO statistics_owed (order_id, refunds) VALUES (5, '[[1, 2, 3, 4, "2026-01-01"]]');
+INSERT INTO product_outages VALUES (1, 60, now());
+INSERT INTO pricing_groups VALUES (1, 1, 'elasticity', -1.5);
+INSERT INTO product_views (product_id, views, shelf) VALUES (1, 7, 2)
+    ON CONFLICT (product_id) DO UPDATE SET views = 7, shelf = 2;
+INSERT INTO outbox (topic, at, audience, payload) VALUES ('product.listed', '2026-01-01 00:00Z', '{1}', '{}');
+"""
+STORAGE = "SELECT oid, relfilenode FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+
+OLD_NAMES = """
+SELECT name FROM (SELECT conname FROM pg_constraint UNION SELECT relname FROM pg_class) AS names(name)
+WHERE name ~ '_(owed|shelves|news|outages)|pricing_groups|_shelf_'
+    OR name ~ '(refunds|events|outbox|movements|charges|attempts)_(at|by)_'
+"""
+
+
+def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0022")
+        connection.execute(
+            text(
+                "INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at) "
+                "VALUES (1, 'a@example.com', '', '', '', false, true, now())"
+            )
+        )
+        connection.execute(text(LISTED_BEFORE), {"names": ["Mug"]})
+        connection.execute(text("DELETE FROM vocabulary_news"))
+        connection.exec_driver_sql(ROWS_OF_0022)
+        storage = set(map(tuple, connection.execute(text(STORAGE)).all()))
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "head")
+
+        def rows(statement: str) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in connection.execute(text(statement)).all()]
+
+        assert set(rows(STORAGE)) == storage
+        assert rows("SELECT * FROM seller_product_counts") == [(1, 2, 1, 7)]
+        assert rows("SELECT word, products FROM vocabulary_changes") == [("mug", 1)]
+        assert rows("SELECT first_id, last_id FROM product_prices_pending") == [(1, 2)]
+        assert rows("SELECT order_id, refunds ->> 0 FROM statistics_pending WHERE order_id IS NOT NULL") == [
+            (5, '[1, 2, 3, 4, "2026-01-01"]')
+        ]
+        assert rows("SELECT product_id, microseconds FROM product_stockouts") == [(1, 60)]
+        assert rows("SELECT name, value FROM pricing_category_parameters") == [("elasticity", -1.5)]
+        assert rows("SELECT product_id, views, listing_state FROM product_views") == [(1, 7, 2)]
+        assert rows("SELECT topic, CAST(occurred_at AS text) FROM outbox") == [
+            ("product.listed", "2026-01-01 00:00:00+00")
+        ]
+        # The triggers write to the renamed tables.
+        connection.execute(text("UPDATE products SET name = 'Cup'"))
+        assert rows("SELECT word, products FROM vocabulary_changes ORDER BY word, products") == [
+            ("cup", 1),
+            ("mug", -1),
+            ("mug", 1),
+        ]
+        assert rows(OLD_NAMES) == []
     engine.dispose()
 
 

@@ -37,7 +37,7 @@ WORDS = (
 )  # fmt: skip
 
 EVENTS = """
-INSERT INTO outbox (topic, at, audience, payload)
+INSERT INTO outbox (topic, occurred_at, audience, payload)
 SELECT 'order.placed', orders.created_at, buyer_id || array_agg(DISTINCT seller_id), jsonb_build_object(
     'order_id', orders.id, 'buyer_id', buyer_id, 'status', status, 'seller_ids', array_agg(DISTINCT seller_id))
 FROM orders JOIN order_lines ON order_id = orders.id GROUP BY orders.id ORDER BY orders.id

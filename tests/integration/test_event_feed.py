@@ -226,7 +226,7 @@ def crowded(make_database: Callable[[], str]) -> Iterator[Engine]:
         connection.execute(
             text(
                 """
-                INSERT INTO events (seq, topic, at, audience, payload)
+                INSERT INTO events (seq, topic, occurred_at, audience, payload)
                 SELECT n, 'product.edited', now(),
                     ARRAY[CASE WHEN n <= 3 THEN 2 WHEN n = :events THEN 3 WHEN n % 5 < 2 THEN 1 ELSE 100 + n % 500 END],
                     '{"product_id": 1, "seller_id": 1}'

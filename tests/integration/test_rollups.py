@@ -204,17 +204,18 @@ def test_an_upgrade_takes_own_purchases_out_of_what_was_counted(
     product = stage.product(seller, price=2_00)
     stage.order(seller, {product: 3}, OrderStatus.PAID)
     fold(store)
-    _downgrade(engine, "0016")
     with engine.begin() as connection:
         for statement in (
             "INSERT INTO product_sales (product_id, orders, units, revenue) VALUES (:product, 1, 3, 600)",
             "INSERT INTO seller_sales (seller_id, currency, orders, units, revenue) VALUES (:seller, 'USD', 1, 3, 600)",
-            "DELETE FROM statistics_owed",
-            "INSERT INTO statistics_owed (product_id) VALUES (:product)",
         ):
             connection.execute(text(statement), {"product": product, "seller": seller})
     queries = PostgresQueries(engine)
     assert {each.rollup for each in queries.statistics_discrepancies()} >= {"product_sales", "seller_sales"}
+    _downgrade(engine, "0016")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM statistics_owed"))
+        connection.execute(text("INSERT INTO statistics_owed (product_id) VALUES (:product)"), {"product": product})
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
     assert Statistics(store, clock).fold(100).is_full(100)
     assert queries.statistics_discrepancies() == []
@@ -288,10 +289,10 @@ def test_statistics_are_ranges_of_keys(engine: Engine) -> None:
                 assert node["Actual Rows"] <= 10, (name, node)
 
 
-EMPTY = {"products", "price_history", "price_sales", "product_views", "product_outages"}
+EMPTY = {"products", "price_history", "price_sales", "product_views", "product_stockouts"}
 FILL = (
     "INSERT INTO seller_sales (seller_id, currency, orders) SELECT n, 'USD', 1 FROM generate_series(1, 5000) AS n",
-    "INSERT INTO seller_shelves SELECT n, 1, 1, 1 FROM generate_series(1, 5000) AS n",
+    "INSERT INTO seller_product_counts SELECT n, 1, 1, 1 FROM generate_series(1, 5000) AS n",
     "INSERT INTO product_sales (product_id, orders) SELECT n, 1 FROM generate_series(1, 20000) AS n",
     "INSERT INTO product_ranks SELECT n, n %% 10, 'USD', n FROM generate_series(1, 20000) AS n",
 )

@@ -45,8 +45,8 @@ WEBHOOKS = """
     SELECT seq, 1, seq, 'message ' || seq, topic, '{}', 'DELIVERED', 1, 1, 0, now() FROM events WHERE 1 = ANY (audience)
 """
 SOLD_TWICE = """
-    INSERT INTO stock_movements (product_id, quantity, kind, at, order_id)
-    SELECT product_id, quantity, kind, at, order_id FROM stock_movements WHERE kind = 'sale'
+    INSERT INTO stock_movements (product_id, quantity, kind, occurred_at, order_id)
+    SELECT product_id, quantity, kind, occurred_at, order_id FROM stock_movements WHERE kind = 'sale'
 """
 
 
@@ -153,7 +153,7 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ("DELETE FROM price_history WHERE price = 1000", "the price history is complete"),
         ("DELETE FROM events WHERE topic = 'order.paid'", "each transition of an order was told once"),
         (
-            "INSERT INTO events SELECT seq + 100, topic, at, audience, payload FROM events WHERE seq = 3",
+            "INSERT INTO events SELECT seq + 100, topic, occurred_at, audience, payload FROM events WHERE seq = 3",
             "each transition of an order was told once",
         ),
         ("DELETE FROM events WHERE seq = 3", "events are numbered without a gap"),
@@ -171,7 +171,10 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ),
         ("UPDATE payment_refunds SET status = 'OPEN', done_at = NULL", "nothing is left undone"),
         (
-            "INSERT INTO outbox (topic, at, audience, payload) SELECT topic, at, audience, payload FROM events",
+            (
+                "INSERT INTO outbox (topic, occurred_at, audience, payload)"
+                " SELECT topic, occurred_at, audience, payload FROM events"
+            ),
             "nothing is left undone",
         ),
     ],

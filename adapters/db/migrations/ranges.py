@@ -22,4 +22,4 @@ def id_ranges(connection: Connection, table: str, step: str, size: int = ROWS) -
         last = min(first + size - 1, highest)
         yield first, last
         LOG.info("%s: done up to id %s of %s.", step, last, highest)
-        first = connection.exec_driver_sql(f"SELECT min(id) FROM {table} WHERE id > %s", (last,)).scalar()  # noqa: S608
+        first = connection.exec_driver_sql(f"SELECT min(id) FROM {table} WHERE id > %s", (last,)).scalar()  # noqa: S608 - ours

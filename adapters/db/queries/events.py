@@ -24,20 +24,20 @@ _COUNTER: Final = """
     SELECT coalesce(max(last), 0) AS last, coalesce(max(forgotten), 0) AS forgotten FROM event_counter
 """
 _ALL: Final = """
-    SELECT seq, topic, at, payload FROM events
+    SELECT seq, topic, occurred_at, payload FROM events
     WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY seq LIMIT :limit
 """
 # OFFSET 0 keeps the planner from joining in another way than event by event: a plan for any limit would take one for
 # a large part of the table, and read it all.
 _OF_ACCOUNT: Final = """
-    SELECT found.seq, topic, at, payload
+    SELECT found.seq, topic, occurred_at, payload
     FROM (
         SELECT seq FROM event_audience
         WHERE account_id = :account AND seq > greatest(CAST(:after AS bigint), counter.forgotten)
         ORDER BY seq LIMIT :limit
     ) AS found
-    CROSS JOIN LATERAL (SELECT topic, at, payload FROM events WHERE events.seq = found.seq OFFSET 0) AS event
+    CROSS JOIN LATERAL (SELECT topic, occurred_at, payload FROM events WHERE events.seq = found.seq OFFSET 0) AS event
     ORDER BY found.seq
 """
 
@@ -49,7 +49,12 @@ def _page(chosen: str) -> Any:
         FROM ({_COUNTER}) AS counter LEFT JOIN LATERAL ({chosen}) AS page ON true
         """  # noqa: S608 - no values in it
     ).columns(
-        last=BigInteger, forgotten=BigInteger, seq=BigInteger, topic=events.c.topic.type, at=Moment, payload=JSONB
+        last=BigInteger,
+        forgotten=BigInteger,
+        seq=BigInteger,
+        topic=events.c.topic.type,
+        occurred_at=Moment,
+        payload=JSONB,
     )
 
 
@@ -58,7 +63,7 @@ _FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
 
 _READER: Final = bindparam("account", type_=BigInteger)
 _TOLD: Final = (
-    select(events.c.seq, events.c.topic, events.c.at, events.c.payload)
+    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.payload)
     .where(equals_any(events.c.seq), or_(_READER.is_(None), events.c.audience.any_() == _READER))
     .order_by(events.c.seq)
 )

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Text, bindparam, text
 
 from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import Reader
-from adapters.db.rollup_sql import FACTS, ROLLED_UP, SHELF, SUMS, Rolled
+from adapters.db.rollup_sql import FACTS, LISTING_STATE, ROLLED_UP, SUMS, Rolled
 from adapters.db.schema import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -44,7 +44,7 @@ _SELLER: Final = text(
         WHERE seller_id = :seller AND currency = (SELECT currency FROM sold)
         ORDER BY revenue DESC, product_id LIMIT :top
     )
-    SELECT coalesce(shelf.products, 0), coalesce(active_products, 0), coalesce(shelf.views, 0),
+    SELECT coalesce(counts.products, 0), coalesce(active_products, 0), coalesce(counts.views, 0),
            coalesce(sold.revenue, 0),
            coalesce(sold.currency, (
                SELECT currency FROM products WHERE seller_id = :seller AND withdrawn_at IS NULL
@@ -53,7 +53,7 @@ _SELLER: Final = text(
            coalesce(sold.units, 0), coalesce(sold.orders, 0),
            top.product_id, products.name, product_sales.units - product_sales.refunded_units, top.revenue
     FROM (VALUES (1)) AS one
-    LEFT JOIN seller_shelves AS shelf ON shelf.seller_id = :seller
+    LEFT JOIN seller_product_counts AS counts ON counts.seller_id = :seller
     LEFT JOIN sold ON true
     LEFT JOIN top ON true
     LEFT JOIN products ON products.id = top.product_id
@@ -90,7 +90,7 @@ _PRODUCT: Final = text(
     FROM products
     LEFT JOIN product_views ON product_views.product_id = products.id
     LEFT JOIN product_sales ON product_sales.product_id = products.id
-    LEFT JOIN product_outages ON product_outages.product_id = products.id
+    LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
     WHERE products.id = ANY (CAST(:ids AS bigint[])) AND withdrawn_at IS NULL
     """  # noqa: S608 - no values in it
 )
@@ -126,23 +126,24 @@ def _compared(rolled: Rolled) -> str:
 
 
 _SHELVES: Final = f"""
-    SELECT 'seller_shelves', CAST(jsonb_build_array(seller_id) AS text), figure.*
-    FROM seller_shelves FULL JOIN (
-        SELECT seller_id, count(*) AS products, count(*) FILTER (WHERE shelf = 2) AS active_products,
+    SELECT 'seller_product_counts', CAST(jsonb_build_array(seller_id) AS text), figure.*
+    FROM seller_product_counts FULL JOIN (
+        SELECT seller_id, count(*) AS products, count(*) FILTER (WHERE listing_state = 2) AS active_products,
                sum(views) AS views
-        FROM product_views JOIN products ON products.id = product_id WHERE shelf > 0 GROUP BY seller_id
+        FROM product_views JOIN products ON products.id = product_id WHERE listing_state > 0 GROUP BY seller_id
     ) AS wanted USING (seller_id)
     CROSS JOIN LATERAL (VALUES
-        ('products', coalesce(seller_shelves.products, 0), coalesce(wanted.products, 0)),
-        ('active_products', coalesce(seller_shelves.active_products, 0), coalesce(wanted.active_products, 0)),
-        ('views', coalesce(seller_shelves.views, 0), coalesce(wanted.views, 0))
+        ('products', coalesce(seller_product_counts.products, 0), coalesce(wanted.products, 0)),
+        ('active_products', coalesce(seller_product_counts.active_products, 0), coalesce(wanted.active_products, 0)),
+        ('views', coalesce(seller_product_counts.views, 0), coalesce(wanted.views, 0))
     ) AS figure(name, stored, wanted)
     WHERE figure.stored <> figure.wanted
     UNION ALL
-    SELECT 'product_views', CAST(jsonb_build_array(products.id) AS text), 'shelf', coalesce(shelf, 0), {SHELF}
+    SELECT 'product_views', CAST(jsonb_build_array(products.id) AS text), 'listing_state', coalesce(listing_state, 0),
+           {LISTING_STATE}
     FROM products LEFT JOIN product_views ON product_id = products.id
-    WHERE coalesce(shelf, 0) <> {SHELF}
-      AND NOT EXISTS (SELECT FROM statistics_owed WHERE statistics_owed.product_id = products.id)
+    WHERE coalesce(listing_state, 0) <> {LISTING_STATE}
+      AND NOT EXISTS (SELECT FROM statistics_pending WHERE statistics_pending.product_id = products.id)
       AND NOT EXISTS (
         SELECT FROM waiting WHERE topic LIKE 'product.%' AND CAST(payload ->> 'product_id' AS bigint) = products.id
       )

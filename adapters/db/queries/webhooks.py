@@ -56,7 +56,7 @@ _LOG: Final = (
         func.jsonb_agg(
             aggregate_order_by(
                 func.jsonb_build_array(
-                    _NEWEST.c.at, _NEWEST.c.took, _NEWEST.c.status, _NEWEST.c.error, _NEWEST.c.answer
+                    _NEWEST.c.occurred_at, _NEWEST.c.took, _NEWEST.c.status, _NEWEST.c.error, _NEWEST.c.answer
                 ),
                 _NEWEST.c.number,
             ),

@@ -24,7 +24,7 @@ _NUMBER: Final = text(
     """
     WITH moved AS (
         DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM outbox ORDER BY id LIMIT :limit))
-        RETURNING id, topic, at, audience, payload
+        RETURNING id, topic, occurred_at, audience, payload
     ), counted AS (
         SELECT count(*) AS events FROM moved
     ), counter AS (
@@ -32,8 +32,8 @@ _NUMBER: Final = text(
         ON CONFLICT (singleton) DO UPDATE SET last = event_counter.last + excluded.last
         RETURNING last
     ), numbered AS (
-        INSERT INTO events (seq, topic, at, audience, payload)
-        SELECT last - events + row_number() OVER (ORDER BY id), topic, at, audience, payload
+        INSERT INTO events (seq, topic, occurred_at, audience, payload)
+        SELECT last - events + row_number() OVER (ORDER BY id), topic, occurred_at, audience, payload
         FROM moved, counted, counter
         RETURNING seq, audience
     ), shown AS (
@@ -46,7 +46,7 @@ _NUMBER: Final = text(
 ).bindparams(bindparam("limit", type_=BigInteger))
 _LAST: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
 _AFTER: Final = (
-    select(events.c.seq, events.c.topic, events.c.at, events.c.audience, events.c.payload)
+    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.audience, events.c.payload)
     .where(events.c.seq > bindparam("after", type_=BigInteger))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
@@ -70,16 +70,16 @@ _ADVANCE: Final = text("UPDATE event_consumers SET seq = :seq WHERE name = :name
     bindparam("name", type_=Text), bindparam("seq", type_=BigInteger)
 )
 
-# `at` is read on the clocks of several machines, so it does not rise with the numbers to the second: the first event
-# that must stay ends the cut.
+# `occurred_at` comes from the clocks of several machines and does not rise strictly with `seq`, so the first event that
+# must stay ends the range to delete.
 _FORGET: Final = text(
     """
     WITH oldest AS MATERIALIZED (
         -- Beginning where the last cut ended: what it deleted may still have to be vacuumed.
-        SELECT seq, at FROM events WHERE seq > (SELECT forgotten FROM event_counter) ORDER BY seq LIMIT :limit
+        SELECT seq, occurred_at FROM events WHERE seq > (SELECT forgotten FROM event_counter) ORDER BY seq LIMIT :limit
     ), cut AS (
         SELECT max(seq) AS upto FROM oldest
-        WHERE seq < coalesce((SELECT min(seq) FROM oldest WHERE at >= :before), seq + 1)
+        WHERE seq < coalesce((SELECT min(seq) FROM oldest WHERE occurred_at >= :before), seq + 1)
           AND seq <= coalesce((SELECT min(seq) FROM event_consumers), seq)
     ), gone AS (
         DELETE FROM events WHERE seq <= (SELECT upto FROM cut)

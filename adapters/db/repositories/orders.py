@@ -24,7 +24,9 @@ _LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "
 _NUMBERS: Final = next_numbers_statement(order_ids)
 _INSERT: Final = Insert(orders, *_COLUMNS)
 _INSERT_LINES: Final = Insert(order_lines, *_LINE)
-_INSERT_REFUNDS: Final = Insert(refunds, "order_id", "position", "quantity", "amount", "restocked", "at", "by")
+_INSERT_REFUNDS: Final = Insert(
+    refunds, "order_id", "position", "quantity", "amount", "restocked", "occurred_at", "actor_id"
+)
 _UPDATE: Final = Update(orders, ["id"], *_STATE)
 _UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
 

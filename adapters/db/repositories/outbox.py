@@ -8,7 +8,7 @@ from adapters.db.core.session import SqlSession
 from adapters.db.schema import outbox
 from scalecommerce_core.domain.events import Event
 
-_INSERT: Final = Insert(outbox, "topic", "at", "audience", "payload")
+_INSERT: Final = Insert(outbox, "topic", "occurred_at", "audience", "payload")
 
 
 def append_events(sql: SqlSession, happened: Iterable[Event]) -> None:

@@ -61,7 +61,7 @@ _REMOVE: Final = tuple(
     for statement in (
         "UPDATE pricing_assignments SET policy_id = NULL WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
         "DELETE FROM pricing_memory WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
-        "DELETE FROM pricing_groups WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
+        "DELETE FROM pricing_category_parameters WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
         "DELETE FROM pricing_schedules WHERE policy_id = ANY (CAST(:ids AS bigint[]))",
         "DELETE FROM pricing_policies WHERE id = ANY (CAST(:ids AS bigint[]))",
     )

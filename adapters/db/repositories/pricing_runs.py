@@ -13,7 +13,14 @@ from adapters.db.core.binary_copy import POSTGRES_EPOCH, binary_arrays_statement
 from adapters.db.core.bulk_statements import Insert, Update, id_array
 from adapters.db.core.currencies import minor_per_unit
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.schema import Moment, pricing_groups, pricing_memory, pricing_ranges, pricing_runs, run_ids
+from adapters.db.schema import (
+    Moment,
+    pricing_category_parameters,
+    pricing_memory,
+    pricing_ranges,
+    pricing_runs,
+    run_ids,
+)
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
@@ -42,8 +49,8 @@ _COUNTED: Final = """
         AND product_views.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_sales ON product_sales.product_id = products.id
         AND product_sales.product_id BETWEEN %(first)s AND %(last)s
-    LEFT JOIN product_outages ON product_outages.product_id = products.id
-        AND product_outages.product_id BETWEEN %(first)s AND %(last)s
+    LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
+        AND product_stockouts.product_id BETWEEN %(first)s AND %(last)s
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_REACHED.format(more='')}")
 # Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
@@ -89,17 +96,21 @@ _SAVE_MEMORY: Final = text(
     """
 ).bindparams(bindparam("content", type_=LargeBinary))
 _GROUPS: Final = (
-    select(pricing_groups.c.category_id, pricing_groups.c.name, pricing_groups.c.value)
-    .where(pricing_groups.c.policy_id == bindparam("policy", type_=BigInteger))
-    .order_by(pricing_groups.c.category_id, pricing_groups.c.name)
+    select(
+        pricing_category_parameters.c.category_id,
+        pricing_category_parameters.c.name,
+        pricing_category_parameters.c.value,
+    )
+    .where(pricing_category_parameters.c.policy_id == bindparam("policy", type_=BigInteger))
+    .order_by(pricing_category_parameters.c.category_id, pricing_category_parameters.c.name)
 )
 _GROUP_COLUMNS: Final = ("policy_id", "category_id", "name", "value")
-_ADD_GROUPS: Final = Insert(pricing_groups, *_GROUP_COLUMNS)
+_ADD_GROUPS: Final = Insert(pricing_category_parameters, *_GROUP_COLUMNS)
 _ADD_GROUPS.statement += " ORDER BY given.category_id, given.name ON CONFLICT DO NOTHING"
-_SAVE_GROUPS: Final = Update(pricing_groups, ["policy_id", "category_id", "name"], "value")
+_SAVE_GROUPS: Final = Update(pricing_category_parameters, ["policy_id", "category_id", "name"], "value")
 _FORGET: Final = tuple(
     text(f"DELETE FROM {table} WHERE policy_id = ANY (CAST(:ids AS bigint[]))")  # noqa: S608 - no values in it
-    for table in (pricing_memory.name, pricing_groups.name)
+    for table in (pricing_memory.name, pricing_category_parameters.name)
 )
 
 # --- runs
@@ -175,7 +186,7 @@ _MOVE: Final = """
         INSERT INTO price_history (product_id, valid_from, price, currency, cause)
         SELECT id, %(at)s, price, currency, %(cause)s FROM moved
     ), told AS (
-        INSERT INTO outbox (topic, at, audience, payload)
+        INSERT INTO outbox (topic, occurred_at, audience, payload)
         SELECT 'price.changed', %(at)s, ARRAY[seller_id], jsonb_build_object('product_id', id, 'seller_id', seller_id,
                'old', old, 'new', price, 'currency', currency, 'cause', %(cause)s::text)
         FROM moved ORDER BY id

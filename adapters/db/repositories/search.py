@@ -17,7 +17,7 @@ _TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLoc
 _LEARN: Final = text(
     """
     WITH taken AS (
-        DELETE FROM vocabulary_news WHERE id IN (SELECT id FROM vocabulary_news ORDER BY id LIMIT :limit)
+        DELETE FROM vocabulary_changes WHERE id IN (SELECT id FROM vocabulary_changes ORDER BY id LIMIT :limit)
         RETURNING word, products
     ), changes AS (
         SELECT word, sum(products) AS products FROM taken GROUP BY word
@@ -31,8 +31,8 @@ _LEARN: Final = text(
 # Not those below none: what takes a word away may have been noted before what brought it.
 _UNLEARN: Final = text("DELETE FROM vocabulary WHERE products = 0")
 
-_OWED: Final = text("DELETE FROM product_prices_owed RETURNING first_id, last_id")
-_OWE: Final = text("INSERT INTO product_prices_owed (first_id, last_id) VALUES (:first, :last)")
+_OWED: Final = text("DELETE FROM product_prices_pending RETURNING first_id, last_id")
+_OWE: Final = text("INSERT INTO product_prices_pending (first_id, last_id) VALUES (:first, :last)")
 _DIFFERING: Final = text(
     """
     SELECT count(*), coalesce(max(id), 0),

@@ -8,16 +8,16 @@ from sqlalchemy import BigInteger, and_, bindparam, select, text
 
 from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, equals_any, id_array, int_array
 from adapters.db.core.session import SqlSession
-from adapters.db.rollup_sql import IN_FORCE, REBUILD, SHELF
+from adapters.db.rollup_sql import IN_FORCE, LISTING_STATE, REBUILD
 from adapters.db.schema import (
     Moment,
     price_sales,
     product_hours,
-    product_outages,
     product_sales,
+    product_stockouts,
     seller_hours,
     seller_sales,
-    statistics_owed,
+    statistics_pending,
 )
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import OrderOrigin
@@ -33,13 +33,14 @@ _ADD_PRODUCT_HOURS: Final = Increment(product_hours, ["product_id", "hour"], *FI
 _ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES)
 _ADD_SELLERS: Final = Increment(seller_sales, ["seller_id", "currency"], *FIGURES)
 _ADD_SELLER_HOURS: Final = Increment(seller_hours, ["seller_id", "currency", "hour"], *FIGURES)
-_SAVE_OUTAGES: Final = Upsert(product_outages, ["product_id"], "microseconds", "since")
-_INSERT_OWED: Final = Insert(statistics_owed, "product_id", "order_id", "refunds")
+_SAVE_OUTAGES: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since")
+_INSERT_OWED: Final = Insert(statistics_pending, "product_id", "order_id", "refunds")
 
 _TAKE_OWED: Final = text(
     """
     WITH taken AS (
-        DELETE FROM statistics_owed WHERE id = ANY (ARRAY(SELECT id FROM statistics_owed ORDER BY id LIMIT :limit))
+        DELETE FROM statistics_pending
+        WHERE id = ANY (ARRAY(SELECT id FROM statistics_pending ORDER BY id LIMIT :limit))
         RETURNING id, product_id, order_id, refunds
     )
     SELECT product_id, order_id, refunds FROM taken ORDER BY id
@@ -47,8 +48,8 @@ _TAKE_OWED: Final = text(
 ).bindparams(bindparam("limit", type_=BigInteger))
 # The note of an upgrade is the first there ever was; the others need not be looked at.
 _OWES_EVERYTHING: Final = (
-    select(and_(statistics_owed.c.product_id.is_(None), statistics_owed.c.order_id.is_(None)))
-    .order_by(statistics_owed.c.id)
+    select(and_(statistics_pending.c.product_id.is_(None), statistics_pending.c.order_id.is_(None)))
+    .order_by(statistics_pending.c.id)
     .limit(1)
 )
 _SOLD: Final = text(
@@ -80,27 +81,27 @@ _RANK: Final = text(
 _SHELVE: Final = text(
     f"""
     WITH given AS MATERIALIZED (
-        SELECT id, seller_id, {SHELF} AS shelf
+        SELECT id, seller_id, {LISTING_STATE} AS listing_state
         FROM products WHERE id = ANY (CAST(:ids AS bigint[]))
     ), locked AS MATERIALIZED (
-        SELECT product_id, views, shelf FROM product_views WHERE product_id = ANY (CAST(:ids AS bigint[]))
+        SELECT product_id, views, listing_state FROM product_views WHERE product_id = ANY (CAST(:ids AS bigint[]))
         ORDER BY product_id FOR NO KEY UPDATE
     ), moved AS (
-        UPDATE product_views SET shelf = given.shelf
+        UPDATE product_views SET listing_state = given.listing_state
         FROM given JOIN locked ON locked.product_id = given.id
-        WHERE product_views.product_id = given.id AND locked.shelf <> given.shelf
+        WHERE product_views.product_id = given.id AND locked.listing_state <> given.listing_state
     )
-    INSERT INTO seller_shelves (seller_id, products, active_products, views)
-    SELECT seller_id, sum((given.shelf > 0)::int - (locked.shelf > 0)::int),
-           sum((given.shelf = 2)::int - (locked.shelf = 2)::int),
-           sum(((given.shelf > 0)::int - (locked.shelf > 0)::int) * views)
+    INSERT INTO seller_product_counts (seller_id, products, active_products, views)
+    SELECT seller_id, sum((given.listing_state > 0)::int - (locked.listing_state > 0)::int),
+           sum((given.listing_state = 2)::int - (locked.listing_state = 2)::int),
+           sum(((given.listing_state > 0)::int - (locked.listing_state > 0)::int) * views)
     FROM given JOIN locked ON locked.product_id = given.id
-    WHERE locked.shelf <> given.shelf
+    WHERE locked.listing_state <> given.listing_state
     GROUP BY seller_id ORDER BY seller_id
     ON CONFLICT (seller_id) DO UPDATE SET
-        products = seller_shelves.products + excluded.products,
-        active_products = seller_shelves.active_products + excluded.active_products,
-        views = seller_shelves.views + excluded.views
+        products = seller_product_counts.products + excluded.products,
+        active_products = seller_product_counts.active_products + excluded.active_products,
+        views = seller_product_counts.views + excluded.views
     """  # noqa: S608 - no values in it
 )
 # Before, in a statement of its own: a row that somebody adds views to at this moment has to be waited for and seen.
@@ -111,10 +112,10 @@ _MAKE_SHELVES: Final = text(
     ON CONFLICT (product_id) DO NOTHING
     """
 )
-_OUTAGES: Final = select(product_outages).where(equals_any(product_outages.c.product_id))
+_OUTAGES: Final = select(product_stockouts).where(equals_any(product_stockouts.c.product_id))
 _BEGIN_OUTAGES: Final = text(
     """
-    INSERT INTO product_outages (product_id, microseconds, since)
+    INSERT INTO product_stockouts (product_id, microseconds, since)
     SELECT product_id, 0, :at FROM stock
     WHERE on_hand = reserved AND product_id = ANY (CAST(:ids AS bigint[]))
     ORDER BY product_id
@@ -131,7 +132,7 @@ COUNTERS: Final = text(
     FROM products
     LEFT JOIN product_views ON product_views.product_id = products.id
     LEFT JOIN product_sales ON product_sales.product_id = products.id
-    LEFT JOIN product_outages ON product_outages.product_id = products.id
+    LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
     WHERE products.id BETWEEN :first AND :last
     ORDER BY products.id
     """

@@ -16,7 +16,7 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock
 
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
-_INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "at", "order_id")
+_INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "occurred_at", "order_id")
 _UPDATE: Final = Update(stock, ["product_id"], "on_hand", "reserved")
 _LOCK: Final = (
     select(stock.c.product_id, stock.c.on_hand, stock.c.reserved)

@@ -58,20 +58,20 @@ _COUNT: Final = text(
             views = product_views.views + excluded.views,
             past_views = product_views.past_views + excluded.past_views,
             viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
-        RETURNING product_id, shelf
+        RETURNING product_id, listing_state
     )
     SELECT CAST(array_agg(seller_id) AS text) AS sellers, CAST(array_agg(views) AS text) AS counts FROM (
         SELECT seller_id, sum(views) AS views FROM viewed JOIN counted ON product_id = id
-        WHERE shelf > 0 GROUP BY seller_id ORDER BY seller_id
+        WHERE listing_state > 0 GROUP BY seller_id ORDER BY seller_id
     ) AS shelved
     """  # noqa: S608 - no values in it
 ).bindparams(bindparam("past", type_=Boolean))
 # Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
 _COUNT_FOR_SHELVES: Final = text(
     f"""
-    INSERT INTO seller_shelves (seller_id, products, active_products, views)
+    INSERT INTO seller_product_counts (seller_id, products, active_products, views)
     SELECT seller_id, 0, 0, views FROM {_viewed("sellers", "counts")}
-    ON CONFLICT (seller_id) DO UPDATE SET views = seller_shelves.views + excluded.views
+    ON CONFLICT (seller_id) DO UPDATE SET views = seller_product_counts.views + excluded.views
     """  # noqa: S608 - no values in it
 )
 _COUNT_BY_HOUR: Final = text(

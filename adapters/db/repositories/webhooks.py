@@ -127,7 +127,7 @@ _DELIVERY_IDS: Final = next_numbers_statement(delivery_ids)
 _INSERT: Final = Insert(webhook_deliveries, *_DELIVERY)
 _UPDATE: Final = Update(webhook_deliveries, ["id"], "try_at", "status", "attempts", "logged", "revision")
 _INSERT_ATTEMPTS: Final = Insert(
-    webhook_attempts, "delivery_id", "number", "at", "took", "status", "error", "answer"
+    webhook_attempts, "delivery_id", "number", "occurred_at", "took", "status", "error", "answer"
 )  # fmt: skip
 _COLUMNS: Final = [webhook_deliveries.c[name] for name in _DELIVERY]
 _LOCK_DELIVERIES: Final = (

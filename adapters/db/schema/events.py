@@ -24,7 +24,7 @@ outbox: Final = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("topic", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
     Column("audience", ARRAY(BigInteger), nullable=False),
     Column("payload", JSONB, nullable=False),
     # A queue that is always about to be empty: it is cleaned by what went through it, not by what is in it.
@@ -37,7 +37,7 @@ events: Final = Table(
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("topic", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
     Column("audience", ARRAY(BigInteger), nullable=False),
     Column("payload", JSONB, nullable=False),
 )

@@ -87,9 +87,9 @@ refunds: Final = Table(
     Column("quantity", Integer, CheckConstraint("quantity >= 1", name="quantity_range"), nullable=False),
     Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     Column("restocked", Boolean, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
     # Null: nobody in particular (imported history).
-    Column("by", BigInteger, ForeignKey(accounts.c.id)),
+    Column("actor_id", BigInteger, ForeignKey(accounts.c.id)),
     ForeignKeyConstraint(["order_id", "position"], [order_lines.c.order_id, order_lines.c.position]),
     Index("refunds_order_id_position_idx", "order_id", "position"),
 )

@@ -67,7 +67,7 @@ sandbox_charges: Final = Table(
     Column("method", Text, nullable=False),
     # Null: the money was taken.
     Column("declined_because", Text),
-    Column("at", Moment, server_default=text("now()"), nullable=False),
+    Column("occurred_at", Moment, server_default=text("now()"), nullable=False),
 )
 
 sandbox_refunds: Final = Table(
@@ -76,5 +76,5 @@ sandbox_refunds: Final = Table(
     Column("key", Uuid, primary_key=True),
     Column("charge", Uuid, ForeignKey(sandbox_charges.c.key), nullable=False, index=True),
     Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
-    Column("at", Moment, server_default=text("now()"), nullable=False),
+    Column("occurred_at", Moment, server_default=text("now()"), nullable=False),
 )

@@ -81,8 +81,8 @@ pricing_memory: Final = Table(
     PrimaryKeyConstraint("policy_id", "block"),
 )
 
-pricing_groups: Final = Table(
-    "pricing_groups",
+pricing_category_parameters: Final = Table(
+    "pricing_category_parameters",
     metadata,
     Column("policy_id", BigInteger, nullable=False),
     Column("category_id", Integer, nullable=False),

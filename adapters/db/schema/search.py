@@ -20,8 +20,8 @@ vocabulary: Final = Table(
 Index("vocabulary_variants_idx", vocabulary.c.variants, postgresql_using="gin")
 Index("vocabulary_typos_idx", vocabulary.c.word, postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"})
 
-vocabulary_news: Final = Table(
-    "vocabulary_news",
+vocabulary_changes: Final = Table(
+    "vocabulary_changes",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("word", Text, nullable=False),
@@ -42,8 +42,8 @@ product_prices: Final = Table(
 )
 
 # Ids between which many prices have changed at once.
-product_prices_owed: Final = Table(
-    "product_prices_owed",
+product_prices_pending: Final = Table(
+    "product_prices_pending",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("first_id", BigInteger, nullable=False),

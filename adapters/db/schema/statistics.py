@@ -22,8 +22,8 @@ from adapters.db.schema.catalog import products
 from adapters.db.schema.metadata import Moment, currency_column, metadata
 from scalecommerce_core.domain.rollups import FIGURES
 
-# `shelf` is how the product is counted for its seller: 0 not (yet, or not any more), 1 off sale, 2 on sale. It stands
-# beside the views, so that whoever adds some and whoever moves a product on the shelf take turns at one row.
+# `listing_state` says how the product counts in `seller_product_counts`: 0 not (new or withdrawn), 1 not active,
+# 2 active. It is stored with the views because both changes to a seller's counts must lock the same row.
 product_views: Final = Table(
     "product_views",
     metadata,
@@ -31,9 +31,9 @@ product_views: Final = Table(
     Column("views", BigInteger, CheckConstraint("views >= 0", name="views_range"), nullable=False),
     Column("past_views", BigInteger, nullable=False, server_default=text("0")),
     Column("viewed_at", Moment),
-    Column("shelf", SmallInteger, nullable=False, server_default=text("0")),
+    Column("listing_state", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("past_views BETWEEN 0 AND views", name="past_views_range"),
-    CheckConstraint("shelf BETWEEN 0 AND 2", name="shelf_known"),
+    CheckConstraint("listing_state BETWEEN 0 AND 2", name="listing_state_known"),
     Index("product_views_most_idx", "views", "product_id"),
     postgresql_with={"fillfactor": "50"},
 )
@@ -88,8 +88,8 @@ Index(
     product_ranks.c.product_id,
 )
 
-product_outages: Final = Table(
-    "product_outages",
+product_stockouts: Final = Table(
+    "product_stockouts",
     metadata,
     Column("product_id", BigInteger, primary_key=True, autoincrement=False),
     Column("microseconds", BigInteger, nullable=False),
@@ -117,8 +117,8 @@ price_sales: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-seller_shelves: Final = Table(
-    "seller_shelves",
+seller_product_counts: Final = Table(
+    "seller_product_counts",
     metadata,
     Column("seller_id", BigInteger, primary_key=True, autoincrement=False),
     Column("products", BigInteger, nullable=False),
@@ -150,8 +150,8 @@ seller_hours: Final = Table(
 
 # Facts that came without events (imports, seeds) and are to be counted in: a product, an order, or, with neither,
 # everything there is.
-statistics_owed: Final = Table(
-    "statistics_owed",
+statistics_pending: Final = Table(
+    "statistics_pending",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("product_id", BigInteger),

@@ -27,7 +27,7 @@ stock_movements: Final = Table(
     Column("product_id", BigInteger, ForeignKey(stock.c.product_id), nullable=False),
     Column("quantity", Integer, CheckConstraint("quantity <> 0", name="quantity_range"), nullable=False),
     Column("kind", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
     Column("order_id", BigInteger, ForeignKey(orders.c.id)),
     one_of("kind", MovementKind),
     CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),

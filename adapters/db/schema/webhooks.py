@@ -82,7 +82,7 @@ webhook_attempts: Final = Table(
     metadata,
     Column("delivery_id", BigInteger, ForeignKey(webhook_deliveries.c.id), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("occurred_at", Moment, nullable=False),
     # In milliseconds.
     Column("took", Integer, nullable=False),
     Column("status", Integer),

@@ -50,7 +50,7 @@ _ALIKE: Final = text(
     ) AS alike
     UNION ALL
     SELECT word, CAST(sum(products) AS bigint)
-    FROM (SELECT word, products FROM vocabulary_news ORDER BY id DESC LIMIT {MOST_NEWS}) AS news GROUP BY word
+    FROM (SELECT word, products FROM vocabulary_changes ORDER BY id DESC LIMIT {MOST_NEWS}) AS news GROUP BY word
     """.replace(":word", "CAST(:word AS text)")  # noqa: S608 - numbers of our own
 )
 
