@@ -17,7 +17,7 @@ from redis import Redis
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.validation_backlog import read_backlog
-from adapters.redis.stalls import RedisStalls
+from adapters.redis.restart_counter import RedisStalls
 from adapters.tasks.broker import connected
 from adapters.tasks.decide_notifier import ask_for_decisions
 from adapters.tasks.schedule import DECIDE

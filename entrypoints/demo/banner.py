@@ -8,8 +8,8 @@ from typing import Final
 
 from attrs import field, frozen
 
+from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, WARES
 from entrypoints.demo.traffic.plan import Plan
-from entrypoints.demo.traffic.wares import EPOCH_SECONDS, WARES
 from entrypoints.processes.data_directory import DEFAULT
 from scalecommerce_core.domain.money import decimal_text
 

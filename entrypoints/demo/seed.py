@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from entrypoints.demo.banner import Demo
+from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES, Ware
 from entrypoints.demo.traffic.plan import Plan
-from entrypoints.demo.traffic.wares import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES, Ware
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.category import slug_of

@@ -13,7 +13,7 @@ from attrs import frozen
 from redis import Redis, RedisError
 
 from entrypoints.processes.child_process import Child
-from entrypoints.torture.site import Site, children_of
+from entrypoints.torture.engine_under_test import Site, children_of
 
 
 class Victim(StrEnum):

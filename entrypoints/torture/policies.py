@@ -8,7 +8,7 @@ from attrs import evolve
 
 from adapters.cli.torture_report import Checked
 from entrypoints.settings import Settings
-from entrypoints.torture.books import EXAMPLES, checked_of
+from entrypoints.torture.invariants import EXAMPLES, checked_of
 from entrypoints.wiring import wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import AccountId

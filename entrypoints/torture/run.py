@@ -24,15 +24,15 @@ from entrypoints.processes.data_directory import DataDirectory
 from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.processes.shutdown_signals import Stopped, stop_signals
-from entrypoints.torture.books import Books, checked_lists, something_happened
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
-from entrypoints.torture.heard import Heard
+from entrypoints.torture.client_log import Heard
+from entrypoints.torture.engine_under_test import Site
+from entrypoints.torture.invariants import Books, checked_lists, something_happened
 from entrypoints.torture.messages import Messages
+from entrypoints.torture.monitor import Watcher, connected, settle
 from entrypoints.torture.policies import let_policies_move_prices, policies_rest, prices_by_policy
 from entrypoints.torture.receiver import Receiver
 from entrypoints.torture.shoppers import Buyer, Seller, Shelf, Shop, Shopper
-from entrypoints.torture.site import Site
-from entrypoints.torture.watching import Watcher, connected, settle
 from scalecommerce_core.testing.failpoints import seams
 
 SELLERS: Final = 3

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from entrypoints.processes.port_reservation import Address
 from entrypoints.torture.client import PASSWORD, Client, Tried, at_once
-from entrypoints.torture.heard import CURRENCY, Acknowledged, Feed, Heard, RefundAsked, basket
+from entrypoints.torture.client_log import CURRENCY, Acknowledged, Feed, Heard, RefundAsked, basket
 from scalecommerce_core.domain.money import decimal_text, minor_units
 
 ORDERS: Final = "/orders/api/v1/"

@@ -13,7 +13,7 @@ from typing import Self
 import httpx2
 
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually
-from tests.integration.last_words import follow, forget
+from tests.integration.process_logs import follow, forget
 
 PASSWORD = "correct horse battery"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.integration.last_words import follow, forget, last_words
+from tests.integration.process_logs import follow, forget, last_words
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.demo.traffic.wares import POLICY, WARES
+from entrypoints.demo.traffic.demo_products import POLICY, WARES
 from tests.integration.engine_process import EngineProcess, eventually
 
 PRICING = "/pricing/api/v1/"

@@ -14,8 +14,8 @@ from attrs import define
 from adapters.cli.torture_report import Checked, TortureOptions
 from entrypoints.processes.errors import CannotRun
 from entrypoints.torture import run as running
-from entrypoints.torture.books import Books
-from entrypoints.torture.heard import Acknowledged, Feed, Heard, RefundAsked
+from entrypoints.torture.client_log import Acknowledged, Feed, Heard, RefundAsked
+from entrypoints.torture.invariants import Books
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine

@@ -16,7 +16,7 @@ from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
-from adapters.redis.stalls import RedisStalls
+from adapters.redis.restart_counter import RedisStalls
 from adapters.tasks.broker import QUEUE
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.testing.contracts.stage import NOW, Stage

@@ -198,9 +198,10 @@ RETIRED_MODULES = re.compile(
         adapters\.db\.(backlog|batches|behind|changes|columns|facts|queries\.books|reads|sql|tables)
         | adapters\.http\.(amounts|backend|batching|bodies|fields|incoming|json_text|landing|looks|negotiation
         | operations|pages|paying|preferences|shortcut|texts|cache\.(bounded|flights|knowledge|shared))
+        | adapters\.redis\.stalls
         | adapters\.tasks\.(jobs|scheduler|transport|turns|wakeups)
         | entrypoints\.(announcement|child|children|failures|garbage|listening|log_errors|orphans|readiness
-        | stopping|traffic)
+        | stopping|traffic|demo\.traffic\.wares|torture\.(books|heard|site|watching))
         | scalecommerce_core\.domain\.(prominence|telling|views)
         | scalecommerce_core\.pricing\.(chance|endings|memory|observing|reach)
         | scalecommerce_core\.services\.(garbage|outcomes|relay|searching)

@@ -6,7 +6,7 @@ from typing import Self
 
 from attrs import asdict, field, frozen
 
-from entrypoints.demo.traffic.wares import WARES, Demand
+from entrypoints.demo.traffic.demo_products import WARES, Demand
 
 
 @frozen

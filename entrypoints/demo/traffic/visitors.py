@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
+from entrypoints.demo.traffic.demo_products import Demand
 from entrypoints.demo.traffic.pacing import Pacer
-from entrypoints.demo.traffic.wares import Demand
 from scalecommerce_core.domain.money import Money
 
 logger = logging.getLogger(__name__)

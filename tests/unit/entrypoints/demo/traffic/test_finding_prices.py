@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES
 from entrypoints.demo.traffic.run import VISITS_PER_SECOND
-from entrypoints.demo.traffic.wares import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.policy import PricingPolicy

@@ -16,7 +16,6 @@ from adapters.http.view_tracking import ViewTracker
 from entrypoints.demo.traffic.pacing import Pacer
 from entrypoints.demo.traffic.plan import Plan
 from entrypoints.demo.traffic.visitors import NoAnswer, Shopper, Visitor
-from entrypoints.demo.traffic.wares import WARES, Demand
 from entrypoints.settings import Settings
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money

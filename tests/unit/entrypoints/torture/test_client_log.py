@@ -4,8 +4,8 @@ from typing import Any
 
 from attrs import evolve
 
-from entrypoints.torture.books import something_happened
-from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked, basket
+from entrypoints.torture.client_log import Acknowledged, Heard, RefundAsked, basket
+from entrypoints.torture.invariants import something_happened
 
 DOCUMENT: dict[str, Any] = {
     "id": 5,

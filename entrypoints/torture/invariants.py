@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from adapters.cli.torture_report import Checked
-from entrypoints.torture.heard import Acknowledged, Heard, RefundAsked
+from entrypoints.torture.client_log import Acknowledged, Heard, RefundAsked
 
 EXAMPLES: Final = 3
 CLOCK_SECONDS: Final = 30

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoints.demo.traffic.wares import WARES, Demand, Ware
+from entrypoints.demo.traffic.demo_products import WARES, Demand, Ware
 
 
 @pytest.mark.parametrize("ware", WARES, ids=lambda ware: ware.key)

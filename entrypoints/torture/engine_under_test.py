@@ -18,7 +18,7 @@ from entrypoints.processes.data_directory import DataDirectory
 from entrypoints.processes.log_tail import LogErrors
 from entrypoints.processes.port_reservation import Address, reserved
 from entrypoints.settings import Settings
-from entrypoints.torture.heard import CURRENCY
+from entrypoints.torture.client_log import CURRENCY
 
 APIS: Final = 2
 RESTART_SECONDS: Final = 25.0

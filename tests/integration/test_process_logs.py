@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import engine_process
-from tests.integration.last_words import follow, forget, last_words
+from tests.integration.process_logs import follow, forget, last_words
 
 
 def test_waiting_in_vain_shows_the_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from attrs import define, field, frozen
 
 from entrypoints.processes.readiness_probe import api_answers
-from entrypoints.torture.site import Site
+from entrypoints.torture.engine_under_test import Site
 
 LOOK_SECONDS: Final = 0.2
 BOOKS_EVERY: Final = 5
