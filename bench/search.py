@@ -25,7 +25,7 @@ from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.embedded.postgres import EmbeddedPostgres
 from bench.reads_load.market import Sizes, Words, into_memory, seed
 from bench.reads_load.plan import SEEDED
-from entrypoints.gc_tuning import collect_seldom
+from entrypoints.gc_tuning import reduce_gc_frequency
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 
 SETTINGS: Final = {"shared_buffers": "2GB", "effective_cache_size": "3GB", "synchronous_commit": "off"}
@@ -121,7 +121,7 @@ def main() -> None:
         made = kinds(terms)
         _warm(queries, made, arguments.requests // 4)
         # As in the processes that serve.
-        collect_seldom()
+        reduce_gc_frequency()
         parts = arguments.part or PARTS
         if "closed" in parts:
             _closed(queries, made, arguments.requests)

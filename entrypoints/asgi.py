@@ -17,7 +17,7 @@ from adapters.http.dependencies import Dependencies, Readiness
 from adapters.redis.reachability import state_of
 from adapters.redis.shared_cache import RedisSharedCache
 from entrypoints import logs, settings
-from entrypoints.gc_tuning import collect_seldom
+from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.errors import Unavailable
@@ -35,14 +35,14 @@ def create() -> Starlette:
 def build(chosen: Settings) -> Starlette:
     """The application of these settings, which connects when it is used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
-    watch = ReadinessWatch(engine)
+    watch = ReadinessCheck(engine)
     dependencies = Dependencies(
         engine.market,
         wakeups=engine.wakeups,
         views=engine.views,
         ids=engine.ids,
         cursor_key=engine.cursor_key,
-        ready=watch.look,
+        ready=watch.check,
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
@@ -52,8 +52,8 @@ def build(chosen: Settings) -> Starlette:
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
     app = create_app(dependencies, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
-    collect_seldom()
-    watch.begin()
+    reduce_gc_frequency()
+    watch.check_in_background()
     return app
 
 
@@ -61,23 +61,23 @@ def _log_errors_of_loop() -> None:
     asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
 
 
-class ReadinessWatch:
+class ReadinessCheck:
     """Computes `/readyz`, and logs each change between ready and not ready."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._last_problem = ""
 
-    def begin(self) -> None:
+    def check_in_background(self) -> None:
         """Check once in the background: a process that starts before its servers must answer `/healthz` at once."""
 
         def look() -> None:
             with suppress(Unavailable):
-                self.look()
+                self.check()
 
         threading.Thread(target=look, name="readiness", daemon=True).start()
 
-    def look(self) -> Readiness:
+    def check(self) -> Readiness:
         """Raise `Unavailable`, with a sentence that says what to do, when no request can be answered."""
         try:
             check_schema(self._engine.database)

@@ -15,16 +15,16 @@ logger = logging.getLogger(__name__)
 def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
     logs.configure(settings, "beat")
-    celery_logging.take_over()
-    app = application(settings.redis_url.reveal(), _runs_no_tasks)
-    beat_init.connect(_say_so)
+    celery_logging.redirect_celery_logs()
+    app = application(settings.redis_url.reveal(), _reject_tasks)
+    beat_init.connect(_log_start)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
     app.Beat(scheduler="adapters.tasks.bounded_beat:PatientScheduler", loglevel=settings.log_level, quiet=True).run()
 
 
-def _say_so(**_sent: object) -> None:
+def _log_start(**_sent: object) -> None:
     logger.info("the beat sends messages")
 
 
-def _runs_no_tasks() -> NoReturn:
+def _reject_tasks() -> NoReturn:
     raise RuntimeError("the beat runs no tasks")

@@ -12,7 +12,7 @@ from entrypoints import logs
 _LOGGER: Final = "celery.apps.worker"
 
 
-def take_over() -> None:
+def redirect_celery_logs() -> None:
     """For this process and those that it forks; `logs.configure` has to come before."""
     # With a receiver of this signal, Celery leaves handlers and levels alone.
     setup_logging.connect(_configure_nothing)
@@ -26,4 +26,4 @@ def _configure_nothing(**_sent: Any) -> None: ...
 
 
 def _say(message: str, _file: object = None) -> None:
-    logs.write_at_once(logging.INFO, message.strip(), _LOGGER)
+    logs.write_unbuffered(logging.INFO, message.strip(), _LOGGER)

@@ -20,7 +20,7 @@ def known_gateways() -> list[str]:
     return [SANDBOX, *sorted(entry_points(group=GROUP).names - {SANDBOX})]
 
 
-def payment_gateway(name: str, database: Engine) -> PaymentGateway:
+def create_payment_gateway(name: str, database: Engine) -> PaymentGateway:
     """One of `known_gateways`."""
     if name == SANDBOX:
         return SandboxGateway(database)

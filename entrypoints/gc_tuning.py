@@ -6,7 +6,7 @@ from typing import Final
 _THRESHOLDS: Final = (10_000, 20, 20)
 
 
-def collect_seldom() -> None:
+def reduce_gc_frequency() -> None:
     """To be called once a process has loaded and wired everything.
 
     What is there by now stays, so it is never looked at again: with Python's own thresholds, looking through modules

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import structlog
 
-from entrypoints.redaction import Redactor, error_text, is_of_database, traceback_text
-from entrypoints.settings import SECRETS, Settings, secrets_of
+from entrypoints.redaction import Redactor, error_text, is_database_error, traceback_text
+from entrypoints.settings import SECRETS, Settings, secret_texts
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _redactor: Final = Redactor()
 
 def configure(settings: Settings, process: str) -> None:
     """Log as the settings say; `process` names the writer (api, worker, beat, traffic)."""
-    _redactor.add(secrets_of(settings))
+    _redactor.add(secret_texts(settings))
     _install(process, settings.log_level, as_json=settings.log_format == "json")
 
 
@@ -43,12 +43,12 @@ def configure_early(process: str, environment: Mapping[str, str] | None = None) 
     logging.getLogger("adapters.cli").setLevel(logging.INFO if level not in _LEVELS else logging.NOTSET)
 
 
-def hide(secrets: Iterable[str]) -> None:
+def add_secrets(secrets: Iterable[str]) -> None:
     """Keep these out of what is logged from now on, too."""
     _redactor.add(secrets)
 
 
-def write_at_once(level: int, message: str, name: str) -> None:
+def write_unbuffered(level: int, message: str, name: str) -> None:
     """Log without locks and buffers, for signal handlers, which may interrupt whoever holds them."""
     root = logging.getLogger()
     if level < root.level or not root.handlers:
@@ -64,13 +64,13 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(process),
+        _add_process_name(process),
     ]
     formatter = _Formatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.ExceptionRenderer(_rendered),
+            structlog.processors.ExceptionRenderer(_render_exception),
             structlog.processors.JSONRenderer()
             if as_json
             else structlog.dev.ConsoleRenderer(
@@ -80,7 +80,7 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    handler.addFilter(_without_data)
+    handler.addFilter(_strip_row_data)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -97,9 +97,9 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
     logging.captureWarnings(capture=True)
     # An error of the logging itself would be printed with its arguments.
     logging.raiseExceptions = False
-    sys.excepthook = _uncaught
-    threading.excepthook = _uncaught_in_thread
-    sys.unraisablehook = _unraisable
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -107,11 +107,11 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return _redactor(super().format(record))
 
 
-def _rendered(exc_info: structlog.typing.ExcInfo) -> str:
+def _render_exception(exc_info: structlog.typing.ExcInfo) -> str:
     return traceback_text(exc_info[1])
 
 
-def _without_data(record: logging.LogRecord) -> bool:
+def _strip_row_data(record: logging.LogRecord) -> bool:
     """Replace errors of the database among a message's arguments by texts that quote no rows."""
     if record.name == "celery.app.trace":
         # Celery's own texts repeat the error and its traceback, in the message and beside it.
@@ -120,13 +120,13 @@ def _without_data(record: logging.LogRecord) -> bool:
             record.msg, record.args = "task %s ended with an unexpected error", (data.get("name"),)
     if isinstance(record.args, tuple) and any(isinstance(each, BaseException) for each in record.args):
         record.args = tuple(
-            error_text(each) if isinstance(each, BaseException) and is_of_database(each) else each
+            error_text(each) if isinstance(each, BaseException) and is_database_error(each) else each
             for each in record.args
         )
     return True
 
 
-def _named(process: str) -> structlog.typing.Processor:
+def _add_process_name(process: str) -> structlog.typing.Processor:
     def add(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["process"] = process
         return event
@@ -137,12 +137,12 @@ def _named(process: str) -> structlog.typing.Processor:
 # --- errors that nobody caught
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         logger.critical(UNEXPECTED, exc_info=(kind, error, trace))
 
 
-def _uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
+def _log_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
     if told.exc_value is not None and told.exc_type is not SystemExit:
         where = None if told.thread is None else told.thread.name
         logger.critical(
@@ -150,7 +150,7 @@ def _uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
         )
 
 
-def _unraisable(told: "sys.UnraisableHookArgs") -> None:
+def _log_unraisable(told: "sys.UnraisableHookArgs") -> None:
     # The object itself is not shown: its text may be anything.
     where = getattr(told.object, "__qualname__", type(told.object).__qualname__)
     if told.exc_value is not None:

@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 HIDDEN: Final = "***"
-SHORTEST: Final = 6
+MIN_SECRET_LENGTH: Final = 6
 """Characters; hiding a shorter secret wherever its text occurs would make logs unreadable."""
-SQL_SHOWN: Final = 500
+MAX_SQL_LENGTH: Final = 500
 """Characters of a statement."""
 
 _USER_INFO: Final = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]*)@")
@@ -63,7 +63,7 @@ def _spellings(secret: str) -> Iterator[str]:
     """As the secret is written in URLs, in JSON and in Python."""
     for text in {secret, unquote(secret), quote(unquote(secret), safe="")}:
         for spelling in {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}:
-            if len(spelling) >= SHORTEST:
+            if len(spelling) >= MIN_SECRET_LENGTH:
                 yield spelling
 
 
@@ -72,31 +72,31 @@ def _spellings(secret: str) -> Iterator[str]:
 
 def error_text(error: BaseException) -> str:
     """What an error says, without the rows and parameters that the texts of database errors quote."""
-    if is_of_database(error):
+    if is_database_error(error):
         if hasattr(error, "statement"):  # SQLAlchemy's, around the driver's
-            statement = " ".join((error.statement or "").split())[:SQL_SHOWN]
+            statement = " ".join((error.statement or "").split())[:MAX_SQL_LENGTH]
             cause = getattr(error, "orig", None)
             said = str(error.args[0]) if cause is None else error_text(cause)
             return f"{said} [SQL: {statement}]"
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
         if primary is not None:
-            return f"{_name(error)}: {primary}{_place(error)}"
+            return f"{_type_name(error)}: {primary}{_location(error)}"
     said = str(error)
-    return f"{_name(error)}: {said}" if said else _name(error)
+    return f"{_type_name(error)}: {said}" if said else _type_name(error)
 
 
-def is_of_database(error: BaseException) -> bool:
+def is_database_error(error: BaseException) -> bool:
     """Told by names: commands that need no database do not load its libraries for this."""
     return any(kind.__module__.partition(".")[0] in {"psycopg", "sqlalchemy"} for kind in type(error).__mro__)
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     diag = cast(Any, error).diag
     places = {"SQLSTATE": diag.sqlstate, "table": diag.table_name, "constraint": diag.constraint_name}
     return f" ({', '.join(f'{name} {place}' for name, place in places.items() if place)})"
 
 
-def _name(error: BaseException) -> str:
+def _type_name(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

@@ -22,11 +22,11 @@ from entrypoints.processes.errors import CannotRun, NotReachable
 from entrypoints.settings import Settings, SettingsError
 
 
-class Processes:
+class CommandRuntime:
     def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
-        from entrypoints.local.up import Up, up
+        from entrypoints.local.up import UpOptions, up
 
-        up(Up(host, port, data, demo, traffic))
+        up(UpOptions(host, port, data, demo, traffic))
 
     def serve(self, *, host: str, port: int, workers: int) -> None:
         chosen = settings.load()
@@ -61,12 +61,12 @@ class Processes:
                 )
             )
 
-        url = _found(data).settings.database_url.reveal()
+        url = _find_target(data).settings.database_url.reveal()
         upgrade(url, told)
         return current(url) or ""
 
     def settings(self) -> Iterable[Setting]:
-        return [Setting(variable, default, meaning) for variable, default, meaning in settings.table()]
+        return [Setting(variable, default, meaning) for variable, default, meaning in settings.describe_settings()]
 
     def load_policies(self, sources: Sequence[str]) -> None:
         from entrypoints.policies import PolicyNotLoaded, load, load_all
@@ -86,7 +86,7 @@ class Processes:
         from adapters.db.migrate import check
         from entrypoints.wiring import wire
 
-        found = _found(data)
+        found = _find_target(data)
         check(found.settings.database_url.reveal())
         engine = wire(found.settings)
         try:
@@ -107,7 +107,7 @@ class Processes:
 
 
 @frozen
-class _Found:
+class _Target:
     """The database that a command works on."""
 
     settings: Settings
@@ -115,10 +115,10 @@ class _Found:
     embedded: bool
 
 
-def _found(data: Path | None) -> _Found:
+def _find_target(data: Path | None) -> _Target:
     """The engine in the directory that was named, else the environment's, else the one in the usual directory."""
     if data is None and os.environ.get("DATABASE_URL"):
-        return _of_environment()
+        return _target_of_environment()
     directory = DataDirectory(data or DEFAULT_DATA)
     note = directory.running_engine()
     if note is None:
@@ -130,16 +130,16 @@ def _found(data: Path | None) -> _Found:
         from entrypoints.policies import add_search_directory
 
         add_search_directory(Path(note.directory))
-    return _Found(
+    return _Target(
         settings.load({**os.environ, **note.settings}), f"the engine in {directory.path}", embedded=note.embedded
     )
 
 
-def _of_environment() -> _Found:
+def _target_of_environment() -> _Target:
     """Commands work on the database alone, so what else a server process has to be told may be missing here."""
     unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
     chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
     parts = urlsplit(chosen.database_url.reveal())
-    return _Found(
+    return _Target(
         chosen, f"the database {parts.path.lstrip('/')} on {parts.hostname or 'this machine'}", embedded=False
     )

@@ -11,8 +11,8 @@ from granian.server import Server
 from starlette.applications import Starlette
 
 from entrypoints import logs
-from entrypoints.processes.parent_death import tie_forks
-from entrypoints.processes.port_reservation import reserved
+from entrypoints.processes.parent_death import bind_forks_to_parent
+from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.settings import Settings
 
 APPLICATION: Final = "entrypoints.serve:create"
@@ -42,7 +42,7 @@ def create() -> Starlette:
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Take the port, or raise `CannotRun`; then serve until a signal ends it."""
-    with reserved(host, port) as address:
+    with reserve_port(host, port) as address:
         serve_on(settings, address.host, address.port, workers)
 
 
@@ -64,16 +64,16 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
     )
-    server.main_loop_interrupt = _Interrupt()  # type: ignore[assignment]  # has what the loop uses of an event
+    server.main_loop_interrupt = _WakeUp()  # type: ignore[assignment]  # has what the loop uses of an event
     # Else a server that is killed leaves workers on its port, which go on answering.
-    tie_forks(signal.SIGTERM)
+    bind_forks_to_parent(signal.SIGTERM)
     # After the server's own configuration of logging, which it applies when it is made.
     logs.configure(settings, "api")
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
 
 
-class _Interrupt:
+class _WakeUp:
     """In place of the `threading.Event` that wakes Granian's main loop.
 
     An event has a lock, and the signal handler that sets it may interrupt another that does, or the loop while it

@@ -3,10 +3,12 @@
 The table in docs/operations.md is made of this class (`scalecommerce settings` prints it), so that it cannot go stale.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,11 +19,13 @@ from scalecommerce_core.domain.currencies import NotCurrency, check_market_curre
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 from scalecommerce_core.domain.secret import Secret
 
+logger = logging.getLogger(__name__)
+
 MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """As seconds, 31 years: further ahead, calendars end sooner or later."""
-BOTS: Final = (
+DEFAULT_BOTS: Final = (
     # Crawlers call themselves so, by a convention that nearly all keep; Cubot makes telephones.
     "(?<!cu)bot,crawl,spider,slurp,archiver,"
     # Those who fetch what a page is about, for a link that somebody sends, a feed or an advertisement
@@ -29,6 +33,10 @@ BOTS: Final = (
     # Those who measure
     "headlesschrome,lighthouse,pagespeed,pingdom,uptime,monitor"
 )
+
+
+RENAMED: Final[Mapping[str, str]] = {"STALL_SECONDS": "WORKER_STALL_TIMEOUT_SECONDS"}
+"""Former names of variables and the present ones. A former name is accepted for one release, with a warning."""
 
 
 class SettingsError(ValueError):
@@ -68,11 +76,11 @@ def _url(*schemes: str) -> Any:
 
 
 def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
-    for secret in _listed(value.reveal()):
+    for secret in _split(value.reveal()):
         _secret(settings, attribute, Secret(secret))
 
 
-def _listed(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
@@ -94,7 +102,7 @@ def _from_zero(_settings: object, _attribute: "Attribute[Any]", value: int) -> N
 
 
 def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
-    for pattern in _listed(value):
+    for pattern in _split(value):
         try:
             re.compile(f"(?:{pattern})")
         except re.error as error:
@@ -106,7 +114,7 @@ def _days(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
         raise ValueError(f"a whole number from 1 to {MAX_DAYS} is wanted")
 
 
-def _one_of(*words: str) -> Any:
+def _choice(*words: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         if value not in words:
             raise ValueError(f"{value!r} is none of {', '.join(words)}")
@@ -194,7 +202,7 @@ class Settings:
         30, "A client's further looks at a product within so long are no views; 0: each is one.", validator=_from_zero
     )
     view_bots: str = _setting(
-        BOTS,
+        DEFAULT_BOTS,
         "User agents whose looks are no views: regular expressions, comma-separated, in any case; empty: none.",
         validator=_patterns,
     )
@@ -208,16 +216,16 @@ class Settings:
     worker_concurrency: int = _setting(
         2, "Processes of one Celery worker, beside one for webhooks and one for repricing.", validator=_positive
     )
-    stall_seconds: int = _setting(
+    worker_stall_timeout_seconds: int = _setting(
         30, "An order that a worker leaves undecided for so long makes it start again.", validator=_positive
     )
     webhooks_allow_loopback: bool = _setting(
         False, "For development only: webhooks may go to this machine too, and there by http."
     )
     log_level: str = _setting(
-        "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_one_of("DEBUG", "INFO", "WARNING", "ERROR")
+        "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_choice("DEBUG", "INFO", "WARNING", "ERROR")
     )
-    log_format: str = _setting("json", "json or console.", validator=_one_of("json", "console"))
+    log_format: str = _setting("json", "json or console.", validator=_choice("json", "console"))
     failpoints: str = _setting(
         "",
         "For self-tests: where processes kill themselves; see `scalecommerce_core/testing/failpoints.py`.",
@@ -266,26 +274,36 @@ class Settings:
 
     @property
     def bots(self) -> list[str]:
-        return _listed(self.view_bots)
+        return _split(self.view_bots)
 
     @property
     def previous_secrets(self) -> list[Secret]:
-        return [Secret(text) for text in _listed(self.jwt_previous_secrets.reveal())]
+        return [Secret(text) for text in _split(self.jwt_previous_secrets.reveal())]
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings of the environment (or the mapping); raise `SettingsError` that names everything to mend."""
+    """Read and check all settings, from `os.environ` unless a mapping is given.
+
+    A setting under its former name (`RENAMED`) is accepted; the first time, a warning names the new one. Raises
+    SettingsError with one line per missing or wrong variable.
+    """
     given = os.environ if environment is None else environment
+    former = {RENAMED[name]: name for name in RENAMED if name in given}
+    for variable, name in former.items():
+        _warn_of_former_name(name, variable)
     problems = []
     values: dict[str, Any] = {}
     for attribute in fields(Settings):
-        text = given.get(attribute.name.upper())
+        variable = attribute.name.upper()
+        if variable not in given:
+            variable = former.get(variable, variable)
+        text = given.get(variable)
         try:
-            value = attribute.default if text is None else _converted(text, attribute.type)
+            value = attribute.default if text is None else _convert(text, attribute.type)
             if attribute.validator is not None:
                 attribute.validator(None, attribute, value)
         except ValueError as error:
-            problems.append(_sentence(attribute.name.upper(), text, error))
+            problems.append(_describe_problem(variable, text, error))
         else:
             values[attribute.name] = value
     if problems:
@@ -293,7 +311,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
-def _converted(text: str, kind: type[Any] | None) -> Any:
+@cache
+def _warn_of_former_name(name: str, variable: str) -> None:
+    """Log the warning once per process: `load` is called several times."""
+    logger.warning("the setting %s is now called %s; the next release will ignore the former name", name, variable)
+
+
+def _convert(text: str, kind: type[Any] | None) -> Any:
     if kind is Secret:
         return Secret(text)
     if kind is int:
@@ -307,16 +331,16 @@ def _converted(text: str, kind: type[Any] | None) -> Any:
         raise ValueError(f"{text!r} is not a valid value") from None
 
 
-def _sentence(name: str, text: str | None, error: ValueError) -> str:
+def _describe_problem(name: str, text: str | None, error: ValueError) -> str:
     return f"{name} is not set: {error}." if not text else f"{name}: {error}."
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
+def to_environment(settings: Settings) -> dict[str, str]:
     """The variables that `load` makes these settings of."""
     return {attribute.name.upper(): _text(getattr(settings, attribute.name)) for attribute in fields(Settings)}
 
 
-def secrets_of(settings: Settings) -> list[str]:
+def secret_texts(settings: Settings) -> list[str]:
     """The texts of all settings that are secret."""
     values = [getattr(settings, attribute.name) for attribute in fields(Settings)]
     return [value.reveal() for value in values if isinstance(value, Secret) and value]
@@ -326,7 +350,7 @@ def _text(value: object) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
 
-def table() -> Iterator[tuple[str, str, str]]:
+def describe_settings() -> Iterator[tuple[str, str, str]]:
     """(environment variable, default, meaning) of every setting."""
     for attribute in fields(Settings):
         yield attribute.name.upper(), _text(attribute.default), attribute.metadata["help"]

@@ -18,32 +18,32 @@ from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-LOOKS: Final = 6
+CHECKS_PER_TIMEOUT: Final = 6
 """In the time that an order may stay undecided."""
-LONGEST_LOOK: Final = 5.0
-MOST_DOUBLINGS: Final = 6
+MAX_CHECK_INTERVAL: Final = 5.0
+MAX_DOUBLINGS: Final = 6
 
 
-class Memory(Protocol):
+class RestartCounter(Protocol):
     """What outlives the process: how often in a row it has ended itself. Raises `Unavailable`."""
 
-    def restarts(self) -> int: ...
+    def get(self) -> int: ...
 
-    def restarting(self) -> None: ...
+    def increment(self) -> None: ...
 
-    def forget(self) -> None: ...
+    def reset(self) -> None: ...
 
 
 @frozen
-class Seen:
+class WorkerState:
     """At one moment: the backlog, and how many decide tasks this worker has begun since its start."""
 
     backlog: Backlog
-    begun: int
+    tasks_started: int
 
 
 @frozen
-class Verdict:
+class Diagnosis:
     """`cause` says what is wrong, None: nothing. `restart`: starting this worker again may mend it."""
 
     cause: str | None = None
@@ -51,43 +51,45 @@ class Verdict:
 
 
 @define
-class Stall:
+class StallDetector:
     """Judges what is seen, look after look. `name` is what this worker's sessions are called in PostgreSQL."""
 
-    seconds: float
-    name: str
-    _oldest: int | None = None
-    _since: float = 0.0
-    _begun: int = 0
-    _began_at: float = 0.0
+    timeout: float
+    session: str
+    _oldest_order: int | None = None
+    _oldest_since: float = 0.0
+    _tasks_started: int = 0
+    _last_start_at: float = 0.0
 
-    def blind(self) -> None:
+    def reset(self) -> None:
         """A server did not answer: whatever waits, waits for that."""
-        self._oldest = None
+        self._oldest_order = None
 
-    def is_moving(self, seen: Seen) -> bool:
+    def has_progress(self, seen: WorkerState) -> bool:
         """Whether the order that was the oldest at the last look has been decided, or none waits."""
-        return seen.backlog.oldest is None or self._oldest not in {None, seen.backlog.oldest}
+        return seen.backlog.oldest is None or self._oldest_order not in {None, seen.backlog.oldest}
 
-    def judge(self, seen: Seen, now: float, patience: float) -> Verdict:
+    def diagnose(self, state: WorkerState, now: float, limit: float) -> Diagnosis:
         """`now` in seconds of a clock that never goes back; `patience` how long one order may stay the oldest."""
-        if seen.backlog.oldest is None or seen.backlog.oldest != self._oldest:
-            self._oldest, self._since = seen.backlog.oldest, now
-            self._begun, self._began_at = seen.begun, now
-            return Verdict()
-        if seen.begun != self._begun:
-            self._begun, self._began_at = seen.begun, now
-        waited = now - self._since
-        if waited < patience:
-            return Verdict()
-        what = f"order {seen.backlog.oldest} has waited {seen.backlog.age.total_seconds():.0f} s for its decision"
-        turn = seen.backlog.lock_holder
-        if turn is not None and turn.age.total_seconds() >= self.seconds / 2:
+        if state.backlog.oldest is None or state.backlog.oldest != self._oldest_order:
+            self._oldest_order, self._oldest_since = state.backlog.oldest, now
+            self._tasks_started, self._last_start_at = state.tasks_started, now
+            return Diagnosis()
+        if state.tasks_started != self._tasks_started:
+            self._tasks_started, self._last_start_at = state.tasks_started, now
+        waited = now - self._oldest_since
+        if waited < limit:
+            return Diagnosis()
+        what = f"order {state.backlog.oldest} has waited {state.backlog.age.total_seconds():.0f} s for its decision"
+        turn = state.backlog.lock_holder
+        if turn is not None and turn.age.total_seconds() >= self.timeout / 2:
             held = f"session {turn.pid} ({turn.application}) has held the decider's lock for {turn.age}"
-            return Verdict(f"{what}: {held}", restart=turn.application == self.name)
-        if now - self._began_at < self.seconds / 2:
-            return Verdict(f"{what}, though this worker runs the task: an earlier line of a log may say why")
-        return Verdict(f"{what}, and this worker has begun no decision for {now - self._began_at:.0f} s", restart=True)
+            return Diagnosis(f"{what}: {held}", restart=turn.application == self.session)
+        if now - self._last_start_at < self.timeout / 2:
+            return Diagnosis(f"{what}, though this worker runs the task: an earlier line of a log may say why")
+        return Diagnosis(
+            f"{what}, and this worker has begun no decision for {now - self._last_start_at:.0f} s", restart=True
+        )
 
 
 @define
@@ -96,53 +98,53 @@ class Watchdog:
     `end` ends this process and all it has started.
     """
 
-    _stall: Stall
-    _look: Callable[[], Seen]
-    _memory: Memory
-    _nudge: Callable[[], None]
-    _end: Callable[[], None]
+    _detector: StallDetector
+    _read_state: Callable[[], WorkerState]
+    _counter: RestartCounter
+    _request_decision: Callable[[], None]
+    _end_worker: Callable[[], None]
     _clock: Callable[[], float] = time.monotonic
     _restarts: int | None = None
-    _said: str | None = field(default=None, init=False)
+    _reported_cause: str | None = field(default=None, init=False)
 
     def start(self) -> None:
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while True:
-            time.sleep(min(self._stall.seconds / LOOKS, LONGEST_LOOK))
+            time.sleep(min(self._detector.timeout / CHECKS_PER_TIMEOUT, MAX_CHECK_INTERVAL))
             try:
-                self.look()
+                self.check()
             except Exception:
                 # Whoever watches must not be the one who falls asleep.
                 logger.exception("the watchdog met an error")
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Once."""
         try:
             if self._restarts is None:
-                self._restarts = self._memory.restarts()
-            seen = self._look()
-            is_moving = self._stall.is_moving(seen)
-            verdict = self._stall.judge(seen, self._clock(), self._patience)
+                self._restarts = self._counter.get()
+            seen = self._read_state()
+            is_moving = self._detector.has_progress(seen)
+            verdict = self._detector.diagnose(seen, self._clock(), self._current_limit)
             if is_moving and self._restarts:
-                self._memory.forget()
+                self._counter.reset()
                 self._restarts = 0
             if not is_moving:
                 # Also without a beat: what is judged is this worker.
-                self._nudge()
+                self._request_decision()
         except Unavailable:
-            self._stall.blind()
+            self._detector.reset()
             return
         if verdict.restart:
             logger.critical("%s: this worker ends now, to be started again", verdict.cause)
-            self._memory.restarting()
-            self._end()
-        elif verdict.cause is not None and self._said is None:
+            self._counter.increment()
+            self._end_worker()
+        elif verdict.cause is not None and self._reported_cause is None:
             logger.error("%s; a restart of this worker would not help", verdict.cause)
-        self._said = verdict.cause
+        self._reported_cause = verdict.cause
 
     @property
-    def _patience(self) -> float:
+    def _current_limit(self) -> float:
         """Doubled by each restart that did not help, so that it cannot go on and on."""
-        return float(self._stall.seconds * 2 ** min(self._restarts or 0, MOST_DOUBLINGS))
+        return float(self._detector.timeout * 2 ** min(self._restarts or 0, MAX_DOUBLINGS))

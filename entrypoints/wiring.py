@@ -25,8 +25,8 @@ from adapters.tasks.decide_notifier import CeleryWakeups
 from adapters.tasks.tasks import Jobs
 from adapters.tasks.worker_lock import turn_of_worker
 from adapters.webhooks.sender import HttpWebhookSender
-from entrypoints.gateways import payment_gateway
-from entrypoints.gc_tuning import collect_seldom
+from entrypoints.gateways import create_payment_gateway
+from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.policies import load_all
 from entrypoints.settings import Settings
 from scalecommerce_core.ports import Store, WebhookSender
@@ -88,7 +88,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
     wakeups = CeleryWakeups(connected(settings.redis_url.reveal()), redis)
-    gateway = payment_gateway(settings.payment_gateway, database)
+    gateway = create_payment_gateway(settings.payment_gateway, database)
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
@@ -167,7 +167,7 @@ def worker_application(settings: Settings, session: str) -> Celery:
     @cache
     def jobs() -> Jobs:
         engine = wire(settings, "worker", session)
-        collect_seldom()
+        reduce_gc_frequency()
         return Jobs(
             engine.market,
             engine.views,

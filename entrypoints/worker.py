@@ -17,14 +17,14 @@ from redis import Redis
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.validation_backlog import read_backlog
-from adapters.redis.restart_counter import RedisStalls
+from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.tasks.broker import connected
 from adapters.tasks.decide_notifier import ask_for_decisions
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
-from entrypoints.processes.parent_death import tie_forks
+from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
-from entrypoints.watchdog import Seen, Stall, Watchdog
+from entrypoints.watchdog import StallDetector, Watchdog, WorkerState
 from entrypoints.wiring import worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_POLL_SECONDS: Final = 1.0
 """Seconds between two checks of a database that is not migrated yet."""
-STALLED: Final = 75
+STALL_EXIT_STATUS: Final = 75
 """The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
 
 
@@ -58,8 +58,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     logs.configure(settings, "worker")
     _wait_for_schema(settings)
     # A stopped or busy child hears of nothing else.
-    tie_forks(signal.SIGKILL)
-    celery_logging.take_over()
+    bind_forks_to_parent(signal.SIGKILL)
+    celery_logging.redirect_celery_logs()
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
@@ -72,7 +72,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
         without_gossip=True,
         without_mingle=True,
     )
-    watchdog = _watchdog(settings, worker, session, host)
+    watchdog = _create_watchdog(settings, worker, session, host)
     worker.start()
     # What it cannot recover from Celery logs, and returns: its supervisor must not take that for a wanted end.
     # Ctrl-C is one, though Celery has the status of a failure for it.
@@ -103,30 +103,30 @@ def _wait_for_schema(settings: Settings) -> None:
         engine.dispose()
 
 
-def _watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:
+def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:
     database = database_engine(settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog")
-    stalls = RedisStalls(Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1), host)
-
+    redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
+    counter = RedisRestartCounter(redis, host)
     messages = connected(settings.redis_url.reveal())
 
-    def look() -> Seen:
-        stalls.ping()
-        return Seen(read_backlog(database), total_count[DECIDE])
+    def read_state() -> WorkerState:
+        counter.ping()
+        return WorkerState(read_backlog(database), total_count[DECIDE])
 
     return Watchdog(
-        Stall(settings.stall_seconds, session),
-        look=look,
-        memory=stalls,
-        nudge=lambda: ask_for_decisions(messages),
-        end=lambda: end_at_once(worker),
+        StallDetector(settings.worker_stall_timeout_seconds, session),
+        read_state=read_state,
+        counter=counter,
+        request_decision=lambda: ask_for_decisions(messages),
+        end_worker=lambda: kill_worker(worker),
     )
 
 
-def end_at_once(worker: Any) -> None:
+def kill_worker(worker: Any) -> None:
     """With its children, whatever state they are in: one may have ended a moment ago, or a broken pool knows none."""
     try:
         for process in worker.pool.info["processes"]:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
     finally:
-        os._exit(STALLED)
+        os._exit(STALL_EXIT_STATUS)

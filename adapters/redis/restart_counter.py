@@ -9,10 +9,10 @@ from redis import Redis, RedisError
 from adapters.redis.reachability import sentence_of
 from scalecommerce_core.domain.errors import Unavailable
 
-KEPT_SECONDS: Final = 86_400
+RETENTION_SECONDS: Final = 86_400
 
 
-class RedisStalls:
+class RedisRestartCounter:
     """`entrypoints.watchdog.Memory`."""
 
     def __init__(self, redis: Redis, host: str) -> None:
@@ -20,26 +20,26 @@ class RedisStalls:
         self._key = f"scalecommerce:stalls:{host}"
 
     def ping(self) -> None:
-        with _translated():
+        with _raise_unavailable():
             self._redis.ping()
 
-    def restarts(self) -> int:
-        with _translated():
+    def get(self) -> int:
+        with _raise_unavailable():
             return int(self._redis.get(self._key) or 0)
 
-    def restarting(self) -> None:
-        with _translated(), self._redis.pipeline() as together:
+    def increment(self) -> None:
+        with _raise_unavailable(), self._redis.pipeline() as together:
             together.incr(self._key)
-            together.expire(self._key, KEPT_SECONDS)
+            together.expire(self._key, RETENTION_SECONDS)
             together.execute()
 
-    def forget(self) -> None:
-        with _translated():
+    def reset(self) -> None:
+        with _raise_unavailable():
             self._redis.delete(self._key)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _raise_unavailable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from entrypoints import settings
-from entrypoints.gc_tuning import collect_seldom
-from entrypoints.processes.parent_death import end_with
-from entrypoints.processes.port_reservation import reserved
+from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.processes.parent_death import die_with_parent
+from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.serve import serve_on
 
 
@@ -21,12 +21,12 @@ async def nothing(_request: Request) -> Response:
 
 def create() -> Starlette:
     app = Starlette(routes=[Route("/nothing/", nothing)])
-    collect_seldom()
+    reduce_gc_frequency()
     return app
 
 
 if __name__ == "__main__":
     # With the benchmark, be that killed by `kill -9`.
-    end_with(int(sys.argv[2]), signal.SIGKILL)
-    with reserved("127.0.0.1", int(sys.argv[1])) as address:
+    die_with_parent(int(sys.argv[2]), signal.SIGKILL)
+    with reserve_port("127.0.0.1", int(sys.argv[1])) as address:
         serve_on(settings.load(), address.host, address.port, 1, "bench.reads_load.nothing:create")

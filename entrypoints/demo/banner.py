@@ -8,14 +8,14 @@ from typing import Final
 
 from attrs import field, frozen
 
-from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, WARES
-from entrypoints.demo.traffic.plan import Plan
+from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, EPOCH_SECONDS
+from entrypoints.demo.traffic.plan import TrafficPlan
 from entrypoints.processes.data_directory import DEFAULT
 from scalecommerce_core.domain.money import decimal_text
 
 NAME: Final = "scalecommerce"
-NOT_EMPTY: Final = "The database holds data of its own, so no demo market was made in it."
-NOT_ALONE: Final = "The database holds accounts beside the demo's, so no visitors were let in."
+NO_DEMO_MARKET: Final = "The database holds data of its own, so no demo market was made in it."
+NO_VISITORS: Final = "The database holds accounts beside the demo's, so no visitors were let in."
 
 
 @frozen
@@ -32,14 +32,14 @@ class Demo:
     token: str = field(repr=False)
     product: int
     currency: str
-    plan: Plan | None = None
+    plan: TrafficPlan | None = None
 
 
-def ready(url: str, data: Path, seconds: float) -> str:
+def ready_line(url: str, data: Path, seconds: float) -> str:
     return f"Ready after {seconds:.1f} s: {url}/ (API to browse: {url}/docs; data: {data}). Ctrl-C stops everything."
 
 
-def how_to_play(demo: Demo, url: str) -> str:
+def order_instructions(demo: Demo, url: str) -> str:
     return f"""
 Log in as      e-mail address                                    password
   a buyer      {demo.buyer:<50}{demo.password}
@@ -63,14 +63,14 @@ def command(*words: str, data: Path) -> str:
     return shlex.join([NAME if is_known else program, *words, *told])
 
 
-def what_to_watch(plan: Plan, url: str, data: Path, currency: str) -> str:
-    """How the prices of the visitors' wares can be seen to move."""
+def pricing_instructions(plan: TrafficPlan, url: str, data: Path, currency: str) -> str:
+    """How the prices of the visitors' products can be seen to move."""
     lines = [
-        f"  {plan.products[ware.key]:<8} {ware.name:<16}{decimal_text(ware.start, currency):>8}"
-        f"{decimal_text(ware.demand.best_price, currency):>10}   {ware.story}"
-        for ware in WARES
+        f"  {plan.products[product.key]:<8} {product.name:<16}{decimal_text(product.start_price, currency):>8}"
+        f"{decimal_text(product.demand.best_price, currency):>10}   {product.mispricing}"
+        for product in DEMO_PRODUCTS
     ]
-    first = plan.products[WARES[0].key]
+    first = plan.products[DEMO_PRODUCTS[0].key]
     return "\n".join(
         [
             f"Visitors buy by a known demand; a policy that has to learn it sets prices every {EPOCH_SECONDS} s:",
@@ -87,5 +87,5 @@ def what_to_watch(plan: Plan, url: str, data: Path, currency: str) -> str:
     )
 
 
-def exposed(host: str) -> str:
+def exposure_warning(host: str) -> str:
     return f"Everybody who reaches {host} can log in with the demo's passwords, as staff too."

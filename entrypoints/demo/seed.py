@@ -4,8 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from entrypoints.demo.banner import Demo
-from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES, Ware
-from entrypoints.demo.traffic.plan import Plan
+from entrypoints.demo.traffic.demo_products import (
+    DEMO_PRODUCTS,
+    EPOCH_SECONDS,
+    GUARDRAILS,
+    PARAMETERS,
+    POLICY_NAME,
+    DemoProduct,
+)
+from entrypoints.demo.traffic.plan import TrafficPlan
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.category import slug_of
@@ -25,20 +32,20 @@ RNG_SEED: Final = 1
 USERS: Final = 10
 PRODUCTS: Final = 500
 ORDERS: Final = 2_000
-WARE_STOCK: Final = 1_000_000
+DEMO_PRODUCT_STOCK: Final = 1_000_000
 """More than visitors buy in days."""
-_MARK: Final = f"@seed-{RNG_SEED}.example"
+_EMAIL_SUFFIX: Final = f"@seed-{RNG_SEED}.example"
 
 
-def prepared_demo(settings: Settings, progress: Progress) -> Demo | None:
+def prepare_demo(settings: Settings, progress: Progress) -> Demo | None:
     """Seed an empty database, and finish what an interrupted start has begun; None: somebody else's data are here."""
     engine = wire(settings)
     try:
         accounts = engine.market.queries.accounts(PageRequest(100)).rows
-        if not accounts or any(account.email.endswith(_MARK) for account in accounts):
+        if not accounts or any(account.email.endswith(_EMAIL_SUFFIX) for account in accounts):
             _seed(engine, progress)
             accounts = engine.market.queries.accounts(PageRequest(100)).rows
-        return _demo(engine, accounts)
+        return _describe_demo(engine, accounts)
     finally:
         engine.close()
 
@@ -54,9 +61,9 @@ def _seed(engine: Engine, progress: Progress) -> None:
             continue
 
 
-def _demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
+def _describe_demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
     seeded = [account for account in accounts if is_seeded(account.email)][:USERS]
-    product = _product(engine)
+    product = _find_orderable_product(engine)
     if product is None or len(seeded) < USERS:
         return None
     # Sellers are the first of the seeded users, so the last ones only buy; the same ones at every start.
@@ -66,65 +73,69 @@ def _demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
     except (NotAuthenticated, TooManyAttempts):  # somebody changed the password, or tried to guess it
         return None
     engine.market.accounts.appoint_staff(staff.email)
-    plan = _plan(engine, accounts, owner, seeded[-5:-2])
+    plan = _prepare_traffic(engine, accounts, owner, seeded[-5:-2])
     return Demo(
         buyer.email, product.seller.email, staff.email, PASSWORD, token, product.id, engine.market.currency, plan
     )
 
 
-def _plan(
+def _prepare_traffic(
     engine: Engine, accounts: Sequence[AccountView], owner: AccountView, buyers: Sequence[AccountView]
-) -> Plan | None:
+) -> TrafficPlan | None:
     """What visitors look at, made if this market is the demo's alone; the policy that prices it is made with it.
 
-    Somebody who signed up to look around does no harm once the wares are there: they were made when nobody had.
+    Somebody who signed up to look around does no harm once the products are there: they were made when nobody had.
     """
-    known = _wares(engine, owner.id)
-    if len(known) < len(WARES):
-        if len(accounts) > USERS or not all(account.email.endswith(_MARK) for account in accounts):
+    known = _find_demo_products(engine, owner.id)
+    if len(known) < len(DEMO_PRODUCTS):
+        if len(accounts) > USERS or not all(account.email.endswith(_EMAIL_SUFFIX) for account in accounts):
             return None
-        _list(engine, owner.id, [ware for ware in WARES if ware.sku not in known])
-        known = _wares(engine, owner.id)
-    policy = _policy(engine, owner.id)
-    for outcome in engine.market.pricing.assign([AssignProduct(ware, owner.id, policy) for ware in known.values()]):
+        _create_demo_products(engine, owner.id, [product for product in DEMO_PRODUCTS if product.sku not in known])
+        known = _find_demo_products(engine, owner.id)
+    policy = _find_or_create_policy(engine, owner.id)
+    for outcome in engine.market.pricing.assign(
+        [AssignProduct(product, owner.id, policy) for product in known.values()]
+    ):
         one([outcome])
-    return Plan(
-        {ware.key: known[ware.sku] for ware in WARES}, [buyer.email for buyer in buyers], PASSWORD
+    return TrafficPlan(
+        {product.key: known[product.sku] for product in DEMO_PRODUCTS}, [buyer.email for buyer in buyers], PASSWORD
     )  # fmt: skip
 
 
-def _wares(engine: Engine, owner: AccountId) -> Mapping[str, ProductId]:
-    return engine.market.queries.ids_by_sku(owner, [ware.sku for ware in WARES])
+def _find_demo_products(engine: Engine, owner: AccountId) -> Mapping[str, ProductId]:
+    return engine.market.queries.ids_by_sku(owner, [product.sku for product in DEMO_PRODUCTS])
 
 
-def _list(engine: Engine, owner: AccountId, wares: Sequence[Ware]) -> None:
+def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[DemoProduct]) -> None:
     market = engine.market
     categories = {category.slug: category.id for category in market.queries.categories()}
 
-    def offer(ware: Ware, category: CategoryId) -> ListProduct:
+    def offer(product: DemoProduct, category: CategoryId) -> ListProduct:
         return ListProduct(
             owner=owner,
             category_id=category,
-            name=ware.name,
-            price=Money(ware.start, market.currency),
-            stock=WARE_STOCK,
+            name=product.name,
+            price=Money(product.start_price, market.currency),
+            stock=DEMO_PRODUCT_STOCK,
             brand="Demo",
-            description=f"Priced {ware.story}: watch what becomes of it.",
-            sku=ware.sku,
-            cost=Money(ware.demand.cost, market.currency),
+            description=f"Priced {product.mispricing}: watch what becomes of it.",
+            sku=product.sku,
+            cost=Money(product.demand.cost, market.currency),
         )
 
-    for outcome in market.catalog.list_products([offer(ware, categories[slug_of(ware.category)]) for ware in wares]):
+    for outcome in market.catalog.list_products(
+        [offer(product, categories[slug_of(product.category)]) for product in products]
+    ):
         one([outcome])
 
 
-def _policy(engine: Engine, owner: AccountId) -> PolicyId:
+def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:
     with engine.market.store.begin() as tx:
         for policy in tx.policies.of_sellers({owner}):
-            if policy.name == POLICY:
+            if policy.name == POLICY_NAME:
                 return policy.id
     document = {
-        "name": POLICY,
+        "name": POLICY_NAME,
         "assigned_only": True,
         "parameters": PARAMETERS,
         "guardrails": GUARDRAILS,
@@ -136,7 +147,7 @@ def _policy(engine: Engine, owner: AccountId) -> PolicyId:
     return made.id
 
 
-def _product(engine: Engine) -> ProductView | None:
+def _find_orderable_product(engine: Engine) -> ProductView | None:
     """One that many orders can be placed for."""
     found = engine.market.queries.search(ProductFilter(in_stock=True), PageRequest(100)).rows
     seeded = [product for product in found if is_seeded(product.seller.email)]

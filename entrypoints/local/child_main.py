@@ -10,7 +10,7 @@ import signal
 import sys
 from importlib import import_module
 
-from entrypoints.processes.parent_death import end_with
+from entrypoints.processes.parent_death import die_with_parent
 
 _CHANNEL = 0
 """Standard input: settings come in, a word goes back."""
@@ -28,7 +28,7 @@ def main(owner: int, name: str, *arguments: str) -> None:
 
     logs.configure_early(name)
     # It drains when its owner dies.
-    end_with(owner, signal.SIGTERM)
+    die_with_parent(owner, signal.SIGTERM)
     # What takes longest comes first: the servers that the settings name may still be starting.
     for module in _MODULES[name]:
         import_module(module)
@@ -45,17 +45,17 @@ def main(owner: int, name: str, *arguments: str) -> None:
         case "worker":
             from entrypoints.worker import run_worker
 
-            run_worker(chosen, on_ready=_tell_ready)
+            run_worker(chosen, on_ready=_report_ready)
         case "beat":
             from entrypoints.beat import run_beat
 
             run_beat(chosen)
         case "traffic":
-            from entrypoints.demo.traffic.plan import Plan
+            from entrypoints.demo.traffic.plan import TrafficPlan
             from entrypoints.demo.traffic.run import run_traffic
 
             host, port, plan = arguments
-            run_traffic(chosen, host, int(port), Plan.from_text(plan))
+            run_traffic(chosen, host, int(port), TrafficPlan.from_text(plan))
 
 
 def _receive_settings() -> None:
@@ -68,7 +68,7 @@ def _receive_settings() -> None:
     os.environ.update(json.loads(text))
 
 
-def _tell_ready() -> None:
+def _report_ready() -> None:
     with contextlib.suppress(OSError):
         os.write(_CHANNEL, b"ready\n")
 

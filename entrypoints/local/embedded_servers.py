@@ -18,11 +18,11 @@ class Servers:
     redis_url: str = field(repr=False)
     embedded: tuple[EmbeddedPostgres | EmbeddedRedis, ...]
 
-    def ended(self) -> list[EmbeddedPostgres | EmbeddedRedis]:
+    def stopped_servers(self) -> list[EmbeddedPostgres | EmbeddedRedis]:
         return [server for server in self.embedded if not server.running]
 
 
-def started(stack: ExitStack, data: Path, *, database_url: str | None, redis_url: str | None) -> Servers:
+def start_servers(stack: ExitStack, data: Path, *, database_url: str | None, redis_url: str | None) -> Servers:
     """Start what no URL is given for; `stack` stops it, Redis first."""
     embedded: list[EmbeddedPostgres | EmbeddedRedis] = []
     if not database_url:
@@ -30,7 +30,7 @@ def started(stack: ExitStack, data: Path, *, database_url: str | None, redis_url
         embedded.append(postgres)
         database_url = postgres.url
     if redis_url:
-        _check(redis_url)
+        _check_redis(redis_url)
     else:
         redis = stack.enter_context(EmbeddedRedis(data))
         embedded.append(redis)
@@ -38,7 +38,7 @@ def started(stack: ExitStack, data: Path, *, database_url: str | None, redis_url
     return Servers(database_url, redis_url, tuple(embedded))
 
 
-def restart(server: EmbeddedPostgres | EmbeddedRedis) -> None:
+def restart_server(server: EmbeddedPostgres | EmbeddedRedis) -> None:
     """Start a server again that has ended by itself; raise `CannotRun` if it is not where it was."""
     url = server.url
     server.stop()
@@ -47,7 +47,7 @@ def restart(server: EmbeddedPostgres | EmbeddedRedis) -> None:
         raise CannotRun(f"{server.name} had to move to another port: start the engine again.")
 
 
-def _check(redis_url: str) -> None:
+def _check_redis(redis_url: str) -> None:
     """The engine takes orders without Redis, but a start is the time to notice a wrong URL."""
     from redis import Redis, RedisError
 

@@ -15,15 +15,15 @@ from typing import Final
 
 from entrypoints.processes.errors import CannotRun
 
-QUICK_SECONDS: Final = 60.0
-QUICK_DEATHS: Final = 5
+CRASH_LOOP_SECONDS: Final = 60.0
+CRASH_LOOP_EXITS: Final = 5
 """So many deaths in so many seconds are no accident: starting again would only fill the disk with logs."""
-LONGEST_PAUSE: Final = 8.0
+MAX_RESTART_DELAY: Final = 8.0
 READY: Final = b"ready"
 _LOG_LIMIT: Final = 16 * 1024 * 1024
 
 
-class Child:
+class ChildProcess:
     """One process, in a session of its own: the terminal's Ctrl-C reaches `up` alone, which then drains in order.
 
     It may be started before its settings are known: it loads its code, which takes longest, and waits for them. They
@@ -33,8 +33,10 @@ class Child:
     engine left behind.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, *, expected: Container[int] = ()) -> None:
-        """`expected` are exit statuses of ends that somebody brings about on purpose: no number of them is too many."""
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, *, expected_statuses: Container[int] = ()
+    ) -> None:
+        """`expected_statuses`: exit statuses that do not count towards the limit of `CRASH_LOOP_EXITS`."""
         self.name = name
         self.log = log
         self._arguments = [
@@ -46,19 +48,19 @@ class Child:
             name,
             *arguments,
         ]
-        self._expected = expected
+        self._expected_statuses = expected_statuses
         self._lock_path = log.with_suffix(".lock")
         self._settings: Mapping[str, str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
-        self._deaths: list[float] = []
-        self._start_at = 0.0
+        self._exit_times: list[float] = []
+        self._restart_at = 0.0
 
     def start(self) -> None:
         """From the main thread only: Linux takes the end of the thread that starts a process for its parent's death."""
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
-        lock = self._free_lock()
+        lock = self._take_lock()
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
         with self.log.open("ab") as log, theirs:
@@ -71,7 +73,7 @@ class Child:
         if self._settings is not None:
             self._send(self._settings)
 
-    def begin(self, settings: Mapping[str, str]) -> None:
+    def send_settings(self, settings: Mapping[str, str]) -> None:
         """Let it work, with these environment variables, now and whenever it is started again."""
         self._settings = dict(settings)
         if self._process is not None:
@@ -93,7 +95,7 @@ class Child:
         except OSError:
             return False
 
-    def mend(self) -> str | None:
+    def restart_if_dead(self) -> str | None:
         """Start the process again if it has ended, after a pause that grows; returns what there is to tell about it.
 
         Raise `CannotRun` when it ends again and again.
@@ -104,34 +106,34 @@ class Child:
                 return None
             # Its own children may be alive, and would go on beside the next ones.
             self.kill()
-            if status in self._expected:
+            if status in self._expected_statuses:
                 return None
-            self._deaths = [at for at in self._deaths if at > now - QUICK_SECONDS] + [now]
-            if len(self._deaths) >= QUICK_DEATHS:
+            self._exit_times = [at for at in self._exit_times if at > now - CRASH_LOOP_SECONDS] + [now]
+            if len(self._exit_times) >= CRASH_LOOP_EXITS:
                 raise CannotRun(
-                    f"The {self.name} has ended {QUICK_DEATHS} times within {QUICK_SECONDS:.0f} s"
-                    f" (last with {_meaning(status)}). The end of its log ({self.log}):\n{self.last_words()}"
+                    f"The {self.name} has ended {CRASH_LOOP_EXITS} times within {CRASH_LOOP_SECONDS:.0f} s"
+                    f" (last with {_describe_status(status)}). The end of its log ({self.log}):\n{self.tail_log()}"
                 )
-            pause = min(LONGEST_PAUSE, 0.25 * 2 ** (len(self._deaths) - 1))
-            self._start_at = now + pause
-            return f"The {self.name} has ended with {_meaning(status)}: starting it again. Its log: {self.log}"
-        if now >= self._start_at:
+            pause = min(MAX_RESTART_DELAY, 0.25 * 2 ** (len(self._exit_times) - 1))
+            self._restart_at = now + pause
+            return f"The {self.name} has ended with {_describe_status(status)}: starting it again. Its log: {self.log}"
+        if now >= self._restart_at:
             self.start()
         return None
 
-    def finish(self) -> None:
+    def terminate(self) -> None:
         """Ask it to finish what it does, and end."""
         if self._process is not None:
             self._process.terminate()
 
-    def drained(self, seconds: float) -> None:
+    def wait_or_kill(self, seconds: float) -> None:
         """Wait for its end, for so long at most."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
             self.kill()
 
-    def end_at_once(self) -> None:
+    def send_sigkill(self) -> None:
         """For a signal handler: it only sends a signal, so it can interrupt whatever else is done here."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -139,7 +141,7 @@ class Child:
 
     def kill(self) -> None:
         """At once, with all that it has started."""
-        self.end_at_once()
+        self.send_sigkill()
         if self._process is not None:
             self._process.wait()
             self._process = None
@@ -147,7 +149,7 @@ class Child:
             self._channel.close()
             self._channel = None
 
-    def last_words(self, lines: int = 8) -> str:
+    def tail_log(self, lines: int = 8) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def _send(self, settings: Mapping[str, str]) -> None:
@@ -156,7 +158,7 @@ class Child:
             if self._channel is not None:
                 self._channel.sendall(json.dumps(settings).encode() + b"\n")
 
-    def _free_lock(self) -> int:
+    def _take_lock(self) -> int:
         """The lock, held; what an engine that was killed has left running is stopped first."""
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # It heard of its engine's death and is draining. Whoever waits for a start will not wait long for that.
@@ -186,5 +188,5 @@ def _try_lock(lock: int, patience: float) -> bool:
             return True
 
 
-def _meaning(status: int) -> str:
+def _describe_status(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -31,7 +31,7 @@ _PATIENCE: Final = 1.0
 
 
 @frozen
-class EngineNote:
+class EngineInfo:
     """What a running engine tells commands: its settings by the names of their environment variables.
 
     `directory` is where it was started: modules of `PRICING_POLICIES` may be found there.
@@ -48,19 +48,19 @@ class DataDirectory:
         self.path = path.absolute()
 
     @contextmanager
-    def owned(self) -> Iterator[None]:
+    def lock_exclusively(self) -> Iterator[None]:
         """Make the directory and keep other engines out of it; raise `CannotRun`."""
         lock = self._take_lock()
         try:
             # Whatever an engine that was killed has left there is not true any more.
-            self._note.unlink(missing_ok=True)
+            self._info_path.unlink(missing_ok=True)
             yield
         finally:
             with contextlib.suppress(OSError):
-                self._note.unlink(missing_ok=True)
+                self._info_path.unlink(missing_ok=True)
             os.close(lock)
 
-    def secret(self) -> str:
+    def token_secret(self) -> str:
         path = self.path / "jwt-secret"
         try:
             return path.read_text().strip()
@@ -69,15 +69,15 @@ class DataDirectory:
             write_private(path, made)
             return made
 
-    def log(self, process: str) -> Path:
+    def log_path(self, process: str) -> Path:
         directory = self.path / "logs"
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory / f"{process}.log"
 
-    def publish(self, note: EngineNote) -> None:
-        write_private(self._note, json.dumps(asdict(note), indent=2))
+    def write_engine_info(self, note: EngineInfo) -> None:
+        write_private(self._info_path, json.dumps(asdict(note), indent=2))
 
-    def running_engine(self) -> EngineNote | None:
+    def running_engine(self) -> EngineInfo | None:
         """The note of the engine that runs here; None: none does, or it is still starting."""
         try:
             lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
@@ -88,27 +88,29 @@ class DataDirectory:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return self._read_note()
+            return self._read_info()
         finally:
             os.close(lock)
         return None
 
     @property
-    def _note(self) -> Path:
+    def _info_path(self) -> Path:
         return self.path / "engine.json"
 
     @property
     def _lock_path(self) -> Path:
         return self.path / "engine.lock"
 
-    def _read_note(self) -> EngineNote | None:
+    def _read_info(self) -> EngineInfo | None:
         try:
-            content: dict[str, Any] = json.loads(self._note.read_text())
+            content: dict[str, Any] = json.loads(self._info_path.read_text())
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            raise CannotRun(f"The engine in {self.path} belongs to another user: {self._note} is private.") from error
-        return EngineNote(**content)
+            raise CannotRun(
+                f"The engine in {self.path} belongs to another user: {self._info_path} is private."
+            ) from error
+        return EngineInfo(**content)
 
     def _take_lock(self) -> int:
         try:

@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def end_with(owner: int, number: int) -> None:
+def die_with_parent(owner: int, number: int) -> None:
     """Get this signal when the parent, which is `owner`, dies; end if it has died already.
 
     For Linux the parent is the thread that started the process: let that be a main thread.
@@ -24,7 +24,7 @@ def end_with(owner: int, number: int) -> None:
         os._exit(1)
 
 
-def tie_forks(number: int) -> None:
+def bind_forks_to_parent(number: int) -> None:
     """Send this signal to whatever this process forks from now on when it dies.
 
     Until a fork has handlers of its own, SIGTERM ends it: those that it inherits would only talk to its parent's copy.
@@ -34,6 +34,6 @@ def tie_forks(number: int) -> None:
     def tie() -> None:
         if os.getppid() == owner:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            end_with(owner, number)
+            die_with_parent(owner, number)
 
     os.register_at_fork(after_in_child=tie)

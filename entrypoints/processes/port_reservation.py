@@ -38,37 +38,37 @@ class Address:
 
 
 @contextmanager
-def reserved(host: str, port: int) -> Iterator[Address]:
+def reserve_port(host: str, port: int) -> Iterator[Address]:
     """See that nobody listens on the port (any free one for 0), and keep it for a server of ours.
 
     The server binds its listeners with SO_REUSEPORT, so two engines on one port would silently halve each other's
     requests. The socket that is held here was bound without that option, so it has noticed every listener; it gets
     the option afterwards, to let our own server in.
     """
-    with _bound(host, port) as holder:
+    with _bind(host, port) as holder:
         address = Address(host, holder.getsockname()[1])
-        with _claimed(address):
+        with _claim_address(address):
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             yield address
 
 
 @contextmanager
-def _claimed(address: Address) -> Iterator[None]:
+def _claim_address(address: Address) -> Iterator[None]:
     """Keep a second engine off while this one does not listen yet: a name that is free again when the process ends."""
     with socket.socket(socket.AF_UNIX) as claim:
         if sys.platform == "linux":  # which alone has sockets with names outside the file system
             try:
                 claim.bind(f"\0scalecommerce listens on {address.host} {address.port}")
             except OSError as error:
-                raise _taken(address.host, address.port) from error
+                raise _port_taken(address.host, address.port) from error
         yield
 
 
-def _taken(host: str, port: int) -> CannotRun:
+def _port_taken(host: str, port: int) -> CannotRun:
     return CannotRun(f"Port {port} of {host} is taken by another program. Stop it, or choose another port with --port.")
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
@@ -86,6 +86,6 @@ def _bound(host: str, port: int) -> socket.socket:
         if isinstance(error, PermissionError):
             raise CannotRun(f"Port {port} is for privileged users only: choose one above 1023 with --port.") from error
         if error.errno == errno.EADDRINUSE:
-            raise _taken(host, port) from error
+            raise _port_taken(host, port) from error
         raise CannotRun(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
     return holder

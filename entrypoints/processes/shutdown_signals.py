@@ -6,22 +6,22 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """Somebody asked `up` to end; raised in the main thread, once."""
 
 
 @contextmanager
-def stop_signals(hurry: Callable[[], None]) -> Iterator[None]:
+def raise_on_stop_signal(on_repeat: Callable[[], None]) -> Iterator[None]:
     """Raise `Stopped` at the first signal; call `hurry` at every later one."""
     heard = False
 
     def hear(_number: int, _frame: FrameType | None) -> None:
         nonlocal heard
         if heard:
-            hurry()
+            on_repeat()
         else:
             heard = True
-            raise Stopped
+            raise StopRequested
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup wants it to live on

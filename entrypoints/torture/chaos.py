@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 from redis import Redis, RedisError
 
-from entrypoints.processes.child_process import Child
+from entrypoints.processes.child_process import ChildProcess
 from entrypoints.torture.engine_under_test import Site, children_of
 
 
@@ -183,7 +183,7 @@ def _kill(pid: int | None, number: int = signal.SIGKILL) -> bool:
     return True
 
 
-def _kill_all(child: Child) -> bool:
+def _kill_all(child: ChildProcess) -> bool:
     pid = child.pid
     if pid is None:
         return False

@@ -12,11 +12,11 @@ from typing import Final
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints import settings
-from entrypoints.local.embedded_servers import restart, started
-from entrypoints.processes.child_process import Child
+from entrypoints.local.embedded_servers import restart_server, start_servers
+from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
-from entrypoints.processes.log_tail import LogErrors
-from entrypoints.processes.port_reservation import Address, reserved
+from entrypoints.processes.log_tail import LogErrorTail
+from entrypoints.processes.port_reservation import Address, reserve_port
 from entrypoints.settings import Settings
 from entrypoints.torture.client_log import CURRENCY
 
@@ -43,14 +43,14 @@ class Site:
         self._stack = stack
         self._restarts: dict[object, threading.Thread] = {}
         self._failed: list[Exception] = []
-        self.children: list[Child] = []
+        self.children: list[ChildProcess] = []
         self.armed = data.path / "fail-points"
         """A file here is a seam at which the next process dies."""
         self.addresses: list[Address] = []
 
     def start(self) -> None:
         self.armed.mkdir()
-        self.addresses = [self._stack.enter_context(reserved("127.0.0.1", 0)) for _ in range(APIS)]
+        self.addresses = [self._stack.enter_context(reserve_port("127.0.0.1", 0)) for _ in range(APIS)]
         servers = self._stack.enter_context(ExitStack())
         # Behind the servers on the stack: the children end while these still answer.
         self._stack.callback(self._end)
@@ -60,8 +60,8 @@ class Site:
         ]
         self.worker = self._child("worker", "worker")
         self.beat = self._child("beat", "beat")
-        self.errors = LogErrors([child.log for child in self.children])
-        self.servers = started(servers, self._data.path, database_url=None, redis_url=None)
+        self.errors = LogErrorTail([child.log for child in self.children])
+        self.servers = start_servers(servers, self._data.path, database_url=None, redis_url=None)
         self.postgres, self.redis = self._embedded()
         self._given = {
             **{name: text for name, text in SHORT.items() if not os.environ.get(name)},
@@ -69,7 +69,7 @@ class Site:
             "REDIS_URL": self.servers.redis_url,
             # What shoppers pay and sellers ask, in cents.
             "MARKET_CURRENCY": CURRENCY,
-            "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.secret(),
+            "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.token_secret(),
             "FAILPOINTS": ",".join(filter(None, [os.environ.get("FAILPOINTS"), f"arm={self.armed}"])),
         }
         self.settings: Settings = settings.load({**os.environ, **self._given})
@@ -77,11 +77,11 @@ class Site:
     def begin(self) -> None:
         """Let the processes work, on a database that is up to date."""
         for child in self.children:
-            child.begin(self._given)
+            child.send_settings(self._given)
 
     def tend(self) -> list[str]:
         """Start again what has ended; returns what went wrong besides, as sentences. Raise `CannotRun`."""
-        for server in self.servers.ended():
+        for server in self.servers.stopped_servers():
             attempt = self._restarts.get(server)
             if attempt is None or not attempt.is_alive():
                 # In a thread: recovering takes a while, in which other processes die as well.
@@ -90,14 +90,14 @@ class Site:
                 attempt.start()
         if self._failed:
             raise self._failed[0]
-        told = [sentence for child in self.children if (sentence := child.mend())]
-        return [*told, *self.errors.new()]
+        told = [sentence for child in self.children if (sentence := child.restart_if_dead())]
+        return [*told, *self.errors.read_new()]
 
     @property
     def all_run(self) -> bool:
         """Whether no process or server is missing; from any thread."""
         return (
-            not self.servers.ended()
+            not self.servers.stopped_servers()
             and not any(attempt.is_alive() for attempt in self._restarts.copy().values())
             and all(child.pid is not None for child in self.children)
             and self.worker.is_ready
@@ -106,7 +106,7 @@ class Site:
     def _restart(self, server: EmbeddedPostgres | EmbeddedRedis) -> None:
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                restart(server)
+                restart_server(server)
             except Exception as error:  # noqa: BLE001 - the main thread raises the last one
                 # It may have been killed while it recovered; and a process that is being started at this moment
                 # holds the locks of all others until it has become another program.
@@ -122,8 +122,8 @@ class Site:
             raise TypeError("both servers are started here, in this order")
         return postgres, redis
 
-    def _child(self, name: str, log: str, *arguments: str) -> Child:
-        child = Child(name, arguments, self._data.log(log), expected=ENDS)
+    def _child(self, name: str, log: str, *arguments: str) -> ChildProcess:
+        child = ChildProcess(name, arguments, self._data.log_path(log), expected_statuses=ENDS)
         self.children.append(child)
         child.start()
         return child

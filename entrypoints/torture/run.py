@@ -23,7 +23,7 @@ from entrypoints import settings
 from entrypoints.processes.data_directory import DataDirectory
 from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.readiness_probe import api_answers
-from entrypoints.processes.shutdown_signals import Stopped, stop_signals
+from entrypoints.processes.shutdown_signals import StopRequested, raise_on_stop_signal
 from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
 from entrypoints.torture.client_log import Heard
 from entrypoints.torture.engine_under_test import Site
@@ -49,7 +49,7 @@ def torture(options: TortureOptions, tell: Tell) -> TortureReport:
     with _directory(options.data) as directory:
         try:
             return _Run(options, tell, directory).run()
-        except Stopped:
+        except StopRequested:
             raise Interrupted("Nothing was left running.") from None
 
 
@@ -101,19 +101,19 @@ class _Run:
     def run(self) -> TortureReport:
         settings_must_be_right()
         data = DataDirectory(self._directory.path)
-        with stop_signals(self._hurry), ExitStack() as stack:
-            stack.enter_context(data.owned())
+        with raise_on_stop_signal(self._hurry), ExitStack() as stack:
+            stack.enter_context(data.lock_exclusively())
             self._site = site = Site(data, stack)
             people, watcher, messages = self._open(site, stack)
             self._killer = Killer(site, self._options.seed)
             self._killed = self._killer.killed
             try:
                 self._torment(self._killer, watcher, messages)
-            except Stopped:
+            except StopRequested:
                 self._interrupted = True
             try:
                 return self._conclude(site, people, watcher, messages)
-            except Stopped:  # a signal that came late: what it asks for is going on already
+            except StopRequested:  # a signal that came late: what it asks for is going on already
                 self._interrupted = True
                 return self._conclude(site, people, watcher, messages)
 
@@ -123,7 +123,7 @@ class _Run:
         self._stop_watching.set()
         if self._site is not None:
             for child in self._site.children:
-                child.end_at_once()
+                child.send_sigkill()
         raise KeyboardInterrupt
 
     def _open(self, site: Site, stack: ExitStack) -> tuple[list[Shopper], Watcher, Messages]:

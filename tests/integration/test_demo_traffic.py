@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.demo.traffic.demo_products import POLICY, WARES
+from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, POLICY_NAME
 from tests.integration.engine_process import EngineProcess, eventually
 
 PRICING = "/pricing/api/v1/"
@@ -30,7 +30,7 @@ def token(demo: EngineProcess) -> str:
     token = demo.token(demo.log_ins()["seller"])
     status, page = demo.request(f"{PRICING}policies/?page_size=100", token=token)
     assert status == 200
-    (policy,) = [each for each in page["results"] if each["name"] == POLICY]
+    (policy,) = [each for each in page["results"] if each["name"] == POLICY_NAME]
     assert policy["assigned_only"]
     path = f"{PRICING}policies/{policy['id']}/"
     status, edited = demo.request(path, token=token, method="PATCH", body={"epoch_seconds": 2})
@@ -42,7 +42,7 @@ def token(demo: EngineProcess) -> str:
 def wares(demo: EngineProcess, token: str) -> dict[str, Any]:
     """By their keys."""
     found = {each["name"]: each for each in demo.request(f"{PRODUCTS}?brand=Demo", token=token)[1]["results"]}
-    return {ware.key: found[ware.name] for ware in WARES}
+    return {ware.key: found[ware.name] for ware in DEMO_PRODUCTS}
 
 
 def test_visitors_look_order_and_pay(demo: EngineProcess, token: str, wares: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def test_a_price_moves_and_says_why(demo: EngineProcess, token: str, wares: dict
         return run if run["status"] == "DONE" else None
 
     run = eventually(finished, "the end of the run")
-    assert (run["policy"], run["products"]) == (decision["policy"], len(WARES))
+    assert (run["policy"], run["products"]) == (decision["policy"], len(DEMO_PRODUCTS))
     _, history = demo.request(f"{PRODUCTS}{dear['id']}/price-history/")
     assert decision["new_price"] in [interval["price"] for interval in history["intervals"]]
     assert "policy" in {interval["cause"] for interval in history["intervals"]}

@@ -19,7 +19,7 @@ import pytest
 from adapters.db.core.connect_errors import CONNECTION_REFUSED
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints.processes import child_process
-from entrypoints.processes.child_process import Child
+from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.errors import CannotRun
 from tests.integration.engine_process import PATIENCE, EngineProcess, eventually, run
 
@@ -281,13 +281,13 @@ def test_servers_of_the_environment_that_are_away(tmp_path: Path, variables: dic
 
 def test_a_child_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "LONGEST_PAUSE", 0.01)
-    child = Child("nonsense", [], tmp_path / "nonsense.log")
+    child = ChildProcess("nonsense", [], tmp_path / "nonsense.log")
     child.start()
 
     def mended_for_ever() -> bool:
-        child.mend()
+        child.restart_if_dead()
         return False
 
     with pytest.raises(CannotRun, match=r"The nonsense has ended 5 times within 60 s \(last with status 1\)"):
         eventually(mended_for_ever, "the end of patience")
-    assert "KeyError: 'nonsense'" in child.last_words()
+    assert "KeyError: 'nonsense'" in child.tail_log()

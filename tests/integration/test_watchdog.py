@@ -16,7 +16,7 @@ from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
-from adapters.redis.restart_counter import RedisStalls
+from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.tasks.broker import QUEUE
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
@@ -46,7 +46,7 @@ NO_MESSAGES = [
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[EngineProcess]:
-    engine = EngineProcess(tmp_path / "shop", STALL_SECONDS="2")
+    engine = EngineProcess(tmp_path / "shop", WORKER_STALL_TIMEOUT_SECONDS="2")
     try:
         assert engine.url
         yield engine
@@ -137,12 +137,12 @@ def test_the_backlog_and_whose_turn_it_is(database: str) -> None:
 
 def test_restarts_are_remembered(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        here, there = RedisStalls(client, "here"), RedisStalls(client, "there")
+        here, there = RedisRestartCounter(client, "here"), RedisRestartCounter(client, "there")
         here.ping()
-        here.restarting()
-        here.restarting()
-        assert (here.restarts(), there.restarts()) == (2, 0)
-        here.forget()
-        assert here.restarts() == 0
+        here.increment()
+        here.increment()
+        assert (here.get(), there.get()) == (2, 0)
+        here.reset()
+        assert here.get() == 0
     with redis.Redis.from_url("redis://127.0.0.1:1") as away, pytest.raises(Unavailable):
-        RedisStalls(away, "here").ping()
+        RedisRestartCounter(away, "here").ping()

@@ -13,11 +13,11 @@ from attrs import frozen
 
 from scalecommerce_core.domain.money import Money
 
-SKU: Final = "DEMO-"
-"""Where the stock numbers of these wares begin: a product with such a one was made by this demo, in its own market."""
+SKU_PREFIX: Final = "DEMO-"
+"""Prefix of the SKUs of the demo products. A product with such an SKU was created by the demo."""
 EPOCH_SECONDS: Final = 15
-"""Of the policy that prices the wares, in place of a week; its guardrails' durations are as much shorter."""
-POLICY: Final = "Demo: learn while you watch"
+"""Epoch of the demo's pricing policy (a week is the usual one). The durations of its guardrails shrink with it."""
+POLICY_NAME: Final = "Demo: learn while you watch"
 PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001, "pace": 0.1}
 """Nothing drifts here: what is learned may be trusted longer than in a world where epochs are weeks."""
 GUARDRAILS: Final = {
@@ -38,7 +38,7 @@ class Demand:
 
     cost: int
     spread: int
-    buyers: float
+    share_at_best: float
 
     @property
     def best_price(self) -> int:
@@ -46,35 +46,35 @@ class Demand:
 
     def probability(self, price: int) -> float:
         """That one visitor buys at this price."""
-        return min(1.0, self.buyers * math.exp((self.best_price - price) / self.spread))
+        return min(1.0, self.share_at_best * math.exp((self.best_price - price) / self.spread))
 
-    def profit(self, price: int) -> float:
+    def expected_profit(self, price: int) -> float:
         """Expected of one visitor."""
         return (price - self.cost) * self.probability(price)
 
 
 @frozen
-class Ware:
+class DemoProduct:
     """A product of the demo; `start` is the price that it is listed at, `story` what is wrong with it."""
 
     key: str
     name: str
     category: str
-    start: int
+    start_price: int
     demand: Demand
-    story: str
+    mispricing: str
 
     @property
     def sku(self) -> str:
-        return f"{SKU}{self.key}"
+        return f"{SKU_PREFIX}{self.key}"
 
-    def best(self, currency: str) -> Money:
+    def best_price(self, currency: str) -> Money:
         return Money(self.demand.best_price, currency)
 
 
-WARES: Final = (
-    Ware("DEAR", "Copper kettle", "home_appliances", 36_00, Demand(10_00, 10_00, 0.25), "far too dear"),
-    Ware("CHEAP", "Reading lamp", "electronics", 15_00, Demand(12_00, 12_00, 0.25), "far too cheap"),
-    Ware("RIGHT", "Garden chair", "furniture", 30_00, Demand(14_00, 16_00, 0.25), "about right"),
+DEMO_PRODUCTS: Final = (
+    DemoProduct("DEAR", "Copper kettle", "home_appliances", 36_00, Demand(10_00, 10_00, 0.25), "far too dear"),
+    DemoProduct("CHEAP", "Reading lamp", "electronics", 15_00, Demand(12_00, 12_00, 0.25), "far too cheap"),
+    DemoProduct("RIGHT", "Garden chair", "furniture", 30_00, Demand(14_00, 16_00, 0.25), "about right"),
 )
 """What a visitor looks at is any of them, equally often."""

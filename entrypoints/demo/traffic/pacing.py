@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-MOST_LATE: Final = 1.0
+MAX_LATENESS: Final = 1.0
 """Seconds: who is later than that has missed their turn, so that a stalled engine is not greeted by a crowd."""
 
 
@@ -20,9 +20,9 @@ class Pacer:
         self._next = clock()
         self._lock = threading.Lock()
 
-    def pause(self) -> float:
+    def next_delay(self) -> float:
         """Seconds until the turn of whoever asks; 0 when it has come already."""
         with self._lock:
             now = self._clock()
-            self._next = max(self._next + self._rng.expovariate(self._rate), now - MOST_LATE)
+            self._next = max(self._next + self._rng.expovariate(self._rate), now - MAX_LATENESS)
             return max(self._next - now, 0.0)

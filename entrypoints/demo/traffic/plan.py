@@ -6,11 +6,11 @@ from typing import Self
 
 from attrs import asdict, field, frozen
 
-from entrypoints.demo.traffic.demo_products import WARES, Demand
+from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, Demand
 
 
 @frozen
-class Plan:
+class TrafficPlan:
     """Product ids by the keys of `WARES`, and the accounts that buy; all log in with `password`."""
 
     products: dict[str, int]
@@ -25,5 +25,7 @@ class Plan:
         return cls(**json.loads(text))
 
     @property
-    def wares(self) -> list[tuple[int, Demand]]:
-        return [(self.products[ware.key], ware.demand) for ware in WARES if ware.key in self.products]
+    def demands(self) -> list[tuple[int, Demand]]:
+        return [
+            (self.products[product.key], product.demand) for product in DEMO_PRODUCTS if product.key in self.products
+        ]

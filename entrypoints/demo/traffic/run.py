@@ -9,8 +9,8 @@ from typing import Final
 
 from entrypoints import logs
 from entrypoints.demo.traffic.pacing import Pacer
-from entrypoints.demo.traffic.plan import Plan
-from entrypoints.demo.traffic.visitors import Shopper, Visitor
+from entrypoints.demo.traffic.plan import TrafficPlan
+from entrypoints.demo.traffic.visitors import BuyerClient, Visitor
 from entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ VISITS_PER_SECOND: Final = 25.0
 """Of all visitors together. With orders and payments these are some 35 requests a second."""
 
 
-def run_traffic(settings: Settings, host: str, port: int, plan: Plan) -> None:
+def run_traffic(settings: Settings, host: str, port: int, plan: TrafficPlan) -> None:
     """Visit the API at `host` and `port` until SIGTERM or SIGINT."""
     logs.configure(settings, "traffic")
     stop = threading.Event()
@@ -32,7 +32,7 @@ def run_traffic(settings: Settings, host: str, port: int, plan: Plan) -> None:
     rng = random.Random()  # noqa: S311 - visitors, not secrets
     pacer = Pacer(VISITS_PER_SECOND, random.Random(rng.random()))  # noqa: S311
     visitors = [
-        Visitor(Shopper(host, port, email, plan.password), plan.wares, pacer, stop, random.Random(rng.random()))  # noqa: S311
+        Visitor(BuyerClient(host, port, email, plan.password), plan.demands, pacer, stop, random.Random(rng.random()))  # noqa: S311
         for email in plan.buyers
     ]
     logger.info("visitors come", extra={"visits_per_second": VISITS_PER_SECOND, "buyers": len(visitors)})

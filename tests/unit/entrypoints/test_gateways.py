@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from adapters.payments.sandbox import SandboxGateway
-from entrypoints.gateways import known_gateways, payment_gateway
+from entrypoints.gateways import create_payment_gateway, known_gateways
 from entrypoints.settings import SettingsError, load
 from tests.unit.entrypoints.test_settings import GOOD
 
@@ -28,7 +28,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sandbox_is_there() -> None:
     assert known_gateways() == ["sandbox"]
-    assert isinstance(payment_gateway("sandbox", NOWHERE), SandboxGateway)
+    assert isinstance(create_payment_gateway("sandbox", NOWHERE), SandboxGateway)
     with pytest.raises(SettingsError, match=r"PAYMENT_GATEWAY: there is no gateway 'acme'; known are sandbox\."):
         load(GOOD | {"PAYMENT_GATEWAY": "acme"})
 
@@ -37,4 +37,4 @@ def test_the_sandbox_is_there() -> None:
 def test_installed_packages_offer_theirs() -> None:
     assert known_gateways() == ["sandbox", "acme"]
     assert load(GOOD | {"PAYMENT_GATEWAY": "acme"}).payment_gateway == "acme"
-    assert type(payment_gateway("acme", NOWHERE)).__name__ == "Acme"
+    assert type(create_payment_gateway("acme", NOWHERE)).__name__ == "Acme"

@@ -22,7 +22,7 @@ NO_SECRETS = {
     # Durations, an adapter and a level of access
     "Lifetimes.access", "Lifetimes.refresh", "OpenMarket.passwords", "Engine.passwords", "Operation.access",
     # Holds `Secret`s
-    "Engine.settings", "_Found.settings",
+    "Engine.settings", "_Target.settings",
 }  # fmt: skip
 
 
@@ -76,9 +76,9 @@ def test_settings_and_commands_show_no_secret() -> None:
     chosen = settings.load(environment)
     assert "hunter2" not in repr(chosen)
     assert "hunter2" not in repr(chosen.previous_secrets)
-    assert sorted(settings.secrets_of(chosen)) == sorted(environment.values())
-    assert settings.environment_of(chosen)["JWT_SECRET"] == "hunter2" * 5
-    secrets = [default for name, default, _ in settings.table() if name in settings.SECRETS]
+    assert sorted(settings.secret_texts(chosen)) == sorted(environment.values())
+    assert settings.to_environment(chosen)["JWT_SECRET"] == "hunter2" * 5
+    secrets = [default for name, default, _ in settings.describe_settings() if name in settings.SECRETS]
     assert secrets == [""] * len(settings.SECRETS)
     assert "hunter2" not in repr(SignUp("a@example.com", "hunter2"))
 

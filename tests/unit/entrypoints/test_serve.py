@@ -4,13 +4,13 @@ from types import FrameType
 
 import pytest
 
-from entrypoints.serve import _Interrupt
+from entrypoints.serve import _WakeUp
 
 
 @pytest.fixture
-def interrupted() -> Iterator[_Interrupt]:
+def interrupted() -> Iterator[_WakeUp]:
     """Set by a signal handler many thousand times a second."""
-    interrupt = _Interrupt()
+    interrupt = _WakeUp()
 
     def hear(_number: int, _frame: FrameType | None) -> None:
         interrupt.set()
@@ -22,7 +22,7 @@ def interrupted() -> Iterator[_Interrupt]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_signal_may_come_at_any_moment(interrupted: _Interrupt) -> None:
+def test_a_signal_may_come_at_any_moment(interrupted: _WakeUp) -> None:
     """A `threading.Event` in its place hangs here."""
     for _ in range(5_000):
         interrupted.wait()

@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from entrypoints.settings import SettingsError, environment_of, load
+from entrypoints.settings import (
+    RENAMED,
+    SettingsError,
+    _warn_of_former_name,
+    describe_settings,
+    load,
+    to_environment,
+)
 from scalecommerce_core.domain.secret import Secret
 
 SECRET = "s" * 32
@@ -18,7 +25,7 @@ GOOD = {
 def test_defaults_stand_for_what_is_not_set() -> None:
     settings = load(GOOD)
     assert (settings.market_currency, settings.intake_queue, settings.previous_secrets) == ("USD", 2_000, [])
-    assert load(environment_of(settings)) == settings
+    assert load(to_environment(settings)) == settings
 
 
 def test_old_secrets_are_a_list() -> None:
@@ -32,6 +39,34 @@ def test_views_have_a_window_and_bots_that_both_may_be_none() -> None:
     assert settings.bots[:2] == ["(?<!cu)bot", "crawl"]
     none = load(GOOD | {"VIEW_WINDOW_SECONDS": "0", "VIEW_BOTS": ""})
     assert (none.view_window, none.bots) == (timedelta(), [])
+
+
+def test_a_former_name_is_accepted_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_former_name.cache_clear()
+    for _ in range(3):
+        assert load(GOOD | {"STALL_SECONDS": "7"}).worker_stall_timeout_seconds == 7
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the setting STALL_SECONDS is now called WORKER_STALL_TIMEOUT_SECONDS;"
+        " the next release will ignore the former name"
+    )
+
+
+def test_the_present_name_has_precedence_over_the_former_one() -> None:
+    settings = load(GOOD | {"STALL_SECONDS": "7", "WORKER_STALL_TIMEOUT_SECONDS": "8"})
+    assert settings.worker_stall_timeout_seconds == 8
+
+
+def test_a_wrong_value_is_reported_under_the_name_that_was_set() -> None:
+    with pytest.raises(SettingsError, match=r"^STALL_SECONDS: "):
+        load(GOOD | {"STALL_SECONDS": "soon"})
+
+
+@pytest.mark.parametrize(("former", "present"), RENAMED.items())
+def test_former_names_lead_to_settings_that_exist(former: str, present: str) -> None:
+    names = {name for name, _, _ in describe_settings()}
+    assert present in names
+    assert former not in names
 
 
 def test_all_that_is_missing_is_named_at_once() -> None:

@@ -9,7 +9,7 @@ import pytest
 from celery.utils.dispatch import Signal
 
 from entrypoints import settings, worker
-from entrypoints.worker import STALLED, end_at_once, run_worker
+from entrypoints.worker import STALL_EXIT_STATUS, kill_worker, run_worker
 
 ENVIRONMENT = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
@@ -33,7 +33,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         killed.append(process)
 
     def end(status: int) -> None:
-        assert status == STALLED
+        assert status == STALL_EXIT_STATUS
         raise Ended
 
     monkeypatch.setattr(os, "kill", kill)
@@ -44,14 +44,14 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_child_that_has_just_ended_keeps_nobody_alive(killed: list[int]) -> None:
     worker: Any = SimpleNamespace(pool=SimpleNamespace(info={"processes": [1, 2, 3]}))
     with pytest.raises(Ended):
-        end_at_once(worker)
+        kill_worker(worker)
     assert killed == [1, 3]
 
 
 def test_a_worker_without_a_pool_ends_all_the_same(killed: list[int]) -> None:
     worker: Any = SimpleNamespace(pool=None)
     with pytest.raises(Ended):
-        end_at_once(worker)
+        kill_worker(worker)
     assert killed == []
 
 
@@ -82,9 +82,9 @@ def test_its_exit_status_tells_a_failure_from_a_wanted_end(
     monkeypatch.setattr(worker, "worker_application", lambda *_: SimpleNamespace(Worker=Worker))
     monkeypatch.setattr(worker, "worker_ready", Signal(name="worker_ready"))
     monkeypatch.setattr(worker, "worker_shutting_down", shutting_down)
-    monkeypatch.setattr(worker, "tie_forks", lambda _number: None)
+    monkeypatch.setattr(worker, "bind_forks_to_parent", lambda _number: None)
     monkeypatch.setattr("entrypoints.logs.configure", lambda *_: None)
-    monkeypatch.setattr("entrypoints.celery_logging.take_over", lambda: None)
+    monkeypatch.setattr("entrypoints.celery_logging.redirect_celery_logs", lambda: None)
     with pytest.raises(SystemExit) as end:
         run_worker(settings.load(ENVIRONMENT))
     assert end.value.code == status

@@ -13,7 +13,7 @@ from adapters.cli.app import app
 from adapters.cli.failures import ExitCode, Failure
 from adapters.cli.runtime import MigrationProgress, OpenMarket, Setting
 from adapters.cli.torture_report import Checked, Settling, TortureOptions, TortureProgress, TortureReport
-from entrypoints.runtime import Processes
+from entrypoints.runtime import CommandRuntime
 from scalecommerce_core.services.seeding import PLAIN
 from scalecommerce_core.testing import PlainPasswords, SettableClock, in_memory_market
 from tests.unit.support.command_tree import command_tree
@@ -75,7 +75,7 @@ class MemoryRuntime:
         return [Setting("DATABASE_URL", "", "Where."), Setting("LOG_LEVEL", "INFO", "How much.")]
 
     def load_policies(self, sources: Sequence[str]) -> None:
-        Processes().load_policies(sources)
+        CommandRuntime().load_policies(sources)
 
     @contextmanager
     def open(self, data: Path | None) -> Iterator[OpenMarket]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.http.view_tracking import ViewTracker
-from entrypoints.settings import BOTS as BOT_PATTERNS
+from entrypoints.settings import DEFAULT_BOTS as BOT_PATTERNS
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.services.accounts import Identity
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, marketplace

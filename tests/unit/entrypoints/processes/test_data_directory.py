@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.processes.data_directory import DataDirectory, EngineNote
+from entrypoints.processes.data_directory import DataDirectory, EngineInfo
 from entrypoints.processes.errors import CannotRun
 
-NOTE = EngineNote("http://127.0.0.1:8000", embedded=True, settings={"DATABASE_URL": "postgresql://u:p@h/n"})
+NOTE = EngineInfo("http://127.0.0.1:8000", embedded=True, settings={"DATABASE_URL": "postgresql://u:p@h/n"})
 
 
 def mode(path: Path) -> int:
@@ -17,9 +17,9 @@ def mode(path: Path) -> int:
 
 def test_a_running_engine_is_found(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path / "a" / "b")
-    with data.owned():
+    with data.lock_exclusively():
         assert data.running_engine() is None  # it is still starting
-        data.publish(NOTE)
+        data.write_engine_info(NOTE)
         assert DataDirectory(tmp_path / "a" / "b").running_engine() == NOTE
         assert mode(data.path / "engine.json") == 0o600
     assert data.running_engine() is None
@@ -28,11 +28,11 @@ def test_a_running_engine_is_found(tmp_path: Path) -> None:
 
 def test_what_a_killed_engine_left_is_not_believed(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
-    with data.owned():
+    with data.lock_exclusively():
         pass
-    data.publish(NOTE)
+    data.write_engine_info(NOTE)
     assert data.running_engine() is None
-    with data.owned():
+    with data.lock_exclusively():
         assert data.running_engine() is None
 
 
@@ -44,16 +44,16 @@ def test_a_directory_without_an_engine(tmp_path: Path) -> None:
 def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("entrypoints.processes.data_directory._PATIENCE", 0.0)
     with (
-        DataDirectory(tmp_path).owned(),
+        DataDirectory(tmp_path).lock_exclusively(),
         pytest.raises(CannotRun, match="Another engine runs in"),
-        DataDirectory(tmp_path).owned(),
+        DataDirectory(tmp_path).lock_exclusively(),
     ):
         pass
 
 
 def test_the_secret_is_made_once(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
-    secret = data.secret()
+    secret = data.token_secret()
     assert len(secret) >= 32
-    assert data.secret() == secret
+    assert data.token_secret() == secret
     assert mode(tmp_path / "jwt-secret") == 0o600

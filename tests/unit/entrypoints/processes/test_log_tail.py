@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.processes.log_tail import LogErrors
+from entrypoints.processes.log_tail import LogErrorTail
 
 
 @pytest.fixture
@@ -15,27 +15,27 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_errors_are_sentences_and_the_rest_is_passed_over(log: Path) -> None:
-    errors = LogErrors([log, log.with_name("worker.log")])
+    errors = LogErrorTail([log, log.with_name("worker.log")])
     with log.open("a") as file:
         file.write('{"event": "all is well", "level": "info"}\nno JSON\n[1]\n')
         file.write('{"event": "it broke", "level": "error", "exception": "Traceback\\n  line 1\\nValueError: no"}\n')
     log.with_name("worker.log").write_text('{"event": "so did I", "level": "critical"}\n')
-    assert list(errors.new()) == ["api: it broke (ValueError: no)", "worker: so did I"]
-    assert list(errors.new()) == []
+    assert list(errors.read_new()) == ["api: it broke (ValueError: no)", "worker: so did I"]
+    assert list(errors.read_new()) == []
 
 
 def test_a_line_is_read_when_it_is_complete(log: Path) -> None:
-    errors = LogErrors([log])
+    errors = LogErrorTail([log])
     with log.open("a") as file:
         file.write('{"event": "half", ')
         file.flush()
-        assert list(errors.new()) == []
+        assert list(errors.read_new()) == []
         file.write('"level": "error"}\n')
         file.flush()
-        assert list(errors.new()) == ["api: half"]
+        assert list(errors.read_new()) == ["api: half"]
 
 
 def test_a_log_that_was_begun_anew_is_read_from_its_start(log: Path) -> None:
-    errors = LogErrors([log])
+    errors = LogErrorTail([log])
     log.write_text('{"event": "new", "level": "error"}\n')
-    assert list(errors.new()) == ["api: new"]
+    assert list(errors.read_new()) == ["api: new"]

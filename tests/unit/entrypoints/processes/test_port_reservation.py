@@ -5,15 +5,15 @@ import socket
 import pytest
 
 from entrypoints.processes.errors import CannotRun
-from entrypoints.processes.port_reservation import Address, reserved
+from entrypoints.processes.port_reservation import Address, reserve_port
 
 
 def test_our_own_server_may_listen_and_nobody_else_does() -> None:
-    with reserved("127.0.0.1", 0) as address:
+    with reserve_port("127.0.0.1", 0) as address:
         place = (address.host, address.port)
-        with pytest.raises(CannotRun, match=f"Port {address.port} of 127.0.0.1 is taken"), reserved(*place):
+        with pytest.raises(CannotRun, match=f"Port {address.port} of 127.0.0.1 is taken"), reserve_port(*place):
             pass
-        with socket.create_server(place, reuse_port=True), pytest.raises(CannotRun), reserved(*place):
+        with socket.create_server(place, reuse_port=True), pytest.raises(CannotRun), reserve_port(*place):
             pass
     with socket.create_server(place):  # it is given back
         pass
@@ -24,7 +24,7 @@ def test_our_own_server_may_listen_and_nobody_else_does() -> None:
     [("no such host", "Cannot listen on no such host"), ("192.0.2.1", "Cannot assign requested address")],
 )
 def test_addresses_that_are_not_ours(host: str, said: str) -> None:
-    with pytest.raises(CannotRun, match=said), reserved(host, 0):
+    with pytest.raises(CannotRun, match=said), reserve_port(host, 0):
         pass
 
 

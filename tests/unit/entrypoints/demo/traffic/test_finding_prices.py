@@ -1,11 +1,11 @@
-"""The demo's policy, guarded as it is, finds its wares' prices within minutes: on paper, epoch by epoch."""
+"""The demo's policy, guarded as it is, finds its products' prices within minutes: on paper, epoch by epoch."""
 
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from entrypoints.demo.traffic.demo_products import EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY, WARES
+from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, EPOCH_SECONDS, GUARDRAILS, PARAMETERS, POLICY_NAME
 from entrypoints.demo.traffic.run import VISITS_PER_SECOND
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.decisions import decide
@@ -19,11 +19,11 @@ MONTH, QUARTER = 5, 13
 
 
 def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Of each ware at the end of each epoch."""
+    """Of each product at the end of each epoch."""
     chance = np.random.default_rng(seed)
     policy = PricingPolicy.read(
         {
-            "name": POLICY,
+            "name": POLICY_NAME,
             "parameters": {**PARAMETERS, "seed": seed},
             "guardrails": GUARDRAILS,
             "epoch_seconds": EPOCH_SECONDS,
@@ -32,15 +32,15 @@ def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         seller_id=AccountId(1),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    rules, demand, state = policy.rules(), [ware.demand for ware in WARES], None
-    now = np.array([ware.start for ware in WARES])
-    reference, past, age = now, [now], np.full(len(WARES), 1_000.0)
+    rules, demand, state = policy.rules(), [product.demand for product in DEMO_PRODUCTS], None
+    now = np.array([product.start_price for product in DEMO_PRODUCTS])
+    reference, past, age = now, [now], np.full(len(DEMO_PRODUCTS), 1_000.0)
     for epoch in range(MINUTES * 60 // EPOCH_SECONDS):
-        views = chance.poisson(VISITS_PER_SECOND * EPOCH_SECONDS / len(WARES), len(WARES))
+        views = chance.poisson(VISITS_PER_SECOND * EPOCH_SECONDS / len(DEMO_PRODUCTS), len(DEMO_PRODUCTS))
         chances = [each.probability(int(price)) for each, price in zip(demand, now, strict=True)]
         seen = Signals.of(
-            product=np.arange(len(WARES)),
-            group=np.arange(len(WARES)),
+            product=np.arange(len(DEMO_PRODUCTS)),
+            group=np.arange(len(DEMO_PRODUCTS)),
             price=now,
             reference=reference,
             cost=[each.cost for each in demand],
@@ -66,13 +66,13 @@ def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_each_ware_ends_near_its_best_price(seed: int) -> None:
     last = prices(seed)[-8:]
-    for ware, found in zip(WARES, last.T, strict=True):
-        earned = np.mean([ware.demand.profit(int(price)) for price in found])
-        assert earned > 0.93 * ware.demand.profit(ware.demand.best_price), ware.key
-        assert found.mean() == pytest.approx(ware.demand.best_price, rel=0.25)
+    for product, found in zip(DEMO_PRODUCTS, last.T, strict=True):
+        earned = np.mean([product.demand.expected_profit(int(price)) for price in found])
+        assert earned > 0.93 * product.demand.expected_profit(product.demand.best_price), product.key
+        assert found.mean() == pytest.approx(product.demand.best_price, rel=0.25)
 
 
 def test_what_is_mispriced_earns_more_than_before() -> None:
     last = prices(1)[-8:].mean(axis=0)
-    for ware, found in list(zip(WARES, last, strict=True))[:2]:
-        assert ware.demand.profit(int(found)) > 1.2 * ware.demand.profit(ware.start)
+    for product, found in list(zip(DEMO_PRODUCTS, last, strict=True))[:2]:
+        assert product.demand.expected_profit(int(found)) > 1.2 * product.demand.expected_profit(product.start_price)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from entrypoints.demo.traffic.pacing import MOST_LATE, Pacer
+from entrypoints.demo.traffic.pacing import MAX_LATENESS, Pacer
 
 
 class Hands:
@@ -25,14 +25,14 @@ def clock() -> Hands:
 def test_so_many_come_in_a_second_on_average(clock: Hands) -> None:
     pacer, visits, begun = Pacer(25.0, random.Random(1), clock), 5_000, clock.now
     for _ in range(visits):
-        clock.now += pacer.pause()
+        clock.now += pacer.next_delay()
     assert visits / (clock.now - begun) == pytest.approx(25.0, rel=0.05)
 
 
 def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
     pacer, pauses = Pacer(1.0, random.Random(2), clock), []
     for _ in range(5_000):
-        pauses.append(pacer.pause())
+        pauses.append(pacer.next_delay())
         clock.now += pauses[-1]
     mean = sum(pauses) / len(pauses)
     # Of an exponential distribution both are the mean.
@@ -42,15 +42,15 @@ def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
 def test_time_that_a_visit_takes_is_not_added_to_the_pause(clock: Hands) -> None:
     pacer, begun = Pacer(25.0, random.Random(3), clock), clock.now
     for _ in range(2_000):
-        clock.now += pacer.pause() + 0.01
+        clock.now += pacer.next_delay() + 0.01
     assert 2_000 / (clock.now - begun) == pytest.approx(25.0, rel=0.1)
 
 
 def test_after_a_stall_nobody_rushes_in(clock: Hands) -> None:
     pacer = Pacer(25.0, random.Random(4), clock)
-    pacer.pause()
+    pacer.next_delay()
     clock.now += 3_600.0
     at_once = 0
-    while pacer.pause() == 0.0:
+    while pacer.next_delay() == 0.0:
         at_once += 1
-    assert at_once <= 3 * 25.0 * MOST_LATE
+    assert at_once <= 3 * 25.0 * MAX_LATENESS

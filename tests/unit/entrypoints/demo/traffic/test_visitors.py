@@ -13,9 +13,10 @@ import pytest
 from attrs import fields
 
 from adapters.http.view_tracking import ViewTracker
+from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, Demand
 from entrypoints.demo.traffic.pacing import Pacer
-from entrypoints.demo.traffic.plan import Plan
-from entrypoints.demo.traffic.visitors import NoAnswer, Shopper, Visitor
+from entrypoints.demo.traffic.plan import TrafficPlan
+from entrypoints.demo.traffic.visitors import ApiUnavailable, BuyerClient, Visitor
 from entrypoints.settings import Settings
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -71,28 +72,33 @@ def api() -> Iterator[Api]:
 
 
 @pytest.fixture
-def shopper(api: Api) -> Iterator[Shopper]:
-    shopper = Shopper("127.0.0.1", api.server_port, "ann@seed-1.example", "admin")
-    yield shopper
-    shopper.close()
+def client(api: Api) -> Iterator[BuyerClient]:
+    client = BuyerClient("127.0.0.1", api.server_port, "ann@seed-1.example", "admin")
+    yield client
+    client.close()
 
 
-def visitor(shopper: Shopper, *, buys: bool, stop: threading.Event | None = None, rate: float = 1e6) -> Visitor:
-    demand = Demand(cost=1, spread=100, buyers=1e9 if buys else 0.0)
+def visitor(client: BuyerClient, *, buys: bool, stop: threading.Event | None = None, rate: float = 1e6) -> Visitor:
+    demand = Demand(cost=1, spread=100, share_at_best=1e9 if buys else 0.0)
     return Visitor(
-        shopper, [(7, demand)], Pacer(rate, random.Random(1)), stop or threading.Event(), random.Random(1), rest=0.0
+        client,
+        [(7, demand)],
+        Pacer(rate, random.Random(1)),
+        stop or threading.Event(),
+        random.Random(1),
+        retry_delay=0.0,
     )
 
 
-def test_who_does_not_buy_only_looks(api: Api, shopper: Shopper) -> None:
-    someone = visitor(shopper, buys=False)
+def test_who_does_not_buy_only_looks(api: Api, client: BuyerClient) -> None:
+    someone = visitor(client, buys=False)
     someone.visit()
     assert [(method, path) for method, path, _, _ in api.heard] == [("GET", "/products/api/v1/7/")]
     assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 0, 0)
 
 
-def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, shopper: Shopper) -> None:
-    someone, views, visits = visitor(shopper, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
+def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, client: BuyerClient) -> None:
+    someone, views, visits = visitor(client, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
     looks = ViewTracker(views, str(fields(Settings).view_bots.default).split(","))
     for _ in range(visits):
         someone.visit()
@@ -105,8 +111,8 @@ def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, shopper: Shopper) ->
     assert sum(batch.counts.values()) == visits
 
 
-def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, shopper: Shopper) -> None:
-    someone = visitor(shopper, buys=True)
+def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, client: BuyerClient) -> None:
+    someone = visitor(client, buys=True)
     someone.visit()
     paths = [path for _, path, _, _ in api.heard]
     assert paths == [
@@ -119,9 +125,9 @@ def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, shopper: Shopp
     assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 1, 1)
 
 
-def test_a_token_that_has_expired_is_renewed(api: Api, shopper: Shopper) -> None:
+def test_a_token_that_has_expired_is_renewed(api: Api, client: BuyerClient) -> None:
     api.answers["/orders/api/v1/"].insert(0, (401, {}))
-    assert shopper.buy(7, Money(20_00, "USD")) is True
+    assert client.order_and_pay(7, Money(20_00, "USD")) is True
     assert [headers["Authorization"] for _, path, headers, _ in api.heard if path == "/orders/api/v1/"] == [
         "Bearer t1",
         "Bearer t2",
@@ -131,30 +137,30 @@ def test_a_token_that_has_expired_is_renewed(api: Api, shopper: Shopper) -> None
 @pytest.mark.parametrize(
     "answer", [(409, {"code": "price_changed"}), (201, {"id": 5, "status": "REJECTED"}), (202, {"id": 5})]
 )
-def test_what_did_not_become_an_order_is_not_paid(api: Api, shopper: Shopper, answer: tuple[int, Any]) -> None:
+def test_what_did_not_become_an_order_is_not_paid(api: Api, client: BuyerClient, answer: tuple[int, Any]) -> None:
     api.answers["/orders/api/v1/"] = [answer]
-    assert shopper.buy(7, Money(20_00, "USD")) is None
+    assert client.order_and_pay(7, Money(20_00, "USD")) is None
     assert api.heard[-1][1] == "/orders/api/v1/"
 
 
-def test_a_payment_that_fails_is_no_error(api: Api, shopper: Shopper) -> None:
+def test_a_payment_that_fails_is_no_error(api: Api, client: BuyerClient) -> None:
     api.answers["/orders/api/v1/5/pay/"] = [(402, {})]
-    assert shopper.buy(7, Money(20_00, "USD")) is False
+    assert client.order_and_pay(7, Money(20_00, "USD")) is False
 
 
-def test_an_engine_that_does_not_answer_is_said(shopper: Shopper, api: Api) -> None:
+def test_an_engine_that_does_not_answer_is_said(client: BuyerClient, api: Api) -> None:
     api.answers["/orders/api/v1/"] = [(503, {})]
-    with pytest.raises(NoAnswer, match="503"):
-        shopper.buy(7, Money(20_00, "USD"))
+    with pytest.raises(ApiUnavailable, match="503"):
+        client.order_and_pay(7, Money(20_00, "USD"))
     api.answers["/products/api/v1/7/"] = [(404, {})]
-    with pytest.raises(NoAnswer, match="404"):
-        shopper.look(7, "somebody")
+    with pytest.raises(ApiUnavailable, match="404"):
+        client.view_product(7, "somebody")
 
 
-def test_an_outage_is_logged_once_and_survived(api: Api, shopper: Shopper, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once_and_survived(api: Api, client: BuyerClient, caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
     api.answers["/products/api/v1/7/"] = [(503, {})] * 5 + api.answers["/products/api/v1/7/"]
-    someone = visitor(shopper, buys=False, stop=stop)
+    someone = visitor(client, buys=False, stop=stop)
     with caplog.at_level(logging.WARNING):
         someone.start()
         while not someone.counts.views:
@@ -167,6 +173,8 @@ def test_an_outage_is_logged_once_and_survived(api: Api, shopper: Shopper, caplo
 
 
 def test_a_plan_is_told_as_text() -> None:
-    plan = Plan({ware.key: number for number, ware in enumerate(WARES, 500)}, ["a@seed-1.example"], "admin")
-    assert Plan.from_text(plan.to_text()) == plan
-    assert plan.wares == [(500 + number, ware.demand) for number, ware in enumerate(WARES)]
+    plan = TrafficPlan(
+        {product.key: number for number, product in enumerate(DEMO_PRODUCTS, 500)}, ["a@seed-1.example"], "admin"
+    )
+    assert TrafficPlan.from_text(plan.to_text()) == plan
+    assert plan.demands == [(500 + number, product.demand) for number, product in enumerate(DEMO_PRODUCTS)]
