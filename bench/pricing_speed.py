@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--policy", default="learning")
+    parser.add_argument("--policy", default="elasticity_learning")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,7 +28,7 @@ def main() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     seen = _signals(arguments.products, arguments.seed)
     policy = PricingPolicy(PolicyId(1), AccountId(1), "Speed", datetime.now(UTC), policy=arguments.policy)
-    rules = policy.rules()
+    rules = policy.strategy()
     state = rules.start(seen, {})
     seconds = []
     for epoch in range(arguments.runs):
@@ -38,7 +38,7 @@ def main() -> None:
         for part in slices(len(seen)):
             some = seen.rows(part)
             learned = rules.update(state.rows(part), some)
-            run.append(decide(policy, learned, some, epoch, rules=rules))
+            run.append(decide(policy, learned, some, epoch, strategy=rules))
             parts.append(learned)
         tripped = breaker(policy, run).tripped
         seconds.append(time.perf_counter() - begun)

@@ -26,7 +26,7 @@ import numpy as np
 
 import scalecommerce_core.pricing.built_in  # noqa: F401 - imported first, so that nobody else can take its names
 from scalecommerce_core.pricing import interface
-from scalecommerce_core.pricing.interface import message_of, register, registered, registering
+from scalecommerce_core.pricing.interface import atomic_registration, one_line_message, register, registered_strategies
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def load_all(setting: str) -> None:
     """
     for point in entry_points(group=GROUP):
         try:
-            with _isolated(), registering():
+            with _isolated(), atomic_registration():
                 _use(point.load())
         except KeyboardInterrupt:
             raise
@@ -74,14 +74,14 @@ def load(source: str) -> None:
             f"{source!r} is neither a module such as my_shop.policies or my_shop.policies:Markup nor a file"
         )
     add_search_directory(Path.cwd())
-    before = dict(registered())
+    before = dict(registered_strategies())
     if parts["file"]:
         module, fresh = _file(Path(parts["file"]))
     else:
         module, fresh = _module(parts["module"])
     name = parts["file_class"] or parts["module_class"]
     if name is None:
-        if fresh and registered() == before:
+        if fresh and registered_strategies() == before:
             raise PolicyNotLoaded(
                 f"{source} registers no policy: put @register above the class, or name the class: {source}:Markup"
             )
@@ -109,7 +109,7 @@ def add_search_directory(directory: Path) -> None:
 
 def _use(found: Any) -> None:
     """Register a class; a module has registered its classes when it was imported."""
-    if isinstance(found, ModuleType) or found in registered().values():
+    if isinstance(found, ModuleType) or found in registered_strategies().values():
         return
     if not isinstance(found, type):
         raise TypeError(f"{found!r} is neither a class nor a module")
@@ -120,7 +120,7 @@ def _module(name: str) -> tuple[ModuleType, bool]:
     """The module, and whether it was imported just now."""
     fresh = name not in sys.modules
     try:
-        with _isolated(), registering():
+        with _isolated(), atomic_registration():
             return importlib.import_module(name), fresh
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
@@ -149,7 +149,7 @@ def _file(path: Path) -> tuple[ModuleType, bool]:
     add_search_directory(file.parent)
     sys.modules[name] = module
     try:
-        with _isolated(), registering():
+        with _isolated(), atomic_registration():
             spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
@@ -181,7 +181,7 @@ def _describe_error(error: BaseException) -> str:
     shown = (own or [frame for frame in frames if frame.filename == frames[0].filename])[-1:]
     place = "".join(f" ({_relative_path(frame.filename)}, line {frame.lineno})" for frame in shown)
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-    return f"{kind}{message_of(error)}".removesuffix(".") + place
+    return f"{kind}{one_line_message(error)}".removesuffix(".") + place
 
 
 def _relative_path(file: str | None) -> str:

@@ -17,16 +17,16 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text, unit_text
 from scalecommerce_core.pricing.explaining import ACTED, explained
 from scalecommerce_core.pricing.replay import values_of
-from scalecommerce_core.pricing.runs import Outcome, StoredDecision
+from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
 from scalecommerce_core.queries import PageRequest
 
 ProductArgument = Annotated[
     int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
 ]
 BECAME: Final = {
-    Outcome.KEPT: "the price stays",
-    Outcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
-    Outcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
+    DecisionOutcome.KEPT: "the price stays",
+    DecisionOutcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
+    DecisionOutcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
 }
 LimitOption = Annotated[int, limit_option()]
 
@@ -70,7 +70,7 @@ def _became(stored: StoredDecision) -> str:
         return BECAME[stored.outcome]
     if ended is None:
         return f"in force since {shown_time(begun)}"
-    taken_back = ", when it was taken back" if stored.outcome is Outcome.ROLLED_BACK else ""
+    taken_back = ", when it was taken back" if stored.outcome is DecisionOutcome.ROLLED_BACK else ""
     return f"in force from {shown_time(begun)} until {shown_time(ended)}{taken_back}"
 
 

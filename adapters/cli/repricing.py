@@ -156,7 +156,7 @@ def _previewed(
 
 
 def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress) -> dict[str, Any]:
-    run = market.repricing.run(policy.id, trial=shadow, only=only, progress=progress)
+    run = market.repricing.run(policy.id, shadow=shadow, only=only, progress=progress)
     moves = [_move(stored.decision) | {"outcome": stored.outcome.value} for stored in _moves(market.queries, run)]
     return {"policy": policy.id, "name": policy.name, **run_document(run), "moves": moves}
 

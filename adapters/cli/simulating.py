@@ -171,7 +171,7 @@ def _number(value: float | None) -> str:
 
 
 def _entrant(told: str) -> Any:
-    from scalecommerce_core.pricing.built_in import policy_named
+    from scalecommerce_core.pricing.built_in import strategy_named
 
     name, _, parameters = told.partition(":")
     if name == "static":
@@ -183,7 +183,7 @@ def _entrant(told: str) -> Any:
     if not isinstance(values, dict):
         raise CommandFailed(f"{parameters!r} is no JSON object of parameters.", ExitCode.USAGE)
     try:
-        return policy_named(name, values)
+        return strategy_named(name, values)
     except Invalid as wrong:
         raise CommandFailed(str(wrong), ExitCode.USAGE) from wrong
 

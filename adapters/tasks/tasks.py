@@ -16,7 +16,7 @@ from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.pricing.runs import Run, RunStatus, Trigger
 from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.repricing import PolicyUnknown, Step
+from scalecommerce_core.services.repricing import RunStep, StrategyUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ DELIVERING: Final = timedelta(seconds=5)
 
 
 UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
-"""How often a process looks for active policies whose rules it does not know."""
+"""How often a process searches for active policies whose strategy is not installed."""
 
 
 def _mine() -> AbstractContextManager[bool]:
@@ -162,12 +162,12 @@ class Jobs:
         return 0
 
     def _log_unknown(self) -> int:
-        """Log each active policy whose rules this process does not know, once; other processes may run it."""
+        """Log each active policy whose strategy is not installed in this process, once; other processes may run it."""
         now, seen = self.market.clock.now(), self.unknown_policies
         if seen.due_at is None or now >= seen.due_at:
-            found = frozenset((each.id, each.policy) for each in self.market.repricing.active_with_unknown_rules())
-            for policy_id, rules in sorted(found - seen.logged):
-                logger.error("policy skipped: %s", PolicyUnknown(policy_id, rules))
+            found = frozenset((each.id, each.policy) for each in self.market.repricing.active_with_unknown_strategy())
+            for policy_id, strategy in sorted(found - seen.logged):
+                logger.error("policy skipped: %s", StrategyUnknown(policy_id, strategy))
             seen.due_at, seen.logged = now + UNKNOWN_POLICIES_INTERVAL, found
         return 0
 
@@ -175,10 +175,10 @@ class Jobs:
         if self.market.clock.now() >= ends:
             return 0
         step = self.market.repricing.step(run_id)
-        if step is Step.FINISHED:
+        if step is RunStep.FINISHED:
             with suppress(NotFound):
                 _log(self.market.repricing.found(run_id))
-        return int(step is Step.WORKED)
+        return int(step is RunStep.WORKED)
 
     def forget_decisions(self) -> None:
         _repeat(self.market.repricing.forget)

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.observation import Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.observation import CategoryParameters, Facts, PastPrices, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_scope import Reach
-from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.policy_scope import PolicyScope
+from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Assignment, Range, RangeStatus, Run, Schedule
 
 
@@ -45,13 +45,13 @@ class PolicyRepository(Protocol):
     def save_schedules(self, schedules: Collection[Schedule]) -> None: ...
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        """Active policies whose next run is due, by id: those that have no run at work and whose rules
-        (`PricingPolicy.policy`) are among `known`.
+        """Active policies whose next run is due, by id: those that have no run in progress and whose strategy
+        (`PricingPolicy.policy`) is among `known`.
         """
         ...
 
-    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
-        """Active policies whose rules are not among `known`, by id, read without a lock."""
+    def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        """Active policies whose strategy is not among `known`, by id, read without a lock."""
         ...
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
@@ -78,11 +78,11 @@ class RunRepository(Protocol):
 
     # --- what a policy's products show
 
-    def product_ids(self, reach: Reach) -> Whole:
+    def product_ids(self, scope: PolicyScope) -> Whole:
         """Of the products that the policy is for, in order."""
         ...
 
-    def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
+    def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
         """Of those of them with ids from `first` to `last`, without a lock."""
         ...
 
@@ -93,22 +93,22 @@ class RunRepository(Protocol):
     # --- what a policy remembers
 
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
-        """The first ids of the blocks of its memory, in order."""
+        """First product ids of the blocks of its policy state, in order."""
         ...
 
-    def memory(self, policy_id: PolicyId, block: int) -> Memory | None: ...
+    def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None: ...
 
-    def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None: ...
+    def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None: ...
 
-    def groups(self, policy_id: PolicyId) -> Groups: ...
+    def category_parameters(self, policy_id: PolicyId) -> CategoryParameters: ...
 
-    def add_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+    def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
         """Those categories that nothing is known of."""
         ...
 
-    def save_groups(self, policy_id: PolicyId, groups: Groups) -> None: ...
+    def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None: ...
 
-    def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
+    def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
         """Blocks and groups."""
         ...
 
@@ -129,7 +129,9 @@ class RunRepository(Protocol):
     def save(self, run: Run) -> None: ...
 
     def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        """Runs at work, the oldest first, read without a lock; deciding ones only if their rules are among `known`."""
+        """Runs in progress, the oldest first, read without a lock; deciding ones if their strategy is among
+        `known`.
+        """
         ...
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:
@@ -144,15 +146,15 @@ class RunRepository(Protocol):
         """In order, without a lock."""
         ...
 
-    def stage(self, part: Range, looked: Looked) -> None:
+    def stage_decisions(self, part: Range, result: RangeResult) -> None:
         """Keep the decisions of a claimed range, with what is to be remembered, and save the range."""
         ...
 
-    def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
+    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
         """What was staged with it."""
         ...
 
-    def write(self, run: Run, part: Range, at: datetime) -> Whole:
+    def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         """Put the range's moves in force at `at`, into the history and the feed, and save the range; return the ids.
 
         A price that is not the one which was seen, or began later, stays; so does that of a product which was
@@ -161,7 +163,7 @@ class RunRepository(Protocol):
         """
         ...
 
-    def undo(self, run: Run, part: Range, at: datetime) -> int:
+    def revert_prices(self, run: Run, part: Range, at: datetime) -> int:
         """Put old prices back in force where the range's new ones still are, and save the range; return how many.
 
         Nobody may insist on the prices that were taken back.

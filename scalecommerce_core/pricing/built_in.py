@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.interface import Policy, built, registered
+from scalecommerce_core.pricing.interface import PricingStrategy, build, current_name, registered_strategies
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
@@ -15,16 +15,18 @@ BUILT_IN: Final = (Learning, ControlledVariance, Inventory, PriceGrid, LinearDem
 """The first is the default. Being imported here registers them."""
 
 
-def policy_named(name: str, values: Mapping[str, Any]) -> Policy:
+def strategy_named(name: str, values: Mapping[str, Any]) -> PricingStrategy:
     """The registered policy with these parameters; raise `Invalid` naming the fields `policy` or `parameters.…`."""
-    cls = registered().get(name)
+    cls = registered_strategies().get(current_name(name))
     if cls is None:
-        raise Invalid.field("policy", f"There is no such policy; these are known: {', '.join(registered())}.")
-    policy: Policy = built(cls, values, within="parameters.")
+        raise Invalid.field(
+            "policy", f"There is no such policy; these are known: {', '.join(registered_strategies())}."
+        )
+    policy: PricingStrategy = build(cls, values, within="parameters.")
     return policy
 
 
 def drop_retired_parameters(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Stored parameters without those of an earlier release that had no effect (`retired_parameters`)."""
-    retired: frozenset[str] = getattr(registered().get(name), "retired_parameters", frozenset())
+    retired: frozenset[str] = getattr(registered_strategies().get(name), "retired_parameters", frozenset())
     return {each: value for each, value in values.items() if each not in retired}

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrail, guarded, names
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_propose
@@ -133,16 +133,18 @@ class Decisions:
         )
 
 
-def decide(policy: PricingPolicy, state: State, seen: Signals, epoch: int, *, rules: Policy | None = None) -> Decisions:
+def decide(
+    policy: PricingPolicy, state: State, signals: Signals, epoch: int, *, strategy: PricingStrategy | None = None
+) -> Decisions:
     """The prices that `policy` puts in force now, of `state` that has learned from `seen` already.
 
     A pure function: equal arguments give equal decisions, bit for bit, and a product's decision does not depend on
-    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `PolicyFailed` if the
+    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `StrategyFailed` if the
     rules fail, and `Invalid` if they cannot be built.
     """
-    wanted = call_propose(rules or policy.rules(), state, seen, epoch)
-    new, acted = guarded(wanted.prices, seen, policy.guardrails, epoch_days=policy.epoch_days)
-    made = seen.product, seen.price, new, wanted.prices, wanted.motive, acted, seen.minor_per_unit
+    wanted = call_propose(strategy or policy.strategy(), state, signals, epoch)
+    new, acted = guarded(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
+    made = signals.product, signals.price, new, wanted.prices, wanted.motive, acted, signals.minor_per_unit
     return Decisions(policy.id, policy.version, epoch, *made)
 
 

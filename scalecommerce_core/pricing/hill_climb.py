@@ -14,7 +14,7 @@ from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.categories import conversions, grown
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.guardrails import around
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, parameter, register, select_motives
 from scalecommerce_core.pricing.signals import Signals
 
 _UNSEEN = np.nan
@@ -95,7 +95,7 @@ class HillClimb:
         wanted = np.where(stock.rests, climb, price)
         wanted = np.where(stock.eases, np.maximum(price * stretch, free), wanted)
         wanted = np.where(stock.short, price * stretch, wanted)
-        motive = chosen(
+        motive = select_motives(
             motive, (~stock.rests, Motive.HOLD), (stock.eases, Motive.STOCK_LONG), (stock.short, Motive.STOCK_SHORT)
         )
         return Proposal(wanted, motive)
@@ -110,7 +110,7 @@ class HillClimb:
         direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
         down, up = around(signals.price, signals.price, self.step)
         wanted = np.where(enough, np.where(direction > 0, up, down), np.nan)
-        motive = chosen(
+        motive = select_motives(
             Motive.PROFIT_ROSE, (fell, Motive.PROFIT_FELL), (np.isnan(was["before"]), Motive.TRYING),
             (~enough, Motive.WAITING),
         )  # fmt: skip

@@ -79,7 +79,7 @@ class Proposal:
 
 
 @runtime_checkable
-class Policy(Protocol):
+class PricingStrategy(Protocol):
     """Methods are pure: equal arguments, equal answers; arguments are not changed. Arrays have a row per product."""
 
     name: ClassVar[str]
@@ -141,7 +141,7 @@ def parameter(
     return field(default=default, metadata={"rule": rule}, kw_only=True)
 
 
-def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any:
+def build(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any:
     """An instance of `cls` with these parameters; raise `Invalid` naming each wrong one, prefixed by `within`."""
     known = {attribute.name: attribute for attribute in fields(cls) if "rule" in attribute.metadata}
     errors = {f"{within}{name}": ["There is no such parameter."] for name in values.keys() - known.keys()}
@@ -158,7 +158,7 @@ def built(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any
         raise
     except BaseException as error:  # the class may be a user's, with validation of its own
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{message_of(error)}") from error
+        raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{one_line_message(error)}") from error
 
 
 MESSAGE_LENGTH: Final = 300
@@ -166,7 +166,7 @@ _UNSTORABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and lone surrogates."""
 
 
-def message_of(error: BaseException) -> str:
+def one_line_message(error: BaseException) -> str:
     """The message of an error of a user's code in one line of bounded length that PostgreSQL and JSON accept."""
     try:
         said = str(error)
@@ -177,7 +177,7 @@ def message_of(error: BaseException) -> str:
     return _UNSTORABLE.sub(lambda found: " " if found.group().isspace() else "\ufffd", said)
 
 
-def parameters(instance: Any) -> dict[str, Any]:
+def parameter_values(instance: Any) -> dict[str, Any]:
     """All parameters of a policy or of guardrails as JSON has them; `built` reads them back."""
     return {
         attribute.name: list(value) if isinstance(value, tuple) else value
@@ -220,8 +220,10 @@ def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
 _REGISTER: Final[dict[str, type[Any]]] = {}
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,49}")
 """Names of policies and parameters that the HTTP API accepts."""
-_RESERVED: Final = ("static",)
-"""The name of fixed prices in `simulate`."""
+RENAMED: Final[Mapping[str, str]] = {"learning": "elasticity_learning"}
+"""Former names of strategies and their current names. Stored policies and runs may have a former name."""
+_RESERVED: Final = ("static", *RENAMED)
+"""`static` names fixed prices in `simulate`; a former name would be read as the strategy that had it."""
 _P = TypeVar("_P", bound=type[Any])
 
 
@@ -278,7 +280,7 @@ def _are_columns(columns: Any) -> bool:
 
 
 @contextmanager
-def registering() -> Iterator[None]:
+def atomic_registration() -> Iterator[None]:
     """Unregister the policies that the block registered if it raises."""
     before = dict(_REGISTER)
     try:
@@ -289,15 +291,26 @@ def registering() -> Iterator[None]:
         raise
 
 
-def registered() -> Mapping[str, type[Any]]:
+def registered_strategies() -> Mapping[str, type[Any]]:
+    """Registered strategies by their current name, sorted by name."""
     return dict(sorted(_REGISTER.items()))
 
 
-def motives(motive: Motive, size: int) -> Whole:
+def current_name(name: str) -> str:
+    """The current name of a strategy; `name` itself unless the strategy was renamed (`RENAMED`)."""
+    return RENAMED.get(name, name)
+
+
+def known_strategies() -> frozenset[str]:
+    """Names of registered strategies, former names included: `policy` of a stored document may be any of them."""
+    return frozenset(_REGISTER) | {old for old, new in RENAMED.items() if new in _REGISTER}
+
+
+def motive_column(motive: Motive, size: int) -> Whole:
     return np.full(size, MOTIVES.index(motive), dtype=np.int64)
 
 
-def chosen(usual: Motive | Whole, *others: tuple[Flags, Motive]) -> Whole:
+def select_motives(usual: Motive | Whole, *others: tuple[Flags, Motive]) -> Whole:
     """Motives by case; of the cases that hold, the last one counts."""
     motive = MOTIVES.index(usual) if isinstance(usual, Motive) else usual
     for holds, other in others:

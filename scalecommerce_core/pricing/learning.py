@@ -16,7 +16,15 @@ from scalecommerce_core.pricing.categories import conversions, grown, size_of
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
 from scalecommerce_core.pricing.guardrails import around
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, motives, parameter, register
+from scalecommerce_core.pricing.interface import (
+    Motive,
+    Proposal,
+    State,
+    motive_column,
+    parameter,
+    register,
+    select_motives,
+)
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
 from scalecommerce_core.pricing.signals import Signals
 
@@ -83,7 +91,7 @@ class DemandLearning(Drift):
 class Learning(DemandLearning):
     """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
 
-    name: ClassVar[str] = "learning"
+    name: ClassVar[str] = "elasticity_learning"
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that varies prices.")
     caution: float = parameter(
         0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
@@ -98,7 +106,8 @@ class Learning(DemandLearning):
         # As long as next to all that is known of a product is its category's.
         trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
         return Proposal(
-            self._paced(prices, signals), chosen(motives(Motive.LEARNED, len(signals)), (trying, Motive.TRYING))
+            self._paced(prices, signals),
+            select_motives(motive_column(Motive.LEARNED, len(signals)), (trying, Motive.TRYING)),
         )
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> Floats:
@@ -143,7 +152,7 @@ class ControlledVariance(DemandLearning):
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
-        motive = chosen(Motive.LEARNED, (kept != x, Motive.TRYING))
+        motive = select_motives(Motive.LEARNED, (kept != x, Motive.TRYING))
         return Proposal(self._paced((1.0 + kept) * signals.reference, signals), motive)
 
 
@@ -184,7 +193,7 @@ class Inventory(Learning):
             x = (np.log(signals.stock / visitors) - state.products["a"]) / b
         clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
         short = clearing > free.prices
-        motive = chosen(Motive.LEARNED, (short, Motive.STOCK_SHORT))
+        motive = select_motives(Motive.LEARNED, (short, Motive.STOCK_SHORT))
         return Proposal(self._paced(np.where(short, clearing, free.prices), signals), motive)
 
 

@@ -10,7 +10,7 @@ from scalecommerce_core.domain.money import MIN_PRICE
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, motive_column, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
@@ -68,7 +68,7 @@ class LinearDemand:
         steepest = np.minimum(b, 0.1 * self.slope)
         best = 0.5 * (cost - signals.reference * a / steepest)
         # If the intercept was drawn below 0, the best price is below 0: the lowest possible price replaces it.
-        return Proposal(np.maximum(best, MIN_PRICE), motives(Motive.LEARNED, len(signals)))
+        return Proposal(np.maximum(best, MIN_PRICE), motive_column(Motive.LEARNED, len(signals)))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)

@@ -16,10 +16,10 @@ from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
-from scalecommerce_core.pricing.interface import Policy, State
+from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_state import FACTS as MEMORY_FACTS
-from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.policy_state import STATE_FACTS as MEMORY_FACTS
+from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.replay import Inputs, packed
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
@@ -33,8 +33,8 @@ _HOUR: Final = DAY // 24
 _RESTART: Final = 0.2
 """A price by hand that is farther from the reference is a new beginning: the seller knows something new."""
 
-Groups = Mapping[CategoryId, Mapping[str, float]]
-"""What a policy's rules know of each category."""
+CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
+"""Parameters that a strategy has estimated for each category, by name."""
 
 
 @frozen(eq=False)
@@ -79,51 +79,51 @@ class PastPrices:
     product: Whole
     valid_from: Whole
     price: Whole
-    by_hand: Flags
+    is_manual: Flags
 
 
 @frozen(eq=False)
-class Looked:
+class RangeResult:
     """What a run makes of some products: `memory` and `groups` are to be kept if the run is not stopped."""
 
     decisions: Decisions
     inputs: Inputs
     priced_at: Whole
     """When the prices began that the decisions replace."""
-    memory: Memory
-    groups: Groups
+    policy_state: PolicyState
+    category_parameters: CategoryParameters
     signals: Signals = field(repr=False)
     state: State = field(repr=False)
 
 
-def window_days(policy: PricingPolicy) -> float:
+def price_window_days(policy: PricingPolicy) -> float:
     """How far back past prices matter: durations are meant for epochs of a week, and scale with the epoch."""
     return MEDIAN_DAYS * policy.epoch_days / USUAL_EPOCH_DAYS
 
 
-def look(  # the whole of a step, with all that it is made of
+def decide_range(  # the whole of a step, with all that it is made of
     policy: PricingPolicy,
-    rules: Policy,
+    strategy: PricingStrategy,
     *,
-    memory: Memory,
-    groups: Groups,
+    policy_state: PolicyState,
+    category_parameters: CategoryParameters,
     facts: Facts,
     past: PastPrices,
     epoch: int,
     now: int,
-) -> Looked:
+) -> RangeResult:
     """Learn from what happened since the last look, and decide. Products that had their turn in this epoch are left
-    out. Pure: equal arguments give equal results. Raise `PolicyFailed` if the rules fail.
+    out. Pure: equal arguments give equal results. Raise `StrategyFailed` if the rules fail.
     """
-    if not memory.fits(rules.columns):
-        memory = Memory.empty(rules.columns)
-    at = _places(memory.product, facts.product)
+    if not policy_state.fits(strategy.columns):
+        policy_state = PolicyState.empty(strategy.columns)
+    at = _find_rows(policy_state.product, facts.product)
     # Rows of products that are not known yet hold another's facts, and are not looked at.
-    old = (memory if len(memory) else _one_blank(rules)).rows(at)
+    old = (policy_state if len(policy_state) else _blank_row(strategy)).rows(at)
     turn = (at < 0) | (old.epoch < epoch)
     facts, old, known = facts.rows(turn), old.rows(turn), (at >= 0)[turn]
 
-    hand = _last_by_hand(facts, past)
+    hand = _last_manual_change(facts, past)
     known &= (hand <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
     same_price = known & (facts.priced_at == old.priced_at)
     # At first sight all that is known counts, if it is about this price.
@@ -136,10 +136,10 @@ def look(  # the whole of a step, with all that it is made of
 
     begun = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
     on_sale = np.maximum(now - begun - since("out_of_stock"), 0.0)
-    categories, group = _numbered(facts.category, groups)
+    categories, group = _number_categories(facts.category, category_parameters)
     reference = np.where(known, old.reference, facts.price)
     scale = policy.epoch_days / USUAL_EPOCH_DAYS
-    ranges = _ranges(facts, past, now, scale)
+    ranges = _price_ranges(facts, past, now, scale)
     signals = Signals.of(
         product=facts.product,
         group=group,
@@ -156,15 +156,15 @@ def look(  # the whole of a step, with all that it is made of
         epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
-        since_change=_rested(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
+        since_change=_round_up_to_epoch(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
         since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
         stock=facts.stock,
         fee=round(policy.fee * 10_000),
         days_left=np.inf if policy.stock_days is None else policy.stock_days,
     )
-    state = _learned(rules, signals, known=known, old=old, categories=categories, groups=groups)
-    decisions = decide(policy, state, signals, epoch, rules=rules)
-    kept = Memory(
+    state = _update_state(strategy, signals, known=known, old=old, categories=categories, groups=category_parameters)
+    decisions = decide(policy, state, signals, epoch, strategy=strategy)
+    kept = PolicyState(
         product=facts.product,
         category=facts.category,
         reference=reference,
@@ -179,39 +179,45 @@ def look(  # the whole of a step, with all that it is made of
     )
     inputs = packed(policy, state, signals, epoch)
     grown = _by_category(categories, state.groups)
-    return Looked(decisions, inputs, facts.priced_at, memory.joined(kept), grown, signals, state)
+    return RangeResult(decisions, inputs, facts.priced_at, policy_state.updated_with(kept), grown, signals, state)
 
 
-def pooled(rules: Policy, memory: Memory, groups: Groups) -> tuple[Memory, Groups]:
+def pool_state(
+    strategy: PricingStrategy, policy_state: PolicyState, groups: CategoryParameters
+) -> tuple[PolicyState, CategoryParameters]:
     """Learn across all products of a policy: signals hold only what does not change from epoch to epoch."""
-    if not len(memory) or not memory.fits(rules.columns):
-        return memory, groups
-    categories, group = _numbered(memory.category, groups)
+    if not len(policy_state) or not policy_state.fits(strategy.columns):
+        return policy_state, groups
+    categories, group = _number_categories(policy_state.category, groups)
     known = len(groups)
     if known < len(categories):
         # Products whose category is not known yet have nothing to share.
-        memory = memory.rows(group < known)
+        policy_state = policy_state.rows(group < known)
         categories, group = categories[:known], group[group < known]
-    signals = Signals.of(product=memory.product, group=group, price=memory.price, reference=memory.reference)
-    state = call_pool(rules, State(memory.state, _arrays(categories, groups)), signals)
-    return evolve(memory, state=dict(state.products)), _by_category(categories, state.groups)
+    signals = Signals.of(
+        product=policy_state.product, group=group, price=policy_state.price, reference=policy_state.reference
+    )
+    state = call_pool(strategy, State(policy_state.state, _group_arrays(categories, groups)), signals)
+    return evolve(policy_state, state=dict(state.products)), _by_category(categories, state.groups)
 
 
-def _learned(
-    rules: Policy,
+def _update_state(
+    strategy: PricingStrategy,
     signals: Signals,
     *,
     known: Flags,
-    old: Memory,
+    old: PolicyState,
     categories: Sequence[CategoryId],
-    groups: Groups,
+    groups: CategoryParameters,
 ) -> State:
-    first = _arrays(categories[: len(groups)], groups)
+    first = _group_arrays(categories[: len(groups)], groups)
     # Also of products that have moved to a category which nobody knows: only for what they tell of it.
     starting = ~known | (signals.group >= len(groups))
-    begun = call_start(rules, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
+    begun = (
+        call_start(strategy, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
+    )
     learned = (
-        call_update(rules, State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
+        call_update(strategy, State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
     )
     if not known.any() or known.all():
         return State(learned.products, begun.groups)
@@ -223,7 +229,7 @@ def _learned(
     return State(products, begun.groups)
 
 
-def _rested(times: Whole, epoch: int) -> Whole:
+def _round_up_to_epoch(times: Whole, epoch: int) -> Whole:
     """Up to the next whole epoch where hardly anything is missing: prices begin a while after their run has decided,
     so that they are never quite an epoch old when the next one looks, and would rest for two.
     """
@@ -232,13 +238,13 @@ def _rested(times: Whole, epoch: int) -> Whole:
     return np.where(missing <= min(epoch // 4, _HOUR), times + missing + 1, times)
 
 
-def _one_blank(rules: Policy) -> Memory:
+def _blank_row(strategy: PricingStrategy) -> PolicyState:
     zero = np.zeros(1, dtype=np.int64)
-    state = {name: np.zeros((1, width) if width > 1 else 1) for name, width in rules.columns.items()}
-    return Memory(*(zero for _ in MEMORY_FACTS), state=state)
+    state = {name: np.zeros((1, width) if width > 1 else 1) for name, width in strategy.columns.items()}
+    return PolicyState(*(zero for _ in MEMORY_FACTS), state=state)
 
 
-def _places(known: Whole, wanted: Whole) -> Whole:
+def _find_rows(known: Whole, wanted: Whole) -> Whole:
     """Where each of `wanted` stands in `known` (both sorted), or -1."""
     if not len(known):
         return np.full(len(wanted), -1, dtype=np.int64)
@@ -246,7 +252,7 @@ def _places(known: Whole, wanted: Whole) -> Whole:
     return np.where(known[at] == wanted, at, -1)
 
 
-def _numbered(category: Whole, groups: Groups) -> tuple[list[CategoryId], Whole]:
+def _number_categories(category: Whole, groups: CategoryParameters) -> tuple[list[CategoryId], Whole]:
     """Categories in the order of their groups' numbers, known ones first, and each product's number."""
     known = sorted(groups)
     new = np.setdiff1d(category, np.array(known, dtype=np.int64))
@@ -256,12 +262,12 @@ def _numbered(category: Whole, groups: Groups) -> tuple[list[CategoryId], Whole]
     return categories, group.astype(np.int64)
 
 
-def _arrays(categories: Sequence[CategoryId], groups: Groups) -> dict[str, Floats]:
+def _group_arrays(categories: Sequence[CategoryId], groups: CategoryParameters) -> dict[str, Floats]:
     names = list(groups[categories[0]]) if categories else []
     return {name: np.array([groups[category][name] for category in categories]) for name in names}
 
 
-def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats]) -> Groups:
+def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats]) -> CategoryParameters:
     """Nothing, when the rules know nothing of groups."""
     if not arrays:
         return {}
@@ -274,19 +280,19 @@ def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats])
 # --- past prices
 
 
-def _last_by_hand(facts: Facts, past: PastPrices) -> Whole:
+def _last_manual_change(facts: Facts, past: PastPrices) -> Whole:
     """When each product was last priced by hand within the window; -1 for never."""
     last = np.full(len(facts), -1, dtype=np.int64)
-    at = _places(facts.product, past.product[past.by_hand])
-    np.maximum.at(last, at[at >= 0], past.valid_from[past.by_hand][at >= 0])
+    at = _find_rows(facts.product, past.product[past.is_manual])
+    np.maximum.at(last, at[at >= 0], past.valid_from[past.is_manual][at >= 0])
     return last
 
 
-def _ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
+def _price_ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
     """Median of 90 days, and bounds of a day and of 30, all scaled; the price in force always counts."""
     size = len(facts)
     found = {"median_90d": facts.price.copy()}
-    at = _places(facts.product, past.product)
+    at = _find_rows(facts.product, past.product)
     mine = at >= 0
     at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
     if not len(at):

@@ -10,17 +10,17 @@ from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
-from scalecommerce_core.pricing.built_in import BUILT_IN, drop_retired_parameters, policy_named
+from scalecommerce_core.pricing.built_in import BUILT_IN, drop_retired_parameters, strategy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.interface import Policy, built, parameters
+from scalecommerce_core.pricing.interface import PricingStrategy, build, current_name, parameter_values
 
-SHORTEST_EPOCH: Final = timedelta(seconds=1)
-LONGEST_EPOCH: Final = timedelta(days=90)
-MOST_FEE: Final = 0.9
-SHORTEST_STOCK: Final = 0.001
-LONGEST_STOCK: Final = 3_650
+MIN_EPOCH: Final = timedelta(seconds=1)
+MAX_EPOCH: Final = timedelta(days=90)
+MAX_FEE: Final = 0.9
+MIN_STOCK_DAYS: Final = 0.001
+MAX_STOCK_DAYS: Final = 3_650
 """Days."""
-_RULES: Final = frozenset({"policy", "parameters"})
+_STRATEGY_FIELDS: Final = frozenset({"policy", "parameters"})
 _EDITABLE: Final = frozenset(
     {
         "name",
@@ -78,9 +78,9 @@ class PricingPolicy:
         """Number of the epoch at `now`; 0 begins when the policy is made."""
         return (now - self.created_at) // self.epoch
 
-    def rules(self) -> Policy:
+    def strategy(self) -> PricingStrategy:
         """The policy by its name, with its parameters; raise `Invalid` when it is not registered any more."""
-        return policy_named(self.policy, self.parameters)
+        return strategy_named(self.policy, self.parameters)
 
     def edit(self, **changes: Any) -> None:
         """Set any of the fields of a `document`; equal values are not an edit.
@@ -91,7 +91,7 @@ class PricingPolicy:
         if unknown := changes.keys() - _EDITABLE:
             raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
         facts = _read(changes)
-        apply_edit(self, facts, lambda: self._check(rules=bool(facts.keys() & _RULES)))
+        apply_edit(self, facts, lambda: self._check(check_strategy=bool(facts.keys() & _STRATEGY_FIELDS)))
 
     def document(self) -> dict[str, Any]:
         """What is chosen, as JSON has it; `read` and `edit` take it back."""
@@ -101,7 +101,7 @@ class PricingPolicy:
             "assigned_only": self.assigned_only,
             "policy": self.policy,
             "parameters": dict(self.parameters),
-            "guardrails": parameters(self.guardrails),
+            "guardrails": parameter_values(self.guardrails),
             "epoch_seconds": self.epoch.total_seconds(),
             "fee": self.fee,
             "stock_days": self.stock_days,
@@ -110,7 +110,7 @@ class PricingPolicy:
         }
 
     @classmethod
-    def read(
+    def from_document(
         cls,
         document: Mapping[str, Any],
         *,
@@ -125,7 +125,7 @@ class PricingPolicy:
         facts = {"name": "", **_read(document)}
         errors: dict[str, list[str]] = {}
         try:
-            policy_named(facts.get("policy", BUILT_IN[0].name), facts.get("parameters", {}))
+            strategy_named(facts.get("policy", BUILT_IN[0].name), facts.get("parameters", {}))
         except Invalid as wrong:
             errors = wrong.errors
         try:
@@ -137,32 +137,32 @@ class PricingPolicy:
         return policy
 
     @classmethod
-    def stored(cls, document: Mapping[str, Any], **facts: Any) -> "PricingPolicy":
-        """As `read`, of a document that was checked when it was stored: rules that this process does not know (any
-        more) can be shown, exchanged and deleted; `rules` refuses them.
+    def from_stored(cls, document: Mapping[str, Any], **facts: Any) -> "PricingPolicy":
+        """The policy of a document that was validated before it was stored.
+
+        Its strategy need not be registered: such a policy can be shown, replaced and deleted; `strategy` raises
+        `Invalid`. Former names of strategies are replaced by the current ones.
         """
-        rules = {name: document[name] for name in _RULES if name in document}
-        policy = cls.read({name: document[name] for name in document.keys() - rules.keys()}, **facts)
-        for name, value in rules.items():
-            setattr(policy, name, value)
-        policy.parameters = drop_retired_parameters(policy.policy, policy.parameters)
+        policy = cls.from_document({k: v for k, v in document.items() if k not in _STRATEGY_FIELDS}, **facts)
+        policy.policy = current_name(document.get("policy", policy.policy))
+        policy.parameters = drop_retired_parameters(policy.policy, document.get("parameters", {}))
         return policy
 
-    def _check(self, *, rules: bool = False) -> None:
+    def _check(self, *, check_strategy: bool = False) -> None:
         errors: dict[str, list[str]] = {}
         if said := text_errors(self.name, at_most=NAME_LENGTH, at_least=1):
             errors["name"] = said
-        if not SHORTEST_EPOCH <= self.epoch <= LONGEST_EPOCH:
+        if not MIN_EPOCH <= self.epoch <= MAX_EPOCH:
             errors["epoch_seconds"] = ["An epoch lasts from one second to 90 days."]
-        if not 0 <= self.fee <= MOST_FEE:
-            errors["fee"] = [f"A fee lies between 0 and {MOST_FEE}."]
-        if self.stock_days is not None and not SHORTEST_STOCK <= self.stock_days <= LONGEST_STOCK:
-            errors["stock_days"] = [f"This lies between {SHORTEST_STOCK} and {LONGEST_STOCK}."]
+        if not 0 <= self.fee <= MAX_FEE:
+            errors["fee"] = [f"A fee lies between 0 and {MAX_FEE}."]
+        if self.stock_days is not None and not MIN_STOCK_DAYS <= self.stock_days <= MAX_STOCK_DAYS:
+            errors["stock_days"] = [f"This lies between {MIN_STOCK_DAYS} and {MAX_STOCK_DAYS}."]
         if self.assigned_only and self.category_id is not None:
             errors["category_id"] = ["A policy is for a category, or for what is assigned to it."]
-        if rules:
+        if check_strategy:
             try:
-                self.rules()
+                self.strategy()
             except Invalid as wrong:
                 errors |= wrong.errors
         if errors:
@@ -190,16 +190,18 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
         ):
             errors[name] = [said]
     if not errors and "guardrails" in facts:
-        facts["guardrails"] = built(Guardrails, facts["guardrails"], within="guardrails.")
+        facts["guardrails"] = build(Guardrails, facts["guardrails"], within="guardrails.")
     if not errors and "epoch_seconds" in facts:
         seconds = facts.pop("epoch_seconds")
-        if not 0 <= seconds <= LONGEST_EPOCH.total_seconds():
+        if not 0 <= seconds <= MAX_EPOCH.total_seconds():
             raise Invalid.field("epoch_seconds", "An epoch lasts from one second to 90 days.")
         facts["epoch"] = timedelta(seconds=seconds)
     if errors:
         raise Invalid(errors)
     if "name" in facts:
         facts["name"] = normal_line(facts["name"])
+    if "policy" in facts:
+        facts["policy"] = current_name(facts["policy"])
     if "parameters" in facts:
         facts["parameters"] = dict(facts["parameters"])
     return facts

@@ -13,7 +13,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 
 
 @frozen
-class Reach:
+class PolicyScope:
     """Active products of the seller that are not excluded, and that are assigned to the policy, or, unless it is
     `assigned_only`, assigned to none and of its category; without a category, of any but `others`.
 
@@ -24,7 +24,7 @@ class Reach:
     seller_id: AccountId
     assigned_only: bool
     category_id: CategoryId | None = None
-    others: frozenset[CategoryId] = frozenset()
+    other_categories: frozenset[CategoryId] = frozenset()
     within: CategoryId | None = None
 
     def covers(self, category_id: CategoryId, assigned: PolicyId | None) -> bool:
@@ -35,15 +35,17 @@ class Reach:
             return assigned == self.policy_id
         if self.assigned_only:
             return False
-        return category_id not in self.others if self.category_id is None else category_id == self.category_id
+        return category_id not in self.other_categories if self.category_id is None else category_id == self.category_id
 
 
-def reach_of(policy: PricingPolicy, of_seller: Collection[PricingPolicy], within: CategoryId | None = None) -> Reach:
+def policy_scope(
+    policy: PricingPolicy, of_seller: Collection[PricingPolicy], within: CategoryId | None = None
+) -> PolicyScope:
     """`of_seller` are all policies of the seller, this one among them or not."""
     open_ones = [each for each in of_seller if not each.assigned_only and each.id != policy.id]
     later = any(each.category_id == policy.category_id and each.id > policy.id for each in open_ones)
     others = frozenset(each.category_id for each in open_ones if each.category_id is not None)
-    return Reach(
+    return PolicyScope(
         policy.id,
         policy.seller_id,
         policy.assigned_only or later,

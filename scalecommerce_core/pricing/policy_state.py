@@ -14,13 +14,13 @@ from attrs import field, fields, frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 
-BLOCK: Final = 4_096
+BLOCK_SIZE: Final = 4_096
 """Products of a block when it is made; it is cut when it has twice as many."""
 _FORMAT: Final = 1
 
 
 @frozen(eq=False)
-class Memory:
+class PolicyState:
     """By product id. Moments are microseconds since 1970; `state` has what the policy's rules remember.
 
     `views`, `units` and `out_of_stock` (microseconds) are running totals as they were at `seen_at`, when the price
@@ -46,32 +46,32 @@ class Memory:
     def empty(cls, columns: Mapping[str, int]) -> Self:
         none = np.empty(0, dtype=np.int64)
         state = {name: np.empty(_shape(0, width)) for name, width in columns.items()}
-        return cls(*(none for _ in FACTS), state=state)
+        return cls(*(none for _ in STATE_FACTS), state=state)
 
     def fits(self, columns: Mapping[str, int]) -> bool:
         """Whether the state is that of rules with these columns."""
         return {name: _width(values) for name, values in self.state.items()} == dict(columns)
 
-    def rows(self, chosen: "slice | Whole | np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "Memory":
-        return Memory(
-            *(getattr(self, name)[chosen] for name in FACTS),
+    def rows(self, chosen: "slice | Whole | np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "PolicyState":
+        return PolicyState(
+            *(getattr(self, name)[chosen] for name in STATE_FACTS),
             state={name: values[chosen] for name, values in self.state.items()},
         )
 
     @classmethod
-    def merged(cls, parts: Sequence["Memory"]) -> Self:
+    def concatenate(cls, parts: Sequence["PolicyState"]) -> Self:
         """One memory of several that have no product in common and remember the same columns."""
         order = np.argsort(np.concatenate([part.product for part in parts]), kind="stable")
         return cls(
-            *(np.concatenate([getattr(part, name) for part in parts])[order] for name in FACTS),
+            *(np.concatenate([getattr(part, name) for part in parts])[order] for name in STATE_FACTS),
             state={name: np.concatenate([part.state[name] for part in parts])[order] for name in parts[-1].state},
         )
 
-    def joined(self, other: "Memory") -> "Memory":
+    def updated_with(self, other: "PolicyState") -> "PolicyState":
         """With the rows of `other`, which replace those of the same products."""
-        return Memory.merged([self.rows(~np.isin(self.product, other.product)), other])
+        return PolicyState.concatenate([self.rows(~np.isin(self.product, other.product)), other])
 
-    def of(self, products: Whole) -> "Memory":
+    def for_products(self, products: Whole) -> "PolicyState":
         """Of these products (sorted ids) alone, as far as they are known."""
         if not len(products):
             return self.rows(slice(0, 0))
@@ -86,7 +86,7 @@ class Memory:
     def to_bytes(self) -> bytes:
         """A line of JSON that names the columns, and the columns, little-endian."""
         head = {"format": _FORMAT, "rows": len(self), "state": {n: _width(v) for n, v in self.state.items()}}
-        columns = [getattr(self, name).astype("<i8").tobytes() for name in FACTS]
+        columns = [getattr(self, name).astype("<i8").tobytes() for name in STATE_FACTS]
         columns += [values.astype("<f8").tobytes() for values in self.state.values()]
         return json.dumps(head).encode() + b"\n" + b"".join(columns)
 
@@ -99,7 +99,7 @@ class Memory:
             raise ValueError(f"A memory of format {head['format']}; this release reads {_FORMAT}.")
         rows, at = head["rows"], end + 1
         facts = []
-        for _ in FACTS:
+        for _ in STATE_FACTS:
             facts.append(np.frombuffer(stored, "<i8", rows, at).astype(np.int64))
             at += 8 * rows
         state = {}
@@ -110,7 +110,7 @@ class Memory:
         return cls(*facts, state=state)
 
 
-FACTS: Final = tuple(attribute.name for attribute in fields(Memory) if attribute.name != "state")
+STATE_FACTS: Final = tuple(attribute.name for attribute in fields(PolicyState) if attribute.name != "state")
 
 
 def _width(values: Floats) -> int:
@@ -122,7 +122,7 @@ def _shape(rows: int, width: int) -> tuple[int, ...]:
 
 
 @frozen
-class Part:
+class StateBlockRange:
     """A range of products within one block."""
 
     block: int
@@ -131,7 +131,7 @@ class Part:
     products: int
 
 
-def parts_of(products: Whole, blocks: Sequence[int], size: int = BLOCK) -> list[Part]:
+def split_into_ranges(products: Whole, blocks: Sequence[int], size: int = BLOCK_SIZE) -> list[StateBlockRange]:
     """The blocks that these products (sorted ids) fall into, new ones where none is or one has grown too large.
 
     `blocks` are the first ids of the blocks there are, in order. The first block also takes what comes before it.
@@ -148,5 +148,5 @@ def parts_of(products: Whole, blocks: Sequence[int], size: int = BLOCK) -> list[
         pieces = [begin, end] if count <= 2 * size else [*range(begin, end - size // 2, size), end]
         for number, (a, b) in enumerate(itertools.pairwise(pieces)):
             first = int(products[a])
-            parts.append(Part(first if number else name, first, int(products[b - 1]), b - a))
+            parts.append(StateBlockRange(first if number else name, first, int(products[b - 1]), b - a))
     return parts

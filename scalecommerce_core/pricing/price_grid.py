@@ -13,7 +13,7 @@ from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, motives, parameter, register
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, motive_column, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
@@ -87,7 +87,7 @@ class PriceGrid(Drift):
         drawn = rate + self.caution * deviation * self._draws(signals, epoch, k)
         margin = arms - break_even(signals, ROOT_MEAN)[:, None]
         best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
-        return Proposal(arms[np.arange(len(best)), best], motives(Motive.LEARNED, len(signals)))
+        return Proposal(arms[np.arange(len(best)), best], motive_column(Motive.LEARNED, len(signals)))
 
     def _arms(self, signals: Signals) -> Floats:
         if not self.prices:

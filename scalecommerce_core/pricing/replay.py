@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
-from scalecommerce_core.pricing.interface import State, parameters
+from scalecommerce_core.pricing.interface import State, current_name, parameter_values
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
@@ -61,7 +61,7 @@ def packed(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> In
         "version": policy.version,
         "epoch": epoch,
         # With all parameters: a later release may have other defaults.
-        "document": policy.document() | {"parameters": parameters(policy.rules())},
+        "document": policy.document() | {"parameters": parameter_values(policy.strategy())},
         "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
     }
     width, raw = table.dtype.itemsize, table.tobytes()
@@ -84,8 +84,8 @@ def replay(inputs: Inputs) -> Decisions:
         {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("group.")},
     )
     document = head["document"]
-    policy = PricingPolicy.read(
-        document | {"parameters": drop_retired_parameters(document["policy"], document["parameters"])},
+    policy = PricingPolicy.from_document(
+        document | {"parameters": drop_retired_parameters(current_name(document["policy"]), document["parameters"])},
         id=PolicyId(head["policy_id"]),
         seller_id=AccountId(0),
         created_at=_EARLY,

@@ -17,7 +17,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.pricing.decisions import LARGE, Breaker, Decision, Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
-from scalecommerce_core.pricing.strategy_calls import unpriced, unpriced_sentence
+from scalecommerce_core.pricing.strategy_calls import is_unpriced, unpriced_sentence
 
 
 class RunStatus(StrEnum):
@@ -34,7 +34,7 @@ class RunStatus(StrEnum):
 
 
 UNFINISHED: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING, RunStatus.ROLLING_BACK})
-AT_WORK: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING})
+IN_PROGRESS: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING})
 """A policy has one run at most that decides or writes."""
 
 
@@ -43,7 +43,7 @@ class Trigger(StrEnum):
     COMMAND = "command"
 
 
-class Outcome(StrEnum):
+class DecisionOutcome(StrEnum):
     """What became of a decision."""
 
     KEPT = "kept"
@@ -83,7 +83,7 @@ class Tally:
             int(np.count_nonzero(moved)),
             int((np.abs(moved) > LARGE * decisions.old).sum()),
             float((decisions.new / decisions.old - 1.0).sum()),
-            int(np.count_nonzero(unpriced(decisions.motive))),
+            int(np.count_nonzero(is_unpriced(decisions.motive))),
         )
 
     @classmethod
@@ -151,7 +151,7 @@ class Run:
     """How many were the policy's when the run began."""
     is_shadow: bool = field(default=False, on_setattr=setters.frozen)
     """Leaves prices alone."""
-    learns: bool = field(default=True, on_setattr=setters.frozen)
+    updates_state: bool = field(default=True, on_setattr=setters.frozen)
     """Whether the policy remembers this run; a trial (`--shadow`) leaves no trace but its record."""
     within: CategoryId | None = field(default=None, on_setattr=setters.frozen)
     is_whole: bool = field(default=True, on_setattr=setters.frozen)
@@ -169,14 +169,14 @@ class Run:
         return self.tally.moves - self.written if self.status is RunStatus.DONE and not self.is_shadow else 0
 
     @property
-    def least_per_cost(self) -> float:
+    def min_price_per_cost(self) -> float:
         """The lowest price that a cost of 1 allows."""
         policy = self.policy(self.started_at)
         return 1.0 / ((1.0 - policy.fee) * (1.0 - policy.guardrails.least_margin))
 
     def policy(self, created_at: datetime) -> PricingPolicy:
         """The policy that this run follows."""
-        return PricingPolicy.stored(
+        return PricingPolicy.from_stored(
             self.document,
             id=self.policy_id,
             seller_id=self.seller_id,
@@ -184,7 +184,7 @@ class Run:
             version=self.policy_version,
         )
 
-    def count(self, ranges: Sequence[Range]) -> None:
+    def sum_ranges(self, ranges: Sequence[Range]) -> None:
         """What its ranges have come to by now, in sum."""
         self.tally = Tally.sum([part.tally for part in ranges])
         self.written = sum(part.written for part in ranges)
@@ -232,7 +232,7 @@ class StoredDecision:
     decided_at: datetime
     currency: str
     decision: Decision
-    outcome: Outcome
+    outcome: DecisionOutcome
     inputs: Inputs = field(repr=False, eq=False)
     in_force_from: datetime | None = None
     in_force_until: datetime | None = None
@@ -256,24 +256,24 @@ class Schedule:
     pooled_in: int = 0
     """The epoch in which products last learned from each other."""
 
-    def turn(self, policy: PricingPolicy, now: datetime) -> None:
+    def advance(self, policy: PricingPolicy, now: datetime) -> None:
         """Begin the next epoch if this one is over. Epochs end at multiples of their length from the policy's start."""
         if now >= self.ends_at:
             self.epoch += 1
             self.is_done = False
-            self.ends_at = _end(policy, now)
+            self.ends_at = _epoch_end(policy, now)
 
     def next_epoch(self, now: datetime) -> int:
         """The epoch that a run would be of that begins now."""
         return self.epoch + (self.is_done or now >= self.ends_at)
 
-    def shortened(self, policy: PricingPolicy, now: datetime) -> None:
+    def reschedule(self, policy: PricingPolicy, now: datetime) -> None:
         """The length of the policy's epochs was edited."""
         if self.epoch >= 0:
-            self.ends_at = min(self.ends_at, _end(policy, now))
+            self.ends_at = min(self.ends_at, _epoch_end(policy, now))
 
 
-def _end(policy: PricingPolicy, now: datetime) -> datetime:
+def _epoch_end(policy: PricingPolicy, now: datetime) -> datetime:
     return policy.created_at + (policy.epoch_at(now) + 1) * policy.epoch
 
 

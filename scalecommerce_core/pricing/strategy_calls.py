@@ -1,7 +1,7 @@
 """Checked calls of a pricing strategy's methods. All code must call strategies, which may be a user's, through these.
 
 Arguments are passed read-only, so that a strategy cannot change arrays that the guardrails read. Types, shapes and
-values of results are checked. An exception or a wrong result becomes a `PolicyFailed`, which names the policy, the
+values of results are checked. An exception or a wrong result becomes a `StrategyFailed`, which names the policy, the
 method, and the line of the strategy's own file if the traceback has one.
 """
 
@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.categories import size_of
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, Proposal, State, message_of, motives
+from scalecommerce_core.pricing.interface import (
+    MOTIVES,
+    Motive,
+    PricingStrategy,
+    Proposal,
+    State,
+    motive_column,
+    one_line_message,
+)
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
 _PRICE_KINDS: Final = "fiu"
@@ -30,7 +38,7 @@ _UNUSABLE_PRICE: Final = MOTIVES.index(Motive.UNUSABLE_PRICE)
 _R = TypeVar("_R")
 
 
-class PolicyFailed(Conflict):
+class StrategyFailed(Conflict):
     """A policy raised an error or returned an invalid state or proposal; `policy` is its name."""
 
     code = "policy_failed"
@@ -48,26 +56,26 @@ class CheckedProposal:
     motive: Whole
 
 
-def call_start(strategy: Policy, signals: Signals, groups: Mapping[str, Floats]) -> State:
-    """`Policy.start`, checked. Raise `PolicyFailed`."""
+def call_start(strategy: PricingStrategy, signals: Signals, groups: Mapping[str, Floats]) -> State:
+    """`Policy.start`, checked. Raise `StrategyFailed`."""
     state = _call(strategy, "start", State, lambda: strategy.start(_read_only(signals), _read_only_columns(groups)))
     return _checked(strategy, "start", state, rows=len(signals), groups=size_of(groups, signals))
 
 
-def call_update(strategy: Policy, state: State, signals: Signals) -> State:
-    """`Policy.update`, checked. Raise `PolicyFailed`."""
+def call_update(strategy: PricingStrategy, state: State, signals: Signals) -> State:
+    """`Policy.update`, checked. Raise `StrategyFailed`."""
     updated = _call(strategy, "update", State, lambda: strategy.update(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "update", updated, rows=len(signals), groups=_groups_of(state))
 
 
-def call_pool(strategy: Policy, state: State, signals: Signals) -> State:
-    """`Policy.pool`, checked. Raise `PolicyFailed`."""
+def call_pool(strategy: PricingStrategy, state: State, signals: Signals) -> State:
+    """`Policy.pool`, checked. Raise `StrategyFailed`."""
     pooled = _call(strategy, "pool", State, lambda: strategy.pool(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "pool", pooled, rows=len(signals), groups=_groups_of(state))
 
 
-def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -> CheckedProposal:
-    """`Policy.propose`, checked. Raise `PolicyFailed` unless it returns an array of prices.
+def call_propose(strategy: PricingStrategy, state: State, signals: Signals, epoch: int) -> CheckedProposal:
+    """`Policy.propose`, checked. Raise `StrategyFailed` unless it returns an array of prices.
 
     A product whose price is infinite or not positive keeps its price (`Motive.UNUSABLE_PRICE`), and so does one with
     NaN; NaN without a motive is `Motive.NO_PRICE`. The other products of the batch are not affected.
@@ -79,7 +87,7 @@ def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -
     prices = _array(strategy, "propose", "prices", proposal.prices, _PRICE_KINDS)
     if prices.shape != (size,):
         raise _failed(strategy, "propose", f"it returned {_shape(prices)} prices for {size} products")
-    motive = motives(Motive.OTHER, size) if proposal.motive is None else _motives(strategy, proposal.motive, size)
+    motive = motive_column(Motive.OTHER, size) if proposal.motive is None else _motives(strategy, proposal.motive, size)
     prices = prices.astype(np.float64, copy=False)
     nothing = np.isnan(prices)
     unusable = ~nothing & ~(np.isfinite(prices) & (prices > 0))
@@ -90,7 +98,7 @@ def call_propose(strategy: Policy, state: State, signals: Signals, epoch: int) -
     return CheckedProposal(prices, motive)
 
 
-def unpriced(motive: Whole) -> Flags:
+def is_unpriced(motive: Whole) -> Flags:
     """Which of the decisions with these motives have no usable price from the policy."""
     return np.equal(motive, _NO_PRICE) | np.equal(motive, _UNUSABLE_PRICE)
 
@@ -108,25 +116,25 @@ def unpriced_sentence(policy: str, count: int, decided: int) -> str:
 # --- calling
 
 
-def _call(strategy: Policy, method: str, kind: type[_R], call: Callable[[], _R]) -> _R:
+def _call(strategy: PricingStrategy, method: str, kind: type[_R], call: Callable[[], _R]) -> _R:
     try:
         with np.errstate():  # undoes numpy.seterr
             result = call()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        problem = f"{type(error).__name__}: {message_of(error)}{_location(strategy, error)}"
+        problem = f"{type(error).__name__}: {one_line_message(error)}{_location(strategy, error)}"
         raise _failed(strategy, method, problem) from error
     if not isinstance(result, kind):
         raise _failed(strategy, method, f"it returned {type(result).__name__} instead of a {kind.__name__}")
     return result
 
 
-def _failed(strategy: Policy, method: str, problem: str) -> PolicyFailed:
-    return PolicyFailed(str(strategy.name), method, problem.removesuffix("."))
+def _failed(strategy: PricingStrategy, method: str, problem: str) -> StrategyFailed:
+    return StrategyFailed(str(strategy.name), method, problem.removesuffix("."))
 
 
-def _location(strategy: Policy, error: BaseException) -> str:
+def _location(strategy: PricingStrategy, error: BaseException) -> str:
     """The last traceback line in the strategy's own file, else the last line of all."""
     module = sys.modules.get(type(strategy).__module__)
     frames = extract_tb(error.__traceback__)[2:]
@@ -155,20 +163,20 @@ def _read_only_columns(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 # --- checking
 
 
-def _array(strategy: Policy, method: str, what: str, values: Any, kinds: str) -> NDArray[Any]:
+def _array(strategy: PricingStrategy, method: str, what: str, values: Any, kinds: str) -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        problem = f"its {what} are not an array: {type(error).__name__}: {message_of(error)}"
+        problem = f"its {what} are not an array: {type(error).__name__}: {one_line_message(error)}"
         raise _failed(strategy, method, problem) from error
     if array.dtype.kind not in kinds:
         raise _failed(strategy, method, f"its {what} are of type {array.dtype}, numbers are needed")
     return array
 
 
-def _motives(strategy: Policy, given: Any, size: int) -> Whole:
+def _motives(strategy: PricingStrategy, given: Any, size: int) -> Whole:
     motive = _array(strategy, "propose", "motives", given, "iu")
     if motive.shape != (size,) or (size and not (motive.min() >= 0 and motive.max() < len(MOTIVES))):
         raise _failed(
@@ -179,7 +187,7 @@ def _motives(strategy: Policy, given: Any, size: int) -> Whole:
     return motive.astype(np.int64, copy=False)
 
 
-def _checked(strategy: Policy, method: str, state: State, *, rows: int, groups: int) -> State:
+def _checked(strategy: PricingStrategy, method: str, state: State, *, rows: int, groups: int) -> State:
     """Check that the state has the declared columns and one finite value for each group; return it as floats."""
     parts: Mapping[str, Any] = {"products": state.products, "groups": state.groups}
     for part, columns in parts.items():

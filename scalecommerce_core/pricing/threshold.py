@@ -11,7 +11,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, chosen, parameter, register
+from scalecommerce_core.pricing.interface import Motive, Proposal, State, parameter, register, select_motives
 from scalecommerce_core.pricing.signals import Signals
 
 _SURE = 1.64
@@ -56,6 +56,8 @@ class Threshold:
         below = full & (over <= -_SURE)
         above = full & (over >= _SURE) & self.raises
         factor = np.where(below, 1.0 - self.step, np.where(above, 1.0 + self.step, np.nan))
-        motive = chosen(Motive.WAITING, (full, Motive.HOLD), (below, Motive.DEMAND_BELOW), (above, Motive.DEMAND_ABOVE))
+        motive = select_motives(
+            Motive.WAITING, (full, Motive.HOLD), (below, Motive.DEMAND_BELOW), (above, Motive.DEMAND_ABOVE)
+        )
         wanted: Floats = factor * signals.price
         return Proposal(wanted, motive)

@@ -113,7 +113,9 @@ class Pricing:
                     raise NotFound("account", command.owner)
                 if counts[command.owner] >= MOST_POLICIES:
                     raise TooManyPolicies(f"A seller has at most {MOST_POLICIES} policies: delete one first.")
-                policy = PricingPolicy.read(command.document, id=policy_id, seller_id=command.owner, created_at=now)
+                policy = PricingPolicy.from_document(
+                    command.document, id=policy_id, seller_id=command.owner, created_at=now
+                )
                 _check_category(tx, policy)
             except MarketError as error:
                 outcomes.append(error)
@@ -149,13 +151,13 @@ class Pricing:
                     found[policy.id] = policy
                     if _meaning(policy) != before:
                         forgetful.append(policy)
-                    schedules[policy.id].shortened(policy, now)
+                    schedules[policy.id].reschedule(policy, now)
                     outcomes.append(policy)
             edited = {each.id: each for each in outcomes if isinstance(each, PricingPolicy)}
             tx.policies.save(list(edited.values()))
             tx.policies.save_schedules([schedules[policy_id] for policy_id in edited])
             _cancel(tx, [each.id for each in forgetful], now, "The policy was given other rules.")
-            tx.runs.forget_memory([each.id for each in forgetful])
+            tx.runs.delete_policy_states([each.id for each in forgetful])
         return outcomes
 
     @retried(TransactionAborted)
@@ -246,7 +248,7 @@ def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: 
         if (run_id := tx.runs.at_work(policy_id)) is not None:
             run = tx.runs.lock(run_id)
             if run is not None and run.status in UNFINISHED - {RunStatus.ROLLING_BACK}:
-                run.count(tx.runs.ranges(run_id))
+                run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, note)
                 tx.runs.save(run)
 

@@ -18,13 +18,13 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.ports import Clock, Duplicate, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
-from scalecommerce_core.pricing.interface import Policy, registered
-from scalecommerce_core.pricing.observation import Looked, look, pooled, window_days
+from scalecommerce_core.pricing.interface import PricingStrategy, known_strategies, registered_strategies
+from scalecommerce_core.pricing.observation import RangeResult, decide_range, pool_state, price_window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_scope import Reach, reach_of
-from scalecommerce_core.pricing.policy_state import BLOCK, Memory, Part, parts_of
-from scalecommerce_core.pricing.runs import AT_WORK, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
+from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState, StateBlockRange, split_into_ranges
+from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.progress import Progress, silent
 from scalecommerce_core.services.retry import retried
 
@@ -45,15 +45,16 @@ class RunInProgress(Conflict):
     code = "run_in_progress"
 
 
-class PolicyUnknown(Conflict):
-    """The policy's rules are not registered in this process."""
+class StrategyUnknown(Conflict):
+    """The policy's strategy is not registered in this process."""
 
     code = "policy_unknown"
 
-    def __init__(self, policy_id: PolicyId, rules: str) -> None:
+    def __init__(self, policy_id: PolicyId, strategy: str) -> None:
         super().__init__(
-            f"Policy {policy_id} uses the rules {rules!r}, which this process does not know; it knows"
-            f" {', '.join(registered())}. Install the package that has them, or name the module in PRICING_POLICIES."
+            f"Policy {policy_id} uses the pricing strategy {strategy!r}, which is not installed in this process."
+            f" Installed strategies: {', '.join(registered_strategies())}. Install the package that provides it,"
+            " or name its module in PRICING_POLICIES."
         )
 
 
@@ -80,7 +81,7 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
-class Step(Enum):
+class RunStep(Enum):
     """What a call of `Repricing.step` came to."""
 
     WORKED = "worked"
@@ -112,12 +113,12 @@ class Preview:
 
 
 @frozen
-class _Scope:
-    """What a run of a policy looks at."""
+class _RunContext:
+    """A policy, its strategy, and the products that it covers."""
 
     policy: PricingPolicy
-    rules: Policy = field(repr=False)
-    reach: Reach
+    strategy: PricingStrategy = field(repr=False)
+    scope: PolicyScope
 
 
 class Repricing:
@@ -129,7 +130,7 @@ class Repricing:
         clock: Clock,
         *,
         retention: timedelta = RETENTION,
-        block: int = BLOCK,
+        block: int = BLOCK_SIZE,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
@@ -143,20 +144,20 @@ class Repricing:
     def due(self, limit: int = 100) -> Sequence[PolicyId]:
         """Active policies whose epoch has ended and that have no run at work; none while everything is stopped.
 
-        Policies whose rules this process does not know are left to processes that know them.
+        Policies whose strategy is not registered in this process are left to processes that have it.
         """
         with self._store.begin() as tx:
-            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit, registered())
+            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit, known_strategies())
 
     def unfinished(self, limit: int = 100) -> Sequence[RunId]:
-        """Runs that decide, write or roll back, the oldest first; deciding ones if this process knows their rules."""
+        """Runs that decide, write or roll back, the oldest first; deciding ones if their strategy is registered."""
         with self._store.begin() as tx:
-            return tx.runs.unfinished(limit, registered())
+            return tx.runs.unfinished(limit, known_strategies())
 
-    def active_with_unknown_rules(self, limit: int = 100) -> Sequence[PricingPolicy]:
-        """Active policies whose rules this process does not know."""
+    def active_with_unknown_strategy(self, limit: int = 100) -> Sequence[PricingPolicy]:
+        """Active policies whose strategy is not registered in this process."""
         with self._store.begin() as tx:
-            return tx.policies.active_with_unknown_rules(registered(), limit)
+            return tx.policies.active_with_unknown_strategy(known_strategies(), limit)
 
     @retried(TransactionAborted)
     def begin(
@@ -164,14 +165,14 @@ class Repricing:
         policy_id: PolicyId,
         *,
         trigger: Trigger = Trigger.COMMAND,
-        trial: bool = False,
+        shadow: bool = False,
         only: Selection = EVERYTHING,
     ) -> Run:
         """A new run with its ranges; products that had their turn in this epoch are passed over.
 
-        `trial`: decide and record; neither prices nor the policy's memory change. Raise `NotFound`, `PricingStopped`,
-        `RunInProgress` and `PolicyUnknown`. The run of a policy whose rules cannot be built, or fail to learn across
-        its products, is FAILED from the beginning, and its note says why.
+        `shadow`: decide and record; neither prices nor the policy state change. Raise `NotFound`, `PricingStopped`,
+        `RunInProgress` and `StrategyUnknown`. The run of a policy whose strategy cannot be built, or fails in `pool`,
+        is FAILED from the beginning, and its note says why.
         """
         now = self._clock.now()
         try:
@@ -185,22 +186,22 @@ class Repricing:
                     raise PricingStopped(f"Policy {policy_id} is switched off: set its `is_active` to let it run.")
                 if tx.runs.at_work(policy_id) is not None:
                     raise RunInProgress(f"A run of policy {policy_id} is at work.")
-                reach = _reach(tx, policy, only)
+                scope = _scope_of(tx, policy, only)
                 schedule = tx.policies.lock_schedules([policy_id])[policy_id]
-                if not trial:
-                    schedule.turn(policy, now)
-                epoch = schedule.next_epoch(now) if trial else schedule.epoch
+                if not shadow:
+                    schedule.advance(policy, now)
+                epoch = schedule.next_epoch(now) if shadow else schedule.epoch
                 failure = ""
                 try:
-                    scope = _Scope(policy, _rules(policy), reach)
-                    if not trial:
-                        self._pool(tx, scope, schedule)
-                except (Invalid, PolicyFailed) as error:
+                    context = _RunContext(policy, _strategy(policy), scope)
+                    if not shadow:
+                        self._pool(tx, context, schedule)
+                except (Invalid, StrategyFailed) as error:
                     failure, parts = str(error), []
-                    schedule.is_done = schedule.is_done or (only.is_all and not trial)
+                    schedule.is_done = schedule.is_done or (only.is_all and not shadow)
                 else:
-                    parts = self._parts(tx, scope, only, epoch, keep=not trial)
-                if not trial:
+                    parts = self._parts(tx, context, only, epoch, keep=not shadow)
+                if not shadow:
                     tx.policies.save_schedules([schedule])
                 (run_id,) = tx.runs.next_ids(1)
                 run = Run(
@@ -213,8 +214,8 @@ class Repricing:
                     trigger=trigger,
                     started_at=now,
                     products=sum(part.products for part in parts),
-                    is_shadow=trial or policy.is_shadow,
-                    learns=not trial,
+                    is_shadow=shadow or policy.is_shadow,
+                    updates_state=not shadow,
                     within=only.category_id,
                     is_whole=only.is_all,
                 )
@@ -225,62 +226,68 @@ class Repricing:
             raise RunInProgress(f"A run of policy {policy_id} is at work.") from error
         return run
 
-    def _parts(self, tx: Transaction, scope: _Scope, only: Selection, epoch: int, *, keep: bool) -> list[Part]:
-        """The ranges of a run. With `keep`, blocks of memory that have grown too large are cut."""
-        policy_id = scope.policy.id
-        products = tx.runs.product_ids(scope.reach)
+    def _parts(
+        self, tx: Transaction, context: _RunContext, only: Selection, epoch: int, *, keep: bool
+    ) -> list[StateBlockRange]:
+        """The ranges of a run. With `keep`, blocks of policy state that have grown too large are cut."""
+        policy_id = context.policy.id
+        products = tx.runs.product_ids(context.scope)
         blocks = tx.runs.blocks(policy_id)
         if only.limit is not None:
             done = [self._done(tx, policy_id, block, epoch) for block in blocks]
             if done:
                 products = np.setdiff1d(products, np.concatenate(done))
             products = products[: only.limit]
-        parts = parts_of(products, blocks, self._block)
+        parts = split_into_ranges(products, blocks, self._block)
         if keep:
             self._cut(tx, policy_id, blocks, {part.block for part in parts})
             return parts
         # Whoever stores nothing reads what there is: cut where blocks end, and nowhere else.
-        return parts_of(products, blocks, max(self._block, len(products))) if blocks else parts
+        return split_into_ranges(products, blocks, max(self._block, len(products))) if blocks else parts
 
     @staticmethod
     def _done(tx: Transaction, policy_id: PolicyId, block: int, epoch: int) -> Whole:
-        memory = tx.runs.memory(policy_id, block)
-        return np.empty(0, dtype=np.int64) if memory is None else memory.product[memory.epoch >= epoch]
+        state = tx.runs.policy_state(policy_id, block)
+        return np.empty(0, dtype=np.int64) if state is None else state.product[state.epoch >= epoch]
 
     @staticmethod
     def _cut(tx: Transaction, policy_id: PolicyId, blocks: Sequence[int], wanted: set[int]) -> None:
         for block, end in zip(blocks, [*blocks[1:], None], strict=False):
             new = sorted(name for name in wanted if name > block and (end is None or name < end))
-            memory = tx.runs.memory(policy_id, block) if new else None
-            if memory is None:
+            state = tx.runs.policy_state(policy_id, block) if new else None
+            if state is None:
                 continue
-            bounds = np.searchsorted(memory.product, new)
-            for name, first, last in zip([block, *new], [0, *bounds], [*bounds, len(memory)], strict=True):
-                tx.runs.save_memory(policy_id, name, memory.rows(slice(int(first), int(last))))
+            bounds = np.searchsorted(state.product, new)
+            for name, first, last in zip([block, *new], [0, *bounds], [*bounds, len(state)], strict=True):
+                tx.runs.save_policy_state(policy_id, name, state.rows(slice(int(first), int(last))))
 
     @staticmethod
-    def _pool(tx: Transaction, scope: _Scope, schedule: Schedule) -> None:
+    def _pool(tx: Transaction, context: _RunContext, schedule: Schedule) -> None:
         """Every few epochs, products learn from each other, out of what is remembered of them."""
         if schedule.epoch - schedule.pooled_in < POOL_EVERY:
             return
-        policy_id = scope.policy.id
-        parts = [(block, tx.runs.memory(policy_id, block)) for block in tx.runs.blocks(policy_id)]
-        known = [(block, part) for block, part in parts if part is not None and part.fits(scope.rules.columns)]
-        whole = Memory.merged([part for _, part in known]) if known else Memory.empty(scope.rules.columns)
-        learned, groups = pooled(scope.rules, whole, tx.runs.groups(policy_id))
+        policy_id = context.policy.id
+        parts = [(block, tx.runs.policy_state(policy_id, block)) for block in tx.runs.blocks(policy_id)]
+        known = [(block, part) for block, part in parts if part is not None and part.fits(context.strategy.columns)]
+        whole = (
+            PolicyState.concatenate([part for _, part in known])
+            if known
+            else PolicyState.empty(context.strategy.columns)
+        )
+        learned, groups = pool_state(context.strategy, whole, tx.runs.category_parameters(policy_id))
         schedule.pooled_in = schedule.epoch
         if learned is whole:
             return
         for block, part in known:
-            tx.runs.save_memory(policy_id, block, part.joined(learned.of(part.product)))
-        tx.runs.save_groups(policy_id, groups)
+            tx.runs.save_policy_state(policy_id, block, part.updated_with(learned.for_products(part.product)))
+        tx.runs.save_category_parameters(policy_id, groups)
 
     # --- working
 
     @retried(TransactionAborted, ConnectionLost)
-    def step(self, run_id: RunId) -> Step:
-        """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`, and `PolicyUnknown`
-        for a deciding run whose rules this process does not know; another process may know them.
+    def step(self, run_id: RunId) -> RunStep:
+        """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`, and `StrategyUnknown`
+        for a deciding run whose strategy is not registered in this process; another process may have it.
 
         What the policy's own code raises ends the run as FAILED, with what it said.
         """
@@ -290,17 +297,17 @@ class Repricing:
                 if run is None:
                     raise NotFound("run", run_id)
                 if (wanted := _NEXT.get(run.status)) is None:
-                    return Step.FINISHED
-                stopped = run.status in AT_WORK and _stopped(tx, run)
+                    return RunStep.FINISHED
+                stopped = run.status in IN_PROGRESS and _stopped(tx, run)
                 if run.status is RunStatus.DECIDING and not stopped:
                     _check_known(run.policy(_EARLY))
                 part = None if stopped else tx.runs.claim_range(run_id, wanted)
                 if part is not None:
                     self._work(tx, run, part)
-                    return Step.WORKED
+                    return RunStep.WORKED
         except _Broken as error:
             self._fail(run_id, str(error))
-            return Step.FINISHED
+            return RunStep.FINISHED
         return self._advance(run_id)
 
     def _work(self, tx: Transaction, run: Run, part: Range) -> None:
@@ -310,34 +317,34 @@ class Repricing:
             self._write(tx, run, part)
         else:
             part.status = RangeStatus.UNDONE
-            part.undone = tx.runs.undo(run, part, self._after(part.written_at))
+            part.undone = tx.runs.revert_prices(run, part, self._after(part.written_at))
 
     def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
         policy = run.policy(_EARLY)
         try:
-            scope = _Scope(policy, _rules(policy), _run_reach(tx, run))
-            looked = self._look(tx, scope, part.block, (part.first, part.last), run.epoch)
-        except (Invalid, PolicyFailed) as error:
+            context = _RunContext(policy, _strategy(policy), _scope_of_run(tx, run))
+            result = self._decide_range(tx, context, part.block, (part.first, part.last), run.epoch)
+        except (Invalid, StrategyFailed) as error:
             raise _Broken(str(error)) from error
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from error
         part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
-        part.tally = Tally.of(looked.decisions)
-        tx.runs.stage(part, looked)
+        part.tally = Tally.of(result.decisions)
+        tx.runs.stage_decisions(part, result)
 
-    def _look(
-        self, tx: Transaction, scope: _Scope, block: int, bounds: tuple[ProductId, ProductId], epoch: int
-    ) -> Looked:
+    def _decide_range(
+        self, tx: Transaction, context: _RunContext, block: int, bounds: tuple[ProductId, ProductId], epoch: int
+    ) -> RangeResult:
         first, last = bounds
         now = self._clock.now()
-        rules, policy_id = scope.rules, scope.policy.id
-        return look(
-            scope.policy,
-            rules,
-            memory=tx.runs.memory(policy_id, block) or Memory.empty(rules.columns),
-            groups=tx.runs.groups(policy_id),
-            facts=tx.runs.facts(scope.reach, first, last, now),
-            past=tx.runs.past_prices(first, last, now - timedelta(days=window_days(scope.policy))),
+        strategy, policy_id = context.strategy, context.policy.id
+        return decide_range(
+            context.policy,
+            strategy,
+            policy_state=tx.runs.policy_state(policy_id, block) or PolicyState.empty(strategy.columns),
+            category_parameters=tx.runs.category_parameters(policy_id),
+            facts=tx.runs.facts(context.scope, first, last, now),
+            past=tx.runs.past_prices(first, last, now - timedelta(days=price_window_days(context.policy))),
             epoch=epoch,
             now=(now - _EARLY) // _TICK,
         )
@@ -349,14 +356,14 @@ class Repricing:
             moved = np.empty(0, dtype=np.int64)
         else:
             part.written_at = at
-            moved = tx.runs.write(run, part, at)
+            moved = tx.runs.apply_prices(run, part, at)
             part.written = len(moved)
-        if run.learns:
-            memory, groups = tx.runs.staged_memory(part)
+        if run.updates_state:
+            state, groups = tx.runs.staged_state(part)
             # These prices began with this range: what is sold from now on is theirs.
-            began = np.where(np.isin(memory.product, moved), (at - _EARLY) // _TICK, memory.priced_at)
-            tx.runs.save_memory(run.policy_id, part.block, evolve(memory, priced_at=began))
-            tx.runs.add_groups(run.policy_id, groups)
+            began = np.where(np.isin(state.product, moved), (at - _EARLY) // _TICK, state.priced_at)
+            tx.runs.save_policy_state(run.policy_id, part.block, evolve(state, priced_at=began))
+            tx.runs.add_category_parameters(run.policy_id, groups)
         tx.runs.save_range(part)
 
     def _after(self, moment: datetime | None) -> datetime:
@@ -364,26 +371,26 @@ class Repricing:
         now = self._clock.now()
         return now if moment is None else max(now, moment + _TICK)
 
-    def _advance(self, run_id: RunId) -> Step:
+    def _advance(self, run_id: RunId) -> RunStep:
         """From deciding to writing, when all ranges are decided and the breaker holds; from there to the end."""
         now = self._clock.now()
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
             if run is None or run.status not in _NEXT:
-                return Step.FINISHED
+                return RunStep.FINISHED
             before = run.status
-            if run.status in AT_WORK and _stopped(tx, run):
-                run.count(tx.runs.ranges(run_id))
+            if run.status in IN_PROGRESS and _stopped(tx, run):
+                run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, "A kill switch was thrown.")
             else:
                 ranges = tx.runs.ranges(run_id)
                 if any(part.status is _NEXT[run.status] for part in ranges):
-                    return Step.WAITING
+                    return RunStep.WAITING
                 _close_phase(run, ranges, now)
-            if run.status not in AT_WORK and before in AT_WORK and run.learns and run.is_whole:
+            if run.status not in IN_PROGRESS and before in IN_PROGRESS and run.updates_state and run.is_whole:
                 self._settle(tx, run)
             tx.runs.save(run)
-        return Step.WORKED if run.status in _NEXT else Step.FINISHED
+        return RunStep.WORKED if run.status in _NEXT else RunStep.FINISHED
 
     @staticmethod
     def _settle(tx: Transaction, run: Run) -> None:
@@ -397,17 +404,17 @@ class Repricing:
     def _fail(self, run_id: RunId, note: str) -> None:
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
-            if run is not None and run.status in AT_WORK:
+            if run is not None and run.status in IN_PROGRESS:
                 run.end(RunStatus.FAILED, self._clock.now(), note[:NOTE_LENGTH])
-                if run.learns and run.is_whole:
+                if run.updates_state and run.is_whole:
                     self._settle(tx, run)
                 tx.runs.save(run)
 
     def finish(self, run_id: RunId, progress: Progress = silent) -> Run:
         """Work on a run until it is finished; others may help. `progress` is told products per phase."""
-        while (step := self.step(run_id)) is not Step.FINISHED:
+        while (step := self.step(run_id)) is not RunStep.FINISHED:
             self._tell(run_id, progress)
-            if step is Step.WAITING:
+            if step is RunStep.WAITING:
                 self._pause(BREATH)
         return self.found(run_id)
 
@@ -415,22 +422,24 @@ class Repricing:
         self,
         policy_id: PolicyId,
         *,
-        trial: bool = False,
+        shadow: bool = False,
         only: Selection = EVERYTHING,
         progress: Progress = silent,
     ) -> Run:
-        """Begin a run, or go on with the one that is at work, and finish it. Raises what `begin` does:
-        `RunInProgress` when what is at work is not what was asked for, as a run that writes where a trial is wanted.
+        """Begin a run, or continue the policy's run in progress, and finish it.
+
+        Raise what `begin` raises; `RunInProgress` if the run in progress was begun with other arguments, for example
+        one that writes prices when `shadow` is set.
         """
         with self._store.begin() as tx:
             at_work = tx.runs.at_work(policy_id)
             run = None if at_work is None else tx.runs.share(at_work)
         if run is None:
             try:
-                run = self.begin(policy_id, trial=trial, only=only)
+                run = self.begin(policy_id, shadow=shadow, only=only)
             except RunInProgress:
-                return self.run(policy_id, trial=trial, only=only, progress=progress)
-        elif (run.learns, run.within, run.is_whole) != (not trial, only.category_id, only.is_all):
+                return self.run(policy_id, shadow=shadow, only=only, progress=progress)
+        elif (run.updates_state, run.within, run.is_whole) != (not shadow, only.category_id, only.is_all):
             raise RunInProgress(f"Run {run.id} of policy {policy_id} is at work, which was begun otherwise.")
         return self.finish(run.id, progress)
 
@@ -453,24 +462,26 @@ class Repricing:
     ) -> Preview:
         """What a run would decide now, and whether the breaker would stop it; nothing is stored.
 
-        A `PricingPolicy` is looked at as it is given, edited or not even stored; it sees the memory of its id.
-        Switched-off policies can be previewed, too. Raise `NotFound`, `PolicyUnknown`, `PolicyFailed`, and `Invalid`
-        for rules that cannot be built.
+        A `PricingPolicy` may be edited or not stored at all; the policy state stored under its id is used. Inactive
+        policies can be previewed, too. Raise `NotFound`, `StrategyUnknown`, `StrategyFailed`, and `Invalid` for a
+        strategy that cannot be built.
         """
         with self._store.begin() as tx:
             chosen = tx.policies.some([policy]).get(policy) if isinstance(policy, int) else policy
             if chosen is None:
                 raise NotFound("policy", policy)
-            scope = _Scope(chosen, _rules(chosen), _reach(tx, chosen, only))
+            context = _RunContext(chosen, _strategy(chosen), _scope_of(tx, chosen, only))
             schedules = tx.policies.lock_schedules([chosen.id])
             epoch = schedules[chosen.id].next_epoch(self._clock.now()) if schedules else 0
-            parts = self._parts(tx, scope, only, epoch, keep=False)
+            parts = self._parts(tx, context, only, epoch, keep=False)
         done, decided = 0, []
         total = sum(part.products for part in parts)
         for part in parts:
             with self._store.begin() as tx:
-                looked = self._look(tx, scope, part.block, (ProductId(part.first), ProductId(part.last)), epoch)
-            decided.append(looked.decisions)
+                result = self._decide_range(
+                    tx, context, part.block, (ProductId(part.first), ProductId(part.last)), epoch
+                )
+            decided.append(result.decisions)
             done += part.products
             progress("deciding", done, total)
         tally = Tally.sum([Tally.of(each) for each in decided])
@@ -486,7 +497,7 @@ class Repricing:
             run = tx.runs.lock(run_id)
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
-            was_at_work = run.status in AT_WORK
+            was_at_work = run.status in IN_PROGRESS
             if run.begin_rollback():
                 tx.runs.save(run)
                 if was_at_work and run.is_whole:
@@ -508,8 +519,8 @@ class Repricing:
             run = tx.runs.lock(run_id)
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
-            if run.status in AT_WORK:
-                run.count(tx.runs.ranges(run_id))
+            if run.status in IN_PROGRESS:
+                run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, self._clock.now(), "It was cancelled.")
                 tx.runs.save(run)
         return run
@@ -546,31 +557,31 @@ _PHASES: Final = {
 
 
 class _Broken(Exception):
-    """The policy's own code failed."""
+    """The strategy's own code failed."""
 
 
 def _check_known(policy: PricingPolicy) -> None:
-    if policy.policy not in registered():
-        raise PolicyUnknown(policy.id, policy.policy)
+    if policy.policy not in registered_strategies():
+        raise StrategyUnknown(policy.id, policy.policy)
 
 
-def _rules(policy: PricingPolicy) -> Policy:
+def _strategy(policy: PricingPolicy) -> PricingStrategy:
     _check_known(policy)
-    return policy.rules()
+    return policy.strategy()
 
 
-def _reach(tx: Transaction, policy: PricingPolicy, only: Selection) -> Reach:
+def _scope_of(tx: Transaction, policy: PricingPolicy, only: Selection) -> PolicyScope:
     if only.category_id is not None and not tx.categories.existing([only.category_id]):
         raise NotFound("category", only.category_id)
     of_seller = tx.policies.of_sellers([policy.seller_id])
-    return reach_of(policy, of_seller, only.category_id)
+    return policy_scope(policy, of_seller, only.category_id)
 
 
-def _run_reach(tx: Transaction, run: Run) -> Reach:
-    return reach_of(run.policy(_EARLY), tx.policies.of_sellers([run.seller_id]), run.within)
+def _scope_of_run(tx: Transaction, run: Run) -> PolicyScope:
+    return policy_scope(run.policy(_EARLY), tx.policies.of_sellers([run.seller_id]), run.within)
 
 
-def _range(run_id: RunId, number: int, part: Part) -> Range:
+def _range(run_id: RunId, number: int, part: StateBlockRange) -> Range:
     return Range(run_id, number, ProductId(part.block), ProductId(part.first), ProductId(part.last), part.products)
 
 
@@ -580,7 +591,7 @@ def _stopped(tx: Transaction, run: Run) -> bool:
 
 
 def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
-    run.count(ranges)
+    run.sum_ranges(ranges)
     if run.status is RunStatus.DECIDING:
         policy = run.policy(_EARLY)
         note = run.tally.sentence(policy)

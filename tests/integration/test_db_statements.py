@@ -24,7 +24,7 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_scope import reach_of
+from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import Searching
 
@@ -241,7 +241,7 @@ def _in_transaction(work: Callable[[Transaction, Shop], object]) -> Callable[[Sh
 def _signals(tx: Transaction, shop: Shop) -> None:
     policy = PricingPolicy(tx.policies.next_ids(1)[0], shop.people[3], "keep cover", NOW)
     first, last = shop.products[LAST], shop.products[LAST + 20]
-    tx.runs.facts(reach_of(policy, [policy]), first, last, NOW)
+    tx.runs.facts(policy_scope(policy, [policy]), first, last, NOW)
     tx.runs.past_prices(first, last, NOW - 90 * 86_400 * SECOND)
 
 

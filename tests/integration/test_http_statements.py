@@ -75,7 +75,7 @@ def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -
     assert (whole.id, whole.products) == (1, len(products))
     one(market.pricing.assign([AssignProduct(products[0], seller, first)]))
     for _ in range(ROWS):
-        market.repricing.run(first, trial=True)
+        market.repricing.run(first, shadow=True)
 
 
 def _person(number: int) -> SignUp:

@@ -17,14 +17,14 @@ from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.replay import replay
-from scalecommerce_core.pricing.runs import Outcome, RunStatus
+from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import EditProduct, ListProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
-from scalecommerce_core.services.repricing import PolicyUnknown, Repricing, RunInProgress, Selection, Step
+from scalecommerce_core.services.repricing import Repricing, RunInProgress, RunStep, Selection, StrategyUnknown
 from scalecommerce_core.services.results import Replayed, one
 from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
@@ -77,7 +77,7 @@ def shelf(database: str) -> Iterator[Shelf]:
         yield Shelf(market, clock)
 
 
-def outcomes(shelf: Shelf, run_id: RunId) -> Sequence[Outcome]:
+def outcomes(shelf: Shelf, run_id: RunId) -> Sequence[DecisionOutcome]:
     page = shelf.market.queries.decisions(run_id, PageRequest(PRODUCTS))
     return [stored.outcome for stored in page.rows]
 
@@ -102,7 +102,7 @@ def test_a_run_writes_prices_history_feed_and_log_and_its_log_replays(shelf: She
         for name in ("product", "old", "new", "wanted", "motive", "guardrails"):
             assert np.array_equal(getattr(made, name), getattr(stored, name), equal_nan=name == "wanted")
     last = shelf.market.queries.product_decisions(next(iter(moved)), PageRequest(5)).rows
-    assert [stored.outcome for stored in last] == [Outcome.WRITTEN]
+    assert [stored.outcome for stored in last] == [DecisionOutcome.WRITTEN]
 
 
 def test_what_the_seller_forbids_after_the_look_is_not_written(shelf: Shelf) -> None:
@@ -127,10 +127,10 @@ def test_what_the_seller_forbids_after_the_look_is_not_written(shelf: Shelf) -> 
     done = shelf.repricing.finish(run.id)
     stays = {product for product, price in shelf.prices().items() if price == 1000}
     assert stays == {excluded, assigned, switched_off, bounded}
-    assert outcomes(shelf, run.id).count(Outcome.SUPERSEDED) == done.superseded == len(stays)
+    assert outcomes(shelf, run.id).count(DecisionOutcome.SUPERSEDED) == done.superseded == len(stays)
 
 
-def test_rules_that_nobody_knows_any_more_stop_only_their_own_policy(shelf: Shelf, database: str) -> None:
+def test_a_policy_whose_strategy_is_not_installed_stops_no_other_policy(shelf: Shelf, database: str) -> None:
     lost = shelf.repricing.begin(shelf.policy())
     engine = create_engine(database)
     with engine.begin() as connection:
@@ -138,20 +138,44 @@ def test_rules_that_nobody_knows_any_more_stop_only_their_own_policy(shelf: Shel
             gone = f"""UPDATE {table} SET document = document || '{{"policy": "gone"}}'"""  # noqa: S608 - tables of ours
             connection.execute(text(gone))
     engine.dispose()
-    with pytest.raises(PolicyUnknown, match="'gone'"):
+    with pytest.raises(StrategyUnknown, match="'gone'"):
         shelf.repricing.finish(lost.id)
     assert shelf.repricing.unfinished() == []
-    assert [each.policy for each in shelf.repricing.active_with_unknown_rules()] == ["gone"]
-    # The run is left to a process that knows the rules, or to whoever cancels it.
+    assert [each.policy for each in shelf.repricing.active_with_unknown_strategy()] == ["gone"]
+    # The run is left to a process that has the strategy; it can be cancelled everywhere.
     assert shelf.repricing.cancel(lost.id).status is RunStatus.CANCELLED
     assert shelf.repricing.due() == []
-    with pytest.raises(PolicyUnknown):
+    with pytest.raises(StrategyUnknown):
         shelf.repricing.begin(lost.policy_id)
     one(shelf.market.pricing.edit([EditPolicy(lost.policy_id, shelf.seller.id, {"is_active": False})]))
-    assert shelf.repricing.active_with_unknown_rules() == []
+    assert shelf.repricing.active_with_unknown_strategy() == []
     assert shelf.repricing.run(shelf.policy()).written > 0
     one(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
     assert lost.policy_id not in {each.id for each in shelf.market.queries.policies(None, PageRequest()).rows}
+
+
+def test_policies_and_runs_stored_under_a_former_name_of_their_strategy_go_on(shelf: Shelf, database: str) -> None:
+    begun = shelf.repricing.begin(shelf.policy())
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        for table in ("pricing_policies", "pricing_runs"):
+            stored = f"""UPDATE {table} SET document = document || '{{"policy": "learning"}}'"""  # noqa: S608 - tables of ours
+            connection.execute(text(stored))
+    assert shelf.repricing.active_with_unknown_strategy() == []
+    assert shelf.repricing.unfinished() == [begun.id]
+    done = shelf.repricing.finish(begun.id)
+    assert (done.status, done.written) == (RunStatus.DONE, done.tally.moves)
+    with engine.begin() as connection:
+        connection.execute(
+            text("""UPDATE pricing_ranges SET head = jsonb_set(head, '{document,policy}', '"learning"')""")
+        )
+    engine.dispose()
+    for inputs, decisions in shelf.market.queries.recorded_decisions(begun.id):
+        assert np.array_equal(replay(inputs).new, decisions.new)
+    shelf.clock.advance(days=8)
+    assert shelf.repricing.due() == [begun.policy_id]
+    (policy,) = shelf.market.queries.policies(None, PageRequest()).rows
+    assert policy.policy == "elasticity_learning"
 
 
 def test_a_product_has_one_turn_an_epoch(shelf: Shelf) -> None:
@@ -181,7 +205,7 @@ def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shelf: She
     shelf.repricing.rollback(first.id)
     page = shelf.market.queries.decisions(first.id, PageRequest(PRODUCTS)).rows
     for each in page:
-        was_in_force = each.outcome in {Outcome.WRITTEN, Outcome.ROLLED_BACK}
+        was_in_force = each.outcome in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK}
         assert (each.in_force_from is not None, each.in_force_until is not None) == (was_in_force, was_in_force)
 
 
@@ -195,7 +219,7 @@ def test_an_edit_between_reading_and_writing_wins(shelf: Shelf) -> None:
     shelf.edit(shelf.products[1], 1000)
     done = shelf.repricing.finish(run.id)
     assert [shelf.prices()[product] for product in shelf.products[:2]] == [4200, 1000]
-    assert done.written == done.tally.moves - outcomes(shelf, run.id).count(Outcome.SUPERSEDED)
+    assert done.written == done.tally.moves - outcomes(shelf, run.id).count(DecisionOutcome.SUPERSEDED)
     assert done.superseded > 0
 
 
@@ -204,7 +228,7 @@ def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.Mon
     run = shelf.repricing.begin(policy)
     died = 0
     for _ in range(100):
-        step = Step.WORKED
+        step = RunStep.WORKED
         with monkeypatch.context() as patch:
             # The last thing that a range does; whoever dies there leaves nothing of it.
             broken = RuntimeError("killed")
@@ -213,7 +237,7 @@ def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.Mon
                 shelf.repricing.step(run.id)
             died += 1
         step = shelf.repricing.step(run.id)
-        if step is Step.FINISHED:
+        if step is RunStep.FINISHED:
             break
     done = shelf.repricing.found(run.id)
     assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
@@ -257,7 +281,7 @@ def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) 
     assert (undone.status, undone.undone) == (RunStatus.ROLLED_BACK, len(moved) - 1)
     assert shelf.prices() == {product: 4200 if product == moved[0] else 1000 for product in shelf.products}
     assert shelf.repricing.rollback(run.id) == undone
-    assert outcomes(shelf, run.id).count(Outcome.ROLLED_BACK) == len(moved) - 1
+    assert outcomes(shelf, run.id).count(DecisionOutcome.ROLLED_BACK) == len(moved) - 1
     # Automation leaves them alone for an epoch, and nobody may insist on what was taken back.
     with shelf.market.store.begin() as tx:
         promised = tx.products.prices_since(moved[1:2], shelf.clock.now())
@@ -332,18 +356,18 @@ def test_the_breaker_stops_a_run_before_anything_is_written(shelf: Shelf) -> Non
     assert (run.status, run.written) == (RunStatus.STOPPED, 0)
     assert "breaker tripped, no price is written" in run.note
     assert set(shelf.prices().values()) == {1000}
-    assert set(outcomes(shelf, run.id)) <= {Outcome.STAGED, Outcome.KEPT}
+    assert set(outcomes(shelf, run.id)) <= {DecisionOutcome.STAGED, DecisionOutcome.KEPT}
     assert shelf.repricing.due() == []
 
 
 def test_a_trial_and_a_preview_leave_prices_and_memory_alone(shelf: Shelf) -> None:
     policy = shelf.policy()
     preview = shelf.repricing.preview(policy)
-    trial = shelf.repricing.run(policy, trial=True)
-    assert (trial.status, trial.written, set(shelf.prices().values())) == (RunStatus.DONE, 0, {1000})
+    shadow = shelf.repricing.run(policy, shadow=True)
+    assert (shadow.status, shadow.written, set(shelf.prices().values())) == (RunStatus.DONE, 0, {1000})
     real = shelf.repricing.run(policy)
-    assert preview.looked_at == trial.tally.decided == real.tally.decided == PRODUCTS
-    assert sum(1 for _ in preview.decisions(moves_only=True)) == trial.tally.moves == real.written
+    assert preview.looked_at == shadow.tally.decided == real.tally.decided == PRODUCTS
+    assert sum(1 for _ in preview.decisions(moves_only=True)) == shadow.tally.moves == real.written
 
 
 def test_what_is_old_is_forgotten(shelf: Shelf) -> None:

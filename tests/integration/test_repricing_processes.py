@@ -266,7 +266,7 @@ def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: s
         for kind, parameters in (("broken", {}), ("markup", {"share": 0.5})):
             seller = site.person(kind)
             kinds = seller.get("/pricing/api/v1/policy-kinds/").json()["results"]
-            assert {"markup", "broken", "learning"} <= {each["name"] for each in kinds}
+            assert {"markup", "broken", "elasticity_learning"} <= {each["name"] for each in kinds}
             product = seller.post(
                 "/products/api/v1/",
                 json={"name": "Cup", "category_id": 5, "price": "20.00", "stock": 5, "cost": "15.00"},
@@ -286,7 +286,7 @@ def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: s
             runs[kind]["price"] = seller.get(f"/products/api/v1/{product['id']}/").json()["price"]
         said = r"The policy 'broken' failed in propose: RuntimeError: no such luck \(mine\.py, line 25\)\."
         site.commands["worker"].says(rf"run {runs['broken']['id']} of policy \d+ \(broken\) failed: {said}")
-        skipped = f"Policy {left} uses the rules 'gone', which this process does not know"
+        skipped = f"Policy {left} uses the pricing strategy 'gone', which is not installed"
         site.commands["worker"].says(f"policy skipped: {skipped}")
     assert (runs["markup"]["status"], runs["markup"]["price"]) == ("DONE", "21.00")
     assert (runs["broken"]["status"], runs["broken"]["price"]) == ("FAILED", "20.00")

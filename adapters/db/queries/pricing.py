@@ -23,7 +23,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
-from scalecommerce_core.pricing.runs import Outcome, Run, StoredDecision
+from scalecommerce_core.pricing.runs import DecisionOutcome, Run, StoredDecision
 from scalecommerce_core.queries import Page, PageRequest
 
 _OWNER: Final = bindparam("owner", type_=BigInteger)
@@ -159,12 +159,12 @@ def _stored(row: Sequence[Any]) -> StoredDecision:
     run_id, *_, inputs, outcome, head, decided_at, written_at, currency, until = row
     decision = _decisions([row])[0]
     if not decision.moves:
-        became = Outcome.KEPT
+        became = DecisionOutcome.KEPT
     elif outcome:
-        became = Outcome.SUPERSEDED if outcome == 1 else Outcome.ROLLED_BACK
+        became = DecisionOutcome.SUPERSEDED if outcome == 1 else DecisionOutcome.ROLLED_BACK
     else:
-        became = Outcome.STAGED if written_at is None else Outcome.WRITTEN
-    was_in_force = became in {Outcome.WRITTEN, Outcome.ROLLED_BACK}
+        became = DecisionOutcome.STAGED if written_at is None else DecisionOutcome.WRITTEN
+    was_in_force = became in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK}
     return StoredDecision(
         RunId(run_id),
         decided_at,

@@ -48,7 +48,7 @@ _DUE: Final = text(
     ORDER BY policy.id LIMIT :limit
     """
 ).bindparams(bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger))
-_UNKNOWN_RULES: Final = (
+_UNKNOWN_STRATEGY: Final = (
     POLICY.where(
         pricing_policies.c.is_active,
         text("document ->> 'policy' <> ALL (CAST(:known AS text[]))"),
@@ -121,8 +121,10 @@ class PostgresPolicyRepository:
         given = {"now": now, "limit": limit, "known": sorted(known)}
         return [PolicyId(id_) for (id_,) in self._sql.fetch_all(_DUE, given)]
 
-    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
-        return [policy_of(row) for row in self._sql.fetch_all(_UNKNOWN_RULES, {"known": sorted(known), "limit": limit})]
+    def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+        return [
+            policy_of(row) for row in self._sql.fetch_all(_UNKNOWN_STRATEGY, {"known": sorted(known), "limit": limit})
+        ]
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         self._sql.upsert(_ASSIGN, list(choices.items()))
@@ -151,6 +153,6 @@ def _schedule_row(schedule: Schedule) -> tuple[Any, ...]:
 
 def policy_of(row: Sequence[Any]) -> PricingPolicy:
     id_, seller_id, created_at, version, document = row
-    return PricingPolicy.stored(
+    return PricingPolicy.from_stored(
         document, id=PolicyId(id_), seller_id=AccountId(seller_id), created_at=created_at, version=version
     )

@@ -24,14 +24,14 @@ from adapters.db.schema import (
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.observation import FACTS, Facts, Groups, Looked, PastPrices
-from scalecommerce_core.pricing.policy_scope import Reach
-from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.observation import FACTS, CategoryParameters, Facts, PastPrices, RangeResult
+from scalecommerce_core.pricing.policy_scope import PolicyScope
+from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
 
 # --- what products show
 
-_REACHED: Final = """
+_IN_SCOPE: Final = """
     FROM products LEFT JOIN pricing_assignments said ON said.product_id = products.id {more}
     WHERE products.seller_id = %(seller)s AND products.is_active AND NOT coalesce(said.is_excluded, false)
       AND CASE WHEN said.policy_id IS NOT NULL THEN said.policy_id = %(policy)s
@@ -52,7 +52,7 @@ _COUNTED: Final = """
     LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
         AND product_stockouts.product_id BETWEEN %(first)s AND %(last)s
 """
-_IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_REACHED.format(more='')}")
+_IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
 # Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
 _FACTS: Final = binary_arrays_statement(
     FACTS,
@@ -65,7 +65,7 @@ _FACTS: Final = binary_arrays_statement(
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
                {minor_per_unit("products.currency")}
-        {_REACHED.format(more=_COUNTED)}
+        {_IN_SCOPE.format(more=_COUNTED)}
     """,  # noqa: S608 - no values in it
 )
 _PAST: Final = binary_arrays_statement(
@@ -117,6 +117,8 @@ _FORGET: Final = tuple(
 
 _NUMBERS: Final = next_numbers_statement(run_ids)
 _TALLY: Final = ("decided", "moves", "large", "total_move", "unpriced")
+_ATTRIBUTES: Final = {"learns": "updates_state"}
+"""Attributes of `Run` whose columns have another name."""
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
@@ -242,12 +244,12 @@ class PostgresRunRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
-    def product_ids(self, reach: Reach) -> Whole:
-        (ids,) = self._columns(_IDS, _reached(reach, 0, 2**63 - 1))
+    def product_ids(self, scope: PolicyScope) -> Whole:
+        (ids,) = self._columns(_IDS, _scope_parameters(scope, 0, 2**63 - 1))
         return ids
 
-    def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        columns = self._columns(_FACTS, {**_reached(reach, first, last), "now": now})
+    def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
+        columns = self._columns(_FACTS, {**_scope_parameters(scope, first, last), "now": now})
         for moment in ("priced_at", "created_at"):
             columns[FACTS.index(moment)] += POSTGRES_EPOCH
         return Facts(*columns)
@@ -264,27 +266,27 @@ class PostgresRunRepository:
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
         return [block for (block,) in self._sql.fetch_all(_BLOCKS, {"policy": policy_id})]
 
-    def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
+    def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None:
         found = self._sql.fetch_binary(_MEMORY, {"policy": policy_id, "block": block})
-        return None if found is None else Memory.from_bytes(found[0])
+        return None if found is None else PolicyState.from_bytes(found[0])
 
-    def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
-        self._sql.execute(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": memory.to_bytes()})
+    def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None:
+        self._sql.execute(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": state.to_bytes()})
 
-    def groups(self, policy_id: PolicyId) -> Groups:
+    def category_parameters(self, policy_id: PolicyId) -> CategoryParameters:
         found: dict[CategoryId, dict[str, float]] = {}
         for category, name, value in self._sql.fetch_all(_GROUPS, {"policy": policy_id}):
             found.setdefault(CategoryId(category), {})[name] = value
         return found
 
-    def add_groups(self, policy_id: PolicyId, groups: Groups) -> None:
+    def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
         self._sql.insert(_ADD_GROUPS, _group_rows(policy_id, groups))
 
-    def save_groups(self, policy_id: PolicyId, groups: Groups) -> None:
-        self.add_groups(policy_id, groups)
+    def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
+        self.add_category_parameters(policy_id, groups)
         self._sql.update(_SAVE_GROUPS, _group_rows(policy_id, groups))
 
-    def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
+    def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
         for statement in _FORGET if policy_ids else ():
             self._sql.execute(statement, {"ids": id_array(policy_ids)})
 
@@ -333,27 +335,27 @@ class PostgresRunRepository:
     def save_range(self, part: Range) -> None:
         self._sql.update(_UPDATE_RANGE, [_range_row(part, _UPDATE_RANGE.columns)])
 
-    def stage(self, part: Range, looked: Looked) -> None:
-        decisions = looked.decisions
+    def stage_decisions(self, part: Range, result: RangeResult) -> None:
+        decisions = result.decisions
         if len(decisions):
-            inputs = np.frombuffer(b"".join(looked.inputs.rows), dtype=f"V{len(looked.inputs.rows[0])}")
+            inputs = np.frombuffer(b"".join(result.inputs.rows), dtype=f"V{len(result.inputs.rows[0])}")
             columns: list[NDArray[Any]] = [
                 np.full(len(decisions), part.run_id, dtype=np.int64), decisions.product, decisions.old, decisions.new,
                 decisions.wanted, decisions.motive.astype(np.int32), decisions.guardrails.astype(np.int32),
-                looked.priced_at - POSTGRES_EPOCH, inputs,
+                result.priced_at - POSTGRES_EPOCH, inputs,
             ]  # fmt: skip
             self._sql.copy_from(_COPY_DECISIONS, encode_copy_rows(columns))
-        groups = [[category, dict(values)] for category, values in looked.groups.items()]
-        staged = {"head": dict(looked.inputs.head), "memory": looked.memory.to_bytes(), "groups": groups}
+        groups = [[category, dict(values)] for category, values in result.category_parameters.items()]
+        staged = {"head": dict(result.inputs.head), "memory": result.policy_state.to_bytes(), "groups": groups}
         self._sql.execute(_STAGE, {"run_id": part.run_id, "number": part.number, **staged})
         self.save_range(part)
 
-    def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
-        memory, groups = self._sql.fetch_binary(_STAGED, {"run": part.run_id, "number": part.number}) or ()
-        return Memory.from_bytes(memory), {CategoryId(category): values for category, values in groups}
+    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
+        state, groups = self._sql.fetch_binary(_STAGED, {"run": part.run_id, "number": part.number}) or ()
+        return PolicyState.from_bytes(state), {CategoryId(category): values for category, values in groups}
 
-    def write(self, run: Run, part: Range, at: datetime) -> Whole:
-        given = {"policy": run.policy_id, "per_cost": run.least_per_cost}
+    def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
+        given = {"policy": run.policy_id, "per_cost": run.min_price_per_cost}
         moved = self._move(_WRITE, part, {"at": at, "cause": "policy", **given})
         if len(moved) < part.tally.moves:
             self._mark(part, 1, moved, among_them=False)
@@ -361,7 +363,7 @@ class PostgresRunRepository:
         self.save_range(part)
         return moved
 
-    def undo(self, run: Run, part: Range, at: datetime) -> int:
+    def revert_prices(self, run: Run, part: Range, at: datetime) -> int:
         del run
         moved = np.empty(0, dtype=np.int64)
         if part.written_at is not None:
@@ -393,25 +395,25 @@ class PostgresRunRepository:
         return len(rows)
 
 
-def _reached(reach: Reach, first: int, last: int) -> dict[str, object]:
+def _scope_parameters(scope: PolicyScope, first: int, last: int) -> dict[str, object]:
     return {
-        "seller": reach.seller_id,
-        "policy": reach.policy_id,
-        "assigned_only": reach.assigned_only,
-        "category": reach.category_id,
-        "others": sorted(reach.others),
-        "within": reach.within,
+        "seller": scope.seller_id,
+        "policy": scope.policy_id,
+        "assigned_only": scope.assigned_only,
+        "category": scope.category_id,
+        "others": sorted(scope.other_categories),
+        "within": scope.within,
         "first": first,
         "last": last,
     }
 
 
-def _group_rows(policy_id: PolicyId, groups: Groups) -> list[tuple[Any, ...]]:
+def _group_rows(policy_id: PolicyId, groups: CategoryParameters) -> list[tuple[Any, ...]]:
     return [(policy_id, category, name, value) for category, values in groups.items() for name, value in values.items()]
 
 
 def _run_row(run: Run, columns: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(getattr(run.tally if name in _TALLY else run, name) for name in columns)
+    return tuple(getattr(run.tally if name in _TALLY else run, _ATTRIBUTES.get(name, name)) for name in columns)
 
 
 def _range_row(part: Range, columns: Sequence[str]) -> tuple[Any, ...]:
@@ -419,7 +421,7 @@ def _range_row(part: Range, columns: Sequence[str]) -> tuple[Any, ...]:
 
 
 def run_of(row: Sequence[Any]) -> Run:
-    facts = dict(zip(_RUN, row, strict=True))
+    facts = {_ATTRIBUTES.get(name, name): value for name, value in zip(_RUN, row, strict=True)}
     tally = Tally(*(facts.pop(name) for name in _TALLY))
     return Run(
         **{

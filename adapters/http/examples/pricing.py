@@ -33,7 +33,7 @@ from adapters.http.schemas.pricing import (
 )
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
 from scalecommerce_core.pricing.interface import Motive
-from scalecommerce_core.pricing.runs import Outcome, RunStatus, Trigger
+from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus, Trigger
 
 _STEP: Final = ParameterSchema(
     name="step",
@@ -90,7 +90,7 @@ _DECISION: Final = StoredDecisionSchema(
     sentence="Raised by 3.4% to 94.09: trying a price is the only way to learn from it.",
     run=RUN,
     decided_at=NOW,
-    outcome=Outcome.WRITTEN,
+    outcome=DecisionOutcome.WRITTEN,
     in_force_from=NOW,
     in_force_until=None,
     explained={
@@ -117,7 +117,7 @@ _KEPT: Final = StoredDecisionSchema(
     sentence="Kept at 36.00: too few people have seen the product.",
     run=16,
     decided_at=NOW,
-    outcome=Outcome.KEPT,
+    outcome=DecisionOutcome.KEPT,
     in_force_from=None,
     in_force_until=None,
     explained={

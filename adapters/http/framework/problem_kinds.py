@@ -30,10 +30,10 @@ from scalecommerce_core.domain import errors
 from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
 from scalecommerce_core.pricing.runs import RunNotReversible
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
-from scalecommerce_core.services.repricing import PolicyUnknown
+from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
 MISSING_ID: Final = 999_999
@@ -106,8 +106,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
     DeliveryPending("Delivery 1 has not been tried yet: it will be."),
-    PolicyUnknown(PolicyId(7), "markup"),
-    PolicyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
+    StrategyUnknown(PolicyId(7), "markup"),
+    StrategyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
     RunNotReversible("This run has changed no price."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product was edited since you read it: read it again."),

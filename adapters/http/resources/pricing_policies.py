@@ -25,18 +25,18 @@ from adapters.http.schemas.pricing import (
 )
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
-from scalecommerce_core.pricing.interface import registered
+from scalecommerce_core.pricing.interface import known_strategies
 from scalecommerce_core.pricing.policy import (
-    LONGEST_EPOCH,
-    LONGEST_STOCK,
-    MOST_FEE,
-    SHORTEST_EPOCH,
-    SHORTEST_STOCK,
+    MAX_EPOCH,
+    MAX_FEE,
+    MAX_STOCK_DAYS,
+    MIN_EPOCH,
+    MIN_STOCK_DAYS,
     PricingPolicy,
 )
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy, TooManyPolicies
-from scalecommerce_core.services.repricing import PolicyUnknown, Selection
+from scalecommerce_core.services.repricing import Selection, StrategyUnknown
 from scalecommerce_core.services.results import Replayed, one
 
 ROOT: Final = "/pricing/api/v1/"
@@ -58,13 +58,15 @@ Settings = Annotated[
 ]
 Kind = Annotated[
     str,
-    msgspec.Meta(max_length=100, description="One of those that `policy-kinds/` lists.", examples=["learning"]),
+    msgspec.Meta(
+        max_length=100, description="One of those that `policy-kinds/` lists.", examples=["elasticity_learning"]
+    ),
 ]
 EpochSeconds = Annotated[
     float,
     msgspec.Meta(
-        ge=SHORTEST_EPOCH.total_seconds(),
-        le=LONGEST_EPOCH.total_seconds(),
+        ge=MIN_EPOCH.total_seconds(),
+        le=MAX_EPOCH.total_seconds(),
         description="How often prices may move; the guardrails' durations are meant for a week, and scale with it.",
         examples=[604_800],
     ),
@@ -73,7 +75,7 @@ Fee = Annotated[
     float,
     msgspec.Meta(
         ge=0,
-        le=MOST_FEE,
+        le=MAX_FEE,
         description="What the marketplace keeps of each price: a share, counted in hundredths of a percent.",
         examples=[0.08],
     ),
@@ -81,8 +83,8 @@ Fee = Annotated[
 StockDays = Annotated[
     float,
     msgspec.Meta(
-        ge=SHORTEST_STOCK,
-        le=LONGEST_STOCK,
+        ge=MIN_STOCK_DAYS,
+        le=MAX_STOCK_DAYS,
         description="How long the stock is meant to last; null: stock does not matter to the price.",
         examples=[30],
     ),
@@ -133,8 +135,8 @@ class PolicyPatch(msgspec.Struct):
 
 
 def _list_policies(schema: dict[str, Any]) -> None:
-    """List the policies that this process knows, including the operator's own."""
-    schema["properties"]["policy"]["enum"] = [*registered()]
+    """List the strategies that are registered in this process; requests may also use former names."""
+    schema["properties"]["policy"]["enum"] = sorted(known_strategies())
 
 
 class PreviewQuery(msgspec.Struct, frozen=True):
@@ -319,13 +321,13 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="previewPricingPolicy",
             summary="What would change now, and why; nothing is written",
             handler=preview,
-            description="The response is 409 `policy_unknown` if the process does not know the rules, and 409"
-            " `policy_failed`, which names the fault, if their code fails.",
+            description="The response is 409 `policy_unknown` if its strategy is not installed, and"
+            " 409 `policy_failed`, which names the error, if the code of the strategy fails.",
             responses={200: ResponseSpec(PreviewSchema, "Decisions by product.")},
             tag=TAG,
             query=PreviewQuery,
             access=Access.ACCOUNT,
-            errors=(PolicyUnknown, PolicyFailed),
+            errors=(StrategyUnknown, StrategyFailed),
         ),
     ]
 

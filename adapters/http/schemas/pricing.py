@@ -11,9 +11,9 @@ from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.explaining import belief, explained
 from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, names
-from scalecommerce_core.pricing.interface import Motive, registered
+from scalecommerce_core.pricing.interface import Motive, registered_strategies
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.runs import Assignment, Outcome, Run, RunStatus, StoredDecision, Trigger
+from scalecommerce_core.pricing.runs import Assignment, DecisionOutcome, Run, RunStatus, StoredDecision, Trigger
 
 ParameterType = Literal["boolean", "integer", "number", "string", "array"]
 GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(names(sum(Guardrail)))})]
@@ -98,7 +98,7 @@ class StoredDecisionSchema(DecisionSchema):
 
     run: int
     decided_at: datetime
-    outcome: Outcome
+    outcome: DecisionOutcome
     in_force_from: datetime | None
     in_force_until: datetime | None
     explained: dict[str, str]
@@ -163,7 +163,8 @@ def to_policy_schema(policy: PricingPolicy) -> PolicySchema:
 
 def to_policy_kinds_schema() -> PolicyKindsSchema:
     kinds = [
-        PolicyKindSchema(name, _description(kind), to_parameter_schemas(kind)) for name, kind in registered().items()
+        PolicyKindSchema(name, _description(kind), to_parameter_schemas(kind))
+        for name, kind in registered_strategies().items()
     ]
     return PolicyKindsSchema(kinds, to_parameter_schemas(Guardrails))
 

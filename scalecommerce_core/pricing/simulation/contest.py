@@ -7,9 +7,9 @@ from attrs import field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import guarded
-from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.simulation.market import Market
-from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, unpriced
+from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
 
 POOL_EVERY = 4
 """Epochs between two looks across a category."""
@@ -44,7 +44,7 @@ class Track:
 
 
 def run(
-    policy: Policy | None,
+    policy: PricingStrategy | None,
     market: Market,
     *,
     checkpoints: Sequence[int] = (),
@@ -53,7 +53,7 @@ def run(
 ) -> Track:
     """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done.
 
-    Raise `PolicyFailed` if the policy fails.
+    Raise `StrategyFailed` if the policy fails.
     """
     seen = market.seen()
     start_prices = seen.price[:shown].astype(np.float64)
@@ -72,7 +72,7 @@ def run(
                         state = call_pool(policy, state, seen)
                 proposed = call_propose(policy, state, seen, epoch)
                 wanted, decided = proposed.prices, decided + len(seen)
-                without += int(np.count_nonzero(unpriced(proposed.motive)))
+                without += int(np.count_nonzero(is_unpriced(proposed.motive)))
                 if market.rails is None:
                     prices = market.admissible(np.where(np.isnan(wanted), seen.price, wanted))
                 else:

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.interface import Policy
+from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
@@ -19,7 +19,7 @@ from scalecommerce_core.pricing.simulation.market import Market
 from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, Marketplace
 from scalecommerce_core.pricing.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
 from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 
 STATIC: Final = "static"
 """Prices that never move: every policy must beat it."""
@@ -71,7 +71,7 @@ class Outcome:
 
 @frozen
 class FailedPolicy:
-    """A policy that failed in a market; `problem` is the message of its `PolicyFailed`."""
+    """A policy that failed in a market; `problem` is the message of its `StrategyFailed`."""
 
     market: str
     place: str
@@ -86,7 +86,7 @@ class Program:
     name: str
     about: str
     places: Callable[[Size], Sequence[Place]]
-    entrants: tuple[Policy | None, ...]
+    entrants: tuple[PricingStrategy | None, ...]
     judged: Callable[[Sequence[Outcome]], list[Figure]] = field(repr=False)
     worlds: int
     epochs: int
@@ -102,7 +102,7 @@ class Program:
     def outcomes(
         self,
         size: Size,
-        entrants: Sequence[Policy | None] | None = None,
+        entrants: Sequence[PricingStrategy | None] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> Iterator[Outcome | FailedPolicy]:
         """Yield outcomes one by one, so that finished ones are kept when Ctrl-C ends it or a policy fails."""
@@ -116,7 +116,7 @@ class Program:
 
                 try:
                     track = run(policy, market, checkpoints=place.checkpoints, progress=told)
-                except PolicyFailed as error:
+                except StrategyFailed as error:
                     yield FailedPolicy(self.name, place.label, error.policy, str(error))
                     continue
                 yield Outcome(self.name, place.label, track)

@@ -10,8 +10,8 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Store
 from scalecommerce_core.pricing.observation import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_scope import reach_of
-from scalecommerce_core.pricing.policy_state import FACTS, Memory
+from scalecommerce_core.pricing.policy_scope import policy_scope
+from scalecommerce_core.pricing.policy_state import STATE_FACTS, PolicyState
 from scalecommerce_core.pricing.runs import Run, RunStatus, Tally, Trigger
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 
@@ -35,27 +35,27 @@ class PoliciesContract:
     def test_a_policy_is_due_at_once_and_again_when_its_epoch_ends(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW, 10, {"learning", "other"})) == [policy.id]
+            assert list(tx.policies.due(NOW, 10, {"elasticity_learning", "other"})) == [policy.id]
             assert list(tx.policies.due(NOW, 10, {"other"})) == []
             (schedule,) = tx.policies.lock_schedules([policy.id]).values()
-            schedule.turn(policy, NOW)
+            schedule.advance(policy, NOW)
             schedule.is_done = True
             tx.policies.save_schedules([schedule])
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW + 6 * DAY, 10, {"learning"})) == []
-            assert list(tx.policies.due(NOW + 7 * DAY, 10, {"learning"})) == [policy.id]
+            assert list(tx.policies.due(NOW + 6 * DAY, 10, {"elasticity_learning"})) == []
+            assert list(tx.policies.due(NOW + 7 * DAY, 10, {"elasticity_learning"})) == [policy.id]
 
-    def test_policies_of_unknown_rules_are_found_while_they_are_active(self, store: Store) -> None:
+    def test_active_policies_with_an_unknown_strategy_are_found(self, store: Store) -> None:
         seller = Stage(store).account()
         learning, climbing = _policy(store, seller), _policy(store, seller, policy="hill_climb")
         _policy(store, seller, policy="hill_climb", is_active=False)
         with store.begin() as tx:
-            assert list(tx.policies.active_with_unknown_rules({"hill_climb"}, 10)) == [learning]
-            assert list(tx.policies.active_with_unknown_rules({"learning"}, 10)) == [climbing]
-            assert list(tx.policies.active_with_unknown_rules(set(), 1)) == [learning]
-            assert list(tx.policies.active_with_unknown_rules({"learning", "hill_climb"}, 10)) == []
+            assert list(tx.policies.active_with_unknown_strategy({"hill_climb"}, 10)) == [learning]
+            assert list(tx.policies.active_with_unknown_strategy({"elasticity_learning"}, 10)) == [climbing]
+            assert list(tx.policies.active_with_unknown_strategy(set(), 1)) == [learning]
+            assert list(tx.policies.active_with_unknown_strategy({"elasticity_learning", "hill_climb"}, 10)) == []
 
-    def test_runs_that_decide_by_unknown_rules_are_left_to_others(self, store: Store) -> None:
+    def test_deciding_runs_with_an_unknown_strategy_are_not_listed_as_unfinished(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
         with store.begin() as tx:
             (run_id,) = tx.runs.next_ids(1)
@@ -65,7 +65,7 @@ class PoliciesContract:
             )  # fmt: skip
             tx.runs.add(run, [])
         with store.begin() as tx:
-            assert list(tx.runs.unfinished(10, {"learning"})) == [run_id]
+            assert list(tx.runs.unfinished(10, {"elasticity_learning"})) == [run_id]
             assert list(tx.runs.unfinished(10, {"hill_climb"})) == []
             run.status, run.tally = RunStatus.WRITING, Tally(decided=5, moves=1, unpriced=3)
             tx.runs.save(run)
@@ -89,12 +89,12 @@ class PoliciesContract:
             tx.policies.assign({other_book: chosen.id})
             tx.policies.exclude({excluded: True})
             of_seller = tx.policies.of_sellers([seller])
-            reached = {p.id: tx.runs.product_ids(reach_of(p, of_seller)).tolist() for p in of_seller}
+            reached = {p.id: tx.runs.product_ids(policy_scope(p, of_seller)).tolist() for p in of_seller}
             assert reached == {first.id: [], everything.id: [toy], books.id: [book], chosen.id: [other_book]}
             tx.policies.assign({other_book: None})
             tx.policies.exclude({excluded: False})
             assert tx.policies.assignments([other_book, excluded]) == {}
-            assert tx.runs.product_ids(reach_of(everything, of_seller)).tolist() == [toy, excluded]
+            assert tx.runs.product_ids(policy_scope(everything, of_seller)).tolist() == [toy, excluded]
 
     def test_facts_show_a_product_as_it_stands(self, store: Store) -> None:
         stage = Stage(store)
@@ -105,7 +105,7 @@ class PoliciesContract:
         stage.order(buyer, {product: 3}, OrderStatus.PENDING)
         policy = _policy(store, seller)
         with store.begin() as tx:
-            seen = tx.runs.facts(reach_of(policy, [policy]), product, product, NOW)
+            seen = tx.runs.facts(policy_scope(policy, [policy]), product, product, NOW)
             past = tx.runs.past_prices(product, product, NOW - 55 * DAY)
             none = tx.runs.past_prices(product, product, NOW - DAY)
         assert [int(getattr(seen, name)[0]) for name in ("price", "cost", "min_price", "max_price")] == [
@@ -114,27 +114,27 @@ class PoliciesContract:
         assert [int(getattr(seen, name)[0]) for name in ("stock", "views_ever", "views", "units")] == [17, 7, 7, 0]
         assert int(seen.priced_at[0] - seen.created_at[0]) == 10 * DAY_MICROSECONDS
         assert past.price.tolist() == [9_00, 10_00]
-        assert past.by_hand.tolist() == [False, True]
+        assert past.is_manual.tolist() == [False, True]
         assert past.valid_from.tolist() == [int(seen.created_at[0]), int(seen.priced_at[0])]
         assert len(none.product) == 0
 
     def test_memory_and_groups_come_back(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
-        facts = [np.arange(3, dtype=np.int64) + n for n in range(len(FACTS))]
-        memory = Memory(*facts, state={"a": np.array([0.1, np.nan, -np.inf]), "arms": np.ones((3, 4))})
+        facts = [np.arange(3, dtype=np.int64) + n for n in range(len(STATE_FACTS))]
+        memory = PolicyState(*facts, state={"a": np.array([0.1, np.nan, -np.inf]), "arms": np.ones((3, 4))})
         with store.begin() as tx:
-            tx.runs.save_memory(policy.id, 7, memory)
-            tx.runs.save_groups(policy.id, {CategoryId(2): {"mean": -2.4}})
-            tx.runs.add_groups(policy.id, {CategoryId(2): {"mean": 1.0}, CategoryId(3): {"mean": 0.1}})
+            tx.runs.save_policy_state(policy.id, 7, memory)
+            tx.runs.save_category_parameters(policy.id, {CategoryId(2): {"mean": -2.4}})
+            tx.runs.add_category_parameters(policy.id, {CategoryId(2): {"mean": 1.0}, CategoryId(3): {"mean": 0.1}})
         with store.begin() as tx:
-            found = tx.runs.memory(policy.id, 7)
+            found = tx.runs.policy_state(policy.id, 7)
             assert found is not None
             assert found.to_bytes() == memory.to_bytes()
-            assert tx.runs.memory(policy.id, 8) is None
+            assert tx.runs.policy_state(policy.id, 8) is None
             assert list(tx.runs.blocks(policy.id)) == [7]
-            assert tx.runs.groups(policy.id) == {2: {"mean": -2.4}, 3: {"mean": 0.1}}
-            tx.runs.forget_memory([policy.id])
-            assert (list(tx.runs.blocks(policy.id)), tx.runs.groups(policy.id)) == ([], {})
+            assert tx.runs.category_parameters(policy.id) == {2: {"mean": -2.4}, 3: {"mean": 0.1}}
+            tx.runs.delete_policy_states([policy.id])
+            assert (list(tx.runs.blocks(policy.id)), tx.runs.category_parameters(policy.id)) == ([], {})
 
     def test_everything_can_be_stopped(self, store: Store) -> None:
         for stopped in (True, True, False):

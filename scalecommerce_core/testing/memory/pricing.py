@@ -17,16 +17,16 @@ from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Decisions
-from scalecommerce_core.pricing.observation import FACTS, Facts, Groups, Looked, PastPrices
+from scalecommerce_core.pricing.observation import FACTS, CategoryParameters, Facts, PastPrices, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_scope import Reach
-from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.policy_scope import PolicyScope
+from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.replay import Inputs
 from scalecommerce_core.pricing.runs import (
-    AT_WORK,
+    IN_PROGRESS,
     UNFINISHED,
     Assignment,
-    Outcome,
+    DecisionOutcome,
     Range,
     RangeStatus,
     Run,
@@ -37,7 +37,7 @@ from scalecommerce_core.pricing.runs import (
 from scalecommerce_core.queries import Page, PageRequest
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
-from scalecommerce_core.testing.memory.tables import Staged, Tables
+from scalecommerce_core.testing.memory.tables import StagedRange, Tables
 
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_HAND: Final = frozenset({PriceCause.MANUAL, PriceCause.IMPORT, PriceCause.ROLLBACK})
@@ -87,12 +87,12 @@ class MemoryPolicies:
             self._tables.schedules.put(schedule.policy_id, schedule)
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        at_work = {run.policy_id for run in self._tables.runs.all() if run.status in AT_WORK}
+        at_work = {run.policy_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
         active = {policy.id for policy in self._tables.policies.all() if policy.is_active and policy.policy in known}
         due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
         return sorted(policy_id for policy_id in due if policy_id in active - at_work)[:limit]
 
-    def active_with_unknown_rules(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
+    def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
         found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
         return sorted(found, key=lambda policy: policy.id)[:limit]
 
@@ -131,19 +131,19 @@ class MemoryRuns:
 
     # --- what a policy's products show
 
-    def product_ids(self, reach: Reach) -> Whole:
+    def product_ids(self, scope: PolicyScope) -> Whole:
         ids = [
             product.id
             for product in self._tables.products.all()
-            if product.seller_id == reach.seller_id
+            if product.seller_id == scope.seller_id
             and product.is_active
             and not (said := self._tables.assignments.get(product.id) or Assignment(product.id)).is_excluded
-            and reach.covers(product.category_id, said.policy_id)
+            and scope.covers(product.category_id, said.policy_id)
         ]
         return np.array(sorted(ids), dtype=np.int64)
 
-    def facts(self, reach: Reach, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        ids = [ProductId(int(each)) for each in self.product_ids(reach) if first <= each <= last]
+    def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
+        ids = [ProductId(int(each)) for each in self.product_ids(scope) if first <= each <= last]
         counters = {each.product_id: each for each in self._statistics.counters(first, last, now)}
         rows = []
         for product_id, product in self._tables.products.some(ids).items():
@@ -181,22 +181,22 @@ class MemoryRuns:
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
         return sorted(block for (owner, block), _ in self._tables.blocks.items() if owner == policy_id)
 
-    def memory(self, policy_id: PolicyId, block: int) -> Memory | None:
+    def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None:
         return self._tables.blocks.get((policy_id, block))
 
-    def save_memory(self, policy_id: PolicyId, block: int, memory: Memory) -> None:
-        self._tables.blocks.put((policy_id, block), Memory.from_bytes(memory.to_bytes()))
+    def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None:
+        self._tables.blocks.put((policy_id, block), PolicyState.from_bytes(state.to_bytes()))
 
-    def groups(self, policy_id: PolicyId) -> Groups:
+    def category_parameters(self, policy_id: PolicyId) -> CategoryParameters:
         return self._tables.groups.get(policy_id) or {}
 
-    def add_groups(self, policy_id: PolicyId, groups: Groups) -> None:
-        self._tables.groups.put(policy_id, {**groups, **self.groups(policy_id)})
+    def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
+        self._tables.groups.put(policy_id, {**groups, **self.category_parameters(policy_id)})
 
-    def save_groups(self, policy_id: PolicyId, groups: Groups) -> None:
-        self._tables.groups.put(policy_id, {**self.groups(policy_id), **groups})
+    def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
+        self._tables.groups.put(policy_id, {**self.category_parameters(policy_id), **groups})
 
-    def forget_memory(self, policy_ids: Collection[PolicyId]) -> None:
+    def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
         for key in [key for key, _ in self._tables.blocks.items() if key[0] in policy_ids]:
             self._tables.blocks.drop(key)
         for policy_id in policy_ids:
@@ -230,7 +230,7 @@ class MemoryRuns:
         )[:limit]
 
     def at_work(self, policy_id: PolicyId) -> RunId | None:
-        found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in AT_WORK)
+        found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in IN_PROGRESS)
         return next(found, None)
 
     def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
@@ -240,27 +240,27 @@ class MemoryRuns:
         mine = [evolve(part) for part in self._tables.ranges.all() if part.run_id == run_id]
         return sorted(mine, key=lambda part: part.number)
 
-    def stage(self, part: Range, looked: Looked) -> None:
-        products = self._tables.products.some(ProductId(int(each)) for each in looked.decisions.product)
+    def stage_decisions(self, part: Range, result: RangeResult) -> None:
+        products = self._tables.products.some(ProductId(int(each)) for each in result.decisions.product)
         currency = {int(product.id): product.price.currency for product in products.values()}
-        self._tables.staged.put((part.run_id, part.number), Staged(looked, currency))
+        self._tables.staged.put((part.run_id, part.number), StagedRange(result, currency))
         self.save_range(part)
 
-    def staged_memory(self, part: Range) -> tuple[Memory, Groups]:
-        looked = self._staged(part).looked
-        return looked.memory, looked.groups
+    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
+        result = self._staged(part).result
+        return result.policy_state, result.category_parameters
 
-    def _staged(self, part: Range) -> Staged:
+    def _staged(self, part: Range) -> StagedRange:
         staged = self._tables.staged.get((part.run_id, part.number))
         assert staged is not None
         return staged
 
-    def write(self, run: Run, part: Range, at: datetime) -> Whole:
+    def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         staged = self._staged(part)
-        decisions, written = staged.looked.decisions, []
+        decisions, written = staged.result.decisions, []
         for row in np.flatnonzero(decisions.moves):
             product = self._tables.products.get(ProductId(int(decisions.product[row])))
-            seen = (int(decisions.old[row]), int(staged.looked.priced_at[row]))
+            seen = (int(decisions.old[row]), int(staged.result.priced_at[row]))
             if (
                 product is not None
                 and (product.price.minor, _micros(product.priced_at)) == seen
@@ -278,17 +278,17 @@ class MemoryRuns:
         said = self._tables.assignments.get(product.id) or Assignment(product.id)
         if not product.is_active or said.is_excluded or said.policy_id not in {None, run.policy_id}:
             return False
-        by_cost = None if product.cost is None else product.cost.minor * run.least_per_cost
+        by_cost = None if product.cost is None else product.cost.minor * run.min_price_per_cost
         if new > product.price.minor:
             highest = new if product.max_price is None else product.max_price.minor
             return new <= max(highest, 0 if by_cost is None else ceil(by_cost) + 1)
         lowest = 0 if product.min_price is None else product.min_price.minor
         return new >= max(lowest, 0 if by_cost is None else floor(by_cost) - 1)
 
-    def undo(self, run: Run, part: Range, at: datetime) -> int:
+    def revert_prices(self, run: Run, part: Range, at: datetime) -> int:
         del run
         staged, undone = self._staged(part), set()
-        for decision in (staged.looked.decisions[int(row)] for row in np.flatnonzero(staged.looked.decisions.moves)):
+        for decision in (staged.result.decisions[int(row)] for row in np.flatnonzero(staged.result.decisions.moves)):
             product = self._tables.products.get(decision.product_id)
             if (
                 decision.product_id in staged.written
@@ -364,25 +364,25 @@ class MemoryPricingQueries:
     def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         for (run, _), staged in sorted(self._tables.staged.items(), key=lambda item: item[0]):
             if run == run_id:
-                yield staged.looked.inputs, staged.looked.decisions
+                yield staged.result.inputs, staged.result.decisions
 
     def _stored(self) -> Iterator[StoredDecision]:
         for (run_id, number), staged in self._tables.staged.items():
             part = self._tables.ranges.get((run_id, number))
             assert part is not None
             assert part.decided_at is not None
-            looked = staged.looked
-            for row in range(len(looked.decisions)):
-                decision = looked.decisions[row]
+            result = staged.result
+            for row in range(len(result.decisions)):
+                decision = result.decisions[row]
                 outcome = _outcome(decision.product_id, staged, part, moves=decision.moves)
-                began = part.written_at if outcome in {Outcome.WRITTEN, Outcome.ROLLED_BACK} else None
+                began = part.written_at if outcome in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK} else None
                 yield StoredDecision(
                     run_id,
                     part.decided_at,
                     staged.currency[int(decision.product_id)],
                     decision,
                     outcome,
-                    Inputs(looked.inputs.head, [looked.inputs.rows[row]]),
+                    Inputs(result.inputs.head, [result.inputs.rows[row]]),
                     in_force_from=began,
                     in_force_until=None if began is None else self._next_price(decision.product_id, began),
                 )
@@ -393,14 +393,14 @@ class MemoryPricingQueries:
         return min(later, default=None)
 
 
-def _outcome(product_id: int, staged: Staged, part: Range, *, moves: bool) -> Outcome:
+def _outcome(product_id: int, staged: StagedRange, part: Range, *, moves: bool) -> DecisionOutcome:
     if not moves:
-        return Outcome.KEPT
+        return DecisionOutcome.KEPT
     if product_id in staged.undone:
-        return Outcome.ROLLED_BACK
+        return DecisionOutcome.ROLLED_BACK
     if product_id in staged.written:
-        return Outcome.WRITTEN
-    return Outcome.STAGED if part.written_at is None else Outcome.SUPERSEDED
+        return DecisionOutcome.WRITTEN
+    return DecisionOutcome.STAGED if part.written_at is None else DecisionOutcome.SUPERSEDED
 
 
 def _micros(moment: datetime) -> int:

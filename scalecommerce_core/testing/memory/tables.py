@@ -32,9 +32,9 @@ from scalecommerce_core.domain.rollups import Outage
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import Owed
-from scalecommerce_core.pricing.observation import Groups, Looked
+from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_state import Memory
+from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Assignment, Range, Run, Schedule
 
 NUMBERED: Final = "numbered"
@@ -182,11 +182,11 @@ class Tables:
     schedules: Table[PolicyId, Schedule] = field(factory=lambda: Table(evolve))
     assignments: Table[ProductId, Assignment] = field(factory=lambda: Table(same))
     switches: Table[str, bool] = field(factory=lambda: Table(same))
-    blocks: Table[tuple[PolicyId, int], Memory] = field(factory=lambda: Table(same))
-    groups: Table[PolicyId, Groups] = field(factory=lambda: Table(same))
+    blocks: Table[tuple[PolicyId, int], PolicyState] = field(factory=lambda: Table(same))
+    groups: Table[PolicyId, CategoryParameters] = field(factory=lambda: Table(same))
     runs: Table[RunId, Run] = field(factory=lambda: Table(evolve))
     ranges: Table[tuple[RunId, int], Range] = field(factory=lambda: Table(evolve))
-    staged: Table[tuple[RunId, int], Staged] = field(factory=lambda: Table(same))
+    staged: Table[tuple[RunId, int], StagedRange] = field(factory=lambda: Table(same))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copied_delivery))
@@ -209,10 +209,10 @@ class Tables:
 
 
 @frozen(eq=False)
-class Staged:
+class StagedRange:
     """What a range has decided; `superseded` and `undone` are products whose moves were not written, or taken back."""
 
-    looked: Looked
+    result: RangeResult
     currency: Mapping[int, str]
     written: frozenset[int] = frozenset()
     undone: frozenset[int] = frozenset()

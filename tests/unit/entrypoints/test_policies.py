@@ -18,7 +18,7 @@ from entrypoints.settings import SettingsError
 from entrypoints.settings import load as load_settings
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.decisions import decide
-from scalecommerce_core.pricing.interface import State, registered
+from scalecommerce_core.pricing.interface import State, registered_strategies
 from scalecommerce_core.pricing.policy import PricingPolicy
 from tests.unit.entrypoints.test_settings import GOOD
 from tests.unit.support.pricing_signals import signals
@@ -85,7 +85,7 @@ def test_a_module_or_file_of_the_working_directory_is_loaded_and_may_be_loaded_a
     write(file, policy("of_a_file"))
     for _ in range(2):
         load_named(f" {source} ,")
-        assert registered()["of_a_file"].__name__ == "Markup"
+        assert registered_strategies()["of_a_file"].__name__ == "Markup"
 
 
 def test_a_class_needs_no_decorator(write: Write) -> None:
@@ -95,7 +95,7 @@ def test_a_class_needs_no_decorator(write: Write) -> None:
     ):
         load("bare_markup")
     load("bare_markup:Markup")
-    assert "bare" in registered()
+    assert "bare" in registered_strategies()
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,10 @@ def test_a_class_needs_no_decorator(write: Write) -> None:
         (policy("x"), "broken:Nothing", "has no class Nothing; it has Markup"),
         ("Markup = 5\n", "broken:Markup", "broken:Markup: TypeError: 5 is neither a class nor a module"),
         ("class Markup: ...\n", "broken:Markup", "TypeError: Markup is no attrs class: put @register above"),
-        (policy("learning"), "broken", "broken cannot be imported: ValueError: There is a policy 'learning' already"),
+        (policy("hill_climb"), "broken", "broken cannot be imported: ValueError: There is a policy 'hill_climb'"),
+        (policy("learning"), "broken", "TypeError: Markup is named 'learning': a policy's name"),
         (policy("Mark-Up"), "broken", "TypeError: Markup is named 'Mark-Up': a policy's name"),
-        (policy("static"), "broken", "and is not 'static' (broken.py, line 8)"),
+        (policy("static"), "broken", "and is not 'static' or 'learning' (broken.py, line 8)"),
         (policy("x").replace("share", "maxShare"), "broken", "a parameter's name has at most 50 lower-case"),
         (policy("x").replace("(0.4", "(float('nan')"), "broken", "its default nan is not valid: This lies"),
         (policy("x").replace("(0.4", "(9.5"), "broken", "Markup.share: its default 9.5 is not valid: This lies"),
@@ -141,7 +142,7 @@ def test_a_module_that_fails_leaves_none_of_its_policies_behind(write: Write) ->
     for source in ("half_done", "half_done.py"):
         with pytest.raises(PolicyNotLoaded, match="division by zero"):
             load(source)
-        assert "first_half" not in registered()
+        assert "first_half" not in registered_strategies()
 
 
 @pytest.mark.parametrize("source", ["talking", "talking.py"])
@@ -176,7 +177,7 @@ def test_installed_packages_offer_theirs_and_a_broken_one_is_logged_and_left_out
     for _ in range(2):
         caplog.clear()
         load_all("")
-        assert "acme" in registered()
+        assert "acme" in registered_strategies()
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
         assert record.getMessage() == (
@@ -188,7 +189,7 @@ def test_a_module_that_lies_beside_the_program_is_not_hidden_by_the_working_dire
     write("attrs.py", "raise AssertionError\n")
     write("shop_markup2.py", policy("second"))
     load("shop_markup2")
-    assert "second" in registered()
+    assert "second" in registered_strategies()
 
 
 def test_the_documented_package_is_found_simulated_and_chosen_by_its_name(
@@ -203,9 +204,9 @@ def test_the_documented_package_is_found_simulated_and_chosen_by_its_name(
     install(write, project["name"], "\n".join(f"{name} = {target}" for name, target in points.items()))
     monkeypatch.syspath_prepend(str(tmp_path))
     load_all("")
-    assert points.keys() == {"markup"} <= registered().keys()
+    assert points.keys() == {"markup"} <= registered_strategies().keys()
     (document,) = re.findall(r"-d '(\{\"name\": \"Cost plus\".*?\})'", page)
-    chosen = PricingPolicy.read(
+    chosen = PricingPolicy.from_document(
         json.loads(document), id=PolicyId(1), seller_id=AccountId(1), created_at=datetime(2026, 1, 1, tzinfo=UTC)
     )
     seen = signals(price=100_00, reference=100_00, cost=[90_00, -1])

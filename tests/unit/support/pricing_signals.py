@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 def policy(**more: Any) -> PricingPolicy:
     facts: dict[str, Any] = {"name": "Prices that learn", **more}
-    return PricingPolicy.read(facts, id=PolicyId(7), seller_id=AccountId(2), created_at=NOW)
+    return PricingPolicy.from_document(facts, id=PolicyId(7), seller_id=AccountId(2), created_at=NOW)
 
 
 def signals(**more: Any) -> Signals:

@@ -198,7 +198,7 @@ def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None
     assert said in " ".join(dry.out.split())
     unknown = cli("reprice")
     assert unknown.code == 1
-    assert "uses the rules 'odd', which this process does not know" in " ".join(unknown.out.split())
+    assert "uses the pricing strategy 'odd', which is not installed" in " ".join(unknown.out.split())
 
 
 @pytest.mark.usefixtures("shop")

@@ -27,7 +27,7 @@ SMALL = ("--worlds", "10", "--epochs", "8")
 def test_a_simulation_is_a_table(cli: Cli) -> None:
     ended = cli("simulate", *SMALL)
     assert ended.code == 0
-    for words in ("seed 1", "hill_climb", "learning", "static", "log-linear, steady", "mean of 6"):
+    for words in ("seed 1", "hill_climb", "elasticity_learning", "static", "log-linear, steady", "mean of 6"):
         assert words in ended.out
 
 
@@ -45,7 +45,7 @@ def test_all_markets_as_json(cli: Cli) -> None:
 def test_policies_of_one_s_own_choice_sell(cli: Cli) -> None:
     chosen = ("--policy", "static", "--policy", 'learning:{"caution": 0}')
     document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
-    assert [figure["policy"] for figure in document["figures"]] == ["static", "learning"]
+    assert [figure["policy"] for figure in document["figures"]] == ["static", "elasticity_learning"]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.decisions import Decision, breaker, decide
 from scalecommerce_core.pricing.guardrails import Guardrails, names
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameters
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameter_values
 from scalecommerce_core.pricing.learning import Learning
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs, packed, replay
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
 
 DECISIONS = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 100_000
@@ -39,14 +39,16 @@ def test_a_policy_is_a_document() -> None:
         epoch_seconds=60, is_active=False,
     )  # fmt: skip
     document = json.loads(json.dumps(made.document()))
-    assert PricingPolicy.read(document, id=made.id, seller_id=made.seller_id, created_at=made.created_at) == made
+    assert (
+        PricingPolicy.from_document(document, id=made.id, seller_id=made.seller_id, created_at=made.created_at) == made
+    )
     assert made.guardrails == Guardrails(step=0.1)
     assert made.epoch == timedelta(minutes=1)
 
 
 def test_the_defaults_are_learning_weekly() -> None:
     made = PricingPolicy(PolicyId(1), AccountId(2), "Mine", NOW)
-    assert (made.policy, made.epoch_days, made.is_active, made.version) == ("learning", 7.0, True, 1)
+    assert (made.policy, made.epoch_days, made.is_active, made.version) == ("elasticity_learning", 7.0, True, 1)
     assert [made.epoch_at(NOW + timedelta(days=days)) for days in (0, 6.9, 7, 700)] == [0, 0, 1, 100]
 
 
@@ -115,7 +117,7 @@ CEILING = "the highest price that your bounds and the usual price allow"
 def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
     chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
     look = signals(**seen)
-    decisions = decide(chosen, chosen.rules().start(look, {}), look, 5)
+    decisions = decide(chosen, chosen.strategy().start(look, {}), look, 5)
     assert decisions[0].sentence == sentence
     assert (decisions[0].product_id, decisions[0].policy_id, decisions[0].policy_version) == (1, 7, 1)
     assert decisions[0].moves == bool(decisions.moves[0]) == (not sentence.startswith("Kept"))
@@ -139,8 +141,8 @@ def wishing(prices: Any) -> Any:
 def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
     chosen = policy()
     look = signals()
-    with pytest.raises(PolicyFailed, match="2 prices for 1 products"):
-        decide(chosen, chosen.rules().start(look, {}), look, 0, rules=wishing(np.array([1.0, 2.0])))
+    with pytest.raises(StrategyFailed, match="2 prices for 1 products"):
+        decide(chosen, chosen.strategy().start(look, {}), look, 0, strategy=wishing(np.array([1.0, 2.0])))
 
 
 # --- the catalogue breaker
@@ -150,7 +152,7 @@ def run_of(*moves: float) -> Any:
     seen = signals(price=np.full(len(moves), 10_000), reference=10_000, cost=0)
     chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9, "breaker_least": 0})
     return chosen, decide(
-        chosen, chosen.rules().start(seen, {}), seen, 0, rules=wishing(10_000 * (1 + np.array(moves)))
+        chosen, chosen.strategy().start(seen, {}), seen, 0, strategy=wishing(10_000 * (1 + np.array(moves)))
     )
 
 
@@ -189,10 +191,10 @@ def test_a_run_without_prices_trips_nothing() -> None:
 # --- replay
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.get("policy", "learning"))
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.get("policy", "elasticity_learning"))
 def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any]) -> None:
     chosen = policy(**choice)
-    rules, seen = chosen.rules(), chaos(DECISIONS // len(CHOICES), seed=11)
+    rules, seen = chosen.strategy(), chaos(DECISIONS // len(CHOICES), seed=11)
     state = rules.pool(rules.update(rules.start(seen, {}), seen), seen)
     decisions = decide(chosen, state, seen, 12)
     inputs = packed(chosen, state, seen, 12)
@@ -212,20 +214,20 @@ def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any
 def test_usual_inputs_are_small() -> None:
     seen = signals(product=np.arange(1_000, 2_000), price=np.full(1_000, 19_99), median_90d=19_99)
     chosen = policy()
-    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
+    inputs = packed(chosen, chosen.strategy().start(seen, {}), seen, 0)
     assert len(inputs.rows[0]) < 80
 
 
 def test_stored_inputs_do_not_depend_on_later_defaults() -> None:
     seen, chosen = signals(), policy(parameters={"caution": 0.25}, guardrails={"step": 0.03})
-    document = packed(chosen, chosen.rules().start(seen, {}), seen, 0).head["document"]
-    assert document["parameters"] == parameters(Learning(caution=0.25))
-    assert document["guardrails"] == parameters(Guardrails(step=0.03))
+    document = packed(chosen, chosen.strategy().start(seen, {}), seen, 0).head["document"]
+    assert document["parameters"] == parameter_values(Learning(caution=0.25))
+    assert document["guardrails"] == parameter_values(Guardrails(step=0.03))
 
 
 def test_inputs_of_a_later_format_are_refused() -> None:
     seen = signals()
     chosen = policy()
-    inputs = packed(chosen, chosen.rules().start(seen, {}), seen, 0)
+    inputs = packed(chosen, chosen.strategy().start(seen, {}), seen, 0)
     with pytest.raises(ValueError, match="format 2"):
         replay(Inputs({**inputs.head, "format": 2}, inputs.rows))

@@ -6,16 +6,27 @@ import pytest
 from attrs import frozen
 
 from scalecommerce_core.domain.errors import Invalid
-from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.built_in import BUILT_IN, strategy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.interface import Policy, State, built, parameter, parameters, register, registered
+from scalecommerce_core.pricing.interface import (
+    PricingStrategy,
+    State,
+    build,
+    known_strategies,
+    parameter,
+    parameter_values,
+    register,
+    registered_strategies,
+)
+from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
-from tests.unit.support.pricing_signals import chaos, signals
+from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
 
 
 @pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
 def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> None:
-    policy: Policy = policy_named(cls.name, {})
+    policy: PricingStrategy = strategy_named(cls.name, {})
     seen = chaos(60, seed=1)
     before = {name: getattr(seen, name).copy() for name in ("price", "views", "units", "cost")}
     state = policy.start(seen, {})
@@ -33,7 +44,7 @@ def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> N
     # A product is priced alone.
     alone = policy.propose(learned.rows(slice(7, 8)), seen.rows(slice(7, 8)), 3)
     assert np.array_equal(alone.prices, proposal.prices[7:8], equal_nan=True)
-    assert built(cls, parameters(policy)) == policy
+    assert build(cls, parameter_values(policy)) == policy
 
 
 @pytest.mark.parametrize("cls", [*BUILT_IN, Guardrails], ids=lambda cls: cls.__name__)
@@ -52,27 +63,41 @@ def test_every_parameter_says_what_it_is(cls: type[Any]) -> None:
 )  # fmt: skip
 def test_a_wrong_parameter_is_named(name: str, value: Any) -> None:
     with pytest.raises(Invalid) as caught:
-        built(Guardrails, {name: value, "dead_band": 0.01}, within="guardrails.")
+        build(Guardrails, {name: value, "dead_band": 0.01}, within="guardrails.")
     assert list(caught.value.errors) == [f"guardrails.{name}"]
 
 
 @pytest.mark.parametrize("prices", ["", 5, [1.5], [True], [0], ["1"], [10_000_000_000], [1] * 21])
 def test_a_wrong_list_is_named(prices: Any) -> None:
     with pytest.raises(Invalid) as caught:
-        policy_named("price_grid", {"prices": prices})
+        strategy_named("price_grid", {"prices": prices})
     assert list(caught.value.errors) == ["parameters.prices"]
 
 
 def test_values_come_in_their_types() -> None:
-    policy = policy_named("price_grid", {"prices": [100, 200], "prior_views": 20})
-    assert parameters(policy)["prices"] == [100, 200]
-    assert repr(parameters(policy)["prior_views"]) == "20.0"
-    assert parameters(policy_named("learning", {"vary": False}))["vary"] is False
+    policy = strategy_named("price_grid", {"prices": [100, 200], "prior_views": 20})
+    assert parameter_values(policy)["prices"] == [100, 200]
+    assert repr(parameter_values(policy)["prior_views"]) == "20.0"
+    assert parameter_values(strategy_named("elasticity_learning", {"vary": False}))["vary"] is False
+
+
+def test_former_names_of_strategies_are_accepted() -> None:
+    assert strategy_named("learning", {}) == strategy_named("elasticity_learning", {})
+    policies = [policy(policy="learning"), policy()]
+    policies.append(PricingPolicy.from_stored(
+        {**policy().document(), "policy": "learning"}, id=PolicyId(7), seller_id=AccountId(2), created_at=NOW
+    ))  # fmt: skip
+    assert [each.document() for each in policies] == [policy(policy="elasticity_learning").document()] * 3
+    edited = policy()
+    edited.edit(policy="learning")
+    assert edited.version == 1
+    assert "learning" in known_strategies()
+    assert "learning" not in registered_strategies()
 
 
 def test_an_unknown_policy_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(Invalid, match="hill_climb") as caught:
-        policy_named("astrology", {})
+        strategy_named("astrology", {})
     assert list(caught.value.errors) == ["policy"]
 
 
@@ -92,7 +117,7 @@ def test_a_name_is_taken_once_but_reloading_a_module_is_fine() -> None:
     try:
         assert register(Idle) is Idle
         assert register(Idle) is Idle
-        assert "idle" in registered()
+        assert "idle" in registered_strategies()
         impostor = frozen(type("Impostor", (Idle,), {}))
         with pytest.raises(ValueError, match="already"):
             register(impostor)

@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.pricing import seeded_random
-from scalecommerce_core.pricing.built_in import BUILT_IN, policy_named
+from scalecommerce_core.pricing.built_in import BUILT_IN, strategy_named
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.interface import MOTIVES, Motive, Policy, State
+from scalecommerce_core.pricing.interface import MOTIVES, Motive, PricingStrategy, State
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
@@ -21,7 +21,7 @@ from scalecommerce_core.pricing.threshold import Threshold
 from tests.unit.support.pricing_signals import signals
 
 
-def wanted(policy: Policy, state: State, seen: Signals, epoch: int = 1) -> tuple[Any, Motive]:
+def wanted(policy: PricingStrategy, state: State, seen: Signals, epoch: int = 1) -> tuple[Any, Motive]:
     """`Any`, for pytest's approximations."""
     proposal = policy.propose(state, seen, epoch)
     assert proposal.motive is not None
@@ -304,7 +304,7 @@ def test_every_parameter_of_a_policy_changes_what_it_wants(name: str, parameter:
     """In some epoch, in a world with scarce stock, unknown costs and several categories."""
 
     def path(values: dict[str, Any]) -> list[bytes]:
-        rules, state, price, wanted = policy_named(name, values), None, np.full(40, 100_00), []
+        rules, state, price, wanted = strategy_named(name, values), None, np.full(40, 100_00), []
         rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
         for epoch in range(40):
             seen = signals(

@@ -26,7 +26,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PolicyId, 
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.pricing.runs import Outcome
+from scalecommerce_core.pricing.runs import DecisionOutcome
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, Shelved
 from scalecommerce_core.services.idempotency import IdempotencyKey
@@ -420,7 +420,7 @@ class MarketMachine(RuleBasedStateMachine):
             run = self.shop.market.repricing.run(policy_id)
             for stored in self.shop.queries.decisions(run.id, PageRequest(10), moves_only=True).rows:
                 shelf = self.shelves[stored.decision.product_id]
-                assert stored.outcome is Outcome.WRITTEN
+                assert stored.outcome is DecisionOutcome.WRITTEN
                 assert stored.decision.old == shelf.price
                 assert abs(stored.decision.new - shelf.price) * 20 <= shelf.price
                 shelf.prices.append((self.shop.product(stored.decision.product_id).priced_at, stored.decision.new))

@@ -212,7 +212,9 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     shop: Shop, seller: Account, buyer: Account, make: Make
 ) -> None:
     product = shop.list(seller, stock=90, cost=usd("6.00"))
-    policy = make(epoch_seconds=86_400, fee=0.1, stock_days=20, guardrails=RAILS | {"step": 0}, policy="learning")
+    policy = make(
+        epoch_seconds=86_400, fee=0.1, stock_days=20, guardrails=RAILS | {"step": 0}, policy="elasticity_learning"
+    )
     shop.clock.advance(days=10)
     shop.catalog.record_views(ViewBatch("one", {(product, shop.clock.now()): 40}))
     facts, told = seen(shop, policy, product)
@@ -363,9 +365,9 @@ def test_what_is_asked_for_is_what_goes_on(shop: Shop, seller: Account, make: Ma
     shop.list(seller, cost=usd("9.00"))
     policy = make()
     run = shop.market.repricing.begin(policy.id)
-    for trial, only in ((True, EVERYTHING), (False, Selection(limit=1)), (False, Selection(CategoryId(1)))):
+    for shadow, only in ((True, EVERYTHING), (False, Selection(limit=1)), (False, Selection(CategoryId(1)))):
         with pytest.raises(RunInProgress):
-            shop.market.repricing.run(policy.id, trial=trial, only=only)
+            shop.market.repricing.run(policy.id, shadow=shadow, only=only)
     assert shop.market.repricing.run(policy.id).id == run.id
 
 
@@ -412,11 +414,11 @@ def test_rules_that_nobody_knows_can_be_shown_but_not_followed() -> None:
     facts = {"id": PolicyId(1), "seller_id": AccountId(2), "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
     document = {"name": "Mine", "policy": "gone", "parameters": {"depth": 3}, "is_shadow": True}
     with pytest.raises(Invalid):
-        PricingPolicy.read(document, **facts)  # type: ignore[arg-type]
-    policy = PricingPolicy.stored(document, **facts)
+        PricingPolicy.from_document(document, **facts)  # type: ignore[arg-type]
+    policy = PricingPolicy.from_stored(document, **facts)
     assert {name: policy.document()[name] for name in document} == document
     with pytest.raises(Invalid):
-        policy.rules()
+        policy.strategy()
 
 
 def test_a_number_beyond_all_floats_is_refused(shop: Shop, seller: Account) -> None:

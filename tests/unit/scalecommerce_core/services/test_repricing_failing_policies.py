@@ -16,11 +16,11 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.pricing import interface
 from scalecommerce_core.pricing.interface import Proposal, parameter
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.runs import Outcome, RunNotReversible, RunStatus
-from scalecommerce_core.pricing.strategy_calls import PolicyFailed
+from scalecommerce_core.pricing.runs import DecisionOutcome, RunNotReversible, RunStatus
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
-from scalecommerce_core.services.repricing import POOL_EVERY, PolicyUnknown
+from scalecommerce_core.services.repricing import POOL_EVERY, StrategyUnknown
 from scalecommerce_core.services.results import one
 from tests.unit.support.shop import Shop, usd
 from tests.unit.support.user_policies import Markup, Remembering, proposing, registered_for_a_while
@@ -81,7 +81,7 @@ def test_a_policy_that_raises_is_told_by_name_and_the_others_go_on(
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage().startswith(f"run {failed.id} of policy {bad.id} (faulty) failed: {said}")
     assert shop.market.repricing.due() == [], "its turn in this epoch is over"
-    with pytest.raises(PolicyFailed, match="no such luck"):
+    with pytest.raises(StrategyFailed, match="no such luck"):
         shop.market.repricing.preview(bad.id)
     with pytest.raises(RunNotReversible):
         shop.market.repricing.begin_rollback(failed.id)
@@ -106,7 +106,7 @@ def test_prices_that_are_none_are_counted_in_the_record_and_logged(
     assert [record.levelno for record in caplog.records if said in record.getMessage()] == [logging.WARNING]
     assert (price(shop, bad), price(shop, good)) == (10_00, 10_40)
     (stored,) = shop.queries.product_decisions(bad, PageRequest(1)).rows
-    assert stored.outcome is Outcome.KEPT
+    assert stored.outcome is DecisionOutcome.KEPT
 
 
 def test_a_policy_that_fails_to_learn_across_products_fails_its_run_and_tries_again_in_the_next_epoch(
@@ -131,13 +131,13 @@ def test_a_policy_that_fails_to_learn_across_products_fails_its_run_and_tries_ag
     assert last_run(shop, bad).status is RunStatus.DONE
 
 
-# --- rules that this process does not know
+# --- strategies that are not registered in this process
 
 
 @pytest.fixture
 def forgotten(shop: Shop, seller: Account) -> tuple[PricingPolicy, PricingPolicy]:
     """A policy whose package is gone, and one of the same seller whose rules are there."""
-    return make(shop, seller, "markup", category_id=1), make(shop, seller, "learning", category_id=2)
+    return make(shop, seller, "markup", category_id=1), make(shop, seller, "elasticity_learning", category_id=2)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def unregistered(name: str) -> Iterator[None]:
         interface._REGISTER[name] = kept
 
 
-def test_unknown_rules_are_logged_once_and_skipped_alone(
+def test_policies_with_an_unknown_strategy_are_logged_once_and_skipped(
     shop: Shop,
     products: tuple[ProductId, ProductId],
     forgotten: tuple[PricingPolicy, PricingPolicy],
@@ -165,33 +165,33 @@ def test_unknown_rules_are_logged_once_and_skipped_alone(
         assert shop.queries.runs(None, PageRequest(9), policy_id=unknown.id).rows == ()
         (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
         assert said.startswith(
-            f"policy skipped: Policy {unknown.id} uses the rules 'markup', which this process does not know"
+            f"policy skipped: Policy {unknown.id} uses the pricing strategy 'markup', which is not installed"
         )
         assert "PRICING_POLICIES" in said
-        with pytest.raises(PolicyUnknown, match="'markup'"):
+        with pytest.raises(StrategyUnknown, match="'markup'"):
             shop.market.repricing.run(unknown.id)
-        with pytest.raises(PolicyUnknown, match="'markup'"):
+        with pytest.raises(StrategyUnknown, match="'markup'"):
             shop.market.repricing.preview(unknown.id)
     jobs(shop).reprice()
-    assert last_run(shop, unknown).status is RunStatus.DONE, "whoever knows the rules runs them"
+    assert last_run(shop, unknown).status is RunStatus.DONE, "a process with the strategy runs the policy"
     assert price(shop, products[0]) == 10_50
 
 
-def test_a_run_that_others_have_begun_is_left_to_those_who_know_its_rules(
+def test_a_run_is_left_to_processes_that_have_its_strategy(
     shop: Shop, products: tuple[ProductId, ProductId], forgotten: tuple[PricingPolicy, PricingPolicy]
 ) -> None:
     run = shop.market.repricing.begin(forgotten[0].id)
     with unregistered("markup"):
         jobs(shop).reprice()
         assert shop.market.repricing.found(run.id).status is RunStatus.DECIDING
-        with pytest.raises(PolicyUnknown):
+        with pytest.raises(StrategyUnknown):
             shop.market.repricing.step(run.id)
     jobs(shop).reprice()
     assert shop.market.repricing.found(run.id).status is RunStatus.DONE
     assert price(shop, products[0]) == 10_50
 
 
-def test_unknown_rules_can_be_switched_off_and_not_edited(
+def test_a_policy_with_an_unknown_strategy_can_be_switched_off_and_not_edited(
     shop: Shop, forgotten: tuple[PricingPolicy, PricingPolicy]
 ) -> None:
     policy = forgotten[0]

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
-from scalecommerce_core.pricing.interface import registered
+from scalecommerce_core.pricing.interface import registered_strategies
 from scalecommerce_core.services.pricing import MOST_POLICIES
 from scalecommerce_core.services.repricing import Selection
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
@@ -44,7 +44,7 @@ def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
     response = anybody.get(PRICING + "policy-kinds/")
     listed = answer(response)
     kinds = {kind["name"]: kind for kind in listed["results"]}
-    assert {"learning", "hill_climb", "threshold", "price_grid", "inventory"} <= kinds.keys()
+    assert {"elasticity_learning", "hill_climb", "threshold", "price_grid", "inventory"} <= kinds.keys()
     assert all(kind["description"] for kind in kinds.values())
     climb = {each["name"]: each for each in kinds["hill_climb"]["parameters"]}
     assert (climb["step"]["type"], climb["step"]["default"]) == ("number", 0.04)
@@ -62,7 +62,7 @@ def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters(
         assert kinds["markup"]["description"] == "Cost and a share of it."
         schemas = answer(seller.get("/openapi.json"))["components"]["schemas"]
         for body in ("NewPolicy", "PolicyPatch"):
-            assert {"markup", "learning"} <= set(schemas[body]["properties"]["policy"]["enum"])
+            assert {"markup", "elasticity_learning"} <= set(schemas[body]["properties"]["policy"]["enum"])
         made = create(seller, policy="markup", parameters={"share": 0.5}, guardrails=EAGER)
         assert (made["policy"], made["parameters"]) == ("markup", {"share": 0.5})
         wrong = {"name": "x", "policy": "markup", "parameters": {"share": 9, "y": 1}}
@@ -71,7 +71,7 @@ def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters(
         place.clock.advance(minutes=1)
         assert run(place, made).written == 1
         assert answer(seller.get(f"{PRODUCTS}{product['id']}/"))["price"] == "21.00"
-    assert "markup" not in registered()
+    assert "markup" not in registered_strategies()
 
 
 def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None:
@@ -91,7 +91,7 @@ def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None
         assert (shown["status"], shown["note"]) == ("FAILED", failed["detail"])
         unknown = problem(seller.get(at(made, "preview/")), 409)
         assert unknown["code"] == "policy_unknown"
-        assert "uses the rules 'faulty', which this process does not know" in unknown["detail"]
+        assert "uses the pricing strategy 'faulty', which is not installed" in unknown["detail"]
         assert answer(seller.patch(at(made), {"is_active": False}))["policy"] == "faulty"
 
 
@@ -124,7 +124,7 @@ def test_a_policy_has_defaults_for_everything_but_its_name(seller: Person) -> No
     made = answer(response, 201)
     assert response.headers["location"] == at(made)
     assert made["seller"] == seller.id
-    assert (made["policy"], made["parameters"], made["epoch_seconds"]) == ("learning", {}, 604_800)
+    assert (made["policy"], made["parameters"], made["epoch_seconds"]) == ("elasticity_learning", {}, 604_800)
     assert made["guardrails"]["step"] == 0.05
     assert (made["is_active"], made["is_shadow"], made["assigned_only"]) == (True, False, False)
     read = seller.get(at(made))

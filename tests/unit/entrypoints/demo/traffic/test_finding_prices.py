@@ -21,7 +21,7 @@ MONTH, QUARTER = 5, 13
 def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Of each product at the end of each epoch."""
     chance = np.random.default_rng(seed)
-    policy = PricingPolicy.read(
+    policy = PricingPolicy.from_document(
         {
             "name": POLICY_NAME,
             "parameters": {**PARAMETERS, "seed": seed},
@@ -32,7 +32,7 @@ def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         seller_id=AccountId(1),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    rules, demand, state = policy.rules(), [product.demand for product in DEMO_PRODUCTS], None
+    rules, demand, state = policy.strategy(), [product.demand for product in DEMO_PRODUCTS], None
     now = np.array([product.start_price for product in DEMO_PRODUCTS])
     reference, past, age = now, [now], np.full(len(DEMO_PRODUCTS), 1_000.0)
     for epoch in range(MINUTES * 60 // EPOCH_SECONDS):
@@ -56,7 +56,7 @@ def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
             highest_30d=np.max(past[-MONTH:], axis=0),
         )
         state = rules.update(rules.start(seen, {}) if state is None else state, seen)
-        new = decide(policy, state, seen, epoch, rules=rules).new
+        new = decide(policy, state, seen, epoch, strategy=rules).new
         age = np.where(new == now, age + 1, 1.0)
         now = new
         past.append(now)
