@@ -66,7 +66,7 @@ def _number(engine: Engine, events: int) -> None:
         used, begun, numbered = _processor_seconds(pid), time.perf_counter(), batch
         while numbered == batch:
             with store.begin() as tx:
-                numbered = tx.events.number(batch)
+                numbered = tx.events.assign_sequence(batch)
         used, seconds = _processor_seconds(pid) - used, time.perf_counter() - begun
         print(
             f"numbering {events:,} events in batches of {batch:,}: {events / seconds:,.0f}/s,"

@@ -32,7 +32,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunStatus
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 
 WEEK: Final = timedelta(days=7)
 SEED: Final = """
@@ -172,7 +172,7 @@ class _Bench:
         engine = database_engine(self._url)
         rails = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
         command = CreatePolicy(AccountId(1), {"name": "Learn", "guardrails": rails})
-        policy = one(Pricing(PostgresStore(engine), AheadClock(timedelta(0))).create([command]))
+        policy = unwrap_single(Pricing(PostgresStore(engine), AheadClock(timedelta(0))).create([command]))
         engine.dispose()
         return policy.id
 

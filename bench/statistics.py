@@ -19,7 +19,7 @@ from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.queries import Interval
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.statistics import Statistics
 
 SELLER, BUYER = AccountId(1), AccountId(2)
@@ -100,7 +100,7 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
         with engine.begin() as connection:
             # Counted a second time, which is all the same here.
             connection.execute(PAY, {"events": events})
-        while Relay(store, clock).number() == 2_000:
+        while OutboxRelay(store, clock).assign_sequence() == 2_000:
             pass
         seconds = _seconds(partial(rollups.catch_up, batch))
         print(f"folding {events:,} payments of two lines in batches of {batch:,}: {seconds / events * 1e6:.0f} us each")

@@ -86,9 +86,9 @@ def _split(text: str) -> list[str]:
 
 def _failpoints(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if value:
-        from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - nobody else needs the doubles
+        from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - nobody else needs the doubles
 
-        of_setting(value, "settings")
+        parse_failpoints(value, "settings")
 
 
 def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:

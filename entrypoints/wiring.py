@@ -21,7 +21,7 @@ from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import application
 from adapters.tasks.broker import connected
-from adapters.tasks.decide_notifier import CeleryWakeups
+from adapters.tasks.decide_notifier import CeleryWorkNotifier
 from adapters.tasks.tasks import Jobs
 from adapters.tasks.worker_lock import turn_of_worker
 from adapters.webhooks.sender import HttpWebhookSender
@@ -34,11 +34,11 @@ from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
@@ -53,7 +53,7 @@ class Engine:
     redis: Redis
     passwords: Argon2Passwords
     views: RedisViewCounter
-    wakeups: CeleryWakeups
+    wakeups: CeleryWorkNotifier
     ids: RandomIds
     feed: PostgresCatalogFeed
 
@@ -87,17 +87,17 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
-    wakeups = CeleryWakeups(connected(settings.redis_url.reveal()), redis)
+    wakeups = CeleryWorkNotifier(connected(settings.redis_url.reveal()), redis)
     gateway = create_payment_gateway(settings.payment_gateway, database)
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
-        from scalecommerce_core.testing.failpoints import of_setting  # noqa: PLC0415 - for self-tests only
+        from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
 
-        seams = of_setting(settings.failpoints, process)
+        seams = parse_failpoints(settings.failpoints, process)
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
         sender = seams.port("webhook_sender", sender)
-        wakeups = seams.port("wakeups", CeleryWakeups(seams.broker(connected(settings.redis_url.reveal())), redis))
+        wakeups = seams.port("wakeups", CeleryWorkNotifier(seams.broker(connected(settings.redis_url.reveal())), redis))
     market = Market(
         accounts=Accounts(
             store,
@@ -123,9 +123,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             rules=PaymentRules(settings.payment_deadline),
         ),
         pricing=Pricing(store, clock),
-        relay=Relay(store, clock, settings.event_retention),
+        relay=OutboxRelay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention),
-        searching=Searching(store),
+        search_index=SearchIndex(store),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,
@@ -171,7 +171,7 @@ def worker_application(settings: Settings, session: str) -> Celery:
         return Jobs(
             engine.market,
             engine.views,
-            engine.wakeups.answered,
+            engine.wakeups.acknowledge,
             turn_to_deliver=lambda: turn_of_worker(engine.redis, "deliver"),
             turn_to_reprice=lambda: turn_of_worker(engine.redis, "reprice"),
         )

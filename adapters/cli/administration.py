@@ -14,7 +14,7 @@ from adapters.cli.screen import interactive, long_work, notes, print_json, print
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             raise CommandFailed(f"{address} has no account to promote. Run this without --promote to make one.")
         else:
             password = _password_of_stdin() if password_stdin else _password_asked()
-            account = one(accounts.sign_up([SignUp(address, password, is_staff=True)]))
+            account = unwrap_single(accounts.sign_up([SignUp(address, password, is_staff=True)]))
     if as_json:
         print_json(
             {

@@ -40,7 +40,7 @@ from scalecommerce_core.domain.order import OrderStatus, is_sale
 from scalecommerce_core.domain.text import normal_text
 from scalecommerce_core.queries import OrderLineView, OrderView, ProductView
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.progress import Progress, silent
+from scalecommerce_core.services.progress import Progress, no_progress
 
 COLUMNS: Final = (
     "sku", "name", "category", "price", "stock", "brand", "description", "cost", "min_price", "max_price", "is_active",
@@ -65,7 +65,7 @@ def export_products(
     written_as: ExportFormat = ExportFormat.CSV,
     *,
     seller: AccountId | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> int:
     """Write every product that was not withdrawn, or those of one seller, by id; return how many.
 
@@ -77,7 +77,7 @@ def export_products(
 
 
 def export_orders(
-    market: Market, file: IO[str], written_as: ExportFormat = ExportFormat.CSV, *, progress: Progress = silent
+    market: Market, file: IO[str], written_as: ExportFormat = ExportFormat.CSV, *, progress: Progress = no_progress
 ) -> int:
     """Write every order, by id; return how many. CSV has a line for each order line, JSON lines one for each order."""
     if written_as is ExportFormat.CSV:

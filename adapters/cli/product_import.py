@@ -28,9 +28,9 @@ from scalecommerce_core.domain.text import (
     text_errors,
 )
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.catalog import EditProduct, ListProduct
+from scalecommerce_core.services.catalog import CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.progress import Progress, silent
+from scalecommerce_core.services.progress import Progress, no_progress
 
 KNOWN: Final = frozenset({*COLUMNS, *READ_ONLY, *BASELINE})
 REQUIRED: Final = ("name", "category", "price")
@@ -81,7 +81,7 @@ class ImportedProducts:
 
 
 def import_products(
-    market: Market, file: CsvFile, seller: AccountId, *, dry_run: bool = False, progress: Progress = silent
+    market: Market, file: CsvFile, seller: AccountId, *, dry_run: bool = False, progress: Progress = no_progress
 ) -> ImportedProducts:
     """List the products that the seller does not have yet and edit the others.
 
@@ -145,7 +145,7 @@ class ProductImport:
         self._categories |= {category.slug: category.id for category in categories}
         self._categories |= {name_key(category.name): category.id for category in categories}
 
-    def run(self, file: CsvFile, progress: Progress = silent) -> None:
+    def run(self, file: CsvFile, progress: Progress = no_progress) -> None:
         """Raise `UnreadableFile`, or what the store raises; whole batches stay written."""
         header = [name.lower() for name in file.header]
         _check_header(header, file)
@@ -292,7 +292,7 @@ class ProductImport:
             else:
                 complete.append(new)
         commands = [
-            ListProduct(
+            CreateProduct(
                 owner=self.seller,
                 category_id=new.changes["category"],
                 sku=new.sku,
@@ -301,7 +301,7 @@ class ProductImport:
             )
             for new in complete
         ]
-        self._created += self._run(complete, commands, self.market.catalog.list_products)
+        self._created += self._run(complete, commands, self.market.catalog.create_products)
 
     def _edit(self, known: Sequence[tuple[_Wanted, ProductView]]) -> None:
         edits: list[_Wanted] = []

@@ -165,7 +165,7 @@ def _range_again(
     sent, refused, after = 0, list[str](), None
     while True:
         with market.store.begin() as tx:
-            ids = tx.deliveries.settled(endpoint, since, until, statuses, after=after, limit=BATCH)
+            ids = tx.deliveries.settled_ids(endpoint, since, until, statuses, after=after, limit=BATCH)
         if not ids:
             return sent, refused
         more, complaints = _again(market, ids)

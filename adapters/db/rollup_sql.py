@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, TextClause, bindparam, text
 from adapters.db.sales import is_sale_in
 from adapters.db.schema import Moment
 from scalecommerce_core.domain.order import OrderOrigin
-from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.ports import STATISTICS_CONSUMER
 
 IN_FORCE: Final = """
     coalesce(
@@ -23,7 +23,7 @@ IN_FORCE: Final = """
 FACTS: Final = f"""
     waiting AS MATERIALIZED (
         SELECT topic, occurred_at, payload FROM events
-        WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS}'), 0)
+        WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS_CONSUMER}'), 0)
         UNION ALL SELECT topic, occurred_at, payload FROM outbox
     ), unfolded AS MATERIALIZED (
         SELECT CAST(payload ->> 'order_id' AS bigint) AS order_id FROM waiting WHERE topic = 'order.paid'

@@ -19,9 +19,15 @@ from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import CatalogFeed, Ids, ViewCounter, Wakeups
+from scalecommerce_core.ports import CatalogFeed, Ids, ViewCounter, WorkNotifier
 from scalecommerce_core.queries import OrderView, ProductView
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct, Shelved, WithdrawProduct
+from scalecommerce_core.services.catalog import (
+    AdjustStock,
+    CreateProduct,
+    EditProduct,
+    ProductWithStock,
+    WithdrawProduct,
+)
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder
 from scalecommerce_core.services.results import Replayed
@@ -74,7 +80,7 @@ class Dependencies:
         self,
         market: Market,
         *,
-        wakeups: Wakeups,
+        wakeups: WorkNotifier,
         views: ViewCounter,
         ids: Ids,
         cursor_key: bytes,
@@ -99,8 +105,10 @@ class Dependencies:
         self.payment_runner = PaymentRunner(market.payments)
         self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
         self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
-        self.list_product: Batcher[ListProduct, Shelved | Replayed] = Batcher(catalog.list_products, name="list")
-        self.edit_product: Batcher[EditProduct, Shelved] = Batcher(catalog.edit_products, name="edit")
+        self.list_product: Batcher[CreateProduct, ProductWithStock | Replayed] = Batcher(
+            catalog.create_products, name="list"
+        )
+        self.edit_product: Batcher[EditProduct, ProductWithStock] = Batcher(catalog.edit_products, name="edit")
         self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(catalog.withdraw_products, name="withdraw")
         self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(catalog.adjust_stock, name="stock")
         self.load_product: Batcher[ProductId, ProductView] = Batcher(

@@ -56,4 +56,4 @@ class ViewTracker:
         else:
             address = scope.get("client")
             client = f"address {address[0] if address else ''} {user_agent}"
-        self._views.viewed(product_id, client)
+        self._views.record_view(product_id, client)

@@ -39,7 +39,7 @@ class RedisLoginLimiter:
             waits += [datetime.fromtimestamp(score, UTC) + self._window - now for _, score in oldest]
         return max(waits, default=None)
 
-    def failed(self, keys: Collection[str], now: datetime) -> None:
+    def record_failure(self, keys: Collection[str], now: datetime) -> None:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
@@ -49,7 +49,7 @@ class RedisLoginLimiter:
         except RedisError as error:
             logger.warning("a failed log-in was not counted while Redis is away: %s", sentence_of(error))
 
-    def forget(self, keys: Collection[str]) -> None:
+    def reset(self, keys: Collection[str]) -> None:
         try:
             self._redis.delete(*map(_name, keys))
         except RedisError as error:

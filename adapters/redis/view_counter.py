@@ -24,7 +24,7 @@ from redis import Redis, RedisError
 from adapters.redis.reachability import sentence_of
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.product_views import ViewBatch, slice_of
+from scalecommerce_core.domain.product_views import ViewBatch, time_slice
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class RedisViewCounter:
         self._under_way: list[View] = []
         self._is_behind = False
 
-    def viewed(self, product_id: ProductId, client: str = "") -> None:
+    def record_view(self, product_id: ProductId, client: str = "") -> None:
         at = self._now()
         look, known = "", 0
         if client and self._window:
@@ -135,7 +135,7 @@ class RedisViewCounter:
                 self._pusher = threading.Thread(target=self._push_regularly, name="views", daemon=True)
                 self._pusher.start()
 
-    def batch(self) -> ViewBatch | None:
+    def next_batch(self) -> ViewBatch | None:
         try:
             answer = self._seal_script(keys=[OPEN, SEALED], args=[uuid4().hex])
         except RedisError as error:
@@ -150,7 +150,7 @@ class RedisViewCounter:
             logger.warning("%s entries that wait in Redis are no views, and are dropped", read.count(None))
         return ViewBatch(batch_id, dict(each for each in read if each is not None))
 
-    def forget(self, batch_id: str) -> None:
+    def acknowledge(self, batch_id: str) -> None:
         try:
             self._forget_script(keys=[SEALED], args=[batch_id])
         except RedisError as error:
@@ -206,7 +206,9 @@ class RedisViewCounter:
             logger.warning("%s views were not counted: too many waited in this process", uncounted)
         if taken:
             self._pushes += 1
-            self._under_way = [(look, int(at * 1000), f"{product_id}:{slice_of(at)}") for look, at, product_id in taken]
+            self._under_way = [
+                (look, int(at * 1000), f"{product_id}:{time_slice(at)}") for look, at, product_id in taken
+            ]
         return bool(taken)
 
     def _obstacle(self) -> str:

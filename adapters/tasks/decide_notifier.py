@@ -30,8 +30,8 @@ def ask_for_decisions(app: Celery) -> None:
         raise Unavailable("Redis does not answer.") from error
 
 
-class CeleryWakeups:
-    """`ports.Wakeups`: a thread sends at most one message while one is on its way, whichever process sent it."""
+class CeleryWorkNotifier:
+    """`ports.WorkNotifier`: a thread sends at most one message while one is on its way, whichever process sent it."""
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
@@ -50,7 +50,7 @@ class CeleryWakeups:
                     self._sender = threading.Thread(target=self._send_regularly, name="wakeups", daemon=True)
                     self._sender.start()
 
-    def answered(self) -> None:
+    def acknowledge(self) -> None:
         """Said by a worker before it looks for orders: whoever places one from now on wakes somebody up again."""
         try:
             self._redis.delete(WAKEUP_KEY)

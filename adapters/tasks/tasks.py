@@ -103,11 +103,11 @@ class Jobs:
         _repeat(self._flush_batch, at_most=2)
 
     def _flush_batch(self) -> int:
-        batch = self.views.batch()
+        batch = self.views.next_batch()
         if batch is None:
             return 0
         self.market.catalog.record_views(batch)
-        self.views.forget(batch.id)
+        self.views.acknowledge(batch.id)
         return len(batch.counts)
 
     def fold_statistics(self) -> None:
@@ -115,20 +115,20 @@ class Jobs:
         _repeat(lambda: self.market.statistics.fold(EVENTS).is_full(EVENTS))
 
     def learn_words(self) -> None:
-        _repeat(lambda: self.market.searching.learn_words(WORDS) // WORDS)
+        _repeat(lambda: self.market.search_index.update_vocabulary(WORDS) // WORDS)
 
     def move_prices(self) -> None:
-        _repeat(self.market.searching.move_prices)
+        _repeat(self.market.search_index.sync_price_index)
 
     def place_products(self) -> None:
-        _repeat(lambda: self.market.searching.place(PLACES) // PLACES)
+        _repeat(lambda: self.market.search_index.refresh_popularity(PLACES) // PLACES)
 
     def forget_idempotency_keys(self) -> None:
-        _repeat(lambda: self.market.ordering.forget_keys(KEYS))
+        _repeat(lambda: self.market.ordering.purge_idempotency_keys(KEYS))
 
     def number_events(self) -> None:
         # A batch that is not full was the last: another would find the few that came in meanwhile, again and again.
-        _repeat(lambda: self.market.relay.number(EVENTS) // EVENTS)
+        _repeat(lambda: self.market.relay.assign_sequence(EVENTS) // EVENTS)
 
     def deliver_webhooks(self) -> None:
         _repeat(lambda: self.market.webhooks.fan_out(BATCH).events // BATCH)
@@ -177,17 +177,17 @@ class Jobs:
         step = self.market.repricing.step(run_id)
         if step is RunStep.FINISHED:
             with suppress(NotFound):
-                _log(self.market.repricing.found(run_id))
+                _log(self.market.repricing.get_run(run_id))
         return int(step is RunStep.WORKED)
 
     def forget_decisions(self) -> None:
-        _repeat(self.market.repricing.forget)
+        _repeat(self.market.repricing.purge)
 
     def forget_webhooks(self) -> None:
-        _repeat(lambda: self.market.webhooks.forget(BATCH))
+        _repeat(lambda: self.market.webhooks.purge(BATCH))
 
     def forget_events(self) -> None:
-        _repeat(lambda: self.market.relay.forget(EVENTS))
+        _repeat(lambda: self.market.relay.purge(EVENTS))
 
     def _with_gateway(self, sweep: Callable[[int], int]) -> None:
         clock = self.market.clock

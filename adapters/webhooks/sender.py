@@ -12,7 +12,7 @@ import httpcore2
 from httpcore2 import AsyncNetworkBackend
 
 from adapters.webhooks.network import CheckedNetwork, Resolve, SystemResolver
-from scalecommerce_core.domain.web_address import UnsafeAddress, target_of
+from scalecommerce_core.domain.web_address import UnsafeAddress, parse_target
 from scalecommerce_core.domain.webhook import ANSWER_LENGTH, WebhookAnswer
 from scalecommerce_core.ports import OutgoingWebhook
 
@@ -73,7 +73,7 @@ class HttpWebhookSender:
             return WebhookAnswer(_since(begun), status=response.status, body=body, retry_after=retry_after)
 
     async def _post(self, message: OutgoingWebhook, trusted: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
-        target = target_of(message.url, allow_loopback=self._allow_loopback)
+        target = parse_target(message.url, allow_loopback=self._allow_loopback)
         network = CheckedNetwork(self._resolve, self._network, loopback=target.is_loopback)
         # One connection per message: what was checked for one is not what another would be checked for.
         async with httpcore2.AsyncConnectionPool(

@@ -14,7 +14,7 @@ from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.system import SystemClock
 from bench.orders_load.market import plain
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 
 SELLERS: Final = 2_000
@@ -135,7 +135,7 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
             connection.execute(sql.SQL(statement).format(**given))
         say(f"{sizes.products:,} products are there; their words, and how prominent they are …")
         engine = database_engine(url, statement_timeout=None)
-        Searching(PostgresStore(engine)).catch_up()
+        SearchIndex(PostgresStore(engine)).catch_up()
         say("Their indexes …")
         for definition in indexes:
             connection.execute(definition)

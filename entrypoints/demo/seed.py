@@ -21,10 +21,10 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import AccountView, PageRequest, ProductFilter, ProductView
-from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy
 from scalecommerce_core.services.progress import Progress
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeding
 from scalecommerce_core.services.seeding.people import is_seeded
 
@@ -96,7 +96,7 @@ def _prepare_traffic(
     for outcome in engine.market.pricing.assign(
         [AssignProduct(product, owner.id, policy) for product in known.values()]
     ):
-        one([outcome])
+        unwrap_single([outcome])
     return TrafficPlan(
         {product.key: known[product.sku] for product in DEMO_PRODUCTS}, [buyer.email for buyer in buyers], PASSWORD
     )  # fmt: skip
@@ -110,8 +110,8 @@ def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[D
     market = engine.market
     categories = {category.slug: category.id for category in market.queries.categories()}
 
-    def offer(product: DemoProduct, category: CategoryId) -> ListProduct:
-        return ListProduct(
+    def offer(product: DemoProduct, category: CategoryId) -> CreateProduct:
+        return CreateProduct(
             owner=owner,
             category_id=category,
             name=product.name,
@@ -123,10 +123,10 @@ def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[D
             cost=Money(product.demand.cost, market.currency),
         )
 
-    for outcome in market.catalog.list_products(
+    for outcome in market.catalog.create_products(
         [offer(product, categories[slug_of(product.category)]) for product in products]
     ):
-        one([outcome])
+        unwrap_single([outcome])
 
 
 def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:

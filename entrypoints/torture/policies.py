@@ -13,7 +13,7 @@ from entrypoints.wiring import wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.pricing import CreatePolicy
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 
 EPOCH_SECONDS: Final = 2
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
@@ -50,7 +50,7 @@ def let_policies_move_prices(settings: Settings, sellers: Sequence[int]) -> None
     document = {"name": "Torture", "guardrails": RAILS, "epoch_seconds": EPOCH_SECONDS}
     try:
         for outcome in engine.market.pricing.create([CreatePolicy(AccountId(each), document) for each in sellers]):
-            one([outcome])
+            unwrap_single([outcome])
     finally:
         engine.close()
 

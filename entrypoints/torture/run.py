@@ -148,7 +148,7 @@ class _Run:
             share, rest = divmod(self._options.products, SELLERS)
             # One after the other, so that the same seed lists the same products.
             for number, seller in enumerate(sellers):
-                self._finish([pool.submit(seller.list_products, share + (number < rest))])
+                self._finish([pool.submit(seller.create_products, share + (number < rest))])
             self._finish([pool.submit(let_policies_move_prices, site.settings, [each.account for each in sellers])])
         # Behind the children on the stack: these end first.
         stack.callback(self._stop_watching.set)

@@ -287,7 +287,7 @@ class Seller(Shopper):
             raise RuntimeError(f"{self.name} could not subscribe: {answer}")
         self.heard.endpoints[self.account] = answer.body["id"]
 
-    def list_products(self, count: int) -> None:
+    def create_products(self, count: int) -> None:
         for _ in range(count):
             if not self._list():
                 raise RuntimeError(f"{self.name} could not list a product")

@@ -253,7 +253,7 @@ class GatewayUnavailable(Unavailable):
     code = "gateway_unavailable"
 
 
-class BooksDoNotBalance(Exception):
+class LedgerInconsistent(Exception):
     """More units were to be given back or sold than are reserved: the figures were wrong before.
 
     No `MarketError`, because no caller can mend it: the transaction fails as a whole, and `stock verify` tells where.

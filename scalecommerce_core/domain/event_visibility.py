@@ -15,7 +15,7 @@ from scalecommerce_core.domain.money import decimal_text
 
 
 @frozen
-class ToldLine:
+class EventOrderLine:
     product_id: ProductId
     seller_id: AccountId
     quantity: int
@@ -23,14 +23,14 @@ class ToldLine:
 
 
 @frozen
-class ToldOrder:
+class EventOrder:
     """What never changes of an order."""
 
     currency: str
-    lines: Sequence[ToldLine]
+    lines: Sequence[EventOrderLine]
 
 
-def told(payload: Mapping[str, Any], order: ToldOrder | None, reader: AccountId | None) -> dict[str, Any]:
+def visible_payload(payload: Mapping[str, Any], order: EventOrder | None, reader: AccountId | None) -> dict[str, Any]:
     """The event's `data` as `reader` may see it; None: staff. `order` is wanted for events that name one.
 
     The reader is one of the event's audience.
@@ -55,7 +55,7 @@ def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[st
 
 
 def _of_order(
-    payload: Mapping[str, Any], order: ToldOrder, reader: AccountId | None, concerns: Callable[[AccountId], bool]
+    payload: Mapping[str, Any], order: EventOrder, reader: AccountId | None, concerns: Callable[[AccountId], bool]
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"order": payload["order_id"], "status": payload["status"]}
     if reader is None:

@@ -199,7 +199,7 @@ class Order:
             for product_id, quantity in wanted.items()
             if product_id not in stock or stock[product_id].available < quantity
         )
-        self._become(Action.REJECT if short else Action.RESERVE, now)
+        self._transition(Action.REJECT if short else Action.RESERVE, now)
         if short:
             self.shortfalls = short
             self._record(OrderRejected, now)
@@ -213,7 +213,7 @@ class Order:
         """Turn the reservation into a sale; repeating it is harmless."""
         if self.status is OrderStatus.PAID:
             return
-        self._become(Action.PAY, now)
+        self._transition(Action.PAY, now)
         for product_id, quantity in self.quantities().items():
             stock[product_id].sell(quantity, self.id, now)
         self.paid_at = now
@@ -223,11 +223,11 @@ class Order:
     def cancel(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
         """Give the reservation back, if there is one; repeating it is harmless."""
         if self.status is not OrderStatus.CANCELLED:
-            self._give_up(Action.CANCEL, stock, now)
+            self._release_stock(Action.CANCEL, stock, now)
 
     def expire(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
         """As `cancel`, for a reservation that was not paid in time."""
-        self._give_up(Action.EXPIRE, stock, now)
+        self._release_stock(Action.EXPIRE, stock, now)
 
     def refund(
         self,
@@ -278,9 +278,9 @@ class Order:
         self.refunds += made
         if restock:
             for refund in made:
-                stock[refund.product_id].take_back(refund.quantity, self.id, now)
+                stock[refund.product_id].restock_units(refund.quantity, self.id, now)
         if all(line.refundable == 0 for line in self.lines):
-            self._become(Action.REFUND, now)
+            self._transition(Action.REFUND, now)
         self.updated_at = now
         self.events.append(
             OrderRefunded(
@@ -306,28 +306,28 @@ class Order:
     def seller_ids(self) -> tuple[AccountId, ...]:
         return tuple(sorted({line.seller_id for line in self.lines}))
 
-    def decision_failed(self, now: datetime, try_after: datetime) -> None:
+    def record_decision_failure(self, now: datetime, try_after: datetime) -> None:
         """Count a decision that raised; the order steps aside until `try_after`, or for good when parked."""
         self.decide_attempts += 1
         self.decide_after = try_after
         self.updated_at = now
 
-    def expiry_failed(self, now: datetime, try_after: datetime) -> None:
+    def record_expiry_failure(self, now: datetime, try_after: datetime) -> None:
         """An expiry raised: the reservation is held until `try_after`, unless something else has ended it."""
         if self.status is OrderStatus.PENDING:
             self.expires_at = try_after
             self.updated_at = now
 
-    def _give_up(self, action: Action, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+    def _release_stock(self, action: Action, stock: Mapping[ProductId, Stock], now: datetime) -> None:
         reserved = self.status is OrderStatus.PENDING
-        self._become(action, now)
+        self._transition(action, now)
         if reserved:
             for product_id, quantity in self.quantities().items():
                 stock[product_id].release(quantity)
         self.expires_at = None
         self._record(OrderExpired if action is Action.EXPIRE else OrderCancelled, now)
 
-    def _become(self, action: Action, now: datetime) -> None:
+    def _transition(self, action: Action, now: datetime) -> None:
         try:
             self.status = TRANSITIONS[self.status, action]
         except KeyError:
@@ -359,5 +359,5 @@ def _check_room(refunds: Iterable[Refund], stock: Mapping[ProductId, Stock]) -> 
     for refund in refunds:
         units[refund.product_id] = units.get(refund.product_id, 0) + refund.quantity
     for product_id, quantity in units.items():
-        if quantity > stock[product_id].room:
+        if quantity > stock[product_id].capacity_left:
             raise Invalid.field("restock", f"The stock of product {product_id} would pass {MAX_STOCK}.")

@@ -12,7 +12,7 @@ from uuid import uuid5
 
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import BooksDoNotBalance, Invalid, Refused
+from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, Refused
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 
@@ -26,11 +26,11 @@ DEFAULT_METHOD: Final = "default"
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(hours=1)
-WATCHED: Final = timedelta(hours=24)
+LATE_CHARGE_WINDOW: Final = timedelta(hours=24)
 """So long after its deadline an attempt that the gateway does not know is looked for again: the charge may be late."""
 
 
-def pause_after(tries: int) -> timedelta:
+def retry_delay(tries: int) -> timedelta:
     """Between looks, and between tries to send money back: 2 s, twice as long each time, at most an hour."""
     return min(FIRST_PAUSE * (1 << min(tries, 20)), LONGEST_PAUSE)
 
@@ -137,9 +137,9 @@ class PaymentRefund:
         if self.status is RefundStatus.OPEN:
             self.status, self.done_at = RefundStatus.DONE, now
 
-    def put_off(self, now: datetime) -> None:
+    def postpone(self, now: datetime) -> None:
         """The gateway did not confirm it: try again after a pause."""
-        self.try_at = now + pause_after(self.tries)
+        self.try_at = now + retry_delay(self.tries)
         self.tries += 1
 
 
@@ -175,14 +175,14 @@ class Payment:
         amount: Money,
         method: str,
         now: datetime,
-        lasting: timedelta,
+        timeout: timedelta,
     ) -> "Payment":
         """A new attempt; raise `Invalid` for a method that is none, `Refused` for an amount that no gateway takes."""
         if not 1 <= len(method) <= MAX_TEXT or not method.isprintable() or not method.isascii():
             raise Invalid.field("payment_method", f"1 to {MAX_TEXT} printable ASCII characters are wanted.")
         if not 1 <= amount.minor <= MAX_AMOUNT:
             raise Refused(f"{amount} cannot be paid at once.")
-        deadline = now + lasting
+        deadline = now + timeout
         return cls(
             id=id, order_id=order_id, amount=amount, method=method, created_at=now, deadline=deadline, updated_at=now,
             check_at=deadline,
@@ -197,43 +197,43 @@ class Payment:
 
     def capture(self, charged: Charged, now: datetime) -> None:
         """The order was PAID with this charge."""
-        self._become(Finding.CHARGED, now)
-        self.reference = _kept(charged.reference)
+        self._transition(Finding.CHARGED, now)
+        self.reference = _storable_text(charged.reference)
 
-    def come_too_late(self, charged: Charged, now: datetime) -> None:
+    def record_late_charge(self, charged: Charged, now: datetime) -> None:
         """Send all of it back: the order cannot be paid any more."""
-        self._become(Finding.CHARGED_TOO_LATE, now)
-        self.reference = _kept(charged.reference)
+        self._transition(Finding.CHARGED_TOO_LATE, now)
+        self.reference = _storable_text(charged.reference)
         self.reason = None
-        self.send_back(self.amount.minor, now)
+        self.add_refund(self.amount.minor, now)
 
     def decline(self, declined: Declined, now: datetime) -> None:
-        """The gateway refused; raise `BooksDoNotBalance` when it had charged before."""
+        """The gateway refused; raise `LedgerInconsistent` when it had charged before."""
         if self.status is not PaymentStatus.DECLINED:
-            self._become(Finding.DECLINED, now)
-            self.reason = _kept(declined.reason)
+            self._transition(Finding.DECLINED, now)
+            self.reason = _storable_text(declined.reason)
 
-    def miss(self, now: datetime) -> None:
+    def record_unknown(self, now: datetime) -> None:
         """The gateway does not know of it: past the deadline it is abandoned, and watched for a day more."""
         if self.status is PaymentStatus.OPEN and now >= self.deadline:
-            self._become(Finding.UNKNOWN, now)
-        if self.status is PaymentStatus.ABANDONED and now >= self.deadline + WATCHED:
+            self._transition(Finding.UNKNOWN, now)
+        if self.status is PaymentStatus.ABANDONED and now >= self.deadline + LATE_CHARGE_WINDOW:
             self.check_at = None
         else:
-            self.look_again(now)
+            self.schedule_check(now)
 
-    def look_again(self, now: datetime) -> None:
+    def schedule_check(self, now: datetime) -> None:
         """Nothing was learned, so ask later; a settled attempt stays as it is."""
         if self.status in {PaymentStatus.OPEN, PaymentStatus.ABANDONED}:
-            self.check_at = now + pause_after(self.checks)
+            self.check_at = now + retry_delay(self.checks)
             if now < self.deadline:
                 self.check_at = min(self.check_at, self.deadline)
             self.checks += 1
 
-    def send_back(self, minor: int, now: datetime) -> None:
-        """Write money down to be sent back; together never more than was charged (`BooksDoNotBalance`)."""
+    def add_refund(self, minor: int, now: datetime) -> None:
+        """Write money down to be sent back; together never more than was charged (`LedgerInconsistent`)."""
         if self.reference is None or not 1 <= minor <= self.amount.minor - self.refunded:
-            raise BooksDoNotBalance(f"Payment {self.id}: {minor} to send back, {self.refunded} of {self.amount} is.")
+            raise LedgerInconsistent(f"Payment {self.id}: {minor} to send back, {self.refunded} of {self.amount} is.")
         # What was sent back before only grows, so the key is new, and the same in every replay of this.
         key = RefundId(uuid5(self.id, f"refund behind {self.refunded}"))
         self.refunds.append(
@@ -242,15 +242,15 @@ class Payment:
         self.refunded += minor
         self.updated_at = now
 
-    def _become(self, finding: Finding, now: datetime) -> None:
+    def _transition(self, finding: Finding, now: datetime) -> None:
         try:
             self.status = PAYMENT_TRANSITIONS[self.status, finding]
         except KeyError:
-            raise BooksDoNotBalance(f"Payment {self.id} is {self.status}, and {finding}.") from None
+            raise LedgerInconsistent(f"Payment {self.id} is {self.status}, and {finding}.") from None
         self.updated_at = now
         self.check_at = None
 
 
-def _kept(text: str) -> str:
+def _storable_text(text: str) -> str:
     """Words of a gateway, as a database takes them."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_TEXT] or "unknown"

@@ -11,11 +11,11 @@ from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import ProductId
 
-LEVELS: Final = 4
+TOP_TIER: Final = 4
 """The highest; 0 is for all others and for what is new."""
-LARGEST: Final = 4_000
+TOP_TIER_SIZE: Final = 4_000
 """Of the highest level; each level holds, with all above it, four times as many as the next."""
-SALE: Final = 20
+VIEWS_PER_ORDER: Final = 20
 """An order tells as much as so many views."""
 
 
@@ -26,11 +26,11 @@ class Popularity:
     orders: int
 
     @property
-    def points(self) -> int:
-        return self.views + SALE * self.orders
+    def score(self) -> int:
+        return self.views + VIEWS_PER_ORDER * self.orders
 
 
-def size_of(level: int, products: int) -> int:
+def tier_size(level: int, products: int) -> int:
     """How many of so many active products have this level or a higher one.
 
     >>> size_of(4, 1_000_000), size_of(3, 1_000_000), size_of(4, 1_000), size_of(0, 7)
@@ -38,11 +38,11 @@ def size_of(level: int, products: int) -> int:
     """
     if level == 0:
         return products
-    return int(min(LARGEST * 4 ** (LEVELS - level), products // 4**level))
+    return int(min(TOP_TIER_SIZE * 4 ** (TOP_TIER - level), products // 4**level))
 
 
-def levels(popularities: Iterable[Popularity]) -> dict[ProductId, int]:
+def popularity_tiers(popularities: Iterable[Popularity]) -> dict[ProductId, int]:
     """Of all active products: the most popular are the most prominent, the newest among equals."""
-    ranked = sorted(popularities, key=lambda each: (-each.points, -each.product_id))
-    sizes = [(level, size_of(level, len(ranked))) for level in range(LEVELS, -1, -1)]
+    ranked = sorted(popularities, key=lambda each: (-each.score, -each.product_id))
+    sizes = [(level, tier_size(level, len(ranked))) for level in range(TOP_TIER, -1, -1)]
     return {each.product_id: next(level for level, size in sizes if place < size) for place, each in enumerate(ranked)}

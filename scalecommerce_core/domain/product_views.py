@@ -11,10 +11,10 @@ from scalecommerce_core.domain.identifiers import ProductId
 ViewCounts = Mapping[tuple[ProductId, datetime], int]
 """How often each product was looked at, by the moment."""
 
-SLICE: Final = timedelta(seconds=5)
+TIME_SLICE: Final = timedelta(seconds=5)
 """As sharp as the moment of a view is kept: it has to tell hours and prices apart, and few moments make few rows."""
 
-NOTED: Final = timedelta(days=1)
+DEDUP_RETENTION: Final = timedelta(days=1)
 """How long it is remembered that a batch was counted in: it may be handed over again until then."""
 
 
@@ -26,9 +26,9 @@ class ViewBatch:
     counts: ViewCounts
 
 
-_SLICE_SECONDS: Final = int(SLICE.total_seconds())
+_SLICE_SECONDS: Final = int(TIME_SLICE.total_seconds())
 
 
-def slice_of(at: float) -> int:
+def time_slice(at: float) -> int:
     """The moment that a view at `at` is counted for; both in seconds since the epoch."""
     return int(at) // _SLICE_SECONDS * _SLICE_SECONDS

@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from scalecommerce_core.domain.errors import Invalid
 
-End: TypeAlias = datetime | Decimal | int | None
+Bound: TypeAlias = datetime | Decimal | int | None
 
 
-def check_ranges(*ranges: tuple[str, End, str, End]) -> None:
+def check_ranges(*ranges: tuple[str, Bound, str, Bound]) -> None:
     """Raise `Invalid`, naming the beginning of each range that ends before it begins.
 
     Each range is the name and value of its beginning, then the name and value of its end; None: open at that end. A

@@ -21,7 +21,7 @@ FIGURES: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amou
 """Of every row here, in this order; amounts in minor units."""
 
 Figures = list[int]
-NOTHING: Final = timedelta()
+ZERO: Final = timedelta()
 
 
 @frozen
@@ -57,22 +57,22 @@ class RefundedPart:
 
 
 @frozen
-class Outage:
+class Stockout:
     """For how long a product could not be sold so far, and since when it cannot, if so."""
 
-    lasted: timedelta = NOTHING
+    duration: timedelta = ZERO
     since: datetime | None = None
 
-    def began(self, at: datetime) -> "Outage":
+    def begin(self, at: datetime) -> "Stockout":
         return evolve(self, since=at)
 
-    def ended(self, at: datetime) -> "Outage":
+    def end(self, at: datetime) -> "Stockout":
         """Clocks of several machines differ, so an end may be read before its beginning: that is no time at all."""
-        return Outage(self.at(at))
+        return Stockout(self.total_until(at))
 
-    def at(self, now: datetime) -> timedelta:
+    def total_until(self, now: datetime) -> timedelta:
         """For how long in all, up to now."""
-        return self.lasted + (max(now - self.since, NOTHING) if self.since is not None else NOTHING)
+        return self.duration + (max(now - self.since, ZERO) if self.since is not None else ZERO)
 
 
 def hour_of(at: datetime) -> datetime:
@@ -98,7 +98,7 @@ class Rollups:
     sellers: dict[tuple[AccountId, str], Figures] = field(factory=lambda: defaultdict(_figures))
     seller_hours: dict[tuple[AccountId, str, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
 
-    def sell(self, order: Sequence[SoldLine]) -> None:
+    def add_sale(self, order: Sequence[SoldLine]) -> None:
         """Count all lines of an order that was paid: once as an order for each product and each seller in it."""
         products: set[ProductId] = set()
         sellers: set[AccountId] = set()
@@ -115,7 +115,7 @@ class Rollups:
             products.add(line.product_id)
             sellers.add(line.seller_id)
 
-    def refund(self, line: SoldLine, part: RefundedPart) -> None:
+    def add_refund(self, line: SoldLine, part: RefundedPart) -> None:
         """Count units that were given back; `line` is any of the order's lines of this product."""
         if not _is_sale(line):
             return

@@ -10,7 +10,7 @@ from scalecommerce_core.domain.spelling import KnownWord, completions, correctio
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.domain.word_forms import forms_of
 
-MOST_TERMS: Final = 32
+MAX_TERMS: Final = 32
 """What stands behind so many words and phrases is not looked at."""
 _TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
 _WORDS: Final = re.compile(r"[^\W_]+")
@@ -29,7 +29,7 @@ class Term:
     text: str
     is_phrase: bool = False
     is_excluded: bool = False
-    meant: tuple[str, ...] = ()
+    replacements: tuple[str, ...] = ()
 
     @property
     def word(self) -> str | None:
@@ -45,7 +45,7 @@ class Term:
     @property
     def forms(self) -> tuple[str, ...]:
         """Texts that match the term, with as many words as it has: the term itself and its other forms."""
-        return tuple(dict.fromkeys(form for text in self.meant or (self.text,) for form in forms_of(text)))
+        return tuple(dict.fromkeys(form for text in self.replacements or (self.text,) for form in forms_of(text)))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ class Term:
 
         Products are indexed with hyphenated words both ways, so that wifi finds Wi-Fi.
         """
-        if self.meant or self.is_phrase or not (hyphenated := _HYPHENATED.fullmatch(self.text)):
+        if self.replacements or self.is_phrase or not (hyphenated := _HYPHENATED.fullmatch(self.text)):
             return self.forms
         return *self.forms, re.sub(f"[{_HYPHENS}]", "", hyphenated[1])
 
     def __str__(self) -> str:
         text = f'"{self.text}"' if self.is_phrase else self.text
-        return f"-{text}" if self.is_excluded else self.meant[0] if self.meant else text
+        return f"-{text}" if self.is_excluded else self.replacements[0] if self.replacements else text
 
 
 @frozen
@@ -67,36 +67,38 @@ class SearchText:
     terms: tuple[Term, ...]
 
     @property
-    def wanted(self) -> tuple[Term, ...]:
+    def required(self) -> tuple[Term, ...]:
         return tuple(term for term in self.terms if not term.is_excluded)
 
     @property
     def excluded(self) -> tuple[Term, ...]:
         return tuple(term for term in self.terms if term.is_excluded)
 
-    def meaning(self, meant: Mapping[int, Sequence[str]]) -> "SearchText":
+    def with_replacements(self, meant: Mapping[int, Sequence[str]]) -> "SearchText":
         """With other words in these places."""
         return SearchText(
-            tuple(evolve(term, meant=tuple(meant.get(place, ()))) for place, term in enumerate(self.terms))
+            tuple(evolve(term, replacements=tuple(meant.get(place, ()))) for place, term in enumerate(self.terms))
         )
 
     @property
-    def reading(self) -> str:
+    def corrections(self) -> str:
         """Which words are meant, as a text for `reread`; empty if those that were typed are."""
-        return ";".join(f"{place}={','.join(term.meant)}" for place, term in enumerate(self.terms) if term.meant)
+        return ";".join(
+            f"{place}={','.join(term.replacements)}" for place, term in enumerate(self.terms) if term.replacements
+        )
 
-    def reread(self, reading: str) -> "SearchText":
+    def with_corrections(self, reading: str) -> "SearchText":
         meant = {}
         for part in filter(None, reading.split(";")):
             place, _, words = part.partition("=")
             meant[int(place)] = words.split(",")
-        return self.meaning(meant)
+        return self.with_replacements(meant)
 
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))
 
 
-def read(search: str) -> SearchText:
+def parse_search(search: str) -> SearchText:
     """Never fails: what has no letter or digit in it is passed over."""
     terms = []
     # In the normal form: an isolated mark would end a word, and an invisible character would split one.
@@ -106,27 +108,27 @@ def read(search: str) -> SearchText:
             text, is_excluded = token.lstrip("-"), True
         if _WORDS.search(text):
             terms.append(Term(text, is_phrase, is_excluded))
-        if len(terms) == MOST_TERMS:
+        if len(terms) == MAX_TERMS:
             break
     return SearchText(tuple(terms))
 
 
-MOST_UNKNOWN: Final = 8
+MAX_UNKNOWN_WORDS: Final = 8
 """A text with more unknown words than this is not guessed at."""
-FEW: Final = 3
+FEW_MATCHES: Final = 3
 """Fewer products than this, and it is asked whether something else was meant."""
-FREQUENT: Final = 20
+FREQUENCY_RATIO: Final = 20
 """Something else that is so many times as frequent."""
 
 
-def probable(
+def corrected_search(
     text: SearchText, unknown: Mapping[int, str], known: Callable[[str], Iterable[KnownWord]]
 ) -> SearchText | None:
     """What was probably meant by a text with unknown words (folded, by their places); None if that cannot be told.
 
     The last word may be the beginning of one, as it is while somebody types.
     """
-    if not 0 < len(unknown) <= MOST_UNKNOWN:
+    if not 0 < len(unknown) <= MAX_UNKNOWN_WORDS:
         return None
     meant: dict[int, Sequence[str]] = {}
     for place, word in unknown.items():
@@ -138,23 +140,25 @@ def probable(
                 return None
             found = [corrected]
         meant[place] = found
-    return text.meaning(meant)
+    return text.with_replacements(meant)
 
 
 def suggestion(meant: SearchText, words: Collection[tuple[int, str]]) -> str | None:
     """`did_you_mean`: the text with its corrections; None if no word was corrected, but at most the last completed."""
     last = len(meant.terms) - 1
-    corrected = [place for place, word in words if place != last or not meant.terms[place].meant[0].startswith(word)]
+    corrected = [
+        place for place, word in words if place != last or not meant.terms[place].replacements[0].startswith(word)
+    ]
     return str(meant) if corrected else None
 
 
-def better_known(
+def more_frequent_search(
     text: SearchText, rare: Mapping[int, tuple[str, int]], known: Callable[[str], Iterable[KnownWord]]
 ) -> SearchText | None:
     """The text with its rare words (folded, with how many products have them) replaced by much more frequent ones."""
     meant = {
         place: [found]
         for place, (word, products) in rare.items()
-        if (found := correction(word, known(word), times=FREQUENT * max(products, 1))) is not None
+        if (found := correction(word, known(word), times=FREQUENCY_RATIO * max(products, 1))) is not None
     }
-    return text.meaning(meant) if meant else None
+    return text.with_replacements(meant) if meant else None

@@ -9,14 +9,14 @@ from typing import Final
 
 from attrs import frozen
 
-SHORTEST: Final = 3
+MIN_WORD_LENGTH: Final = 3
 """Words of fewer letters are neither corrected nor suggested."""
-TWO_TYPOS: Final = 8
-LOOKS_ALIKE: Final = 0.3
+TWO_TYPOS_LENGTH: Final = 8
+MIN_SIMILARITY: Final = 0.3
 """The share of trigrams that two words with two typos have in common: pg_trgm's default threshold."""
-COMPLETIONS: Final = 8
+MAX_COMPLETIONS: Final = 8
 """The beginning of a word stands for so many of the most frequent words that begin so."""
-SHORTEST_BEGINNING: Final = 2
+MIN_PREFIX_LENGTH: Final = 2
 
 
 @frozen
@@ -27,7 +27,7 @@ class KnownWord:
     products: int
 
 
-def distance(first: str, second: str, at_most: int) -> int:
+def edit_distance(first: str, second: str, at_most: int) -> int:
     """Typos between two words (optimal string alignment), or `at_most` + 1 if there are more.
 
     >>> distance("taepot", "teapot", 2), distance("tea", "toe", 1)
@@ -57,20 +57,20 @@ def similarity(first: str, second: str) -> float:
 
 def can_be_corrected(word: str) -> bool:
     """Numbers are meant as they are: an iPhone 15 is no misspelt iPhone 14."""
-    return len(word) >= SHORTEST and not any(letter.isdigit() for letter in word)
+    return len(word) >= MIN_WORD_LENGTH and not any(letter.isdigit() for letter in word)
 
 
 def correction(word: str, known: Iterable[KnownWord], *, times: int = 1) -> str | None:
     """The word that was meant: of those with the fewest typos the most frequent, in `times` products at least."""
     if not can_be_corrected(word):
         return None
-    allowed = 2 if len(word) >= TWO_TYPOS else 1
+    allowed = 2 if len(word) >= TWO_TYPOS_LENGTH else 1
     best: tuple[int, int, str] | None = None
     for each in known:
         if each.products < times or each.word == word or not can_be_corrected(each.word):
             continue
-        typos = distance(word, each.word, allowed)
-        if typos > allowed or (typos > 1 and similarity(word, each.word) < LOOKS_ALIKE):
+        typos = edit_distance(word, each.word, allowed)
+        if typos > allowed or (typos > 1 and similarity(word, each.word) < MIN_SIMILARITY):
             continue
         candidate = typos, -each.products, each.word
         best = candidate if best is None else min(best, candidate)
@@ -79,12 +79,12 @@ def correction(word: str, known: Iterable[KnownWord], *, times: int = 1) -> str 
 
 def completions(beginning: str, known: Iterable[KnownWord]) -> tuple[str, ...]:
     """The most frequent words that begin so."""
-    if len(beginning) < SHORTEST_BEGINNING:
+    if len(beginning) < MIN_PREFIX_LENGTH:
         return ()
     found = sorted(
         (-each.products, each.word) for each in known if each.products > 0 and each.word.startswith(beginning)
     )
-    return tuple(word for _, word in found[:COMPLETIONS])
+    return tuple(word for _, word in found[:MAX_COMPLETIONS])
 
 
 def _trigrams(word: str) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import BooksDoNotBalance, InsufficientStock, Invalid, StockMoved
+from scalecommerce_core.domain.errors import InsufficientStock, Invalid, LedgerInconsistent, StockMoved
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 
 MAX_STOCK: Final = 2_147_483_647
@@ -56,7 +56,7 @@ class Stock:
         return self.on_hand - self.reserved
 
     @property
-    def room(self) -> int:
+    def capacity_left(self) -> int:
         """How many units can still be taken in."""
         return MAX_STOCK - self.on_hand
 
@@ -68,10 +68,10 @@ class Stock:
         self.reserved += quantity
 
     def release(self, quantity: int) -> None:
-        """Give a reservation back; raise `BooksDoNotBalance` when there was none."""
+        """Give a reservation back; raise `LedgerInconsistent` when there was none."""
         _check_units(quantity)
         if quantity > self.reserved:
-            raise BooksDoNotBalance(f"Product {self.product_id}: {quantity} of {self.reserved} reserved units.")
+            raise LedgerInconsistent(f"Product {self.product_id}: {quantity} of {self.reserved} reserved units.")
         self.reserved -= quantity
 
     def sell(self, quantity: int, order_id: OrderId, now: datetime) -> None:
@@ -79,7 +79,7 @@ class Stock:
         self.release(quantity)
         self._move(-quantity, MovementKind.SALE, now, order_id)
 
-    def take_back(self, quantity: int, order_id: OrderId, now: datetime) -> None:
+    def restock_units(self, quantity: int, order_id: OrderId, now: datetime) -> None:
         """Restock units of a refunded line."""
         _check_units(quantity)
         self._move(quantity, MovementKind.RETURN, now, order_id)
@@ -95,10 +95,10 @@ class Stock:
         """Make `available` this figure; with `expected`, only if it was that before (else `StockMoved`)."""
         if expected is not None and expected != self.available:
             raise StockMoved(self.product_id, expected, self.available)
-        self.check_promise(quantity)
+        self.check_available(quantity)
         self.adjust(quantity - self.available, now)
 
-    def check_promise(self, quantity: int) -> None:
+    def check_available(self, quantity: int) -> None:
         """Raise `Invalid` when `available` cannot become this figure."""
         if not 0 <= quantity <= MAX_STOCK - self.reserved:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK - self.reserved}.")
@@ -115,7 +115,7 @@ class Stock:
             self.reserved = promised
 
     def _move(self, quantity: int, kind: MovementKind, now: datetime, order_id: OrderId | None = None) -> None:
-        if quantity > self.room:
+        if quantity > self.capacity_left:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK}.")
         self.on_hand += quantity
         self.movements.append(StockMovement(self.product_id, quantity, kind, now, order_id))

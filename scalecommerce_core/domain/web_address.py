@@ -24,7 +24,7 @@ _UNSAFE: Final = re.compile(r'[\\"<>^`{|}]')
 _LOCAL_NAMES: Final = ("localhost", "local", "internal", "lan", "home.arpa", "localdomain")
 
 # is_global of the standard library differs between the versions of Python; these hold in all of them.
-_NEVER: Final = tuple(
+_BLOCKED_NETWORKS: Final = tuple(
     map(
         ip_network,
         (
@@ -66,7 +66,7 @@ class Target:
         return host if self.port == {"https": HTTPS_PORT, "http": 80}[self.scheme] else f"{host}:{self.port}"
 
 
-def target_of(url: str, *, allow_loopback: bool = False) -> Target:
+def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
     """Read a URL; raise `UnsafeAddress` unless it is https to a public host, or to loopback where that is allowed."""
     if len(url) > MAX_URL_LENGTH:
         raise UnsafeAddress(f"At most {MAX_URL_LENGTH:,} characters are allowed.")
@@ -84,7 +84,7 @@ def target_of(url: str, *, allow_loopback: bool = False) -> Target:
         raise UnsafeAddress("No user name or password is allowed in it: the signature proves who sends.")
     if "#" in url:
         raise UnsafeAddress("No fragment (#…) is allowed: it would never be sent.")
-    literal = _literal(host)
+    literal = _parse_ip_literal(host)
     loopback = host.lower() == "localhost" or (literal is not None and literal.is_loopback)
     if loopback and allow_loopback:
         if port == 0:
@@ -114,17 +114,17 @@ def check_address(address: Address, *, loopback: bool = False) -> None:
 def is_public(address: Address) -> bool:
     """Whether the address, and the IPv4 address that it may carry, can be reached by everybody."""
     if isinstance(address, IPv6Address):
-        carried = _carried(address)
+        carried = _embedded_ipv4(address)
         if carried is not None:
             return is_public(carried)
         if address not in _UNICAST:
             return False
-    if any(address in network for network in _NEVER if network.version == address.version):
+    if any(address in network for network in _BLOCKED_NETWORKS if network.version == address.version):
         return False
     return address.is_global and not address.is_multicast
 
 
-def _carried(address: IPv6Address) -> IPv4Address | None:
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that a mapped, 6to4 or NAT64 address leads to."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -133,7 +133,7 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
     return IPv4Address(int(address) & _LOW_32) if address in _NAT64 else None
 
 
-def _literal(host: str) -> Address | None:
+def _parse_ip_literal(host: str) -> Address | None:
     """The address if the host is one, in the one usual form; other spellings of numbers are refused."""
     try:
         address = ip_address(host)

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.errors import Conflict, Invalid, VersionMismatch
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.text import normal_text, text_errors
-from scalecommerce_core.domain.web_address import UnsafeAddress, target_of
+from scalecommerce_core.domain.web_address import UnsafeAddress, parse_target
 
 RETRY_DELAYS: Final = (
     timedelta(0),
@@ -38,10 +38,10 @@ RETRY_DELAYS: Final = (
 JITTER: Final = 0.2
 """Delays are stretched or shortened by up to this part, so that what failed together does not come back together."""
 LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
-ROTATION: Final = timedelta(hours=24)
+SECRET_OVERLAP: Final = timedelta(hours=24)
 """How long a replaced secret still signs, beside the new one."""
 MAX_SECRETS: Final = 3
-DISABLED_AFTER: Final = timedelta(days=5)
+DISABLE_AFTER: Final = timedelta(days=5)
 """An endpoint that only failed for so long is disabled: longer than a delivery's whole schedule, by more than a day."""
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
@@ -139,7 +139,7 @@ class WebhookAnswer:
         return self.status == GONE
 
     @property
-    def wait(self) -> timedelta:
+    def requested_delay(self) -> timedelta:
         """How long the receiver asked to be left alone."""
         if self.status not in RETRY_AFTER_STATUSES or self.retry_after is None:
             return timedelta(0)
@@ -225,7 +225,9 @@ class WebhookDelivery:
             self.status, self.try_at = DeliveryStatus.DELIVERED, None
             return True
         again = self.seq is not None and not answer.is_gone
-        self.try_at = retry_at(self.attempts, sent_at + answer.took, fraction, answer.wait) if again else None
+        self.try_at = (
+            retry_at(self.attempts, sent_at + answer.took, fraction, answer.requested_delay) if again else None
+        )
         if self.try_at is None:
             self.status = DeliveryStatus.FAILED
         return True
@@ -325,7 +327,7 @@ class WebhookEndpoint:
         if "is_active" in changed:
             self.disabled_because = None
         if "url" in changed or (self.is_active and "is_active" in changed):
-            self._forget_failures()
+            self._reset_failures()
 
     def check_version(self, expected: int | None) -> None:
         if expected is not None and expected != self.version:
@@ -334,7 +336,7 @@ class WebhookEndpoint:
     def rotate(self, sealed: str, now: datetime) -> None:
         """A new secret; the one before it signs too for a day."""
         kept = [
-            evolve(secret, valid_until=min(secret.valid_until or now + ROTATION, now + ROTATION))
+            evolve(secret, valid_until=min(secret.valid_until or now + SECRET_OVERLAP, now + SECRET_OVERLAP))
             for secret in self.secrets
             if secret.valid_until is None or secret.valid_until > now
         ]
@@ -349,7 +351,7 @@ class WebhookEndpoint:
         """It is gone for its owner, and forgets its secrets; its log is cleared away later."""
         self.deleted_at, self.is_active, self.secrets = now, False, ()
 
-    def wants(self, topic: str, at: datetime, audience: Sequence[AccountId]) -> bool:
+    def accepts(self, topic: str, at: datetime, audience: Sequence[AccountId]) -> bool:
         """Whether it hears of this event: nothing of before its time."""
         return (
             self.is_active
@@ -358,12 +360,12 @@ class WebhookEndpoint:
             and (self.all_events or self.owner_id in audience)
         )
 
-    def heard(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
+    def record_results(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
         """What came of the deliveries that were sent to it together."""
         if any(answer.is_gone for answer in answers):
             self._disable("It answered 410 Gone: it wants no more messages.")
         elif any(answer.is_success for answer in answers):
-            self._forget_failures()
+            self._reset_failures()
         elif answers:
             self._failed(answers, now)
 
@@ -378,25 +380,25 @@ class WebhookEndpoint:
         self.failing_since = self.failing_since or now
         # A bounded exponent: after days of failing the power itself would be a number of many digits.
         pause = min(FIRST_PAUSE * 2 ** min(self.failures - 1, 16), LONGEST_PAUSE)
-        self.paused_until = now + max(pause, *(answer.wait for answer in answers))
-        if now - self.failing_since >= DISABLED_AFTER:
+        self.paused_until = now + max(pause, *(answer.requested_delay for answer in answers))
+        if now - self.failing_since >= DISABLE_AFTER:
             since = self.failing_since.strftime("%Y-%m-%d %H:%M UTC")
             self._disable(f"Every delivery has failed since {since}; the last one with: {answers[-1]}"[:ERROR_LENGTH])
 
-    def _forget_failures(self) -> None:
+    def _reset_failures(self) -> None:
         self.failures, self.failing_since, self.paused_until = 0, None, None
 
     def _disable(self, because: str) -> None:
         if self.is_active:
             self.version += 1
         self.is_active, self.disabled_because = False, because
-        self._forget_failures()
+        self._reset_failures()
 
 
 def _check(url: str, topics: Sequence[str], description: str, *, allow_loopback: bool) -> None:
     errors: dict[str, list[str]] = {}
     try:
-        target_of(url, allow_loopback=allow_loopback)
+        parse_target(url, allow_loopback=allow_loopback)
     except UnsafeAddress as error:
         errors["url"] = [str(error)]
     for index, topic in enumerate(topics):

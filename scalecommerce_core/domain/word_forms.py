@@ -19,9 +19,9 @@ from functools import lru_cache
 from itertools import islice, product
 from typing import Final
 
-MOST_FORMS: Final = 8
+MAX_FORMS: Final = 8
 """Most forms that a word or phrase is searched in."""
-KNOWN: Final = 10_000
+CACHED_WORDS: Final = 10_000
 """Words whose forms are cached."""
 
 _WORD: Final = re.compile(r"([^\W_]+)")
@@ -69,10 +69,10 @@ def forms_of(text: str) -> tuple[str, ...]:
     """
     # Words at odd places, what parts them at even ones.
     parts = [_word_forms(part) if place % 2 else (part,) for place, part in enumerate(_WORD.split(text))]
-    return tuple(islice(map("".join, product(*parts)), MOST_FORMS))
+    return tuple(islice(map("".join, product(*parts)), MAX_FORMS))
 
 
-@lru_cache(KNOWN)
+@lru_cache(CACHED_WORDS)
 def _word_forms(word: str) -> tuple[str, ...]:
     folded = word.casefold().replace("ё", "е")
     if not folded.isalpha():

@@ -23,14 +23,20 @@ from scalecommerce_core.ports.security import (
     TokenKind,
     Tokens,
 )
-from scalecommerce_core.ports.statistics import STATISTICS, Owed, OwedOrder, ProductCounters, StatisticsRepository
-from scalecommerce_core.ports.system import Clock, Ids, Randomness, Wakeups
+from scalecommerce_core.ports.statistics import (
+    STATISTICS_CONSUMER,
+    PendingFacts,
+    PendingOrderFacts,
+    ProductCounters,
+    StatisticsRepository,
+)
+from scalecommerce_core.ports.system import Clock, Ids, Randomness, WorkNotifier
 from scalecommerce_core.ports.unit_of_work import Store, Transaction
 from scalecommerce_core.ports.view_counter import ViewCounter
 from scalecommerce_core.ports.webhooks import DeliveryRepository, OutgoingWebhook, WebhookRepository, WebhookSender
 
 __all__ = [
-    "STATISTICS",
+    "STATISTICS_CONSUMER",
     "AccountRepository",
     "CatalogChange",
     "CatalogFeed",
@@ -48,11 +54,11 @@ __all__ = [
     "NumberedEvent",
     "OrderRepository",
     "OutgoingWebhook",
-    "Owed",
-    "OwedOrder",
     "Passwords",
     "PaymentGateway",
     "PaymentRepository",
+    "PendingFacts",
+    "PendingOrderFacts",
     "PolicyRepository",
     "ProductCounters",
     "ProductRepository",
@@ -69,7 +75,7 @@ __all__ = [
     "Tokens",
     "Transaction",
     "ViewCounter",
-    "Wakeups",
     "WebhookRepository",
     "WebhookSender",
+    "WorkNotifier",
 ]

@@ -60,8 +60,11 @@ class ProductRepository(Protocol):
         """
         ...
 
-    def note_views(self, batch_id: str, at: datetime) -> bool:
-        """Remember for the time `views.NOTED` that this batch is counted in; False: it was. Waits for who is at it."""
+    def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
+        """Record for `DEDUP_RETENTION` that the batch was applied; return False if it was applied before.
+
+        Waits while another transaction applies the same batch.
+        """
         ...
 
 
@@ -80,7 +83,7 @@ class StockRepository(Protocol):
 
     def save(self, stocks: Collection[Stock], at: datetime | None = None) -> None: ...
 
-    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+    def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         """How many units more are on hand than the ledger accounts for (or fewer, negative), of stock that exists.
 
         Read without locking any stock, however long the ledger is: every sale and every delivery changes both sides
@@ -88,6 +91,6 @@ class StockRepository(Protocol):
         """
         ...
 
-    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+    def reserved_by_orders(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         """Units in the lines of PENDING orders, of stock that this transaction has locked; without those of none."""
         ...

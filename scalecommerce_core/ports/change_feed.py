@@ -24,19 +24,19 @@ class CatalogChange:
 class ChangeListener(Protocol):
     """Whoever keeps copies of the catalogue. Called from any thread, one call at a time and in order for each feed."""
 
-    def begun(self, number: int) -> None:
+    def on_start(self, number: int) -> None:
         """The feed begins, anew perhaps: changes with numbers below this may have happened unheard."""
         ...
 
-    def changed(self, change: CatalogChange) -> None:
+    def on_change(self, change: CatalogChange) -> None:
         """It was committed, by whichever process: reads that begin now see it."""
         ...
 
-    def changed_here(self, change: CatalogChange) -> None:
+    def on_local_change(self, change: CatalogChange) -> None:
         """It was committed by our own process, which has told nobody yet. The feed tells it again."""
         ...
 
-    def complete(self, moment: float) -> None:
+    def on_heartbeat(self, moment: float) -> None:
         """Every change that was committed before this moment of `time.monotonic` has been told."""
         ...
 
@@ -48,7 +48,7 @@ class CatalogFeed(Protocol):
         """From now on, until `close`; over interruptions of the store, which end in another `begun`."""
         ...
 
-    def wanted(self) -> None:
+    def keep_alive(self) -> None:
         """Somebody reads copies: go on saying how `complete` the feed is. Quick, and callable from any thread."""
         ...
 

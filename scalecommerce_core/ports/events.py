@@ -29,18 +29,18 @@ class EventRepository(Protocol):
     Nothing ever appears behind a number that has been read: what commits later gets a higher one.
     """
 
-    def number(self, limit: int) -> int:
+    def assign_sequence(self, limit: int) -> int:
         """Number up to `limit` committed events, in the order in which they were recorded; return how many.
 
         None while another transaction numbers: there is one at a time.
         """
         ...
 
-    def last_number(self) -> int:
+    def last_seq(self) -> int:
         """0 before the first."""
         ...
 
-    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+    def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         """In order, for those who read every event once: see `claim`."""
         ...
 
@@ -57,7 +57,7 @@ class EventRepository(Protocol):
         """The claimed consumer is done with all up to `seq`."""
         ...
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         """Delete up to `limit` of the oldest numbered events that happened before; return how many.
 
         Only from the old end, and never one that a consumer is not done with.

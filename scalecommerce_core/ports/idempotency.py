@@ -36,6 +36,6 @@ class IdempotencyRepository(Protocol):
         """Give claimed keys back: refusals are not stored."""
         ...
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         """Delete keys that were taken before; return how many."""
         ...

@@ -37,7 +37,7 @@ class OrderRepository(Protocol):
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         """Lock PENDING orders whose `expires_at` has passed, skipping those that others have locked.
 
-        Orders that are being paid are skipped too, as far as one look can tell: `payments.open_of` under the locks
-        has the last word.
+        Orders with an open payment attempt are skipped too. An attempt may be opened before the locks are granted: the
+        caller checks `payments.open_attempts` again under the locks.
         """
         ...

@@ -22,7 +22,7 @@ class PaymentRepository(Protocol):
 
     def save(self, payments: Collection[Payment]) -> None: ...
 
-    def open_of(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+    def open_attempts(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
         """The attempts that these orders wait for, read without a lock: certain while the orders are locked."""
         ...
 

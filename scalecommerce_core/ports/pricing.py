@@ -34,7 +34,7 @@ class PolicyRepository(Protocol):
         """Read without a lock, by id, active or not."""
         ...
 
-    def some(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+    def get_many(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
         """Read without a lock."""
         ...
 
@@ -122,7 +122,7 @@ class RunRepository(Protocol):
 
     def lock(self, run_id: RunId) -> Run | None: ...
 
-    def share(self, run_id: RunId) -> Run | None:
+    def lock_shared(self, run_id: RunId) -> Run | None:
         """Locked against changes, together with others who share it."""
         ...
 
@@ -134,7 +134,7 @@ class RunRepository(Protocol):
         """
         ...
 
-    def at_work(self, policy_id: PolicyId) -> RunId | None:
+    def active_run(self, policy_id: PolicyId) -> RunId | None:
         """The run of the policy that decides or writes, read without a lock."""
         ...
 
@@ -172,7 +172,7 @@ class RunRepository(Protocol):
 
     def save_range(self, part: Range) -> None: ...
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         """Delete up to `limit` ranges, with their decisions, of runs that ended before, and runs without ranges.
 
         Return how many ranges and runs.

@@ -8,21 +8,21 @@ from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order
-from scalecommerce_core.domain.rollups import Outage, RefundedPart, Rollups, SoldLine
+from scalecommerce_core.domain.rollups import RefundedPart, Rollups, SoldLine, Stockout
 
-STATISTICS: Final = "statistics"
+STATISTICS_CONSUMER: Final = "statistics"
 """The consumer of the event log that adds rollups up."""
 
 
 @frozen
-class OwedOrder:
+class PendingOrderFacts:
     """A PAID order without events, with the refunds that were recorded with it."""
 
     order_id: OrderId
     refunds: tuple[RefundedPart, ...] = ()
 
     @classmethod
-    def of(cls, order: Order) -> "OwedOrder":
+    def of(cls, order: Order) -> "PendingOrderFacts":
         """`order.refunds` are those that are saved with it."""
         sellers = {line.product_id: line.seller_id for line in order.lines}
         return cls(
@@ -35,11 +35,11 @@ class OwedOrder:
 
 
 @frozen
-class Owed:
+class PendingFacts:
     """Facts that came in without events and that no rollup shows yet."""
 
     products: Sequence[ProductId] = ()
-    orders: Sequence[OwedOrder] = ()
+    orders: Sequence[PendingOrderFacts] = ()
 
 
 @frozen
@@ -61,35 +61,35 @@ class ProductCounters:
 
 
 class StatisticsRepository(Protocol):
-    """Rollups, written by whoever has claimed `STATISTICS`; `owe` and `counters` are for everybody."""
+    """Rollups, written by whoever has claimed `STATISTICS`; `add_pending_facts` and `counters` are for everybody."""
 
-    def owe(self, facts: Owed) -> None:
+    def add_pending_facts(self, facts: PendingFacts) -> None:
         """Note facts that come without events, in the transaction that makes them."""
         ...
 
-    def take_owed(self, limit: int) -> Owed:
+    def take_pending_facts(self, limit: int) -> PendingFacts:
         """Up to `limit` of the oldest notes; they are gone with the commit."""
         ...
 
-    def owes_everything(self) -> bool:
+    def needs_full_rebuild(self) -> bool:
         """Whether there are facts from before there were rollups."""
         ...
 
-    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+    def sold_lines(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
         """The lines of orders that were paid, sellers' own purchases included: `Rollups` leaves them out."""
         ...
 
     def add(self, rollups: Rollups) -> None: ...
 
-    def shelve(self, product_ids: Collection[ProductId]) -> None:
+    def recount_products(self, product_ids: Collection[ProductId]) -> None:
         """Count products, with their views, for their seller as they stand on the shelf now."""
         ...
 
-    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]: ...
+    def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]: ...
 
-    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None: ...
+    def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None: ...
 
-    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
+    def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
         """Of those products that have nothing available and no outage yet."""
         ...
 

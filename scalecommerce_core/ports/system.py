@@ -34,7 +34,7 @@ class Randomness(Protocol):
         ...
 
 
-class Wakeups(Protocol):
+class WorkNotifier(Protocol):
     """Tells background workers that there is work; never raises, never blocks. A sweep finds what a lost call left."""
 
     def orders_placed(self) -> None: ...

@@ -21,15 +21,15 @@ class WebhookRepository(Protocol):
 
     def save(self, endpoints: Collection[WebhookEndpoint]) -> None: ...
 
-    def some(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+    def get_many(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
         """Read without a lock, for sending."""
         ...
 
-    def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
+    def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
         """How many endpoints each owner has; those without one are left out."""
         ...
 
-    def any_active(self) -> bool: ...
+    def has_active(self) -> bool: ...
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
         """Active endpoints, by id, of these owners, and those of staff that hear of all events.
@@ -39,7 +39,7 @@ class WebhookRepository(Protocol):
         """
         ...
 
-    def forget_deleted(self, limit: int) -> int:
+    def purge_deleted(self, limit: int) -> int:
         """Delete endpoints that their owners deleted, and that have no deliveries any more; return how many."""
         ...
 
@@ -70,7 +70,7 @@ class DeliveryRepository(Protocol):
         """
         ...
 
-    def settled(
+    def settled_ids(
         self,
         endpoint_id: EndpointId,
         since: datetime,
@@ -86,7 +86,7 @@ class DeliveryRepository(Protocol):
         """
         ...
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         """Delete deliveries that were made before, and those of deleted endpoints, with their logs; return how many."""
         ...
 

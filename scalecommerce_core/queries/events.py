@@ -57,6 +57,6 @@ class EventQueries(Protocol):
         """
         ...
 
-    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+    def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
         """Those of these events that are kept and that the account may see."""
         ...

@@ -199,7 +199,7 @@ class ProductQueries(Protocol):
         """All, by id."""
         ...
 
-    def horizon(self) -> int:
+    def visibility_horizon(self) -> int:
         """Every `CatalogChange` with a smaller number is seen by reads that begin after this one."""
         ...
 

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 LOGIN_REFUSED = "No active account has this e-mail address and password."
 
@@ -83,7 +83,7 @@ class Accounts:
         self._limiter = limiter
         self._lifetimes = lifetimes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def sign_up(self, commands: Sequence[SignUp]) -> list[Account | MarketError]:
         """New accounts; `Invalid` names the fields that are wrong, a taken e-mail address among them."""
         now = self._clock.now()
@@ -132,17 +132,17 @@ class Accounts:
         # Outside the transaction: hashing takes long, and no connection should wait for it.
         right = self._passwords.verify(account.password_hash if account is not None else None, password)
         if account is None or not right or not account.is_active:
-            self._limiter.failed(keys, now)
+            self._limiter.record_failure(keys, now)
             raise NotAuthenticated(LOGIN_REFUSED)
-        self._limiter.forget([f"account:{name}"])
+        self._limiter.reset([f"account:{name}"])
         session = Session(
             SessionId(self._ids.token()), account.id, self._ids.token(), now, now + self._lifetimes.refresh
         )
         with self._store.begin() as tx:
             tx.sessions.add([session])
-        return self._pair(account, session)
+        return self._issue_tokens(account, session)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
         """Exchange a refresh token for a new pair. Raise `TokenNotValid`, and revoke the session if the
         token was exchanged before.
@@ -169,7 +169,7 @@ class Accounts:
                 tx.sessions.save([session])
         if not valid or session is None or account is None:
             raise TokenNotValid("The session is over: log in again.")
-        return self._pair(account, session)
+        return self._issue_tokens(account, session)
 
     def verify(self, token: str) -> Claims:
         """What a token of either kind says, if it is valid by itself; raise `TokenNotValid`."""
@@ -182,7 +182,7 @@ class Accounts:
             raise TokenNotValid("An access token is wanted.")
         return Identity(claims.account_id, claims.session_id, claims.is_staff)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def log_out(self, who: Identity) -> None:
         """End the session: its refresh tokens are worth nothing from now on."""
         now = self._clock.now()
@@ -192,7 +192,7 @@ class Accounts:
                 session.revoke(now)
             tx.sessions.save(list(sessions.values()))
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def edit_profile(
         self,
         account_id: AccountId,
@@ -221,7 +221,7 @@ class Accounts:
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
             tx.accounts.save([evolve(account, password_hash=hashed)])
-            tx.sessions.revoke_all(who.account_id, now, but=who.session_id)
+            tx.sessions.revoke_all(who.account_id, now, keep=who.session_id)
             kept = list(tx.sessions.lock([who.session_id]).values())
             for session in kept:
                 session.end_grace()
@@ -252,7 +252,7 @@ class Accounts:
             hashed = self._passwords.hash(password)
         return self._appoint(found.id, hashed, self._clock.now())
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def _appoint(self, account_id: AccountId, hashed: str | None, now: datetime) -> Account:
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
@@ -285,7 +285,7 @@ class Accounts:
             return Invalid(errors)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
-    def _pair(self, account: Account, session: Session) -> TokenPair:
+    def _issue_tokens(self, account: Account, session: Session) -> TokenPair:
         """The current tokens of a session, derived from stored fields only, so that they can be issued again."""
         issued = session.issued_at
         access = Claims(

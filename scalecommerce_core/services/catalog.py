@@ -23,10 +23,10 @@ from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.domain.text import normal_line
-from scalecommerce_core.ports import Clock, Duplicate, Owed, Store, Transaction
-from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Transaction
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 EDITABLE: Final = frozenset(
@@ -35,7 +35,7 @@ EDITABLE: Final = frozenset(
 
 
 @frozen
-class ListProduct:
+class CreateProduct:
     """Offer a product; `stock` units are on hand at the start."""
 
     owner: AccountId
@@ -108,7 +108,7 @@ class AddCategory:
 
 
 @frozen
-class Shelved:
+class ProductWithStock:
     """A product and its stock after a write."""
 
     product: Product
@@ -126,7 +126,7 @@ class StockRepair:
 
 
 @frozen
-class RecordedProduct:
+class HistoricalProduct:
     """A product with a past: `prices` are (valid from, price), oldest first, the last one in force."""
 
     owner: AccountId
@@ -143,22 +143,24 @@ class Catalog:
         self._store = store
         self._clock = clock
 
-    @retried(TransactionAborted)
-    def list_products(self, commands: Sequence[ListProduct]) -> list[Shelved | Replayed | MarketError]:
+    @retry_on(TransactionAborted)
+    def create_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
         """New products with their opening stock and first price in the history."""
         now = self._clock.now()
         try:
             with self._store.begin() as tx:
-                return once(tx, commands, now, lambda fresh: self._list(tx, fresh, now))
+                return run_idempotent(tx, commands, now, lambda fresh: self._list(tx, fresh, now))
         except Duplicate as duplicate:
             if len(commands) == 1:
                 return [_taken(duplicate)]
-            return [outcome for command in commands for outcome in self.list_products([command])]
+            return [outcome for command in commands for outcome in self.create_products([command])]
 
-    def _list(self, tx: Transaction, commands: Sequence[ListProduct], now: datetime) -> list[Shelved | MarketError]:
+    def _list(
+        self, tx: Transaction, commands: Sequence[CreateProduct], now: datetime
+    ) -> list[ProductWithStock | MarketError]:
         known = tx.categories.existing({command.category_id for command in commands})
         ids = iter(tx.products.next_ids(len(commands)))
-        outcomes: list[Shelved | MarketError] = []
+        outcomes: list[ProductWithStock | MarketError] = []
         for command in commands:
             product_id = next(ids)
             errors = _price_errors({name: getattr(command, name) for name in PRICE_FIELDS})
@@ -189,14 +191,14 @@ class Catalog:
             if errors:
                 outcomes.append(Invalid(errors))
             else:
-                outcomes.append(Shelved(product, Stock.opened(product_id, command.stock, now)))
-        made = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
+                outcomes.append(ProductWithStock(product, Stock.opened(product_id, command.stock, now)))
+        made = [outcome for outcome in outcomes if isinstance(outcome, ProductWithStock)]
         tx.products.add([shelved.product for shelved in made])
         tx.stock.add([shelved.stock for shelved in made], now)
         return outcomes
 
-    @retried(TransactionAborted, ConnectionLost)
-    def edit_products(self, commands: Sequence[EditProduct]) -> list[Shelved | MarketError]:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def edit_products(self, commands: Sequence[EditProduct]) -> list[ProductWithStock | MarketError]:
         """Change what a seller may change; a changed price goes into the history. Owner and staff only."""
         now = self._clock.now()
         for command in commands:
@@ -208,7 +210,7 @@ class Catalog:
                 stocks = tx.stock.lock(products.keys())
                 wanted = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
                 known = tx.categories.existing(wanted) if wanted else frozenset()
-                outcomes: list[Shelved | MarketError] = []
+                outcomes: list[ProductWithStock | MarketError] = []
                 for command in commands:
                     try:
                         product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
@@ -229,8 +231,8 @@ class Catalog:
                     except MarketError as error:
                         outcomes.append(error)
                     else:
-                        outcomes.append(Shelved(product, stock))
-                done = [outcome for outcome in outcomes if isinstance(outcome, Shelved)]
+                        outcomes.append(ProductWithStock(product, stock))
+                done = [outcome for outcome in outcomes if isinstance(outcome, ProductWithStock)]
                 tx.products.save(list({s.product.id: s.product for s in done}.values()))
                 tx.stock.save(list({s.product.id: s.stock for s in done}.values()), now)
                 return outcomes
@@ -239,7 +241,7 @@ class Catalog:
                 return [_taken(duplicate)]
             return [outcome for command in commands for outcome in self.edit_products([command])]
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def withdraw_products(self, commands: Sequence[WithdrawProduct]) -> list[Product | MarketError]:
         """Take products out of the catalogue for good; orders keep their lines."""
         now = self._clock.now()
@@ -258,12 +260,12 @@ class Catalog:
             tx.products.save(list({p.id: p for p in outcomes if isinstance(p, Product)}.values()))
             return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | Replayed | MarketError]:
         """Restock by a delta or set the figure that can be promised, with compare-and-set. Owner and staff only."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._adjust(tx, fresh, now))
+            return run_idempotent(tx, commands, now, lambda fresh: self._adjust(tx, fresh, now))
 
     def _adjust(self, tx: Transaction, commands: Sequence[AdjustStock], now: datetime) -> list[Stock | MarketError]:
         products = tx.products.lock({command.product_id for command in commands})
@@ -286,7 +288,7 @@ class Catalog:
         tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()), now)
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def repair_stock(self, product_ids: Sequence[ProductId]) -> list[StockRepair | None]:
         """Make stock agree with its ledger and the open orders (see `Stock.reconcile`); None: it does, or is not there.
 
@@ -294,9 +296,9 @@ class Catalog:
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            surplus = tx.stock.surplus(set(product_ids))
+            surplus = tx.stock.ledger_differences(set(product_ids))
             stocks = tx.stock.lock(surplus.keys())
-            promised = tx.stock.promised(stocks.keys())
+            promised = tx.stock.reserved_by_orders(stocks.keys())
             repaired: dict[ProductId, StockRepair] = {}
             for product_id, stock in stocks.items():
                 reserved = stock.reserved
@@ -311,14 +313,14 @@ class Catalog:
         """New categories; `Invalid` when the name is taken, whatever its case (`domain.category.name_key`)."""
         return [self._add_category(command) for command in commands]
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
         # Two attempts: another category may take the slug between the read and the write of the first.
         for _ in range(2):
             try:
                 with self._store.begin() as tx:
-                    (outcome,) = once(
+                    (outcome,) = run_idempotent(
                         tx, [command], self._clock.now(), lambda fresh: _add_categories(tx, [c.name for c in fresh])
                     )
             except Duplicate:
@@ -328,17 +330,17 @@ class Catalog:
             return outcome
         return Invalid.field("name", "A category with this name exists already.")
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def record_views(self, batch: ViewBatch) -> bool:
         """Count gathered views in, each for its own moment. False: this batch had been counted in already."""
         with self._store.begin() as tx:
-            if not tx.products.note_views(batch.id, self._clock.now()):
+            if not tx.products.mark_batch_applied(batch.id, self._clock.now()):
                 return False
             tx.products.add_views(batch.counts)
         return True
 
-    @retried(TransactionAborted)
-    def record(self, products: Sequence[RecordedProduct]) -> list[Shelved]:
+    @retry_on(TransactionAborted)
+    def import_products(self, products: Sequence[HistoricalProduct]) -> list[ProductWithStock]:
         """Products with a past, for imports: their prices as they were, their opening stock as the first movement."""
         with self._store.bulk() as tx:
             made, past = [], []
@@ -360,12 +362,12 @@ class Catalog:
                 past += product.price_changes
                 product.price_changes.clear()
                 made.append(
-                    Shelved(product, Stock.opened(product_id, recorded.opening_stock, recorded.opened_at)),
+                    ProductWithStock(product, Stock.opened(product_id, recorded.opening_stock, recorded.opened_at)),
                 )
             tx.products.add([shelved.product for shelved in made])
             tx.products.append_history(past)
             tx.stock.add([shelved.stock for shelved in made])
-            tx.statistics.owe(Owed(products=[shelved.product.id for shelved in made]))
+            tx.statistics.add_pending_facts(PendingFacts(products=[shelved.product.id for shelved in made]))
         return made
 
 
@@ -410,7 +412,7 @@ def _new_stock(stock: Stock, command: EditProduct) -> int | None:
     wanted, read = command.stock, command.baseline.get("stock")
     if wanted is None or wanted in {read, stock.available}:
         return None
-    stock.check_promise(wanted)
+    stock.check_available(wanted)
     if read is not None and read != stock.available:
         raise StockMoved(stock.product_id, read, stock.available)
     return wanted

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Switch the search for cycles off, in the whole process; memory is given back by reference counts meanwhile."""
     was_enabled = gc.isenabled()
     gc.disable()

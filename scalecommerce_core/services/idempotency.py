@@ -14,7 +14,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome, Transaction
 from scalecommerce_core.services.results import Replayed
 
-LIFETIME: Final = timedelta(hours=24)
+KEY_LIFETIME: Final = timedelta(hours=24)
 _IN_FLIGHT: Final = "A request with this idempotency key is being worked on: ask again in a moment."
 
 
@@ -37,7 +37,7 @@ class IdempotencyKey:
         return stored == self.fingerprint or (previous is not None and stored == previous())
 
 
-class Keyed(Protocol):
+class IdempotentCommand(Protocol):
     """A command that may carry a key; keys belong to the account that sends them."""
 
     @property
@@ -47,11 +47,11 @@ class Keyed(Protocol):
     def idempotency(self) -> IdempotencyKey | None: ...
 
 
-C = TypeVar("C", bound=Keyed)
+C = TypeVar("C", bound=IdempotentCommand)
 T = TypeVar("T")
 
 
-def once(
+def run_idempotent(
     tx: Transaction,
     commands: Sequence[C],
     now: datetime,
@@ -112,13 +112,13 @@ def once(
     return [outcome_of(position, command) for position, command in enumerate(commands)]
 
 
-def _key(command: Keyed) -> tuple[AccountId, str]:
+def _key(command: IdempotentCommand) -> tuple[AccountId, str]:
     return command.owner, command.idempotency.key if command.idempotency is not None else ""
 
 
-def _fingerprint(command: Keyed) -> bytes:
+def _fingerprint(command: IdempotentCommand) -> bytes:
     return command.idempotency.fingerprint if command.idempotency is not None else b""
 
 
-def _matches_request(command: Keyed, stored: bytes) -> bool:
+def _matches_request(command: IdempotentCommand, stored: bytes) -> bool:
     return command.idempotency is not None and command.idempotency.matches(stored)

@@ -8,11 +8,11 @@ from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 
@@ -29,9 +29,9 @@ class Market:
     ordering: Ordering
     payments: Payments
     pricing: Pricing
-    relay: Relay
+    relay: OutboxRelay
     repricing: Repricing
-    searching: Searching
+    search_index: SearchIndex
     statistics: Statistics
     webhooks: Webhooks
     queries: Queries

@@ -30,19 +30,19 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import Clock, Duplicate, Owed, OwedOrder, Store, Transaction
-from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
+from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, PendingOrderFacts, Store, Transaction
+from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
-RECORDED_AT_ONCE = 200
-EXPIRY_PAUSE = timedelta(minutes=5)
+IMPORT_BATCH_SIZE = 200
+EXPIRY_RETRY_DELAY = timedelta(minutes=5)
 """Time to repair the books of a product, before reservations that they do not cover are looked at again."""
 
 
 @frozen
-class WantedLine:
+class OrderLineRequest:
     """One line of an order request. `price`, if given, is the unit price that the buyer saw and expects to pay: minor
     units of the product's currency, or a decimal string.
     """
@@ -62,7 +62,7 @@ class PlaceOrder:
 
     id: CommandId
     owner: AccountId
-    lines: Sequence[WantedLine]
+    lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
@@ -113,7 +113,7 @@ class HistoricalOrder:
 
 
 @frozen
-class Recorded:
+class ImportSummary:
     """How many historical orders and lines were new, and how many orders had been recorded before."""
 
     orders: int
@@ -122,19 +122,21 @@ class Recorded:
 
 
 @frozen
-class Decided:
+class DecisionSummary:
     """How many orders background validation has reserved, rejected, and put aside after an error."""
 
     reserved: int = 0
     rejected: int = 0
-    put_aside: int = 0
+    deferred: int = 0
 
     @property
     def total(self) -> int:
-        return self.reserved + self.rejected + self.put_aside
+        return self.reserved + self.rejected + self.deferred
 
-    def __add__(self, other: "Decided") -> "Decided":
-        return Decided(self.reserved + other.reserved, self.rejected + other.rejected, self.put_aside + other.put_aside)
+    def __add__(self, other: "DecisionSummary") -> "DecisionSummary":
+        return DecisionSummary(
+            self.reserved + other.reserved, self.rejected + other.rejected, self.deferred + other.deferred
+        )
 
 
 @frozen
@@ -164,7 +166,7 @@ class Ordering:
         except (TransactionAborted, ConnectionLost, Duplicate):
             return self._take_in_again(commands)
 
-    @retried(TransactionAborted, ConnectionLost, Duplicate)
+    @retry_on(TransactionAborted, ConnectionLost, Duplicate)
     def _take_in_again(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         """After an attempt that may have left its orders, or met those of another one."""
         return self._take_in(commands, lambda tx: tx.orders.by_command([command.id for command in commands]))
@@ -174,7 +176,7 @@ class Ordering:
     ) -> list[Order | Replayed | MarketError]:
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._place(tx, fresh, dict(placed(tx)), now))
+            return run_idempotent(tx, commands, now, lambda fresh: self._place(tx, fresh, dict(placed(tx)), now))
 
     def _place(
         self, tx: Transaction, commands: Sequence[PlaceOrder], earlier: dict[CommandId, Order], now: datetime
@@ -236,22 +238,22 @@ class Ordering:
 
     # --- background validation
 
-    @retried(TransactionAborted, ConnectionLost)
-    def decide(self, limit: int = 500) -> Decided:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def decide(self, limit: int = 500) -> DecisionSummary:
         """Decide up to `limit` CREATED orders, first come first served: reserve all lines of an order, or reject it.
 
         An order whose decision raises is put aside for a while, and parked after five failures; the others go on.
         """
         return self._decide(limit)
 
-    def _decide(self, limit: int) -> Decided:
+    def _decide(self, limit: int) -> DecisionSummary:
         now = self._clock.now()
         claimed: Sequence[Order] = ()
         try:
             with self._store.begin() as tx:
                 claimed = tx.orders.claim_undecided(limit, now)
                 if not claimed:
-                    return Decided()
+                    return DecisionSummary()
                 stock = tx.stock.lock(_products_of(claimed))
                 for order in claimed:
                     order.decide(stock, now, now + self._rules.reservation)
@@ -269,19 +271,19 @@ class Ordering:
                 raise
             logger.exception("order %s could not be decided", claimed[0].id)
             self._put_aside(claimed[0].id, now)
-            return Decided(put_aside=1)
+            return DecisionSummary(deferred=1)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
-        return Decided(reserved=reserved, rejected=len(claimed) - reserved)
+        return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
 
     def _put_aside(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
             for order in tx.orders.lock([order_id]).values():
-                order.decision_failed(now, now + timedelta(seconds=2**order.decide_attempts))
+                order.record_decision_failure(now, now + timedelta(seconds=2**order.decide_attempts))
                 tx.orders.save([order])
 
     # --- life after the verdict
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def cancel(self, commands: Sequence[CancelOrder]) -> list[Order | MarketError]:
         """Give reservations back; cancelling a CANCELLED order again is harmless.
 
@@ -290,7 +292,7 @@ class Ordering:
         now = self._clock.now()
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for command in commands})
-            being_paid = tx.payments.open_of(orders)
+            being_paid = tx.payments.open_attempts(orders)
             stock = tx.stock.lock(_products_of(orders.values()))
             outcomes: list[Order | MarketError] = []
             for command in commands:
@@ -311,7 +313,7 @@ class Ordering:
             tx.stock.save(list(stock.values()), now)
             return outcomes
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def expire(self, limit: int = 500) -> int:
         """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many.
 
@@ -326,7 +328,7 @@ class Ordering:
             with self._store.begin() as tx:
                 claimed = tx.orders.claim_expired(limit, now)
                 # Looked at again under the locks: an attempt may have been opened while the orders were being claimed.
-                being_paid = tx.payments.open_of([order.id for order in claimed])
+                being_paid = tx.payments.open_attempts([order.id for order in claimed])
                 orders = [order for order in claimed if order.id not in being_paid]
                 if orders:
                     stock = tx.stock.lock(_products_of(orders))
@@ -351,21 +353,21 @@ class Ordering:
     def _keep_longer(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
             for order in tx.orders.lock([order_id]).values():
-                order.expiry_failed(now, now + EXPIRY_PAUSE)
+                order.record_expiry_failure(now, now + EXPIRY_RETRY_DELAY)
                 tx.orders.save([order])
 
-    @retried(TransactionAborted, ConnectionLost)
-    def forget_keys(self, limit: int = 500) -> int:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge_idempotency_keys(self, limit: int = 500) -> int:
         """Delete up to `limit` idempotency keys whose lifetime is over; return how many."""
         with self._store.begin() as tx:
-            return tx.idempotency.forget(self._clock.now() - LIFETIME, limit)
+            return tx.idempotency.purge(self._clock.now() - KEY_LIFETIME, limit)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def refund(self, commands: Sequence[RefundOrder]) -> list[Order | Replayed | MarketError]:
         """Give money back for units of PAID orders, with or without restock."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._refund(tx, fresh, now))
+            return run_idempotent(tx, commands, now, lambda fresh: self._refund(tx, fresh, now))
 
     def _refund(self, tx: Transaction, commands: Sequence[RefundOrder], now: datetime) -> list[Order | MarketError]:
         orders = tx.orders.lock({command.order_id for command in commands})
@@ -378,7 +380,7 @@ class Ordering:
                 order = _refundable(orders.get(command.order_id), command)
                 made = order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
                 if order.id in payments:
-                    payments[order.id].send_back(sum(refund.amount for refund in made), now)
+                    payments[order.id].add_refund(sum(refund.amount for refund in made), now)
             except MarketError as error:
                 outcomes.append(error)
             else:
@@ -390,8 +392,10 @@ class Ordering:
 
     # --- history
 
-    @retried(TransactionAborted, ConnectionLost)
-    def record(self, history: Sequence[HistoricalOrder], origin: OrderOrigin = OrderOrigin.IMPORT) -> Recorded:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def import_orders(
+        self, history: Sequence[HistoricalOrder], origin: OrderOrigin = OrderOrigin.IMPORT
+    ) -> ImportSummary:
         """Replay settled purchases of the past through the same rules, at their own times and prices.
 
         An order that was recorded before (by command id) is left as it is. Stock must suffice: an order that
@@ -403,16 +407,16 @@ class Ordering:
             stock = tx.stock.lock({line.product_id for past in new for line in past.lines})
             ids = iter(tx.orders.next_ids(len(new)))
             # In parts, so that a store may write one while the next is made.
-            for start in range(0, len(new), RECORDED_AT_ONCE):
-                orders = [_settled(past, next(ids), stock, origin) for past in new[start : start + RECORDED_AT_ONCE]]
-                tx.statistics.owe(Owed(orders=[OwedOrder.of(order) for order in orders]))
+            for start in range(0, len(new), IMPORT_BATCH_SIZE):
+                orders = [_settled(past, next(ids), stock, origin) for past in new[start : start + IMPORT_BATCH_SIZE]]
+                tx.statistics.add_pending_facts(PendingFacts(orders=[PendingOrderFacts.of(order) for order in orders]))
                 tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
-        return Recorded(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
+        return ImportSummary(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
 
 
 def _lines(
-    wanted: Sequence[WantedLine],
+    wanted: Sequence[OrderLineRequest],
     offers: Mapping[ProductId, Offer],
     promises: Mapping[ProductId, Collection[int]],
 ) -> list[OrderLine]:
@@ -458,7 +462,7 @@ def _lines(
     ]
 
 
-def _expected_price(line: WantedLine, offer: Offer) -> int | None:
+def _expected_price(line: OrderLineRequest, offer: Offer) -> int | None:
     """The price that the buyer saw; None also for an invalid amount, which `_lines` reports."""
     try:
         return line.price_in(offer.price.currency)

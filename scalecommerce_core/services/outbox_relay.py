@@ -5,12 +5,12 @@ from typing import Final
 
 from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
 from scalecommerce_core.ports import Clock, Store
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 RETENTION: Final = timedelta(days=30)
 
 
-class Relay:
+class OutboxRelay:
     """`retention` is how long events are kept. Any number of relays may run: one numbers at a time."""
 
     def __init__(self, store: Store, clock: Clock, retention: timedelta = RETENTION) -> None:
@@ -18,14 +18,14 @@ class Relay:
         self._clock = clock
         self._retention = retention
 
-    @retried(TransactionAborted, ConnectionLost)
-    def number(self, limit: int = 2_000) -> int:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def assign_sequence(self, limit: int = 2_000) -> int:
         """Number up to `limit` committed events; return how many. Fewer than `limit`: no more wait for now."""
         with self._store.begin() as tx:
-            return tx.events.number(limit)
+            return tx.events.assign_sequence(limit)
 
-    @retried(TransactionAborted, ConnectionLost)
-    def forget(self, limit: int = 2_000) -> int:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge(self, limit: int = 2_000) -> int:
         """Delete up to `limit` events that are older than the retention and that all consumers have read."""
         with self._store.begin() as tx:
-            return tx.events.forget(self._clock.now() - self._retention, limit)
+            return tx.events.purge(self._clock.now() - self._retention, limit)

@@ -28,15 +28,15 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import TRANSITIONS, Action, Order, OrderStatus
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, Charged, Declined, Payment, PaymentRefund, PaymentStatus
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 W = TypeVar("W")
 
-LEASE: Final = timedelta(seconds=60)
+CLAIM_LEASE: Final = timedelta(seconds=60)
 """What a sweep has claimed is left alone for so long; after it, its process is taken for dead."""
-SILENT_AT_ONCE: Final = 3
+MAX_CONSECUTIVE_FAILURES: Final = 3
 """A sweep that gets no answer so often in a row gives the gateway a rest."""
 
 
@@ -50,16 +50,16 @@ class PayOrder:
 
 
 @frozen
-class Unknown:
+class UnknownCharge:
     """The gateway knows of no such charge."""
 
 
 @frozen
-class Unanswered:
+class NoAnswer:
     """The gateway gave no answer."""
 
 
-Answer = Charged | Declined | Unknown | Unanswered
+GatewayAnswer = Charged | Declined | UnknownCharge | NoAnswer
 
 
 @frozen
@@ -68,7 +68,7 @@ class PaymentResult:
 
     payment_id: PaymentId
     order_id: OrderId
-    answer: Answer
+    answer: GatewayAnswer
 
 
 @frozen
@@ -105,12 +105,12 @@ class Payments:
         # Before the first try, so that a try after a lost COMMIT finds its own attempt.
         return self._open([(PaymentId(self._ids.command()), command) for command in commands])
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _open(self, commands: Sequence[tuple[PaymentId, PayOrder]]) -> list[Payment | Order | MarketError]:
         now = self._clock.now()
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for _, command in commands})
-            being_paid = dict(tx.payments.open_of(orders))
+            being_paid = dict(tx.payments.open_attempts(orders))
             outcomes: list[Payment | Order | MarketError] = []
             new = []
             for id_, command in commands:
@@ -140,7 +140,7 @@ class Payments:
         if earlier is not None:
             raise PaymentInProgress(order.id)
         return Payment.opened(
-            id=id_, order_id=order.id, amount=order.total, method=command.method, now=now, lasting=self._rules.deadline
+            id=id_, order_id=order.id, amount=order.total, method=command.method, now=now, timeout=self._rules.deadline
         )
 
     def charge(self, payment: Payment) -> PaymentResult:
@@ -149,10 +149,10 @@ class Payments:
         An attempt whose deadline has passed meanwhile (a long queue) is not sent: somebody may be looking for it.
         """
         if self._clock.now() >= payment.deadline:
-            return PaymentResult(payment.id, payment.order_id, Unanswered())
+            return PaymentResult(payment.id, payment.order_id, NoAnswer())
         return PaymentResult(payment.id, payment.order_id, _answer(lambda: self._gateway.charge(payment.request())))
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def record(self, results: Sequence[PaymentResult]) -> list[Order | MarketError]:
         """Settle attempts by what the gateway said; recording the same twice is harmless.
 
@@ -178,13 +178,13 @@ class Payments:
                         order.pay(stock, now)
                         payment.capture(result.answer, now)
                     case Charged():
-                        payment.come_too_late(result.answer, now)
+                        payment.record_late_charge(result.answer, now)
                     case Declined():
                         payment.decline(result.answer, now)
-                    case Unknown():
-                        payment.miss(now)
-                    case Unanswered():
-                        payment.look_again(now)
+                    case UnknownCharge():
+                        payment.record_unknown(now)
+                    case NoAnswer():
+                        payment.schedule_check(now)
                 outcomes.append(_outcome(payment, order))
             tx.orders.save([order for order in payable if order.status is OrderStatus.PAID])
             tx.payments.save(list(payments.values()))
@@ -201,18 +201,18 @@ class Payments:
         """
         waiting = self._claim_payments(limit)
         results = []
-        for payment, answer in _asked(waiting, lambda payment: self._gateway.find(payment.id) or Unknown()):
+        for payment, answer in _asked(waiting, lambda payment: self._gateway.find(payment.id) or UnknownCharge()):
             results.append(PaymentResult(payment.id, payment.order_id, answer))
         self._record_what_can_be(results)
         return len(waiting)
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _claim_payments(self, limit: int) -> Sequence[Payment]:
         now = self._clock.now()
         with self._store.begin() as tx:
             due = tx.payments.claim_due(limit, now)
             for payment in due:
-                payment.check_at = now + LEASE
+                payment.check_at = now + CLAIM_LEASE
             tx.payments.save(due)
             return due
 
@@ -246,17 +246,17 @@ class Payments:
         self._settle_refunds({refund.id: answer is True for refund, answer in _asked(waiting, send)})
         return len(waiting)
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _claim_refunds(self, limit: int) -> Sequence[PaymentRefund]:
         now = self._clock.now()
         with self._store.begin() as tx:
             due = tx.payments.claim_refunds(limit, now)
             for refund in due:
-                refund.try_at = now + LEASE
+                refund.try_at = now + CLAIM_LEASE
             tx.payments.save_refunds(due)
             return due
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _settle_refunds(self, confirmed: Mapping[RefundId, bool]) -> None:
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -265,7 +265,7 @@ class Payments:
                 if confirmed[refund.id]:
                     refund.confirm(now)
                 else:
-                    refund.put_off(now)
+                    refund.postpone(now)
             tx.payments.save_refunds(list(refunds.values()))
 
 
@@ -293,7 +293,7 @@ def _outcome(payment: Payment, order: Order) -> Order | MarketError:
             )
 
 
-def _answer(ask: Callable[[], T]) -> T | Unanswered:
+def _answer(ask: Callable[[], T]) -> T | NoAnswer:
     """An adapter that fails in a way of its own has not answered either: the money may have moved."""
     try:
         return ask()
@@ -301,15 +301,15 @@ def _answer(ask: Callable[[], T]) -> T | Unanswered:
         logger.warning("the payment gateway does not answer: %s", error)
     except Exception:
         logger.exception("the payment gateway's adapter failed")
-    return Unanswered()
+    return NoAnswer()
 
 
-def _asked(waiting: Iterable[W], ask: Callable[[W], T]) -> Iterator[tuple[W, T | Unanswered]]:
+def _asked(waiting: Iterable[W], ask: Callable[[W], T]) -> Iterator[tuple[W, T | NoAnswer]]:
     """Each with its answer; after some silence the rest are left for when their lease is over."""
     silent = 0
     for each in waiting:
         answer = _answer(partial(ask, each))
         yield each, answer
-        silent = silent + 1 if isinstance(answer, Unanswered) else 0
-        if silent >= SILENT_AT_ONCE:
+        silent = silent + 1 if isinstance(answer, NoAnswer) else 0
+        if silent >= MAX_CONSECUTIVE_FAILURES:
             return

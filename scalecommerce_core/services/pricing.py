@@ -22,11 +22,11 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
-from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
-MOST_POLICIES: Final = 100
+MAX_POLICIES_PER_SELLER: Final = 100
 """Of one seller."""
 
 
@@ -91,12 +91,12 @@ class Pricing:
 
     # --- policies
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def create(self, commands: Sequence[CreatePolicy]) -> list[PricingPolicy | Replayed | MarketError]:
         """New policies, due at once if active. `Invalid` names the fields (`parameters.caution`, `guardrails.step`)."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
+            return run_idempotent(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
 
     def _create(
         self, tx: Transaction, commands: Sequence[CreatePolicy], now: datetime
@@ -111,8 +111,8 @@ class Pricing:
             try:
                 if command.owner not in owners:
                     raise NotFound("account", command.owner)
-                if counts[command.owner] >= MOST_POLICIES:
-                    raise TooManyPolicies(f"A seller has at most {MOST_POLICIES} policies: delete one first.")
+                if counts[command.owner] >= MAX_POLICIES_PER_SELLER:
+                    raise TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first.")
                 policy = PricingPolicy.from_document(
                     command.document, id=policy_id, seller_id=command.owner, created_at=now
                 )
@@ -125,7 +125,7 @@ class Pricing:
         tx.policies.add([outcome for outcome in outcomes if isinstance(outcome, PricingPolicy)])
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def edit(self, commands: Sequence[EditPolicy]) -> list[PricingPolicy | MarketError]:
         """Change what is given. A run that is at work follows the policy as it was, unless it is switched off.
 
@@ -160,7 +160,7 @@ class Pricing:
             tx.runs.delete_policy_states([each.id for each in forgetful])
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def delete(self, commands: Sequence[DeletePolicy]) -> list[PricingPolicy | MarketError]:
         """Its products follow other policies from now on, or none; what its runs did stays in the log."""
         now = self._clock.now()
@@ -180,11 +180,11 @@ class Pricing:
 
     # --- products
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def assign(self, commands: Sequence[AssignProduct]) -> list[Assignment | MarketError]:
         """Of several commands for one product the last one counts."""
         with self._store.begin() as tx:
-            policies = tx.policies.some({c.policy_id for c in commands if c.policy_id is not None})
+            policies = tx.policies.get_many({c.policy_id for c in commands if c.policy_id is not None})
 
             def check(command: AssignProduct, seller_id: AccountId) -> None:
                 if command.policy_id is not None:
@@ -197,7 +197,7 @@ class Pricing:
             tx.policies.assign(chosen)
             return _said(tx, commands, refused)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
         """Of several commands for one product the last one counts."""
         with self._store.begin() as tx:
@@ -207,13 +207,13 @@ class Pricing:
 
     # --- the switch for everything
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def stop(self) -> None:
         """No price moves by itself any more, of whichever seller; runs at work are cancelled at their next range."""
         with self._store.begin() as tx:
             tx.policies.stop(True)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def resume(self) -> None:
         with self._store.begin() as tx:
             tx.policies.stop(False)
@@ -245,7 +245,7 @@ def _meaning(policy: PricingPolicy) -> tuple[object, ...]:
 
 def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: str) -> None:
     for policy_id in sorted(set(policies)):
-        if (run_id := tx.runs.at_work(policy_id)) is not None:
+        if (run_id := tx.runs.active_run(policy_id)) is not None:
             run = tx.runs.lock(run_id)
             if run is not None and run.status in UNFINISHED - {RunStatus.ROLLING_BACK}:
                 run.sum_ranges(tx.runs.ranges(run_id))

@@ -9,5 +9,5 @@ class Progress(Protocol):
     def __call__(self, step: str, done: int, total: int | None, /) -> None: ...
 
 
-def silent(step: str, done: int, total: int | None) -> None:
+def no_progress(step: str, done: int, total: int | None) -> None:
     """Progress for callers who do not ask."""

@@ -25,15 +25,15 @@ from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState, StateBlockRange, split_into_ranges
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, RangeStatus, Run, RunStatus, Schedule, Tally, Trigger
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
-from scalecommerce_core.services.progress import Progress, silent
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.progress import Progress, no_progress
+from scalecommerce_core.services.retry import retry_on
 
-POOL_EVERY: Final = 4
+POOLING_INTERVAL: Final = 4
 """Epochs from one look across products to the next."""
 RETENTION: Final = timedelta(days=90)
 NOTE_LENGTH: Final = 500
 """Characters of a run's note."""
-BREATH: Final = 0.1
+WAIT_SECONDS: Final = 0.1
 """Seconds from one look to the next while others work on the last ranges."""
 _EARLY: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _TICK: Final = timedelta(microseconds=1)
@@ -159,7 +159,7 @@ class Repricing:
         with self._store.begin() as tx:
             return tx.policies.active_with_unknown_strategy(known_strategies(), limit)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def begin(
         self,
         policy_id: PolicyId,
@@ -184,7 +184,7 @@ class Repricing:
                     raise PricingStopped("All pricing is stopped, until `scalecommerce pricing resume`.")
                 if not policy.is_active:
                     raise PricingStopped(f"Policy {policy_id} is switched off: set its `is_active` to let it run.")
-                if tx.runs.at_work(policy_id) is not None:
+                if tx.runs.active_run(policy_id) is not None:
                     raise RunInProgress(f"A run of policy {policy_id} is at work.")
                 scope = _scope_of(tx, policy, only)
                 schedule = tx.policies.lock_schedules([policy_id])[policy_id]
@@ -264,7 +264,7 @@ class Repricing:
     @staticmethod
     def _pool(tx: Transaction, context: _RunContext, schedule: Schedule) -> None:
         """Every few epochs, products learn from each other, out of what is remembered of them."""
-        if schedule.epoch - schedule.pooled_in < POOL_EVERY:
+        if schedule.epoch - schedule.pooled_in < POOLING_INTERVAL:
             return
         policy_id = context.policy.id
         parts = [(block, tx.runs.policy_state(policy_id, block)) for block in tx.runs.blocks(policy_id)]
@@ -284,7 +284,7 @@ class Repricing:
 
     # --- working
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def step(self, run_id: RunId) -> RunStep:
         """Do one range of a run, or bring the run from one phase to the next. Raise `NotFound`, and `StrategyUnknown`
         for a deciding run whose strategy is not registered in this process; another process may have it.
@@ -293,7 +293,7 @@ class Repricing:
         """
         try:
             with self._store.begin() as tx:
-                run = tx.runs.share(run_id)
+                run = tx.runs.lock_shared(run_id)
                 if run is None:
                     raise NotFound("run", run_id)
                 if (wanted := _NEXT.get(run.status)) is None:
@@ -400,7 +400,7 @@ class Repricing:
                 schedule.is_done = True
                 tx.policies.save_schedules([schedule])
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _fail(self, run_id: RunId, note: str) -> None:
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
@@ -410,13 +410,13 @@ class Repricing:
                     self._settle(tx, run)
                 tx.runs.save(run)
 
-    def finish(self, run_id: RunId, progress: Progress = silent) -> Run:
+    def finish(self, run_id: RunId, progress: Progress = no_progress) -> Run:
         """Work on a run until it is finished; others may help. `progress` is told products per phase."""
         while (step := self.step(run_id)) is not RunStep.FINISHED:
             self._tell(run_id, progress)
             if step is RunStep.WAITING:
-                self._pause(BREATH)
-        return self.found(run_id)
+                self._pause(WAIT_SECONDS)
+        return self.get_run(run_id)
 
     def run(
         self,
@@ -424,7 +424,7 @@ class Repricing:
         *,
         shadow: bool = False,
         only: Selection = EVERYTHING,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
     ) -> Run:
         """Begin a run, or continue the policy's run in progress, and finish it.
 
@@ -432,8 +432,8 @@ class Repricing:
         one that writes prices when `shadow` is set.
         """
         with self._store.begin() as tx:
-            at_work = tx.runs.at_work(policy_id)
-            run = None if at_work is None else tx.runs.share(at_work)
+            at_work = tx.runs.active_run(policy_id)
+            run = None if at_work is None else tx.runs.lock_shared(at_work)
         if run is None:
             try:
                 run = self.begin(policy_id, shadow=shadow, only=only)
@@ -445,10 +445,10 @@ class Repricing:
 
     # --- looking, taking back, cancelling
 
-    def found(self, run_id: RunId) -> Run:
+    def get_run(self, run_id: RunId) -> Run:
         """The run as it is; raise `NotFound`."""
         with self._store.begin() as tx:
-            run = tx.runs.share(run_id)
+            run = tx.runs.lock_shared(run_id)
         if run is None:
             raise NotFound("run", run_id)
         return run
@@ -458,7 +458,7 @@ class Repricing:
         policy: PolicyId | PricingPolicy,
         *,
         only: Selection = EVERYTHING,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
     ) -> Preview:
         """What a run would decide now, and whether the breaker would stop it; nothing is stored.
 
@@ -467,7 +467,7 @@ class Repricing:
         strategy that cannot be built.
         """
         with self._store.begin() as tx:
-            chosen = tx.policies.some([policy]).get(policy) if isinstance(policy, int) else policy
+            chosen = tx.policies.get_many([policy]).get(policy) if isinstance(policy, int) else policy
             if chosen is None:
                 raise NotFound("policy", policy)
             context = _RunContext(chosen, _strategy(chosen), _scope_of(tx, chosen, only))
@@ -487,7 +487,7 @@ class Repricing:
         tally = Tally.sum([Tally.of(each) for each in decided])
         return Preview(chosen, decided, tally.breaker(chosen), tally.sentence(chosen))
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def begin_rollback(self, run_id: RunId, owner: AccountId | None = None) -> Run:
         """Mark a run as to be rolled back; workers do it, or `rollback`. A run at work is cancelled by this.
 
@@ -504,7 +504,7 @@ class Repricing:
                     self._settle(tx, run)
         return run
 
-    def rollback(self, run_id: RunId, progress: Progress = silent, owner: AccountId | None = None) -> Run:
+    def rollback(self, run_id: RunId, progress: Progress = no_progress, owner: AccountId | None = None) -> Run:
         """Put all prices of a run back, where they are still in force; what somebody moved since stays.
 
         Nobody may insist on a price that was taken back, and automation leaves these products alone for an epoch.
@@ -512,7 +512,7 @@ class Repricing:
         run = self.begin_rollback(run_id, owner)
         return run if run.status is RunStatus.ROLLED_BACK else self.finish(run_id, progress)
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def cancel(self, run_id: RunId, owner: AccountId | None = None) -> Run:
         """End a run at work; what it has written stands. Harmless for others. Raise `NotFound`."""
         with self._store.begin() as tx:
@@ -525,17 +525,17 @@ class Repricing:
                 tx.runs.save(run)
         return run
 
-    @retried(TransactionAborted, ConnectionLost)
-    def forget(self, limit: int = 20) -> int:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge(self, limit: int = 20) -> int:
         """Delete up to `limit` ranges of runs that ended before the retention, with their decisions, and empty runs."""
         with self._store.begin() as tx:
-            return tx.runs.forget(self._clock.now() - self._retention, limit)
+            return tx.runs.purge(self._clock.now() - self._retention, limit)
 
     def _tell(self, run_id: RunId, progress: Progress) -> None:
-        if progress is silent:
+        if progress is no_progress:
             return
         with self._store.begin() as tx:
-            run, ranges = tx.runs.share(run_id), tx.runs.ranges(run_id)
+            run, ranges = tx.runs.lock_shared(run_id), tx.runs.ranges(run_id)
         if run is None:
             return
         waits, step = _NEXT.get(run.status), _PHASES.get(run.status)
@@ -586,7 +586,7 @@ def _range(run_id: RunId, number: int, part: StateBlockRange) -> Range:
 
 
 def _stopped(tx: Transaction, run: Run) -> bool:
-    policy = tx.policies.some([run.policy_id]).get(run.policy_id)
+    policy = tx.policies.get_many([run.policy_id]).get(run.policy_id)
     return policy is None or not policy.is_active or tx.policies.is_stopped()
 
 

@@ -17,7 +17,7 @@ class Replayed:
     body: bytes
 
 
-def one(outcomes: Sequence[T | Replayed | MarketError]) -> T:
+def unwrap_single(outcomes: Sequence[T | Replayed | MarketError]) -> T:
     """The outcome of a batch of one; raise it if it is an error. For commands without an idempotency key."""
     (outcome,) = outcomes
     if isinstance(outcome, MarketError):

@@ -9,10 +9,10 @@ from scalecommerce_core.services.results import T
 
 P = ParamSpec("P")
 
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
-def retried(*errors: type[MarketError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def retry_on(*errors: type[MarketError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Call a use case again, a bounded number of times, when it fails with one of `errors`.
 
     `TransactionAborted` is safe for all: nothing was written. `ConnectionLost` only for use cases that find
@@ -22,7 +22,7 @@ def retried(*errors: type[MarketError]) -> Callable[[Callable[P, T]], Callable[P
     def decorate(use_case: Callable[P, T]) -> Callable[P, T]:
         @wraps(use_case)
         def attempt(*args: P.args, **kwargs: P.kwargs) -> T:
-            for _ in range(ATTEMPTS - 1):
+            for _ in range(MAX_ATTEMPTS - 1):
                 try:
                     return use_case(*args, **kwargs)
                 except errors:

@@ -48,13 +48,13 @@ from scalecommerce_core.ports import (
     WebhookSender,
 )
 from scalecommerce_core.queries import EventQueries
-from scalecommerce_core.services.idempotency import IdempotencyKey, once
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed
-from scalecommerce_core.services.retry import retried
+from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
 
-CONSUMER: Final = "webhooks"
+WEBHOOKS_CONSUMER: Final = "webhooks"
 """Under this name the fan-out keeps its place in the feed."""
 
 
@@ -129,13 +129,13 @@ class EndpointWithSecret:
 
 
 @frozen
-class FannedOut:
+class FanOutResult:
     events: int = 0
     deliveries: int = 0
 
 
 @frozen
-class Sent:
+class DeliverySummary:
     """Of one batch; `failed` attempts may be tried again."""
 
     delivered: int = 0
@@ -170,7 +170,7 @@ class Webhooks:
 
     # --- endpoints
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def create(self, commands: Sequence[CreateEndpoint]) -> list[EndpointWithSecret | Replayed | MarketError]:
         """New endpoints, each with a secret of its own. `Invalid` names the fields, topics one by one.
 
@@ -179,7 +179,7 @@ class Webhooks:
         now = self._clock.now()
         sealing = [evolve(command, idempotency=self._sealing(command.idempotency)) for command in commands]
         with self._store.begin() as tx:
-            outcomes = once(tx, sealing, now, lambda fresh: self._create(tx, fresh, now))
+            outcomes = run_idempotent(tx, sealing, now, lambda fresh: self._create(tx, fresh, now))
         return [self._unsealed(outcome) for outcome in outcomes]
 
     def _create(
@@ -187,7 +187,7 @@ class Webhooks:
     ) -> list[EndpointWithSecret | MarketError]:
         # Locked, so that two at a time cannot both be an account's last.
         accounts = tx.accounts.lock({command.owner for command in commands})
-        counts = dict(tx.webhooks.counts(accounts))
+        counts = dict(tx.webhooks.count_by_owner(accounts))
         outcomes: list[EndpointWithSecret | MarketError] = []
         for command, endpoint_id in zip(commands, tx.webhooks.next_ids(len(commands)), strict=True):
             try:
@@ -216,7 +216,7 @@ class Webhooks:
         tx.webhooks.add([outcome.endpoint for outcome in outcomes if isinstance(outcome, EndpointWithSecret)])
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def edit(self, commands: Sequence[EditEndpoint]) -> list[WebhookEndpoint | MarketError]:
         """Change what is given; enabling an endpoint forgets its failures, and what waited for it is sent."""
         with self._store.begin() as tx:
@@ -238,7 +238,7 @@ class Webhooks:
             tx.webhooks.save(_distinct(outcomes))
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def delete(self, commands: Sequence[ActOnEndpoint]) -> list[WebhookEndpoint | MarketError]:
         """Nothing is sent to it any more; its secrets are gone at once, its log is cleared away later."""
         now = self._clock.now()
@@ -257,13 +257,13 @@ class Webhooks:
             tx.webhooks.save(_distinct(outcomes))
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def rotate(self, commands: Sequence[ActOnEndpoint]) -> list[EndpointWithSecret | Replayed | MarketError]:
         """A new secret; the one before it signs too, for a day. Not even staff sees somebody else's."""
         now = self._clock.now()
         sealing = [evolve(command, idempotency=self._sealing(command.idempotency)) for command in commands]
         with self._store.begin() as tx:
-            outcomes = once(tx, sealing, now, lambda fresh: self._rotate(tx, fresh, now))
+            outcomes = run_idempotent(tx, sealing, now, lambda fresh: self._rotate(tx, fresh, now))
         return [self._unsealed(outcome) for outcome in outcomes]
 
     def _rotate(
@@ -285,12 +285,12 @@ class Webhooks:
         tx.webhooks.save(list(found.values()))
         return outcomes
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def ping(self, commands: Sequence[ActOnEndpoint]) -> list[WebhookDelivery | Replayed | MarketError]:
         """Send a `webhook.ping`, once: what came of it is in the delivery's log. `EndpointDisabled` if it is."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: self._ping(tx, fresh, now))
+            return run_idempotent(tx, commands, now, lambda fresh: self._ping(tx, fresh, now))
 
     def _ping(
         self, tx: Transaction, commands: Sequence[ActOnEndpoint], now: datetime
@@ -312,36 +312,36 @@ class Webhooks:
 
     # --- redelivery
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def redeliver(self, commands: Sequence[Redeliver]) -> list[WebhookDelivery | Replayed | MarketError]:
         """Send messages again, under their old ids, whatever came of them, and with the whole schedule."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            return once(tx, commands, now, lambda fresh: _redeliver(tx, fresh, now))
+            return run_idempotent(tx, commands, now, lambda fresh: _redeliver(tx, fresh, now))
 
     # --- from events to deliveries
 
-    @retried(TransactionAborted, ConnectionLost)
-    def fan_out(self, limit: int = 500) -> FannedOut:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def fan_out(self, limit: int = 500) -> FanOutResult:
         """Make deliveries of up to `limit` numbered events. Nothing while another transaction does it."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            after = tx.events.claim(CONSUMER)
+            after = tx.events.claim(WEBHOOKS_CONSUMER)
             if after is None:
-                return FannedOut()
+                return FanOutResult()
             # Read before looking for endpoints: whoever is not seen now came after these events.
-            last = tx.events.last_number()
-            if not tx.webhooks.any_active():
+            last = tx.events.last_seq()
+            if not tx.webhooks.has_active():
                 if last > after:
-                    tx.events.advance(CONSUMER, last)
-                return FannedOut()
-            events = tx.events.numbered_after(after, limit)
+                    tx.events.advance(WEBHOOKS_CONSUMER, last)
+                return FanOutResult()
+            events = tx.events.read_after(after, limit)
             if not events:
-                return FannedOut()
+                return FanOutResult()
             deliveries = self._deliveries(tx, events, now)
             tx.deliveries.add(deliveries)
-            tx.events.advance(CONSUMER, events[-1].seq)
-        return FannedOut(len(events), len(deliveries))
+            tx.events.advance(WEBHOOKS_CONSUMER, events[-1].seq)
+        return FanOutResult(len(events), len(deliveries))
 
     def _deliveries(self, tx: Transaction, events: Sequence[NumberedEvent], now: datetime) -> list[WebhookDelivery]:
         endpoints = tx.webhooks.subscribed({account for event in events for account in event.audience})
@@ -354,7 +354,7 @@ class Webhooks:
         for event in events:
             concerned = everywhere + [each for account in event.audience for each in of_owner.get(account, ())]
             wanted += [
-                (endpoint, event) for endpoint in concerned if endpoint.wants(event.topic, event.at, event.audience)
+                (endpoint, event) for endpoint in concerned if endpoint.accepts(event.topic, event.at, event.audience)
             ]
         bodies = self._bodies(wanted)
         ids = tx.deliveries.next_ids(len(bodies))
@@ -370,7 +370,7 @@ class Webhooks:
         of_reader: dict[AccountId | None, set[int]] = {}
         for endpoint, event in wanted:
             of_reader.setdefault(_reader(endpoint), set()).add(event.seq)
-        told = {reader: self._queries.told(numbers, reader) for reader, numbers in of_reader.items()}
+        told = {reader: self._queries.visible_events(numbers, reader) for reader, numbers in of_reader.items()}
         bodies = {}
         for endpoint, event in wanted:
             shown = told[_reader(endpoint)].get(event.seq)
@@ -385,13 +385,13 @@ class Webhooks:
 
     # --- sending
 
-    def deliver(self, limit: int = 200) -> Sent:
+    def deliver(self, limit: int = 200) -> DeliverySummary:
         """Send up to `limit` deliveries that are due, all at once, and record what came of them."""
         now = self._clock.now()
         lease = now + self._rules.lease
         claimed, endpoints = self._claim(limit, now, lease)
         if not claimed:
-            return Sent()
+            return DeliverySummary()
         answers: dict[DeliveryId, WebhookAnswer] = {}
         messages: dict[DeliveryId, OutgoingWebhook] = {}
         for delivery in claimed:
@@ -405,9 +405,9 @@ class Webhooks:
         revisions = {delivery.id: delivery.revision for delivery in claimed}
         self._record(answers, now, revisions)
         delivered = sum(answer.is_success for answer in answers.values())
-        return Sent(delivered, len(answers) - delivered)
+        return DeliverySummary(delivered, len(answers) - delivered)
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _claim(
         self, limit: int, now: datetime, lease: datetime
     ) -> tuple[Sequence[WebhookDelivery], Mapping[EndpointId, WebhookEndpoint]]:
@@ -416,7 +416,7 @@ class Webhooks:
             for delivery in claimed:
                 delivery.lease(lease)
             tx.deliveries.save(claimed)
-            return claimed, tx.webhooks.some({delivery.endpoint_id for delivery in claimed})
+            return claimed, tx.webhooks.get_many({delivery.endpoint_id for delivery in claimed})
 
     def _signed(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: datetime) -> OutgoingWebhook:
         body = delivery.body.encode()
@@ -434,7 +434,7 @@ class Webhooks:
             raise DecryptionFailed
         return secrets
 
-    @retried(TransactionAborted, ConnectionLost)
+    @retry_on(TransactionAborted, ConnectionLost)
     def _record(
         self, answers: Mapping[DeliveryId, WebhookAnswer], sent_at: datetime, revisions: Mapping[DeliveryId, int]
     ) -> None:
@@ -449,7 +449,7 @@ class Webhooks:
             for endpoint_id, of_endpoint in heard.items():
                 endpoint = endpoints[endpoint_id]
                 was_active = endpoint.is_active
-                endpoint.heard(of_endpoint, self._clock.now())
+                endpoint.record_results(of_endpoint, self._clock.now())
                 if was_active and not endpoint.is_active:
                     logger.warning("webhook endpoint %s is disabled: %s", endpoint_id, endpoint.disabled_because)
             tx.webhooks.save([endpoints[endpoint_id] for endpoint_id in heard])
@@ -457,12 +457,12 @@ class Webhooks:
 
     # --- housekeeping
 
-    @retried(TransactionAborted, ConnectionLost)
-    def forget(self, limit: int = 500) -> int:
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge(self, limit: int = 500) -> int:
         """Delete up to `limit` deliveries that are as old as events get, or whose endpoint was deleted."""
         with self._store.begin() as tx:
-            forgotten = tx.deliveries.forget(self._clock.now() - self._rules.retention, limit)
-            return forgotten + tx.webhooks.forget_deleted(limit)
+            forgotten = tx.deliveries.purge(self._clock.now() - self._rules.retention, limit)
+            return forgotten + tx.webhooks.purge_deleted(limit)
 
     # --- secrets
 

@@ -11,16 +11,16 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
-    CountedWakeups,
     CountingIds,
+    CountingWorkNotifier,
     MemoryLoginLimiter,
     PlainPasswords,
     RecordingSender,
@@ -35,8 +35,8 @@ from scalecommerce_core.testing.memory.store import MemoryCatalogFeed, MemorySto
 from scalecommerce_core.testing.memory.view_counter import MemoryViewCounter, SharedViews
 
 __all__ = [
-    "CountedWakeups",
     "CountingIds",
+    "CountingWorkNotifier",
     "MemoryCatalogFeed",
     "MemoryGateway",
     "MemoryLoginLimiter",
@@ -88,9 +88,9 @@ def in_memory_market(
         ordering=Ordering(store, clock),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
-        relay=Relay(store, clock),
+        relay=OutboxRelay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
-        searching=Searching(store),
+        search_index=SearchIndex(store),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

@@ -11,7 +11,7 @@ wraps ports so that each such moment, a *seam*, is announced by name to a `FailP
     wakeups.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
 
 In a simulation, dying is an exception, `Crash`, that no `except Exception` swallows. In a real process, it is SIGKILL
-to itself: `of_setting` makes such fail-points of the setting `FAILPOINTS`, comma-separated parts of three kinds:
+to itself: `parse_failpoints` makes such fail-points of the setting `FAILPOINTS`, comma-separated parts of three kinds:
 
     7:0.001              die at each seam with this probability, decided by the seed and the process's name ("api",
                          "worker", …); the first `SPARED` seams of a process are passed, or it might never get anywhere
@@ -47,7 +47,7 @@ def _calls(port: type) -> list[str]:
     return [name for name, value in vars(port).items() if callable(value) and not name.startswith("_")]
 
 
-SPARED: Final = 100
+GRACE_SEAMS: Final = 100
 """So many seams a process passes before chance may end it: about one batch of each kind."""
 REPOSITORIES: Final[dict[str, type]] = {
     name: get_type_hints(getter.fget)["return"]
@@ -55,7 +55,7 @@ REPOSITORIES: Final[dict[str, type]] = {
     if isinstance(getter, property)
 }
 PORTS: Final[dict[str, type]] = {
-    "wakeups": ports.Wakeups,
+    "wakeups": ports.WorkNotifier,
     "views": ports.ViewCounter,
     "gateway": ports.PaymentGateway,
     "webhook_sender": ports.WebhookSender,
@@ -180,7 +180,7 @@ def _announced(name: str, call: Callable[..., Any], points: FailPoints) -> Calla
 # --- in real processes
 
 
-def of_setting(text: str, process: str) -> Seams:
+def parse_failpoints(text: str, process: str) -> Seams:
     """What the setting asks for, in the process of this name; raise `ValueError` when it is not understood."""
     plans = [_plan(part.strip(), process) for part in text.split(",") if part.strip()]
     lock = threading.Lock()
@@ -223,7 +223,7 @@ def _random(seed: int, probability: float, process: str) -> Callable[[str], bool
     def strikes(_seam: str) -> bool:
         nonlocal reached
         reached += 1
-        return reached > SPARED and random.random() < probability
+        return reached > GRACE_SEAMS and random.random() < probability
 
     return strikes
 

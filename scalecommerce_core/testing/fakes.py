@@ -132,16 +132,16 @@ class MemoryLoginLimiter:
                 waits.append(recent[-self._limit] + self._window - now)
         return max(waits, default=None)
 
-    def failed(self, keys: Collection[str], now: datetime) -> None:
+    def record_failure(self, keys: Collection[str], now: datetime) -> None:
         for key in keys:
             self._failures.setdefault(key, []).append(now)
 
-    def forget(self, keys: Collection[str]) -> None:
+    def reset(self, keys: Collection[str]) -> None:
         for key in keys:
             self._failures.pop(key, None)
 
 
-class CountedWakeups:
+class CountingWorkNotifier:
     """Remembers how often it was called."""
 
     def __init__(self) -> None:

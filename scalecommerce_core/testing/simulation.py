@@ -38,9 +38,9 @@ from scalecommerce_core.testing.fakes import SettableClock
 M = TypeVar("M")
 T = TypeVar("T")
 
-DEEPEST: Final = 3
+MAX_DEPTH: Final = 3
 """So many steps may stand interrupted by one another."""
-SHOWN: Final = 60
+TRACE_LINES: Final = 60
 """The last lines of a trace that an error shows."""
 
 
@@ -118,7 +118,7 @@ class Simulation:
 
     def interrupt(self) -> None:
         """Outside of transactions: others may go on first."""
-        if self._depth < DEEPEST and self._steps and self.chance(self.faults.interleaved):
+        if self._depth < MAX_DEPTH and self._steps and self.chance(self.faults.interleaved):
             self._depth += 1
             try:
                 for _ in range(self.random.randint(1, 3)):
@@ -260,7 +260,7 @@ def explore(seeds: Iterable[int], run: Callable[[Simulation], object], faults: F
         try:
             run(simulation)
         except Exception as error:
-            last = "\n  ".join(simulation.trace[-SHOWN:])
+            last = "\n  ".join(simulation.trace[-TRACE_LINES:])
             error.add_note(f"This was seed {seed}: explore([{seed}], …) replays it. Its trace ends with:\n  {last}")
             raise
         count += 1

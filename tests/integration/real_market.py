@@ -13,11 +13,11 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
@@ -53,9 +53,9 @@ def real_market(
             ordering=Ordering(store, clock),
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
-            relay=Relay(store, clock),
+            relay=OutboxRelay(store, clock),
             repricing=Repricing(store, clock),
-            searching=Searching(store),
+            search_index=SearchIndex(store),
             statistics=Statistics(store, clock),
             webhooks=Webhooks(
                 store,

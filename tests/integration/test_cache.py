@@ -23,9 +23,9 @@ from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
@@ -45,23 +45,23 @@ class Heard:
         self.here: list[CatalogChange] = []
         self.moments: list[float] = []
 
-    def begun(self, number: int) -> None:
+    def on_start(self, number: int) -> None:
         self.begins.append(number)
 
-    def changed(self, change: CatalogChange) -> None:
+    def on_change(self, change: CatalogChange) -> None:
         self.changes.append(change)
 
-    def changed_here(self, change: CatalogChange) -> None:
+    def on_local_change(self, change: CatalogChange) -> None:
         self.here.append(change)
 
-    def complete(self, moment: float) -> None:
+    def on_heartbeat(self, moment: float) -> None:
         self.moments.append(moment)
 
     def all_until(self, moment: float, feed: PostgresCatalogFeed) -> None:
         """Wait until everything that was committed before is known."""
 
         def look() -> bool:
-            feed.wanted()
+            feed.keep_alive()
             return bool(self.moments) and self.moments[-1] >= moment
 
         eventually(look, "the feed to be complete")
@@ -189,8 +189,8 @@ def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE busy ()")  # takes a number
         stage.product()
-        assert told[0].number >= queries.horizon()
-    assert told[0].number < queries.horizon()
+        assert told[0].number >= queries.visibility_horizon()
+    assert told[0].number < queries.visibility_horizon()
 
 
 # What PostgreSQL itself saw written, by transaction.
@@ -223,8 +223,10 @@ def test_no_use_case_changes_what_strangers_see_untold(engine: Engine, database:
         (one_, other), seller = shelf.products[:2], shelf.seller.id
         shelf.edit(one_, 77_00)
         market.catalog.adjust_stock([AdjustStock(one_, seller, available=50)])
-        buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", "a long password")])).id
-        places = [PlaceOrder(RandomIds().command(), buyer, [WantedLine(product, 1)]) for product in (one_, other, one_)]
+        buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", "a long password")])).id
+        places = [
+            PlaceOrder(RandomIds().command(), buyer, [OrderLineRequest(product, 1)]) for product in (one_, other, one_)
+        ]
         orders = [placed for placed in market.ordering.place(places) if isinstance(placed, Order)]
         assert len(orders) == 3
         market.ordering.decide()

@@ -21,9 +21,9 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Command
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.ports import StoredOutcome
-from scalecommerce_core.services.catalog import Catalog, ListProduct, Shelved
-from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder, WantedLine
+from scalecommerce_core.services.catalog import Catalog, CreateProduct, ProductWithStock
+from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
@@ -142,7 +142,7 @@ def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
         in_another_thread(buy)
 
 
-@pytest.mark.parametrize("age", [timedelta(), LIFETIME])
+@pytest.mark.parametrize("age", [timedelta(), KEY_LIFETIME])
 def test_a_key_in_flight_is_reported_and_its_neighbours_are_taken(
     store: PostgresStore, impatient: PostgresStore, age: timedelta
 ) -> None:
@@ -175,7 +175,7 @@ def test_an_order_with_a_key_in_flight_does_not_hold_up_its_batch(
 
     def order(key: str | None) -> PlaceOrder:
         idempotency = None if key is None else IdempotencyKey(key, b"print", lambda order: b"%d" % order.id)
-        return PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, 1)], idempotency)
+        return PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, 1)], idempotency)
 
     def batch() -> None:
         free, held, keyless = Ordering(impatient, SettableClock(NOW)).place([order("free"), order("k"), order(None)])
@@ -284,7 +284,7 @@ def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: Po
 
 def _basket(choice: random.Random, buyer: AccountId, products: list[ProductId]) -> PlaceOrder:
     wanted = choice.sample(products, choice.randint(1, 4))
-    lines = [WantedLine(product, choice.randint(1, 3)) for product in wanted]
+    lines = [OrderLineRequest(product, choice.randint(1, 3)) for product in wanted]
     return PlaceOrder(CommandId(uuid4()), buyer, lines)
 
 
@@ -293,7 +293,9 @@ def test_one_product_and_many_buyers_sell_it_once(store: PostgresStore) -> None:
     product = stage.product(stock=7)
     buyer = stage.account()
     ordering = Ordering(store, SettableClock(NOW))
-    orders = [ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, 1)])]) for _ in range(20)]
+    orders = [
+        ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, 1)])]) for _ in range(20)
+    ]
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: ordering.decide(3), range(30)))
     while ordering.decide(50).total:
@@ -308,13 +310,13 @@ def test_a_batch_that_fills_the_connection_s_buffers_is_written(store: PostgresS
     """Some megabytes in one pipeline: neither side may wait for the other to read first."""
     seller = Stage(store).account()
     commands = [
-        ListProduct(seller, CategoryId(1), f"Encyclopedia {n}", Money(100, "USD"), description="x" * 5_000)
+        CreateProduct(seller, CategoryId(1), f"Encyclopedia {n}", Money(100, "USD"), description="x" * 5_000)
         for n in range(1_000)
     ]
     listed: list[object] = []
     catalog = Catalog(store, SettableClock(NOW))
     # A daemon, so that a wait for ever ends with the tests.
-    thread = threading.Thread(target=lambda: listed.extend(catalog.list_products(commands)), daemon=True)
+    thread = threading.Thread(target=lambda: listed.extend(catalog.create_products(commands)), daemon=True)
     thread.start()
     thread.join(PATIENCE)
-    assert [type(outcome) for outcome in listed] == [Shelved] * len(commands)
+    assert [type(outcome) for outcome in listed] == [ProductWithStock] * len(commands)

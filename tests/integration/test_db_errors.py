@@ -224,7 +224,7 @@ def test_a_lost_commit_reply_does_not_place_an_order_twice(
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(engine.dialect, "do_commit", commit_and_lose)
-    command = ordering.PlaceOrder(CommandId(uuid4()), buyer, [ordering.WantedLine(product, 1)])
+    command = ordering.PlaceOrder(CommandId(uuid4()), buyer, [ordering.OrderLineRequest(product, 1)])
     (placed,) = intake.place([command])
     assert lost == ["reply"]
     assert isinstance(placed, Order)

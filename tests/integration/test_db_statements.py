@@ -26,7 +26,7 @@ from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -78,8 +78,8 @@ def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
         connection.execute(text(EVENTS))
     with store.begin() as tx:
         # A part of them is still to be numbered.
-        tx.events.number(ORDERS - 2_000)
-    Searching(store).catch_up()
+        tx.events.assign_sequence(ORDERS - 2_000)
+    SearchIndex(store).catch_up()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     yield Shop(engine, people, products, orders)
@@ -211,7 +211,7 @@ def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
             tx.orders.save(list(orders.values()))
             tx.stock.save(list(stock.values()))
             # What was written waits for the next look, or for the commit.
-            tx.events.last_number()
+            tx.events.last_seq()
             raise _Undone
 
         with recorded(shop.engine) as statements, pytest.raises(_Undone), shop.store.begin() as tx:
@@ -286,13 +286,16 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
         {"orders_command_id_key"},
     ),
     "log-in": (_in_transaction(lambda tx, _: tx.accounts.by_email(["person-7@example.com"])), {"accounts_email_key"}),
-    "numbering": (_in_transaction(lambda tx, _: tx.events.number(100)), {"outbox_pk"}),
-    "a consumer": (_in_transaction(lambda tx, _: tx.events.numbered_after(0, 20)), {"events_pk"}),
+    "numbering": (_in_transaction(lambda tx, _: tx.events.assign_sequence(100)), {"outbox_pk"}),
+    "a consumer": (_in_transaction(lambda tx, _: tx.events.read_after(0, 20)), {"events_pk"}),
     "forgetting": (
-        _in_transaction(lambda tx, _: tx.events.forget(NOW + 1000 * SECOND, 20)),
+        _in_transaction(lambda tx, _: tx.events.purge(NOW + 1000 * SECOND, 20)),
         {"events_pk", "event_audience_pk"},
     ),
-    "lines of events": (lambda shop: shop.queries.told(range(LAST, LAST + 20), None), {"events_pk", "order_lines_pk"}),
+    "lines of events": (
+        lambda shop: shop.queries.visible_events(range(LAST, LAST + 20), None),
+        {"events_pk", "order_lines_pk"},
+    ),
     "signals": (_in_transaction(_signals), {"products_pk", "price_history_pk", "stock_pk"}),
 }
 BIG = {

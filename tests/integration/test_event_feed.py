@@ -19,7 +19,7 @@ from scalecommerce_core.domain.errors import ConnectionLost
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Transaction
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import ChangedMyMind
@@ -86,7 +86,7 @@ class Consumer:
         with suppress(ChangedMyMind), self._store.begin() as tx:
             place = tx.events.claim("test")
             assert place is not None
-            seen = [event.seq for event in tx.events.numbered_after(place, 4)]
+            seen = [event.seq for event in tx.events.read_after(place, 4)]
             if seen:
                 tx.events.advance("test", seen[-1])
             fail(self._choice, 0.2)
@@ -126,7 +126,7 @@ class Market:
         choice = random.Random(f"{self._seed} {name}")
         while not self.closed.is_set():
             with suppress(ChangedMyMind), self._store.begin() as tx:
-                tx.events.number(choice.randint(1, 9))
+                tx.events.assign_sequence(choice.randint(1, 9))
                 fail(choice, 0.3)
 
     def follow(self, reader: Follower | Consumer) -> None:
@@ -153,7 +153,7 @@ def test_nobody_misses_an_event_whatever_commits_late_or_never(engine: Engine, s
             market.closed.set()
         for other in others:
             other.result(timeout=60)
-    while Relay(store, SettableClock(NOW)).number(10):
+    while OutboxRelay(store, SettableClock(NOW)).assign_sequence(10):
         pass
     for reader in (everything, own, consumer):
         while reader.read():
@@ -172,7 +172,7 @@ def test_a_relay_whose_connection_dies_loses_nothing(engine: Engine, store: Post
 
     def killed() -> None:
         with store.begin() as tx:
-            assert tx.events.number(3) == 3
+            assert tx.events.assign_sequence(3) == 3
             with engine.begin() as other:
                 other.execute(
                     text(
@@ -180,23 +180,23 @@ def test_a_relay_whose_connection_dies_loses_nothing(engine: Engine, store: Post
                         " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
                     )
                 )
-            tx.events.last_number()
+            tx.events.last_seq()
 
     with pytest.raises(ConnectionLost):
         killed()
-    relay = Relay(store, SettableClock(NOW))
-    assert [relay.number(4) for _ in range(3)] == [4, 1, 0]
+    relay = OutboxRelay(store, SettableClock(NOW))
+    assert [relay.assign_sequence(4) for _ in range(3)] == [4, 1, 0]
     assert [event.seq for event in PostgresQueries(engine).feed(0, 10, None).events] == [1, 2, 3, 4, 5]
 
 
 def test_a_second_relay_leaves_at_once(store: PostgresStore) -> None:
     Stage(store).product()
-    relay = Relay(store, SettableClock(NOW))
+    relay = OutboxRelay(store, SettableClock(NOW))
     with store.begin() as tx:
-        assert tx.events.number(10) == 1
+        assert tx.events.assign_sequence(10) == 1
         with ThreadPoolExecutor(1) as thread:
-            assert thread.submit(relay.number).result(timeout=20) == 0
-    assert relay.number() == 0
+            assert thread.submit(relay.assign_sequence).result(timeout=20) == 0
+    assert relay.assign_sequence() == 0
 
 
 def test_a_consumer_is_one_transactions_at_a_time(store: PostgresStore) -> None:

@@ -18,13 +18,13 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.pricing import MOST_POLICIES, AssignProduct
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
+from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, AssignProduct
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
-from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryViewCounter
+from scalecommerce_core.testing import CountingIds, CountingWorkNotifier, MemoryViewCounter
 from tests.integration.real_market import real_market
 from tests.unit.support.http_in_process import calling
 
@@ -38,7 +38,7 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
         staff = _filled(market)
         dependencies = Dependencies(
             market,
-            wakeups=CountedWakeups(),
+            wakeups=CountingWorkNotifier(),
             views=MemoryViewCounter(),
             ids=CountingIds(),
             cursor_key=b"k" * 32,
@@ -50,16 +50,16 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
 
 
 def _filled(market: Market) -> Account:
-    people = [one([made]) for made in market.accounts.sign_up([_person(number) for number in range(ROWS)])]
+    people = [unwrap_single([made]) for made in market.accounts.sign_up([_person(number) for number in range(ROWS)])]
     staff, buyer = people[:2]
     price = Money(9_00, "USD")
-    listed = [ListProduct(staff.id, CategoryId(8), f"Tea pot {number}", price, stock=10**6) for number in range(ROWS)]
-    products = [one([made]).product.id for made in market.catalog.list_products(listed)]
+    listed = [CreateProduct(staff.id, CategoryId(8), f"Tea pot {number}", price, stock=10**6) for number in range(ROWS)]
+    products = [unwrap_single([made]).product.id for made in market.catalog.create_products(listed)]
     ids = CountingIds()
-    lines = [WantedLine(product, 1) for product in products[:2]]
+    lines = [OrderLineRequest(product, 1) for product in products[:2]]
     market.ordering.place([PlaceOrder(ids.command(), who.id, lines) for who in (staff, buyer) for _ in range(ROWS)])
     wanted = [CreateEndpoint(staff.id, "https://example.com/hooks")] * MAX_ENDPOINTS
-    hooks = [one([made]).endpoint.id for made in market.webhooks.create(wanted)]
+    hooks = [unwrap_single([made]).endpoint.id for made in market.webhooks.create(wanted)]
     market.webhooks.ping([ActOnEndpoint(hooks[0], staff.id) for _ in range(ROWS)])
     _reprice(market, staff.id, products)
     return staff
@@ -69,11 +69,11 @@ def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -
     """A run over all products, and as many over the first of them, as there are rows."""
     now = datetime.now(UTC)
     with market.store.begin() as tx:
-        first, *_, last = ids = tx.policies.next_ids(MOST_POLICIES)
+        first, *_, last = ids = tx.policies.next_ids(MAX_POLICIES_PER_SELLER)
         tx.policies.add([PricingPolicy(policy_id, seller, "Mine", now) for policy_id in ids])
     whole = market.repricing.run(last)
     assert (whole.id, whole.products) == (1, len(products))
-    one(market.pricing.assign([AssignProduct(products[0], seller, first)]))
+    unwrap_single(market.pricing.assign([AssignProduct(products[0], seller, first)]))
     for _ in range(ROWS):
         market.repricing.run(first, shadow=True)
 
@@ -101,7 +101,7 @@ def counted() -> Iterator[list[str]]:
 FILTERS = {
     "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
 }
-MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS, "/pricing/api/v1/policies/": MOST_POLICIES}
+MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS, "/pricing/api/v1/policies/": MAX_POLICIES_PER_SELLER}
 """Rows of lists that do not get longer."""
 
 

@@ -20,12 +20,12 @@ from scalecommerce_core.pricing.replay import replay
 from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import EditProduct, ListProduct
+from scalecommerce_core.services.catalog import CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
 from scalecommerce_core.services.repricing import Repricing, RunInProgress, RunStep, Selection, StrategyUnknown
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.testing import CountingIds, SettableClock
 from tests.integration.real_market import real_market
 
@@ -38,12 +38,12 @@ class Shelf:
 
     def __init__(self, market: Market, clock: SettableClock) -> None:
         self.market, self.clock = market, clock
-        self.seller: Account = one(market.accounts.sign_up([SignUp("sam@example.com", "a long password")]))
+        self.seller: Account = unwrap_single(market.accounts.sign_up([SignUp("sam@example.com", "a long password")]))
         commands = [
-            ListProduct(self.seller.id, CategoryId(1 + n % 2), f"Tea pot {n}", usd(1000), 50, cost=usd(700))
+            CreateProduct(self.seller.id, CategoryId(1 + n % 2), f"Tea pot {n}", usd(1000), 50, cost=usd(700))
             for n in range(PRODUCTS)
         ]
-        self.products = [one([outcome]).product.id for outcome in market.catalog.list_products(commands)]
+        self.products = [unwrap_single([outcome]).product.id for outcome in market.catalog.create_products(commands)]
         clock.advance(days=30)
         self.look(self.products)
         self.repricing = Repricing(market.store, clock, block=8)
@@ -56,14 +56,16 @@ class Shelf:
 
     def policy(self, **guardrails: float) -> PolicyId:
         document = {"name": "Learn", "guardrails": {**CALM, **guardrails}}
-        return one(self.market.pricing.create([CreatePolicy(self.seller.id, document)])).id
+        return unwrap_single(self.market.pricing.create([CreatePolicy(self.seller.id, document)])).id
 
     def prices(self) -> dict[ProductId, int]:
         found = self.market.queries.products(self.products)
         return {product_id: found[product_id].price.minor for product_id in self.products}
 
     def edit(self, product_id: ProductId, minor: int) -> None:
-        one(self.market.catalog.edit_products([EditProduct(product_id, self.seller.id, {"price": usd(minor)})]))
+        unwrap_single(
+            self.market.catalog.edit_products([EditProduct(product_id, self.seller.id, {"price": usd(minor)})])
+        )
 
 
 def usd(minor: int) -> Money:
@@ -108,22 +110,22 @@ def test_a_run_writes_prices_history_feed_and_log_and_its_log_replays(shelf: She
 def test_what_the_seller_forbids_after_the_look_is_not_written(shelf: Shelf) -> None:
     market, owner = shelf.market, shelf.seller.id
     run = shelf.repricing.begin(shelf.policy())
-    while shelf.repricing.found(run.id).status is RunStatus.DECIDING:
+    while shelf.repricing.get_run(run.id).status is RunStatus.DECIDING:
         shelf.repricing.step(run.id)
     decided = [stored.decision for stored in market.queries.decisions(run.id, PageRequest(PRODUCTS)).rows]
     assert all(decision.new > decision.old for decision in decided)
     excluded, assigned, switched_off, bounded, *rest = [decision.product_id for decision in decided]
     costly, same_bound = rest[:2]
-    other = one(market.pricing.create([CreatePolicy(owner, {"name": "Other", "assigned_only": True})]))
-    one(market.pricing.exclude([ExcludeProduct(excluded, owner)]))
-    one(market.pricing.assign([AssignProduct(assigned, owner, other.id)]))
+    other = unwrap_single(market.pricing.create([CreatePolicy(owner, {"name": "Other", "assigned_only": True})]))
+    unwrap_single(market.pricing.exclude([ExcludeProduct(excluded, owner)]))
+    unwrap_single(market.pricing.assign([AssignProduct(assigned, owner, other.id)]))
     for product, changes in (
         (switched_off, {"is_active": False}),
         (bounded, {"max_price": usd(1001)}),
         (costly, {"max_price": usd(900), "cost": usd(1100)}),
         (same_bound, {"max_price": usd(decided[5].new), "min_price": usd(decided[5].new)}),
     ):
-        one(market.catalog.edit_products([EditProduct(product, owner, changes)]))
+        unwrap_single(market.catalog.edit_products([EditProduct(product, owner, changes)]))
     done = shelf.repricing.finish(run.id)
     stays = {product for product, price in shelf.prices().items() if price == 1000}
     assert stays == {excluded, assigned, switched_off, bounded}
@@ -147,10 +149,10 @@ def test_a_policy_whose_strategy_is_not_installed_stops_no_other_policy(shelf: S
     assert shelf.repricing.due() == []
     with pytest.raises(StrategyUnknown):
         shelf.repricing.begin(lost.policy_id)
-    one(shelf.market.pricing.edit([EditPolicy(lost.policy_id, shelf.seller.id, {"is_active": False})]))
+    unwrap_single(shelf.market.pricing.edit([EditPolicy(lost.policy_id, shelf.seller.id, {"is_active": False})]))
     assert shelf.repricing.active_with_unknown_strategy() == []
     assert shelf.repricing.run(shelf.policy()).written > 0
-    one(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
+    unwrap_single(shelf.market.pricing.delete([DeletePolicy(lost.policy_id, shelf.seller.id)]))
     assert lost.policy_id not in {each.id for each in shelf.market.queries.policies(None, PageRequest()).rows}
 
 
@@ -211,7 +213,7 @@ def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shelf: She
 
 def test_an_edit_between_reading_and_writing_wins(shelf: Shelf) -> None:
     run = shelf.repricing.begin(shelf.policy())
-    while shelf.repricing.found(run.id).status is RunStatus.DECIDING:
+    while shelf.repricing.get_run(run.id).status is RunStatus.DECIDING:
         shelf.repricing.step(run.id)
     # There and back again: the price is the one that was seen, but it began later.
     shelf.edit(shelf.products[0], 4200)
@@ -239,7 +241,7 @@ def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.Mon
         step = shelf.repricing.step(run.id)
         if step is RunStep.FINISHED:
             break
-    done = shelf.repricing.found(run.id)
+    done = shelf.repricing.get_run(run.id)
     assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
     assert died > 8
 
@@ -267,7 +269,7 @@ def test_two_at_once_share_a_run_and_none_begins_another(shelf: Shelf) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    done = shelf.repricing.found(run.id)
+    done = shelf.repricing.get_run(run.id)
     assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
 
 
@@ -292,8 +294,10 @@ def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) 
 
 def order(shelf: Shelf, product: ProductId, price: int) -> Order | MarketError:
     """Of somebody who saw the product at that price."""
-    buyer = one(shelf.market.accounts.sign_up([SignUp(f"{shelf.ids.command()}@example.com", "a long password")]))
-    command = PlaceOrder(shelf.ids.command(), buyer.id, [WantedLine(product, 1, price)])
+    buyer = unwrap_single(
+        shelf.market.accounts.sign_up([SignUp(f"{shelf.ids.command()}@example.com", "a long password")])
+    )
+    command = PlaceOrder(shelf.ids.command(), buyer.id, [OrderLineRequest(product, 1, price)])
     (outcome,) = shelf.market.ordering.place([command])
     assert not isinstance(outcome, Replayed)
     return outcome
@@ -307,7 +311,7 @@ def price_of(placed: Order | MarketError) -> int:
 def test_who_saw_a_price_before_a_run_gets_it_and_what_was_taken_back_promises_nothing(shelf: Shelf) -> None:
     policy = shelf.policy()
     run = shelf.repricing.begin(policy)
-    while shelf.repricing.found(run.id).status is not RunStatus.WRITING:
+    while shelf.repricing.get_run(run.id).status is not RunStatus.WRITING:
         shelf.repricing.step(run.id)
     # In the middle: some prices are in force by now, and all orders go through.
     shelf.repricing.step(run.id)
@@ -326,15 +330,15 @@ def test_who_saw_a_price_before_a_run_gets_it_and_what_was_taken_back_promises_n
 
 
 def test_two_sellers_policies_run_at_once_and_move_their_own(shelf: Shelf) -> None:
-    other = one(shelf.market.accounts.sign_up([SignUp("sue@example.com", "a long password")]))
-    listed = shelf.market.catalog.list_products(
-        [ListProduct(other.id, CategoryId(1), f"Cup {n}", usd(2000), 50, cost=usd(900)) for n in range(PRODUCTS)]
+    other = unwrap_single(shelf.market.accounts.sign_up([SignUp("sue@example.com", "a long password")]))
+    listed = shelf.market.catalog.create_products(
+        [CreateProduct(other.id, CategoryId(1), f"Cup {n}", usd(2000), 50, cost=usd(900)) for n in range(PRODUCTS)]
     )
-    cups = [one([outcome]).product.id for outcome in listed]
+    cups = [unwrap_single([outcome]).product.id for outcome in listed]
     shelf.clock.advance(days=30)
     shelf.look(cups)
     document = {"name": "Hers", "guardrails": CALM}
-    hers = one(shelf.market.pricing.create([CreatePolicy(other.id, document)])).id
+    hers = unwrap_single(shelf.market.pricing.create([CreatePolicy(other.id, document)])).id
     runs = [shelf.repricing.begin(policy) for policy in (shelf.policy(), hers)]
     threads = [threading.Thread(target=shelf.repricing.finish, args=(run.id,)) for run in runs * 2]
     for thread in threads:
@@ -342,7 +346,7 @@ def test_two_sellers_policies_run_at_once_and_move_their_own(shelf: Shelf) -> No
     for thread in threads:
         thread.join()
     for run, products in zip(runs, (shelf.products, cups), strict=True):
-        done = shelf.repricing.found(run.id)
+        done = shelf.repricing.get_run(run.id)
         assert (done.status, done.tally.decided, done.written) == (RunStatus.DONE, PRODUCTS, done.tally.moves)
         decided = shelf.market.queries.decisions(run.id, PageRequest(PRODUCTS)).rows
         assert [stored.decision.product_id for stored in decided] == products
@@ -372,9 +376,9 @@ def test_a_trial_and_a_preview_leave_prices_and_memory_alone(shelf: Shelf) -> No
 
 def test_what_is_old_is_forgotten(shelf: Shelf) -> None:
     run = shelf.repricing.run(shelf.policy())
-    assert shelf.repricing.forget() == 0
+    assert shelf.repricing.purge() == 0
     shelf.clock.advance(days=91)
-    while shelf.repricing.forget(2):
+    while shelf.repricing.purge(2):
         pass
     assert shelf.market.queries.repricing_run(run.id) is None
     assert shelf.market.queries.decisions(run.id, PageRequest(5)).rows == ()

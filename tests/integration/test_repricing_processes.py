@@ -20,7 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.pricing import CreatePolicy
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import TOGETHER, environment, eventually, run
 from tests.integration.real_market import real_market
@@ -52,7 +52,9 @@ SHELF = """
 def shelf(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
     """A seller's products, a month old, some seen by more people than others."""
     with real_market(url, SystemClock()) as market, looking(url) as connection:
-        seller = one(market.accounts.sign_up([SignUp(f"seller-of-{products}@example.com", "a long password")]))
+        seller = unwrap_single(
+            market.accounts.sign_up([SignUp(f"seller-of-{products}@example.com", "a long password")])
+        )
         given = {"seller": seller.id, "products": products}
         ids = [ProductId(id_) for (id_,) in connection.execute(text(SHELF), given)]
         connection.commit()
@@ -61,7 +63,7 @@ def shelf(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
 
 def policy(market: Market, seller: AccountId, *, seconds: float = 7 * 86_400) -> PolicyId:
     document = {"name": "Learn", "guardrails": RAILS, "epoch_seconds": seconds}
-    return one(market.pricing.create([CreatePolicy(seller, document)])).id
+    return unwrap_single(market.pricing.create([CreatePolicy(seller, document)])).id
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.domain.product_views import ViewBatch
-from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.ports import STATISTICS_CONSUMER
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.outbox_relay import Relay
-from scalecommerce_core.services.statistics import Folded, Statistics
+from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.statistics import FoldResult, Statistics
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from scalecommerce_core.testing.contracts.statistics import counters, fold
@@ -57,7 +57,7 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
     stage, done = Stage(store), threading.Event()
     sellers, products = shelf(stage)
     buyers = [stage.account() for _ in range(3)]
-    statistics, relay, catalog = Statistics(store, clock), Relay(store, clock), Catalog(store, clock)
+    statistics, relay, catalog = Statistics(store, clock), OutboxRelay(store, clock), Catalog(store, clock)
 
     def buy(buyer: AccountId) -> None:
         for number in range(ORDERS):
@@ -78,7 +78,7 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
         return run
 
     background = (
-        again_and_again(lambda: relay.number(7)),
+        again_and_again(lambda: relay.assign_sequence(7)),
         again_and_again(lambda: statistics.fold(9)),
         again_and_again(lambda: statistics.fold(5)),
         again_and_again(lambda: (statistics.rebuild(sellers[0]), done.wait(0.05))),
@@ -117,7 +117,7 @@ def test_a_connection_that_dies_while_folding_counts_nothing_twice(
     stage = Stage(store)
     product = stage.product(price=2_00)
     stage.order(stage.account(), {product: 3}, OrderStatus.PAID)
-    Relay(store, clock).number()
+    OutboxRelay(store, clock).assign_sequence()
     died = []
 
     def kill_all(_seam: str) -> None:
@@ -140,14 +140,14 @@ def test_a_connection_that_dies_while_folding_counts_nothing_twice(
 
 def test_who_comes_second_finds_nothing_to_do(store: PostgresStore, clock: SettableClock) -> None:
     statistics = Statistics(store, clock)
-    assert statistics.fold() == Folded()
+    assert statistics.fold() == FoldResult()
     Stage(store).product()
-    Relay(store, clock).number()
+    OutboxRelay(store, clock).assign_sequence()
     with store.begin() as tx:
-        assert tx.events.claim(STATISTICS, begin=0) == 0
+        assert tx.events.claim(STATISTICS_CONSUMER, begin=0) == 0
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(statistics.fold).result() == Folded()
-    assert statistics.fold() == Folded(events=1)
+            assert pool.submit(statistics.fold).result() == FoldResult()
+    assert statistics.fold() == FoldResult(events=1)
 
 
 def test_two_who_begin_at_once_begin_once(store: PostgresStore) -> None:
@@ -179,7 +179,7 @@ def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStor
     stage.refund(order, [RefundLine(product, 1)])
     stage.order(buyer, {gone: 1}, OrderStatus.PENDING)
     stage.view({product: 4})
-    Relay(store, clock).number(3)
+    OutboxRelay(store, clock).assign_sequence(3)
     _downgrade(engine, "0005")
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
     queries = PostgresQueries(engine)
@@ -219,7 +219,7 @@ def test_an_upgrade_takes_own_purchases_out_of_what_was_counted(
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
     assert Statistics(store, clock).fold(100).is_full(100)
     assert queries.statistics_discrepancies() == []
-    assert Statistics(store, clock).fold(100) == Folded(owed=1)
+    assert Statistics(store, clock).fold(100) == FoldResult(pending=1)
     assert queries.seller_stats(seller).orders == 0
 
 
@@ -231,7 +231,7 @@ def test_an_upgrade_without_own_purchases_makes_nothing_anew(
     fold(store)
     _downgrade(engine, "0016")
     migrate.upgrade(engine.url.render_as_string(hide_password=False))
-    assert Statistics(store, clock).fold(100) == Folded()
+    assert Statistics(store, clock).fold(100) == FoldResult()
 
 
 def test_an_upgrade_refuses_amounts_whose_decimals_were_not_those_of_their_currency(
@@ -258,7 +258,7 @@ def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
         for number in range(orders):
             order = stage.order(buyer, {products[number % 6]: 1}, OrderStatus.PAID)
             stage.refund(order, [RefundLine(products[number % 6], 1)])
-        Relay(store, clock).number()
+        OutboxRelay(store, clock).assign_sequence()
         with recorded(engine) as statements:
             assert Statistics(store, clock).fold().events == 4 * orders
         counts.append(len(statements))

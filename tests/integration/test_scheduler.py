@@ -12,7 +12,7 @@ from redis import Redis
 from adapters.tasks.application import application
 from adapters.tasks.bounded_beat import PatientScheduler
 from adapters.tasks.broker import MOST_WAITING, QUEUE
-from adapters.tasks.decide_notifier import CeleryWakeups
+from adapters.tasks.decide_notifier import CeleryWorkNotifier
 from adapters.tasks.schedule import TASKS
 from tests.integration.engine_process import eventually
 
@@ -52,7 +52,7 @@ def test_beat_stops_sending_when_nobody_takes_anything(
 
 def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis) -> None:
     redis.lpush(QUEUE, *["{}"] * MOST_WAITING)
-    wakeups = CeleryWakeups(app, redis)
+    wakeups = CeleryWorkNotifier(app, redis)
     try:
         wakeups.orders_placed()
         eventually(lambda: redis.exists("scalecommerce:wakeup"), "a look at the queue")
@@ -60,7 +60,7 @@ def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis
         wakeups.close()
     assert redis.llen(QUEUE) == MOST_WAITING
     redis.flushall()
-    wakeups = CeleryWakeups(app, redis)
+    wakeups = CeleryWorkNotifier(app, redis)
     try:
         wakeups.orders_placed()
         eventually(lambda: redis.llen(QUEUE) == 1, "the message")

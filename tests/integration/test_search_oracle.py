@@ -25,7 +25,7 @@ from scalecommerce_core.domain.category import slug_of
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.queries import Facet, Page, PageRequest, ProductFilter, ProductView, Queries, SortOrder
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.testing import MemoryQueries, MemoryStore
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 
@@ -398,4 +398,4 @@ def _disturb(stage: Stage, chance: random.Random, seller: AccountId) -> None:
         if found.withdrawn_at is None:
             stage.reprice(product, chance.randint(100, 9000), NOW + SECOND)
             stage.edit(product, name=chance.choice(("Lamp", "Teapot lamp", "Kettle")))
-    Searching(stage.store).move_prices()
+    SearchIndex(stage.store).sync_price_index()

@@ -13,7 +13,7 @@ from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 
 PRODUCTS: Final = 50_000
 LARGE: Final = {"products", "product_prices", "product_views", "stock", "vocabulary", "price_history"}
@@ -46,7 +46,7 @@ def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
     with engine.begin() as connection:
         for statement in FILL:
             connection.execute(text(statement))
-    Searching(PostgresStore(engine)).catch_up()
+    SearchIndex(PostgresStore(engine)).catch_up()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     yield engine

@@ -17,7 +17,7 @@ from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, PlaceOrder
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from tests.integration.engine_process import run
@@ -74,7 +74,7 @@ def test_orders_go_on_while_the_books_are_repaired(database: str, engine: Engine
 
     def trade() -> None:
         for _ in range(40):
-            lines = [WantedLine(product, 1) for product in products]
+            lines = [OrderLineRequest(product, 1) for product in products]
             placed = ordering.place([PlaceOrder(CommandId(uuid4()), buyer, lines) for _ in range(2)])
             while ordering.decide().total:
                 pass

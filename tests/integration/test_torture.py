@@ -20,11 +20,11 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Command
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
+from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import SettableClock
 from tests.integration.engine_process import run
 from tests.integration.real_market import real_market
@@ -86,8 +86,10 @@ def _happen(market: Market, heard: Heard) -> None:
     seller, buyer = market.accounts.sign_up([SignUp("seller@shop.example", None), SignUp("buyer@home.example", None)])
     assert not isinstance(seller, Exception)
     assert not isinstance(buyer, Exception)
-    product = one(
-        market.catalog.list_products([ListProduct(seller.id, CategoryId(1), "Teapot", Money.of("10.00", "USD"), 20)])
+    product = unwrap_single(
+        market.catalog.create_products(
+            [CreateProduct(seller.id, CategoryId(1), "Teapot", Money.of("10.00", "USD"), 20)]
+        )
     ).product.id
     heard.openings[product] = 20
     orders = [_placed(market, heard, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
@@ -102,13 +104,15 @@ def _happen(market: Market, heard: Heard) -> None:
     heard.cancelled.add(orders[2].id)
     heard.refund([RefundAsked(orders[0].id, product, 1, restock=True)], known=True)
     heard.adjustment(product, 5, known=True)
-    market.relay.number()
+    market.relay.assign_sequence()
     shown = [event.seq for event in market.queries.feed(0, 3, buyer.id).events]
     heard.feeds[buyer.id] = Feed(shown[-1], shown)
 
 
 def _placed(market: Market, heard: Heard, buyer: AccountId, product: ProductId, units: int) -> Order:
-    order = one(market.ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [WantedLine(product, units)])]))
+    order = unwrap_single(
+        market.ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, units)])])
+    )
     lines = tuple((line.product_id, line.quantity, line.price) for line in order.lines)
     heard.order(Acknowledged(order.id, buyer, f"key-{order.id}", lines, order.total.minor))
     return order

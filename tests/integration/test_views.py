@@ -58,7 +58,7 @@ def test_a_push_whose_answer_was_lost_counts_once(
 ) -> None:
     for window in (WINDOW, timedelta()):
         counter = counters(window)
-        counter.viewed(TEA, "Ann")
+        counter.record_view(TEA, "Ann")
         script = counter._push_script  # type: ignore[attr-defined]
 
         def deaf(**given: object) -> None:
@@ -68,12 +68,12 @@ def test_a_push_whose_answer_was_lost_counts_once(
         monkeypatch.setattr(counter, "_push_script", deaf)
         counter.push()
         monkeypatch.setattr(counter, "_push_script", script)
-        counter.viewed(CUP)
+        counter.record_view(CUP)
         counter.push()
-        batch = counter.batch()
+        batch = counter.next_batch()
         assert batch is not None
         assert sorted((product, count) for (product, _), count in batch.counts.items()) == [(TEA, 1), (CUP, 1)]
-        counter.forget(batch.id)
+        counter.acknowledge(batch.id)
     assert redis.exists(OPEN) == 0
 
 
@@ -81,13 +81,13 @@ def test_who_looked_at_what_is_not_in_redis_and_goes_with_the_window(
     redis: Redis, counters: Counters, clock: SettableClock
 ) -> None:
     counter = counters(WINDOW)
-    counter.viewed(TEA, "address 192.0.2.7 Mozilla")
+    counter.record_view(TEA, "address 192.0.2.7 Mozilla")
     counter.push()
     (look,) = redis.keys(view_counter.LOOKED + "*")
     assert len(look) == len(view_counter.LOOKED) + 16
     assert 0 < redis.pttl(look) <= WINDOW.total_seconds() * 1000
     clock.advance(days=1)
-    counter.viewed(TEA, "address 192.0.2.7 Mozilla")
+    counter.record_view(TEA, "address 192.0.2.7 Mozilla")
     counter.push()
     assert len(redis.keys(view_counter.LOOKED + "*")) == 2, "tomorrow nobody can tell that it is the same client"
 
@@ -101,21 +101,21 @@ def test_views_wait_for_redis_up_to_a_bound(
     with Redis.from_url(AWAY, decode_responses=True, socket_connect_timeout=0.2) as away:
         counter = RedisViewCounter(away, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
         with pytest.raises(Unavailable):
-            counter.batch()
+            counter.next_batch()
         with pytest.raises(Unavailable):
-            counter.forget("any")
-        counter.viewed(TEA)
+            counter.acknowledge("any")
+        counter.record_view(TEA)
         counter.push()
         counter.push()
         assert [record.message.partition(":")[0] for record in caplog.records] == ["views wait in this process"]
         for _ in range(9):
-            counter.viewed(CUP)
+            counter.record_view(CUP)
         counter.push()
     back = RedisViewCounter(redis, secret=SECRET, window=WINDOW)
     monkeypatch.setattr(counter, "_push_script", back._push_script)
     counter.push()
     assert "4 views were not counted" in caplog.text
-    batch = back.batch()
+    batch = back.next_batch()
     assert batch is not None
     assert sorted((product, count) for (product, _), count in batch.counts.items()) == [(TEA, 1), (CUP, 5)]
 
@@ -125,12 +125,12 @@ def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.Mo
     monkeypatch.setattr(view_counter, "PORTION", 1)
     counter = counters(WINDOW)
     for number in range(1, 6):
-        counter.viewed(ProductId(number))
+        counter.record_view(ProductId(number))
     counter.push()
     counted = []
-    while batch := counter.batch():
+    while batch := counter.next_batch():
         counted.append(sorted(product for product, _ in batch.counts))
-        counter.forget(batch.id)
+        counter.acknowledge(batch.id)
         counter.push()
     assert counted == [[1, 2], [3, 4], [5]]
 
@@ -143,27 +143,27 @@ def test_what_is_no_sum_of_views_does_not_keep_others_from_being_counted(
 ) -> None:
     redis.hset(OPEN, field, "2")
     counter = counters(WINDOW)
-    alone = counter.batch()
+    alone = counter.next_batch()
     assert alone is not None
     assert alone.counts == {}
-    counter.forget(alone.id)
+    counter.acknowledge(alone.id)
     for count in ("x", "0", "-1", "1.5", str(2**63)):
         redis.hset(OPEN, f"{CUP}:{60 + len(count)}", count)
-    counter.viewed(TEA)
+    counter.record_view(TEA)
     counter.push()
-    batch = counter.batch()
+    batch = counter.next_batch()
     assert batch is not None
     assert [(product, count) for (product, _), count in batch.counts.items()] == [(TEA, 1)]
-    counter.forget(batch.id)
-    assert counter.batch() is None
+    counter.acknowledge(batch.id)
+    assert counter.next_batch() is None
     assert caplog.text.count("are no views, and are dropped") == 2
 
 
 def test_an_orderly_end_hands_over(redis: Redis, clock: SettableClock) -> None:
     counter = RedisViewCounter(redis, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
-    counter.viewed(TEA, "Ann")
+    counter.record_view(TEA, "Ann")
     counter.close()
-    batch = counter.batch()
+    batch = counter.next_batch()
     assert batch is not None
     assert list(batch.counts.values()) == [1]
 
@@ -188,8 +188,8 @@ def jobs(store: Store, views: ViewCounter, clock: SettableClock) -> Jobs:
 
 
 SEAMS = [
-    "views.batch:after", "products.note_views:after", "products.add_views:after", "commit:before", "commit:after",
-    "views.forget:before", "views.forget:after",
+    "views.next_batch:after", "products.mark_batch_applied:after", "products.add_views:after", "commit:before",
+    "commit:after", "views.acknowledge:before", "views.acknowledge:after",
 ]  # fmt: skip
 
 
@@ -203,14 +203,14 @@ def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
     one, other = counters(WINDOW), counters(WINDOW)
     for counter, clients in ((one, "abc"), (other, "cde")):
         for client in clients:
-            counter.viewed(product, client)
+            counter.record_view(product, client)
         counter.push()
     dying = Seams(FailPoints(lambda reached: reached == seam, crash))
     with pytest.raises(Crash):
         jobs(dying.store(store), dying.port("views", one), clock).flush_views()
     # The next hour begins before anybody goes on.
     clock.advance(hours=1)
-    other.viewed(product, "a")
+    other.record_view(product, "a")
     other.push()
     jobs(store, other, clock).flush_views()
     jobs(store, one, clock).flush_views()
@@ -228,15 +228,15 @@ def test_two_tasks_with_one_batch_count_it_once(
 ) -> None:
     product = Stage(store).product(at=NOW - DAY)
     counter = counters(WINDOW)
-    counter.viewed(product)
+    counter.record_view(product)
     counter.push()
-    batch = counter.batch()
+    batch = counter.next_batch()
     assert batch is not None
     market = in_memory_market(clock, store=store)
     assert market.catalog.record_views(batch)
     jobs(store, counter, clock).flush_views()
     assert PostgresQueries(engine).products([product])[product].count_viewed == 1
-    assert counter.batch() is None
+    assert counter.next_batch() is None
 
 
 def test_views_wait_in_redis_while_postgresql_is_away(
@@ -246,7 +246,7 @@ def test_views_wait_in_redis_while_postgresql_is_away(
     counter = counters(WINDOW)
     gone = database_engine("postgresql://nobody@127.0.0.1:1/nothing")
     for _ in range(3):
-        counter.viewed(product)
+        counter.record_view(product)
         counter.push()
         jobs(PostgresStore(gone), counter, clock).flush_views()
         clock.advance(hours=1)

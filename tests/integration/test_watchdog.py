@@ -122,7 +122,7 @@ def test_the_backlog_and_whose_turn_it_is(database: str) -> None:
     aside, first, _second = (stage.order(buyer, {product: 1}) for _ in range(3))
     with stage.store.begin() as tx:
         (order,) = tx.orders.lock([aside]).values()
-        order.decision_failed(NOW, NOW)
+        order.record_decision_failure(NOW, NOW)
         tx.orders.save([order])
     seen = read_backlog(engine)
     assert (seen.oldest, seen.lock_holder) == (first, None)

@@ -15,9 +15,9 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing.contracts.transactions import together
 from tests.integration.deployment import Deployment
@@ -40,11 +40,11 @@ def market(database: str) -> Iterator[Market]:
 
 def seller_with_products(market: Market, count: int) -> AccountId:
     """An endpoint that hears of these products."""
-    seller = one(market.accounts.sign_up([SignUp("sam@example.com", "a long password")])).id
-    one(market.webhooks.create([CreateEndpoint(seller, URL)]))
+    seller = unwrap_single(market.accounts.sign_up([SignUp("sam@example.com", "a long password")])).id
+    unwrap_single(market.webhooks.create([CreateEndpoint(seller, URL)]))
     price = Money.of("1.00", "USD")
-    market.catalog.list_products([ListProduct(seller, CategoryId(1), f"Pot {n}", price, 1) for n in range(count)])
-    market.relay.number()
+    market.catalog.create_products([CreateProduct(seller, CategoryId(1), f"Pot {n}", price, 1) for n in range(count)])
+    market.relay.assign_sequence()
     return seller
 
 

@@ -16,11 +16,11 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, ProductId
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import RecordedProduct
-from scalecommerce_core.services.gc_pause import uncollected
+from scalecommerce_core.services.catalog import HistoricalProduct
+from scalecommerce_core.services.gc_pause import gc_paused
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import HistoricalLine, HistoricalOrder, HistoricalRefund
-from scalecommerce_core.services.progress import Progress, silent
+from scalecommerce_core.services.progress import Progress, no_progress
 
 DOMAIN: Final = "online-retail.example"
 SELLER_EMAIL: Final = f"shop@{DOMAIN}"
@@ -36,20 +36,20 @@ class OtherHistory(Exception):
     """The engine already holds products of the shop that were made for another file."""
 
 
-def import_online_retail(market: Market, path: Path, progress: Progress = silent) -> Report:
+def import_online_retail(market: Market, path: Path, progress: Progress = no_progress) -> Report:
     """Replay the file at `path`. A second run changes nothing, a run after an interrupted one goes on.
 
     Raise `UnreadableFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
     """
     began = time.perf_counter()
-    with uncollected():
+    with gc_paused():
         with rows_of(path) as rows:
             plan = plan_of(read_lines(_counted(rows, progress)))
         outcome = replay(market, plan, progress)
     return report_of(plan, outcome, time.perf_counter() - began)
 
 
-def replay(market: Market, plan: Plan, progress: Progress = silent) -> Outcome:
+def replay(market: Market, plan: Plan, progress: Progress = no_progress) -> Outcome:
     """Record what of the plan is not yet recorded."""
     accounts, new_accounts = _accounts(market, plan.customers, progress)
     seller = accounts[SELLER_EMAIL]
@@ -58,7 +58,7 @@ def replay(market: Market, plan: Plan, progress: Progress = silent) -> Outcome:
     for batch in _by_lines(plan.purchases):
         history = [_historical(purchase, seller, accounts, products) for purchase in batch]
         try:
-            recorded = market.ordering.record(history)
+            recorded = market.ordering.import_orders(history)
         except Invalid as error:
             raise OtherHistory(
                 f"The shop {SELLER_EMAIL} holds products whose stock does not cover this file's sales: they were"
@@ -115,9 +115,9 @@ def _products(
     ids = dict(market.queries.ids_by_sku(seller, [product.code for product in planned]))
     missing = [product for product in planned if product.code not in ids]
     for batch in _batches(missing, BATCH):
-        made = market.catalog.record(
+        made = market.catalog.import_products(
             [
-                RecordedProduct(
+                HistoricalProduct(
                     owner=seller,
                     category_id=categories[product.category],
                     name=product.name,

@@ -125,9 +125,9 @@ class PostgresCatalogFeed:
     def announce(self, change: CatalogChange) -> None:
         """For the store of this process, as soon as it has committed."""
         if self._listener is not None:
-            self._listener.changed_here(change)
+            self._listener.on_local_change(change)
 
-    def wanted(self) -> None:
+    def keep_alive(self) -> None:
         if not self._keep_alive.is_set():
             self._keep_alive.set()
 
@@ -162,7 +162,7 @@ class PostgresCatalogFeed:
         connection.execute(f"LISTEN {CHANNEL}")
         # A snapshot after LISTEN: what it sees may have gone unheard, whatever comes later will be heard.
         (begins,) = connection.execute(_NEXT_XID).fetchone() or (0,)
-        listener.begun(begins)
+        listener.on_start(begins)
         unwanted = 0
         while not self._stopping.is_set():
             if self._keep_alive.is_set():
@@ -175,7 +175,7 @@ class PostgresCatalogFeed:
             beat = f"{self._heartbeat_prefix}:{sent_at}"
             connection.execute(_HEARTBEAT, (beat,))
             self._await_heartbeat(connection, listener, beat)
-            listener.complete(sent_at)
+            listener.on_heartbeat(sent_at)
             self._dispatch_for(connection, listener, self._heartbeat_seconds)
 
     def _await_heartbeat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
@@ -202,4 +202,4 @@ class PostgresCatalogFeed:
 
     def _dispatch(self, payload: str, listener: ChangeListener) -> None:
         if not payload.startswith("beat:"):
-            listener.changed(parse_change(payload))
+            listener.on_change(parse_change(payload))

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import Reader, Rows
 from adapters.db.schema import Moment, events, order_lines, orders
-from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
+from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
 
@@ -101,26 +101,26 @@ class EventQueries:
         check_feed_position(after, forgotten, last)
         return FeedPage.of(self._events([row[2:] for row in rows if row[2] is not None], account), limit, last)
 
-    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+    def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
         rows = self._reader.rows(_TOLD, {"ids": id_array(numbers), "account": account})
         return {event.seq: event for event in self._events(rows, account)}
 
     def _events(self, rows: Collection[Any], account: AccountId | None) -> list[FeedEvent]:
         known = self._orders({payload["order_id"] for *_, payload in rows if "order_id" in payload}, account)
         return [
-            FeedEvent(seq, topic, at, told(payload, known.get(payload.get("order_id")), account))
+            FeedEvent(seq, topic, at, visible_payload(payload, known.get(payload.get("order_id")), account))
             for seq, topic, at, payload in rows
         ]
 
-    def _orders(self, ids: Collection[OrderId], account: AccountId | None) -> Mapping[OrderId, ToldOrder]:
+    def _orders(self, ids: Collection[OrderId], account: AccountId | None) -> Mapping[OrderId, EventOrder]:
         if not ids:
             return {}
         rows: Rows = self._reader.rows(_LINES, {"ids": id_array(ids), "account": account})
-        lines: dict[OrderId, list[ToldLine]] = {}
+        lines: dict[OrderId, list[EventOrderLine]] = {}
         currencies: dict[OrderId, str] = {}
         for order_id, currency, *line in rows:
             currencies[order_id] = currency
             of_order = lines.setdefault(order_id, [])
             if line[0] is not None:
-                of_order.append(ToldLine(*line))
-        return {order_id: ToldOrder(currencies[order_id], of_order) for order_id, of_order in lines.items()}
+                of_order.append(EventOrderLine(*line))
+        return {order_id: EventOrder(currencies[order_id], of_order) for order_id, of_order in lines.items()}

@@ -153,7 +153,7 @@ class ProductQueries:
     def categories(self) -> Sequence[Category]:
         return [Category(*row) for row in self._reader.rows(_CATEGORIES)]
 
-    def horizon(self) -> int:
+    def visibility_horizon(self) -> int:
         ((number,),) = self._reader.rows(VISIBILITY_HORIZON)
         return int(number)
 

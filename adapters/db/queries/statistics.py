@@ -15,7 +15,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.domain.rollups import FIGURES, Outage
+from scalecommerce_core.domain.rollups import FIGURES, Stockout
 from scalecommerce_core.queries import (
     MAX_PRICES,
     Interval,
@@ -218,7 +218,7 @@ class StatisticsQueries:
             product_id=product_id,
             currency=currency,
             total=_sold(figures),
-            out_of_stock=Outage(microseconds * _MICROSECOND, since).at(now),
+            out_of_stock=Stockout(microseconds * _MICROSECOND, since).total_until(now),
             out_of_stock_since=since,
             prices=tuple(prices),
         )

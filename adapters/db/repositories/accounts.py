@@ -99,5 +99,5 @@ class PostgresSessionRepository:
             [(session.id, *(getattr(session, name) for name in _STATE)) for session in changed],
         )
 
-    def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:
-        self._sql.execute(_REVOKE_ALL, {"account": account_id, "kept": but, "now": now})
+    def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
+        self._sql.execute(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})

@@ -105,7 +105,7 @@ class PostgresEventRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
-    def number(self, limit: int) -> int:
+    def assign_sequence(self, limit: int) -> int:
         # A statement of its own: the next one must see what the last relay has committed.
         ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
         if not is_locked:
@@ -113,11 +113,11 @@ class PostgresEventRepository:
         ((numbered,),) = self._sql.fetch_all(_NUMBER, {"limit": limit})
         return int(numbered)
 
-    def last_number(self) -> int:
+    def last_seq(self) -> int:
         ((last,),) = self._sql.fetch_all(_LAST)
         return int(last)
 
-    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+    def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         rows = self._sql.fetch_all(_AFTER, {"after": seq, "limit": limit})
         return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
 
@@ -133,6 +133,6 @@ class PostgresEventRepository:
     def advance(self, consumer: str, seq: int) -> None:
         self._sql.execute(_ADVANCE, {"name": consumer, "seq": seq})
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         ((forgotten,),) = self._sql.fetch_all(_FORGET, {"before": before, "limit": limit})
         return int(forgotten)

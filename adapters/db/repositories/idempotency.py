@@ -12,7 +12,7 @@ from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, idempotency_keys
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome
-from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.services.idempotency import KEY_LIFETIME
 
 Key = tuple[AccountId, str]
 
@@ -32,7 +32,7 @@ SELECT {_CLAIM.names} FROM (
 WHERE is_locked
 ON CONFLICT (owner, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, body = NULL, taken_at = excluded.taken_at
-WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{LIFETIME.total_seconds()} s'
+WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{KEY_LIFETIME.total_seconds()} s'
 RETURNING owner, key
 """  # noqa: S608 - names of our own tables
 _GIVEN: Final = "unnest(CAST(:owners AS bigint[]), CAST(:keys AS text[])) AS given(owner, key)"
@@ -74,7 +74,7 @@ class PostgresIdempotencyRepository:
         if known:
             for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _given(known)):
                 # One that has expired is still there when somebody else is taking it over.
-                if taken_at > now - LIFETIME:
+                if taken_at > now - KEY_LIFETIME:
                     known[owner, key] = StoredOutcome(fingerprint, body)
         return known
 
@@ -85,7 +85,7 @@ class PostgresIdempotencyRepository:
         if keys:
             self._sql.execute(_RELEASE, _given(keys))
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         return self._sql.execute(_FORGET, {"before": before, "limit": limit})
 
 

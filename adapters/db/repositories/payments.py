@@ -73,7 +73,7 @@ class PostgresPaymentRepository:
         self._sql.update(_UPDATE, [(payment.id, *_state(payment)) for payment in changed])
         self._append_refunds(changed)
 
-    def open_of(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+    def open_attempts(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
         return self._of(_OPEN_OF, order_ids)
 
     def lock_captured(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:

@@ -96,7 +96,7 @@ class PostgresPolicyRepository:
     def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
         return self._found(_LOCK, ids)
 
-    def some(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+    def get_many(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
         return self._found(_SOME, ids)
 
     def _found(self, statement: Select[Any], ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:

@@ -297,7 +297,7 @@ class PostgresRunRepository:
 
     def add(self, run: Run, ranges: Collection[Range]) -> None:
         # The policy is locked by now; the index would refuse a second run all the same.
-        if self.at_work(run.policy_id) is not None:
+        if self.active_run(run.policy_id) is not None:
             raise Duplicate("policy")
         self._sql.insert(_INSERT_RUN, [_run_row(run, _RUN)])
         self._sql.insert(_INSERT_RANGES, [_range_row(part, _RANGE) for part in ranges])
@@ -305,7 +305,7 @@ class PostgresRunRepository:
     def lock(self, run_id: RunId) -> Run | None:
         return self._run(_LOCK, run_id)
 
-    def share(self, run_id: RunId) -> Run | None:
+    def lock_shared(self, run_id: RunId) -> Run | None:
         return self._run(_SHARE, run_id)
 
     def _run(self, statement: Any, run_id: RunId) -> Run | None:
@@ -318,7 +318,7 @@ class PostgresRunRepository:
     def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
         return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
 
-    def at_work(self, policy_id: PolicyId) -> RunId | None:
+    def active_run(self, policy_id: PolicyId) -> RunId | None:
         rows = self._sql.fetch_all(_AT_WORK, {"policy": policy_id})
         return RunId(rows[0][0]) if rows else None
 
@@ -384,7 +384,7 @@ class PostgresRunRepository:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
         self._sql.execute(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them})
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         rows = self._sql.fetch_all(_OLD, {"before": before, "limit": limit})
         for run_id, number, first, last in rows:
             if number is None:

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
-from scalecommerce_core.domain.product_views import NOTED, ViewCounts
+from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewCounts
 
 # --- categories
 
@@ -186,10 +186,10 @@ class PostgresProductRepository:
         if counts:
             add_views(self._sql, counts, past=past)
 
-    def note_views(self, batch_id: str, at: datetime) -> bool:
+    def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
         if self._sql.execute(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:
             return False
-        self._sql.execute(_FORGET_NOTES, {"before": at - NOTED})
+        self._sql.execute(_FORGET_NOTES, {"before": at - DEDUP_RETENTION})
         return True
 
 

@@ -9,7 +9,7 @@ from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import int_array
 from adapters.db.core.session import SqlSession
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.popularity import LARGEST, LEVELS, SALE
+from scalecommerce_core.domain.popularity import TOP_TIER, TOP_TIER_SIZE, VIEWS_PER_ORDER
 
 _TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.VOCABULARY_UPDATE.value))
 _TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.PRICE_INDEX_SYNC.value))
@@ -60,7 +60,7 @@ _MISPLACED: Final = text(
     WITH ranked AS (
         SELECT id, prominence, count(*) OVER () AS products,
             row_number() OVER (
-                ORDER BY coalesce(views, 0) + {SALE} * coalesce(orders, 0) DESC, id DESC
+                ORDER BY coalesce(views, 0) + {VIEWS_PER_ORDER} * coalesce(orders, 0) DESC, id DESC
             ) AS place
         FROM products
         LEFT JOIN product_views ON product_views.product_id = id
@@ -69,8 +69,8 @@ _MISPLACED: Final = text(
     ), placed AS (
         SELECT id, prominence, CASE {
         " ".join(
-            f"WHEN place <= least({LARGEST * 4 ** (LEVELS - level)}, products / {4**level}) THEN {level}"
-            for level in range(LEVELS, 0, -1)
+            f"WHEN place <= least({TOP_TIER_SIZE * 4 ** (TOP_TIER - level)}, products / {4**level}) THEN {level}"
+            for level in range(TOP_TIER, 0, -1)
         )
     } ELSE 0 END AS level
         FROM ranked
@@ -94,7 +94,7 @@ class PostgresSearchRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
-    def learn_words(self, limit: int) -> int:
+    def update_vocabulary(self, limit: int) -> int:
         if not self._sql.fetch_all(_TRY_VOCABULARY_LOCK)[0][0]:
             return 0
         ((learned,),) = self._sql.fetch_all(_LEARN, {"limit": limit})
@@ -102,7 +102,7 @@ class PostgresSearchRepository:
             self._sql.execute(_UNLEARN)
         return int(learned)
 
-    def move_prices(self, limit: int) -> int:
+    def sync_price_index(self, limit: int) -> int:
         if not self._sql.fetch_all(_TRY_PRICE_INDEX_LOCK)[0][0]:
             return 0
         owed = _united([(first, last) for first, last in self._sql.fetch_all(_OWED)])
@@ -118,10 +118,10 @@ class PostgresSearchRepository:
             self._sql.execute(_OWE, {"first": first, "last": last})
         return max(int(count), 1)
 
-    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+    def outdated_popularity(self, limit: int) -> Mapping[ProductId, int]:
         return {ProductId(id_): level for id_, level in self._sql.fetch_all(_MISPLACED, {"limit": limit})}
 
-    def place(self, levels: Mapping[ProductId, int]) -> None:
+    def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
         ids = int_array(levels.keys())
         self._sql.fetch_all(_LOCK_PRODUCTS, {"ids": ids})
         self._sql.execute(_PLACE, {"ids": ids, "levels": int_array(levels.values())})

@@ -21,8 +21,8 @@ from adapters.db.schema import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import OrderOrigin
-from scalecommerce_core.domain.rollups import FIGURES, Figures, Outage, RefundedPart, Rollups, SoldLine
-from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters
+from scalecommerce_core.domain.rollups import FIGURES, Figures, RefundedPart, Rollups, SoldLine, Stockout
+from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, ProductCounters
 
 MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -143,24 +143,24 @@ class PostgresStatisticsRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
 
-    def owe(self, facts: Owed) -> None:
+    def add_pending_facts(self, facts: PendingFacts) -> None:
         rows: list[Row] = [(product_id, None, None) for product_id in facts.products]
         rows += [(None, order.order_id, [_listed(part) for part in order.refunds] or None) for order in facts.orders]
         self._sql.insert(_INSERT_OWED, rows)
 
-    def take_owed(self, limit: int) -> Owed:
+    def take_pending_facts(self, limit: int) -> PendingFacts:
         products, owed = [], []
         for product_id, order_id, refunds in self._sql.fetch_all(_TAKE_OWED, {"limit": limit}):
             if product_id is not None:
                 products.append(ProductId(product_id))
             elif order_id is not None:
-                owed.append(OwedOrder(OrderId(order_id), tuple(_part(listed) for listed in refunds or ())))
-        return Owed(products, owed)
+                owed.append(PendingOrderFacts(OrderId(order_id), tuple(_part(listed) for listed in refunds or ())))
+        return PendingFacts(products, owed)
 
-    def owes_everything(self) -> bool:
+    def needs_full_rebuild(self) -> bool:
         return any(everything for (everything,) in self._sql.fetch_all(_OWES_EVERYTHING))
 
-    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+    def sold_lines(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
         found: dict[OrderId, list[SoldLine]] = {}
         if order_ids:
             for row in self._sql.fetch_all(_SOLD, {"ids": id_array(order_ids)}):
@@ -180,25 +180,25 @@ class PostgresStatisticsRepository:
         self._sql.upsert(_ADD_SELLERS, _rows(rollups.sellers))
         self._sql.upsert(_ADD_SELLER_HOURS, _rows(rollups.seller_hours))
 
-    def shelve(self, product_ids: Collection[ProductId]) -> None:
+    def recount_products(self, product_ids: Collection[ProductId]) -> None:
         if product_ids:
             ids = {"ids": id_array(product_ids)}
             self._sql.execute(_MAKE_SHELVES, ids)
             self._sql.execute(_SHELVE, ids)
 
-    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]:
+    def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]:
         if not product_ids:
             return {}
         return {
-            ProductId(id_): Outage(microseconds * MICROSECOND, since)
+            ProductId(id_): Stockout(microseconds * MICROSECOND, since)
             for id_, microseconds, since in self._sql.fetch_all(_OUTAGES, {"ids": id_array(product_ids)})
         }
 
-    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None:
-        rows = [(id_, outage.lasted // MICROSECOND, outage.since) for id_, outage in outages.items()]
+    def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None:
+        rows = [(id_, outage.duration // MICROSECOND, outage.since) for id_, outage in outages.items()]
         self._sql.upsert(_SAVE_OUTAGES, rows)
 
-    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
+    def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
         if product_ids:
             self._sql.execute(_BEGIN_OUTAGES, {"ids": id_array(product_ids), "at": at})
 
@@ -211,7 +211,7 @@ class PostgresStatisticsRepository:
         return [
             ProductCounters(
                 id_, views, sold, units, int(revenue), refunded_units, int(refunded_amount),
-                Outage(microseconds * MICROSECOND, since).at(now),
+                Stockout(microseconds * MICROSECOND, since).total_until(now),
             )
             for (
                 id_, views, sold, units, revenue, refunded_units, refunded_amount, microseconds, since

@@ -83,12 +83,12 @@ class PostgresStockRepository:
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
 
-    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+    def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         self._sql.fetch_all(_LOCK_REPAIR)
         self._sql.execute(_UNHURRIED)
         return {ProductId(id_): int(units) for id_, units in self._sql.fetch_all(_SURPLUS, {"ids": id_array(ids)})}
 
-    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+    def reserved_by_orders(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         return {ProductId(id_): int(units) for id_, units in self._sql.fetch_all(_PROMISED, {"ids": id_array(ids)})}
 
     def _append_movements(self, written: Collection[Stock]) -> None:

@@ -81,20 +81,20 @@ class PostgresWebhookRepository:
     def save(self, changed: Collection[WebhookEndpoint]) -> None:
         self._sql.update(_UPDATE_ENDPOINTS, [_endpoint_row(endpoint, ("id", *_CHANGING)) for endpoint in changed])
 
-    def some(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+    def get_many(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
         return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_SOME, {"ids": id_array(ids)})} if ids else {}
 
-    def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
+    def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
         return {AccountId(owner): count for owner, count in self._sql.fetch_all(_COUNTS, {"ids": id_array(owners)})}
 
-    def any_active(self) -> bool:
+    def has_active(self) -> bool:
         ((found,),) = self._sql.fetch_all(_ANY_ACTIVE)
         return bool(found)
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
         return [_endpoint(row) for row in self._sql.fetch_all(_SUBSCRIBED, {"owners": id_array(owners)})]
 
-    def forget_deleted(self, limit: int) -> int:
+    def purge_deleted(self, limit: int) -> int:
         return self._sql.execute(_FORGET_DELETED, {"limit": limit})
 
 
@@ -242,7 +242,7 @@ class PostgresDeliveryRepository:
         parameters = {"limit": limit, "now": now, "per_endpoint": per_endpoint}
         return [_delivery(row) for row in self._sql.fetch_all(_CLAIM, parameters)]
 
-    def settled(
+    def settled_ids(
         self,
         endpoint_id: EndpointId,
         since: datetime,
@@ -263,7 +263,7 @@ class PostgresDeliveryRepository:
         }
         return [DeliveryId(number) for (number,) in self._sql.fetch_all(_SETTLED, parameters)]
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         return self._sql.execute(_FORGET, {"before": before, "limit": limit})
 
 

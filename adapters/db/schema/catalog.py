@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from adapters.db.schema.accounts import accounts
 from adapters.db.schema.metadata import Moment, currency_column, metadata, one_of, price_range
-from scalecommerce_core.domain.popularity import LEVELS
+from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
 
@@ -65,7 +65,7 @@ products: Final = Table(
     Column("document", TSVECTOR, Computed("search_document(name, brand, description)", persisted=True)),
     # The task that places products writes it, nobody else; see `domain.prominence`.
     Column("prominence", SmallInteger, nullable=False, server_default=text("0")),
-    CheckConstraint(f"prominence BETWEEN 0 AND {LEVELS}", name="prominence_range"),
+    CheckConstraint(f"prominence BETWEEN 0 AND {TOP_TIER}", name="prominence_range"),
     price_range("price"),
     CheckConstraint("cost >= 0", name="cost_range"),
     CheckConstraint("min_price <= max_price", name="bounds_order"),
@@ -106,7 +106,7 @@ Index(
     postgresql_with={"gin_pending_list_limit": 256},
 )
 # Common words are looked for among the more prominent products alone.
-for _level in range(1, LEVELS + 1):
+for _level in range(1, TOP_TIER + 1):
     Index(
         f"products_document_{_level}_idx",
         products.c.document,

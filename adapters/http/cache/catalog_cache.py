@@ -43,7 +43,7 @@ class CatalogCache:
         self.validity = CacheValidity()
         room = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
-            queries.horizon,
+            queries.visibility_horizon,
             self.validity,
             in_thread,
             limit=room // LIST_CACHE_DIVISOR,
@@ -61,7 +61,7 @@ class CatalogCache:
     def start(self) -> None:
         """On the running loop."""
         if self._feed is not None:
-            self.validity.keep_alive = self._feed.wanted
+            self.validity.keep_alive = self._feed.keep_alive
             self._feed.follow(EventLoopListener(asyncio.get_running_loop(), self))
 
     async def close(self) -> None:
@@ -69,19 +69,19 @@ class CatalogCache:
 
     # --- news, on the loop
 
-    def begun(self, number: int) -> None:
-        self.validity.begun(number)
+    def on_start(self, number: int) -> None:
+        self.validity.on_start(number)
         self._clear()
 
-    def changed(self, change: CatalogChange, *, here: bool) -> None:
-        if self.validity.changed(change, here=here):
+    def on_change(self, change: CatalogChange, *, here: bool) -> None:
+        if self.validity.on_change(change, here=here):
             self._clear()
         self.products.on_change(change)
         if here:
             self.lists.on_local_change()
 
-    def complete(self, moment: float) -> None:
-        self.validity.complete(moment)
+    def on_heartbeat(self, moment: float) -> None:
+        self.validity.on_heartbeat(moment)
 
     def _clear(self) -> None:
         self.products.clear()

@@ -69,14 +69,14 @@ class CacheValidity:
 
     # --- what a feed tells
 
-    def begun(self, number: int) -> None:
+    def on_start(self, number: int) -> None:
         self._floor_xid = self._list_xid = number - 1
         self._product_xids.clear()
         self.seller_xids.clear()
         self._pending_list_changes.clear()
         self.heartbeat_deadline = float("-inf")
 
-    def changed(self, change: CatalogChange, *, here: bool) -> bool:
+    def on_change(self, change: CatalogChange, *, here: bool) -> bool:
         """Return whether all copies are to be dropped, since it is not known which of them it changes."""
         if self._floor_xid == _NOT_STARTED:
             return False
@@ -103,7 +103,7 @@ class CacheValidity:
             return True
         return change.everything
 
-    def complete(self, moment: float) -> None:
+    def on_heartbeat(self, moment: float) -> None:
         self.heartbeat_deadline = moment + HEARTBEAT_TIMEOUT
         if self.was_read:
             self.was_read = False
@@ -118,11 +118,11 @@ class CacheValidity:
 class CacheListener(Protocol):
     """`ports.ChangeListener`, on the event loop."""
 
-    def begun(self, number: int) -> None: ...
+    def on_start(self, number: int) -> None: ...
 
-    def changed(self, change: CatalogChange, *, here: bool) -> None: ...
+    def on_change(self, change: CatalogChange, *, here: bool) -> None: ...
 
-    def complete(self, moment: float) -> None: ...
+    def on_heartbeat(self, moment: float) -> None: ...
 
 
 class EventLoopListener:
@@ -136,17 +136,17 @@ class EventLoopListener:
         self._loop = loop
         self._listener = listener
 
-    def begun(self, number: int) -> None:
-        self._call(lambda: self._listener.begun(number))
+    def on_start(self, number: int) -> None:
+        self._call(lambda: self._listener.on_start(number))
 
-    def changed(self, change: CatalogChange) -> None:
-        self._call(lambda: self._listener.changed(change, here=False))
+    def on_change(self, change: CatalogChange) -> None:
+        self._call(lambda: self._listener.on_change(change, here=False))
 
-    def changed_here(self, change: CatalogChange) -> None:
-        self._call(lambda: self._listener.changed(change, here=True))
+    def on_local_change(self, change: CatalogChange) -> None:
+        self._call(lambda: self._listener.on_change(change, here=True))
 
-    def complete(self, moment: float) -> None:
-        self._call(lambda: self._listener.complete(moment))
+    def on_heartbeat(self, moment: float) -> None:
+        self._call(lambda: self._listener.on_heartbeat(moment))
 
     def _call(self, callback: Callable[[], None]) -> None:
         # A closed loop has nobody left who could read.

@@ -32,7 +32,7 @@ from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, En
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.accounts import Identity
-from scalecommerce_core.services.pricing import MOST_POLICIES, TooManyPolicies
+from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
@@ -102,7 +102,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentDeclined(1651, "card_declined"),
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is being worked on: ask again in a moment."),
-    TooManyPolicies(f"A seller has at most {MOST_POLICIES} policies: delete one first."),
+    TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
     DeliveryPending("Delivery 1 has not been tried yet: it will be."),

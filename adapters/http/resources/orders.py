@@ -33,7 +33,7 @@ from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import Replayed
 
@@ -151,7 +151,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             id=dependencies.ids.command(),
             owner=call.identity.account_id,
             lines=[
-                WantedLine(
+                OrderLineRequest(
                     ProductId(item.product),
                     item.quantity,
                     None if item.price is None else item.price.as_text(),

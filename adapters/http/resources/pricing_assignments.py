@@ -22,7 +22,7 @@ from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.runs import Assignment
 from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.pricing import AssignProduct, ExcludeProduct
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 
 PRODUCT: Final = ROOT + "products/{id:id}/"
 
@@ -58,12 +58,12 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             policy = None if call.body.policy is None else PolicyId(call.body.policy)
             assign_it = AssignProduct(product.id, who.account_id, policy, as_staff=who.is_staff)
             try:
-                one(await dependencies.run_in_thread(pricing.assign, [assign_it]))
+                unwrap_single(await dependencies.run_in_thread(pricing.assign, [assign_it]))
             except NotFound as error:
                 raise Invalid.field("policy", "The product's seller has no such policy.") from error
         if call.body.is_excluded is not UNSET:
             exclude = ExcludeProduct(product.id, who.account_id, call.body.is_excluded, as_staff=who.is_staff)
-            one(await dependencies.run_in_thread(pricing.exclude, [exclude]))
+            unwrap_single(await dependencies.run_in_thread(pricing.exclude, [exclude]))
         return json_response(to_assignment_schema(await dependencies.run_in_thread(assignment_of, product.id)))
 
     async def list_of_product(call: Call[None, PageQuery]) -> Response:

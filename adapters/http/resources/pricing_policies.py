@@ -35,9 +35,15 @@ from scalecommerce_core.pricing.policy import (
     PricingPolicy,
 )
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
-from scalecommerce_core.services.pricing import MOST_POLICIES, CreatePolicy, DeletePolicy, EditPolicy, TooManyPolicies
+from scalecommerce_core.services.pricing import (
+    MAX_POLICIES_PER_SELLER,
+    CreatePolicy,
+    DeletePolicy,
+    EditPolicy,
+    TooManyPolicies,
+)
 from scalecommerce_core.services.repricing import Selection, StrategyUnknown
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 
 ROOT: Final = "/pricing/api/v1/"
 POLICIES: Final = ROOT + "policies/"
@@ -197,13 +203,13 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
         )
-        policy = one(await dependencies.run_in_thread(pricing.edit, [command]))
+        policy = unwrap_single(await dependencies.run_in_thread(pricing.edit, [command]))
         return json_response(to_policy_schema(policy), headers={"ETag": version_etag(policy.version)})
 
     async def delete(call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
         command = DeletePolicy(PolicyId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
-        one(await dependencies.run_in_thread(pricing.delete, [command]))
+        unwrap_single(await dependencies.run_in_thread(pricing.delete, [command]))
         return no_content()
 
     async def preview(call: Call[None, PreviewQuery]) -> Response:
@@ -268,7 +274,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             name="createPricingPolicy",
             summary="Let prices of the caller's products move",
             description="It is due at once. `preview/` of a policy that is not active tells what it would do."
-            f" A seller has {MOST_POLICIES} at most: one more is a 409 `too_many_policies`.",
+            f" A seller has {MAX_POLICIES_PER_SELLER} at most: one more is a 409 `too_many_policies`.",
             handler=create,
             responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], leads_on)},
             tag=TAG,

@@ -32,7 +32,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.catalog import EditProduct, ListProduct, Shelved, WithdrawProduct
+from scalecommerce_core.services.catalog import CreateProduct, EditProduct, ProductWithStock, WithdrawProduct
 from scalecommerce_core.services.results import Replayed
 
 ROOT: Final = "/products/api/v1/"
@@ -98,10 +98,10 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         seller = await dependencies.run_in_thread(market.queries.account, call.identity.account_id)
         category = CategoryRefSchema(body.category_id, names.get(CategoryId(body.category_id), ""))
 
-        def render(shelved: Shelved) -> bytes:
+        def render(shelved: ProductWithStock) -> bytes:
             return msgspec.json.encode(to_created_product_schema(shelved, category, seller))
 
-        command = ListProduct(
+        command = CreateProduct(
             owner=call.identity.account_id,
             category_id=CategoryId(body.category_id),
             name=body.name,
@@ -146,7 +146,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             baseline=_baseline(edition, currency),
         )
         try:
-            shelved: Shelved = await dependencies.edit_product.submit(command)
+            shelved: ProductWithStock = await dependencies.edit_product.submit(command)
         except StockMoved as moved:
             raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
         view = await dependencies.load_product.submit(shelved.product.id)

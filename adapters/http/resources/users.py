@@ -17,7 +17,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
 from scalecommerce_core.queries import AccountView
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 
 ROOT: Final = "/users/api/v1/"
 TAG: Final = "Users"
@@ -105,7 +105,7 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
     async def sign_up(call: Call[SignUpBody, None]) -> Response:
         body = call.body
         command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
-        account = one(await dependencies.run_in_hasher(accounts.sign_up, [command]))
+        account = unwrap_single(await dependencies.run_in_hasher(accounts.sign_up, [command]))
         return json_response(to_user_schema(account), 201, {"Location": f"{ROOT}me/"})
 
     async def log_in(call: Call[Credentials, None]) -> Response:

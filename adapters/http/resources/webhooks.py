@@ -32,7 +32,7 @@ from scalecommerce_core.domain.webhook import (
     WebhookEndpoint,
 )
 from scalecommerce_core.queries import DeliveryView, EndpointView
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.webhooks import (
     ActOnEndpoint,
     CreateEndpoint,
@@ -191,11 +191,13 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         command = EditEndpoint(
             EndpointId(call.id), call.identity.account_id, changes, version, as_staff=call.identity.is_staff
         )  # fmt: skip
-        endpoint = one(await dependencies.run_in_thread(webhooks.edit, [command]))
+        endpoint = unwrap_single(await dependencies.run_in_thread(webhooks.edit, [command]))
         return json_response(to_endpoint_schema(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
     async def delete(call: Call[None, None]) -> Response:
-        one(await dependencies.run_in_thread(webhooks.delete, [acting(call, expected_version(call.request.headers))]))
+        unwrap_single(
+            await dependencies.run_in_thread(webhooks.delete, [acting(call, expected_version(call.request.headers))])
+        )
         return no_content()
 
     async def rotate(call: Call[None, None]) -> Response:

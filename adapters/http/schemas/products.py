@@ -13,7 +13,7 @@ from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
 from scalecommerce_core.services.accounts import Identity
-from scalecommerce_core.services.catalog import Shelved
+from scalecommerce_core.services.catalog import ProductWithStock
 
 
 class CategorySchema(msgspec.Struct):
@@ -153,7 +153,9 @@ def product_etag(version: int, product: Product) -> str:
     return view_etag(edition, product.currency, "all" if is_owners else "", *names)
 
 
-def to_created_product_schema(shelved: Shelved, category: CategoryRefSchema, seller: AccountView | None) -> Product:
+def to_created_product_schema(
+    shelved: ProductWithStock, category: CategoryRefSchema, seller: AccountView | None
+) -> Product:
     """A product that was listed just now, as its seller sees it."""
     product = shelved.product
     return Product(

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.services.seeding.randomness import Floats, Integers, Source, Step, generator, picked
+from scalecommerce_core.services.seeding.randomness import Floats, Integers, Source, StreamName, generator, picked
 
 OLDEST_DAYS: Final = 700
 NEWEST_DAYS: Final = 100
@@ -118,7 +118,7 @@ def goods(ids: Sequence[ProductId], start: int, source: Source, shelf: Shelf) ->
     """Products number `start + 1` and following, with their price histories and opening stock."""
     rng_seed, words, base = source.rng_seed, source.words, source.base
     count = len(ids)
-    rng = generator(rng_seed, Step.PRODUCTS, start)
+    rng = generator(rng_seed, StreamName.PRODUCTS, start)
     sellers = seller_of(shelf, count, rng)
     categories = picked(rng, shelf.categories, count)
     assortments = [ASSORTMENTS.get(name, OTHER) for _, name in categories]

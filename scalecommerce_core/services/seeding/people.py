@@ -8,7 +8,7 @@ from typing import Final
 
 from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.services.seeding.randomness import Source, Step, generator, picked
+from scalecommerce_core.services.seeding.randomness import Source, StreamName, generator, picked
 
 # .example is reserved (RFC 2606): no mail ever leaves for these addresses.
 _SEEDED: Final = re.compile(r"@seed-\d+\.example\Z")
@@ -26,7 +26,7 @@ def people(ids: Sequence[AccountId], start: int, source: Source, password_hash: 
     """Users number `start + 1` and following; they signed up in the three years before the first products."""
     rng_seed, words, base = source.rng_seed, source.words, source.base
     count = len(ids)
-    rng = generator(rng_seed, Step.USERS, start)
+    rng = generator(rng_seed, StreamName.USERS, start)
     first_names, last_names = picked(rng, words.first_names, count), picked(rng, words.last_names, count)
     days_ago = rng.uniform(720, 1_800, count).tolist()
     made = []

@@ -13,7 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId,
 from scalecommerce_core.domain.order import Order, OrderLine, OrderOrigin, RefundLine
 from scalecommerce_core.domain.product import PriceChange
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.services.seeding.randomness import Floats, Integers, Step, generator
+from scalecommerce_core.services.seeding.randomness import Floats, Integers, StreamName, generator
 
 DAYS: Final = 90
 """Orders are placed over this many days."""
@@ -79,7 +79,7 @@ class Wanted(NamedTuple):
 
 def moments(count: int, rng_seed: int, base: datetime) -> list[datetime]:
     """When the orders are placed, in order: business grows over the days, and has its hours."""
-    rng = generator(rng_seed, Step.ORDERS, 0)
+    rng = generator(rng_seed, StreamName.ORDERS, 0)
     days = np.floor(DAYS * rng.random(count) ** 0.85)
     hours = 24 * rng.beta(3.2, 2.0, count)
     # The last hour stays free for what follows an order.

@@ -28,13 +28,13 @@ class Source:
     """All times are relative to it: see `base_of`."""
 
 
-class Step(IntEnum):
+class StreamName(IntEnum):
     USERS = 1
     PRODUCTS = 2
     ORDERS = 3
 
 
-def generator(rng_seed: int, step: Step, *batch: int) -> np.random.Generator:
+def generator(rng_seed: int, step: StreamName, *batch: int) -> np.random.Generator:
     """Independent of all others, so that steps can be made on their own and batches keep what they draw."""
     return np.random.default_rng([rng_seed, step, *batch])
 

@@ -10,16 +10,16 @@ from typing import Final, TypeVar
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import Order
-from scalecommerce_core.ports import Clock, Owed, OwedOrder, Passwords, Store
+from scalecommerce_core.ports import Clock, Passwords, PendingFacts, PendingOrderFacts, Store
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import PageRequest, Queries
-from scalecommerce_core.services.gc_pause import uncollected
-from scalecommerce_core.services.progress import Progress, silent
+from scalecommerce_core.services.gc_pause import gc_paused
+from scalecommerce_core.services.progress import Progress, no_progress
 from scalecommerce_core.services.seeding.goods import Shelf, goods, sku_of
 from scalecommerce_core.services.seeding.parallel import side_by_side
 from scalecommerce_core.services.seeding.people import is_seeded, people
 from scalecommerce_core.services.seeding.purchases import DAYS, Crowd, Prices, Shop, Wanted, Ware, moments, purchases
-from scalecommerce_core.services.seeding.randomness import Source, Step, base_of, command_ids, generator
+from scalecommerce_core.services.seeding.randomness import Source, StreamName, base_of, command_ids, generator
 from scalecommerce_core.services.seeding.seeded import AlreadySeeded, NothingToSeedOn, Seeded
 from scalecommerce_core.services.seeding.vocabulary import PLAIN, Vocabulary
 
@@ -67,7 +67,7 @@ class Seeding:
         self._currency = currency
 
     def everything(
-        self, *, users: int, products: int, orders: int, rng_seed: int, progress: Progress = silent
+        self, *, users: int, products: int, orders: int, rng_seed: int, progress: Progress = no_progress
     ) -> Seeded:
         """All steps; a count of 0 leaves one out. Raise `AlreadySeeded` from the first that was made before."""
         made = self.categories()
@@ -87,7 +87,7 @@ class Seeding:
             tx.categories.add(missing)
         return Seeded(categories=len(missing))
 
-    def users(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
+    def users(self, count: int, *, rng_seed: int, progress: Progress = no_progress) -> Seeded:
         """`count` users, who can log in with `PASSWORD`. Raise `AlreadySeeded`."""
         source = self._source(rng_seed)
         hashed = self._passwords.hash(PASSWORD)
@@ -102,8 +102,8 @@ class Seeding:
             progress("users", made.users, count)
         return made
 
-    @uncollected()
-    def products(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
+    @gc_paused()
+    def products(self, count: int, *, rng_seed: int, progress: Progress = no_progress) -> Seeded:
         """`count` products of the first of the seeded users, with stock, price histories and a policy per seller.
 
         Raise `AlreadySeeded`, or `NothingToSeedOn` without seeded users or categories.
@@ -130,7 +130,7 @@ class Seeding:
             with self._store.bulk() as tx:
                 tx.products.add(products)
                 tx.stock.add(stocks)
-                tx.statistics.owe(Owed(products=[product.id for product in products]))
+                tx.statistics.add_pending_facts(PendingFacts(products=[product.id for product in products]))
             return made
 
         made = Seeded()
@@ -140,8 +140,8 @@ class Seeding:
                 progress("products", made.products, count)
         return made + self._policies(shelf.sellers)
 
-    @uncollected()
-    def orders(self, count: int, *, rng_seed: int, progress: Progress = silent) -> Seeded:
+    @gc_paused()
+    def orders(self, count: int, *, rng_seed: int, progress: Progress = no_progress) -> Seeded:
         """`count` orders of seeded users for seeded products, over the last days, in states of all kinds.
 
         Raise `AlreadySeeded`, or `NothingToSeedOn` without a product that somebody else can buy.
@@ -168,7 +168,7 @@ class Seeding:
 
     def _write_orders(self, portion: Portion, numbers: Sequence[int], crowd: Crowd, source: Source) -> Seeded:
         ids = {ware.product_id for wares, _ in portion for ware in wares}
-        rng = generator(source.rng_seed, Step.ORDERS, 2, *numbers)
+        rng = generator(source.rng_seed, StreamName.ORDERS, 2, *numbers)
         with self._store.bulk() as tx:
             stock = tx.stock.lock(ids)
             history = tx.products.prices_since(ids, source.base - timedelta(days=DAYS))
@@ -178,8 +178,8 @@ class Seeding:
                 shop = Shop(wares, Prices(wares, history, source.base), crowd, self._currency, source.base)
                 orders = purchases(wanted, shop, stock, rng)
                 touched = [stock[ware.product_id] for ware in wares]
-                paid = [OwedOrder.of(order) for order in orders if order.paid_at is not None]
-                tx.statistics.owe(Owed(orders=paid))
+                paid = [PendingOrderFacts.of(order) for order in orders if order.paid_at is not None]
+                tx.statistics.add_pending_facts(PendingFacts(orders=paid))
                 tx.orders.add(orders)
                 tx.stock.save(touched)
                 sold.update(line.product_id for order in orders for line in order.lines)
@@ -239,7 +239,7 @@ def _turns(wanted: Sequence[Wanted], wares: Sequence[Ware], source: Source) -> I
 
     Portions of one turn share no ware; a ware's later orders come in a later turn.
     """
-    rng = generator(source.rng_seed, Step.ORDERS, 1)
+    rng = generator(source.rng_seed, StreamName.ORDERS, 1)
     groups = max(
         -(-len(wares) // MOST_GROUP), min(-(-len(wanted) // GROUP_ORDERS), max(1, len(wares) // LEAST_GROUP))
     )  # fmt: skip

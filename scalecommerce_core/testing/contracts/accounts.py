@@ -94,7 +94,7 @@ class AccountsContract:
         with store.begin() as tx:
             tx.sessions.add([*mine, earlier, theirs])
         with store.begin() as tx:
-            tx.sessions.revoke_all(owner, NOW, but=mine[1].id)
+            tx.sessions.revoke_all(owner, NOW, keep=mine[1].id)
         with store.begin() as tx:
             found = tx.sessions.lock([s.id for s in (*mine, earlier, theirs)])
             assert [found[s.id].revoked_at for s in mine] == [NOW, None, NOW]

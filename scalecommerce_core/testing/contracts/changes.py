@@ -92,10 +92,10 @@ class CatalogChangesContract:
     def test_a_change_lies_below_the_horizon_from_its_commit_on(
         self, queries: Queries, stage: Stage, product: ProductId, told: list[CatalogChange]
     ) -> None:
-        before = queries.horizon()
+        before = queries.visibility_horizon()
         stage.reprice(product, 9_00, NOW + SECOND)
         (change,) = told
-        assert before <= change.number < queries.horizon()
+        assert before <= change.number < queries.visibility_horizon()
 
     def test_a_change_that_is_not_committed_lies_at_or_above_the_horizon(
         self, store: Store, queries: Queries, product: ProductId, told: list[CatalogChange]
@@ -117,7 +117,7 @@ class CatalogChangesContract:
         stage.reprice(product, 9_00, NOW + SECOND)
         horizon, views = queries.snapshot([ProductId(product + 1000)])
         assert views == {}
-        assert told[-1].number < horizon <= queries.horizon()
+        assert told[-1].number < horizon <= queries.visibility_horizon()
 
 
 def _edit(store: Store, product: ProductId, act: Callable[[Product], None]) -> None:

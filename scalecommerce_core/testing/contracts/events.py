@@ -17,17 +17,17 @@ from scalecommerce_core.testing.contracts.transactions import ChangedMyMind, tog
 
 def number(store: Store, limit: int = 1_000) -> int:
     with store.begin() as tx:
-        return tx.events.number(limit)
+        return tx.events.assign_sequence(limit)
 
 
 def read(store: Store, after: int = 0, limit: int = 1_000) -> Sequence[NumberedEvent]:
     with store.begin() as tx:
-        return tx.events.numbered_after(after, limit)
+        return tx.events.read_after(after, limit)
 
 
 def forget(store: Store, before: datetime, limit: int = 1_000) -> int:
     with store.begin() as tx:
-        return tx.events.forget(before, limit)
+        return tx.events.purge(before, limit)
 
 
 class EventsContract:
@@ -56,17 +56,17 @@ class EventsContract:
         stage.product()
         assert number(store, 3) == 1
         with store.begin() as tx:
-            assert tx.events.last_number() == 5
+            assert tx.events.last_seq() == 5
         assert [event.seq for event in read(store)] == [1, 2, 3, 4, 5]
         assert [event.seq for event in read(store, after=2, limit=2)] == [3, 4]
 
     def test_the_first_number_is_one(self, store: Store) -> None:
         with store.begin() as tx:
-            assert tx.events.last_number() == 0
+            assert tx.events.last_seq() == 0
         Stage(store).product()
         number(store)
         with store.begin() as tx:
-            assert tx.events.last_number() == 1
+            assert tx.events.last_seq() == 1
 
     def test_a_relay_that_is_killed_leaves_no_gap(self, store: Store) -> None:
         stage = Stage(store)
@@ -76,7 +76,7 @@ class EventsContract:
 
         def killed() -> None:
             with store.begin() as tx:
-                assert tx.events.number(10) == 2
+                assert tx.events.assign_sequence(10) == 2
                 raise ChangedMyMind
 
         with pytest.raises(ChangedMyMind):
@@ -274,7 +274,7 @@ class FeedContract:
             last=2,
         )
         assert queries.feed(None, 10, None) == page
-        assert queries.told([1, 2, 99], None) == {event.seq: event for event in page.events}
+        assert queries.visible_events([1, 2, 99], None) == {event.seq: event for event in page.events}
 
     def test_each_sees_what_concerns_them(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
@@ -311,7 +311,7 @@ class FeedContract:
         everything = range(1, 20)
         for account in (ann, bob, buyer, stranger):
             events = queries.feed(0, 10, account).events
-            assert queries.told(everything, account) == {event.seq: event for event in events}
+            assert queries.visible_events(everything, account) == {event.seq: event for event in events}
 
     def test_a_refund_tells_each_seller_their_part(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
@@ -382,7 +382,7 @@ class FeedContract:
                 assert (caught.value.after, caught.value.oldest_after) == (after, 2)
         assert [event.seq for event in queries.feed(2, 10, seller).events] == [3]
         assert queries.feed(None, 10, seller) == queries.feed(2, 10, seller)
-        assert list(queries.told([1, 2, 3], seller)) == [3]
+        assert list(queries.visible_events([1, 2, 3], seller)) == [3]
 
     def test_nobody_can_be_ahead_of_the_feed(self, store: Store, queries: Queries) -> None:
         Stage(store).product()

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from scalecommerce_core.ports import Store, StoredOutcome
-from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.services.idempotency import KEY_LIFETIME
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from scalecommerce_core.testing.contracts.transactions import ChangedMyMind, together
 
@@ -62,11 +62,11 @@ class IdempotencyContract:
             tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
             tx.idempotency.store({(owner, "k"): b"old"})
         with store.begin() as tx:
-            assert tx.idempotency.claim({(owner, "k"): PRINT}, NOW + LIFETIME - SECOND).keys() == {(owner, "k")}
-            assert tx.idempotency.claim({(owner, "k"): OTHER_PRINT}, NOW + LIFETIME) == {}
+            assert tx.idempotency.claim({(owner, "k"): PRINT}, NOW + KEY_LIFETIME - SECOND).keys() == {(owner, "k")}
+            assert tx.idempotency.claim({(owner, "k"): OTHER_PRINT}, NOW + KEY_LIFETIME) == {}
             tx.idempotency.store({(owner, "k"): b"new"})
         with store.begin() as tx:
-            known = tx.idempotency.claim({(owner, "k"): PRINT}, NOW + LIFETIME)
+            known = tx.idempotency.claim({(owner, "k"): PRINT}, NOW + KEY_LIFETIME)
             assert known == {(owner, "k"): StoredOutcome(OTHER_PRINT, b"new")}
 
     def test_old_keys_are_forgotten_a_batch_at_a_time(self, store: Store) -> None:
@@ -75,9 +75,9 @@ class IdempotencyContract:
             for second in range(5):
                 tx.idempotency.claim({(owner, f"key {second}"): PRINT}, NOW + second * SECOND)
         with store.begin() as tx:
-            assert tx.idempotency.forget(NOW + 3 * SECOND, 2) == 2
-            assert tx.idempotency.forget(NOW + 3 * SECOND, 2) == 1
-            assert tx.idempotency.forget(NOW + 3 * SECOND, 2) == 0
+            assert tx.idempotency.purge(NOW + 3 * SECOND, 2) == 2
+            assert tx.idempotency.purge(NOW + 3 * SECOND, 2) == 1
+            assert tx.idempotency.purge(NOW + 3 * SECOND, 2) == 0
         with store.begin() as tx:
             known = tx.idempotency.claim({(owner, f"key {second}"): PRINT for second in range(5)}, NOW)
             assert known.keys() == {(owner, "key 3"), (owner, "key 4")}

@@ -134,7 +134,7 @@ class OrdersContract:
         for attempt in range(1, DECIDE_ATTEMPTS + 1):
             with store.begin() as tx:
                 order = tx.orders.lock([bad])[bad]
-                order.decision_failed(NOW, NOW + attempt * SECOND)
+                order.record_decision_failure(NOW, NOW + attempt * SECOND)
                 tx.orders.save([order])
             assert claimed(attempt - 1) == [good]
             assert claimed(attempt) == ([bad, good] if attempt < DECIDE_ATTEMPTS else [good])

@@ -18,7 +18,7 @@ LASTING = timedelta(seconds=60)
 
 def attempt(order_id: OrderId, minor: int = 10_00) -> Payment:
     return Payment.opened(
-        id=PaymentId(uuid4()), order_id=order_id, amount=usd(minor), method="card", now=NOW, lasting=LASTING
+        id=PaymentId(uuid4()), order_id=order_id, amount=usd(minor), method="card", now=NOW, timeout=LASTING
     )
 
 
@@ -39,10 +39,10 @@ class PaymentsContract:
         _, captured, declined, abandoned, late = payments
         kept(store, *payments)
         captured.capture(Charged("c-1"), NOW + SECOND)
-        captured.send_back(3_00, NOW + SECOND)
+        captured.add_refund(3_00, NOW + SECOND)
         declined.decline(Declined("no"), NOW + SECOND)
-        abandoned.miss(abandoned.deadline)
-        late.come_too_late(Charged("c-2"), NOW + SECOND)
+        abandoned.record_unknown(abandoned.deadline)
+        late.record_late_charge(Charged("c-2"), NOW + SECOND)
         with store.begin() as tx:
             tx.payments.save(payments)
         with store.begin() as tx:
@@ -62,9 +62,14 @@ class PaymentsContract:
         old.decline(Declined("no"), NOW)
         kept(store, open_, paid, old)
         with store.begin() as tx:
-            assert tx.payments.open_of([first, second, third]) == {first: open_}
+            assert tx.payments.open_attempts([first, second, third]) == {first: open_}
             assert tx.payments.lock_captured([first, second, third]) == {second: paid}
-            assert tx.payments.open_of([second]) == tx.payments.open_of([]) == tx.payments.lock_captured([]) == {}
+            assert (
+                tx.payments.open_attempts([second])
+                == tx.payments.open_attempts([])
+                == tx.payments.lock_captured([])
+                == {}
+            )
 
     def test_an_order_waits_for_one_attempt_and_is_paid_once(self, store: Store) -> None:
         (order_id,) = pending(store, 1)
@@ -101,7 +106,7 @@ class PaymentsContract:
         payment = attempt(order_id)
         payment.capture(Charged("c"), NOW)
         for seconds in (2, 1, 0):
-            payment.send_back(1_00, NOW + seconds * SECOND)
+            payment.add_refund(1_00, NOW + seconds * SECOND)
         kept(store, payment)
         late, soon, done = payment.refunds
         done.confirm(NOW)
@@ -116,7 +121,7 @@ class PaymentsContract:
         assert claimed(1) == [soon.id]
         assert claimed(2) == [soon.id, late.id]
         assert claimed(2, limit=1) == [soon.id]
-        late.put_off(NOW + 2 * SECOND)
+        late.postpone(NOW + 2 * SECOND)
         with store.begin() as tx:
             tx.payments.save_refunds([late])
         assert claimed(3) == [soon.id]
@@ -154,7 +159,7 @@ class PaymentsContract:
         (order_id,) = pending(store, 1)
         payment = attempt(order_id, MAX_AMOUNT)
         kept(store, payment)
-        payment.come_too_late(Charged("c"), NOW)
+        payment.record_late_charge(Charged("c"), NOW)
         with store.begin() as tx:
             tx.payments.save([payment])
             assert tx.payments.lock([payment.id]) == {payment.id: payment}

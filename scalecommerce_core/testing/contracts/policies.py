@@ -27,10 +27,10 @@ class PoliciesContract:
             tx.policies.save([found])
         with store.begin() as tx:
             assert list(tx.policies.of_sellers([seller])) == [found]
-            assert tx.policies.some([policy.id]) == {policy.id: found}
+            assert tx.policies.get_many([policy.id]) == {policy.id: found}
             tx.policies.remove([policy.id])
         with store.begin() as tx:
-            assert tx.policies.some([policy.id]) == {}
+            assert tx.policies.get_many([policy.id]) == {}
 
     def test_a_policy_is_due_at_once_and_again_when_its_epoch_ends(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.order import Order, OrderLine, OrderOrigin, Order
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Store, Transaction
-from scalecommerce_core.services.search_index import Searching
+from scalecommerce_core.services.search_index import SearchIndex
 
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
@@ -72,7 +72,7 @@ class Stage:
 
     def settle(self) -> None:
         """Let searches know of all that has changed: in a market a task does that every few seconds."""
-        Searching(self.store).catch_up()
+        SearchIndex(self.store).catch_up()
 
     def view(self, counts: Mapping[ProductId, int], at: datetime = NOW) -> None:
         with self.store.begin() as tx:

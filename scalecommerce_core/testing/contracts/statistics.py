@@ -12,10 +12,10 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId
 from scalecommerce_core.domain.money import MAX_PRICE
 from scalecommerce_core.domain.order import MAX_QUANTITY, OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.domain.product_views import NOTED, ViewBatch
+from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewBatch
 from scalecommerce_core.domain.rollups import Rollups, hour_of
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.ports import Owed, OwedOrder, ProductCounters, Store
+from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, ProductCounters, Store
 from scalecommerce_core.queries import (
     Interval,
     PageRequest,
@@ -26,7 +26,7 @@ from scalecommerce_core.queries import (
     TopProduct,
 )
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.statistics import Folded, Statistics
+from scalecommerce_core.services.statistics import FoldResult, Statistics
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
 from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
 from scalecommerce_core.testing.fakes import SettableClock
@@ -38,10 +38,10 @@ def statistics(store: Store) -> Statistics:
     return Statistics(store, SettableClock(NOW))
 
 
-def fold(store: Store) -> Folded:
+def fold(store: Store) -> FoldResult:
     """Number all events, and count them in."""
     with store.begin() as tx:
-        tx.events.number(10_000)
+        tx.events.assign_sequence(10_000)
     return statistics(store).fold(10_000)
 
 
@@ -67,7 +67,7 @@ class RollupsContract:
         product = stage.product(price=3_00)
         stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
         assert fold(store).events == 4
-        assert fold(store) == Folded()
+        assert fold(store) == FoldResult()
         assert counters(store, product) == ProductCounters(product, 0, 1, 2, 6_00, 0, 0, timedelta())
 
     def test_a_fold_that_is_rolled_back_is_done_by_the_next(self, store: Store) -> None:
@@ -75,7 +75,7 @@ class RollupsContract:
         product = stage.product(price=3_00)
         stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
         with store.begin() as tx:
-            tx.events.number(100)
+            tx.events.assign_sequence(100)
         dying = Seams(FailPoints(lambda seam: seam == "commit:before", crash))
         with pytest.raises(Crash):
             statistics(dying.store(store)).fold()
@@ -89,7 +89,7 @@ class RollupsContract:
         orders = [stage.order(stage.account(), {product: 2}, OrderStatus.PAID) for _ in range(3)]
         stage.refund(orders[0], [RefundLine(product, 1)])
         with store.begin() as tx:
-            tx.events.number(100)
+            tx.events.assign_sequence(100)
         batches = 0
         while statistics(store).fold(1).is_full(1):
             batches += 1
@@ -99,7 +99,7 @@ class RollupsContract:
     def test_a_new_consumer_may_begin_where_it_wants(self, store: Store) -> None:
         Stage(store).product()
         with store.begin() as tx:
-            tx.events.number(100)
+            tx.events.assign_sequence(100)
             assert tx.events.claim("from the start", begin=0) == 0
             assert tx.events.claim("from now on") == 1
             assert tx.events.claim("from now on", begin=0) == 1
@@ -113,8 +113,8 @@ class RollupsContract:
         fold(store)
         stage.product()
         with store.begin() as tx:
-            tx.events.number(100)
-            assert tx.events.forget(NOW + DAY, 100) == 1
+            tx.events.assign_sequence(100)
+            assert tx.events.purge(NOW + DAY, 100) == 1
 
     # --- facts without events
 
@@ -125,8 +125,8 @@ class RollupsContract:
         order_id = self._recorded(stage, product, 4, refunded=1)
         with store.begin() as tx:
             tx.products.add_views({(product, NOW): 9}, past=True)
-        assert fold(store) == Folded(owed=1)
-        assert fold(store) == Folded()
+        assert fold(store) == FoldResult(pending=1)
+        assert fold(store) == FoldResult()
         stage.view({product: 5})
         assert counters(store, product) == ProductCounters(product, 5, 0, 0, 0, 0, 0, timedelta())
         stage.refund(order_id, [RefundLine(product, 2)])
@@ -144,7 +144,7 @@ class RollupsContract:
             order.pay(stock, NOW)
             order.refund([RefundLine(product, refunded)], stock, NOW, restock=True)
             order.events.clear()
-            tx.statistics.owe(Owed(orders=[OwedOrder.of(order)]))
+            tx.statistics.add_pending_facts(PendingFacts(orders=[PendingOrderFacts.of(order)]))
             tx.orders.add([order])
             tx.stock.save(list(stock.values()))
         return id_
@@ -160,8 +160,8 @@ class RollupsContract:
         shift(store, product, 3, NOW + 2 * HOUR)
         shift(store, product, 1, NOW + 3 * HOUR)
         with store.begin() as tx:
-            tx.events.number(100)
-            told = [event for event in tx.events.numbered_after(0, 100) if event.topic.startswith("stock.")]
+            tx.events.assign_sequence(100)
+            told = [event for event in tx.events.read_after(0, 100) if event.topic.startswith("stock.")]
             seller = tx.products.lock([product])[product].seller_id
         assert [(event.topic, event.at) for event in told] == [
             ("stock.ran_out", NOW + HOUR),
@@ -211,7 +211,7 @@ class RollupsContract:
             stock.adjust(-1, NOW)
             # The past is no news, so nothing tells of it but the note of a recorded product.
             tx.stock.save([stock])
-            tx.statistics.owe(Owed(products=[product]))
+            tx.statistics.add_pending_facts(PendingFacts(products=[product]))
         fold(store)
         assert counters(store, product, NOW + HOUR).out_of_stock == HOUR
 
@@ -229,14 +229,14 @@ class RollupsContract:
 
     def test_a_batch_of_views_is_noted_once(self, store: Store) -> None:
         with store.begin() as tx:
-            assert tx.products.note_views("one", NOW)
-            assert not tx.products.note_views("one", NOW)
-            assert tx.products.note_views("two", NOW + HOUR)
+            assert tx.products.mark_batch_applied("one", NOW)
+            assert not tx.products.mark_batch_applied("one", NOW)
+            assert tx.products.mark_batch_applied("two", NOW + HOUR)
         with store.begin() as tx:
-            assert not tx.products.note_views("one", NOW + NOTED - SECOND)
-            assert tx.products.note_views("three", NOW + NOTED)
-            assert tx.products.note_views("one", NOW + NOTED), "notes are not kept for ever"
-            assert not tx.products.note_views("two", NOW + NOTED)
+            assert not tx.products.mark_batch_applied("one", NOW + DEDUP_RETENTION - SECOND)
+            assert tx.products.mark_batch_applied("three", NOW + DEDUP_RETENTION)
+            assert tx.products.mark_batch_applied("one", NOW + DEDUP_RETENTION), "notes are not kept for ever"
+            assert not tx.products.mark_batch_applied("two", NOW + DEDUP_RETENTION)
 
     def test_a_batch_that_is_rolled_back_is_not_noted(self, store: Store) -> None:
         product = Stage(store).product()
@@ -355,11 +355,11 @@ class SalesContract:
         stage.order(seller, {products[0]: 1}, OrderStatus.PAID)
         fold(store)
         with store.begin() as tx:
-            before = tx.search.misplaced(100)
+            before = tx.search.outdated_popularity(100)
         stage.order(stage.account(), {products[0]: 1}, OrderStatus.PAID)
         fold(store)
         with store.begin() as tx:
-            after = tx.search.misplaced(100)
+            after = tx.search.outdated_popularity(100)
         # Of equally popular products the newest come first.
         assert before.get(products[0], 0) == 0
         assert after[products[0]] > 0
@@ -546,10 +546,10 @@ class SalesContract:
         fold(store)
         with store.begin() as tx:
             # Counted a second time, by hand.
-            sold = tx.statistics.sold([order.id for order in queries.iter_orders()])
+            sold = tx.statistics.sold_lines([order.id for order in queries.iter_orders()])
             twice = Rollups()
             for lines in sold.values():
-                twice.sell(lines)
+                twice.add_sale(lines)
             tx.statistics.add(twice)
         found = queries.statistics_discrepancies()
         assert {(each.rollup, each.figure) for each in found} >= {
@@ -691,7 +691,7 @@ class History:
             order.pay(stock, self.now)
             order.refund([RefundLine(product, 1)], stock, self.now, restock=True)
             order.events.clear()
-            tx.statistics.owe(Owed(orders=[OwedOrder.of(order)]))
+            tx.statistics.add_pending_facts(PendingFacts(orders=[PendingOrderFacts.of(order)]))
             tx.orders.add([order])
             tx.stock.save(list(stock.values()))
         self.placed[id_] = self.now, {product: (3, price)}
@@ -705,7 +705,7 @@ class History:
 
     def number(self) -> None:
         with self.store.begin() as tx:
-            tx.events.number(self.random.randint(1, 20))
+            tx.events.assign_sequence(self.random.randint(1, 20))
 
     def fold(self) -> None:
         statistics(self.store).fold(self.random.randint(1, 10))

@@ -55,6 +55,10 @@ class StockContract:
             tx.stock.lock([product, untouched, empty])
             # One order is PENDING, one PAID; the refunded one came back.
             unknown = ProductId(999)
-            assert tx.stock.surplus([product, untouched, empty, unknown]) == {product: 0, untouched: -3, empty: 0}
-            assert tx.stock.promised([product, untouched, empty]) == {product: 2}
-            assert tx.stock.surplus([]) == tx.stock.promised([]) == {}
+            assert tx.stock.ledger_differences([product, untouched, empty, unknown]) == {
+                product: 0,
+                untouched: -3,
+                empty: 0,
+            }
+            assert tx.stock.reserved_by_orders([product, untouched, empty]) == {product: 2}
+            assert tx.stock.ledger_differences([]) == tx.stock.reserved_by_orders([]) == {}

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.product_views import SLICE, ViewCounts
+from scalecommerce_core.domain.product_views import TIME_SLICE, ViewCounts
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.testing.fakes import SettableClock
 
@@ -30,44 +30,44 @@ class ViewCounterContract:
 
     def test_nothing_was_viewed(self, counters: Counters) -> None:
         counter = counters(WINDOW)
-        assert counter.batch() is None
-        counter.forget("no such batch")
+        assert counter.next_batch() is None
+        counter.acknowledge("no such batch")
 
     def test_views_of_all_processes_come_together(self, counters: Counters, clock: SettableClock) -> None:
         one, other = counters(WINDOW), counters(WINDOW)
-        one.viewed(TEA)
-        one.viewed(CUP)
+        one.record_view(TEA)
+        one.record_view(CUP)
         one.push()
-        other.viewed(TEA)
+        other.record_view(TEA)
         other.push()
         assert self._taken(counters(WINDOW)) == {(TEA, _slice(clock)): 2, (CUP, _slice(clock)): 1}
 
     def test_a_batch_stays_until_it_is_forgotten(self, counters: Counters, clock: SettableClock) -> None:
         one, other = counters(WINDOW), counters(WINDOW)
-        one.viewed(TEA)
+        one.record_view(TEA)
         one.push()
-        first = one.batch()
-        one.viewed(CUP)
+        first = one.next_batch()
+        one.record_view(CUP)
         one.push()
         assert first is not None
-        assert other.batch() == first
-        other.forget("another one")
-        assert one.batch() == first
-        other.forget(first.id)
-        one.forget(first.id)
-        second = one.batch()
+        assert other.next_batch() == first
+        other.acknowledge("another one")
+        assert one.next_batch() == first
+        other.acknowledge(first.id)
+        one.acknowledge(first.id)
+        second = one.next_batch()
         assert second is not None
         assert second.counts == {(CUP, _slice(clock)): 1}
         assert second.id != first.id
-        other.forget(first.id)
-        assert other.batch() == second
+        other.acknowledge(first.id)
+        assert other.next_batch() == second
 
     def test_a_view_belongs_to_the_moment_in_which_it_happened(self, counters: Counters, clock: SettableClock) -> None:
         counter = counters(WINDOW)
         earlier = _slice(clock)
-        counter.viewed(TEA)
+        counter.record_view(TEA)
         clock.advance(hours=1)
-        counter.viewed(TEA)
+        counter.record_view(TEA)
         counter.push()
         clock.advance(hours=1)
         assert self._taken(counter) == {(TEA, earlier): 1, (TEA, earlier + HOUR): 1}
@@ -75,39 +75,39 @@ class ViewCounterContract:
     def test_a_client_counts_once_in_a_window(self, counters: Counters, clock: SettableClock) -> None:
         one, other = counters(WINDOW), counters(WINDOW)
         for counter in (one, one, other):
-            counter.viewed(TEA, "Ann")
+            counter.record_view(TEA, "Ann")
             counter.push()
-        other.viewed(CUP, "Ann")
-        other.viewed(TEA, "Ben")
+        other.record_view(CUP, "Ann")
+        other.record_view(TEA, "Ben")
         other.push()
         assert self._sums(one) == {TEA: 2, CUP: 1}
         clock.advance(seconds=29)
         for counter in (one, other):
-            counter.viewed(TEA, "Ann")
+            counter.record_view(TEA, "Ann")
             counter.push()
         assert self._sums(one) == {}
         clock.advance(seconds=1)
         for counter in (other, one):
-            counter.viewed(TEA, "Ann")
+            counter.record_view(TEA, "Ann")
             counter.push()
         assert self._sums(one) == {TEA: 1}
 
     def test_reloading_for_ever_does_not_hide_a_client(self, counters: Counters, clock: SettableClock) -> None:
         counter = counters(WINDOW)
         for _ in range(7):
-            counter.viewed(TEA, "Ann")
+            counter.record_view(TEA, "Ann")
             counter.push()
             clock.advance(seconds=10)
         assert self._sums(counter) == {TEA: 3}
 
     def test_what_is_handed_over_late_is_compared_by_its_moment(self, counters: Counters, clock: SettableClock) -> None:
         late, prompt = counters(WINDOW), counters(WINDOW)
-        late.viewed(TEA, "Ann")
-        late.viewed(TEA, "Ben")
+        late.record_view(TEA, "Ann")
+        late.record_view(TEA, "Ben")
         clock.advance(seconds=20)
-        prompt.viewed(TEA, "Ben")
+        prompt.record_view(TEA, "Ben")
         clock.advance(seconds=40)
-        prompt.viewed(TEA, "Ann")
+        prompt.record_view(TEA, "Ann")
         prompt.push()
         late.push()
         assert self._sums(prompt) == {TEA: 3}
@@ -115,8 +115,8 @@ class ViewCounterContract:
     def test_without_a_client_or_a_window_every_look_counts(self, counters: Counters) -> None:
         counter, without = counters(WINDOW), counters(timedelta())
         for _ in range(3):
-            counter.viewed(TEA)
-            without.viewed(CUP, "Ann")
+            counter.record_view(TEA)
+            without.record_view(CUP, "Ann")
         counter.push()
         without.push()
         assert self._sums(counter) == {TEA: 3, CUP: 3}
@@ -124,15 +124,15 @@ class ViewCounterContract:
     def test_whatever_a_client_calls_itself_is_fine(self, counters: Counters) -> None:
         counter = counters(WINDOW)
         for name in ("ünï", "\x00", "\ud800", "x" * 100_000):
-            counter.viewed(TEA, name)
+            counter.record_view(TEA, name)
         counter.push()
         assert self._sums(counter) == {TEA: 4}
 
     def _taken(self, counter: PushingCounter) -> ViewCounts:
-        batch = counter.batch()
+        batch = counter.next_batch()
         if batch is None:
             return {}
-        counter.forget(batch.id)
+        counter.acknowledge(batch.id)
         return batch.counts
 
     def _sums(self, counter: PushingCounter) -> dict[ProductId, int]:
@@ -144,4 +144,4 @@ class ViewCounterContract:
 
 def _slice(clock: SettableClock) -> datetime:
     now = clock.now()
-    return now.replace(second=now.second - now.second % int(SLICE.total_seconds()), microsecond=0)
+    return now.replace(second=now.second - now.second % int(TIME_SLICE.total_seconds()), microsecond=0)

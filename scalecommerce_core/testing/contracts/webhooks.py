@@ -65,19 +65,19 @@ class WebhooksContract:
             secrets=(WebhookSecret("new"), WebhookSecret("old", NOW + DAY)),
         )
         with store.begin() as tx:
-            assert tx.webhooks.lock([made.id]) == tx.webhooks.some([made.id]) == {made.id: made}
-            assert tx.webhooks.lock([EndpointId(made.id + 1)]) == tx.webhooks.some([]) == {}
+            assert tx.webhooks.lock([made.id]) == tx.webhooks.get_many([made.id]) == {made.id: made}
+            assert tx.webhooks.lock([EndpointId(made.id + 1)]) == tx.webhooks.get_many([]) == {}
             made.edit(url="https://example.org/", topics=(), is_active=False)
-            made.heard([WebhookAnswer(SECOND, status=410)], NOW)
+            made.record_results([WebhookAnswer(SECOND, status=410)], NOW)
             tx.webhooks.save([made])
         with store.begin() as tx:
-            assert tx.webhooks.some([made.id]) == {made.id: made}
+            assert tx.webhooks.get_many([made.id]) == {made.id: made}
             made.edit(is_active=True)
-            made.heard([BAD], NOW)
+            made.record_results([BAD], NOW)
             tx.webhooks.save([made])
         with store.begin() as tx:
-            assert tx.webhooks.some([made.id]) == {made.id: made}
-            assert tx.webhooks.some([made.id])[made.id].failing_since == NOW
+            assert tx.webhooks.get_many([made.id]) == {made.id: made}
+            assert tx.webhooks.get_many([made.id])[made.id].failing_since == NOW
 
     def test_a_delivery_comes_back_as_it_was_saved(self, store: Store) -> None:
         made = delivery(store, endpoint(store), seq=None, body='{"ü": "\\u0000"}')
@@ -104,7 +104,7 @@ class WebhooksContract:
             assert list(tx.webhooks.subscribed({ann, off})) == of_ann
             assert list(tx.webhooks.subscribed({bob, ann})) == [*of_ann, of_bob]
             assert list(tx.webhooks.subscribed(set())) == []
-            assert tx.webhooks.counts({ann, bob, off}) == {ann: 3, bob: 1, off: 1}
+            assert tx.webhooks.count_by_owner({ann, bob, off}) == {ann: 3, bob: 1, off: 1}
 
     def test_all_events_go_to_endpoints_of_staff_only(self, store: Store) -> None:
         stage = Stage(store)
@@ -115,15 +115,15 @@ class WebhooksContract:
             assert list(tx.webhooks.subscribed({former})) == [everything]
 
     def test_whether_any_endpoint_is_active(self, store: Store) -> None:
-        def any_active() -> bool:
+        def has_active() -> bool:
             with store.begin() as tx:
-                return tx.webhooks.any_active()
+                return tx.webhooks.has_active()
 
-        assert not any_active()
+        assert not has_active()
         endpoint(store, is_active=False)
-        assert not any_active()
+        assert not has_active()
         endpoint(store)
-        assert any_active()
+        assert has_active()
 
     def test_due_deliveries_come_longest_due_first(self, store: Store) -> None:
         here, there = endpoint(store), endpoint(store)
@@ -189,7 +189,9 @@ class WebhooksContract:
         def settled(after: DeliveryId | None, limit: int) -> list[DeliveryId]:
             good = {DeliveryStatus.DELIVERED}
             with store.begin() as tx:
-                found = tx.deliveries.settled(here.id, NOW + SECOND, NOW + 3 * SECOND, good, after=after, limit=limit)
+                found = tx.deliveries.settled_ids(
+                    here.id, NOW + SECOND, NOW + 3 * SECOND, good, after=after, limit=limit
+                )
             return list(found)
 
         assert settled(None, 9) == made[1:3]
@@ -197,7 +199,7 @@ class WebhooksContract:
         assert settled(made[1], 9) == made[2:3]
         assert pending not in settled(None, 9)
         with store.begin() as tx, pytest.raises(Invalid, match="since: This is later than until"):
-            tx.deliveries.settled(here.id, NOW, NOW - SECOND, {DeliveryStatus.DELIVERED}, after=None, limit=9)
+            tx.deliveries.settled_ids(here.id, NOW, NOW - SECOND, {DeliveryStatus.DELIVERED}, after=None, limit=9)
 
     def test_old_deliveries_and_those_of_deleted_endpoints_are_forgotten(self, store: Store) -> None:
         kept, gone = endpoint(store), endpoint(store, is_active=False, deleted_at=NOW)
@@ -208,14 +210,14 @@ class WebhooksContract:
 
         def forget(limit: int) -> tuple[int, int]:
             with store.begin() as tx:
-                return tx.deliveries.forget(NOW, limit), tx.webhooks.forget_deleted(limit)
+                return tx.deliveries.purge(NOW, limit), tx.webhooks.purge_deleted(limit)
 
         assert forget(1) == (1, 0)
         assert forget(9) == (2, 1)
         assert forget(9) == (0, 0)
         with store.begin() as tx:
             assert tx.deliveries.lock([*old, new, of_gone]).keys() == {new}
-            assert tx.webhooks.some([kept.id, gone.id]).keys() == {kept.id}
+            assert tx.webhooks.get_many([kept.id, gone.id]).keys() == {kept.id}
 
 
 class WebhookListsContract:

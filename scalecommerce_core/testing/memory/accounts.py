@@ -28,7 +28,7 @@ class MemoryAccounts:
             self._tables.accounts.put(account.id, account)
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
-        return self._tables.accounts.some(sorted(ids))
+        return self._tables.accounts.get_many(sorted(ids))
 
     def save(self, accounts: Collection[Account]) -> None:
         for account in accounts:
@@ -50,10 +50,10 @@ class MemorySessions:
     save = add
 
     def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
-        return self._sessions.some(sorted(ids))
+        return self._sessions.get_many(sorted(ids))
 
-    def revoke_all(self, account_id: AccountId, now: datetime, *, but: SessionId | None = None) -> None:
+    def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         for session in [evolve(session) for session in self._sessions.all()]:
-            if session.account_id == account_id and session.id != but:
+            if session.account_id == account_id and session.id != keep:
                 session.revoke(now)
                 self._sessions.put(session.id, session)

@@ -9,9 +9,9 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, is_sale
-from scalecommerce_core.domain.popularity import Popularity, levels
+from scalecommerce_core.domain.popularity import Popularity, popularity_tiers
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
-from scalecommerce_core.domain.product_views import NOTED, ViewCounts
+from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewCounts
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.statistics import add_views
@@ -24,13 +24,13 @@ class MemorySearch:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def learn_words(self, limit: int) -> int:  # noqa: ARG002 - the port's
+    def update_vocabulary(self, limit: int) -> int:  # noqa: ARG002 - the port's
         return 0
 
-    def move_prices(self, limit: int) -> int:  # noqa: ARG002 - the port's
+    def sync_price_index(self, limit: int) -> int:  # noqa: ARG002 - the port's
         return 0
 
-    def misplaced(self, limit: int) -> Mapping[ProductId, int]:
+    def outdated_popularity(self, limit: int) -> Mapping[ProductId, int]:
         orders = Counter(
             line.product_id
             for order in self._tables.orders.all()
@@ -38,7 +38,7 @@ class MemorySearch:
             for line in order.lines
             if is_sale(order.buyer_id, line.seller_id)
         )
-        wanted = levels(
+        wanted = popularity_tiers(
             Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])
             for product in self._tables.products.all()
             if product.is_active
@@ -46,7 +46,7 @@ class MemorySearch:
         moved = {id_: level for id_, level in wanted.items() if level != (self._tables.prominence.get(id_) or 0)}
         return dict(itertools.islice(moved.items(), limit))
 
-    def place(self, levels: Mapping[ProductId, int]) -> None:
+    def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
         for product_id, level in levels.items():
             self._tables.prominence.put(product_id, level)
 
@@ -68,7 +68,7 @@ class MemoryCategories:
         return added
 
     def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
-        return frozenset(self._categories.some(ids))
+        return frozenset(self._categories.get_many(ids))
 
     def all(self) -> Sequence[Category]:
         return sorted(self._categories.all(), key=lambda category: category.id)
@@ -97,12 +97,12 @@ class MemoryProducts:
             self._tables.products.put(product.id, product)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
-        return self._tables.products.some(sorted(ids))
+        return self._tables.products.get_many(sorted(ids))
 
     def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
         return {
             product.id: Offer(product.id, product.seller_id, product.name, product.price, product.is_active)
-            for product in self._tables.products.some(ids).values()
+            for product in self._tables.products.get_many(ids).values()
         }
 
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
@@ -118,12 +118,12 @@ class MemoryProducts:
     def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
         add_views(self._tables, counts, past=past)
 
-    def note_views(self, batch_id: str, at: datetime) -> bool:
+    def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
         noted = self._tables.noted_views
         if noted.get(batch_id) is not None:
             return False
         noted.put(batch_id, at)
-        for old in [each for each, since in noted.items() if since <= at - NOTED]:
+        for old in [each for each, since in noted.items() if since <= at - DEDUP_RETENTION]:
             noted.drop(old)
         return True
 
@@ -159,16 +159,16 @@ class MemoryStock:
     save = add
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
-        return self._tables.stock.some(sorted(ids))
+        return self._tables.stock.get_many(sorted(ids))
 
-    def surplus(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
-        surplus = {stock.product_id: stock.on_hand for stock in self._tables.stock.some(sorted(ids)).values()}
+    def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+        surplus = {stock.product_id: stock.on_hand for stock in self._tables.stock.get_many(sorted(ids)).values()}
         for movement in self._tables.movements.all():
             if movement.product_id in surplus:
                 surplus[movement.product_id] -= movement.quantity
         return surplus
 
-    def promised(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
+    def reserved_by_orders(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         promised: dict[ProductId, int] = {}
         for order in self._tables.orders.all():
             for line in order.lines if order.status is OrderStatus.PENDING else ():

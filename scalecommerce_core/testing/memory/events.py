@@ -16,30 +16,30 @@ class MemoryEvents:
         self._events = tables.events
         self._marks = tables.event_marks
 
-    def number(self, limit: int) -> int:
-        waiting = sum(1 for _ in self._events.all()) - self.last_number()
+    def assign_sequence(self, limit: int) -> int:
+        waiting = sum(1 for _ in self._events.all()) - self.last_seq()
         numbered = min(limit, waiting)
-        self._marks.put(NUMBERED, self.last_number() + numbered)
+        self._marks.put(NUMBERED, self.last_seq() + numbered)
         return numbered
 
-    def last_number(self) -> int:
+    def last_seq(self) -> int:
         return self._marks.get(NUMBERED) or 0
 
-    def numbered_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
+    def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one at a time
         place = self._marks.get(CONSUMER + consumer)
         if place is None:
-            place = self.last_number() if begin is None else begin
+            place = self.last_seq() if begin is None else begin
             self._marks.put(CONSUMER + consumer, place)
         return place
 
     def advance(self, consumer: str, seq: int) -> None:
         self._marks.put(CONSUMER + consumer, seq)
 
-    def forget(self, before: datetime, limit: int) -> int:
-        done = min((seq for name, seq in self._marks.items() if name.startswith(CONSUMER)), default=self.last_number())
+    def purge(self, before: datetime, limit: int) -> int:
+        done = min((seq for name, seq in self._marks.items() if name.startswith(CONSUMER)), default=self.last_seq())
         forgotten = 0
         for event in itertools.islice(numbered(self._events.all(), self._marks), limit):
             if event.at >= before or event.seq > done:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import StoredOutcome
-from scalecommerce_core.services.idempotency import LIFETIME
+from scalecommerce_core.services.idempotency import KEY_LIFETIME
 from scalecommerce_core.testing.memory.tables import StoredKey, Tables
 
 
@@ -21,7 +21,7 @@ class MemoryIdempotencyKeys:
         known: dict[tuple[AccountId, str], StoredOutcome | None] = {}
         for key, fingerprint in sorted(keys.items()):
             stored = self._keys.get(key)
-            if stored is not None and stored.taken_at > now - LIFETIME:
+            if stored is not None and stored.taken_at > now - KEY_LIFETIME:
                 known[key] = StoredOutcome(stored.fingerprint, stored.body)
             else:
                 self._keys.put(key, StoredKey(fingerprint, now))
@@ -37,7 +37,7 @@ class MemoryIdempotencyKeys:
         for key in keys:
             self._keys.drop(key)
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         old = [key for key, stored in self._keys.items() if stored.taken_at < before][:limit]
         for key in old:
             self._keys.drop(key)

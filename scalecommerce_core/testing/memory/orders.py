@@ -31,7 +31,7 @@ class MemoryOrders:
             self._tables.orders.put(order.id, order)
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
-        return self._tables.orders.some(sorted(ids))
+        return self._tables.orders.get_many(sorted(ids))
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         wanted = set(ids)

@@ -26,9 +26,9 @@ class MemoryPayments:
     save = add
 
     def lock(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, Payment]:
-        return self._payments.some(sorted(ids))
+        return self._payments.get_many(sorted(ids))
 
-    def open_of(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
+    def open_attempts(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
         return self._of(order_ids, PaymentStatus.OPEN)
 
     def lock_captured(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
@@ -40,10 +40,10 @@ class MemoryPayments:
 
     def claim_due(self, limit: int, now: datetime) -> Sequence[Payment]:
         due = [(p.check_at, p.id) for p in self._payments.all() if p.check_at is not None and p.check_at <= now]
-        return list(self._payments.some(id_ for _, id_ in sorted(due)[:limit]).values())
+        return list(self._payments.get_many(id_ for _, id_ in sorted(due)[:limit]).values())
 
     def lock_refunds(self, ids: Collection[RefundId]) -> Mapping[RefundId, PaymentRefund]:
-        return self._refunds.some(sorted(ids))
+        return self._refunds.get_many(sorted(ids))
 
     def save_refunds(self, refunds: Collection[PaymentRefund]) -> None:
         for refund in refunds:
@@ -51,7 +51,7 @@ class MemoryPayments:
 
     def claim_refunds(self, limit: int, now: datetime) -> Sequence[PaymentRefund]:
         due = [(r.try_at, r.id) for r in self._refunds.all() if r.status is RefundStatus.OPEN and r.try_at <= now]
-        return list(self._refunds.some(id_ for _, id_ in sorted(due)[:limit]).values())
+        return list(self._refunds.get_many(id_ for _, id_ in sorted(due)[:limit]).values())
 
 
 _ONCE_PER_ORDER: Final = {PaymentStatus.OPEN, PaymentStatus.CAPTURED}

@@ -56,9 +56,9 @@ class MemoryPolicies:
         self.save_schedules([Schedule(policy.id, policy.created_at) for policy in policies])
 
     def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        return self._tables.policies.some(sorted(ids))
+        return self._tables.policies.get_many(sorted(ids))
 
-    some = lock
+    get_many = lock
 
     def save(self, policies: Collection[PricingPolicy]) -> None:
         for policy in policies:
@@ -80,7 +80,7 @@ class MemoryPolicies:
         return sorted(mine, key=lambda policy: policy.id)
 
     def lock_schedules(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, Schedule]:
-        return self._tables.schedules.some(sorted(ids))
+        return self._tables.schedules.get_many(sorted(ids))
 
     def save_schedules(self, schedules: Collection[Schedule]) -> None:
         for schedule in schedules:
@@ -114,7 +114,7 @@ class MemoryPolicies:
             self._tables.assignments.put(said.product_id, said)
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
-        return self._tables.assignments.some(product_ids)
+        return self._tables.assignments.get_many(product_ids)
 
     def is_stopped(self) -> bool:
         return bool(self._tables.switches.get("stopped"))
@@ -146,7 +146,7 @@ class MemoryRuns:
         ids = [ProductId(int(each)) for each in self.product_ids(scope) if first <= each <= last]
         counters = {each.product_id: each for each in self._statistics.counters(first, last, now)}
         rows = []
-        for product_id, product in self._tables.products.some(ids).items():
+        for product_id, product in self._tables.products.get_many(ids).items():
             counted, stock = counters[product_id], self._tables.stock.get(product_id)
             bounds = (product.cost, product.min_price, product.max_price)
             rows.append((
@@ -208,7 +208,7 @@ class MemoryRuns:
         return [RunId(number) for number in self._numbers("runs", count)]
 
     def add(self, run: Run, ranges: Collection[Range]) -> None:
-        if self.at_work(run.policy_id) is not None:
+        if self.active_run(run.policy_id) is not None:
             raise Duplicate("policy")
         self._tables.runs.put(run.id, run)
         for part in ranges:
@@ -217,7 +217,7 @@ class MemoryRuns:
     def lock(self, run_id: RunId) -> Run | None:
         return self._tables.runs.get(run_id)
 
-    share = lock
+    lock_shared = lock
 
     def save(self, run: Run) -> None:
         self._tables.runs.put(run.id, run)
@@ -229,7 +229,7 @@ class MemoryRuns:
             if run.status in UNFINISHED and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
         )[:limit]
 
-    def at_work(self, policy_id: PolicyId) -> RunId | None:
+    def active_run(self, policy_id: PolicyId) -> RunId | None:
         found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in IN_PROGRESS)
         return next(found, None)
 
@@ -241,7 +241,7 @@ class MemoryRuns:
         return sorted(mine, key=lambda part: part.number)
 
     def stage_decisions(self, part: Range, result: RangeResult) -> None:
-        products = self._tables.products.some(ProductId(int(each)) for each in result.decisions.product)
+        products = self._tables.products.get_many(ProductId(int(each)) for each in result.decisions.product)
         currency = {int(product.id): product.price.currency for product in products.values()}
         self._tables.staged.put((part.run_id, part.number), StagedRange(result, currency))
         self.save_range(part)
@@ -314,7 +314,7 @@ class MemoryRuns:
     def save_range(self, part: Range) -> None:
         self._tables.ranges.put((part.run_id, part.number), part)
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         old = sorted(
             run.id
             for run in self._tables.runs.all()

@@ -8,13 +8,21 @@ from typing import Final, TypeVar
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.event_visibility import ToldLine, ToldOrder, told
+from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
 from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceChange, Product
-from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, NAMED, TOGETHER, relevance
-from scalecommerce_core.domain.search_text import FEW, SearchText, Term, better_known, probable, read, suggestion
+from scalecommerce_core.domain.relevance import BRAND_WEIGHT, DESCRIPTION_WEIGHT, NAME_WEIGHT, PHRASE_WEIGHT, relevance
+from scalecommerce_core.domain.search_text import (
+    FEW_MATCHES,
+    SearchText,
+    Term,
+    corrected_search,
+    more_frequent_search,
+    parse_search,
+    suggestion,
+)
 from scalecommerce_core.domain.spelling import KnownWord
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus
@@ -90,7 +98,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         check_feed_position(after, forgotten, last)
         return FeedPage.of(list(itertools.islice(self._seen_by(account, after or 0), limit)), limit, last)
 
-    def told(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
+    def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
         return {
             event.seq: event for event in self._seen_by(account, min(numbers, default=1) - 1) if event.seq in numbers
         }
@@ -99,7 +107,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         for event in numbered(self._tables.events.all(), self._tables.event_marks, after):
             if account is None or account in event.audience:
                 order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
-                data = told(event.payload, None if order is None else _told_order(order), account)
+                data = visible_payload(event.payload, None if order is None else _told_order(order), account)
                 yield FeedEvent(event.seq, event.topic, event.at, data)
 
     # --- webhooks
@@ -142,39 +150,39 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             matching = self._matching(criteria, None)
             found = paged(matching, sort_key, page)
             return ProductSearchPage(found.rows, found.next, found.previous, len(matching))
-        text = read(criteria.search)
+        text = parse_search(criteria.search)
         begins = page.before if page.before is not None else page.after
         if begins is None:
             meant, said = self._meant(text)
         else:
             # As the words were read for the first page, whatever the catalogue has learned since.
-            meant, said = text.reread(str(begins[0])), None
+            meant, said = text.with_corrections(str(begins[0])), None
         matching = self._matching(criteria, meant)
-        if criteria.sort_order is SortOrder.RELEVANCE and meant.wanted:
+        if criteria.sort_order is SortOrder.RELEVANCE and meant.required:
             sort_key = self._by_relevance(meant, matching)
-        found = paged(matching, lambda view: (meant.reading, *sort_key(view)), page)
-        if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW:
+        found = paged(matching, lambda view: (meant.corrections, *sort_key(view)), page)
+        if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW_MATCHES:
             said = self._more_frequent(text)
         return ProductSearchPage(found.rows, found.next, found.previous, len(matching), True, said)
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        text = None if criteria.search is None else self._meant(read(criteria.search))[0]
+        text = None if criteria.search is None else self._meant(parse_search(criteria.search))[0]
         views = self._matching(criteria, text)
         return FacetCounts({facet: FACETS[facet](views, self._currency)[:MAX_FACET_VALUES] for facet in facets})
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
-        found = self._tables.products.some(ids).values()
+        found = self._tables.products.get_many(ids).values()
         return {product.id: self._view(product) for product in found if product.withdrawn_at is None}
 
     def categories(self) -> Sequence[Category]:
         return sorted(self._tables.categories.all(), key=lambda category: category.id)
 
-    def horizon(self) -> int:
+    def visibility_horizon(self) -> int:
         return self._store.commits + 1
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
         # Before what it vouches for: others may commit in between.
-        horizon = self.horizon()
+        horizon = self.visibility_horizon()
         return horizon, self.products(ids)
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
@@ -258,7 +266,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             for place, term in enumerate(text.terms)
             if term.word is not None and not any(_has(view, SearchText((term,))) for view in views)
         }
-        meant = probable(text, unknown, lambda _: self._vocabulary(views))
+        meant = corrected_search(text, unknown, lambda _: self._vocabulary(views))
         if meant is None:
             return text, None
         return meant, suggestion(meant, list(unknown.items()))
@@ -269,9 +277,9 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         rare = {}
         for place, term in enumerate(text.terms):
             count = sum(counts.get(folded(form), 0) for form in term.word_forms)
-            if term.word is not None and count < FEW:
+            if term.word is not None and count < FEW_MATCHES:
                 rare[place] = folded(term.word), count
-        better = better_known(text, rare, lambda _: known)
+        better = more_frequent_search(text, rare, lambda _: known)
         return None if better is None else str(better)
 
     def _vocabulary(self, views: Sequence[ProductView]) -> list[KnownWord]:
@@ -319,7 +327,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         return paged(views, lambda view: (-view.id,), page)
 
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
-        return {order.id: self._order_view(order) for order in self._tables.orders.some(ids).values()}
+        return {order.id: self._order_view(order) for order in self._tables.orders.get_many(ids).values()}
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
         views = [
@@ -508,7 +516,7 @@ def _has(view: ProductView, text: SearchText) -> bool:
     document = _document(view)
     return (
         bool(text.terms)
-        and all(_holds_any(document, term) for term in text.wanted)
+        and all(_holds_any(document, term) for term in text.required)
         and not any(_holds_any(document, term) for term in text.excluded)
     )
 
@@ -517,14 +525,14 @@ def text_score(text: SearchText, view: ProductView) -> int:
     """The part of the relevance that is in the words; see `domain.relevance`."""
     document = _document(view)
     score = 0
-    for term in text.wanted:
+    for term in text.required:
         if _holds_any(document, term, NAME):
-            score += NAMED
+            score += NAME_WEIGHT
         else:
-            score += BRANDED if _holds_any(document, term, NAME + BRAND) else DESCRIBED
-    together = itertools.product(*(term.forms for term in text.wanted))
-    if len(text.wanted) > 1 and any(document.holds(" ".join(each)) for each in together):
-        score += TOGETHER
+            score += BRAND_WEIGHT if _holds_any(document, term, NAME + BRAND) else DESCRIPTION_WEIGHT
+    together = itertools.product(*(term.forms for term in text.required))
+    if len(text.required) > 1 and any(document.holds(" ".join(each)) for each in together):
+        score += PHRASE_WEIGHT
     return score
 
 
@@ -545,9 +553,9 @@ def _account_view(account: Account) -> AccountView:
     return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
-def _told_order(order: Order) -> ToldOrder:
-    lines = [ToldLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
-    return ToldOrder(order.currency, lines)
+def _told_order(order: Order) -> EventOrder:
+    lines = [EventOrderLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
+    return EventOrder(order.currency, lines)
 
 
 def _line_id(order: Order, line: OrderLine) -> int:

@@ -14,8 +14,8 @@ from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.product_views import ViewCounts
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.domain.rollups import FIGURES, Outage, RefundedPart, Rollups, SoldLine, hour_of
-from scalecommerce_core.ports import STATISTICS, Owed, ProductCounters
+from scalecommerce_core.domain.rollups import FIGURES, RefundedPart, Rollups, SoldLine, Stockout, hour_of
+from scalecommerce_core.ports import STATISTICS_CONSUMER, PendingFacts, ProductCounters
 from scalecommerce_core.queries import (
     MAX_PRICES,
     Interval,
@@ -50,49 +50,49 @@ class MemoryStatistics:
 
     # --- facts without events
 
-    def owe(self, facts: Owed) -> None:
-        singly = [Owed(products=(product,)) for product in facts.products]
-        singly += [Owed(orders=(order,)) for order in facts.orders]
+    def add_pending_facts(self, facts: PendingFacts) -> None:
+        singly = [PendingFacts(products=(product,)) for product in facts.products]
+        singly += [PendingFacts(orders=(order,)) for order in facts.orders]
         for number, fact in zip(self._numbers("owed", len(singly)), singly, strict=True):
             self._tables.owed.put(number, fact)
 
-    def take_owed(self, limit: int) -> Owed:
+    def take_pending_facts(self, limit: int) -> PendingFacts:
         taken = sorted(self._tables.owed.items())[:limit]
         for number, _ in taken:
             self._tables.owed.drop(number)
-        return Owed(
+        return PendingFacts(
             [product for _, fact in taken for product in fact.products],
             [order for _, fact in taken for order in fact.orders],
         )
 
-    def owes_everything(self) -> bool:
+    def needs_full_rebuild(self) -> bool:
         return False
 
     # --- rollups
 
-    def sold(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
-        return {order.id: sold_lines(self._tables, order) for order in self._tables.orders.some(order_ids).values()}
+    def sold_lines(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
+        return {order.id: sold_lines(self._tables, order) for order in self._tables.orders.get_many(order_ids).values()}
 
     def add(self, rollups: Rollups) -> None:
         for name, key, figures in _rows(rollups):
             before = self._tables.rollups.get((name, *key)) or (0,) * len(FIGURES)
             self._tables.rollups.put((name, *key), tuple(a + b for a, b in zip(before, figures, strict=True)))
 
-    def shelve(self, product_ids: Collection[ProductId]) -> None:
-        for product in self._tables.products.some(product_ids).values():
+    def recount_products(self, product_ids: Collection[ProductId]) -> None:
+        for product in self._tables.products.get_many(product_ids).values():
             self._tables.shelves.put(product.id, shelf_of(product))
 
-    def outages(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Outage]:
-        return self._tables.outages.some(product_ids)
+    def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]:
+        return self._tables.stockouts.get_many(product_ids)
 
-    def save_outages(self, outages: Mapping[ProductId, Outage]) -> None:
+    def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None:
         for product_id, outage in outages.items():
-            self._tables.outages.put(product_id, outage)
+            self._tables.stockouts.put(product_id, outage)
 
-    def begin_outages(self, product_ids: Collection[ProductId], at: datetime) -> None:
-        for product_id, stock in self._tables.stock.some(product_ids).items():
-            if stock.available == 0 and self._tables.outages.get(product_id) is None:
-                self._tables.outages.put(product_id, Outage(since=at))
+    def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
+        for product_id, stock in self._tables.stock.get_many(product_ids).items():
+            if stock.available == 0 and self._tables.stockouts.get(product_id) is None:
+                self._tables.stockouts.put(product_id, Stockout(since=at))
 
     def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
         sellers = {product.id: product.seller_id for product in self._tables.products.all()}
@@ -102,8 +102,8 @@ class MemoryStatistics:
                 self._tables.rollups.drop(key)
         self.add(expected(self._tables, seller_id))
         mine = [product for product, seller in sellers.items() if seller_id in {None, seller}]
-        self.shelve(mine)
-        self.begin_outages(mine, now)
+        self.recount_products(mine)
+        self.begin_stockouts(mine, now)
 
     def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
         def counters(product_id: ProductId) -> ProductCounters:
@@ -111,15 +111,15 @@ class MemoryStatistics:
             total = self._tables.rollups.get(("product_sales", product_id)) or nothing
             past = self._tables.rollups.get(("product_past", product_id)) or nothing
             views = (self._tables.views.get(product_id) or 0) - (self._tables.viewed.get(("past", product_id)) or 0)
-            outage = self._tables.outages.get(product_id) or Outage()
+            outage = self._tables.stockouts.get(product_id) or Stockout()
             fresh = dict(zip(FIGURES, (a - b for a, b in zip(total, past, strict=True)), strict=True))
-            return ProductCounters(product_id, views, **fresh, out_of_stock=outage.at(now))
+            return ProductCounters(product_id, views, **fresh, out_of_stock=outage.total_until(now))
 
         return [counters(id_) for id_ in sorted(p.id for p in self._tables.products.all()) if first <= id_ <= last]
 
 
 def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
-    products = tables.products.some({product_id for product_id, _ in counts})
+    products = tables.products.get_many({product_id for product_id, _ in counts})
     for (product_id, at), count in counts.items():
         if (product := products.get(product_id)) is None:
             continue
@@ -153,7 +153,7 @@ def in_force(tables: Tables, product_id: ProductId, at: datetime) -> datetime | 
 
 def sold_lines(tables: Tables, order: Order) -> list[SoldLine]:
     assert order.paid_at is not None
-    products = tables.products.some({line.product_id for line in order.lines})
+    products = tables.products.get_many({line.product_id for line in order.lines})
     return [
         SoldLine(
             order.id,
@@ -174,7 +174,7 @@ def sold_lines(tables: Tables, order: Order) -> list[SoldLine]:
 
 def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
     """What rollups must show: all that was sold and refunded, but for what is not folded yet."""
-    done = tables.event_marks.get(CONSUMER + STATISTICS) or 0
+    done = tables.event_marks.get(CONSUMER + STATISTICS_CONSUMER) or 0
     waiting = list(tables.events.all())[done:]
     owed = [order for fact in tables.owed.all() for order in fact.orders]
     unpaid = {event.order_id for event in waiting if isinstance(event, OrderPaid)} | {each.order_id for each in owed}
@@ -201,10 +201,10 @@ def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
         if order.status in PAID:
             lines = [line for line in sold_lines(tables, order) if seller_id in {None, line.seller_id}]
             if order.id not in unpaid:
-                rollups.sell(lines)
+                rollups.add_sale(lines)
             for order_id, part in parts:
                 if order_id == order.id and seller_id in {None, part.seller_id}:
-                    rollups.refund(next(line for line in lines if line.product_id == part.product_id), part)
+                    rollups.add_refund(next(line for line in lines if line.product_id == part.product_id), part)
     return rollups
 
 
@@ -250,14 +250,14 @@ class MemoryStatisticsQueries:
             prices.append(
                 SalesAtPrice(change.price, change.valid_from, end, change.cause, sold, profit_of(sold, product))
             )
-        outage = self._tables.outages.get(product_id) or Outage()
+        outage = self._tables.stockouts.get(product_id) or Stockout()
         return ProductStatistics(
             product_id=product_id,
             currency=product.price.currency,
             total=SalesFigures(
                 self._tables.views.get(product_id) or 0, *rollups.products.get(product_id, (0,) * len(FIGURES))
             ),
-            out_of_stock=outage.at(now),
+            out_of_stock=outage.total_until(now),
             out_of_stock_since=outage.since,
             prices=tuple(reversed(prices))[:MAX_PRICES],
         )
@@ -281,14 +281,14 @@ class MemoryStatisticsQueries:
         for order in self._tables.orders.all():
             if order.status in PAID:
                 lines = sold_lines(self._tables, order)
-                rollups.sell(lines)
+                rollups.add_sale(lines)
                 for refund in self._tables.refunds.all():
                     if refund.order_id == order.id:
                         line = next(line for line in lines if line.product_id == refund.product_id)
                         part = RefundedPart(
                             refund.product_id, line.seller_id, refund.quantity, refund.amount, refund.at
                         )
-                        rollups.refund(line, part)
+                        rollups.add_refund(line, part)
         return rollups
 
     def _series(

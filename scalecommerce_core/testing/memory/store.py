@@ -81,13 +81,13 @@ class MemoryCatalogFeed:
 
     def follow(self, listener: ChangeListener) -> None:
         self._listener = listener
-        self._store.changed = listener.changed_here
-        listener.begun(self._store.commits + 1)
-        listener.complete(time.monotonic())
+        self._store.changed = listener.on_local_change
+        listener.on_start(self._store.commits + 1)
+        listener.on_heartbeat(time.monotonic())
 
-    def wanted(self) -> None:
+    def keep_alive(self) -> None:
         if self._listener is not None:
-            self._listener.complete(time.monotonic())
+            self._listener.on_heartbeat(time.monotonic())
 
     def close(self) -> None:
         self._store.changed = lambda _: None

@@ -28,10 +28,10 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, Refund
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
 from scalecommerce_core.domain.product import PriceChange, Product
-from scalecommerce_core.domain.rollups import Outage
+from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from scalecommerce_core.ports import Owed
+from scalecommerce_core.ports import PendingFacts
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState
@@ -56,7 +56,7 @@ class Table(Generic[K, V]):
         row = self._draft[key] if key in self._draft else self._rows.get(key)
         return None if row is None else self._copy(row)
 
-    def some(self, keys: Iterable[K]) -> dict[K, V]:
+    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         return {key: row for key in keys if (row := self.get(key)) is not None}
 
     def put(self, key: K, row: V) -> None:
@@ -172,8 +172,8 @@ class Tables:
     prominence: Table[ProductId, int] = field(factory=lambda: Table(same))
     shelves: Table[ProductId, int] = field(factory=lambda: Table(same))
     rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(same))
-    outages: Table[ProductId, Outage] = field(factory=lambda: Table(same))
-    owed: Table[int, Owed] = field(factory=lambda: Table(same))
+    stockouts: Table[ProductId, Stockout] = field(factory=lambda: Table(same))
+    owed: Table[int, PendingFacts] = field(factory=lambda: Table(same))
     stock: Table[ProductId, Stock] = field(factory=lambda: Table(copied_stock))
     orders: Table[OrderId, Order] = field(factory=lambda: Table(copied_order))
     payments: Table[PaymentId, Payment] = field(factory=lambda: Table(copied_payment))

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.product_views import ViewBatch, slice_of
+from scalecommerce_core.domain.product_views import ViewBatch, time_slice
 from scalecommerce_core.ports import Clock
 from scalecommerce_core.testing.fakes import SettableClock
 
@@ -44,7 +44,7 @@ class MemoryViewCounter:
         self.shared = SharedViews() if shared is None else shared
         self._waiting: list[tuple[ProductId, str, datetime]] = []
 
-    def viewed(self, product_id: ProductId, client: str = "") -> None:
+    def record_view(self, product_id: ProductId, client: str = "") -> None:
         self._waiting.append((product_id, client, self._clock.now()))
 
     def push(self) -> None:
@@ -53,14 +53,14 @@ class MemoryViewCounter:
             last = self.shared.counted.get((product_id, client)) if client else None
             if last is None or abs(at - last) >= self._window:
                 self.shared.counted[product_id, client] = at if last is None else max(at, last)
-                moment = datetime.fromtimestamp(slice_of(at.timestamp()), UTC)
+                moment = datetime.fromtimestamp(time_slice(at.timestamp()), UTC)
                 self.shared.open[product_id, moment] += 1
         self._waiting.clear()
 
-    def batch(self) -> ViewBatch | None:
+    def next_batch(self) -> ViewBatch | None:
         self.push()
         return self.shared.seal()
 
-    def forget(self, batch_id: str) -> None:
+    def acknowledge(self, batch_id: str) -> None:
         if self.shared.sealed is not None and self.shared.sealed.id == batch_id:
             self.shared.sealed = None

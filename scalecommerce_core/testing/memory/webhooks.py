@@ -40,18 +40,18 @@ class MemoryEndpoints:
     save = add
 
     def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        return self._endpoints.some(sorted(ids))
+        return self._endpoints.get_many(sorted(ids))
 
-    some = lock
+    get_many = lock
 
-    def counts(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
+    def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
         counts: dict[AccountId, int] = {}
         for endpoint in self._endpoints.all():
             if endpoint.owner_id in owners and endpoint.deleted_at is None:
                 counts[endpoint.owner_id] = counts.get(endpoint.owner_id, 0) + 1
         return counts
 
-    def any_active(self) -> bool:
+    def has_active(self) -> bool:
         return any(endpoint.is_active for endpoint in self._endpoints.all())
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
@@ -64,7 +64,7 @@ class MemoryEndpoints:
                     found.append(evolve(endpoint))
         return sorted(found, key=lambda endpoint: endpoint.id)
 
-    def forget_deleted(self, limit: int) -> int:
+    def purge_deleted(self, limit: int) -> int:
         with_deliveries = {delivery.endpoint_id for delivery in self._deliveries.all()}
         gone = [e.id for e in self._endpoints.all() if e.deleted_at is not None and e.id not in with_deliveries]
         for endpoint_id in gone[:limit]:
@@ -98,10 +98,10 @@ class MemoryDeliveries:
     save = add
 
     def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
-        return self._deliveries.some(sorted(ids))
+        return self._deliveries.get_many(sorted(ids))
 
     def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
-        return {delivery.endpoint_id for delivery in self._deliveries.some(ids).values()}
+        return {delivery.endpoint_id for delivery in self._deliveries.get_many(ids).values()}
 
     def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
         due = sorted(
@@ -127,7 +127,7 @@ class MemoryDeliveries:
         fairest = sorted(claimed, key=lambda each: each[0])[:limit]
         return sorted((delivery for _, delivery in fairest), key=_urgency)
 
-    def settled(
+    def settled_ids(
         self,
         endpoint_id: EndpointId,
         since: datetime,
@@ -148,7 +148,7 @@ class MemoryDeliveries:
         )
         return found[:limit]
 
-    def forget(self, before: datetime, limit: int) -> int:
+    def purge(self, before: datetime, limit: int) -> int:
         deleted = {endpoint.id for endpoint in self._endpoints.all() if endpoint.deleted_at is not None}
         old = sorted(
             (d for d in self._deliveries.all() if d.created_at < before or d.endpoint_id in deleted),

@@ -17,9 +17,9 @@ from scalecommerce_core.domain.events import (
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.payment import Charged, PaymentStatus
-from scalecommerce_core.domain.rollups import Outage
+from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.stock import MovementKind
-from scalecommerce_core.ports import STATISTICS
+from scalecommerce_core.ports import STATISTICS_CONSUMER
 from scalecommerce_core.testing import MemoryQueries
 from scalecommerce_core.testing.memory.statistics import CONSUMER
 from tests.simulation.engine.world import World
@@ -191,7 +191,7 @@ def check_webhooks(world: World) -> None:
 def check_statistics(world: World) -> None:
     """Everything is counted in, and each fact once."""
     tables = world.memory.tables
-    place = world.memory.tables.event_marks.get(CONSUMER + STATISTICS)
+    place = world.memory.tables.event_marks.get(CONSUMER + STATISTICS_CONSUMER)
     assert place == len(tables.events.rows), "not all events are folded"
     assert MemoryQueries(world.memory).statistics_discrepancies() == []
     counted = sum(tables.views.all())
@@ -200,13 +200,13 @@ def check_statistics(world: World) -> None:
     assert counted == world.views_handed_over - world.redis.views_lost, "views got lost, or were counted twice"
     for key, views in (("product_hours", counted), ("price_sales", counted), ("seller_hours", counted)):
         assert sum(count for (rollup, *_), count in tables.viewed.items() if rollup == key) == views, key
-    outages: dict[ProductId, Outage] = {}
+    outages: dict[ProductId, Stockout] = {}
     for event in tables.events.rows:
         if isinstance(event, StockRanOut):
-            outages[event.product_id] = outages.get(event.product_id, Outage()).began(event.at)
+            outages[event.product_id] = outages.get(event.product_id, Stockout()).begin(event.at)
         elif isinstance(event, StockReturned):
-            outages[event.product_id] = outages[event.product_id].ended(event.at)
+            outages[event.product_id] = outages[event.product_id].end(event.at)
     for stock in tables.stock.all():
-        outage = tables.outages.get(stock.product_id) or Outage()
-        assert outage == outages.get(stock.product_id, Outage()), f"product {stock.product_id}: time out of stock"
+        outage = tables.stockouts.get(stock.product_id) or Stockout()
+        assert outage == outages.get(stock.product_id, Stockout()), f"product {stock.product_id}: time out of stock"
         assert (outage.since is not None) == (stock.available == 0), f"product {stock.product_id}: out of stock or not"

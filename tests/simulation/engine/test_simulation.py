@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from scalecommerce_core.domain.errors import BooksDoNotBalance
+from scalecommerce_core.domain.errors import LedgerInconsistent
 from scalecommerce_core.domain.payment import Declined, Payment
 from scalecommerce_core.domain.rollups import Rollups
 from scalecommerce_core.domain.stock import Stock
@@ -207,11 +207,11 @@ def _numbered_by_time(memory: MemoryStore) -> Store:
     """Events get their places by their time: those of slower clocks appear behind what readers have read."""
 
     def tamper(tx: Transaction) -> Transaction:
-        def numbered_after(seq: int, limit: int) -> list[NumberedEvent]:
-            events = sorted(tx.events.numbered_after(0, 1_000_000), key=lambda event: event.at)
+        def read_after(seq: int, limit: int) -> list[NumberedEvent]:
+            events = sorted(tx.events.read_after(0, 1_000_000), key=lambda event: event.at)
             return [evolve(event, seq=place) for place, event in enumerate(events, 1)][seq : seq + limit]
 
-        return with_repository(tx, "events", numbered_after=numbered_after)
+        return with_repository(tx, "events", read_after=read_after)
 
     return TamperedStore(memory, tamper=tamper)
 
@@ -266,7 +266,7 @@ def _counted_before_the_commit(memory: MemoryStore) -> Store:
     ],
 )
 def test_a_broken_store_is_found(broken: Tamper) -> None:
-    with pytest.raises((AssertionError, BooksDoNotBalance, Duplicate)) as caught:
+    with pytest.raises((AssertionError, LedgerInconsistent, Duplicate)) as caught:
         explore(range(200), lambda simulation: run(simulation, broken), HARSH)
     assert "This was seed" in caught.value.__notes__[0]
 
@@ -277,7 +277,7 @@ def test_a_broken_store_is_found(broken: Tamper) -> None:
         (Stock, "available", property(lambda stock: stock.on_hand)),
         (Stock, "release", lambda _stock, _quantity: None),
         (Stock, "reserve", lambda _stock, _quantity: None),
-        (Payment, "come_too_late", lambda payment, _charged, now: payment.look_again(now)),
+        (Payment, "record_late_charge", lambda payment, _charged, now: payment.schedule_check(now)),
         (Payment, "send_back", lambda _payment, _minor, _now: None),
         (WebhookAnswer, "is_success", True),
         (Payment, "miss", lambda payment, now: payment.decline(Declined("unknown"), now)),
@@ -285,7 +285,7 @@ def test_a_broken_store_is_found(broken: Tamper) -> None:
 )
 def test_a_broken_rule_is_found(monkeypatch: pytest.MonkeyPatch, kind: type, rule: str, broken: object) -> None:
     monkeypatch.setattr(kind, rule, broken)
-    with pytest.raises((AssertionError, BooksDoNotBalance)):
+    with pytest.raises((AssertionError, LedgerInconsistent)):
         explore(range(200), run, HARSH)
 
 

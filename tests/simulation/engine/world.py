@@ -21,13 +21,13 @@ from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, 
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer
 from scalecommerce_core.ports import NumberedEvent, OutgoingWebhook, Store
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ListProduct
+from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, SharedViews, in_memory_market
 from scalecommerce_core.testing.memory.payment_gateway import DECLINED
@@ -57,7 +57,7 @@ class Request:
     """
 
     owner: AccountId
-    lines: Sequence[WantedLine]
+    lines: Sequence[OrderLineRequest]
     key: str | None
     commands: set[CommandId] = field(factory=set)
     answers: list[OrderId | MarketError] = field(factory=list)
@@ -87,11 +87,11 @@ class Api:
 class Worker:
     def __init__(self, life: Life, world: "World") -> None:
         views = life.seams.port("views", MemoryViewCounter(life.clock, shared=world.redis.views))
-        self.jobs = Jobs(world.market(life), views, world.redis.answered, pause=lambda _seconds: None)
+        self.jobs = Jobs(world.market(life), views, world.redis.acknowledge, pause=lambda _seconds: None)
 
 
 class Redis:
-    """`ports.Wakeups` as the adapter does it, and the views that API processes have handed over."""
+    """`ports.WorkNotifier` as the adapter does it, and the views that API processes have handed over."""
 
     def __init__(self, simulation: Simulation, messages: "Broker[str]", is_counted: Callable[[str], bool]) -> None:
         self._is_counted = is_counted
@@ -106,7 +106,7 @@ class Redis:
             self._woken_until = self._clock.now() + WAKEUP_LASTS
             self._messages.publish(DECIDE)
 
-    def answered(self) -> None:
+    def acknowledge(self) -> None:
         self._woken_until = self._clock.now()
 
     def flush(self) -> None:
@@ -115,7 +115,7 @@ class Redis:
         if self.views.sealed is not None and not self._is_counted(self.views.sealed.id):
             self.views_lost += sum(self.views.sealed.counts.values())
         self.views.flush()
-        self.answered()
+        self.acknowledge()
 
 
 class LossyGateway:
@@ -232,18 +232,18 @@ class World:
         market = in_memory_market(self.simulation.clock, memory=self.memory, ids=self.simulation.ids)
         names = ("sam", "sue", "bea", "bob", "ben")
         people = [
-            one([outcome]).id
+            unwrap_single([outcome]).id
             for outcome in market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password") for name in names])
         ]
         self.sellers, self.buyers = people[:2], people[2:]
         market.pricing.create([CreatePolicy(seller, {"name": "Learn", "guardrails": RAILS}) for seller in self.sellers])
         self.opened = {
-            one([outcome]).product.id: stock
+            unwrap_single([outcome]).product.id: stock
             for stock, outcome in zip(
                 (3, 6, 12),
-                market.catalog.list_products(
+                market.catalog.create_products(
                     [
-                        ListProduct(self.sellers[number % 2], CategoryId(1), "Tea pot", Money(1000, "USD"), stock)
+                        CreateProduct(self.sellers[number % 2], CategoryId(1), "Tea pot", Money(1000, "USD"), stock)
                         for number, stock in enumerate((3, 6, 12))
                     ]
                 ),
@@ -253,7 +253,7 @@ class World:
         self.products = list(self.opened)
         self.owners = {product: self.sellers[number % 2] for number, product in enumerate(self.products)}
         # Webhooks begin with the events that come after these.
-        market.relay.number()
+        market.relay.assign_sequence()
         self.addresses = {owner: f"https://{owner}.example/" for owner in (self.sellers[0], self.buyers[0])}
         market.webhooks.create([CreateEndpoint(owner, url) for owner, url in self.addresses.items()])
         market.webhooks.fan_out()
@@ -263,7 +263,9 @@ class World:
 
     def buyer_orders(self) -> None:
         chosen = self.random.sample(self.products, self.random.randint(1, 2))
-        lines = [WantedLine(p, self.random.randint(1, 3), self.random.choice([None, None, 1000, 1010])) for p in chosen]
+        lines = [
+            OrderLineRequest(p, self.random.randint(1, 3), self.random.choice([None, None, 1000, 1010])) for p in chosen
+        ]
         key = f"key {len(self.requests)}" if self.random.random() < 0.7 else None
         request = Request(self.random.choice(self.buyers), lines, key)
         self.requests.append(request)
@@ -353,7 +355,7 @@ class World:
     def buyer_looks(self) -> None:
         self.viewed += 1
         product, buyer = self.random.choice(self.products), self.random.choice(self.buyers)
-        self.random.choice(self.apis).do(lambda api: api.views.viewed(product, str(buyer)))
+        self.random.choice(self.apis).do(lambda api: api.views.record_view(product, str(buyer)))
 
     # --- sellers
 
@@ -442,7 +444,7 @@ class World:
     def reader_reads(self) -> None:
         """Somebody who follows the feed, and would miss what appears behind their back."""
         with self._read.begin() as tx:
-            self.feed += tx.events.numbered_after(len(self.feed), 10)
+            self.feed += tx.events.read_after(len(self.feed), 10)
 
     def somebody_dies(self) -> None:
         kill = self.random.choice([process.kill for process in self.apis] + [process.kill for process in self.workers])
@@ -495,7 +497,7 @@ class World:
 
     def reader_reads_all(self) -> None:
         with self._read.begin() as tx:
-            self.feed += tx.events.numbered_after(len(self.feed), 1_000_000)
+            self.feed += tx.events.read_after(len(self.feed), 1_000_000)
 
 
 def _work(task: Task, worker: Worker) -> None:

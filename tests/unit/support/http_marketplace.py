@@ -17,13 +17,13 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.ports import Wakeups
+from scalecommerce_core.ports import WorkNotifier
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import (
-    CountedWakeups,
     CountingIds,
+    CountingWorkNotifier,
     MemoryCatalogFeed,
     MemoryGateway,
     MemoryStore,
@@ -132,7 +132,7 @@ class Marketplace:
 
     def account(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Account:
         email = email or f"person-{next(self._names)}@example.com"
-        return one(self.market.accounts.sign_up([SignUp(email, PASSWORD, is_staff=is_staff, **profile)]))
+        return unwrap_single(self.market.accounts.sign_up([SignUp(email, PASSWORD, is_staff=is_staff, **profile)]))
 
     def person(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Person:
         account = self.account(email, is_staff=is_staff, **profile)
@@ -157,9 +157,9 @@ class Marketplace:
             tx.products.save([found])
 
     def flush_views(self) -> None:
-        while (batch := self.views.batch()) is not None:
+        while (batch := self.views.next_batch()) is not None:
             self.market.catalog.record_views(batch)
-            self.views.forget(batch.id)
+            self.views.acknowledge(batch.id)
 
 
 class DecideAtOnce:
@@ -190,7 +190,7 @@ def _keeps_promises(client: Client) -> Callable[[Response], None]:
 def marketplace(
     *,
     readiness: Callable[[], Readiness] = all_is_well,
-    wakeups: Callable[[Market], Wakeups] = lambda _market: CountedWakeups(),
+    wakeups: Callable[[Market], WorkNotifier] = lambda _market: CountingWorkNotifier(),
     rebuilt: Callable[[Market], Market] = lambda market: market,
     intake_queue: int = 2000,
     view_window: timedelta = timedelta(),

@@ -9,10 +9,10 @@ from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import EditProduct, ListProduct
-from scalecommerce_core.services.ordering import PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.catalog import CreateProduct, EditProduct
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market
 from scalecommerce_core.testing.memory.tables import Tables
 
@@ -24,8 +24,8 @@ def usd(amount: str) -> Money:
     return Money.of(amount, "USD")
 
 
-def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> WantedLine:
-    return WantedLine(product_id, quantity, None if price is None else minor_units(price, "USD"))
+def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> OrderLineRequest:
+    return OrderLineRequest(product_id, quantity, None if price is None else minor_units(price, "USD"))
 
 
 class Shop:
@@ -56,35 +56,35 @@ class Shop:
     # --- people and products
 
     def person(self, name: str) -> Account:
-        return one(self.accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD, first_name=name)]))
+        return unwrap_single(self.accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD, first_name=name)]))
 
     def list(self, seller: Account, price: str = "10.00", stock: int = 10, **more: Any) -> ProductId:
-        command = ListProduct(seller.id, CATEGORY, more.pop("name", "Tea pot"), usd(price), stock, **more)
-        return one(self.catalog.list_products([command])).product.id
+        command = CreateProduct(seller.id, CATEGORY, more.pop("name", "Tea pot"), usd(price), stock, **more)
+        return unwrap_single(self.catalog.create_products([command])).product.id
 
     def edit(self, product_id: ProductId, **changes: Any) -> Product:
         """As its seller."""
         seller = self.product(product_id).seller_id
-        return one(self.catalog.edit_products([EditProduct(product_id, seller, changes)])).product
+        return unwrap_single(self.catalog.edit_products([EditProduct(product_id, seller, changes)])).product
 
     # --- orders
 
-    def command(self, buyer: Account, *lines: WantedLine) -> PlaceOrder:
+    def command(self, buyer: Account, *lines: OrderLineRequest) -> PlaceOrder:
         return PlaceOrder(self.ids.command(), buyer.id, lines)
 
-    def place(self, buyer: Account, *lines: WantedLine) -> Order:
-        return one(self.ordering.place([self.command(buyer, *lines)]))
+    def place(self, buyer: Account, *lines: OrderLineRequest) -> Order:
+        return unwrap_single(self.ordering.place([self.command(buyer, *lines)]))
 
-    def reserve(self, buyer: Account, *lines: WantedLine) -> Order:
+    def reserve(self, buyer: Account, *lines: OrderLineRequest) -> Order:
         order = self.place(buyer, *lines)
         self.ordering.decide()
         return self.order(order.id)
 
-    def buy(self, buyer: Account, *lines: WantedLine) -> Order:
-        return one(self.payments.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
+    def buy(self, buyer: Account, *lines: OrderLineRequest) -> Order:
+        return unwrap_single(self.payments.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
 
     def refund(self, order: Order, by: AccountId, *lines: RefundLine, **more: Any) -> Order:
-        return one(self.ordering.refund([RefundOrder(order.id, by, lines, **more)]))
+        return unwrap_single(self.ordering.refund([RefundOrder(order.id, by, lines, **more)]))
 
     # --- what is stored
 

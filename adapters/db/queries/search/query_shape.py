@@ -72,9 +72,9 @@ class Asked:
         values: dict[str, object] = {name: value for name, value in conditions.items() if value is not None}
         shape = Shape(wanted.sort_order, frozenset(values), wanted.in_stock)
         if text is not None:
-            forms = tuple(len(term.forms) for term in text.wanted)
-            shape = evolve(shape, wanted=_counts(text.wanted), excluded=_counts(text.excluded), forms=forms)
-            values |= {**_texts(WANTED, text.wanted), **_texts(EXCLUDED, text.excluded)}
+            forms = tuple(len(term.forms) for term in text.required)
+            shape = evolve(shape, wanted=_counts(text.required), excluded=_counts(text.excluded), forms=forms)
+            values |= {**_texts(WANTED, text.required), **_texts(EXCLUDED, text.excluded)}
         return cls(shape, values)
 
     def in_order(self, sort_order: SortOrder) -> "Asked":

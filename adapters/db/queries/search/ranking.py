@@ -13,7 +13,15 @@ from adapters.db.queries.keyset import Keyset
 from adapters.db.queries.search.filters import Match, adjacent_query, matches, once, wanted_queries
 from adapters.db.queries.search.query_shape import SHAPES
 from adapters.db.schema import products, stock
-from scalecommerce_core.domain.relevance import BRANDED, DESCRIBED, IN_STOCK, NAMED, PROMINENT, SOLD_OUT, TOGETHER
+from scalecommerce_core.domain.relevance import (
+    BRAND_WEIGHT,
+    DESCRIPTION_WEIGHT,
+    IN_STOCK_FACTOR,
+    NAME_WEIGHT,
+    PHRASE_WEIGHT,
+    SOLD_OUT_FACTOR,
+    TIER_PERCENT,
+)
 
 
 @frozen(cache_hash=True)
@@ -121,6 +129,6 @@ def _number(value: int) -> ColumnElement[int]:
 
 _WORD_ENDS: Final[ColumnElement[str]] = literal_column("'''(?= |$)'")
 _ALL: Final[ColumnElement[str]] = literal_column("'g'")
-_NAMED, _BRANDED, _DESCRIBED, _TOGETHER = map(_number, (NAMED, BRANDED, DESCRIBED, TOGETHER))
-_PROMINENT, _IN_STOCK, _SOLD_OUT = map(_number, (PROMINENT, IN_STOCK, SOLD_OUT))
+_NAMED, _BRANDED, _DESCRIBED, _TOGETHER = map(_number, (NAME_WEIGHT, BRAND_WEIGHT, DESCRIPTION_WEIGHT, PHRASE_WEIGHT))
+_PROMINENT, _IN_STOCK, _SOLD_OUT = map(_number, (TIER_PERCENT, IN_STOCK_FACTOR, SOLD_OUT_FACTOR))
 _NOTHING, _ONE, _WHOLE = map(_number, (0, 1, 100))

@@ -22,8 +22,15 @@ from adapters.db.queries.search.ranking import Ranking, not_ranked, ranked
 from adapters.db.queries.search.row_estimates import Estimates
 from adapters.db.queries.search.vocabulary import Words
 from adapters.db.schema import categories
-from scalecommerce_core.domain.popularity import LEVELS, size_of
-from scalecommerce_core.domain.search_text import FEW, SearchText, better_known, probable, read, suggestion
+from scalecommerce_core.domain.popularity import TOP_TIER, tier_size
+from scalecommerce_core.domain.search_text import (
+    FEW_MATCHES,
+    SearchText,
+    corrected_search,
+    more_frequent_search,
+    parse_search,
+    suggestion,
+)
 from scalecommerce_core.domain.text import checked
 from scalecommerce_core.queries import FACET_CAP, Key, PageRequest, ProductFilter, SortOrder
 
@@ -97,21 +104,21 @@ class Listing:
             key = begins[1:]
             request = evolve(request, before=key) if request.before is not None else evolve(request, after=key)
             try:
-                reread = text.reread(reading)
+                reread = text.with_corrections(reading)
             except ValueError:
                 raise foreign_key() from None
             return self._list(wanted, reread, chosen, request, reading)
         if not text.terms:
             return Listed(())
         listed = self._list(wanted, text, chosen, request, "")
-        if len(listed.ids) >= FEW or listed.next is not None:
+        if len(listed.ids) >= FEW_MATCHES or listed.next is not None:
             return listed
         if listed.ids:
             return evolve(listed, did_you_mean=self._more_frequent(text))
         meant, said = self._meant(text)
         if meant is None:
             return listed
-        return evolve(self._list(wanted, meant, chosen, request, meant.reading), did_you_mean=said)
+        return evolve(self._list(wanted, meant, chosen, request, meant.corrections), did_you_mean=said)
 
     def sample(self, wanted: ProductFilter) -> Sample:
         """What facets are counted over, if the words are meant as they were typed."""
@@ -137,13 +144,13 @@ class Listing:
     def _meant(self, text: SearchText) -> tuple[SearchText | None, str | None]:
         """What stands for words that nothing is found for, and how to tell so."""
         unknown = self._words.unknown(text)
-        meant = probable(text, unknown, self._words.alike)
+        meant = corrected_search(text, unknown, self._words.alike)
         return meant, None if meant is None else suggestion(meant, list(unknown.items()))
 
     def _more_frequent(self, text: SearchText) -> str | None:
         known = self._words.looked_up(text)
-        rare = {place: (word, count) for place, (word, count) in known.items() if count < FEW}
-        better = better_known(text, rare, self._words.alike)
+        rare = {place: (word, count) for place, (word, count) in known.items() if count < FEW_MATCHES}
+        better = more_frequent_search(text, rare, self._words.alike)
         return None if better is None else str(better)
 
     def _chosen(self, wanted: ProductFilter) -> Sequence[int] | None:
@@ -232,7 +239,7 @@ class Listing:
             level = self._level(self._expected(asked.text_alone), self.scale.candidates)
         while True:
             # There is no need to bound the highest level: it is small.
-            cap = None if level == LEVELS else self.scale.most_candidates
+            cap = None if level == TOP_TIER else self.scale.most_candidates
             ranking = self._ranking(asked.shape, level, cap)
             found = self._gathered(ranking, asked.values, RANKED, [], limit, backwards=False)
             if cap is None or (found.candidates or 0) <= cap:
@@ -251,10 +258,10 @@ class Listing:
     def _level(self, expected: int, at_most: int) -> int:
         """The lowest level that leaves about so many of so many expected products."""
         count = self._estimates.catalogue().products
-        for level in range(LEVELS):
-            if expected * size_of(level, count) <= at_most * count:
+        for level in range(TOP_TIER):
+            if expected * tier_size(level, count) <= at_most * count:
                 return level
-        return LEVELS
+        return TOP_TIER
 
     def _gathered(
         self,
@@ -302,14 +309,14 @@ class _Found:
 
 
 def _read(search: str) -> SearchText:
-    return read(checked("search", search, at_most=SENSIBLE))
+    return parse_search(checked("search", search, at_most=SENSIBLE))
 
 
 def _place(begins: Key) -> tuple[int, int, int, int]:
     """Level, section, sort value and id out of a key of a ranked page."""
     level, section, value, id_ = values_of(begins, (int, int, int, int))
     ranked_or_below = {RANKED: MOST_POINTS, NOT_RANKED: level}
-    if not 0 <= level <= LEVELS or section not in ranked_or_below or not 0 <= value < ranked_or_below[section]:
+    if not 0 <= level <= TOP_TIER or section not in ranked_or_below or not 0 <= value < ranked_or_below[section]:
         raise foreign_key()
     return level, section, value, id_
 

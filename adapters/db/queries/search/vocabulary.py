@@ -9,7 +9,7 @@ from sqlalchemy import TextClause, text
 from adapters.db.core.bulk_statements import int_array, text_array
 from adapters.db.queries.executor import Reader
 from scalecommerce_core.domain.search_text import SearchText
-from scalecommerce_core.domain.spelling import COMPLETIONS, TWO_TYPOS, KnownWord
+from scalecommerce_core.domain.spelling import MAX_COMPLETIONS, TWO_TYPOS_LENGTH, KnownWord
 
 MOST_NEWS: Final = 1_000
 """What came last is known at once; more than that comes from imports."""
@@ -39,12 +39,12 @@ _ALIKE: Final = text(
         (
             SELECT word, products FROM vocabulary
             WHERE word >= :word AND word < :word || chr(1114111) AND products > 0
-            ORDER BY products DESC, word LIMIT {COMPLETIONS}
+            ORDER BY products DESC, word LIMIT {MAX_COMPLETIONS}
         ) UNION (
             SELECT word, products FROM vocabulary WHERE variants && word_variants(:word) AND products > 0
         ) UNION (
             SELECT word, products FROM vocabulary
-            WHERE length(:word) >= {TWO_TYPOS} AND word % :word AND products > 0
+            WHERE length(:word) >= {TWO_TYPOS_LENGTH} AND word % :word AND products > 0
                 AND length(word) BETWEEN length(:word) - 2 AND length(:word) + 2
         )
     ) AS alike

@@ -9,7 +9,7 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
 EMAIL = "ada@example.com"
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
 def test_an_account_that_exists_can_be_made_staff(
     cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
 ) -> None:
-    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
     assert scripted.code == 1
     assert scripted.err == f"{EMAIL} has an account already. Add --promote to make that account staff.\n"
@@ -91,7 +91,7 @@ def test_an_account_that_exists_can_be_made_staff(
 
 
 def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
-    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
     refused = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="short\n")
     assert (refused.code, refused.err) == (1, "password: At least 8 characters are wanted.\n")
@@ -108,7 +108,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
 
 
 def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
-    one(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--json")
     assert json.loads(ended.out) == {
         "id": 1, "email": EMAIL, "is_staff": True, "is_new": False, "password_changed": False, "sessions_revoked": True,

@@ -13,11 +13,11 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import PageRequest, Queries, StockDiscrepancy
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.support.tampering import Instead
@@ -30,21 +30,25 @@ CALM = {"least_views": 0}
 def shop(runtime: MemoryRuntime) -> ProductId:
     """A product that sells out sooner than its policy wants it to."""
     market = runtime.market
-    seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
+    seller, buyer = (
+        unwrap_single(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer")
+    )
     category = market.queries.categories()[0].id
-    listed = one(
-        market.catalog.list_products(
-            [ListProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"))]
+    listed = unwrap_single(
+        market.catalog.create_products(
+            [CreateProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"))]
         )
     )
     document = {"name": "Learn", "parameters": {"caution": 0, "vary": False}, "guardrails": CALM}
-    one(market.pricing.create([CreatePolicy(seller.id, document)]))
+    unwrap_single(market.pricing.create([CreatePolicy(seller.id, document)]))
     runtime.clock.advance(days=28)
-    placed = one(
-        market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])])
+    placed = unwrap_single(
+        market.ordering.place(
+            [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(listed.product.id, 12)])]
+        )
     )
     market.ordering.decide()
-    one(market.payments.pay([PayOrder(placed.id, buyer.id)]))
+    unwrap_single(market.payments.pay([PayOrder(placed.id, buyer.id)]))
     return listed.product.id
 
 
@@ -188,7 +192,9 @@ def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None
     (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
     rules = proposing(lambda signals: signals.colour, "odd")
     with registered_for_a_while(rules):
-        one(runtime.market.pricing.edit([EditPolicy(policy.id, policy.seller_id, {"policy": "odd", "parameters": {}})]))
+        unwrap_single(
+            runtime.market.pricing.edit([EditPolicy(policy.id, policy.seller_id, {"policy": "odd", "parameters": {}})])
+        )
         ended = cli("reprice")
         dry = cli("reprice", "--dry-run")
     assert (ended.code, dry.code) == (1, 1)

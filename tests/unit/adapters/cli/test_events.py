@@ -5,21 +5,21 @@ import pytest
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
 
 @pytest.fixture
 def seller(runtime: MemoryRuntime) -> Account:
-    return one(runtime.market.accounts.sign_up([SignUp("seller@example.com", None)]))
+    return unwrap_single(runtime.market.accounts.sign_up([SignUp("seller@example.com", None)]))
 
 
 def happen(runtime: MemoryRuntime, seller: Account, count: int) -> None:
     category = runtime.market.queries.categories()[0].id
     price = Money.of("10.00", "USD")
-    runtime.market.catalog.list_products([ListProduct(seller.id, category, "Tea", price, 1) for _ in range(count)])
-    runtime.market.relay.number()
+    runtime.market.catalog.create_products([CreateProduct(seller.id, category, "Tea", price, 1) for _ in range(count)])
+    runtime.market.relay.assign_sequence()
 
 
 def numbers(lines: str) -> list[int]:
@@ -65,7 +65,7 @@ def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, s
 def test_what_is_forgotten_is_not_looked_for(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
     happen(runtime, seller, 5)
     runtime.clock.advance(days=40)
-    runtime.market.relay.forget()
+    runtime.market.relay.purge()
     happen(runtime, seller, 2)
     assert numbers(cli("events", "tail", "--json").out) == [6, 7]
     ended = cli("events", "tail", "--after", "2")

@@ -16,11 +16,11 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountingIds, RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
@@ -74,24 +74,26 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A shop in which everything that commands show is there, under names that users may choose."""
     sender = RecordingSender()
     market = runtime.market = in_memory_market(runtime.clock, sender=sender)
-    seller, buyer = (one(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer"))
+    seller, buyer = (
+        unwrap_single(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer")
+    )
     category = market.queries.categories()[0].id
-    product = ListProduct(
+    product = CreateProduct(
         seller.id, category, HOSTILE, Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"), sku="[/]"
     )
-    listed = one(market.catalog.list_products([product]))
+    listed = unwrap_single(market.catalog.create_products([product]))
     learn = {"name": HOSTILE, "parameters": {"caution": 0, "vary": False}, "guardrails": {"least_views": 0}}
-    one(market.pricing.create([CreatePolicy(seller.id, learn)]))
-    endpoint = one(market.webhooks.create([CreateEndpoint(seller.id, ADDRESS)])).endpoint.id
+    unwrap_single(market.pricing.create([CreatePolicy(seller.id, learn)]))
+    endpoint = unwrap_single(market.webhooks.create([CreateEndpoint(seller.id, ADDRESS)])).endpoint.id
     sender.answer = lambda _message: WebhookAnswer(timedelta(milliseconds=7), status=410)
-    one(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
+    unwrap_single(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
     market.webhooks.deliver()
     runtime.clock.advance(days=28)
-    wanted = PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(listed.product.id, 12)])
-    placed = one(market.ordering.place([wanted]))
+    wanted = PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(listed.product.id, 12)])
+    placed = unwrap_single(market.ordering.place([wanted]))
     market.ordering.decide()
-    one(market.payments.pay([PayOrder(placed.id, buyer.id)]))
-    market.relay.number()
+    unwrap_single(market.payments.pay([PayOrder(placed.id, buyer.id)]))
+    market.relay.assign_sequence()
     for policy in market.queries.policies(None, PageRequest()).rows:
         market.repricing.run(policy.id)
     monkeypatch.chdir(tmp_path)

@@ -17,10 +17,10 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
@@ -32,7 +32,7 @@ SAMPLE = Path(online_retail.__file__).with_name("sample.csv")
 @pytest.fixture
 def runtime() -> MemoryRuntime:
     runtime = MemoryRuntime()
-    one(runtime.market.accounts.sign_up([SignUp(SELLER, "a long password")]))
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(SELLER, "a long password")]))
     return runtime
 
 
@@ -170,27 +170,31 @@ def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytes
 
 def test_exported_orders_are_evaluated_by_what_was_sold(cli: Cli, runtime: MemoryRuntime, tmp_path: Path) -> None:
     market, ids = runtime.market, CountingIds()
-    buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     seller = account_of(market, SELLER)
     category = market.queries.categories()[0].id
-    listed = one(market.catalog.list_products([ListProduct(seller, category, "Tea", Money.of("10.00", "USD"), 100)]))
+    listed = unwrap_single(
+        market.catalog.create_products([CreateProduct(seller, category, "Tea", Money.of("10.00", "USD"), 100)])
+    )
 
     def order(quantity: int, by: AccountId = buyer.id) -> OrderId:
         runtime.clock.advance(days=1)
-        placed = one(market.ordering.place([PlaceOrder(ids.command(), by, [WantedLine(listed.product.id, quantity)])]))
+        placed = unwrap_single(
+            market.ordering.place([PlaceOrder(ids.command(), by, [OrderLineRequest(listed.product.id, quantity)])])
+        )
         market.ordering.decide()
         return placed.id
 
     def pay(order_id: OrderId, by: AccountId = buyer.id) -> None:
-        one(market.payments.pay([PayOrder(order_id, by)]))
+        unwrap_single(market.payments.pay([PayOrder(order_id, by)]))
 
     pay(order(3))
     refunded = order(2)
     pay(refunded)
-    one(market.ordering.refund([RefundOrder(refunded, seller, [RefundLine(listed.product.id, 2)])]))
+    unwrap_single(market.ordering.refund([RefundOrder(refunded, seller, [RefundLine(listed.product.id, 2)])]))
     pay(order(7, by=seller), by=seller)
     rejected, cancelled, unpaid = order(100_000), order(5), order(1)
-    one(market.ordering.cancel([CancelOrder(cancelled, buyer.id)]))
+    unwrap_single(market.ordering.cancel([CancelOrder(cancelled, buyer.id)]))
 
     file = tmp_path / "orders.csv"
     assert cli("export", "orders", "--output", str(file)).code == 0

@@ -22,10 +22,10 @@ from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import AddCategory, Catalog, EditProduct, ListProduct
+from scalecommerce_core.services.catalog import AddCategory, Catalog, CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryStore, in_memory_market
 from tests.unit.support.tampering import TamperedStore, failing
 
@@ -37,7 +37,7 @@ def market() -> Market:
 
 @pytest.fixture
 def seller(market: Market) -> AccountId:
-    return one(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    return unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
 
 
 def load(market: Market, seller: AccountId, text: str, *, dry_run: bool = False) -> ImportedProducts:
@@ -97,7 +97,7 @@ def test_texts_of_a_file_come_in_their_normal_form(market: Market, seller: Accou
 
 
 def test_an_address_that_looks_alike_is_anothers(market: Market) -> None:
-    kara = one(market.accounts.sign_up([SignUp("kara@example.com", None)])).id
+    kara = unwrap_single(market.accounts.sign_up([SignUp("kara@example.com", None)])).id
     done = load(market, kara, "sku,name,category,price,seller\nA1,Cup,5,1.00,\u212aara@example.com\n")
     assert [error.message for error in done.errors] == [
         "seller: This is a product of \u212aara@example.com, not of kara@example.com."
@@ -201,12 +201,12 @@ def test_files_of_spreadsheets(separator: str, mark: str, market: Market, seller
 def market_with(names: list[str]) -> tuple[Market, AccountId, MemoryStore]:
     memory = MemoryStore()
     market = in_memory_market(memory=memory)
-    seller = one(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    seller = unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
     for number, name in enumerate(names):
-        one(
-            market.catalog.list_products(
+        unwrap_single(
+            market.catalog.create_products(
                 [
-                    ListProduct(
+                    CreateProduct(
                         seller, CategoryId(number % 20 + 1), name, Money(100 + number, "USD"), stock=number,
                         sku=f"S{number}" if number % 2 else None, description=name * 2, brand=name[:5],
                         cost=Money(number, "USD") if number else None, is_active=number % 3 > 0,
@@ -235,9 +235,11 @@ def test_an_untouched_export_changes_nothing(names: list[str]) -> None:
 
 def meanwhile(market: Market, seller: AccountId) -> None:
     """Of each product one unit is sold, its price moves, and its seller edits the rest."""
-    buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     products = [view for view in market.queries.iter_products() if view.stock and view.is_active]
-    market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(p.id, 1) for p in products])])
+    market.ordering.place(
+        [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(p.id, 1) for p in products])]
+    )
     market.ordering.decide()
     with market.store.begin() as tx:
         locked = tx.products.lock({view.id for view in products})
@@ -246,7 +248,7 @@ def meanwhile(market: Market, seller: AccountId) -> None:
         tx.products.save(list(locked.values()))
     for view in products:
         changes = {"name": "New", "category_id": CategoryId(20), "min_price": Money(5, "USD"), "description": "Other."}
-        one(market.catalog.edit_products([EditProduct(view.id, seller, changes | {"is_active": False})]))
+        unwrap_single(market.catalog.edit_products([EditProduct(view.id, seller, changes | {"is_active": False})]))
 
 
 def test_an_untouched_export_changes_nothing_whatever_happened_since() -> None:
@@ -333,14 +335,14 @@ def test_a_category_named_like_the_number_of_another_is_found_by_its_name(market
 
 
 def test_line_breaks_that_a_spreadsheet_wrote_otherwise_change_no_text(market: Market, seller: AccountId) -> None:
-    product = ListProduct(seller, CategoryId(1), "Cup", Money(100, "USD"), sku="A1", description="'\n'\n=1")
-    one(market.catalog.list_products([product]))
+    product = CreateProduct(seller, CategoryId(1), "Cup", Money(100, "USD"), sku="A1", description="'\n'\n=1")
+    unwrap_single(market.catalog.create_products([product]))
     assert load(market, seller, exported(market).replace("\n", "\r\n")).unchanged == 1
 
 
 def test_a_number_finds_the_sellers_own_products_alone(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    other = one(market.accounts.sign_up([SignUp("other@example.com", None)])).id
+    other = unwrap_single(market.accounts.sign_up([SignUp("other@example.com", None)])).id
     pot = shelf(market)["A1"].id
     done = load(market, other, f"id,price\n{pot},1.00\n999,1.00\n١,1.00\n{pot}.0,1\n")
     assert [error.message.partition(":")[0] for error in done.errors] == ["id"] * 4
@@ -403,7 +405,7 @@ def test_products_of_others_are_not_taken_over(market: Market, seller: AccountId
     load(market, seller, TWO)
     file = io.StringIO(newline="")
     export_products(market, file)
-    other = one(market.accounts.sign_up([SignUp("other@example.com", None)])).id
+    other = unwrap_single(market.accounts.sign_up([SignUp("other@example.com", None)])).id
     imported = load(market, other, file.getvalue())
     assert (imported.created, imported.updated) == (0, 0)
     assert [error.message for error in imported.errors] == [
@@ -423,8 +425,10 @@ def test_products_as_json_lines_and_of_one_seller(market: Market, seller: Accoun
 
 def test_a_carriage_return_in_an_old_name_does_not_part_its_line(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, [WantedLine(shelf(market)["A1"].id, 1)])])
+    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    market.ordering.place(
+        [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(shelf(market)["A1"].id, 1)])]
+    )
     (order,) = market.queries.iter_orders()
     old = evolve(order, lines=tuple(evolve(line, name="Tea\rpot") for line in order.lines))
     text = io.StringIO(newline="")
@@ -437,8 +441,8 @@ def test_a_carriage_return_in_an_old_name_does_not_part_its_line(market: Market,
 
 def test_orders(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    buyer = one(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    wanted = [WantedLine(shelf(market)[sku].id, 2) for sku in ("A1", "B2")]
+    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    wanted = [OrderLineRequest(shelf(market)[sku].id, 2) for sku in ("A1", "B2")]
     market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, wanted)])
     table, lines = io.StringIO(newline=""), io.StringIO()
     assert export_orders(market, table) == 1
@@ -455,7 +459,7 @@ def test_orders(market: Market, seller: AccountId) -> None:
 )
 def test_files_have_the_decimals_of_their_currency(currency: str, price: str, wrong: str) -> None:
     market = in_memory_market(currency=currency)
-    seller = one(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    seller = unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
     read = load(market, seller, f"sku,name,category,price,cost\nA1,Pot,5,{price},\nB2,Cup,5,{wrong},{wrong}\n")
     assert str(shelf(market)["A1"].price) == f"{price} {currency}"
     (error,) = read.errors

@@ -5,13 +5,13 @@ import pytest
 from adapters.cli.sellers import account_of
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import in_memory_market
 
 
 def test_an_account_is_found_by_address_and_by_number() -> None:
     market = in_memory_market()
-    account = one(market.accounts.sign_up([SignUp("seller@example.com", None)]))
+    account = unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)]))
     assert account_of(market, "Seller@example.com") == account_of(market, str(account.id)) == account.id
 
 

@@ -6,10 +6,10 @@ import pytest
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
-from scalecommerce_core.services.ordering import PlaceOrder, WantedLine
+from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
@@ -19,14 +19,17 @@ def sold(runtime: MemoryRuntime) -> None:
     """One tea pot, counted in; and as if it was forgotten."""
     market = runtime.market
     sam, bea = (
-        one(market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password")])).id for name in ("sam", "bea")
+        unwrap_single(market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password")])).id
+        for name in ("sam", "bea")
     )
-    command = ListProduct(sam, CategoryId(1), "Tea pot", Money(1000, "USD"), 5)
-    product = one(market.catalog.list_products([command])).product.id
-    order = one(market.ordering.place([PlaceOrder(CountingIds().command(), bea, [WantedLine(product, 2)])]))
+    command = CreateProduct(sam, CategoryId(1), "Tea pot", Money(1000, "USD"), 5)
+    product = unwrap_single(market.catalog.create_products([command])).product.id
+    order = unwrap_single(
+        market.ordering.place([PlaceOrder(CountingIds().command(), bea, [OrderLineRequest(product, 2)])])
+    )
     market.ordering.decide()
-    one(market.payments.pay([PayOrder(order.id, bea)]))
-    market.relay.number()
+    unwrap_single(market.payments.pay([PayOrder(order.id, bea)]))
+    market.relay.assign_sequence()
     market.statistics.catch_up()
 
 
@@ -35,7 +38,7 @@ def forgotten(runtime: MemoryRuntime, sold: None) -> None:  # noqa: ARG001 - bef
     with runtime.market.store.begin() as tx:
         rollups = cast(MemoryStore, runtime.market.store).tables.rollups
         rollups.drop(next(key for key, _ in rollups.items() if key[0] == "seller_sales"))
-        assert tx.events.last_number()
+        assert tx.events.last_seq()
 
 
 @pytest.mark.usefixtures("sold")

@@ -9,7 +9,7 @@ import pytest
 from scalecommerce_core.domain.identifiers import AccountId, EndpointId
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
@@ -24,15 +24,15 @@ class Post:
         self.clock = runtime.clock
         runtime.market = in_memory_market(runtime.clock, sender=self.sender)
         self.webhooks = runtime.market.webhooks
-        self.owner = AccountId(one(runtime.market.accounts.sign_up([SignUp("sam@example.com", None)])).id)
+        self.owner = AccountId(unwrap_single(runtime.market.accounts.sign_up([SignUp("sam@example.com", None)])).id)
 
     def create(self, host: str = "example.com", *topics: str) -> EndpointId:
-        made = one(self.webhooks.create([CreateEndpoint(self.owner, f"https://{host}/", topics)]))
+        made = unwrap_single(self.webhooks.create([CreateEndpoint(self.owner, f"https://{host}/", topics)]))
         return made.endpoint.id
 
     def ping(self, endpoint: EndpointId, answer: WebhookAnswer | None = None) -> int:
         """The number of a delivery that was answered so."""
-        made = one(self.webhooks.ping([ActOnEndpoint(endpoint, self.owner)]))
+        made = unwrap_single(self.webhooks.ping([ActOnEndpoint(endpoint, self.owner)]))
         if answer is not None:
             self.sender.answer = lambda _message: answer
         self.webhooks.deliver()

@@ -86,14 +86,14 @@ class Seen:
     def __init__(self) -> None:
         self.clients: list[str] = []
 
-    def viewed(self, product_id: ProductId, client: str = "") -> None:
+    def record_view(self, product_id: ProductId, client: str = "") -> None:
         assert product_id == 1
         self.clients.append(client)
 
-    def batch(self) -> None:
+    def next_batch(self) -> None:
         return None
 
-    def forget(self, batch_id: str) -> None:
+    def acknowledge(self, batch_id: str) -> None:
         raise AssertionError(batch_id)
 
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.tasks.schedule import TASKS
 from adapters.tasks.tasks import BATCH, Jobs
 from scalecommerce_core.domain.errors import Unavailable
-from scalecommerce_core.services.ordering import Decided
+from scalecommerce_core.services.ordering import DecisionSummary
 
 
 class Work:
@@ -19,17 +19,17 @@ class Work:
         self.batches = list(batches)
         self.done: list[str] = []
         self.ordering: Any = SimpleNamespace(decide=self._decide)
-        self.relay: Any = SimpleNamespace(number=self._number)
+        self.relay: Any = SimpleNamespace(assign_sequence=self._number)
         market: Any = self
         views: Any = None
         self.jobs = Jobs(market, views, lambda: self.done.append("answer"), pause=lambda _: self.done.append("pause"))
 
-    def _decide(self, _limit: int) -> Decided:
+    def _decide(self, _limit: int) -> DecisionSummary:
         batch = self.batches.pop(0)
         if isinstance(batch, Exception):
             raise batch
         self.done.append(f"decide {batch}")
-        return Decided(reserved=batch)
+        return DecisionSummary(reserved=batch)
 
     def _number(self, _limit: int) -> int:
         self.done.append("number")
@@ -71,7 +71,9 @@ def test_what_is_forgotten_outruns_what_is_written(job: Callable[[Jobs], None], 
         forgotten += limit
         return limit
 
-    market: Any = SimpleNamespace(ordering=SimpleNamespace(forget_keys=forget), relay=SimpleNamespace(forget=forget))
+    market: Any = SimpleNamespace(
+        ordering=SimpleNamespace(purge_idempotency_keys=forget), relay=SimpleNamespace(purge=forget)
+    )
     views: Any = None
     job(Jobs(market, views, lambda: None))
     (every,) = (task.every for task in TASKS if task.job is job)

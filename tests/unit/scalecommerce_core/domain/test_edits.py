@@ -96,7 +96,7 @@ def test_a_policy_with_equal_values_is_not_edited() -> None:
 def test_an_endpoint_with_equal_values_is_not_edited() -> None:
     edited = endpoint()
     # Its failures are not forgotten either: what is paused stays so.
-    edited.heard([WebhookAnswer(timedelta(seconds=1), status=500)], NOW)
+    edited.record_results([WebhookAnswer(timedelta(seconds=1), status=500)], NOW)
     failing_since = edited.failing_since
     edited.edit(url="https://example.com/hooks", topics=["order.reserved", "order.paid"], is_active=True)
     assert (edited.version, edited.failures, edited.failing_since) == (1, 1, failing_since)
@@ -108,7 +108,7 @@ def test_an_endpoint_with_equal_values_is_not_edited() -> None:
 
 def test_switching_a_disabled_endpoint_off_keeps_the_reason() -> None:
     disabled = endpoint()
-    disabled.heard([WebhookAnswer(timedelta(seconds=1), status=410)], NOW)
+    disabled.record_results([WebhookAnswer(timedelta(seconds=1), status=410)], NOW)
     version, reason = disabled.version, disabled.disabled_because
     disabled.edit(is_active=False)
     assert (disabled.version, disabled.disabled_because) == (version, reason)

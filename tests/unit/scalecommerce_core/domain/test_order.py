@@ -276,9 +276,9 @@ def test_a_restock_that_does_not_fit_gives_nothing() -> None:
 def test_a_restock_may_fill_the_shelf() -> None:
     stock = shelves()
     made = paid(stock, (TEA, 2, 100))
-    stock[TEA].adjust(stock[TEA].room - 2, NOW)
+    stock[TEA].adjust(stock[TEA].capacity_left - 2, NOW)
     made.refund([RefundLine(TEA, 2)], stock, NOW, restock=True)
-    assert stock[TEA].room == 0
+    assert stock[TEA].capacity_left == 0
 
 
 LINES = st.lists(
@@ -318,7 +318,7 @@ def test_an_order_steps_aside_until_later_and_is_parked_after_five_failures() ->
     made = order()
     for attempt in range(1, DECIDE_ATTEMPTS + 1):
         assert not made.is_parked
-        made.decision_failed(NOW, DEADLINE)
+        made.record_decision_failure(NOW, DEADLINE)
         assert (made.decide_attempts, made.decide_after) == (attempt, DEADLINE)
     assert made.is_parked
     assert status(made) is OrderStatus.CREATED

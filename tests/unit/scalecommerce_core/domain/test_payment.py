@@ -6,21 +6,21 @@ from uuid import UUID
 
 import pytest
 
-from scalecommerce_core.domain.errors import BooksDoNotBalance, Invalid, Refused
+from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, Refused
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.payment import (
+    LATE_CHARGE_WINDOW,
     LONGEST_PAUSE,
     MAX_AMOUNT,
     PAYMENT_TRANSITIONS,
-    WATCHED,
     Charged,
     Declined,
     Finding,
     Payment,
     PaymentStatus,
     RefundStatus,
-    pause_after,
+    retry_delay,
 )
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, usd
 
@@ -30,7 +30,7 @@ LASTING = timedelta(seconds=60)
 
 def opened(amount: Money = FIFTY, method: str = "card") -> Payment:
     return Payment.opened(
-        id=PaymentId(UUID(int=1)), order_id=OrderId(1), amount=amount, method=method, now=NOW, lasting=LASTING
+        id=PaymentId(UUID(int=1)), order_id=OrderId(1), amount=amount, method=method, now=NOW, timeout=LASTING
     )
 
 
@@ -42,9 +42,9 @@ def brought_to(status: PaymentStatus) -> Payment:
         case PaymentStatus.DECLINED:
             payment.decline(Declined("no"), NOW)
         case PaymentStatus.ABANDONED:
-            payment.miss(payment.deadline)
+            payment.record_unknown(payment.deadline)
         case PaymentStatus.TOO_LATE:
-            payment.come_too_late(Charged("c"), NOW)
+            payment.record_late_charge(Charged("c"), NOW)
         case PaymentStatus.OPEN:
             pass
     assert payment.status is status
@@ -56,11 +56,11 @@ def learn(payment: Payment, finding: Finding) -> None:
         case Finding.CHARGED:
             payment.capture(Charged("c"), payment.deadline)
         case Finding.CHARGED_TOO_LATE:
-            payment.come_too_late(Charged("c"), payment.deadline)
+            payment.record_late_charge(Charged("c"), payment.deadline)
         case Finding.DECLINED:
             payment.decline(Declined("no"), payment.deadline)
         case Finding.UNKNOWN:
-            payment.miss(payment.deadline)
+            payment.record_unknown(payment.deadline)
 
 
 HARMLESS = {
@@ -81,7 +81,7 @@ def test_the_table_is_the_whole_truth(status: PaymentStatus, finding: Finding) -
         learn(payment, finding)
         assert payment.status is status
     else:
-        with pytest.raises(BooksDoNotBalance):
+        with pytest.raises(LedgerInconsistent):
             learn(payment, finding)
         assert payment.status is status
 
@@ -100,15 +100,15 @@ def test_an_amount_that_no_column_holds_is_refused(minor: int) -> None:
 
 
 def test_pauses_double_up_to_an_hour() -> None:
-    assert [pause_after(tries).total_seconds() for tries in range(4)] == [2, 4, 8, 16]
-    assert pause_after(11) == pause_after(10_000) == LONGEST_PAUSE
+    assert [retry_delay(tries).total_seconds() for tries in range(4)] == [2, 4, 8, 16]
+    assert retry_delay(11) == retry_delay(10_000) == LONGEST_PAUSE
 
 
 def test_an_attempt_is_not_given_up_before_its_deadline() -> None:
     payment = opened()
-    payment.miss(NOW + 59 * SECOND)
+    payment.record_unknown(NOW + 59 * SECOND)
     assert (payment.status, payment.check_at) == (PaymentStatus.OPEN, payment.deadline)
-    payment.miss(payment.deadline)
+    payment.record_unknown(payment.deadline)
     assert (payment.status, payment.checks) == (PaymentStatus.ABANDONED, 2)
 
 
@@ -117,10 +117,10 @@ def test_an_abandoned_attempt_is_watched_for_a_day_at_growing_intervals() -> Non
     looks = [payment.deadline]
     while payment.check_at is not None:
         looks.append(payment.check_at)
-        payment.miss(payment.check_at)
+        payment.record_unknown(payment.check_at)
     pauses = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert pauses == sorted(pauses)
-    assert payment.deadline + WATCHED <= looks[-1] <= payment.deadline + WATCHED + LONGEST_PAUSE
+    assert payment.deadline + LATE_CHARGE_WINDOW <= looks[-1] <= payment.deadline + LATE_CHARGE_WINDOW + LONGEST_PAUSE
     assert payment.status is PaymentStatus.ABANDONED
 
 
@@ -128,33 +128,33 @@ def test_a_silent_gateway_never_settles_anything() -> None:
     payment = opened()
     for _ in range(100):
         assert payment.check_at is not None
-        payment.look_again(payment.check_at)
+        payment.schedule_check(payment.check_at)
     assert payment.status is PaymentStatus.OPEN
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.CAPTURED, PaymentStatus.DECLINED, PaymentStatus.TOO_LATE])
 def test_what_is_settled_is_not_looked_at(status: PaymentStatus) -> None:
     payment = brought_to(status)
-    payment.look_again(NOW)
+    payment.schedule_check(NOW)
     assert payment.check_at is None
 
 
 def test_no_more_is_sent_back_than_was_charged() -> None:
     payment = brought_to(PaymentStatus.CAPTURED)
-    payment.send_back(20_00, NOW)
-    payment.send_back(20_00, NOW)
+    payment.add_refund(20_00, NOW)
+    payment.add_refund(20_00, NOW)
     for minor in (10_01, 0, -1):
-        with pytest.raises(BooksDoNotBalance):
-            payment.send_back(minor, NOW)
-    payment.send_back(10_00, NOW)
+        with pytest.raises(LedgerInconsistent):
+            payment.add_refund(minor, NOW)
+    payment.add_refund(10_00, NOW)
     assert payment.refunded == payment.amount.minor == sum(refund.amount.minor for refund in payment.refunds)
     assert len({refund.id for refund in payment.refunds}) == 3
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.OPEN, PaymentStatus.DECLINED, PaymentStatus.ABANDONED])
 def test_money_that_was_not_taken_is_not_sent_back(status: PaymentStatus) -> None:
-    with pytest.raises(BooksDoNotBalance):
-        brought_to(status).send_back(1, NOW)
+    with pytest.raises(LedgerInconsistent):
+        brought_to(status).add_refund(1, NOW)
 
 
 def test_the_keys_of_refunds_are_the_same_in_every_replay() -> None:
@@ -164,9 +164,9 @@ def test_the_keys_of_refunds_are_the_same_in_every_replay() -> None:
 
 def test_a_refund_is_tried_again_until_it_is_confirmed() -> None:
     (refund,) = brought_to(PaymentStatus.TOO_LATE).refunds
-    refund.put_off(NOW)
+    refund.postpone(NOW)
     assert refund.try_at == NOW + 2 * SECOND
-    refund.put_off(refund.try_at)
+    refund.postpone(refund.try_at)
     assert refund.try_at == NOW + 6 * SECOND
     refund.confirm(NOW + 6 * SECOND)
     refund.confirm(NOW + 9 * SECOND)

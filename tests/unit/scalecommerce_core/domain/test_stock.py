@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecommerce_core.domain.errors import BooksDoNotBalance, InsufficientStock, Invalid, MarketError, StockMoved
+from scalecommerce_core.domain.errors import InsufficientStock, Invalid, LedgerInconsistent, MarketError, StockMoved
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind, Stock
 
@@ -17,7 +17,7 @@ OPERATIONS: dict[str, Callable[[Stock, int], None]] = {
     "reserve": Stock.reserve,
     "release": Stock.release,
     "sell": lambda stock, quantity: stock.sell(quantity, ORDER, NOW),
-    "take back": lambda stock, quantity: stock.take_back(quantity, ORDER, NOW),
+    "take back": lambda stock, quantity: stock.restock_units(quantity, ORDER, NOW),
     "add": lambda stock, quantity: stock.adjust(quantity, NOW),
     "take": lambda stock, quantity: stock.adjust(-quantity, NOW),
     "set": lambda stock, quantity: stock.set_available(quantity, NOW),
@@ -32,11 +32,11 @@ def test_no_operation_breaks_the_books(opening: int, steps: list[tuple[str, int]
         before = (stock.on_hand, stock.reserved, len(stock.movements))
         try:
             OPERATIONS[name](stock, quantity)
-        except (MarketError, BooksDoNotBalance):
+        except (MarketError, LedgerInconsistent):
             assert (stock.on_hand, stock.reserved, len(stock.movements)) == before
         assert 0 <= stock.reserved <= stock.on_hand <= MAX_STOCK
         assert stock.on_hand == sum(movement.quantity for movement in stock.movements)
-        assert stock.available + stock.reserved + stock.room == MAX_STOCK
+        assert stock.available + stock.reserved + stock.capacity_left == MAX_STOCK
     assert all(movement.quantity for movement in stock.movements)
 
 
@@ -72,7 +72,7 @@ def test_only_what_is_there_can_be_promised_released_or_sold() -> None:
         stock.reserve(4)
     assert (reserving.value.product_id, reserving.value.wanted, reserving.value.available) == (TEA, 4, 3)
     for act in (stock.release, lambda units: stock.sell(units, ORDER, NOW)):
-        with pytest.raises(BooksDoNotBalance, match="3 of 2 reserved"):
+        with pytest.raises(LedgerInconsistent, match="3 of 2 reserved"):
             act(3)
 
 
@@ -100,4 +100,4 @@ def test_what_is_promised_and_reserved_fits_the_bound(quantity: int) -> None:
     with pytest.raises(Invalid, match=f"between 0 and {MAX_STOCK - 2}"):
         stock.set_available(quantity, NOW)
     stock.set_available(MAX_STOCK - 2, NOW)
-    assert stock.room == 0
+    assert stock.capacity_left == 0

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from scalecommerce_core.domain.web_address import Target, UnsafeAddress, check_address, is_public, target_of
+from scalecommerce_core.domain.web_address import Target, UnsafeAddress, check_address, is_public, parse_target
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ from scalecommerce_core.domain.web_address import Target, UnsafeAddress, check_a
     ],
 )
 def test_public_https_is_fine(url: str, target: Target) -> None:
-    assert target_of(url) == target
+    assert parse_target(url) == target
 
 
 def test_the_host_header_names_the_port_only_where_it_must() -> None:
-    assert target_of("https://example.com/").authority == "example.com"
-    assert target_of("https://example.com:8443/").authority == "example.com:8443"
-    assert target_of("https://[2606:4700::1111]/").authority == "[2606:4700::1111]"
+    assert parse_target("https://example.com/").authority == "example.com"
+    assert parse_target("https://example.com:8443/").authority == "example.com:8443"
+    assert parse_target("https://[2606:4700::1111]/").authority == "[2606:4700::1111]"
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_the_host_header_names_the_port_only_where_it_must() -> None:
 )
 def test_everything_else_is_refused(url: str) -> None:
     with pytest.raises(UnsafeAddress):
-        target_of(url)
+        parse_target(url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://localhost:8080/a", "http://127.0.0.1:80/", "https://[::1]:9/", "http://127.9.9.9/"]
 )
 def test_this_machine_where_development_allows_it(url: str) -> None:
-    assert target_of(url, allow_loopback=True).is_loopback
+    assert parse_target(url, allow_loopback=True).is_loopback
     with pytest.raises(UnsafeAddress):
-        target_of(url)
+        parse_target(url)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_this_machine_where_development_allows_it(url: str) -> None:
 )
 def test_development_allows_nothing_but_this_machine(url: str) -> None:
     with pytest.raises(UnsafeAddress):
-        target_of(url, allow_loopback=True)
+        parse_target(url, allow_loopback=True)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from scalecommerce_core.domain.errors import Invalid, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import (
     ANSWER_LENGTH,
-    DISABLED_AFTER,
+    DISABLE_AFTER,
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
     RETRY_DELAYS,
-    ROTATION,
+    SECRET_OVERLAP,
     TOPICS,
     DeliveryPending,
     DeliveryStatus,
@@ -151,7 +151,7 @@ def test_a_receiver_that_asks_for_it_is_left_alone(status: int) -> None:
 
 
 def test_retry_after_means_nothing_with_other_statuses() -> None:
-    assert WebhookAnswer(SECOND, status=500, retry_after=HOUR).wait == timedelta(0)
+    assert WebhookAnswer(SECOND, status=500, retry_after=HOUR).requested_delay == timedelta(0)
 
 
 def test_an_attempt_is_recorded_once() -> None:
@@ -216,13 +216,13 @@ def endpoint(**facts: object) -> WebhookEndpoint:
 
 def test_what_an_endpoint_hears_of() -> None:
     orders = endpoint(topics=("order.paid",))
-    assert orders.wants("order.paid", NOW, [AccountId(4), AccountId(5)])
-    assert not orders.wants("order.placed", NOW, [AccountId(5)])
-    assert not orders.wants("order.paid", NOW, [AccountId(4)])
-    assert not orders.wants("order.paid", NOW - SECOND, [AccountId(5)])
-    assert endpoint().wants("order.placed", NOW, [AccountId(5)])
-    assert endpoint(all_events=True).wants("order.placed", NOW, [AccountId(4)])
-    assert not endpoint(is_active=False).wants("order.placed", NOW, [AccountId(5)])
+    assert orders.accepts("order.paid", NOW, [AccountId(4), AccountId(5)])
+    assert not orders.accepts("order.placed", NOW, [AccountId(5)])
+    assert not orders.accepts("order.paid", NOW, [AccountId(4)])
+    assert not orders.accepts("order.paid", NOW - SECOND, [AccountId(5)])
+    assert endpoint().accepts("order.placed", NOW, [AccountId(5)])
+    assert endpoint(all_events=True).accepts("order.placed", NOW, [AccountId(4)])
+    assert not endpoint(is_active=False).accepts("order.placed", NOW, [AccountId(5)])
 
 
 def test_all_that_is_wrong_is_named() -> None:
@@ -244,11 +244,11 @@ def test_secrets_rotate() -> None:
     made = endpoint()
     made.rotate("second", NOW)
     assert made.sealed_secrets(NOW) == ("second", "first")
-    assert made.sealed_secrets(NOW + ROTATION - SECOND) == ("second", "first")
-    assert made.sealed_secrets(NOW + ROTATION) == ("second",)
+    assert made.sealed_secrets(NOW + SECRET_OVERLAP - SECOND) == ("second", "first")
+    assert made.sealed_secrets(NOW + SECRET_OVERLAP) == ("second",)
     made.rotate("third", NOW + HOUR)
     assert made.sealed_secrets(NOW + HOUR) == ("third", "second", "first")
-    assert made.sealed_secrets(NOW + ROTATION) == ("third", "second")
+    assert made.sealed_secrets(NOW + SECRET_OVERLAP) == ("third", "second")
     made.rotate("fourth", NOW + 2 * HOUR)
     assert made.sealed_secrets(NOW + 2 * HOUR) == ("fourth", "third", "second")
 
@@ -261,25 +261,25 @@ def test_pauses_double_while_it_fails_and_end_when_it_answers() -> None:
     made = endpoint()
     pauses = []
     for _ in range(9):
-        made.heard([BAD, BAD], NOW)
+        made.record_results([BAD, BAD], NOW)
         assert made.paused_until is not None
         pauses.append((made.paused_until - NOW) // SECOND)
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     assert LONGEST_PAUSE == 300 * SECOND
-    made.heard([BAD, GOOD], NOW)
+    made.record_results([BAD, GOOD], NOW)
     assert made.failures == 0
     assert {made.failing_since, made.paused_until} == {None}
 
 
 def test_a_pause_lasts_as_long_as_the_receiver_asked_for() -> None:
     made = endpoint()
-    made.heard([WebhookAnswer(SECOND, status=503, retry_after=HOUR), BAD], NOW)
+    made.record_results([WebhookAnswer(SECOND, status=503, retry_after=HOUR), BAD], NOW)
     assert made.paused_until == NOW + HOUR
 
 
 def test_gone_disables() -> None:
     made = endpoint()
-    made.heard([GOOD, GONE], NOW)
+    made.record_results([GOOD, GONE], NOW)
     assert not made.is_active
     assert made.disabled_because is not None
     assert "410" in made.disabled_because
@@ -289,19 +289,19 @@ def test_gone_disables() -> None:
 
 def test_failing_for_days_disables_and_says_why() -> None:
     made = endpoint()
-    made.heard([BAD], NOW)
-    made.heard([BAD], NOW + DISABLED_AFTER - SECOND)
+    made.record_results([BAD], NOW)
+    made.record_results([BAD], NOW + DISABLE_AFTER - SECOND)
     assert made.is_active
-    made.heard([WebhookAnswer(SECOND, error="no connection")], NOW + DISABLED_AFTER)
+    made.record_results([WebhookAnswer(SECOND, error="no connection")], NOW + DISABLE_AFTER)
     assert made.disabled_because == (
         "Every delivery has failed since 2026-03-01 12:00 UTC; the last one with: no connection"
     )
     made.edit(is_active=True)
     assert made.failures == 0
     assert {made.disabled_because, made.failing_since} == {None}
-    made.heard([BAD], NOW + 2 * DISABLED_AFTER)
+    made.record_results([BAD], NOW + 2 * DISABLE_AFTER)
     assert made.is_active
 
 
 def test_the_schedule_ends_before_an_endpoint_is_disabled() -> None:
-    assert sum(RETRY_DELAYS, timedelta(0)) * 1.2 < DISABLED_AFTER
+    assert sum(RETRY_DELAYS, timedelta(0)) * 1.2 < DISABLE_AFTER

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecommerce_core.domain.search_text import Term, read
-from scalecommerce_core.domain.word_forms import MOST_FORMS, forms_of
+from scalecommerce_core.domain.search_text import Term, parse_search
+from scalecommerce_core.domain.word_forms import MAX_FORMS, forms_of
 
 
 @pytest.mark.parametrize(
@@ -29,18 +29,18 @@ def test_words_that_stemming_is_enough_for(word: str) -> None:
 def test_every_word_of_a_phrase_has_its_forms() -> None:
     assert forms_of("kitchen knife") == ("kitchen knife", "kitchen knives")
     assert set(forms_of("mouse, shelf")) == {"mouse, shelf", "mouse, shelves", "mice, shelf", "mice, shelves"}
-    assert len(forms_of("mouse mouse mouse mouse")) == MOST_FORMS
+    assert len(forms_of("mouse mouse mouse mouse")) == MAX_FORMS
 
 
 @given(st.text(max_size=20))
 def test_the_text_itself_comes_first_and_no_form_twice(text: str) -> None:
     forms = forms_of(text)
     assert forms[0] == text
-    assert len(set(forms)) == len(forms) <= MOST_FORMS
+    assert len(set(forms)) == len(forms) <= MAX_FORMS
 
 
 def test_hyphenated_words_are_one_word_too() -> None:
-    (term,) = read("Wi\u2011Fi").terms
+    (term,) = parse_search("Wi\u2011Fi").terms
     assert term.texts == ("Wi\u2011Fi", "WiFi")
     assert term.forms == ("Wi\u2011Fi",)
     assert Term("10-20").texts == ("10-20",)

@@ -20,7 +20,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import Store, Transaction
 from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
 from tests.unit.support.shop import PASSWORD, Shop
 from tests.unit.support.tampering import TamperedStore, failing, with_repository
@@ -50,7 +50,7 @@ def errors(outcome: object) -> dict[str, list[str]]:
 
 
 def test_an_account_begins_without_powers_and_in_lower_case(shop: Shop) -> None:
-    account = one(shop.accounts.sign_up([SignUp(" Ann@Example.COM ", PASSWORD, "Ann", "Lee", "Sells tea.")]))
+    account = unwrap_single(shop.accounts.sign_up([SignUp(" Ann@Example.COM ", PASSWORD, "Ann", "Lee", "Sells tea.")]))
     assert (account.email, account.first_name, account.last_name) == ("ann@example.com", "Ann", "Lee")
     assert (account.is_staff, account.is_active, account.created_at) == (False, True, shop.clock.now())
     assert PASSWORD not in repr(SignUp("ann@example.com", PASSWORD))
@@ -302,7 +302,7 @@ def test_a_new_member_of_staff_gets_the_password_that_is_given(shop: Shop, buyer
 
 
 def test_an_account_without_a_password_is_made_staff_with_one_only(shop: Shop) -> None:
-    imported = one(shop.accounts.sign_up([SignUp("imported@example.com", None)]))
+    imported = unwrap_single(shop.accounts.sign_up([SignUp("imported@example.com", None)]))
     with pytest.raises(Invalid, match="no password"):
         shop.accounts.appoint_staff(imported.email)
     assert shop.accounts.appoint_staff(imported.email, PASSWORD).is_staff
@@ -367,7 +367,7 @@ def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
 
     accounts = accounts_over(TamperedStore(shop.store, tamper=tamper), shop)
     signed_up: Sequence[Account | MarketError] = accounts.sign_up([SignUp("a@example.com", PASSWORD)])
-    tokens = accounts.log_in(one(signed_up).email, PASSWORD)
+    tokens = accounts.log_in(unwrap_single(signed_up).email, PASSWORD)
     gone = True
     assert refused(accounts.refresh, tokens.refresh)
     with pytest.raises(NotFound):
@@ -376,7 +376,7 @@ def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
 
 @pytest.mark.parametrize("address", ["\u212aara@example.com", "kara@example.com\u200b", "kara@e\uff58ample.com"])
 def test_an_address_that_looks_alike_is_not_taken_for_another(shop: Shop, address: str) -> None:
-    one(shop.accounts.sign_up([SignUp("kara@example.com", PASSWORD)]))
+    unwrap_single(shop.accounts.sign_up([SignUp("kara@example.com", PASSWORD)]))
     (twin,) = shop.accounts.sign_up([SignUp(address, PASSWORD)])
     assert isinstance(twin, Invalid)
     assert twin.errors.keys() == {"email"}

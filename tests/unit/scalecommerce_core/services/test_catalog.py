@@ -26,14 +26,14 @@ from scalecommerce_core.services.catalog import (
     AddCategory,
     AdjustStock,
     Catalog,
+    CreateProduct,
     EditProduct,
-    ListProduct,
-    RecordedProduct,
-    Shelved,
+    HistoricalProduct,
+    ProductWithStock,
     WithdrawProduct,
 )
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from tests.unit.support.shop import CATEGORY, Shop, line, usd
 from tests.unit.support.tampering import TamperedStore, failing
 
@@ -46,7 +46,7 @@ def named(outcome: object) -> set[str]:
     return set(outcome.errors)
 
 
-def edit(shop: Shop, product_id: ProductId, editor: AccountId, **more: Any) -> Shelved | MarketError:
+def edit(shop: Shop, product_id: ProductId, editor: AccountId, **more: Any) -> ProductWithStock | MarketError:
     changes = more.pop("changes", {"name": "Kettle"})
     (outcome,) = shop.catalog.edit_products([EditProduct(product_id, editor, changes, **more)])
     return outcome
@@ -87,9 +87,9 @@ def test_a_listing_names_each_wrong_field_and_fails_alone(
     shop: Shop, seller: Account, wrong: dict[str, Any], fields: set[str]
 ) -> None:
     facts: dict[str, Any] = {"owner": seller.id, "category_id": CATEGORY, "name": "Tea", "price": usd("1.00")}
-    refused, made = shop.catalog.list_products([ListProduct(**(facts | wrong)), ListProduct(**facts)])
+    refused, made = shop.catalog.create_products([CreateProduct(**(facts | wrong)), CreateProduct(**facts)])
     assert named(refused) == fields
-    assert isinstance(made, Shelved)
+    assert isinstance(made, ProductWithStock)
     assert list(shop.queries.products([ProductId(n) for n in range(1, 5)])) == [made.product.id]
 
 
@@ -100,10 +100,10 @@ def test_a_listing_may_go_to_the_bounds(shop: Shop, seller: Account) -> None:
 
 def test_a_listing_with_a_key_happens_once(shop: Shop, seller: Account) -> None:
     key = IdempotencyKey("k", b"print", lambda shelved: str(shelved.product.id).encode())
-    command = ListProduct(seller.id, CATEGORY, "Tea", usd("1.00"), idempotency=key)
-    (made,) = shop.catalog.list_products([command])
-    assert isinstance(made, Shelved)
-    assert shop.catalog.list_products([command]) == [Replayed(str(made.product.id).encode())]
+    command = CreateProduct(seller.id, CATEGORY, "Tea", usd("1.00"), idempotency=key)
+    (made,) = shop.catalog.create_products([command])
+    assert isinstance(made, ProductWithStock)
+    assert shop.catalog.create_products([command]) == [Replayed(str(made.product.id).encode())]
 
 
 # --- codes of the seller's own
@@ -111,14 +111,14 @@ def test_a_listing_with_a_key_happens_once(shop: Shop, seller: Account) -> None:
 
 def test_a_code_is_unique_among_what_a_seller_offers(shop: Shop, seller: Account, buyer: Account) -> None:
     tea = shop.list(seller, sku="T-1")
-    twin, other = shop.catalog.list_products(
+    twin, other = shop.catalog.create_products(
         [
-            ListProduct(seller.id, CATEGORY, "Twin", usd("1.00"), sku="T-1"),
-            ListProduct(buyer.id, CATEGORY, "Somebody else's", usd("1.00"), sku="T-1"),
+            CreateProduct(seller.id, CATEGORY, "Twin", usd("1.00"), sku="T-1"),
+            CreateProduct(buyer.id, CATEGORY, "Somebody else's", usd("1.00"), sku="T-1"),
         ]
     )
     assert named(twin) == {"sku"}
-    assert isinstance(other, Shelved)
+    assert isinstance(other, ProductWithStock)
     assert shop.queries.ids_by_sku(seller.id, ["T-1"]) == {"T-1": tea}
 
 
@@ -136,7 +136,7 @@ def test_an_edit_into_a_taken_code_fails_alone(shop: Shop, seller: Account) -> N
         [EditProduct(cup, seller.id, {"sku": "T-1"}), EditProduct(can, seller.id, {"sku": "T-2"})]
     )
     assert named(taken) == {"sku"}
-    assert isinstance(done, Shelved)
+    assert isinstance(done, ProductWithStock)
     assert (shop.product(cup).sku, shop.product(can).sku) == (None, "T-2")
 
 
@@ -147,7 +147,7 @@ def test_an_edit_writes_fields_history_and_stock_together(shop: Shop, seller: Ac
     tea = shop.list(seller)
     shop.clock.advance(hours=1)
     outcome = edit(shop, tea, seller.id, changes={"name": "Kettle", "price": usd("12.00")}, stock=25)
-    assert isinstance(outcome, Shelved)
+    assert isinstance(outcome, ProductWithStock)
     view = shop.queries.products([tea])[tea]
     assert (view.name, view.price, view.stock, view.version) == ("Kettle", usd("12.00"), 25, 2)
     history = shop.queries.price_history(tea, shop.clock.now())
@@ -196,7 +196,7 @@ def test_an_edit_that_repeats_what_was_read_undoes_neither_a_sale_nor_a_policy(
         tx.products.save([product])
     changes, baseline = {"price": read.price, "name": "Kettle"}, {"price": read.price, "stock": read.stock}
     done = edit(shop, tea, seller.id, changes=changes, stock=read.stock, baseline=baseline)
-    assert isinstance(done, Shelved)
+    assert isinstance(done, ProductWithStock)
     now = shop.queries.products([tea])[tea]
     assert (now.name, now.price, now.stock) == ("Kettle", usd("12.00"), 3)
 
@@ -205,7 +205,7 @@ def test_a_new_stock_is_set_once_and_only_over_the_figure_that_was_read(shop: Sh
     tea = shop.list(seller, "10.00", 5)
     restocked = EditProduct(tea, seller.id, {}, stock=8, baseline={"stock": 5})
     for outcome in shop.catalog.edit_products([restocked, restocked]):
-        assert isinstance(outcome, Shelved)
+        assert isinstance(outcome, ProductWithStock)
     assert shop.stock(tea).available == 8
     moved = edit(shop, tea, seller.id, changes={"name": "Kettle"}, stock=9, baseline={"stock": 5})
     assert isinstance(moved, StockMoved)
@@ -223,7 +223,7 @@ def test_of_two_edits_in_one_batch_the_refused_one_undoes_nothing(shop: Shop, se
             EditProduct(tea, seller.id, {"name": "Late"}, version=1),
         ]
     )
-    assert isinstance(done, Shelved)
+    assert isinstance(done, ProductWithStock)
     assert named(refused) == {"name"}
     assert isinstance(stale, VersionMismatch)
     assert (shop.product(tea).name, shop.product(tea).version) == ("Kettle", 2)
@@ -238,7 +238,9 @@ def test_what_is_not_editable_is_a_mistake_of_the_program(shop: Shop, seller: Ac
 def test_a_lost_reply_to_an_edit_is_tried_again(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     catalog = Catalog(TamperedStore(shop.store, before=failing(ConnectionLost(), TransactionAborted())), shop.clock)
-    assert isinstance(one(catalog.edit_products([EditProduct(tea, seller.id, {"name": "Kettle"})])), Shelved)
+    assert isinstance(
+        unwrap_single(catalog.edit_products([EditProduct(tea, seller.id, {"name": "Kettle"})])), ProductWithStock
+    )
 
 
 # --- who may
@@ -262,15 +264,15 @@ def test_a_stranger_may_not_edit_and_is_not_told_of_what_is_hidden(
 @pytest.mark.parametrize("active", [True, False])
 def test_owner_and_staff_may(shop: Shop, seller: Account, active: bool) -> None:
     tea = shop.list(seller, is_active=active)
-    assert isinstance(edit(shop, tea, seller.id, changes={"is_active": not active}), Shelved)
-    assert isinstance(edit(shop, tea, STAFF, as_staff=True), Shelved)
-    assert one(shop.catalog.adjust_stock([AdjustStock(tea, STAFF, delta=1, as_staff=True)])).on_hand == 11
-    assert one(shop.catalog.withdraw_products([WithdrawProduct(tea, STAFF, as_staff=True)])).withdrawn_at
+    assert isinstance(edit(shop, tea, seller.id, changes={"is_active": not active}), ProductWithStock)
+    assert isinstance(edit(shop, tea, STAFF, as_staff=True), ProductWithStock)
+    assert unwrap_single(shop.catalog.adjust_stock([AdjustStock(tea, STAFF, delta=1, as_staff=True)])).on_hand == 11
+    assert unwrap_single(shop.catalog.withdraw_products([WithdrawProduct(tea, STAFF, as_staff=True)])).withdrawn_at
 
 
 def test_nobody_finds_what_does_not_exist_or_was_withdrawn(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
-    one(shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)]))
+    unwrap_single(shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)]))
     for missing in (tea, ProductId(999)):
         outcomes = [
             edit(shop, missing, seller.id),
@@ -287,7 +289,7 @@ def test_withdrawing_wants_the_version_that_was_read(shop: Shop, seller: Account
     shop.edit(tea, name="Kettle")
     (stale,) = shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id, version=1)])
     assert isinstance(stale, VersionMismatch)
-    assert one(shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id, version=2)])).withdrawn_at
+    assert unwrap_single(shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id, version=2)])).withdrawn_at
 
 
 def test_orders_keep_the_lines_of_a_withdrawn_product(shop: Shop, seller: Account, buyer: Account) -> None:
@@ -401,7 +403,7 @@ def test_texts_that_look_the_same_are_the_same(shop: Shop, seller: Account, text
     tea = shop.list(seller, sku=text, brand=text, name=text)
     product = shop.product(tea)
     assert (product.sku, product.brand, product.name) == ("T1", "T1", "T1")
-    (twin,) = shop.catalog.list_products([ListProduct(seller.id, CATEGORY, "Tea", usd("1.00"), sku="T1")])
+    (twin,) = shop.catalog.create_products([CreateProduct(seller.id, CATEGORY, "Tea", usd("1.00"), sku="T1")])
     assert named(twin) == {"sku"}
     page = shop.queries.search(ProductFilter(brands=[text]), PageRequest())
     assert [view.id for view in page.rows] == [tea]
@@ -420,7 +422,7 @@ def test_a_text_is_edited_into_its_normal_form(shop: Shop, seller: Account) -> N
 def test_a_name_that_cannot_be_seen_is_refused(shop: Shop, seller: Account, blank: str) -> None:
     tea = shop.list(seller)
     outcomes: list[object] = [
-        *shop.catalog.list_products([ListProduct(seller.id, CATEGORY, blank, usd("1.00"))]),
+        *shop.catalog.create_products([CreateProduct(seller.id, CATEGORY, blank, usd("1.00"))]),
         *shop.catalog.edit_products([EditProduct(tea, seller.id, {"name": blank})]),
         *shop.catalog.add_categories([AddCategory(AccountId(1), blank)]),
     ]
@@ -450,8 +452,8 @@ def test_a_product_with_a_past_brings_its_prices_and_no_news(shop: Shop, seller:
     opened = shop.clock.now() - timedelta(days=90)
     prices = [(opened + timedelta(days=30 * n), usd(price)) for n, price in enumerate(["3.00", "2.00", "4.00"])]
     events = len(shop.tables.events.rows)
-    (shelved,) = shop.catalog.record(
-        [RecordedProduct(seller.id, CATEGORY, "Mug", "M-1", prices, opening_stock=7, opened_at=opened)]
+    (shelved,) = shop.catalog.import_products(
+        [HistoricalProduct(seller.id, CATEGORY, "Mug", "M-1", prices, opening_stock=7, opened_at=opened)]
     )
     history = shop.queries.price_history(shelved.product.id, shop.clock.now())
     assert history is not None

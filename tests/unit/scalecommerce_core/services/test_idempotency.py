@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.services.idempotency import LIFETIME, IdempotencyKey, once
+from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed
 from scalecommerce_core.testing import MemoryStore, SettableClock
 from tests.unit.support.tampering import with_repository
@@ -39,7 +39,7 @@ class Speaker:
 
     def say(self, *commands: Say) -> list[str | Replayed | MarketError]:
         with self.store.begin() as tx:
-            return once(tx, commands, self.clock.now(), self._work)
+            return run_idempotent(tx, commands, self.clock.now(), self._work)
 
     def _work(self, commands: Sequence[Say]) -> list[str | MarketError]:
         outcomes: list[str | MarketError] = []
@@ -144,7 +144,7 @@ def test_a_key_that_another_transaction_holds_concerns_its_own_commands_alone(sp
 
     commands = [say("a", "held"), say("b", "k"), say("c"), say("d", "held"), say("e", "held", BOB)]
     with speaker.store.begin() as tx:
-        held, *free, other, of_bob = once(
+        held, *free, other, of_bob = run_idempotent(
             with_repository(tx, "idempotency", claim=claim), commands, speaker.clock.now(), speaker._work
         )
     assert isinstance(held, IdempotencyKeyInFlight)
@@ -158,7 +158,7 @@ def test_an_error_frees_the_keys_of_the_whole_batch(speaker: Speaker) -> None:
         raise RuntimeError("bad data")
 
     with pytest.raises(RuntimeError), speaker.store.begin() as tx:
-        once(tx, [say("a", "k")], speaker.clock.now(), fail)
+        run_idempotent(tx, [say("a", "k")], speaker.clock.now(), fail)
     assert speaker.say(say("a", "k")) == ["A"]
 
 
@@ -172,7 +172,7 @@ def test_a_key_in_flight_is_to_be_asked_for_again(speaker: Speaker) -> None:
 
 def test_a_key_is_kept_for_a_day(speaker: Speaker) -> None:
     speaker.say(say("a", "k"))
-    speaker.clock.advance(seconds=(LIFETIME - timedelta(seconds=1)).total_seconds())
+    speaker.clock.advance(seconds=(KEY_LIFETIME - timedelta(seconds=1)).total_seconds())
     assert speaker.say(say("a", "k")) == [Replayed(b"A")]
     speaker.clock.advance(seconds=1)
     assert speaker.say(say("b", "k")) == ["B"]

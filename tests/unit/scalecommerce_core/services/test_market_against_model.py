@@ -28,9 +28,9 @@ from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.pricing.runs import DecisionOutcome
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, Shelved
+from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ProductWithStock
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder, WantedLine
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed
@@ -169,7 +169,7 @@ class MarketMachine(RuleBasedStateMachine):
 
     def _command(self, wish: Wish) -> PlaceOrder:
         lines = [
-            WantedLine(product, quantity, self._promised(wish) if index == 0 else None)
+            OrderLineRequest(product, quantity, self._promised(wish) if index == 0 else None)
             for index, (product, quantity) in enumerate(self._wanted(wish))
         ]
         key = wish.key and IdempotencyKey(wish.key, repr(lines).encode(), lambda order: b"%d" % order.id)
@@ -220,11 +220,11 @@ class MarketMachine(RuleBasedStateMachine):
         return outcome
 
     @rule()
-    def forget_keys(self) -> None:
+    def purge_idempotency_keys(self) -> None:
         old = [key for key, (_, _, at) in self.keys.items() if at < self.now - KEYS_LIVE]
         for key in old:
             del self.keys[key]
-        assert self.shop.ordering.forget_keys() == len(old)
+        assert self.shop.ordering.purge_idempotency_keys() == len(old)
 
     @rule(number=PICK)
     def place_again(self, number: int) -> None:
@@ -253,7 +253,7 @@ class MarketMachine(RuleBasedStateMachine):
                 purchase.status = REJECTED
         decided = self.shop.ordering.decide(limit)
         reserved = sum(purchase.status is PENDING for purchase in waiting)
-        assert (decided.reserved, decided.rejected, decided.put_aside) == (reserved, len(waiting) - reserved, 0)
+        assert (decided.reserved, decided.rejected, decided.deferred) == (reserved, len(waiting) - reserved, 0)
 
     @rule(
         numbers=SOME,
@@ -401,11 +401,11 @@ class MarketMachine(RuleBasedStateMachine):
         command = EditProduct(product, shelf.seller, {}, stock=wanted, baseline={"stock": read})
         (outcome,) = self.shop.catalog.edit_products([command])
         if wanted in {read, shelf.available}:
-            assert isinstance(outcome, Shelved)
+            assert isinstance(outcome, ProductWithStock)
         elif off_by:
             assert isinstance(outcome, StockMoved)
         else:
-            assert isinstance(outcome, Shelved)
+            assert isinstance(outcome, ProductWithStock)
             shelf.on_hand = shelf.reserved + wanted
 
     @rule(number=PICK, price=st.sampled_from([500, 1000, 1100]))

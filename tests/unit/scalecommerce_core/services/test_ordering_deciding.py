@@ -11,8 +11,8 @@ from scalecommerce_core.domain.errors import TransactionAborted, Unavailable
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus, Shortfall
 from scalecommerce_core.ports import Transaction
-from scalecommerce_core.services.ordering import CancelOrder, Decided, Ordering, OrderRules
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.ordering import CancelOrder, DecisionSummary, Ordering, OrderRules
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, line
 from tests.unit.support.tampering import TamperedStore, failing, with_repository
 
@@ -47,7 +47,7 @@ def with_poisoned_orders(shop: Shop, *poisoned: OrderId) -> Ordering:
 def test_first_come_first_served_and_never_oversold(shop: Shop, buyer: Account, tea: ProductId) -> None:
     for quantity in (6, 5, 4, 1):
         shop.place(buyer, line(tea, quantity))
-    assert shop.ordering.decide() == Decided(reserved=2, rejected=2)
+    assert shop.ordering.decide() == DecisionSummary(reserved=2, rejected=2)
     assert statuses(shop) == [PENDING, REJECTED, PENDING, REJECTED]
     assert shop.stock(tea).available == 0
     assert shop.order(OrderId(2)).shortfalls == (Shortfall(tea, 5, 4),)
@@ -79,14 +79,14 @@ def test_a_reservation_ends_in_fifteen_minutes_or_as_the_rules_say(shop: Shop, b
 
 
 def test_nothing_to_decide_is_nothing_decided(shop: Shop) -> None:
-    assert shop.ordering.decide() == Decided()
+    assert shop.ordering.decide() == DecisionSummary()
     assert shop.queries.oldest_undecided() is None
 
 
 def test_cancelled_orders_are_not_decided(shop: Shop, buyer: Account, tea: ProductId) -> None:
     order = shop.place(buyer, line(tea))
-    one(shop.ordering.cancel([CancelOrder(order.id, buyer.id)]))
-    assert shop.ordering.decide() == Decided()
+    unwrap_single(shop.ordering.cancel([CancelOrder(order.id, buyer.id)]))
+    assert shop.ordering.decide() == DecisionSummary()
 
 
 @pytest.mark.parametrize("bad", [{1}, {3}, {7}, {2, 5}, {1, 2, 3, 4, 5, 6, 7}])
@@ -99,7 +99,7 @@ def test_an_order_that_cannot_be_decided_lets_the_others_pass(
         shop.place(buyer, line(tea, 99))
     with caplog.at_level(logging.CRITICAL):
         decided = with_poisoned_orders(shop, *bad).decide()
-    assert decided == Decided(reserved=7 - len(bad), rejected=2, put_aside=len(bad))
+    assert decided == DecisionSummary(reserved=7 - len(bad), rejected=2, deferred=len(bad))
     assert decided.total == 9
     assert {order.id for order in shop.tables.orders.all() if order.status is CREATED} == bad
     assert shop.stock(tea).reserved == 7 - len(bad)
@@ -115,16 +115,16 @@ def test_an_order_put_aside_is_tried_again_later_and_later_and_parked_in_the_end
     with caplog.at_level(logging.CRITICAL):
         for attempt in range(DECIDE_ATTEMPTS):
             assert shop.queries.oldest_undecided() == placed_at
-            assert ordering.decide() == Decided(put_aside=1)
+            assert ordering.decide() == DecisionSummary(deferred=1)
             shop.clock.advance(seconds=2**attempt - 1)
-            assert ordering.decide() == Decided()
+            assert ordering.decide() == DecisionSummary()
             shop.clock.advance(seconds=1)
     assert shop.order(order.id).is_parked
     assert shop.queries.oldest_undecided() is None
     shop.clock.advance(days=1)
-    assert shop.ordering.decide() == Decided()
+    assert shop.ordering.decide() == DecisionSummary()
     # Its buyer need not wait for the operator.
-    assert one(shop.ordering.cancel([CancelOrder(order.id, buyer.id)])).status is OrderStatus.CANCELLED
+    assert unwrap_single(shop.ordering.cancel([CancelOrder(order.id, buyer.id)])).status is OrderStatus.CANCELLED
 
 
 def test_an_order_that_recovers_is_decided(
@@ -134,7 +134,7 @@ def test_an_order_that_recovers_is_decided(
     with caplog.at_level(logging.CRITICAL):
         with_poisoned_orders(shop, order.id).decide()
     shop.clock.advance(seconds=1)
-    assert shop.ordering.decide() == Decided(reserved=1)
+    assert shop.ordering.decide() == DecisionSummary(reserved=1)
 
 
 def test_the_log_says_which_order_and_why(
@@ -159,7 +159,7 @@ def test_a_store_that_is_away_puts_no_order_aside(shop: Shop, buyer: Account, te
 def test_an_aborted_decision_is_tried_again(shop: Shop, buyer: Account, tea: ProductId) -> None:
     shop.place(buyer, line(tea))
     ordering = Ordering(TamperedStore(shop.store, before=failing(TransactionAborted())), shop.clock)
-    assert ordering.decide() == Decided(reserved=1)
+    assert ordering.decide() == DecisionSummary(reserved=1)
 
 
 def test_an_error_before_any_order_was_claimed_is_raised(shop: Shop) -> None:

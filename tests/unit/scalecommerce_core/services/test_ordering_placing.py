@@ -10,10 +10,10 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import MAX_LINES, MAX_QUANTITY, Order, OrderStatus
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.services.catalog import ListProduct, WithdrawProduct
+from scalecommerce_core.services.catalog import CreateProduct, WithdrawProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import Ordering, OrderRules, PlaceOrder, WantedLine
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.ordering import Ordering, OrderLineRequest, OrderRules, PlaceOrder
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from tests.unit.support.shop import CATEGORY, Shop, line, usd
 from tests.unit.support.tampering import TamperedStore, failing
 
@@ -23,7 +23,7 @@ def tea(shop: Shop, seller: Account) -> ProductId:
     return shop.list(seller, "10.00", 10)
 
 
-def refused(shop: Shop, buyer: Account, *lines: WantedLine) -> dict[str, list[str]]:
+def refused(shop: Shop, buyer: Account, *lines: OrderLineRequest) -> dict[str, list[str]]:
     with pytest.raises(Invalid) as caught:
         shop.place(buyer, *lines)
     assert list(shop.tables.orders.all()) == []
@@ -102,10 +102,10 @@ def test_a_bad_order_fails_alone(shop: Shop, buyer: Account, tea: ProductId) -> 
 
 def test_the_same_command_again_finds_its_order(shop: Shop, buyer: Account, tea: ProductId) -> None:
     command = shop.command(buyer, line(tea))
-    order = one(shop.ordering.place([command]))
+    order = unwrap_single(shop.ordering.place([command]))
     shop.ordering.decide()
     shop.edit(tea, is_active=False)
-    again = one(shop.ordering.place([command]))
+    again = unwrap_single(shop.ordering.place([command]))
     assert (again.id, again.status) == (order.id, OrderStatus.PENDING)
 
 
@@ -113,7 +113,7 @@ def test_a_command_that_was_placed_before_finds_its_order_beside_new_ones(
     shop: Shop, buyer: Account, tea: ProductId
 ) -> None:
     known, new = shop.command(buyer, line(tea)), shop.command(buyer, line(tea))
-    order = one(shop.ordering.place([known]))
+    order = unwrap_single(shop.ordering.place([known]))
     found, placed = shop.ordering.place([known, new])
     assert found == order
     assert isinstance(placed, Order)
@@ -132,7 +132,7 @@ def test_a_reply_that_was_lost_after_the_commit_makes_no_second_order(
     shop: Shop, buyer: Account, tea: ProductId
 ) -> None:
     ordering = Ordering(TamperedStore(shop.store, after=failing(ConnectionLost())), shop.clock)
-    order = one(ordering.place([shop.command(buyer, line(tea))]))
+    order = unwrap_single(ordering.place([shop.command(buyer, line(tea))]))
     assert [stored.id for stored in shop.tables.orders.all()] == [order.id]
 
 
@@ -152,9 +152,9 @@ def test_keys_are_forgotten_after_a_day(shop: Shop, buyer: Account, tea: Product
         key = IdempotencyKey(name, b"print", lambda order: str(order.id).encode())
         shop.ordering.place([PlaceOrder(shop.ids.command(), buyer.id, [line(tea)], key)])
     shop.clock.advance(hours=24)
-    assert shop.ordering.forget_keys() == 0
+    assert shop.ordering.purge_idempotency_keys() == 0
     shop.clock.advance(seconds=1)
-    assert [shop.ordering.forget_keys(limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [shop.ordering.purge_idempotency_keys(limit=2) for _ in range(3)] == [2, 1, 0]
 
 
 # --- the promise of a price
@@ -209,8 +209,8 @@ def test_a_price_that_never_was_is_no_promise(shop: Shop, buyer: Account, tea: P
 
 
 def test_a_promise_is_in_the_currency_of_its_product(shop: Shop, seller: Account, buyer: Account) -> None:
-    made = ListProduct(seller.id, CATEGORY, "Euro", Money(1000, "EUR"), 10)
-    euro = one(shop.catalog.list_products([made])).product.id
+    made = CreateProduct(seller.id, CATEGORY, "Euro", Money(1000, "EUR"), 10)
+    euro = unwrap_single(shop.catalog.create_products([made])).product.id
     assert shop.place(buyer, line(euro, price="10.00")).total == Money(1000, "EUR")
 
 
@@ -246,4 +246,4 @@ def test_how_long_a_promise_lasts_is_a_rule(shop: Shop, buyer: Account, tea: Pro
 
 def test_intake_that_is_aborted_is_tried_again(shop: Shop, buyer: Account, tea: ProductId) -> None:
     ordering = Ordering(TamperedStore(shop.store, before=failing(ConnectionLost())), shop.clock)
-    assert isinstance(one(ordering.place([shop.command(buyer, line(tea))])), Order)
+    assert isinstance(unwrap_single(ordering.place([shop.command(buyer, line(tea))])), Order)

@@ -24,11 +24,11 @@ from scalecommerce_core.services.ordering import (
     HistoricalLine,
     HistoricalOrder,
     HistoricalRefund,
-    Recorded,
+    ImportSummary,
     RefundOrder,
 )
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from tests.unit.support.shop import Shop, line
 
 STAFF = AccountId(500)
@@ -205,7 +205,7 @@ def test_a_wrong_refund_names_its_lines_and_gives_nothing(
     assert set(caught.value.errors) == fields
     assert shop.tables.refunds.rows == []
     with pytest.raises(NotFound):
-        one(shop.ordering.refund([RefundOrder(OrderId(999), STAFF, [RefundLine(tea, 1)], as_staff=True)]))
+        unwrap_single(shop.ordering.refund([RefundOrder(OrderId(999), STAFF, [RefundLine(tea, 1)], as_staff=True)]))
 
 
 def test_refunds_of_one_order_in_one_batch_see_each_other(
@@ -271,7 +271,7 @@ def test_the_past_is_recorded_at_its_own_times_and_prices(
 ) -> None:
     events = len(shop.tables.events.rows)
     past = history(shop, seller, buyer, tea)
-    assert shop.ordering.record([past]) == Recorded(orders=1, lines=2, known=0)
+    assert shop.ordering.import_orders([past]) == ImportSummary(orders=1, lines=2, known=0)
     (order,) = shop.tables.orders.all()
     assert (order.status, order.origin, order.command_id) == (OrderStatus.PAID, OrderOrigin.IMPORT, past.id)
     assert order.created_at == order.paid_at == past.placed_at
@@ -284,24 +284,24 @@ def test_the_past_is_recorded_at_its_own_times_and_prices(
 
 
 def test_no_sweep_touches_the_past(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
-    shop.ordering.record([history(shop, seller, buyer, tea)])
+    shop.ordering.import_orders([history(shop, seller, buyer, tea)])
     assert shop.ordering.decide().total == 0
     assert shop.ordering.expire() == 0
 
 
 def test_a_second_run_changes_nothing(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     past = history(shop, seller, buyer, tea)
-    shop.ordering.record([past])
+    shop.ordering.import_orders([past])
     (order,), stock = shop.tables.orders.all(), shop.stock(tea)
-    assert shop.ordering.record([past]) == Recorded(orders=0, lines=0, known=1)
+    assert shop.ordering.import_orders([past]) == ImportSummary(orders=0, lines=0, known=1)
     assert (list(shop.tables.orders.all()), shop.stock(tea)) == ([order], stock)
     assert len(shop.tables.refunds.rows) == 2
 
 
 def test_an_interrupted_run_resumes(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     first, second = (history(shop, seller, buyer, tea) for _ in range(2))
-    shop.ordering.record([first])
-    assert shop.ordering.record([first, second, first]) == Recorded(orders=1, lines=2, known=2)
+    shop.ordering.import_orders([first])
+    assert shop.ordering.import_orders([first, second, first]) == ImportSummary(orders=1, lines=2, known=2)
     assert shop.stock(tea).available == 4
 
 
@@ -321,7 +321,7 @@ def test_a_past_that_cannot_have_been_records_nothing(
 ) -> None:
     good, bad = history(shop, seller, buyer, tea), history(shop, seller, buyer, tea, **wrong)
     with pytest.raises(Invalid):
-        shop.ordering.record([good, bad])
+        shop.ordering.import_orders([good, bad])
     assert list(shop.tables.orders.all()) == []
     assert shop.stock(tea).on_hand == 10
 
@@ -330,11 +330,11 @@ def test_one_order_twice_in_a_batch_is_recorded_once(
     shop: Shop, seller: Account, buyer: Account, tea: ProductId
 ) -> None:
     past = history(shop, seller, buyer, tea)
-    assert shop.ordering.record([past, past]) == Recorded(orders=1, lines=2, known=1)
+    assert shop.ordering.import_orders([past, past]) == ImportSummary(orders=1, lines=2, known=1)
     assert len(list(shop.tables.orders.all())) == 1
 
 
 def test_seeded_orders_have_an_origin_of_their_own(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
-    shop.ordering.record([history(shop, seller, buyer, tea)], OrderOrigin.SEED)
+    shop.ordering.import_orders([history(shop, seller, buyer, tea)], OrderOrigin.SEED)
     (order,) = shop.tables.orders.all()
     assert order.origin is OrderOrigin.SEED

@@ -23,8 +23,8 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, Payment, PaymentStatus, RefundStatus
 from scalecommerce_core.services.ordering import CancelOrder, RefundOrder
-from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder, Unanswered, Unknown
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.payments import NoAnswer, PaymentResult, Payments, PayOrder, UnknownCharge
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds
 from scalecommerce_core.testing.memory.payment_gateway import DECLINED, LOST_REPLY
 from tests.unit.support.shop import Shop, line
@@ -50,7 +50,7 @@ def pay(shop: Shop, order: Order, method: str = "card", *, by: AccountId | None 
 
 def start(shop: Shop, order: Order, method: str = "card") -> Payment:
     """An attempt that is written and not yet charged."""
-    payment = one(shop.payments.open([PayOrder(order.id, order.buyer_id, method)]))
+    payment = unwrap_single(shop.payments.open([PayOrder(order.id, order.buyer_id, method)]))
     assert isinstance(payment, Payment)
     return payment
 
@@ -186,7 +186,7 @@ def test_no_transaction_is_open_while_the_gateway_works(
 def test_a_second_payment_waits_for_the_first(shop: Shop, order: Order) -> None:
     payment = start(shop, order)
     assert isinstance(pay(shop, order), PaymentInProgress)
-    one(shop.payments.record([shop.payments.charge(payment)]))
+    unwrap_single(shop.payments.record([shop.payments.charge(payment)]))
     assert isinstance(pay(shop, order), Order)
     assert len(shop.gateway.charges) == 1
 
@@ -336,7 +336,7 @@ def test_an_adapter_that_fails_in_its_own_way_has_not_answered(
 def test_an_attempt_that_waited_past_its_deadline_is_not_sent(shop: Shop, order: Order) -> None:
     payment = start(shop, order)
     shop.clock.advance(minutes=1)
-    assert shop.payments.charge(payment).answer == Unanswered()
+    assert shop.payments.charge(payment).answer == NoAnswer()
     assert shop.gateway.charges == {}
 
 
@@ -402,7 +402,7 @@ def test_recording_twice_is_harmless(shop: Shop, buyer: Account, order: Order, t
         outcomes = shop.payments.record([taken, refused, taken])
         assert [type(outcome) for outcome in outcomes] == [Order, PaymentDeclined, Order]
         # Nor do sweeps that come behind change anything.
-        shop.payments.record([evolve(taken, answer=answer) for answer in (Unknown(), Unanswered())])
+        shop.payments.record([evolve(taken, answer=answer) for answer in (UnknownCharge(), NoAnswer())])
     assert shop.stock(tea).on_hand == 6
     assert [event.topic for event in shop.tables.events.rows].count("order.paid") == 1
 

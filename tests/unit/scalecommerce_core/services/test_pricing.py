@@ -16,7 +16,7 @@ from scalecommerce_core.pricing.replay import values_of
 from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import (
-    MOST_POLICIES,
+    MAX_POLICIES_PER_SELLER,
     AssignProduct,
     CreatePolicy,
     DeletePolicy,
@@ -25,7 +25,7 @@ from scalecommerce_core.services.pricing import (
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import EVERYTHING, PricingStopped, RunInProgress, Selection
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
@@ -35,13 +35,15 @@ Make = Callable[..., PricingPolicy]
 @pytest.fixture
 def make(shop: Shop, seller: Account) -> Make:
     def make(owner: Account = seller, **document: Any) -> PricingPolicy:
-        return one(shop.pricing.create([CreatePolicy(owner.id, {"name": "Learn", "guardrails": RAILS} | document)]))
+        return unwrap_single(
+            shop.pricing.create([CreatePolicy(owner.id, {"name": "Learn", "guardrails": RAILS} | document)])
+        )
 
     return make
 
 
 def edit(shop: Shop, policy: PricingPolicy, /, **changes: Any) -> PricingPolicy:
-    return one(shop.pricing.edit([EditPolicy(policy.id, policy.seller_id, changes)]))
+    return unwrap_single(shop.pricing.edit([EditPolicy(policy.id, policy.seller_id, changes)]))
 
 
 def test_a_bad_policy_is_refused_by_field_and_its_neighbours_are_made(shop: Shop, seller: Account) -> None:
@@ -67,7 +69,9 @@ def test_days_may_be_fractions(make: Make) -> None:
 
 
 def test_a_seller_has_so_many_policies_at_most(shop: Shop, seller: Account) -> None:
-    outcomes = shop.pricing.create([CreatePolicy(seller.id, {"name": f"{n}"}) for n in range(MOST_POLICIES + 1)])
+    outcomes = shop.pricing.create(
+        [CreatePolicy(seller.id, {"name": f"{n}"}) for n in range(MAX_POLICIES_PER_SELLER + 1)]
+    )
     assert isinstance(outcomes[-1], TooManyPolicies)
     assert all(isinstance(outcome, PricingPolicy) for outcome in outcomes[:-1])
 
@@ -118,17 +122,17 @@ def test_other_rules_forget_what_was_learned_and_other_numbers_do_not(shop: Shop
     at_work = shop.market.repricing.begin(policy.id)
     edit(shop, policy, policy="hill_climb", parameters={})
     assert not remembers()
-    assert shop.market.repricing.found(at_work.id).status is RunStatus.CANCELLED
+    assert shop.market.repricing.get_run(at_work.id).status is RunStatus.CANCELLED
 
 
 def test_what_is_deleted_lets_its_products_go(shop: Shop, seller: Account, make: Make) -> None:
     product = shop.list(seller)
     policy = make(assigned_only=True)
-    one(shop.pricing.assign([AssignProduct(product, seller.id, policy.id)]))
+    unwrap_single(shop.pricing.assign([AssignProduct(product, seller.id, policy.id)]))
     run = shop.market.repricing.begin(policy.id)
-    one(shop.pricing.delete([DeletePolicy(policy.id, seller.id)]))
-    assert shop.market.repricing.found(run.id).status is RunStatus.CANCELLED
-    assert one(shop.pricing.assign([AssignProduct(product, seller.id, None)])) == Assignment(product)
+    unwrap_single(shop.pricing.delete([DeletePolicy(policy.id, seller.id)]))
+    assert shop.market.repricing.get_run(run.id).status is RunStatus.CANCELLED
+    assert unwrap_single(shop.pricing.assign([AssignProduct(product, seller.id, None)])) == Assignment(product)
     (again,) = shop.pricing.delete([DeletePolicy(policy.id, seller.id)])
     assert isinstance(again, NotFound)
 
@@ -154,7 +158,9 @@ def test_products_are_assigned_and_excluded_by_their_seller(
     assert excluded == Assignment(first, mine.id, is_excluded=True)
     assert isinstance(refused, Forbidden)
     assert shop.market.repricing.preview(mine.id).looked_at == 1
-    assert one(shop.pricing.exclude([ExcludeProduct(first, seller.id, excluded=False)])) == Assignment(first, mine.id)
+    assert unwrap_single(shop.pricing.exclude([ExcludeProduct(first, seller.id, excluded=False)])) == Assignment(
+        first, mine.id
+    )
     assert shop.market.repricing.preview(mine.id).looked_at == 2
 
 
@@ -226,7 +232,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40)")
     shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 30}))
     shop.buy(buyer, line(product, 3))
-    shop.market.relay.number()
+    shop.market.relay.assign_sequence()
     shop.market.statistics.catch_up()
     shop.clock.advance(days=1)
     facts, told = seen(shop, policy, product)
@@ -311,18 +317,18 @@ def test_a_rollback_of_prices_of_which_some_have_moved_counts_them(shop: Shop, s
 def decided(shop: Shop, policy: PricingPolicy) -> RunId:
     """A run that has decided everything, and written nothing."""
     run = shop.market.repricing.begin(policy.id)
-    while shop.market.repricing.found(run.id).status is RunStatus.DECIDING:
+    while shop.market.repricing.get_run(run.id).status is RunStatus.DECIDING:
         shop.market.repricing.step(run.id)
     return run.id
 
 
 def exclude(shop: Shop, product: ProductId, seller: Account) -> None:
-    one(shop.pricing.exclude([ExcludeProduct(product, seller.id)]))
+    unwrap_single(shop.pricing.exclude([ExcludeProduct(product, seller.id)]))
 
 
 def assign_elsewhere(shop: Shop, product: ProductId, seller: Account) -> None:
-    other = one(shop.pricing.create([CreatePolicy(seller.id, {"name": "Other", "assigned_only": True})]))
-    one(shop.pricing.assign([AssignProduct(product, seller.id, other.id)]))
+    other = unwrap_single(shop.pricing.create([CreatePolicy(seller.id, {"name": "Other", "assigned_only": True})]))
+    unwrap_single(shop.pricing.assign([AssignProduct(product, seller.id, other.id)]))
 
 
 @pytest.mark.parametrize(
@@ -378,7 +384,7 @@ def test_a_run_that_is_cancelled_by_an_edit_says_what_it_has_written(shop: Shop,
     run = decided(shop, policy)
     shop.market.repricing.step(run)
     edit(shop, policy, policy="hill_climb", parameters={})
-    found = shop.market.repricing.found(run)
+    found = shop.market.repricing.get_run(run)
     assert (found.status, found.tally.decided, found.written) == (RunStatus.CANCELLED, 1, 1)
 
 

@@ -20,8 +20,8 @@ from scalecommerce_core.pricing.runs import DecisionOutcome, RunNotReversible, R
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
-from scalecommerce_core.services.repricing import POOL_EVERY, StrategyUnknown
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.repricing import POOLING_INTERVAL, StrategyUnknown
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, usd
 from tests.unit.support.user_policies import Markup, Remembering, proposing, registered_for_a_while
 
@@ -42,7 +42,7 @@ def _policies() -> Iterator[None]:
 
 def make(shop: Shop, seller: Account, policy: str, **document: Any) -> PricingPolicy:
     facts = {"name": policy.title(), "policy": policy, "guardrails": RAILS, **document}
-    return one(shop.pricing.create([CreatePolicy(seller.id, facts)]))
+    return unwrap_single(shop.pricing.create([CreatePolicy(seller.id, facts)]))
 
 
 def jobs(shop: Shop) -> Jobs:
@@ -113,7 +113,7 @@ def test_a_policy_that_fails_to_learn_across_products_fails_its_run_and_tries_ag
     shop: Shop, seller: Account, products: tuple[ProductId, ProductId]
 ) -> None:
     bad, good = make(shop, seller, "remembering", category_id=1), make(shop, seller, "markup", category_id=2)
-    for _ in range(POOL_EVERY):
+    for _ in range(POOLING_INTERVAL):
         jobs(shop).reprice()
         shop.clock.advance(days=7)
     Remembering.broken["pool"] = raising
@@ -183,11 +183,11 @@ def test_a_run_is_left_to_processes_that_have_its_strategy(
     run = shop.market.repricing.begin(forgotten[0].id)
     with unregistered("markup"):
         jobs(shop).reprice()
-        assert shop.market.repricing.found(run.id).status is RunStatus.DECIDING
+        assert shop.market.repricing.get_run(run.id).status is RunStatus.DECIDING
         with pytest.raises(StrategyUnknown):
             shop.market.repricing.step(run.id)
     jobs(shop).reprice()
-    assert shop.market.repricing.found(run.id).status is RunStatus.DONE
+    assert shop.market.repricing.get_run(run.id).status is RunStatus.DONE
     assert price(shop, products[0]) == 10_50
 
 
@@ -213,7 +213,7 @@ def test_parameters_that_the_rules_do_not_have_any_more_fail_the_run(
     run = shop.market.repricing.begin(policy.id)
     with unregistered("markup"), registered_for_a_while(proposing(lambda seen: Proposal(seen.price), "markup")):
         jobs(shop).reprice()
-        ended = shop.market.repricing.found(run.id)
+        ended = shop.market.repricing.get_run(run.id)
         assert (ended.status, ended.note) == (RunStatus.FAILED, "parameters.share: There is no such parameter.")
         shop.clock.advance(days=7)
         jobs(shop).reprice()

@@ -8,8 +8,8 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
     Unavailable,
 )
-from scalecommerce_core.services.results import Replayed, one
-from scalecommerce_core.services.retry import ATTEMPTS, retried
+from scalecommerce_core.services.results import Replayed, unwrap_single
+from scalecommerce_core.services.retry import MAX_ATTEMPTS, retry_on
 from tests.unit.support.tampering import failing
 
 
@@ -20,7 +20,7 @@ class UseCase:
         self.attempts = 0
         self._fail = failing(*errors)
 
-    @retried(TransactionAborted)
+    @retry_on(TransactionAborted)
     def attempt(self, answer: str) -> str:
         self.attempts += 1
         self._fail()
@@ -30,14 +30,14 @@ class UseCase:
 def test_an_aborted_transaction_is_tried_again() -> None:
     use_case = UseCase(TransactionAborted(), TransactionAborted())
     assert use_case.attempt("done") == "done"
-    assert use_case.attempts == ATTEMPTS
+    assert use_case.attempts == MAX_ATTEMPTS
 
 
 def test_but_not_for_ever() -> None:
-    use_case = UseCase(*[TransactionAborted()] * (ATTEMPTS + 1))
+    use_case = UseCase(*[TransactionAborted()] * (MAX_ATTEMPTS + 1))
     with pytest.raises(TransactionAborted):
         use_case.attempt("done")
-    assert use_case.attempts == ATTEMPTS
+    assert use_case.attempts == MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("error", [ConnectionLost(), Unavailable(), Overloaded(), NotFound("order", 1), ValueError()])
@@ -50,10 +50,10 @@ def test_only_the_named_errors_are_tried_again(error: Exception) -> None:
 
 def test_one_is_the_outcome_of_a_batch_of_one_or_its_error() -> None:
     outcomes: list[str | Replayed | MarketError] = ["done"]
-    assert one(outcomes) == "done"
+    assert unwrap_single(outcomes) == "done"
     with pytest.raises(NotFound, match="no order 7"):
-        one([NotFound("order", 7)])
+        unwrap_single([NotFound("order", 7)])
     with pytest.raises(TypeError, match="may be a replay"):
-        one([Replayed(b"{}")])
+        unwrap_single([Replayed(b"{}")])
     with pytest.raises(ValueError, match="too many values"):
-        one(["a", "b"])
+        unwrap_single(["a", "b"])

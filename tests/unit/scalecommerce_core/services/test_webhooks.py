@@ -24,14 +24,14 @@ from scalecommerce_core.ports import OutgoingWebhook
 from scalecommerce_core.queries import DeliveryView, PageRequest
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.results import Replayed, one
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.webhooks import (
     ActOnEndpoint,
     CreateEndpoint,
+    DeliverySummary,
     EditEndpoint,
     EndpointWithSecret,
     Redeliver,
-    Sent,
     TooManyEndpoints,
     Webhooks,
 )
@@ -62,11 +62,11 @@ class Post:
         self.webhooks.fan_out()
 
     def create(self, owner: Account, url: str = "https://example.com/hooks", **more: Any) -> EndpointWithSecret:
-        return one(self.webhooks.create([CreateEndpoint(owner.id, url, **more)]))
+        return unwrap_single(self.webhooks.create([CreateEndpoint(owner.id, url, **more)]))
 
     def news(self) -> int:
         """Number events and make deliveries of them."""
-        self.shop.market.relay.number()
+        self.shop.market.relay.assign_sequence()
         return self.webhooks.fan_out().deliveries
 
     def deliver(self) -> list[OutgoingWebhook]:
@@ -136,7 +136,7 @@ def test_events_are_fanned_out_in_batches_in_order(post: Post, shop: Shop, selle
     made = post.create(seller)
     for _ in range(5):
         shop.list(seller)
-    shop.market.relay.number()
+    shop.market.relay.assign_sequence()
     assert [post.webhooks.fan_out(2).events for _ in range(4)] == [2, 2, 1, 0]
     assert [delivery.seq for delivery in post.log(made)] == [1, 2, 3, 4, 5]
 
@@ -161,7 +161,7 @@ def test_an_endpoint_hears_nothing_of_before_its_time(post: Post, shop: Shop, se
 
 def test_everybody_is_told_what_their_feed_shows(post: Post, shop: Shop, seller: Account, buyer: Account) -> None:
     other = shop.person("otto")
-    staff = one(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
+    staff = unwrap_single(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
     stranger = shop.person("stranger")
     mine, theirs = shop.list(seller), shop.list(other)
     for account in (seller, other, buyer, stranger):
@@ -273,15 +273,15 @@ def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled(post: Pos
     shop.list(seller)
     post.news()
     off, on = ({"is_active": value} for value in (False, True))
-    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, off)]))
+    unwrap_single(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, off)]))
     assert post.deliver() == []
-    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, on)]))
+    unwrap_single(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, on)]))
     assert len(post.deliver()) == 1
 
 
 def test_both_secrets_sign_while_they_change(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
-    new = one(post.webhooks.rotate([acting(made, seller)]))
+    new = unwrap_single(post.webhooks.rotate([acting(made, seller)]))
     assert new.secret != made.secret
     shop.list(seller)
     post.news()
@@ -302,7 +302,7 @@ def test_a_secret_that_cannot_be_read_is_a_failure_with_a_reason(post: Post, sho
         tx.webhooks.save([stored])
     shop.list(seller)
     post.news()
-    assert post.webhooks.deliver() == Sent(failed=1)
+    assert post.webhooks.deliver() == DeliverySummary(failed=1)
     assert post.sender.sent == []
     ((attempt,),) = [delivery.log for delivery in post.log(made)]
     assert attempt.error is not None
@@ -311,7 +311,7 @@ def test_a_secret_that_cannot_be_read_is_a_failure_with_a_reason(post: Post, sho
 
 def test_a_ping_is_sent_once(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
-    ping = one(post.webhooks.ping([acting(made, seller)]))
+    ping = unwrap_single(post.webhooks.ping([acting(made, seller)]))
     post.answering(BAD)
     (message,) = post.deliver()
     assert json.loads(message.body) == {
@@ -334,11 +334,11 @@ def test_redelivery_sends_the_same_message_without_waiting_for_a_pause(post: Pos
     post.answering(BAD)
     (first,) = post.deliver()
     (delivery,) = post.log(made)
-    one(post.webhooks.redeliver([Redeliver(delivery.id, seller.id, made.endpoint.id)]))
+    unwrap_single(post.webhooks.redeliver([Redeliver(delivery.id, seller.id, made.endpoint.id)]))
     post.answering(GOOD)
     (second,) = post.deliver()
     assert (second.headers["webhook-id"], second.body) == (first.headers["webhook-id"], first.body)
-    one(post.webhooks.redeliver([Redeliver(delivery.id, AccountId(0), as_staff=True)]))
+    unwrap_single(post.webhooks.redeliver([Redeliver(delivery.id, AccountId(0), as_staff=True)]))
     assert len(post.deliver()) == 1
 
 
@@ -389,7 +389,7 @@ def test_an_account_has_so_many_endpoints(post: Post, seller: Account) -> None:
     assert [isinstance(outcome, TooManyEndpoints) for outcome in outcomes] == [False] * MAX_ENDPOINTS + [True]
     first = outcomes[0]
     assert isinstance(first, EndpointWithSecret)
-    one(post.webhooks.delete([acting(first, seller)]))
+    unwrap_single(post.webhooks.delete([acting(first, seller)]))
     post.create(seller)
 
 
@@ -400,7 +400,7 @@ def test_a_repeated_creation_gives_the_same_secret_which_is_stored_sealed(
         key = IdempotencyKey("k", b"print", lambda made: made.secret.encode())
         return CreateEndpoint(seller.id, "https://example.com/", idempotency=key)
 
-    made = one(post.webhooks.create([command()]))
+    made = unwrap_single(post.webhooks.create([command()]))
     assert post.webhooks.create([command()]) == [Replayed(made.secret.encode())]
     ((_, stored),) = shop.tables.keys.items()
     assert stored.body is not None
@@ -426,22 +426,22 @@ def test_staff_may_do_all_but_see_a_secret(post: Post, seller: Account, buyer: A
     made = post.create(seller)
     by_staff = acting(made, buyer, as_staff=True)
     assert isinstance(post.webhooks.rotate([by_staff])[0], Forbidden)
-    one(post.webhooks.edit([EditEndpoint(made.endpoint.id, buyer.id, {"is_active": False}, as_staff=True)]))
+    unwrap_single(post.webhooks.edit([EditEndpoint(made.endpoint.id, buyer.id, {"is_active": False}, as_staff=True)]))
     assert isinstance(post.webhooks.ping([by_staff])[0], EndpointDisabled)
-    one(post.webhooks.delete([by_staff]))
+    unwrap_single(post.webhooks.delete([by_staff]))
 
 
 def test_a_deleted_endpoint_is_gone_and_cleared_away(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
     shop.list(seller)
     post.news()
-    one(post.webhooks.delete([acting(made, seller)]))
+    unwrap_single(post.webhooks.delete([acting(made, seller)]))
     assert post.endpoint(made).secrets == ()
     assert post.deliver() == []
     assert shop.queries.endpoint(made.endpoint.id) is None
-    assert post.webhooks.forget() == 2
+    assert post.webhooks.purge() == 2
     assert shop.tables.endpoints.get(made.endpoint.id) is None
-    assert post.webhooks.forget() == 0
+    assert post.webhooks.purge() == 0
 
 
 def test_deliveries_are_kept_as_long_as_events(post: Post, shop: Shop, seller: Account) -> None:
@@ -450,7 +450,7 @@ def test_deliveries_are_kept_as_long_as_events(post: Post, shop: Shop, seller: A
     post.news()
     post.deliver()
     shop.clock.advance(days=30)
-    assert post.webhooks.forget() == 0
+    assert post.webhooks.purge() == 0
     shop.clock.advance(seconds=1)
-    assert post.webhooks.forget() == 1
+    assert post.webhooks.purge() == 1
     assert post.log(made) == []

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.ports import Wakeups
+from scalecommerce_core.ports import WorkNotifier
 from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.testing import CountedWakeups
-from scalecommerce_core.testing.failpoints import SPARED, Crash, FailPoints, Seams, crash, of_setting, seams
+from scalecommerce_core.testing import CountingWorkNotifier
+from scalecommerce_core.testing.failpoints import GRACE_SEAMS, Crash, FailPoints, Seams, crash, parse_failpoints, seams
 from tests.unit.support.shop import Shop, line
 
 
@@ -61,12 +61,12 @@ def test_who_rolls_back_reaches_no_commit(shop: Shop) -> None:
 
 
 def test_a_port_keeps_what_else_it_can_do() -> None:
-    class Sender(CountedWakeups):
+    class Sender(CountingWorkNotifier):
         def close(self) -> str:
             return "closed"
 
     fatal, reached = dying_at("wakeups.orders_placed:after")
-    wakeups: Wakeups = (sender := fatal.port("wakeups", Sender()))
+    wakeups: WorkNotifier = (sender := fatal.port("wakeups", Sender()))
     with pytest.raises(Crash):
         wakeups.orders_placed()
     assert (sender.placed, sender.close(), len(reached)) == (1, "closed", 2)
@@ -77,14 +77,14 @@ def test_a_port_keeps_what_else_it_can_do() -> None:
 
 def struck(setting: str, process: str, passes: int) -> list[int]:
     """At which of so many passes by one seam the process would die, if it did not go on."""
-    plan = of_setting(setting, process)._points._strikes
+    plan = parse_failpoints(setting, process)._points._strikes
     return [number for number in range(1, passes + 1) if plan("commit:after")]
 
 
 def test_chance_is_decided_by_the_seed_and_the_process() -> None:
     first = struck("7:0.01", "api", 2_000)
     assert first == struck("7:0.01", "api", 2_000)
-    assert first[0] > SPARED
+    assert first[0] > GRACE_SEAMS
     assert len({tuple(first), *(tuple(struck(each, "worker", 2_000)) for each in ("7:0.01", "8:0.01"))}) == 3
 
 
@@ -105,14 +105,14 @@ def test_an_armed_seam_strikes_once_among_all_processes(tmp_path: Path) -> None:
 )
 def test_what_is_not_understood_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        of_setting(setting, "api")
+        parse_failpoints(setting, "api")
 
 
 def test_a_real_process_is_killed_and_says_where() -> None:
     program = (
-        "from scalecommerce_core.testing import CountedWakeups\n"
-        "from scalecommerce_core.testing.failpoints import of_setting\n"
-        "wakeups = of_setting('wakeups.*:before@2', 'api').port('wakeups', CountedWakeups())\n"
+        "from scalecommerce_core.testing import CountingWorkNotifier\n"
+        "from scalecommerce_core.testing.failpoints import parse_failpoints\n"
+        "wakeups = parse_failpoints('wakeups.*:before@2', 'api').port('wakeups', CountingWorkNotifier())\n"
         "wakeups.orders_placed()\n"
         "print('once', flush=True)\n"
         "wakeups.orders_placed()\n"

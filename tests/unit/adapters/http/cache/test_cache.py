@@ -55,7 +55,7 @@ class Database:
         self.gate.set()
         self.error: Exception | None = None
 
-    def horizon(self) -> int:
+    def visibility_horizon(self) -> int:
         return self.number
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
@@ -94,8 +94,8 @@ class Shop:
     def __init__(self, shared: Shared | None = None, limit: int = 10**6) -> None:
         self.time, self.database = Time(), Database()
         self.validity = CacheValidity(self.time)
-        self.validity.begun(self.database.number)
-        self.validity.complete(10**9)
+        self.validity.on_start(self.database.number)
+        self.validity.on_heartbeat(10**9)
         self.copies = ProductCache(
             cast(ProductQueries, self.database),
             self.validity,
@@ -106,7 +106,7 @@ class Shop:
         )
 
     def hear(self, change: CatalogChange, *, here: bool = False) -> None:
-        self.validity.changed(change, here=here)
+        self.validity.on_change(change, here=here)
         self.copies.on_change(change)
 
     async def price(self, product: ProductId = TEA) -> int:
@@ -172,7 +172,7 @@ def test_nothing_is_good_before_anything_was_heard() -> None:
     validity = CacheValidity(Time())
     assert not validity.has_heartbeat(0)
     assert not validity.is_product_valid(10**12, TEA, None)
-    assert not validity.changed(CatalogChange(1, everything=True), here=False)
+    assert not validity.on_change(CatalogChange(1, everything=True), here=False)
 
 
 def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
@@ -180,71 +180,71 @@ def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
     validity = CacheValidity(time)
     asked: list[float] = []
     validity.keep_alive = lambda: asked.append(time.now)
-    validity.begun(1)
-    validity.complete(time.now)
+    validity.on_start(1)
+    validity.on_heartbeat(time.now)
     assert validity.has_heartbeat(time.now + HEARTBEAT_TIMEOUT - 0.01)
     assert not asked
     assert not validity.has_heartbeat(time.now + HEARTBEAT_TIMEOUT)
     assert asked == [100.0]
-    validity.complete(time.now + 1)
-    validity.complete(time.now + 1)
+    validity.on_heartbeat(time.now + 1)
+    validity.on_heartbeat(time.now + 1)
     assert asked == [100.0, 100.0], "once for each time that somebody looked"
 
 
 def test_a_copy_is_good_if_it_has_seen_each_change_of_it_and_of_its_seller() -> None:
     validity = CacheValidity(Time())
-    validity.begun(5)
+    validity.on_start(5)
     seller = AccountId(7)
     assert not validity.is_product_valid(4, TEA, seller)
     assert validity.is_product_valid(5, TEA, seller)
-    validity.changed(CatalogChange(8, frozenset({TEA})), here=False)
+    validity.on_change(CatalogChange(8, frozenset({TEA})), here=False)
     # Numbers are not in the order of commits.
-    validity.changed(CatalogChange(6, frozenset({TEA}), frozenset({seller})), here=False)
+    validity.on_change(CatalogChange(6, frozenset({TEA}), frozenset({seller})), here=False)
     assert not validity.is_product_valid(8, TEA, seller)
     assert validity.is_product_valid(9, TEA, seller)
     assert validity.is_product_valid(7, POT, seller)
     assert not validity.is_product_valid(6, POT, seller)
-    assert validity.changed(CatalogChange(20, everything=True), here=False)
+    assert validity.on_change(CatalogChange(20, everything=True), here=False)
     assert not validity.is_product_valid(20, POT, None)
 
 
 def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_here() -> None:
     time = Time()
     validity = CacheValidity(time)
-    validity.begun(5)
-    validity.complete(time.now)
-    validity.changed(CatalogChange(8), here=False)
+    validity.on_start(5)
+    validity.on_heartbeat(time.now)
+    validity.on_change(CatalogChange(8), here=False)
     assert validity.are_lists_valid(8)
     time.now += LIST_STALENESS
     assert not validity.are_lists_valid(8)
     assert validity.are_lists_valid(9)
-    validity.changed(CatalogChange(10), here=True)
+    validity.on_change(CatalogChange(10), here=True)
     assert not validity.are_lists_valid(10)
 
 
 def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
     time = Time()
     validity = CacheValidity(time)
-    validity.begun(5)
-    validity.complete(time.now)
+    validity.on_start(5)
+    validity.on_heartbeat(time.now)
     # As when the process, or its network, stood still: the change may be as old as what was heard last.
     time.now += 10
-    validity.changed(CatalogChange(8), here=False)
-    validity.complete(time.now - 0.1)
+    validity.on_change(CatalogChange(8), here=False)
+    validity.on_heartbeat(time.now - 0.1)
     assert validity.has_heartbeat(time.now)
     assert not validity.are_lists_valid(8)
-    validity.changed(CatalogChange(9), here=False)
+    validity.on_change(CatalogChange(9), here=False)
     assert validity.are_lists_valid(9)
 
 
 def test_what_is_forgotten_singly_is_remembered_together() -> None:
     validity = CacheValidity(Time())
-    validity.begun(5)
+    validity.on_start(5)
     many = range(1000, 1001 + MAX_TRACKED)
-    assert not validity.changed(CatalogChange(8, frozenset(map(ProductId, many))), here=False)
+    assert not validity.on_change(CatalogChange(8, frozenset(map(ProductId, many))), here=False)
     assert not validity.is_product_valid(8, TEA, None)
     assert validity.is_product_valid(9, TEA, None)
-    assert validity.changed(CatalogChange(12, sellers=frozenset(map(AccountId, many))), here=False)
+    assert validity.on_change(CatalogChange(12, sellers=frozenset(map(AccountId, many))), here=False)
     assert not validity.is_product_valid(12, TEA, None)
 
 
@@ -348,7 +348,7 @@ def test_without_trust_everything_is_read_and_nothing_shown_from_before() -> Non
     async def scenario() -> None:
         shop = Shop()
         await shop.price()
-        shop.validity.complete(float("-inf"))
+        shop.validity.on_heartbeat(float("-inf"))
         shop.database.change(TEA)
         assert await shop.price() == 1
         assert shop.copies.get_valid(TEA) is None
@@ -502,8 +502,8 @@ async def in_thread(work: Callable[..., Any], *given: Any) -> Any:
 def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
     async def scenario() -> None:
         validity = CacheValidity(Time())
-        validity.begun(1)
-        validity.complete(10**9)
+        validity.on_start(1)
+        validity.on_heartbeat(10**9)
         copies = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=Shared())
         made: list[bytes] = []
 
@@ -534,8 +534,8 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
 def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> None:
     async def scenario() -> None:
         time, validity, reads, failures = Time(), CacheValidity(Time()), 0, list[Exception]()
-        validity.begun(5)
-        validity.complete(time.now)
+        validity.on_start(5)
+        validity.on_heartbeat(time.now)
 
         async def in_a_moment(work: Callable[..., Any], *given: Any) -> Any:
             await asyncio.sleep(0)
@@ -578,22 +578,22 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
         heard: list[int] = []
 
         class Listener:
-            def begun(self, number: int) -> None:
+            def on_start(self, number: int) -> None:
                 heard.append(number)
 
-            def changed(self, change: CatalogChange, *, here: bool) -> None:
+            def on_change(self, change: CatalogChange, *, here: bool) -> None:
                 heard.append(change.number * (10 if here else 1))
 
-            def complete(self, moment: float) -> None:
+            def on_heartbeat(self, moment: float) -> None:
                 heard.append(int(moment))
 
         listener = EventLoopListener(asyncio.get_running_loop(), Listener())
 
         def commit() -> int:
-            listener.begun(1)
-            listener.changed(CatalogChange(2))
-            listener.changed_here(CatalogChange(3))
-            listener.complete(4)
+            listener.on_start(1)
+            listener.on_change(CatalogChange(2))
+            listener.on_local_change(CatalogChange(3))
+            listener.on_heartbeat(4)
             return len(heard)
 
         await asyncio.get_running_loop().run_in_executor(None, commit)
@@ -605,7 +605,7 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
 def test_news_for_a_loop_that_is_closed_is_nobodys() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    EventLoopListener(loop, cast(Any, None)).begun(1)
+    EventLoopListener(loop, cast(Any, None)).on_start(1)
 
 
 # --- over HTTP

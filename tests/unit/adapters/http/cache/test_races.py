@@ -143,7 +143,7 @@ class Process:
 
     def connect(self) -> None:
         self.place = len(self.database.log)
-        self.validity.begun(self.database.next_number)
+        self.validity.on_start(self.database.next_number)
         self.copies.clear()
 
     def hear(self, mine: int) -> None:
@@ -152,15 +152,15 @@ class Process:
         message = self.database.log[self.place]
         self.place += 1
         if isinstance(message, CatalogChange):
-            self.validity.changed(message, here=False)
+            self.validity.on_change(message, here=False)
             self.copies.on_change(message)
         elif message[0] == mine:
-            self.validity.complete(message[1])
+            self.validity.on_heartbeat(message[1])
 
     def commit(self, number: int) -> None:
         change = self.database.commit(number)
         (product,) = change.products
-        self.validity.changed(change, here=True)
+        self.validity.on_change(change, here=True)
         self.copies.on_change(change)
         self.made[product] = self.database.versions[product]
 
@@ -283,6 +283,6 @@ def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytes
     elif broken == "changed":
         monkeypatch.setattr(ProductCache, "on_change", lambda *_: None)
     else:
-        monkeypatch.setattr(CacheValidity, "complete", trusting)
+        monkeypatch.setattr(CacheValidity, "on_heartbeat", trusting)
     with pytest.raises(AssertionError):
         test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did()

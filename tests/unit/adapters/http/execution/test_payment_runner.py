@@ -20,7 +20,7 @@ from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.payment import ChargeRequest
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.payments import PaymentResult, PayOrder
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.http_marketplace import Marketplace, Person, answer, problem
 from tests.unit.support.shop import Shop, line
 
@@ -83,7 +83,7 @@ def test_a_charge_that_came_too_late_is_a_409(place: Marketplace, buyer: Person,
         place.gateway.before = lambda _request: None
         place.clock.advance(minutes=1)
         place.market.payments.reconcile()
-        one(place.market.ordering.cancel([CancelOrder(OrderId(order["id"]), AccountId(buyer.id))]))
+        unwrap_single(place.market.ordering.cancel([CancelOrder(OrderId(order["id"]), AccountId(buyer.id))]))
 
     place.gateway.before = meanwhile
     assert problem(buyer.act(order, "pay"), 409)["code"] == "payment_too_late"

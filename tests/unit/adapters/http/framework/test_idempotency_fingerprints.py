@@ -20,7 +20,13 @@ from adapters.http.resources.products import NewProduct
 from adapters.http.resources.stock import StockBody
 from adapters.http.resources.webhooks import NewEndpoint
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.testing import CountedWakeups, CountingIds, MemoryStore, MemoryViewCounter, in_memory_market
+from scalecommerce_core.testing import (
+    CountingIds,
+    CountingWorkNotifier,
+    MemoryStore,
+    MemoryViewCounter,
+    in_memory_market,
+)
 from tests.unit.support.http_marketplace import ORDERS, Marketplace, Person, all_is_well, answer, problem
 from tests.unit.support.http_operations import EXAMPLES
 
@@ -102,7 +108,7 @@ def declared() -> list[Operation[Any, Any]]:
     market = in_memory_market(memory=MemoryStore())
     dependencies = Dependencies(
         market,
-        wakeups=CountedWakeups(),
+        wakeups=CountingWorkNotifier(),
         views=MemoryViewCounter(market.clock),
         ids=CountingIds(),
         cursor_key=b"k" * 32,

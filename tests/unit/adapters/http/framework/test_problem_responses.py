@@ -372,7 +372,7 @@ def test_500_says_nothing_and_is_logged(
     def crash(*_: object) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(place.views, "viewed", crash)
+    monkeypatch.setattr(place.views, "record_view", crash)
     made = seller.list()
     caplog.clear()
     response = place.anybody.get(f"{PRODUCTS}{made['id']}/")

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import FeedPage, Queries
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.outbox_relay import Relay
+from scalecommerce_core.services.outbox_relay import OutboxRelay
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 from tests.unit.support.tampering import Instead
 
@@ -30,7 +30,7 @@ def place() -> Iterator[Marketplace]:
 
 
 def feed(place: Marketplace, person: Person, query: str = "", **headers: str) -> Any:
-    while place.market.relay.number():
+    while place.market.relay.assign_sequence():
         pass
     return answer(person.get(EVENTS + query, headers=headers))
 
@@ -99,7 +99,7 @@ def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Pers
     seller.list(stock=1)
     feed(place, seller)
     place.clock.advance(minutes=5)
-    assert Relay(place.market.store, place.clock, timedelta(minutes=4)).forget() == 1
+    assert OutboxRelay(place.market.store, place.clock, timedelta(minutes=4)).purge() == 1
     seller.list(stock=1)
     gone = problem(seller.get(f"{EVENTS}?after=0"), 410)
     assert (gone["code"], gone["oldest_after"]) == ("events_forgotten", 1)
@@ -110,13 +110,13 @@ def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Pers
 
 
 def test_events_are_kept_as_long_as_it_was_said(place: Marketplace, seller: Person) -> None:
-    relay = Relay(place.market.store, place.clock, timedelta(days=2))
+    relay = OutboxRelay(place.market.store, place.clock, timedelta(days=2))
     seller.list(stock=1)
     feed(place, seller)
     place.clock.advance(days=2)
-    assert relay.forget() == 0
+    assert relay.purge() == 0
     place.clock.advance(seconds=1)
-    assert relay.forget() == 1
+    assert relay.purge() == 1
 
 
 # --- waiting
@@ -129,7 +129,7 @@ def test_who_prefers_to_wait_is_answered_when_something_happens() -> None:
         def numbered_at_the_third_look(after: int | None, limit: int, account: Any) -> FeedPage:
             asked.append(after)
             if len(asked) == 3:
-                market.relay.number()
+                market.relay.assign_sequence()
             return market.queries.feed(after, limit, account)
 
         return evolve(market, queries=cast(Queries, Instead(market.queries, feed=numbered_at_the_third_look)))
@@ -192,7 +192,7 @@ def test_every_topic_is_documented_with_an_example_of_its_data(
     place: Marketplace, seller: Person, buyer: Person
 ) -> None:
     everything_happens(place, seller, buyer)
-    place.market.relay.number()
+    place.market.relay.assign_sequence()
     told = {
         event.topic: shape(event.data)
         for reader in (seller, buyer)

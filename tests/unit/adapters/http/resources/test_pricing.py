@@ -5,7 +5,7 @@ from typing import Any
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.interface import registered_strategies
-from scalecommerce_core.services.pricing import MOST_POLICIES
+from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER
 from scalecommerce_core.services.repricing import Selection
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 from tests.unit.support.user_policies import Markup, proposing, registered_for_a_while
@@ -186,7 +186,7 @@ def test_a_key_makes_one_policy(seller: Person) -> None:
 def test_there_are_no_more_than_may_be() -> None:
     with marketplace() as place:  # of its own: lists of all policies stay short in the others
         seller = place.person()
-        for _ in range(MOST_POLICIES):
+        for _ in range(MAX_POLICIES_PER_SELLER):
             create(seller)
         assert problem(seller.post(POLICIES, {"name": "Mine"}), 409)["code"] == "too_many_policies"
 

@@ -17,7 +17,7 @@ def at(made: Any, tail: str = "") -> str:
 
 
 def send_news(place: Marketplace) -> None:
-    place.market.relay.number()
+    place.market.relay.assign_sequence()
     place.market.webhooks.fan_out()
     place.market.webhooks.deliver()
 

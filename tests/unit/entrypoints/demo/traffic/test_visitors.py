@@ -106,7 +106,7 @@ def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, client: BuyerClient)
         agent = (b"user-agent", headers["User-Agent"].encode())
         scope = {"type": "http", "method": "GET", "headers": [agent], "client": ("127.0.0.1", 1)}
         looks.record_view(scope, None, ProductId(7), AccountId(1))
-    batch = views.batch()
+    batch = views.next_batch()
     assert batch is not None
     assert sum(batch.counts.values()) == visits
 

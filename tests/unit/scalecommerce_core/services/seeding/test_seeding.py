@@ -13,9 +13,9 @@ from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import ListProduct
+from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.results import one
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, NothingToSeedOn, Seeded, Seeding
 from scalecommerce_core.testing import MemoryStore, PlainPasswords, SettableClock, in_memory_market
 from scalecommerce_core.testing.memory.tables import Tables
@@ -208,9 +208,9 @@ def test_a_seed_works_once_and_another_one_adds() -> None:
 
 def test_seeding_leaves_real_people_and_their_products_alone() -> None:
     market = in_memory_market()
-    real = one(market.accounts.sign_up([SignUp("real@example.com", "a long password")]))
-    pot = ListProduct(real.id, CategoryId(1), "Pot", Money.of("9.99", "USD"), stock=5)
-    (shelved,) = market.catalog.list_products([pot])
+    real = unwrap_single(market.accounts.sign_up([SignUp("real@example.com", "a long password")]))
+    pot = CreateProduct(real.id, CategoryId(1), "Pot", Money.of("9.99", "USD"), stock=5)
+    (shelved,) = market.catalog.create_products([pot])
     assert not isinstance(shelved, MarketError)
     seeding(market).everything(users=5, products=20, orders=100, rng_seed=1)
     assert real.id not in {p.seller_id for p in tables(market).products.all() if p.sku is not None}
