@@ -1,8 +1,8 @@
-"""The whole HTTP API over its dependencies."""
+"""The HTTP API as an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 
@@ -10,33 +10,37 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.examples import EXAMPLES
 from adapters.http.examples.demo_market import GUIDE
 from adapters.http.framework.application import build_application
-from adapters.http.framework.operation import Operation
-from adapters.http.resources import (
-    categories,
-    events,
-    health,
-    orders,
-    pricing_assignments,
-    pricing_policies,
-    pricing_runs,
-    products,
-    search,
-    statistics,
-    stock,
-    users,
-    webhooks,
-)
+from adapters.http.framework.operation import Operation, operations_of
+from adapters.http.resources.categories import CategoryResource
+from adapters.http.resources.events import EventResource
+from adapters.http.resources.health import HealthResource
+from adapters.http.resources.orders import OrderResource
+from adapters.http.resources.pricing_assignments import PricingAssignmentResource
+from adapters.http.resources.pricing_policies import PricingPolicyResource
+from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.product_fast_path import ProductFastPath
+from adapters.http.resources.products import ProductResource
+from adapters.http.resources.search import SearchResource
+from adapters.http.resources.statistics import StatisticsResource
+from adapters.http.resources.stock import StockResource
+from adapters.http.resources.users import UserResource
+from adapters.http.resources.webhooks import WebhookResource
 
-RESOURCES: Final = (
-    users, search, products, statistics, stock, categories, orders, pricing_policies, pricing_assignments, pricing_runs,
-    events, webhooks, health,
+RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
+    UserResource, SearchResource, ProductResource, StatisticsResource, StockResource, CategoryResource, OrderResource,
+    PricingPolicyResource, PricingAssignmentResource, PricingRunResource, EventResource, WebhookResource,
+    HealthResource,
 )  # fmt: skip
+"""Classes of resources, in the order of the OpenAPI document."""
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
+def operations(dependencies: Dependencies) -> list[Operation]:
     """All operations of the API."""
-    return [operation for resource in RESOURCES for operation in resource.operations(dependencies)]
+    return [
+        operation
+        for resource in RESOURCES
+        for operation in operations_of(resource(dependencies), dependencies.cache.lists.cached)
+    ]
 
 
 def create_app(
@@ -46,8 +50,10 @@ def create_app(
     on_start: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """The ASGI application; `on_start` is called on its loop. At its end it answers who still waits, then calls
-    `on_close`.
+    """Build the ASGI application.
+
+    `on_start` is called in the event loop before the first request. At shutdown the application answers all pending
+    requests, closes `dependencies`, and then calls `on_close`.
     """
 
     @asynccontextmanager
@@ -58,15 +64,14 @@ def create_app(
         await dependencies.close()
         on_close()
 
+    authenticate = dependencies.market.accounts.identify
     return build_application(
         operations(dependencies),
-        authenticate=dependencies.market.accounts.identify,
+        authenticate=authenticate,
         version=version,
         currency=dependencies.market.currency,
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,
-        fast_path=ProductFastPath(
-            dependencies.cache.products, dependencies.view_tracker, dependencies.market.accounts.identify
-        ),
+        fast_path=ProductFastPath(dependencies.cache.products, dependencies.view_tracker, authenticate),
     )

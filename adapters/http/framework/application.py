@@ -1,7 +1,6 @@
 """The HTTP application, from operations."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -31,7 +30,7 @@ class Application(Starlette):
 
 
 def build_application(
-    operations: Iterable[Operation[Any, Any]],
+    operations: Iterable[Operation],
     *,
     authenticate: Authenticate,
     version: str,

@@ -131,7 +131,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
 
 
 def build_document(
-    operations: Iterable[Operation[Any, Any]],
+    operations: Iterable[Operation],
     *,
     version: str,
     title: str = "ScaleCommerce",
@@ -190,7 +190,7 @@ def build_document(
     }
 
 
-def problem_codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]:
+def problem_codes(operation: Operation) -> Mapping[int, Sequence[str]]:
     """The `code`s of problems that an operation can answer with, by their status."""
     # Query parameters that an operation does not have are a 400 everywhere.
     possible: list[type[errors.MarketError] | tuple[int, str]] = [
@@ -227,7 +227,7 @@ def problem_codes(operation: Operation[Any, Any]) -> Mapping[int, Sequence[str]]
     return dict(sorted(by_status.items()))
 
 
-def _validate_names(operations: Sequence[Operation[Any, Any]]) -> None:
+def _validate_names(operations: Sequence[Operation]) -> None:
     names = [operation.name for operation in operations]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
@@ -240,7 +240,7 @@ def _validate_names(operations: Sequence[Operation[Any, Any]]) -> None:
 class _SchemaRegistry:
     """JSON Schemas of all types that the operations mention, each once."""
 
-    def __init__(self, operations: Sequence[Operation[Any, Any]], currency: str) -> None:
+    def __init__(self, operations: Sequence[Operation], currency: str) -> None:
         requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
         answers = [answer.body for each in operations for answer in each.responses.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemSchema]))
@@ -386,7 +386,7 @@ def _add_text_pattern(schema: Any) -> None:
 class _OperationDescription:
     """Describes one operation as an OpenAPI Operation Object."""
 
-    def __init__(self, operation: Operation[Any, Any], example: Example, schemas: _SchemaRegistry) -> None:
+    def __init__(self, operation: Operation, example: Example, schemas: _SchemaRegistry) -> None:
         self._operation, self._example, self._schemas = operation, example, schemas
 
     def build(self) -> Json:
@@ -563,7 +563,7 @@ def _query_string_schema(schema: Json) -> Json:
     return {**told, **_query_string_schema(options[0])} if len(options) == 1 else {**told, "anyOf": options}
 
 
-def _header_parameters(operation: Operation[Any, Any]) -> list[Json]:
+def _header_parameters(operation: Operation) -> list[Json]:
     headers = list(operation.headers)
     if operation.idempotent:
         headers.append(IDEMPOTENCY_KEY)

@@ -1,8 +1,32 @@
-"""What one method of one path does, declared once: routes and the OpenAPI document are both made from it."""
+"""Declarations of operations. Routes and the OpenAPI document are both built from them.
 
+A resource is a class with one method per operation. The decorator `OperationSpec` declares the operation beside its
+handler, and `operations_of` collects the operations of an instance:
+
+    class OrderResource:
+        def __init__(self, dependencies: Dependencies) -> None: ...
+
+        @OperationSpec(
+            method="POST",
+            path="/orders/api/v1/",
+            name="placeOrder",
+            summary="Place an order",
+            responses={202: ResponseSpec(OrderSchema, "The order was accepted.")},
+            tag="Orders",
+            access=Access.ACCOUNT,
+        )
+        async def place_order(self, call: Call[NewOrder, None]) -> Response: ...
+
+The annotation `Call[Body, Query]` is the only declaration of the types of body and query parameters. The decorator
+returns the method unchanged, so a test can call it on an instance with a `Call` of its own.
+"""
+
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from types import NoneType
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
+import attrs
 import msgspec
 from attrs import field, frozen
 from starlette.requests import Request
@@ -19,7 +43,7 @@ Query = TypeVar("Query")
 
 @frozen
 class Call(Generic[Body, Query]):
-    """One request, decoded. `body` and `query` are Structs of the types that the operation declares, else None."""
+    """One decoded request. `body` and `query` are None where the operation declares none."""
 
     request: Request
     optional_identity: Identity | None
@@ -29,41 +53,49 @@ class Call(Generic[Body, Query]):
 
     @property
     def identity(self) -> Identity:
-        """The caller of an operation that not everybody may use."""
+        """The authenticated caller; raise `NotAuthenticated` for an anonymous request."""
         if self.optional_identity is None:
-            raise NotAuthenticated("Log in first.")
+            raise NotAuthenticated("Authentication required.")
         return self.optional_identity
 
     @property
     def id(self) -> int:
+        """The path parameter `id`."""
         return int(self.request.path_params["id"])
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
+Method = TypeVar("Method", bound=Callable[[Any, Call[Any, Any]], Awaitable[Response]])
 
 
 @frozen
 class Link:
-    """How an answer leads on, for people and for stateful tests: `parameters` are runtime expressions of OpenAPI."""
+    """An OpenAPI link from a response to a follow-up operation.
+
+    `parameters` and `body` map names to runtime expressions, such as `$response.body#/id`.
+    """
 
     to: str
-    """The `name` of another operation."""
+    """The `name` of the linked operation."""
     parameters: Mapping[str, str] = field(factory=lambda: {"id": "$response.body#/id"})
     body: Mapping[str, str] | None = None
-    """Request body of the linked operation: `/docs` fills it in."""
+    """The request body of the linked operation, which `/docs` fills in."""
 
 
 @frozen
 class Header:
-    """A header of a request or an answer, for the document."""
+    """A header of a request or a response in the OpenAPI document."""
 
     name: str
     description: str
     schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
     always: bool = True
-    """Of an answer: whether it has this header each time."""
+    """Whether every response with this status has the header. Unused for request headers."""
 
 
 @frozen
 class ResponseSpec:
-    """A successful answer; `body` None: it has none."""
+    """A successful response. `body` is the type that is encoded as JSON, or None for a response without a body."""
 
     body: Any
     description: str
@@ -72,42 +104,71 @@ class ResponseSpec:
 
 
 @frozen(kw_only=True)
-class Operation(Generic[Body, Query]):
-    """`path` may hold `{id:id}`, a number from 1 to 2⁶³-1; anything else in its place is a 404.
+class OperationSpec:
+    """The declaration of an operation, used as the decorator of its handler (see the module's docstring).
 
-    The Struct of a body may say more of itself in a class variable `schema`, such as which fields go together.
-    `errors` are the problems beyond those that follow from the rest of the declaration: 413 and 415 from a body, 401
-    and 403 from `access`, 404 from a path parameter, 412 from `conditional`, 400 and 503 from anything, since every
-    operation refuses query parameters that `query` does not declare. Each is a class of errors of the core, whose
-    `code` clients see, or a status and a `code`.
+    `path` may contain parameters such as `{id:id}`, an integer from 1 to 2⁶³-1; any other text there is a 404.
+
+    `errors` lists the problems that do not follow from the rest of the declaration: classes of core errors, whose
+    `code` is published, or pairs of a status and a `code`. These problems are implied and need no entry:
+
+    - 400 and 503: every operation, since all of them reject undeclared query parameters
+    - 401 and 403: `access`
+    - 404: a path parameter
+    - 406: a JSON response
+    - 409 and 422: `idempotent`
+    - 412: `conditional` with a method other than GET
+    - 413 and 415: a body
     """
 
     method: str
     path: str
     name: str
+    """The `operationId`."""
     summary: str
-    handler: Callable[[Call[Body, Query]], Awaitable[Response]]
     responses: Mapping[int, ResponseSpec]
     tag: str
     description: str = ""
-    body: type[Any] | None = None
-    is_body_optional: bool = False
-    """Without one, `Call.body` is None."""
-    query: type[Query] | None = None
     access: Access = Access.PUBLIC
     errors: Sequence[type[MarketError] | tuple[int, str]] = ()
     headers: Sequence[Header] = ()
-    """Of the request, beside Idempotency-Key and the conditional ones."""
+    """Request headers other than Authorization, Idempotency-Key, If-Match and If-None-Match."""
     idempotent: bool = False
-    """An Idempotency-Key makes repeating harmless."""
+    """Whether the operation accepts an Idempotency-Key header."""
     conditional: bool = False
-    """If-None-Match (GET) or If-Match (others) is heeded."""
+    """Whether the operation evaluates If-None-Match (GET) or If-Match (other methods)."""
+    cached: bool = False
+    """Whether the response depends on the URL only, so that the cache may answer instead of the handler."""
+
+    def __call__(self, handler: Method) -> Method:
+        """Attach the declaration to the handler; raise `TypeError` if its annotation is not `Call[Body, Query]`."""
+        _call_types(handler)
+        setattr(handler, _SPEC, self)
+        return handler
+
+
+_SPEC: Final = "__operation_spec__"
+
+
+@frozen(kw_only=True)
+class Operation(OperationSpec):
+    """A declared operation with its bound handler. `body` and `query` are the Structs that requests are decoded to.
+
+    Raise `ValueError` for an idempotent operation whose body encodes defaults: equivalent requests would have
+    different fingerprints.
+    """
+
+    handler: Handler
+    body: type[msgspec.Struct] | None = None
+    is_body_optional: bool = False
+    """Whether a request without a body is accepted; `Call.body` is None then."""
+    query: type[msgspec.Struct] | None = None
 
     has_json_response: bool = field(init=False)
 
     @has_json_response.default
     def _any_response_has_a_body(self) -> bool:
-        return any(answer.body is not None for answer in self.responses.values())
+        return any(response.body is not None for response in self.responses.values())
 
     def __attrs_post_init__(self) -> None:
         if not self.idempotent or self.body is None:
@@ -115,9 +176,45 @@ class Operation(Generic[Body, Query]):
         for each in nested_types(self.body):
             if isinstance(each, msgspec.inspect.StructType) and not _omits_defaults(each):
                 raise ValueError(
-                    f"{self.name} takes an Idempotency-Key, so declare {each.cls.__name__} with omit_defaults=True: a"
-                    " default that is written out means the same as none, and new fields change no stored fingerprint."
+                    f"{self.name} accepts an Idempotency-Key, so {each.cls.__name__} must have omit_defaults=True:"
+                    " a field that is set to its default must not change the fingerprint, nor must a new field."
                 )
+
+
+def operations_of(resource: object, cached: Callable[[Handler], Handler]) -> list[Operation]:
+    """Collect the operations of a resource, in the order in which its class defines them.
+
+    `cached` wraps the handlers of operations that are declared as `cached`.
+    """
+    return [
+        _bind(spec, getattr(resource, name), cached)
+        for name, method in vars(type(resource)).items()
+        if isinstance(spec := getattr(method, _SPEC, None), OperationSpec)
+    ]
+
+
+def _bind(spec: OperationSpec, handler: Handler, cached: Callable[[Handler], Handler]) -> Operation:
+    body, query = _call_types(handler)
+    members = get_args(body)
+    is_body_optional = NoneType in members
+    if is_body_optional:
+        (body,) = (member for member in members if member is not NoneType)
+    return Operation(
+        **attrs.asdict(spec, recurse=False),
+        handler=cached(handler) if spec.cached else handler,
+        body=None if body is NoneType else body,
+        is_body_optional=is_body_optional,
+        query=None if query is NoneType else query,
+    )
+
+
+def _call_types(handler: Callable[..., object]) -> tuple[Any, Any]:
+    """`Body` and `Query` of the handler's last parameter, which is annotated as `Call[Body, Query]`."""
+    *_, parameter = inspect.signature(handler).parameters.values()
+    if get_origin(parameter.annotation) is not Call:
+        raise TypeError(f"{handler.__qualname__}: annotate the last parameter as Call[Body, Query].")
+    body, query = (NoneType if each is None else each for each in get_args(parameter.annotation))
+    return body, query
 
 
 def _omits_defaults(struct: msgspec.inspect.StructType) -> bool:
@@ -127,10 +224,11 @@ def _omits_defaults(struct: msgspec.inspect.StructType) -> bool:
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer whose body is a Struct, or anything else that msgspec encodes."""
-    return Response(_ENCODER.encode(document), status, headers, "application/json")
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response; `content` is a Struct or any other value that msgspec encodes."""
+    return Response(_ENCODER.encode(content), status, headers, "application/json")
 
 
 def no_content() -> Response:
+    """An empty response with status 204."""
     return Response(status_code=204)

@@ -40,8 +40,8 @@ class IdConvertor(Convertor[int]):
 CONVERTOR_TYPES["id"] = IdConvertor()
 
 
-def build_routes(operations: Iterable[Operation[Any, Any]], authenticate: Authenticate) -> list[BaseRoute]:
-    paths: dict[str, dict[str, Operation[Any, Any]]] = {}
+def build_routes(operations: Iterable[Operation], authenticate: Authenticate) -> list[BaseRoute]:
+    paths: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
         if operation.method in methods:
@@ -99,7 +99,7 @@ _PRINTABLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 class PathEndpoint:
     """ASGI application of one path."""
 
-    def __init__(self, operations: Mapping[str, Operation[Any, Any]], authenticate: Authenticate) -> None:
+    def __init__(self, operations: Mapping[str, Operation], authenticate: Authenticate) -> None:
         self._operations = operations
         self._authenticate = authenticate
         self._allowed = allowed_methods(operations)
@@ -115,7 +115,7 @@ class PathEndpoint:
         response = await self._respond(operation, IncomingRequest(scope, receive, send))
         await response(scope, receive, discard_body(send) if method == "HEAD" else send)
 
-    async def _respond(self, operation: Operation[Any, Any], request: Request) -> Response:
+    async def _respond(self, operation: Operation, request: Request) -> Response:
         if operation.has_json_response:
             check_accepts_json(request.headers)
         # Before the body is read: what strangers send is not looked at.
@@ -129,7 +129,7 @@ class PathEndpoint:
         return response
 
 
-async def _read_declared_body(operation: Operation[Any, Any], request: Request) -> Any:
+async def _read_declared_body(operation: Operation, request: Request) -> Any:
     if operation.body is None or (operation.is_body_optional and not await request.body()):
         return None
     return await read_body(request, operation.body)

@@ -1,6 +1,6 @@
 """`products/api/v1/categories/`."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
@@ -9,7 +9,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.openapi import CONTENT_ETAG
-from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
@@ -34,48 +34,47 @@ class CategoryList(msgspec.Struct):
     results: list[CategorySchema]
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market = dependencies.market
+class CategoryResource:
+    """The categories of the catalog."""
 
-    async def list_categories(_call: Call[None, None]) -> Response:
-        categories = await dependencies.run_in_thread(market.queries.categories)
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="listCategories",
+        summary="All categories",
+        responses={
+            200: ResponseSpec(CategoryList, "By id.", [CONTENT_ETAG]),
+            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+        },
+        tag=TAG,
+        conditional=True,
+        cached=True,
+    )
+    async def list_categories(self, _call: Call[None, None]) -> Response:
+        categories = await self._dependencies.run_in_thread(self._market.queries.categories)
         return json_response(CategoryList(None, None, [to_category_schema(category) for category in categories]))
 
-    async def add_category(call: Call[NewCategory, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=ROOT,
+        name="addCategory",
+        summary="Add a category",
+        responses={201: ResponseSpec(CategorySchema, "The category.")},
+        tag=TAG,
+        access=Access.STAFF,
+        idempotent=True,
+    )
+    async def add_category(self, call: Call[NewCategory, None]) -> Response:
         command = AddCategory(call.identity.account_id, call.body.name, await build_idempotency_key(call, encoded))
-        (outcome,) = await dependencies.run_in_thread(market.catalog.add_categories, [command])
+        (outcome,) = await self._dependencies.run_in_thread(self._market.catalog.add_categories, [command])
         if isinstance(outcome, MarketError):
             raise outcome
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         return Response(body, 201, media_type="application/json")
-
-    return [
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="listCategories",
-            summary="All categories",
-            handler=dependencies.cache.lists.cached(list_categories),
-            responses={
-                200: ResponseSpec(CategoryList, "By id.", [CONTENT_ETAG]),
-                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
-            },
-            tag=TAG,
-            conditional=True,
-        ),
-        Operation(
-            method="POST",
-            path=ROOT,
-            name="addCategory",
-            summary="Add a category",
-            handler=add_category,
-            responses={201: ResponseSpec(CategorySchema, "The category.")},
-            tag=TAG,
-            body=NewCategory,
-            access=Access.STAFF,
-            idempotent=True,
-        ),
-    ]
 
 
 def encoded(category: Category) -> bytes:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Call, Header, Operation, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, Header, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, parse_wait
 from scalecommerce_core.domain.errors import EventsForgotten
 from scalecommerce_core.domain.webhook import TOPICS
@@ -64,13 +64,33 @@ class FeedSchema(msgspec.Struct):
     last: int
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    feed = dependencies.market.queries.feed
+class EventResource:
+    """The event feed."""
 
-    async def read_events(call: Call[None, FeedQuery]) -> Response:
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._feed = dependencies.market.queries.feed
+
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="readEvents",
+        summary="What happened, in order",
+        description="Staff see everything, others what concerns them: of their own orders, sales and products."
+        " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
+        " `after` is older.",
+        responses={
+            200: ResponseSpec(FeedSchema, "Events behind `after`, oldest first.", [PREFERENCE_APPLIED_SOMETIMES])
+        },
+        tag="Events",
+        access=Access.ACCOUNT,
+        headers=[PREFER_EVENTS],
+        errors=(EventsForgotten,),
+    )
+    async def read_events(self, call: Call[None, FeedQuery]) -> Response:
         account = None if call.identity.is_staff else call.identity.account_id
         limit = call.query.limit
-        page = await dependencies.run_in_thread(feed, call.query.after, limit, account)
+        page = await self._dependencies.run_in_thread(self._feed, call.query.after, limit, account)
         seconds = parse_wait(call.request.headers)
         if seconds is None:
             return json_response(to_feed_schema(page))
@@ -78,29 +98,8 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
         pauses = iter(POLL_SECONDS)
         while not page.events and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
-            page = await dependencies.run_in_thread(feed, page.next_after, limit, account)
+            page = await self._dependencies.run_in_thread(self._feed, page.next_after, limit, account)
         return json_response(to_feed_schema(page), headers={"Preference-Applied": f"wait={seconds}"})
-
-    return [
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="readEvents",
-            summary="What happened, in order",
-            description="Staff see everything, others what concerns them: of their own orders, sales and products."
-            " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
-            " `after` is older.",
-            handler=read_events,
-            responses={
-                200: ResponseSpec(FeedSchema, "Events behind `after`, oldest first.", [PREFERENCE_APPLIED_SOMETIMES])
-            },
-            tag="Events",
-            query=FeedQuery,
-            access=Access.ACCOUNT,
-            headers=[PREFER_EVENTS],
-            errors=(EventsForgotten,),
-        ),
-    ]
 
 
 def to_feed_schema(page: FeedPage) -> FeedSchema:

@@ -1,12 +1,12 @@
 """`/healthz` and `/readyz`, for load balancers and people."""
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
-from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 
 TAG: Final = "Operations"
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -28,12 +28,35 @@ class Ready(msgspec.Struct):
     oldest_undecided_seconds: float | None
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    async def healthz(_call: Call[None, None]) -> Response:
+class HealthResource:
+    """Health checks."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+
+    @OperationSpec(
+        method="GET",
+        path="/healthz",
+        name="isAlive",
+        summary="The process answers",
+        responses={200: ResponseSpec(Health, "It does.")},
+        tag=TAG,
+    )
+    async def is_alive(self, _call: Call[None, None]) -> Response:
         return json_response(Health("ok"), headers=NO_STORE)
 
-    async def readyz(_call: Call[None, None]) -> Response:
-        seen = await dependencies.run_in_thread(dependencies.check_readiness)
+    @OperationSpec(
+        method="GET",
+        path="/readyz",
+        name="isReady",
+        summary="PostgreSQL answers and has the tables of this release; else 503",
+        description="The detail of a 503 names the remedy: run `scalecommerce migrate`, upgrade this process's code,"
+        " or correct the address or password in DATABASE_URL.",
+        responses={200: ResponseSpec(Ready, "It does; Redis may be away.")},
+        tag=TAG,
+    )
+    async def is_ready(self, _call: Call[None, None]) -> Response:
+        seen = await self._dependencies.run_in_thread(self._dependencies.check_readiness)
         ready = Ready(
             status="ok" if seen.redis == "ok" else "degraded",
             postgresql="ok",
@@ -41,28 +64,3 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             oldest_undecided_seconds=seen.oldest_undecided_seconds,
         )
         return json_response(ready, headers=NO_STORE)
-
-    return [
-        Operation(
-            method="GET",
-            path="/healthz",
-            name="isAlive",
-            summary="The process answers",
-            handler=healthz,
-            responses={200: ResponseSpec(Health, "It does.")},
-            tag=TAG,
-        ),
-        Operation(
-            method="GET",
-            path="/readyz",
-            name="isReady",
-            summary="PostgreSQL answers and has the tables of this release; else 503",
-            description=(
-                "The detail of a 503 says what to do: run `scalecommerce migrate`, upgrade the code of this process,"
-                " or correct the address or password in DATABASE_URL."
-            ),
-            handler=readyz,
-            responses={200: ResponseSpec(Ready, "It does; Redis may be away.")},
-            tag=TAG,
-        ),
-    ]

@@ -13,7 +13,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, parse_wait
 from scalecommerce_core.domain.errors import (
@@ -38,7 +38,7 @@ from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import Replayed
 
 ROOT: Final = "/orders/api/v1/"
-ONE: Final = ROOT + "{id:id}/"
+ORDER: Final = ROOT + "{id:id}/"
 TAG: Final = "Orders"
 
 PAYMENT_ERRORS: Final = (
@@ -132,23 +132,54 @@ class Sale(msgspec.Struct):
     created_at: datetime
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market = dependencies.market
+LINKS: Final = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
 
-    async def visible(call: Call[Any, Any]) -> OrderView:
-        view = await dependencies.load_order.submit(OrderId(call.id))
-        if view.user != call.identity.account_id and not call.identity.is_staff:
-            raise NotFound("order", call.id)
-        return view
 
-    async def list_orders(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(market.queries.orders_of_buyer, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, view_to_order_schema))
+class OrderResource:
+    """Orders of the caller, and what happens to them."""
 
-    async def place(call: Call[NewOrder, None]) -> Response:
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="listOrders",
+        summary="The caller's orders",
+        responses={200: ResponseSpec(PageSchema[OrderSchema], "Newest first.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def list_orders(self, call: Call[None, PageQuery]) -> Response:
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(
+            self._market.queries.orders_of_buyer, call.identity.account_id, wanted
+        )
+        return json_response(
+            self._dependencies.paginator.to_schema(call.request, call.query, page, view_to_order_schema)
+        )
+
+    @OperationSpec(
+        method="POST",
+        path=ROOT,
+        name="placeOrder",
+        summary="Order products: all lines or none",
+        description="The order is kept before this answers; stock is checked in the background. The same product"
+        " twice is summed.",
+        responses={
+            201: ResponseSpec(OrderSchema, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], LINKS),
+            202: ResponseSpec(OrderSchema, "It is taken in and CREATED.", [LOCATION], LINKS),
+        },
+        tag=TAG,
+        access=Access.ACCOUNT,
+        headers=[PREFER],
+        idempotent=True,
+        errors=(PriceMoved,),
+    )
+    async def place_order(self, call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(
-            id=dependencies.ids.command(),
+            id=self._dependencies.ids.command(),
             owner=call.identity.account_id,
             lines=[
                 OrderLineRequest(
@@ -160,18 +191,18 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             ],
             idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = await dependencies.place_order.submit(command)
+        outcome = await self._dependencies.place_order.submit(command)
         if isinstance(outcome, Replayed):
             body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderSchema).id)
         else:
             body, number = encoded(outcome), outcome.id
-            dependencies.wakeups.orders_placed()
+            self._dependencies.wakeups.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
         seconds = parse_wait(call.request.headers)
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
             try:
-                view = await verdict(number, seconds)
+                view = await self._wait_for_decision(number, seconds)
             except Unavailable:
                 # The order is kept: whoever is told of an error would send it again.
                 return Response(body, 202, headers, "application/json")
@@ -179,30 +210,76 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
                 return json_response(view_to_order_schema(view), 201, headers)
         return Response(body, 202, headers, "application/json")
 
-    async def verdict(number: OrderId, seconds: float) -> OrderView:
-        """The order once it is decided, or as it is when the time is up."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        pauses = iter(POLL_SECONDS)
-        while True:
-            view = await dependencies.load_order.submit(number)
-            left = deadline - asyncio.get_running_loop().time()
-            if view.status is not OrderStatus.CREATED or left <= 0:
-                return view
-            await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}sales/",
+        name="listSales",
+        summary="Lines of others' orders that are the caller's products",
+        responses={200: ResponseSpec(PageSchema[Sale], "Newest first.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def list_sales(self, call: Call[None, PageQuery]) -> Response:
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._market.queries.sales, call.identity.account_id, wanted)
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_sale_schema))
 
-    async def read_order(call: Call[None, None]) -> Response:
-        return json_response(view_to_order_schema(await visible(call)))
+    @OperationSpec(
+        method="GET",
+        path=ORDER,
+        name="readOrder",
+        summary="One order, for its buyer and staff",
+        responses={200: ResponseSpec(OrderSchema, "The order.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def read_order(self, call: Call[None, None]) -> Response:
+        return json_response(view_to_order_schema(await self._load_visible_order(call)))
 
-    async def pay(call: Call[PaymentBody | None, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=f"{ORDER}pay/",
+        name="payOrder",
+        summary="Pay: the reservation becomes a sale; repeating it is harmless",
+        description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
+        " that the payment gateway has not answered: the order tells soon what became of it.",
+        responses={200: ResponseSpec(OrderSchema, "The order, PAID.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=PAYMENT_ERRORS,
+    )
+    async def pay_order(self, call: Call[PaymentBody | None, None]) -> Response:
         method = DEFAULT_METHOD if call.body is None else call.body.payment_method
         command = PayOrder(OrderId(call.id), call.identity.account_id, method)
-        return json_response(to_order_schema(await dependencies.payment_runner.pay(command)))
+        return json_response(to_order_schema(await self._dependencies.payment_runner.pay(command)))
 
-    async def cancel(call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=f"{ORDER}cancel/",
+        name="cancelOrder",
+        summary="Cancel: the reservation is given back; repeating it is harmless",
+        responses={200: ResponseSpec(OrderSchema, "The order, CANCELLED.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(TransitionNotAllowed, PaymentInProgress),
+    )
+    async def cancel_order(self, call: Call[None, None]) -> Response:
         command = CancelOrder(OrderId(call.id), call.identity.account_id)
-        return json_response(to_order_schema(await dependencies.cancel_order.submit(command)))
+        return json_response(to_order_schema(await self._dependencies.cancel_order.submit(command)))
 
-    async def refund(call: Call[RefundBody, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=f"{ORDER}refunds/",
+        name="refundOrder",
+        summary="Give money back for units, with or without restock",
+        description="Staff may refund any line, a seller their own.",
+        responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(Forbidden, TransitionNotAllowed),
+    )
+    async def refund_order(self, call: Call[RefundBody, None]) -> Response:
         command = RefundOrder(
             order_id=OrderId(call.id),
             owner=call.identity.account_id,
@@ -211,111 +288,26 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             as_staff=call.identity.is_staff,
             idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = await dependencies.refund_order.submit(command)
+        outcome = await self._dependencies.refund_order.submit(command)
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
 
-    async def list_sales(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(market.queries.sales, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_sale_schema))
+    async def _load_visible_order(self, call: Call[Any, Any]) -> OrderView:
+        view = await self._dependencies.load_order.submit(OrderId(call.id))
+        if view.user != call.identity.account_id and not call.identity.is_staff:
+            raise NotFound("order", call.id)
+        return view
 
-    leads_on = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
-    return [
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="listOrders",
-            summary="The caller's orders",
-            handler=list_orders,
-            responses={200: ResponseSpec(PageSchema[OrderSchema], "Newest first.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="POST",
-            path=ROOT,
-            name="placeOrder",
-            summary="Order products: all lines or none",
-            description="The order is kept before this answers; stock is checked in the background. The same product"
-            " twice is summed.",
-            handler=place,
-            responses={
-                201: ResponseSpec(
-                    OrderSchema, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], leads_on
-                ),
-                202: ResponseSpec(OrderSchema, "It is taken in and CREATED.", [LOCATION], leads_on),
-            },
-            tag=TAG,
-            body=NewOrder,
-            access=Access.ACCOUNT,
-            headers=[PREFER],
-            idempotent=True,
-            errors=(PriceMoved,),
-        ),
-        Operation(
-            method="GET",
-            path=f"{ROOT}sales/",
-            name="listSales",
-            summary="Lines of others' orders that are the caller's products",
-            handler=list_sales,
-            responses={200: ResponseSpec(PageSchema[Sale], "Newest first.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            name="readOrder",
-            summary="One order, for its buyer and staff",
-            handler=read_order,
-            responses={200: ResponseSpec(OrderSchema, "The order.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}pay/",
-            name="payOrder",
-            summary="Pay: the reservation becomes a sale; repeating it is harmless",
-            description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
-            " that the payment gateway has not answered: the order tells soon what became of it.",
-            handler=pay,
-            responses={200: ResponseSpec(OrderSchema, "The order, PAID.")},
-            tag=TAG,
-            body=PaymentBody,
-            is_body_optional=True,
-            access=Access.ACCOUNT,
-            errors=PAYMENT_ERRORS,
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}cancel/",
-            name="cancelOrder",
-            summary="Cancel: the reservation is given back; repeating it is harmless",
-            handler=cancel,
-            responses={200: ResponseSpec(OrderSchema, "The order, CANCELLED.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            errors=(TransitionNotAllowed, PaymentInProgress),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}refunds/",
-            name="refundOrder",
-            summary="Give money back for units, with or without restock",
-            description="Staff may refund any line, a seller their own.",
-            handler=refund,
-            responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
-            tag=TAG,
-            body=RefundBody,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(Forbidden, TransitionNotAllowed),
-        ),
-    ]
+    async def _wait_for_decision(self, number: OrderId, seconds: float) -> OrderView:
+        """The order once it is decided, or as it is when the time is up."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        pauses = iter(POLL_SECONDS)
+        while True:
+            view = await self._dependencies.load_order.submit(number)
+            left = deadline - asyncio.get_running_loop().time()
+            if view.status is not OrderStatus.CREATED or left <= 0:
+                return view
+            await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
 
 
 def encoded(order: Order) -> bytes:

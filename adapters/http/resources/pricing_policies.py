@@ -12,7 +12,7 @@ from adapters.http.framework.etags import content_etag, expected_version, is_cur
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.json_parser import decimals_to_numbers
 from adapters.http.framework.openapi import CONTENT_ETAG, ETAG, LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
+from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import ProductName
 from adapters.http.schemas.pricing import (
@@ -154,48 +154,115 @@ class PreviewQuery(msgspec.Struct, frozen=True):
     ] = 100
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market = dependencies.market
-    queries, pricing = market.queries, market.pricing
+LINKS: Final = [
+    Link("readPricingPolicy"),
+    Link("patchPricingPolicy"),
+    Link("previewPricingPolicy"),
+    Link("deletePricingPolicy"),
+]
 
-    async def visible(call: Call[Any, Any]) -> PricingPolicy:
-        policy = await dependencies.run_in_thread(queries.policy, PolicyId(call.id))
-        if policy is None or (policy.seller_id != call.identity.account_id and not call.identity.is_staff):
-            raise NotFound("policy", call.id)
-        return policy
 
-    async def list_kinds(call: Call[None, None]) -> Response:
-        # Made anew each time: policies of the shop's own may have been registered.
+class PricingPolicyResource:
+    """Pricing policies and the available strategies."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+        self._queries = self._market.queries
+        self._pricing = self._market.pricing
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}policy-kinds/",
+        name="listPolicyKinds",
+        summary="Ways to price, with their parameters",
+        responses={
+            200: ResponseSpec(
+                PolicyKindsSchema, "Kinds and guardrails, each with defaults, bounds and meaning.", [CONTENT_ETAG]
+            ),
+            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+        },
+        tag=TAG,
+        conditional=True,
+    )
+    async def list_policy_kinds(self, call: Call[None, None]) -> Response:
+        # Made anew each time: policies of the shop's own may have been known_strategies.
         body = msgspec.json.encode(to_policy_kinds_schema())
         headers = {"ETag": content_etag(body), "Cache-Control": "public, no-cache"}
         if is_current(call.request.headers, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(body, 200, headers, "application/json")
 
-    async def list_policies(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(queries.policies, list_owner(call), wanted)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_policy_schema))
+    @OperationSpec(
+        method="GET",
+        path=POLICIES,
+        name="listPricingPolicies",
+        summary="The caller's policies; for staff, everybody's",
+        responses={200: ResponseSpec(PageSchema[PolicySchema], "By id, active or not.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def list_pricing_policies(self, call: Call[None, PageQuery]) -> Response:
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.policies, list_owner(call), wanted)
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_policy_schema))
 
-    async def create(call: Call[NewPolicy, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=POLICIES,
+        name="createPricingPolicy",
+        summary="Let prices of the caller's products move",
+        description="It is due at once. `preview/` of a policy that is not active tells what it would do."
+        f" A seller has {MAX_POLICIES_PER_SELLER} at most: one more is a 409 `too_many_policies`.",
+        responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], LINKS)},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(TooManyPolicies,),
+    )
+    async def create_pricing_policy(self, call: Call[NewPolicy, None]) -> Response:
         command = CreatePolicy(
             call.identity.account_id, _given_fields(call.body), idempotency=await build_idempotency_key(call, encoded)
         )
-        (outcome,) = await dependencies.run_in_thread(pricing.create, [command])
+        (outcome,) = await self._dependencies.run_in_thread(self._pricing.create, [command])
         if isinstance(outcome, MarketError):
             raise outcome
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         number = msgspec.json.decode(body, type=PolicySchema).id
         return Response(body, 201, {"Location": f"{POLICIES}{number}/", "ETag": version_etag(1)}, "application/json")
 
-    async def read(call: Call[None, None]) -> Response:
-        policy = await visible(call)
+    @OperationSpec(
+        method="GET",
+        path=POLICY,
+        name="readPricingPolicy",
+        summary="One policy, for its owner and staff",
+        responses={
+            200: ResponseSpec(PolicySchema, "The policy.", [ETAG]),
+            304: ResponseSpec(None, "It is unchanged.", [ETAG]),
+        },
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def read_pricing_policy(self, call: Call[None, None]) -> Response:
+        policy = await self._load_visible_policy(call)
         etag = version_etag(policy.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
         return json_response(to_policy_schema(policy), headers={"ETag": etag})
 
-    async def edit(call: Call[PolicyPatch, None]) -> Response:
+    @OperationSpec(
+        method="PATCH",
+        path=POLICY,
+        name="patchPricingPolicy",
+        summary="Edit a policy, or switch it off and on",
+        description="Another kind, or another list of prices, makes the policy forget what it has learned.",
+        responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def patch_pricing_policy(self, call: Call[PolicyPatch, None]) -> Response:
         command = EditPolicy(
             PolicyId(call.id),
             call.identity.account_id,
@@ -203,22 +270,46 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
         )
-        policy = unwrap_single(await dependencies.run_in_thread(pricing.edit, [command]))
+        policy = unwrap_single(await self._dependencies.run_in_thread(self._pricing.edit, [command]))
         return json_response(to_policy_schema(policy), headers={"ETag": version_etag(policy.version)})
 
-    async def delete(call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="DELETE",
+        path=POLICY,
+        name="deletePricingPolicy",
+        summary="Let these prices stay; the log of what it did is kept",
+        responses={204: ResponseSpec(None, "It is gone.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def delete_pricing_policy(self, call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
         command = DeletePolicy(PolicyId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
-        unwrap_single(await dependencies.run_in_thread(pricing.delete, [command]))
+        unwrap_single(await self._dependencies.run_in_thread(self._pricing.delete, [command]))
         return no_content()
 
-    async def preview(call: Call[None, PreviewQuery]) -> Response:
-        policy = await visible(call)
+    @OperationSpec(
+        method="GET",
+        path=f"{POLICY}preview/",
+        name="previewPricingPolicy",
+        summary="What would change now, and why; nothing is written",
+        description="The response is 409 `policy_unknown` if its strategy is not installed, and"
+        " 409 `policy_failed`, which names the error, if the code of the strategy fails.",
+        responses={200: ResponseSpec(PreviewSchema, "Decisions by product.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(StrategyUnknown, StrategyFailed),
+    )
+    async def preview_pricing_policy(self, call: Call[None, PreviewQuery]) -> Response:
+        policy = await self._load_visible_policy(call)
         category = None if call.query.category is None else CategoryId(call.query.category)
         only = Selection(category, call.query.limit)
-        seen = await dependencies.run_in_thread(market.repricing.preview, policy.id, only=only)
+        seen = await self._dependencies.run_in_thread(self._market.repricing.preview, policy.id, only=only)
         decisions = list(seen.decisions())
-        products = await dependencies.run_in_thread(queries.products, {decision.product_id for decision in decisions})
+        products = await self._dependencies.run_in_thread(
+            self._queries.products, {decision.product_id for decision in decisions}
+        )
         decision_schemas = [
             to_decision_schema(decision, products[decision.product_id].price.currency)
             for decision in decisions
@@ -235,107 +326,11 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             )
         )
 
-    leads_on = [
-        Link("readPricingPolicy"),
-        Link("patchPricingPolicy"),
-        Link("previewPricingPolicy"),
-        Link("deletePricingPolicy"),
-    ]
-    return [
-        Operation(
-            method="GET",
-            path=f"{ROOT}policy-kinds/",
-            name="listPolicyKinds",
-            summary="Ways to price, with their parameters",
-            handler=list_kinds,
-            responses={
-                200: ResponseSpec(
-                    PolicyKindsSchema, "Kinds and guardrails, each with defaults, bounds and meaning.", [CONTENT_ETAG]
-                ),
-                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
-            },
-            tag=TAG,
-            conditional=True,
-        ),
-        Operation(
-            method="GET",
-            path=POLICIES,
-            name="listPricingPolicies",
-            summary="The caller's policies; for staff, everybody's",
-            handler=list_policies,
-            responses={200: ResponseSpec(PageSchema[PolicySchema], "By id, active or not.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="POST",
-            path=POLICIES,
-            name="createPricingPolicy",
-            summary="Let prices of the caller's products move",
-            description="It is due at once. `preview/` of a policy that is not active tells what it would do."
-            f" A seller has {MAX_POLICIES_PER_SELLER} at most: one more is a 409 `too_many_policies`.",
-            handler=create,
-            responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], leads_on)},
-            tag=TAG,
-            body=NewPolicy,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(TooManyPolicies,),
-        ),
-        Operation(
-            method="GET",
-            path=POLICY,
-            name="readPricingPolicy",
-            summary="One policy, for its owner and staff",
-            handler=read,
-            responses={
-                200: ResponseSpec(PolicySchema, "The policy.", [ETAG]),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
-            },
-            tag=TAG,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=POLICY,
-            name="patchPricingPolicy",
-            summary="Edit a policy, or switch it off and on",
-            description="Another kind, or another list of prices, makes the policy forget what it has learned.",
-            handler=edit,
-            responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
-            tag=TAG,
-            body=PolicyPatch,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="DELETE",
-            path=POLICY,
-            name="deletePricingPolicy",
-            summary="Let these prices stay; the log of what it did is kept",
-            handler=delete,
-            responses={204: ResponseSpec(None, "It is gone.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="GET",
-            path=f"{POLICY}preview/",
-            name="previewPricingPolicy",
-            summary="What would change now, and why; nothing is written",
-            handler=preview,
-            description="The response is 409 `policy_unknown` if its strategy is not installed, and"
-            " 409 `policy_failed`, which names the error, if the code of the strategy fails.",
-            responses={200: ResponseSpec(PreviewSchema, "Decisions by product.")},
-            tag=TAG,
-            query=PreviewQuery,
-            access=Access.ACCOUNT,
-            errors=(StrategyUnknown, StrategyFailed),
-        ),
-    ]
+    async def _load_visible_policy(self, call: Call[Any, Any]) -> PricingPolicy:
+        policy = await self._dependencies.run_in_thread(self._queries.policy, PolicyId(call.id))
+        if policy is None or (policy.seller_id != call.identity.account_id and not call.identity.is_staff):
+            raise NotFound("policy", call.id)
+        return policy
 
 
 def list_owner(call: Call[Any, Any]) -> AccountId | None:

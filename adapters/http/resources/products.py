@@ -1,4 +1,4 @@
-"""`products/api/v1/`: the catalogue."""
+"""`products/api/v1/`: products of the catalog."""
 
 from typing import Annotated, Any, Final
 
@@ -7,16 +7,17 @@ from attrs import evolve
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from adapters.http.cache.product_cache import ANONYMOUS_CACHE_CONTROL, AUTHENTICATED_CACHE_CONTROL
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.etags import EntityTag, expected_version, parse_if_match
+from adapters.http.framework.etags import EntityTag, expected_version, is_current, parse_if_match
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price, convert_amounts
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
+from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.problems import stock_precondition_failed
 from adapters.http.framework.text_fields import Brand, Description, ProductName, Sku
-from adapters.http.resources.product_access import ProductReaders
+from adapters.http.resources.product_access import load_visible_product
 from adapters.http.schemas.products import (
     CategoryRefSchema,
     PriceHistorySchema,
@@ -36,7 +37,7 @@ from scalecommerce_core.services.catalog import CreateProduct, EditProduct, Prod
 from scalecommerce_core.services.results import Replayed
 
 ROOT: Final = "/products/api/v1/"
-ONE: Final = ROOT + "{id:id}/"
+PRODUCT: Final = ROOT + "{id:id}/"
 TAG: Final = "Products"
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK, examples=[40])]
@@ -83,23 +84,53 @@ class ProductPatch(OptionalFields, kw_only=True):
 
 
 AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
+EDIT_ERRORS: Final = (Forbidden, (412, StockMoved.code))
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market, readers = dependencies.market, ProductReaders(dependencies)
+LINKS: Final = [
+    Link("readProduct"),
+    Link("patchProduct"),
+    Link("withdrawProduct"),
+    Link("adjustStock"),
+    Link("readPriceHistory"),
+    Link("readProductStatistics"),
+]
+PRIVATE_CACHE_CONTROL: Final = "private, no-store"
+"""For representations with the fields that only the seller and staff may see."""
 
-    async def list_product(call: Call[NewProduct, None]) -> Response:
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ProductResource:
+    """Single products: create, read, edit, withdraw, price history."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+
+    @OperationSpec(
+        method="POST",
+        path=ROOT,
+        name="listProduct",
+        summary="List a product for sale",
+        responses={201: ResponseSpec(Product, "The product.", [LOCATION, ETAG], LINKS)},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+    )
+    async def list_product(self, call: Call[NewProduct, None]) -> Response:
         body = call.body
-        amounts = convert_amounts(market.currency, {name: getattr(body, name) for name in AMOUNTS})
+        amounts = convert_amounts(self._market.currency, {name: getattr(body, name) for name in AMOUNTS})
         price = amounts["price"]
         assert price is not None  # noqa: S101 - it is required
-        # Read beforehand: what a repetition of this request is answered is made inside of the transaction.
-        names = {category.id: category.name for category in await dependencies.run_in_thread(market.queries.categories)}
-        seller = await dependencies.run_in_thread(market.queries.account, call.identity.account_id)
+        # Read before the command: `render` runs inside the transaction, which stores the response under the key.
+        categories = await self._dependencies.run_in_thread(self._market.queries.categories)
+        seller = await self._dependencies.run_in_thread(self._market.queries.account, call.identity.account_id)
+        names = {category.id: category.name for category in categories}
         category = CategoryRefSchema(body.category_id, names.get(CategoryId(body.category_id), ""))
 
         def render(shelved: ProductWithStock) -> bytes:
-            return msgspec.json.encode(to_created_product_schema(shelved, category, seller))
+            return _ENCODER.encode(to_created_product_schema(shelved, category, seller))
 
         command = CreateProduct(
             owner=call.identity.account_id,
@@ -116,169 +147,170 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             is_active=body.is_active,
             idempotency=await build_idempotency_key(call, render),
         )
-        outcome = await dependencies.list_product.submit(command)
+        outcome = await self._dependencies.list_product.submit(command)
         if isinstance(outcome, Replayed):
-            content, listed = outcome.body, msgspec.json.decode(outcome.body, type=Product)
+            content, product = outcome.body, msgspec.json.decode(outcome.body, type=Product)
         else:
-            listed = to_created_product_schema(outcome, category, seller)
-            content = msgspec.json.encode(listed)
-        headers = {"Location": f"{ROOT}{listed.id}/", "ETag": product_etag(1, listed)}
+            product = to_created_product_schema(outcome, category, seller)
+            content = _ENCODER.encode(product)
+        headers = {"Location": f"{ROOT}{product.id}/", "ETag": product_etag(1, product)}
         return Response(content, 201, headers, "application/json")
 
-    async def edit_product(call: Call[ProductPut | ProductPatch, None]) -> Response:
-        given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
-        edition = parse_if_match(call.request.headers)
-        stock = given.pop("stock", None)
-        currency = market.currency
-        if given.keys() & set(AMOUNTS) or _needs_stock(edition, stock):
-            view = await dependencies.load_product.submit(ProductId(call.id))
+    @OperationSpec(
+        method="GET",
+        path=PRODUCT,
+        name="readProduct",
+        summary="Read a product; counts a view",
+        responses={
+            200: ResponseSpec(Product, "The product.", [ETAG]),
+            304: ResponseSpec(None, "The product is unchanged.", [ETAG]),
+        },
+        tag=TAG,
+        access=Access.OPTIONAL,
+        conditional=True,
+    )
+    async def read_product(self, call: Call[None, None]) -> Response:
+        """Respond from the cache, except to the seller and staff, who see further fields and the current stock."""
+        product, identity = ProductId(call.id), call.optional_identity
+        entry = None
+        if identity is None or not identity.is_staff:
+            entry = await self._dependencies.cache.products.get(product)
+        if entry is None or (identity is not None and identity.account_id == entry.seller):
+            view = await load_visible_product(self._dependencies, call)
+            schema = to_product_schema(view, identity)
+            etag, seller, cache_control = product_etag(view.version, schema), view.seller.id, PRIVATE_CACHE_CONTROL
+            body = _ENCODER.encode(schema)
+        elif entry.body is None:
+            raise NotFound("product", call.id)
+        else:
+            etag, seller = entry.etag, entry.seller
+            cache_control = ANONYMOUS_CACHE_CONTROL if identity is None else AUTHENTICATED_CACHE_CONTROL
+            body = entry.body
+        self._dependencies.view_tracker.record_view(call.request.scope, identity, product, seller)
+        headers = {"ETag": etag, "Cache-Control": cache_control}
+        if is_current(call.request.headers, etag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type="application/json")
+
+    @OperationSpec(
+        method="PUT",
+        path=PRODUCT,
+        name="putProduct",
+        summary="Replace the required fields of a product",
+        description="Optional fields that the request omits keep their values.",
+        responses={200: ResponseSpec(Product, "The product.", [ETAG])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+        errors=EDIT_ERRORS,
+    )
+    async def put_product(self, call: Call[ProductPut, None]) -> Response:
+        return await self._edit_product(call, call.body)
+
+    @OperationSpec(
+        method="PATCH",
+        path=PRODUCT,
+        name="patchProduct",
+        summary="Edit some fields of a product",
+        responses={200: ResponseSpec(Product, "The product.", [ETAG])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+        errors=EDIT_ERRORS,
+    )
+    async def patch_product(self, call: Call[ProductPatch, None]) -> Response:
+        return await self._edit_product(call, call.body)
+
+    @OperationSpec(
+        method="DELETE",
+        path=PRODUCT,
+        name="withdrawProduct",
+        summary="Withdraw a product from the catalog",
+        description="Orders keep their lines of the product.",
+        responses={204: ResponseSpec(None, "The product is withdrawn.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+        errors=(Forbidden,),
+    )
+    async def withdraw_product(self, call: Call[None, None]) -> Response:
+        version = expected_version(call.request.headers)
+        identity = call.identity
+        command = WithdrawProduct(ProductId(call.id), identity.account_id, version, as_staff=identity.is_staff)
+        await self._dependencies.withdraw_product.submit(command)
+        return no_content()
+
+    @OperationSpec(
+        method="GET",
+        path=f"{PRODUCT}price-history/",
+        name="readPriceHistory",
+        summary="Read the price history of a product, with its lowest price in 30 days",
+        responses={200: ResponseSpec(PriceHistorySchema, "The price history, newest first.")},
+        tag=TAG,
+        access=Access.OPTIONAL,
+    )
+    async def read_price_history(self, call: Call[None, None]) -> Response:
+        view = await load_visible_product(self._dependencies, call)
+        queries, now = self._market.queries, self._market.clock.now()
+        history = await self._dependencies.run_in_thread(queries.price_history, view.id, now)
+        if history is None:
+            raise NotFound("product", call.id)
+        return json_response(to_price_history_schema(view.id, history))
+
+    async def _edit_product(self, call: Call[Any, None], body: ProductPut | ProductPatch) -> Response:
+        changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+        tag = parse_if_match(call.request.headers)
+        stock = changes.pop("stock", None)
+        currency = self._market.currency
+        if changes.keys() & set(AMOUNTS) or _lacks_stock(tag, stock):
+            view = await self._dependencies.load_product.submit(ProductId(call.id))
             currency = view.price.currency
             if may_see_private_fields(view, call.identity):
-                edition = _with_stock(edition, stock, view)
-        changes = given | convert_amounts(currency, {name: given[name] for name in AMOUNTS if name in given})
+                tag = _add_current_stock(tag, stock, view)
+        changes |= convert_amounts(currency, {name: changes[name] for name in AMOUNTS if name in changes})
         command = EditProduct(
             ProductId(call.id),
             call.identity.account_id,
             changes,
             stock=stock,
-            version=None if edition is None else edition.version,
+            version=None if tag is None else tag.version,
             as_staff=call.identity.is_staff,
-            baseline=_baseline(edition, currency),
+            baseline=_baseline(tag, currency),
         )
         try:
-            shelved: ProductWithStock = await dependencies.edit_product.submit(command)
+            shelved: ProductWithStock = await self._dependencies.edit_product.submit(command)
         except StockMoved as moved:
             raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
-        view = await dependencies.load_product.submit(shelved.product.id)
-        document = to_product_schema(view, call.identity)
-        return json_response(document, headers={"ETag": product_etag(view.version, document)})
-
-    async def withdraw_product(call: Call[None, None]) -> Response:
-        version = expected_version(call.request.headers)
-        command = WithdrawProduct(
-            ProductId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff
-        )
-        await dependencies.withdraw_product.submit(command)
-        return no_content()
-
-    async def price_history(call: Call[None, None]) -> Response:
-        view = await readers.visible(call)
-        history = await dependencies.run_in_thread(market.queries.price_history, view.id, market.clock.now())
-        if history is None:
-            raise NotFound("product", call.id)
-        return json_response(to_price_history_schema(view.id, history))
-
-    leads_on = [
-        Link("readProduct"),
-        Link("patchProduct"),
-        Link("withdrawProduct"),
-        Link("adjustStock"),
-        Link("readPriceHistory"),
-        Link("readProductStatistics"),
-    ]
-    return [
-        Operation(
-            method="POST",
-            path=ROOT,
-            name="listProduct",
-            summary="Offer a product",
-            handler=list_product,
-            responses={201: ResponseSpec(Product, "The product.", [LOCATION, ETAG], leads_on)},
-            tag=TAG,
-            body=NewProduct,
-            access=Access.ACCOUNT,
-            idempotent=True,
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            name="readProduct",
-            summary="One product; counts a view",
-            handler=readers.product,
-            responses={
-                200: ResponseSpec(Product, "The product.", [ETAG]),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
-            },
-            tag=TAG,
-            access=Access.OPTIONAL,
-            conditional=True,
-        ),
-        Operation(
-            method="PUT",
-            path=ONE,
-            name="putProduct",
-            summary="Edit a product",
-            handler=edit_product,
-            responses={200: ResponseSpec(Product, "The product.", [ETAG])},
-            tag=TAG,
-            body=ProductPut,
-            access=Access.ACCOUNT,
-            conditional=True,
-            errors=(Forbidden, (412, StockMoved.code)),
-        ),
-        Operation(
-            method="PATCH",
-            path=ONE,
-            name="patchProduct",
-            summary="Edit some fields of a product",
-            handler=edit_product,
-            responses={200: ResponseSpec(Product, "The product.", [ETAG])},
-            tag=TAG,
-            body=ProductPatch,
-            access=Access.ACCOUNT,
-            conditional=True,
-            errors=(Forbidden, (412, StockMoved.code)),
-        ),
-        Operation(
-            method="DELETE",
-            path=ONE,
-            name="withdrawProduct",
-            summary="Take a product out of the catalogue; orders keep their lines",
-            handler=withdraw_product,
-            responses={204: ResponseSpec(None, "It is gone.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            conditional=True,
-            errors=(Forbidden,),
-        ),
-        Operation(
-            method="GET",
-            path=f"{ONE}price-history/",
-            name="readPriceHistory",
-            summary="All prices of a product, its lowest price in 30 days, and the prior price of a reduction",
-            handler=price_history,
-            responses={200: ResponseSpec(PriceHistorySchema, "Newest first.")},
-            tag=TAG,
-            access=Access.OPTIONAL,
-        ),
-    ]
+        view = await self._dependencies.load_product.submit(shelved.product.id)
+        schema = to_product_schema(view, call.identity)
+        return json_response(schema, headers={"ETag": product_etag(view.version, schema)})
 
 
-def _needs_stock(edition: EntityTag | None, stock: int | None) -> bool:
-    """Whether the request sets the stock with an If-Match tag that does not name the stock."""
-    return stock is not None and edition is not None and edition.stock is None
+def _lacks_stock(tag: EntityTag | None, stock: int | None) -> bool:
+    """Whether the request sets the stock with an If-Match tag that does not contain the stock."""
+    return stock is not None and tag is not None and tag.stock is None
 
 
-def _with_stock(edition: EntityTag | None, stock: int | None, view: ProductView) -> EntityTag | None:
-    """The edition with the current stock as the one that was read; raise a 412 `Problem` if `stock` differs from it."""
-    if edition is None or not _needs_stock(edition, stock):
-        return edition
-    if edition.version == view.version and stock != view.stock:
+def _add_current_stock(tag: EntityTag | None, stock: int | None, view: ProductView) -> EntityTag | None:
+    """Complete a tag without a stock by the current one; raise a 412 `Problem` if `stock` differs from it."""
+    if tag is None or not _lacks_stock(tag, stock):
+        return tag
+    if tag.version == view.version and stock != view.stock:
         raise stock_precondition_failed(
             view.id,
             None,
             view.stock,
-            f"The stock is {view.stock} now, and the If-Match tag does not name the stock that you read: read the"
-            " product again with your access token, and use the ETag of that response.",
+            f"The stock is {view.stock} now, and the If-Match tag does not contain the stock that you read: read the"
+            " product again with your access token, and send the ETag of that response.",
         )
-    return evolve(edition, stock=view.stock)
+    return evolve(tag, stock=view.stock)
 
 
-def _baseline(edition: EntityTag | None, currency: str) -> dict[str, Any]:
-    """The figures that the client had read, as its entity tag names them."""
-    found: dict[str, Any] = {}
-    if edition is not None and edition.price is not None:
-        found["price"] = Money(edition.price, currency)
-    if edition is not None and edition.stock is not None:
-        found["stock"] = edition.stock
-    return found
+def _baseline(tag: EntityTag | None, currency: str) -> dict[str, Any]:
+    """The price and stock that the client has read, as far as its entity tag contains them."""
+    baseline: dict[str, Any] = {}
+    if tag is not None and tag.price is not None:
+        baseline["price"] = Money(tag.price, currency)
+    if tag is not None and tag.stock is not None:
+        baseline["stock"] = tag.stock
+    return baseline

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,7 +12,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.money_fields import Amount, convert_amounts
 from adapters.http.framework.openapi import CONTENT_ETAG
-from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery
 from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.text_fields import ANY_TEXT
@@ -101,60 +101,62 @@ class ProductPage(msgspec.Struct):
     facets_are_exact: bool | UnsetType = UNSET
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market = dependencies.market
-    queries = market.queries
+class SearchResource:
+    """The product search."""
 
-    async def search(call: Call[None, SearchQuery]) -> Response:
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+        self._queries = self._market.queries
+
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="searchProducts",
+        summary="The catalogue: active products, filtered",
+        responses={
+            200: ResponseSpec(ProductPage, "A page of products.", [CONTENT_ETAG]),
+            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+        },
+        tag=TAG,
+        conditional=True,
+        access=Access.PUBLIC,
+        cached=True,
+    )
+    async def search_products(self, call: Call[None, SearchQuery]) -> Response:
         query = call.query
         if query.category:
-            await _check_categories(query.category)
-        wanted = _build_filter(query, market.currency)
-        reading = dependencies.run_in_thread(
-            queries.search, wanted, dependencies.paginator.parse_request(call.request, query)
+            await self._check_categories(query.category)
+        wanted = _build_filter(query, self._market.currency)
+        reading = self._dependencies.run_in_thread(
+            self._queries.search, wanted, self._dependencies.paginator.parse_request(call.request, query)
         )
         if query.facets:
             page, found = await asyncio.gather(
-                reading, dependencies.run_in_thread(queries.facets, wanted, query.facets)
+                reading, self._dependencies.run_in_thread(self._queries.facets, wanted, query.facets)
             )
         else:
             page, found = await reading, None
-        listed = dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
+        listed = self._dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
         answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
         if found is not None:
             answer.facets = {
-                facet: [_to_facet_schema(facet, each, market.currency) for each in values]
+                facet: [_to_facet_schema(facet, each, self._market.currency) for each in values]
                 for facet, values in found.values.items()
             }
             answer.facets_are_exact = found.is_exact
         return json_response(answer)
 
-    async def _check_categories(choices: list[str]) -> None:
+    async def _check_categories(self, choices: list[str]) -> None:
         known = {
-            name for each in await dependencies.run_in_thread(queries.categories) for name in (str(each.id), each.slug)
+            name
+            for each in await self._dependencies.run_in_thread(self._queries.categories)
+            for name in (str(each.id), each.slug)
         }
         if unknown := [choice for choice in choices if normal_line(choice) not in known]:
             raise invalid_fields({"category": [f"There is no category {unknown[0]!r}."]})
-
-    return [
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="searchProducts",
-            summary="The catalogue: active products, filtered",
-            handler=dependencies.cache.lists.cached(search),
-            responses={
-                200: ResponseSpec(ProductPage, "A page of products.", [CONTENT_ETAG]),
-                304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
-            },
-            tag=TAG,
-            conditional=True,
-            query=SearchQuery,
-            access=Access.PUBLIC,
-        )
-    ]
 
 
 def _build_filter(query: SearchQuery, currency: str) -> ProductFilter:

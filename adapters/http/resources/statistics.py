@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.operation import Call, Operation, ResponseSpec, json_response
-from adapters.http.resources.products import ONE, ROOT, TAG
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
+from adapters.http.resources.products import PRODUCT, ROOT, TAG
 from adapters.http.resources.search import Moment
 from adapters.http.schemas.products import SellerStatsSchema, may_see_private_fields, to_seller_stats_schema
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
@@ -108,34 +108,58 @@ class ProductStatisticsSchema(SoldSchema):
     prices: list[PriceStatisticsSchema]
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    market = dependencies.market
+class StatisticsResource:
+    """Sales statistics for sellers."""
 
-    async def seller_stats(call: Call[None, SellerStatsQuery]) -> Response:
-        stats = await dependencies.run_in_thread(market.queries.seller_stats, call.identity.account_id)
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._market = dependencies.market
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}seller-stats/",
+        name="readSellerStats",
+        summary="Figures of the caller's own products",
+        responses={200: ResponseSpec(SellerStatsSeriesSchema, "A sale counts when PAID, a few seconds later.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def read_seller_stats(self, call: Call[None, SellerStatsQuery]) -> Response:
+        stats = await self._dependencies.run_in_thread(self._market.queries.seller_stats, call.identity.account_id)
         document = SellerStatsSeriesSchema(**msgspec.structs.asdict(to_seller_stats_schema(stats)))
         if call.query.series is not None:
             interval = call.query.series
-            since, until = _series_bounds(call.query, interval, market.clock.now())
-            points = await dependencies.run_in_thread(
-                market.queries.seller_series, call.identity.account_id, stats.currency, interval, since, until
+            since, until = _series_bounds(call.query, interval, self._market.clock.now())
+            points = await self._dependencies.run_in_thread(
+                self._market.queries.seller_series, call.identity.account_id, stats.currency, interval, since, until
             )
             document.series = [_to_point_schema(point, stats.currency) for point in points]
         return json_response(document)
 
-    async def product_statistics(call: Call[None, ProductStatisticsQuery]) -> Response:
-        view = await dependencies.load_product.submit(ProductId(call.id))
+    @OperationSpec(
+        method="GET",
+        path=f"{PRODUCT}statistics/",
+        name="readProductStatistics",
+        summary="What was viewed and sold of a product, when, and at which price",
+        description="For its seller and staff.",
+        responses={200: ResponseSpec(ProductStatisticsSchema, "A sale counts when PAID, a few seconds later.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(Forbidden,),
+    )
+    async def read_product_statistics(self, call: Call[None, ProductStatisticsQuery]) -> Response:
+        view = await self._dependencies.load_product.submit(ProductId(call.id))
         if not may_see_private_fields(view, call.identity):
             if not view.is_active:
                 raise NotFound("product", call.id)
             raise Forbidden("Only its seller and staff may see this.")
-        now = market.clock.now()
+        now = self._market.clock.now()
         since, until = _series_bounds(call.query, call.query.interval, now)
-        found = await dependencies.run_in_thread(market.queries.product_statistics, view.id, now)
+        found = await self._dependencies.run_in_thread(self._market.queries.product_statistics, view.id, now)
         if found is None:
             raise NotFound("product", call.id)
-        points = await dependencies.run_in_thread(
-            market.queries.product_series, view.id, call.query.interval, since, until
+        points = await self._dependencies.run_in_thread(
+            self._market.queries.product_series, view.id, call.query.interval, since, until
         )
         return json_response(
             ProductStatisticsSchema(
@@ -148,33 +172,6 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
                 prices=[_to_price_schema(each) for each in found.prices],
             )
         )
-
-    return [
-        Operation(
-            method="GET",
-            path=f"{ROOT}seller-stats/",
-            name="readSellerStats",
-            summary="Figures of the caller's own products",
-            handler=seller_stats,
-            responses={200: ResponseSpec(SellerStatsSeriesSchema, "A sale counts when PAID, a few seconds later.")},
-            tag=TAG,
-            query=SellerStatsQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="GET",
-            path=f"{ONE}statistics/",
-            name="readProductStatistics",
-            summary="What was viewed and sold of a product, when, and at which price",
-            description="For its seller and staff.",
-            handler=product_statistics,
-            responses={200: ResponseSpec(ProductStatisticsSchema, "A sale counts when PAID, a few seconds later.")},
-            tag=TAG,
-            query=ProductStatisticsQuery,
-            access=Access.ACCOUNT,
-            errors=(Forbidden,),
-        ),
-    ]
 
 
 def _series_bounds(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key
-from adapters.http.framework.operation import Call, Operation, ResponseSpec
-from adapters.http.resources.products import ONE, TAG, Units
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec
+from adapters.http.resources.products import PRODUCT, TAG, Units
 from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
@@ -47,8 +47,24 @@ class StockSchema(msgspec.Struct):
     reserved: int
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    async def adjust_stock(call: Call[StockBody, None]) -> Response:
+class StockResource:
+    """The stock of a product."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+
+    @OperationSpec(
+        method="POST",
+        path=f"{PRODUCT}stock/",
+        name="adjustStock",
+        summary="Restock by a delta, or set the figure that can be promised",
+        responses={200: ResponseSpec(StockSchema, "The stock.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(Forbidden, StockMoved),
+    )
+    async def adjust_stock(self, call: Call[StockBody, None]) -> Response:
         body = call.body
         command = AdjustStock(
             ProductId(call.id),
@@ -60,29 +76,13 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             idempotency=await build_idempotency_key(call, encoded),
         )
         try:
-            outcome = await dependencies.adjust_stock.submit(command)
+            outcome = await self._dependencies.adjust_stock.submit(command)
         except Invalid as error:
             # Of a bound that was passed the core says `stock`, which is no field of this body.
             given = "delta" if body.set is UNSET else "set"
             raise Invalid({given if name == "stock" else name: said for name, said in error.errors.items()}) from None
         content = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         return Response(content, media_type="application/json")
-
-    return [
-        Operation(
-            method="POST",
-            path=f"{ONE}stock/",
-            name="adjustStock",
-            summary="Restock by a delta, or set the figure that can be promised",
-            handler=adjust_stock,
-            responses={200: ResponseSpec(StockSchema, "The stock.")},
-            tag=TAG,
-            body=StockBody,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(Forbidden, StockMoved),
-        ),
-    ]
 
 
 def encoded(stock: Stock) -> bytes:

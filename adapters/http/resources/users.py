@@ -1,6 +1,6 @@
 """`users/api/v1/`: accounts, log-in, tokens."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,7 +10,7 @@ from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.openapi import LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
+from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, Email, Name
 from scalecommerce_core.domain.account import Account
@@ -94,155 +94,143 @@ def to_user_schema(account: Account | AccountView) -> User:
     return User(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    accounts, queries = dependencies.market.accounts, dependencies.market.queries
+class UserResource:
+    """Accounts, log-in and tokens."""
 
-    async def list_users(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(queries.accounts, wanted)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._accounts = dependencies.market.accounts
+        self._queries = dependencies.market.queries
 
-    async def sign_up(call: Call[SignUpBody, None]) -> Response:
-        body = call.body
-        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
-        account = unwrap_single(await dependencies.run_in_hasher(accounts.sign_up, [command]))
-        return json_response(to_user_schema(account), 201, {"Location": f"{ROOT}me/"})
-
-    async def log_in(call: Call[Credentials, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}token/",
+        name="logIn",
+        summary="Log in",
+        responses={200: ResponseSpec(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
+        tag=TAG,
+        errors=(NotAuthenticated, TooManyAttempts),
+    )
+    async def log_in(self, call: Call[Credentials, None]) -> Response:
         address = call.request.client.host if call.request.client is not None else ""
-        pair = await dependencies.run_in_hasher(accounts.log_in, call.body.email, call.body.password, address=address)
+        pair = await self._dependencies.run_in_hasher(
+            self._accounts.log_in, call.body.email, call.body.password, address=address
+        )
         return json_response(Tokens(pair.access, pair.refresh))
 
-    async def refresh(call: Call[RefreshBody, None]) -> Response:
-        pair = await dependencies.run_in_thread(accounts.refresh, call.body.refresh)
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}token/refresh/",
+        name="refreshToken",
+        summary="Exchange a refresh token for a new pair",
+        description="Each refresh token is good for one exchange. The same token used again within a short grace"
+        " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
+        responses={200: ResponseSpec(Tokens, "The new pair.", links=TOKEN_LINKS)},
+        tag=TAG,
+        errors=(TokenNotValid,),
+    )
+    async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
+        pair = await self._dependencies.run_in_thread(self._accounts.refresh, call.body.refresh)
         return json_response(Tokens(pair.access, pair.refresh))
 
-    async def verify(call: Call[VerifyBody, None]) -> Response:
-        accounts.verify(call.body.token)
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}token/verify/",
+        name="verifyToken",
+        summary="Is this token valid?",
+        responses={200: ResponseSpec(Nothing, "It is.")},
+        tag=TAG,
+        errors=(TokenNotValid,),
+    )
+    async def verify_token(self, call: Call[VerifyBody, None]) -> Response:
+        self._accounts.verify(call.body.token)
         return json_response(Nothing())
 
-    async def me(call: Call[None, None]) -> Response:
-        account = await dependencies.run_in_thread(queries.account, call.identity.account_id)
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="listUsers",
+        summary="All active accounts",
+        responses={200: ResponseSpec(PageSchema[User], "A page of accounts, by id.")},
+        tag=TAG,
+        access=Access.STAFF,
+    )
+    async def list_users(self, call: Call[None, PageQuery]) -> Response:
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.accounts, wanted)
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}me/",
+        name="readProfile",
+        summary="The caller's profile",
+        responses={200: ResponseSpec(User, "The profile.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(NotFound,),
+    )
+    async def read_profile(self, call: Call[None, None]) -> Response:
+        account = await self._dependencies.run_in_thread(self._queries.account, call.identity.account_id)
         if account is None:
             raise NotFound("account", call.identity.account_id)
         return json_response(to_user_schema(account))
 
-    async def edit_me(call: Call[ProfileBody, None]) -> Response:
+    @OperationSpec(
+        method="PATCH",
+        path=f"{ROOT}me/",
+        name="editProfile",
+        summary="Edit the caller's profile",
+        responses={200: ResponseSpec(User, "The profile.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(NotFound,),
+    )
+    async def edit_profile(self, call: Call[ProfileBody, None]) -> Response:
         given = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
-        account = await dependencies.run_in_thread(accounts.edit_profile, call.identity.account_id, **given)
+        account = await self._dependencies.run_in_thread(self._accounts.edit_profile, call.identity.account_id, **given)
         return json_response(to_user_schema(account))
 
-    async def change_password(call: Call[PasswordBody, None]) -> Response:
-        await dependencies.run_in_hasher(
-            accounts.change_password, call.identity, call.body.old_password, call.body.new_password
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}sign-up/",
+        name="signUp",
+        summary="Make an account",
+        description="E-mail addresses are unique whatever their case.",
+        responses={201: ResponseSpec(User, "The account.", [LOCATION])},
+        tag=TAG,
+    )
+    async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
+        body = call.body
+        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
+        account = unwrap_single(await self._dependencies.run_in_hasher(self._accounts.sign_up, [command]))
+        return json_response(to_user_schema(account), 201, {"Location": f"{ROOT}me/"})
+
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}password/",
+        name="changePassword",
+        summary="Change the password and end all other sessions",
+        responses={204: ResponseSpec(None, "It is changed.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(NotFound,),
+    )
+    async def change_password(self, call: Call[PasswordBody, None]) -> Response:
+        await self._dependencies.run_in_hasher(
+            self._accounts.change_password, call.identity, call.body.old_password, call.body.new_password
         )
         return no_content()
 
-    async def log_out(call: Call[None, None]) -> Response:
-        await dependencies.run_in_thread(accounts.log_out, call.identity)
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}logout/",
+        name="logOut",
+        summary="End this session",
+        responses={204: ResponseSpec(None, "Its refresh tokens are worth nothing any more.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def log_out(self, call: Call[None, None]) -> Response:
+        await self._dependencies.run_in_thread(self._accounts.log_out, call.identity)
         return no_content()
-
-    return [
-        Operation(
-            method="POST",
-            path=f"{ROOT}token/",
-            name="logIn",
-            summary="Log in",
-            handler=log_in,
-            responses={200: ResponseSpec(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
-            tag=TAG,
-            body=Credentials,
-            errors=(NotAuthenticated, TooManyAttempts),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}token/refresh/",
-            name="refreshToken",
-            summary="Exchange a refresh token for a new pair",
-            description="Each refresh token is good for one exchange. The same token used again within a short grace"
-            " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
-            handler=refresh,
-            responses={200: ResponseSpec(Tokens, "The new pair.", links=TOKEN_LINKS)},
-            tag=TAG,
-            body=RefreshBody,
-            errors=(TokenNotValid,),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}token/verify/",
-            name="verifyToken",
-            summary="Is this token valid?",
-            handler=verify,
-            responses={200: ResponseSpec(Nothing, "It is.")},
-            tag=TAG,
-            body=VerifyBody,
-            errors=(TokenNotValid,),
-        ),
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="listUsers",
-            summary="All active accounts",
-            handler=list_users,
-            responses={200: ResponseSpec(PageSchema[User], "A page of accounts, by id.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.STAFF,
-        ),
-        Operation(
-            method="GET",
-            path=f"{ROOT}me/",
-            name="readProfile",
-            summary="The caller's profile",
-            handler=me,
-            responses={200: ResponseSpec(User, "The profile.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            errors=(NotFound,),
-        ),
-        Operation(
-            method="PATCH",
-            path=f"{ROOT}me/",
-            name="editProfile",
-            summary="Edit the caller's profile",
-            handler=edit_me,
-            responses={200: ResponseSpec(User, "The profile.")},
-            tag=TAG,
-            body=ProfileBody,
-            access=Access.ACCOUNT,
-            errors=(NotFound,),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}sign-up/",
-            name="signUp",
-            summary="Make an account",
-            description="E-mail addresses are unique whatever their case.",
-            handler=sign_up,
-            responses={201: ResponseSpec(User, "The account.", [LOCATION])},
-            tag=TAG,
-            body=SignUpBody,
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}password/",
-            name="changePassword",
-            summary="Change the password and end all other sessions",
-            handler=change_password,
-            responses={204: ResponseSpec(None, "It is changed.")},
-            tag=TAG,
-            body=PasswordBody,
-            access=Access.ACCOUNT,
-            errors=(NotFound,),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ROOT}logout/",
-            name="logOut",
-            summary="End this session",
-            handler=log_out,
-            responses={204: ResponseSpec(None, "Its refresh tokens are worth nothing any more.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-        ),
-    ]

@@ -15,7 +15,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import expected_version, is_current, version_etag
 from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
+from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import text_meta
 from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
@@ -45,8 +45,8 @@ from scalecommerce_core.services.webhooks import (
 T = TypeVar("T")
 
 ROOT: Final = "/webhooks/api/v1/"
-ONE: Final = ROOT + "{id:id}/"
-DELIVERIES: Final = ONE + "deliveries/"
+ENDPOINT: Final = ROOT + "{id:id}/"
+DELIVERIES: Final = ENDPOINT + "deliveries/"
 DELIVERY: Final = DELIVERIES + "{delivery:id}/"
 TAG: Final = "Webhooks"
 
@@ -138,30 +138,54 @@ class DeliveryQuery(PageQuery, frozen=True):
     status: Annotated[DeliveryStatus | None, msgspec.Meta(description="Only deliveries with this status.")] = None
 
 
-def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
-    queries, webhooks = dependencies.market.queries, dependencies.market.webhooks
+LINKS: Final = [
+    Link("readWebhook"),
+    Link("patchWebhook"),
+    Link("testWebhook"),
+    Link("listWebhookDeliveries"),
+    Link("rotateWebhookSecret"),
+    Link("deleteWebhook"),
+]
+DELIVERY_PARAMETERS: Final = {"id": "$response.body#/endpoint", "delivery": "$response.body#/id"}
 
-    async def visible(call: Call[Any, Any]) -> EndpointView:
-        view = await dependencies.run_in_thread(queries.endpoint, EndpointId(call.id))
-        if view is None or (view.owner != call.identity.account_id and not call.identity.is_staff):
-            raise NotFound("webhook endpoint", call.id)
-        return view
 
-    async def delivery_of(call: Call[Any, Any], delivery_id: int) -> DeliveryView:
-        view = await dependencies.run_in_thread(queries.delivery, DeliveryId(delivery_id))
-        if view is None or view.endpoint != call.id:
-            raise NotFound("delivery", delivery_id)
-        return view
+class WebhookResource:
+    """Webhook endpoints and their deliveries."""
 
-    def acting(call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
-        return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self._queries = dependencies.market.queries
+        self._webhooks = dependencies.market.webhooks
 
-    async def list_endpoints(call: Call[None, PageQuery]) -> Response:
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(queries.endpoints, call.identity.account_id, wanted)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, view_to_endpoint_schema))
+    @OperationSpec(
+        method="GET",
+        path=ROOT,
+        name="listWebhooks",
+        summary="The caller's webhook endpoints",
+        responses={200: ResponseSpec(PageSchema[EndpointSchema], "By id; without their secrets.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def list_webhooks(self, call: Call[None, PageQuery]) -> Response:
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.endpoints, call.identity.account_id, wanted)
+        return json_response(
+            self._dependencies.paginator.to_schema(call.request, call.query, page, view_to_endpoint_schema)
+        )
 
-    async def create(call: Call[NewEndpoint, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=ROOT,
+        name="createWebhook",
+        summary="Have events sent to a URL",
+        description="Messages follow the Standard Webhooks specification. `secret` verifies them, and is shown once.",
+        responses={201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], LINKS)},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(TooManyEndpoints, Conflict),
+    )
+    async def create_webhook(self, call: Call[NewEndpoint, None]) -> Response:
         command = CreateEndpoint(
             owner=call.identity.account_id,
             url=call.body.url,
@@ -171,63 +195,153 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             as_staff=call.identity.is_staff,
             idempotency=await build_idempotency_key(call, encoded),
         )
-        outcome = _done(await dependencies.run_in_thread(webhooks.create, [command]))
+        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.create, [command]))
         body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
         made = msgspec.json.decode(body, type=NewEndpointSchema)
         return Response(
             body, 201, {"Location": f"{ROOT}{made.id}/", "ETag": version_etag(1), **PRIVATE}, "application/json"
         )
 
-    async def read(call: Call[None, None]) -> Response:
-        view = await visible(call)
+    @OperationSpec(
+        method="GET",
+        path=ENDPOINT,
+        name="readWebhook",
+        summary="One endpoint, for its owner and staff",
+        responses={
+            200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG]),
+            304: ResponseSpec(None, "It is unchanged.", [ETAG]),
+        },
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def read_webhook(self, call: Call[None, None]) -> Response:
+        view = await self._load_visible_endpoint(call)
         etag = version_etag(view.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
         return json_response(view_to_endpoint_schema(view), headers={"ETag": etag})
 
-    async def edit(call: Call[EndpointPatch, None]) -> Response:
+    @OperationSpec(
+        method="PATCH",
+        path=ENDPOINT,
+        name="patchWebhook",
+        summary="Edit, enable or disable an endpoint",
+        description="Enabling it forgets its failures, and what waited for it is sent.",
+        responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def patch_webhook(self, call: Call[EndpointPatch, None]) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
         version = expected_version(call.request.headers)
         command = EditEndpoint(
             EndpointId(call.id), call.identity.account_id, changes, version, as_staff=call.identity.is_staff
         )  # fmt: skip
-        endpoint = unwrap_single(await dependencies.run_in_thread(webhooks.edit, [command]))
+        endpoint = unwrap_single(await self._dependencies.run_in_thread(self._webhooks.edit, [command]))
         return json_response(to_endpoint_schema(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
-    async def delete(call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="DELETE",
+        path=ENDPOINT,
+        name="deleteWebhook",
+        summary="Send nothing there any more",
+        responses={204: ResponseSpec(None, "It is gone, and its log with it.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def delete_webhook(self, call: Call[None, None]) -> Response:
         unwrap_single(
-            await dependencies.run_in_thread(webhooks.delete, [acting(call, expected_version(call.request.headers))])
+            await self._dependencies.run_in_thread(
+                self._webhooks.delete, [self._endpoint_command(call, expected_version(call.request.headers))]
+            )
         )
         return no_content()
 
-    async def rotate(call: Call[None, None]) -> Response:
-        command = evolve(acting(call), idempotency=await build_idempotency_key(call, encoded_secret))
-        outcome = _done(await dependencies.run_in_thread(webhooks.rotate, [command]))
+    @OperationSpec(
+        method="POST",
+        path=f"{ENDPOINT}rotate-secret/",
+        name="rotateWebhookSecret",
+        summary="A new secret; the one before it signs too, for a day",
+        responses={200: ResponseSpec(SecretSchema, "The new secret.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(Forbidden, Conflict),
+    )
+    async def rotate_webhook_secret(self, call: Call[None, None]) -> Response:
+        command = evolve(self._endpoint_command(call), idempotency=await build_idempotency_key(call, encoded_secret))
+        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.rotate, [command]))
         body = outcome.body if isinstance(outcome, Replayed) else encoded_secret(outcome)
         return Response(body, 200, PRIVATE, "application/json")
 
-    async def ping(call: Call[None, None]) -> Response:
-        command = evolve(acting(call), idempotency=await build_idempotency_key(call, encoded_id))
-        outcome = _done(await dependencies.run_in_thread(webhooks.ping, [command]))
-        return await on_its_way(call, outcome)
+    @OperationSpec(
+        method="POST",
+        path=f"{ENDPOINT}test/",
+        name="testWebhook",
+        summary="Send a `webhook.ping`, once",
+        responses={
+            202: ResponseSpec(
+                Delivery,
+                "It is on its way: its delivery tells what came of it.",
+                [LOCATION],
+                [Link("readWebhookDelivery", DELIVERY_PARAMETERS)],
+            )
+        },
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(EndpointDisabled,),
+    )
+    async def test_webhook(self, call: Call[None, None]) -> Response:
+        command = evolve(self._endpoint_command(call), idempotency=await build_idempotency_key(call, encoded_id))
+        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.ping, [command]))
+        return await self._accepted_delivery(call, outcome)
 
-    async def on_its_way(call: Call[None, None], outcome: WebhookDelivery | Replayed) -> Response:
-        """The delivery as it is by now, for a repeated request too."""
-        number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
-        view = await delivery_of(call, number)
-        return json_response(to_delivery_schema(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
+    @OperationSpec(
+        method="GET",
+        path=DELIVERIES,
+        name="listWebhookDeliveries",
+        summary="What was sent to an endpoint, and what came of it",
+        responses={200: ResponseSpec(PageSchema[Delivery], "Newest first.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def list_webhook_deliveries(self, call: Call[None, DeliveryQuery]) -> Response:
+        endpoint = await self._load_visible_endpoint(call)
+        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(
+            self._queries.deliveries, endpoint.id, wanted, status=call.query.status
+        )
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_delivery_schema))
 
-    async def list_deliveries(call: Call[None, DeliveryQuery]) -> Response:
-        endpoint = await visible(call)
-        wanted = dependencies.paginator.parse_request(call.request, call.query)
-        page = await dependencies.run_in_thread(queries.deliveries, endpoint.id, wanted, status=call.query.status)
-        return json_response(dependencies.paginator.to_schema(call.request, call.query, page, to_delivery_schema))
+    @OperationSpec(
+        method="GET",
+        path=DELIVERY,
+        name="readWebhookDelivery",
+        summary="One delivery with its attempts",
+        responses={200: ResponseSpec(Delivery, "The delivery.", links=[Link("redeliverWebhook", DELIVERY_PARAMETERS)])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def read_webhook_delivery(self, call: Call[None, None]) -> Response:
+        await self._load_visible_endpoint(call)
+        return json_response(to_delivery_schema(await self._load_delivery(call, _delivery_id(call))))
 
-    async def read_delivery(call: Call[None, None]) -> Response:
-        await visible(call)
-        return json_response(to_delivery_schema(await delivery_of(call, _delivery_id(call))))
-
-    async def redeliver(call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path=f"{DELIVERY}redeliver/",
+        name="redeliverWebhook",
+        summary="Send a message again, under its old id",
+        responses={202: ResponseSpec(Delivery, "It is on its way.", [LOCATION])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        idempotent=True,
+        errors=(EndpointDisabled, DeliveryPending),
+    )
+    async def redeliver_webhook(self, call: Call[None, None]) -> Response:
         command = Redeliver(
             DeliveryId(_delivery_id(call)),
             call.identity.account_id,
@@ -235,149 +349,30 @@ def operations(dependencies: Dependencies) -> list[Operation[Any, Any]]:
             as_staff=call.identity.is_staff,
             idempotency=await build_idempotency_key(call, encoded_id),
         )
-        return await on_its_way(call, _done(await dependencies.run_in_thread(webhooks.redeliver, [command])))
+        return await self._accepted_delivery(
+            call, _done(await self._dependencies.run_in_thread(self._webhooks.redeliver, [command]))
+        )
 
-    leads_on = [
-        Link("readWebhook"),
-        Link("patchWebhook"),
-        Link("testWebhook"),
-        Link("listWebhookDeliveries"),
-        Link("rotateWebhookSecret"),
-        Link("deleteWebhook"),
-    ]
-    to_delivery = {"id": "$response.body#/endpoint", "delivery": "$response.body#/id"}
-    return [
-        Operation(
-            method="GET",
-            path=ROOT,
-            name="listWebhooks",
-            summary="The caller's webhook endpoints",
-            handler=list_endpoints,
-            responses={200: ResponseSpec(PageSchema[EndpointSchema], "By id; without their secrets.")},
-            tag=TAG,
-            query=PageQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="POST",
-            path=ROOT,
-            name="createWebhook",
-            summary="Have events sent to a URL",
-            description="Messages follow the Standard Webhooks specification. `secret` verifies them, and is shown"
-            " once.",
-            handler=create,
-            responses={
-                201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], leads_on)
-            },
-            tag=TAG,
-            body=NewEndpoint,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(TooManyEndpoints, Conflict),
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            name="readWebhook",
-            summary="One endpoint, for its owner and staff",
-            handler=read,
-            responses={
-                200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG]),
-                304: ResponseSpec(None, "It is unchanged.", [ETAG]),
-            },
-            tag=TAG,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=ONE,
-            name="patchWebhook",
-            summary="Edit, enable or disable an endpoint",
-            description="Enabling it forgets its failures, and what waited for it is sent.",
-            handler=edit,
-            responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
-            tag=TAG,
-            body=EndpointPatch,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="DELETE",
-            path=ONE,
-            name="deleteWebhook",
-            summary="Send nothing there any more",
-            handler=delete,
-            responses={204: ResponseSpec(None, "It is gone, and its log with it.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            conditional=True,
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}rotate-secret/",
-            name="rotateWebhookSecret",
-            summary="A new secret; the one before it signs too, for a day",
-            handler=rotate,
-            responses={200: ResponseSpec(SecretSchema, "The new secret.")},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(Forbidden, Conflict),
-        ),
-        Operation(
-            method="POST",
-            path=f"{ONE}test/",
-            name="testWebhook",
-            summary="Send a `webhook.ping`, once",
-            handler=ping,
-            responses={
-                202: ResponseSpec(
-                    Delivery,
-                    "It is on its way: its delivery tells what came of it.",
-                    [LOCATION],
-                    [Link("readWebhookDelivery", to_delivery)],
-                )
-            },
-            tag=TAG,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(EndpointDisabled,),
-        ),
-        Operation(
-            method="GET",
-            path=DELIVERIES,
-            name="listWebhookDeliveries",
-            summary="What was sent to an endpoint, and what came of it",
-            handler=list_deliveries,
-            responses={200: ResponseSpec(PageSchema[Delivery], "Newest first.")},
-            tag=TAG,
-            query=DeliveryQuery,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="GET",
-            path=DELIVERY,
-            name="readWebhookDelivery",
-            summary="One delivery with its attempts",
-            handler=read_delivery,
-            responses={200: ResponseSpec(Delivery, "The delivery.", links=[Link("redeliverWebhook", to_delivery)])},
-            tag=TAG,
-            access=Access.ACCOUNT,
-        ),
-        Operation(
-            method="POST",
-            path=f"{DELIVERY}redeliver/",
-            name="redeliverWebhook",
-            summary="Send a message again, under its old id",
-            handler=redeliver,
-            responses={202: ResponseSpec(Delivery, "It is on its way.", [LOCATION])},
-            tag=TAG,
-            access=Access.ACCOUNT,
-            idempotent=True,
-            errors=(EndpointDisabled, DeliveryPending),
-        ),
-    ]
+    async def _load_visible_endpoint(self, call: Call[Any, Any]) -> EndpointView:
+        view = await self._dependencies.run_in_thread(self._queries.endpoint, EndpointId(call.id))
+        if view is None or (view.owner != call.identity.account_id and not call.identity.is_staff):
+            raise NotFound("webhook endpoint", call.id)
+        return view
+
+    async def _load_delivery(self, call: Call[Any, Any], delivery_id: int) -> DeliveryView:
+        view = await self._dependencies.run_in_thread(self._queries.delivery, DeliveryId(delivery_id))
+        if view is None or view.endpoint != call.id:
+            raise NotFound("delivery", delivery_id)
+        return view
+
+    def _endpoint_command(self, call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
+        return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
+
+    async def _accepted_delivery(self, call: Call[None, None], outcome: WebhookDelivery | Replayed) -> Response:
+        """The delivery as it is by now, for a repeated request too."""
+        number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
+        view = await self._load_delivery(call, number)
+        return json_response(to_delivery_schema(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
 
 
 PRIVATE: Final = {"Cache-Control": "no-store"}

@@ -21,6 +21,7 @@ NAMES = re.compile(r"(^|_)(password|passwords|password_hash|secret|secrets|token
 NO_SECRETS = {
     # Durations, an adapter and a level of access
     "Lifetimes.access", "Lifetimes.refresh", "OpenMarket.passwords", "Engine.passwords", "Operation.access",
+    "OperationSpec.access",
     # Holds `Secret`s
     "Engine.settings", "_Target.settings",
 }  # fmt: skip

@@ -1,7 +1,7 @@
-"""A toy application on the foundations (`client`, `ann`), and the real one in memory with people who call it."""
+"""Fixtures: a small application on the framework (`client`, `ann`), and the real one in memory with its users."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -14,7 +14,16 @@ from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.etags import expected_version, is_current, version_etag
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import ETAG, LOCATION
-from adapters.http.framework.operation import Call, Link, Operation, ResponseSpec, json_response, no_content
+from adapters.http.framework.operation import (
+    Call,
+    Handler,
+    Link,
+    OperationSpec,
+    ResponseSpec,
+    json_response,
+    no_content,
+    operations_of,
+)
 from adapters.http.framework.pagination import PageQuery, PageSchema, Paginator
 from adapters.http.framework.text_fields import ProductName
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
@@ -59,44 +68,99 @@ class Shop:
     def __init__(self) -> None:
         self.things: dict[int, Thing] = {}
         self.next_id = 1
-        self.pages = Paginator(Cursors(b"k" * 32))
+        self.paginator = Paginator(Cursors(b"k" * 32))
 
     def empty(self) -> None:
         self.things.clear()
         self.next_id = 1
 
+    @OperationSpec(
+        method="GET",
+        path="/things/",
+        name="list_things",
+        summary="List",
+        tag="things",
+        responses={200: ResponseSpec(PageSchema[Thing], "A page.")},
+    )
     async def list_things(self, call: Call[None, Things]) -> Response:
-        wanted = self.pages.parse_request(call.request, call.query)
+        wanted = self.paginator.parse_request(call.request, call.query)
         after = wanted.after[0] if wanted.after else 0
         assert isinstance(after, int)
         rows = tuple(thing for thing in self.things.values() if thing.id > after)[: wanted.size]
         more = bool(rows) and rows[-1].id < self.next_id - 1
         page = Page(rows, next=(rows[-1].id,) if more else None)
-        return json_response(self.pages.to_schema(call.request, call.query, page, lambda thing: thing))
+        return json_response(self.paginator.to_schema(call.request, call.query, page, lambda thing: thing))
 
-    async def make(self, call: Call[NewThing, None]) -> Response:
+    @OperationSpec(
+        method="POST",
+        path="/things/",
+        name="create_thing",
+        summary="Create",
+        tag="things",
+        responses={201: ResponseSpec(Thing, "Created.", headers=[LOCATION, ETAG], links=[Link("read_thing")])},
+        access=Access.ACCOUNT,
+        idempotent=True,
+    )
+    async def create_thing(self, call: Call[NewThing, None]) -> Response:
         thing = Thing(self.next_id, call.body.name, str(call.body.price))
         self.things[thing.id] = thing
         self.next_id += 1
         return json_response(thing, 201, {"Location": f"/things/{thing.id}/", "ETag": version_etag(1)})
 
-    async def show(self, call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="GET",
+        path="/things/{id:id}/",
+        name="read_thing",
+        summary="Read",
+        tag="things",
+        responses={200: ResponseSpec(Thing, "The thing.", headers=[ETAG]), 304: ResponseSpec(None, "Unchanged.")},
+        access=Access.OPTIONAL,
+        conditional=True,
+    )
+    async def read_thing(self, call: Call[None, None]) -> Response:
         thing = self._thing(call.id)
         if is_current(call.request.headers, version_etag(1)):
             return Response(status_code=304, headers={"ETag": version_etag(1)})
         return json_response(thing, headers={"ETag": version_etag(1)})
 
-    async def delete(self, call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="DELETE",
+        path="/things/{id:id}/",
+        name="delete_thing",
+        summary="Delete",
+        tag="things",
+        responses={204: ResponseSpec(None, "Deleted.")},
+        access=Access.ACCOUNT,
+        conditional=True,
+    )
+    async def delete_thing(self, call: Call[None, None]) -> Response:
         thing = self._thing(call.id)
         if expected_version(call.request.headers) not in {None, 1}:
             raise VersionMismatch("It is version 1.")
         del self.things[thing.id]
         return no_content()
 
+    @OperationSpec(
+        method="GET",
+        path="/crash/",
+        name="crash",
+        summary="Crash",
+        tag="odd",
+        responses={200: ResponseSpec(Thing, "Never sent.")},
+    )
     async def crash(self, _call: Call[None, None]) -> Response:
         raise RuntimeError("a secret detail")
 
-    async def staff_only(self, call: Call[None, None]) -> Response:
+    @OperationSpec(
+        method="GET",
+        path="/staff/",
+        name="staff",
+        summary="Staff",
+        tag="odd",
+        responses={200: ResponseSpec(dict[str, int], "The caller's id.")},
+        access=Access.STAFF,
+    )
+    async def staff(self, call: Call[None, None]) -> Response:
         return json_response({"staff": call.identity.account_id})
 
     def _thing(self, thing_id: int) -> Thing:
@@ -104,80 +168,16 @@ class Shop:
             raise NotFound("thing", thing_id)
         return self.things[thing_id]
 
-    def operations(self) -> list[Operation[Any, Any]]:
-        one = ResponseSpec(Thing, "The thing.", headers=[ETAG])
-        return [
-            Operation(
-                method="GET",
-                path="/things/",
-                name="list_things",
-                summary="List",
-                tag="things",
-                handler=self.list_things,
-                query=Things,
-                responses={200: ResponseSpec(PageSchema[Thing], "A page.")},
-            ),
-            Operation(
-                method="POST",
-                path="/things/",
-                name="make_thing",
-                summary="Make",
-                tag="things",
-                handler=self.make,
-                body=NewThing,
-                access=Access.ACCOUNT,
-                idempotent=True,
-                responses={201: ResponseSpec(Thing, "Made.", headers=[LOCATION, ETAG], links=[Link("show_thing")])},
-            ),
-            Operation(
-                method="GET",
-                path="/things/{id:id}/",
-                name="show_thing",
-                summary="Show",
-                tag="things",
-                handler=self.show,
-                access=Access.OPTIONAL,
-                conditional=True,
-                responses={200: one, 304: ResponseSpec(None, "Unchanged.")},
-            ),
-            Operation(
-                method="DELETE",
-                path="/things/{id:id}/",
-                name="delete_thing",
-                summary="Delete",
-                tag="things",
-                handler=self.delete,
-                access=Access.ACCOUNT,
-                conditional=True,
-                responses={204: ResponseSpec(None, "Gone.")},
-            ),
-            Operation(
-                method="GET",
-                path="/crash/",
-                name="crash",
-                summary="Crash",
-                tag="odd",
-                handler=self.crash,
-                responses={200: ResponseSpec(Thing, "Never.")},
-            ),
-            Operation(
-                method="GET",
-                path="/staff/",
-                name="staff",
-                summary="Staff",
-                tag="odd",
-                handler=self.staff_only,
-                access=Access.STAFF,
-                responses={200: ResponseSpec(dict[str, int], "Who asks.")},
-            ),
-        ]
+
+def uncached(handler: Handler) -> Handler:
+    return handler
 
 
 @pytest.fixture(scope="module")
 def open_shop() -> Iterator[tuple[Shop, Client]]:
-    """Made once per module: it describes itself when it is made, which takes longer than most tests."""
+    """Created once per module, since building the OpenAPI document takes longer than most tests."""
     shop = Shop()
-    with calling(build_application(shop.operations(), authenticate=authenticate, version="1.0")) as made:
+    with calling(build_application(operations_of(shop, uncached), authenticate=authenticate, version="1.0")) as made:
         yield shop, made
 
 
@@ -198,7 +198,7 @@ def ann(client: Client) -> Client:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Marketplace]:
-    """Shared by the tests of a module, which bring people and products of their own."""
+    """Shared by the tests of a module; each test creates its own accounts and products."""
     with marketplace() as made:
         yield made
 

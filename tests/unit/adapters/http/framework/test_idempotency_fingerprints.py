@@ -104,7 +104,7 @@ def test_method_and_path_belong_to_the_fingerprint() -> None:
 
 
 @pytest.fixture
-def declared() -> list[Operation[Any, Any]]:
+def declared() -> list[Operation]:
     market = in_memory_market(memory=MemoryStore())
     dependencies = Dependencies(
         market,
@@ -117,7 +117,7 @@ def declared() -> list[Operation[Any, Any]]:
     return [each for each in operations(dependencies) if each.idempotent and each.body is not None]
 
 
-def test_a_default_that_is_written_out_is_left_out_of_every_fingerprint(declared: list[Operation[Any, Any]]) -> None:
+def test_a_default_that_is_written_out_is_left_out_of_every_fingerprint(declared: list[Operation]) -> None:
     structs = [
         each.cls
         for operation in declared

@@ -42,8 +42,8 @@ def test_answers_follow_from_the_declaration(described: Any) -> None:
 def test_headers_links_and_security(described: Any) -> None:
     made = described["paths"]["/things/"]["post"]
     assert sorted(made["responses"]["201"]["headers"]) == ["ETag", "Location"]
-    assert made["responses"]["201"]["links"]["show_thing"] == {
-        "operationId": "show_thing",
+    assert made["responses"]["201"]["links"]["read_thing"] == {
+        "operationId": "read_thing",
         "parameters": {"id": "$response.body#/id"},
     }
     assert made["security"] == [{"bearer": []}]
@@ -145,7 +145,7 @@ def test_each_currency_describes_its_own_amounts() -> None:
     assert new["anyOf"] == price["anyOf"]
 
 
-def operation(name: str, to: str) -> Operation[Any, Any]:
+def operation(name: str, to: str) -> Operation:
     async def nothing(_call: Any) -> Any: ...
 
     answer = ResponseSpec(None, "Nothing.", links=[Link(to)])
