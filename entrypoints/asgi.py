@@ -14,7 +14,7 @@ from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
-from adapters.redis.reachability import state_of
+from adapters.redis.reachability import check_redis
 from adapters.redis.shared_cache import RedisSharedCache
 from entrypoints import logs, settings
 from entrypoints.gc_tuning import reduce_gc_frequency
@@ -85,7 +85,7 @@ class ReadinessCheck:
         except Unavailable as error:
             self._log_change(str(error))
             raise
-        redis, sentence = state_of(self._engine.redis)
+        redis, sentence = check_redis(self._engine.redis)
         self._log_change(sentence)
         return Readiness(redis, None if oldest is None else self._age(oldest))
 

@@ -24,7 +24,7 @@ SLOW: Final = "sandbox-slow"
 LOST_REPLY: Final = "sandbox-lost-reply"
 """Charges, and never says so."""
 
-REFUSED: Final = {OK: None, DEFAULT_METHOD: None, SLOW: None, LOST_REPLY: None, DECLINED: "card_declined"}
+DECLINE_CODES: Final = {OK: None, DEFAULT_METHOD: None, SLOW: None, LOST_REPLY: None, DECLINED: "card_declined"}
 UNKNOWN_METHOD: Final = "unknown_method"
 
 # A twin that is at work is waited for, then both read the one row.
@@ -51,7 +51,7 @@ _REFUND: Final = text("INSERT INTO sandbox_refunds (key, charge, amount) VALUES 
 )
 
 
-class SandboxRefuses(Exception):
+class SandboxRefundRejected(Exception):
     """A refund that no gateway would make: of no charge, or of more than was charged."""
 
 
@@ -74,10 +74,10 @@ class SandboxGateway:
                     "amount": request.amount.minor,
                     "currency": request.amount.currency,
                     "method": request.method,
-                    "declined_because": REFUSED.get(request.method, UNKNOWN_METHOD),
+                    "declined_because": DECLINE_CODES.get(request.method, UNKNOWN_METHOD),
                 },
             )
-            answer = _answer(request.key, connection.execute(_FIND, {"key": request.key}).one())
+            answer = _to_result(request.key, connection.execute(_FIND, {"key": request.key}).one())
         if request.method == SLOW:
             self._wait(self._slow_seconds)
         if request.method == LOST_REPLY:
@@ -87,19 +87,21 @@ class SandboxGateway:
     def find(self, key: PaymentId) -> Charged | Declined | None:
         with self._transaction() as connection:
             row = connection.execute(_FIND, {"key": key}).one_or_none()
-            return None if row is None else _answer(key, row)
+            return None if row is None else _to_result(key, row)
 
     def refund(self, request: RefundRequest) -> None:
         with self._transaction() as connection:
             charge = connection.execute(_LOCK, {"key": request.payment}).one_or_none()
             if charge is None or request.reference != _reference(request.payment):
-                raise SandboxRefuses(f"There is no charge {request.payment} ({request.reference}).")
+                raise SandboxRefundRejected(f"There is no charge {request.payment} ({request.reference}).")
             asked = {"key": request.key, "charge": request.payment}
             before, is_known = connection.execute(_REFUNDED, asked).one()
             if is_known:
                 return
             if request.amount.currency != charge.currency or request.amount.minor > charge.amount - before:
-                raise SandboxRefuses(f"Of charge {request.payment}, {before} of {charge.amount} were sent back before.")
+                raise SandboxRefundRejected(
+                    f"Of charge {request.payment}, {before} of {charge.amount} were sent back before."
+                )
             connection.execute(_REFUND, {**asked, "amount": request.amount.minor})
 
     @contextmanager
@@ -111,7 +113,7 @@ class SandboxGateway:
             raise GatewayUnavailable("The sandbox cannot reach its database.") from error
 
 
-def _answer(key: PaymentId, row: Row[*tuple[Any, ...]]) -> Charged | Declined:
+def _to_result(key: PaymentId, row: Row[*tuple[Any, ...]]) -> Charged | Declined:
     return Charged(_reference(key)) if row.declined_because is None else Declined(row.declined_because)
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from redis import Redis, RedisError
 
-from adapters.redis.reachability import sentence_of
+from adapters.redis.reachability import describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ class RedisLoginLimiter:
             with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
                     # The oldest failure that has to leave the window before another attempt is allowed.
-                    pipe.zremrangebyscore(_name(key), "-inf", (now - self._window).timestamp())
-                    pipe.zrevrange(_name(key), self._limit(key) - 1, self._limit(key) - 1, withscores=True)
+                    pipe.zremrangebyscore(_redis_key(key), "-inf", (now - self._window).timestamp())
+                    pipe.zrevrange(_redis_key(key), self._limit(key) - 1, self._limit(key) - 1, withscores=True)
                 answers = pipe.execute()
         except RedisError as error:
-            logger.warning("log-ins are not limited while Redis is away: %s", sentence_of(error))
+            logger.warning("log-ins are not limited while Redis is away: %s", describe_error(error))
             return None
         for oldest in answers[1::2]:
             waits += [datetime.fromtimestamp(score, UTC) + self._window - now for _, score in oldest]
@@ -43,21 +43,21 @@ class RedisLoginLimiter:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
-                    pipe.zadd(_name(key), {uuid4().hex: now.timestamp()})
-                    pipe.expire(_name(key), self._window)
+                    pipe.zadd(_redis_key(key), {uuid4().hex: now.timestamp()})
+                    pipe.expire(_redis_key(key), self._window)
                 pipe.execute()
         except RedisError as error:
-            logger.warning("a failed log-in was not counted while Redis is away: %s", sentence_of(error))
+            logger.warning("a failed log-in was not counted while Redis is away: %s", describe_error(error))
 
     def reset(self, keys: Collection[str]) -> None:
         try:
-            self._redis.delete(*map(_name, keys))
+            self._redis.delete(*map(_redis_key, keys))
         except RedisError as error:
-            logger.warning("failed log-ins were not forgotten while Redis is away: %s", sentence_of(error))
+            logger.warning("failed log-ins were not forgotten while Redis is away: %s", describe_error(error))
 
     def _limit(self, key: str) -> int:
         return self._attempts * (ADDRESS_FACTOR if key.startswith("address:") else 1)
 
 
-def _name(key: str) -> str:
+def _redis_key(key: str) -> str:
     return f"scalecommerce:login-failures:{key}"

@@ -7,21 +7,21 @@ from redis import Redis, RedisError
 from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-State = Literal["ok", "away", "wrong_password"]
+RedisState = Literal["ok", "away", "wrong_password"]
 
 WRONG_PASSWORD: Final = "Redis refuses the user name or the password in REDIS_URL, or REDIS_URL has none."  # noqa: S105 - a sentence
 
 
-def state_of(redis: Redis) -> tuple[State, str]:
+def check_redis(redis: Redis) -> tuple[RedisState, str]:
     """The state of Redis after a ping, and a message; empty if Redis answers."""
     try:
         redis.ping()
     except RedisError as error:
-        return ("wrong_password" if isinstance(error, AuthenticationError) else "away"), sentence_of(error)
+        return ("wrong_password" if isinstance(error, AuthenticationError) else "away"), describe_error(error)
     return "ok", ""
 
 
-def sentence_of(error: RedisError) -> str:
+def describe_error(error: RedisError) -> str:
     # The client raises its own errors from within the handler of the system's, which say which of them it was.
     cause = error.__cause__ or error.__context__
     match error:

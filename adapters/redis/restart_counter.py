@@ -6,7 +6,7 @@ from typing import Final
 
 from redis import Redis, RedisError
 
-from adapters.redis.reachability import sentence_of
+from adapters.redis.reachability import describe_error
 from scalecommerce_core.domain.errors import Unavailable
 
 RETENTION_SECONDS: Final = 86_400
@@ -43,4 +43,4 @@ def _raise_unavailable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise Unavailable(sentence_of(error)) from error
+        raise Unavailable(describe_error(error)) from error

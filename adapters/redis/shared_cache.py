@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from adapters.redis.reachability import sentence_of
+from adapters.redis.reachability import describe_error
 
 T = TypeVar("T")
 
@@ -68,5 +68,5 @@ class RedisSharedCache:
             return operation()
         except RedisError as error:
             self._away_until = self._clock() + RETRY_AFTER_SECONDS
-            logger.warning("processes do not share copies while Redis is away: %s", sentence_of(error))
+            logger.warning("processes do not share copies while Redis is away: %s", describe_error(error))
             return default

@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 from redis import Redis, RedisError
 
-from adapters.redis.reachability import sentence_of
+from adapters.redis.reachability import describe_error
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.product_views import ViewBatch, time_slice
@@ -29,24 +29,24 @@ from scalecommerce_core.domain.product_views import ViewBatch, time_slice
 logger = logging.getLogger(__name__)
 
 PUSH_SECONDS: Final = 0.5
-PORTION: Final = 500
+PUSH_BATCH_SIZE: Final = 500
 """Views that are pushed at once: Redis does nothing else meanwhile, for some milliseconds."""
-WAITING: Final = 100_000
+MAX_UNPUSHED: Final = 100_000
 """Views that wait in a process at most, some 20 MB; further ones are not counted."""
-REMEMBERED: Final = 100_000
+MAX_REMEMBERED: Final = 100_000
 """Looks that a process remembers at most, twice, to leave out repetitions without asking Redis."""
-ROOM: Final = 100_000
+MAX_UNFLUSHED: Final = 100_000
 """Sums that wait in Redis for PostgreSQL, twice, at most; further views wait in their processes."""
-DAY: Final = 86_400
-MOST: Final = 2**63 - 1
+DAY_SECONDS: Final = 86_400
+MAX_PRODUCT_ID: Final = 2**63 - 1
 """The largest id that PostgreSQL gives."""
-MOST_VIEWS: Final = 2**31 - 1
+MAX_VIEWS: Final = 2**31 - 1
 """Of one product in five seconds."""
 
 OPEN: Final = "scalecommerce:views:open"
 SEALED: Final = "scalecommerce:views:sealed"
 PUSHED: Final = "scalecommerce:views:pushed:"
-LOOKED: Final = "scalecommerce:views:looked:"
+SEEN: Final = "scalecommerce:views:looked:"
 
 # KEYS: open, what this process pushed last. ARGV: number of the push, id for the batch if this push opens it, room,
 # window in ms, prefix of looks, the views as JSON: [who looked at what, or "", when in ms, product and moment].
@@ -77,9 +77,9 @@ if redis.call('EXISTS', KEYS[2]) == 0 and redis.call('EXISTS', KEYS[1]) == 1 the
 end
 return redis.call('HGETALL', KEYS[2])
 """
-_FORGET: Final = "if redis.call('HGET', KEYS[1], 'id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_ACKNOWLEDGE: Final = "if redis.call('HGET', KEYS[1], 'id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
-View = tuple[str, int, str]
+PendingView = tuple[str, int, str]
 
 
 class RedisViewCounter:
@@ -97,21 +97,21 @@ class RedisViewCounter:
         self._key = (-1, b"")
         self._push_script = redis.register_script(_PUSH)
         self._seal_script = redis.register_script(_SEAL)
-        self._forget_script = redis.register_script(_FORGET)
-        self._waiting: list[tuple[str, float, ProductId]] = []
+        self._acknowledge_script = redis.register_script(_ACKNOWLEDGE)
+        self._unpushed: list[tuple[str, float, ProductId]] = []
         self._uncounted = 0
         # Two generations, so that forgetting is one assignment: looks of this window, and of the one before.
-        self._looks: dict[int, float] = {}
-        self._older: dict[int, float] = {}
-        self._generation = 0.0
+        self._seen: dict[int, float] = {}
+        self._seen_before: dict[int, float] = {}
+        self._generation_began = 0.0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._pusher: threading.Thread | None = None
-        self._pushing = threading.Lock()
+        self._push_lock = threading.Lock()
         self._process = ""
         self._pushes = 0
-        self._under_way: list[View] = []
-        self._is_behind = False
+        self._pushing_batch: list[PendingView] = []
+        self._is_stuck = False
 
     def record_view(self, product_id: ProductId, client: str = "") -> None:
         at = self._now()
@@ -121,14 +121,14 @@ class RedisViewCounter:
             known = hash((product_id, client))
             if self._is_repeated(known, at):
                 return
-            look = self._look(product_id, client, at)
+            look = self._viewer_hash(product_id, client, at)
         with self._lock:
-            if len(self._waiting) >= WAITING:
+            if len(self._unpushed) >= MAX_UNPUSHED:
                 self._uncounted += 1
                 return
             if look:
                 self._remember(known, at)
-            self._waiting.append((look, at, product_id))
+            self._unpushed.append((look, at, product_id))
             if self._pusher is None:
                 # Started by the first view and not by the constructor: processes that fork afterwards have none yet.
                 self._process = uuid4().hex
@@ -139,12 +139,12 @@ class RedisViewCounter:
         try:
             answer = self._seal_script(keys=[OPEN, SEALED], args=[uuid4().hex])
         except RedisError as error:
-            raise Unavailable(sentence_of(error)) from error
+            raise Unavailable(describe_error(error)) from error
         sums = dict(zip(answer[::2], answer[1::2], strict=True))
         if not sums:
             return None
         batch_id = sums.pop("id")
-        read = [_sum(name, count) for name, count in sums.items()]
+        read = [_parse_count(name, count) for name, count in sums.items()]
         if None in read:
             # Another release's, or somebody's. No later attempt could read them either, and all views would wait.
             logger.warning("%s entries that wait in Redis are no views, and are dropped", read.count(None))
@@ -152,21 +152,21 @@ class RedisViewCounter:
 
     def acknowledge(self, batch_id: str) -> None:
         try:
-            self._forget_script(keys=[SEALED], args=[batch_id])
+            self._acknowledge_script(keys=[SEALED], args=[batch_id])
         except RedisError as error:
-            raise Unavailable(sentence_of(error)) from error
+            raise Unavailable(describe_error(error)) from error
 
     def push(self) -> None:
         """Hand what was gathered here to Redis, or keep it when Redis is away or has no room."""
-        with self._pushing:
-            while self._under_way or self._take():
-                if obstacle := self._obstacle():
-                    if not self._is_behind:
+        with self._push_lock:
+            while self._pushing_batch or self._take_batch():
+                if obstacle := self._push_batch():
+                    if not self._is_stuck:
                         logger.warning("views wait in this process: %s", obstacle)
-                    self._is_behind = True
+                    self._is_stuck = True
                     break
-                self._under_way = []
-                self._is_behind = False
+                self._pushing_batch = []
+                self._is_stuck = False
 
     def close(self) -> None:
         """Push what is left; for an orderly end of the process."""
@@ -177,8 +177,8 @@ class RedisViewCounter:
 
     # --- whose look
 
-    def _look(self, product_id: ProductId, client: str, at: float) -> str:
-        day = int(at // DAY)
+    def _viewer_hash(self, product_id: ProductId, client: str, at: float) -> str:
+        day = int(at // DAY_SECONDS)
         known, key = self._key
         if known != day:
             key = blake2b(b"%d" % day, key=self._secret, digest_size=32).digest()
@@ -187,31 +187,31 @@ class RedisViewCounter:
         return blake2b(who, key=key, digest_size=8).hexdigest()
 
     def _is_repeated(self, known: int, at: float) -> bool:
-        last = self._looks.get(known) or self._older.get(known)
+        last = self._seen.get(known) or self._seen_before.get(known)
         return last is not None and abs(at - last) < self._window
 
     def _remember(self, known: int, at: float) -> None:
-        if at - self._generation >= self._window or len(self._looks) >= REMEMBERED:
-            self._older, self._looks, self._generation = self._looks, {}, at
-        self._looks[known] = at
+        if at - self._generation_began >= self._window or len(self._seen) >= MAX_REMEMBERED:
+            self._seen_before, self._seen, self._generation_began = self._seen, {}, at
+        self._seen[known] = at
 
     # --- pushing
 
-    def _take(self) -> bool:
+    def _take_batch(self) -> bool:
         """The next portion; it stays the same until Redis has it, under one number."""
         with self._lock:
-            taken, self._waiting = self._waiting[:PORTION], self._waiting[PORTION:]
+            taken, self._unpushed = self._unpushed[:PUSH_BATCH_SIZE], self._unpushed[PUSH_BATCH_SIZE:]
             uncounted, self._uncounted = self._uncounted, 0
         if uncounted:
             logger.warning("%s views were not counted: too many waited in this process", uncounted)
         if taken:
             self._pushes += 1
-            self._under_way = [
+            self._pushing_batch = [
                 (look, int(at * 1000), f"{product_id}:{time_slice(at)}") for look, at, product_id in taken
             ]
         return bool(taken)
 
-    def _obstacle(self) -> str:
+    def _push_batch(self) -> str:
         """Push what is under way; say why that could not be done, if so."""
         try:
             has_room = self._push_script(
@@ -219,14 +219,14 @@ class RedisViewCounter:
                 args=[
                     self._pushes,
                     f"{self._process}-{self._pushes}",
-                    ROOM,
+                    MAX_UNFLUSHED,
                     round(self._window * 1000),
-                    LOOKED,
-                    msgspec.json.encode(self._under_way),
+                    SEEN,
+                    msgspec.json.encode(self._pushing_batch),
                 ],
             )
         except RedisError as error:
-            return sentence_of(error)
+            return describe_error(error)
         return "" if has_room else "nobody takes those that are in Redis"
 
     def _push_regularly(self) -> None:
@@ -234,11 +234,11 @@ class RedisViewCounter:
             self.push()
 
 
-def _sum(name: str, count: str) -> tuple[tuple[ProductId, datetime], int] | None:
+def _parse_count(name: str, count: str) -> tuple[tuple[ProductId, datetime], int] | None:
     """What a field of the hash says; None if it says nothing that could be written."""
     product_id, _, seconds = name.partition(":")
     try:
         number, views, at = int(product_id), int(count), datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return ((ProductId(number), at), views) if 0 < number <= MOST and 0 < views <= MOST_VIEWS else None
+    return ((ProductId(number), at), views) if 0 < number <= MAX_PRODUCT_ID and 0 < views <= MAX_VIEWS else None

@@ -10,10 +10,10 @@ MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 128
 """Far above any real password; bounds the work that a request can cause."""
 
-CLOSE: Final = 0.7
+MAX_SIMILARITY: Final = 0.7
 """How alike (1: the same characters) a password and a personal word may not be."""
 
-ROWS: Final = (
+SEQUENCES: Final = (
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890",
     "qwertyuiop",
@@ -42,7 +42,11 @@ def complaints(password: str, *, about: Iterable[str] = ()) -> list[str]:
 
 
 def _is_common(password: str) -> bool:
-    return password in _common() or _repeats(password) or any(_runs_along(row, password) for row in ROWS)
+    return (
+        password in _common_passwords()
+        or _repeats(password)
+        or any(_follows_sequence(row, password) for row in SEQUENCES)
+    )
 
 
 def _repeats(password: str) -> bool:
@@ -50,13 +54,13 @@ def _repeats(password: str) -> bool:
     return re.fullmatch(r"(.{1,4}?)\1+", password, re.DOTALL) is not None and len(password) >= MIN_LENGTH
 
 
-def _runs_along(row: str, password: str) -> bool:
+def _follows_sequence(row: str, password: str) -> bool:
     return len(password) >= MIN_LENGTH and (password in row or password[::-1] in row)
 
 
 def _is_close_to(password: str, about: Iterable[str]) -> bool:
     return any(
-        SequenceMatcher(a=password, b=word).quick_ratio() >= CLOSE
+        SequenceMatcher(a=password, b=word).quick_ratio() >= MAX_SIMILARITY
         for word in _personal_words(about)
         # Words of very different length cannot be close; a short name inside a long password is no harm.
         if len(password) < 10 * len(word)
@@ -73,7 +77,7 @@ def _personal_words(about: Iterable[str]) -> Iterator[str]:
 
 
 @cache
-def _common() -> frozenset[str]:
+def _common_passwords() -> frozenset[str]:
     # Imported late: 45 ms and some megabytes that only sign-ups need.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
 

@@ -17,7 +17,7 @@ class Cost:
 
     iterations: int = 2
     memory_kib: int = 19_456
-    lanes: int = 1
+    parallelism: int = 1
 
 
 CHEAP: Final = Cost(iterations=1, memory_kib=8)
@@ -29,7 +29,9 @@ class Argon2Passwords:
 
     def __init__(self, cost: Cost | None = None) -> None:
         cost = cost or Cost()
-        self._hasher = PasswordHasher(time_cost=cost.iterations, memory_cost=cost.memory_kib, parallelism=cost.lanes)
+        self._hasher = PasswordHasher(
+            time_cost=cost.iterations, memory_cost=cost.memory_kib, parallelism=cost.parallelism
+        )
         # Checked for accounts that do not exist, so that an answer takes as long as for those that do.
         self._decoy = self._hasher.hash("nobody's password")
 

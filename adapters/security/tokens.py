@@ -23,7 +23,7 @@ from scalecommerce_core.ports import Claims, TokenKind
 MIN_SECRET_BYTES: Final = 32
 MIN_RSA_BITS: Final = 2048
 MAX_TOKEN_LENGTH: Final = 4096
-REMEMBERED: Final = 10_000
+VERIFIED_CACHE_SIZE: Final = 10_000
 """Tokens whose claims are kept: a few megabytes."""
 CLOCK_SKEW: Final = timedelta(seconds=60)
 """How far ahead the clock of another node may be."""
@@ -58,16 +58,16 @@ def private_key(pem: str | bytes) -> Key:
     key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password=None)
     if isinstance(key, Ed25519PrivateKey):
         public_ed25519 = key.public_key()
-        return Key(id=_name(public_ed25519), algorithm="EdDSA", signing=key, verifying=public_ed25519)
+        return Key(id=_fingerprint(public_ed25519), algorithm="EdDSA", signing=key, verifying=public_ed25519)
     if isinstance(key, RSAPrivateKey):
         if key.key_size < MIN_RSA_BITS:
             raise ValueError(f"An RSA key for tokens has at least {MIN_RSA_BITS} bits, this has {key.key_size}.")
         public_rsa = key.public_key()
-        return Key(id=_name(public_rsa), algorithm="RS256", signing=key, verifying=public_rsa)
+        return Key(id=_fingerprint(public_rsa), algorithm="RS256", signing=key, verifying=public_rsa)
     raise ValueError("A key for tokens is an RSA or an Ed25519 private key.")
 
 
-def _name(key: RSAPublicKey | Ed25519PublicKey) -> str:
+def _fingerprint(key: RSAPublicKey | Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()[:12]
 
 
@@ -86,7 +86,7 @@ class JwtTokens:
         self._keys = {key.id: key for key in (*previous, current)}
         self._issuer = issuer
         self._audience = audience
-        self._known: dict[str, tuple[Claims, int]] = {}
+        self._verified_tokens: dict[str, tuple[Claims, int]] = {}
         # The clock is an argument here, so times are checked below instead of against the machine's clock.
         self._jwt = jwt.PyJWT(
             {
@@ -123,12 +123,12 @@ class JwtTokens:
         What a token says, and that it was signed here, does not change; so both are remembered, and a caller's later
         requests only ask for the time.
         """
-        found = self._known.get(token)
+        found = self._verified_tokens.get(token)
         if found is None:
-            found = self._checked(token)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[token] = found
+            found = self._verify(token)
+            if len(self._verified_tokens) >= VERIFIED_CACHE_SIZE:
+                self._verified_tokens.clear()
+            self._verified_tokens[token] = found
         claims, issued_at = found
         if claims.expires_at <= now:
             raise TokenNotValid("The token has expired.")
@@ -136,9 +136,9 @@ class JwtTokens:
             raise TokenNotValid("The token is from the future.")
         return claims
 
-    def _checked(self, token: str) -> tuple[Claims, int]:
+    def _verify(self, token: str) -> tuple[Claims, int]:
         """What the token says and when it was issued, once everything but the time is right."""
-        header, payload = self._verified(token)
+        header, payload = self._verify_signature(token)
         try:
             claims = _claims(payload)
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -147,7 +147,7 @@ class JwtTokens:
             raise TokenNotValid("The token is of another kind than it says.")
         return claims, payload["iat"]
 
-    def _verified(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    def _verify_signature(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Header and payload, once the signature, issuer and audience are right and all claims are there."""
         if len(token) > MAX_TOKEN_LENGTH:
             raise TokenNotValid("The token is too long.")

@@ -14,9 +14,9 @@ from scalecommerce_core.domain.web_address import Address, check_address
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
-RESOLVERS: Final = 16
+RESOLVER_THREADS: Final = 16
 """Threads: the system's resolver blocks, for as long as name servers are silent."""
-MOST_ADDRESSES: Final = 4
+MAX_ADDRESSES: Final = 4
 """A host that has more is tried at the first of them."""
 
 
@@ -24,7 +24,7 @@ class SystemResolver:
     """Asks the system, in threads of its own: a name server that hangs holds up nothing else."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
+        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
 
     async def __call__(self, host: str, port: int) -> Sequence[Address]:
         """Raise `OSError` for a name that nobody knows."""
@@ -61,7 +61,7 @@ class CheckedNetwork(AsyncNetworkBackend):
         for address in addresses:
             check_address(address, loopback=self._loopback)
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
-        for address in addresses[:MOST_ADDRESSES]:
+        for address in addresses[:MAX_ADDRESSES]:
             try:
                 return await self._network.connect_tcp(str(address), port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:

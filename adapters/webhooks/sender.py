@@ -18,7 +18,7 @@ from scalecommerce_core.ports import OutgoingWebhook
 
 TIMEOUT: Final = timedelta(seconds=10)
 """For all of a message: resolving, connecting, sending, and the part of the answer that is read."""
-AT_ONCE: Final = 200
+MAX_CONCURRENT: Final = 200
 USER_AGENT: Final = "ScaleCommerce-Webhooks/1"
 
 REASONS: Final[dict[type[Exception], str]] = {
@@ -41,25 +41,25 @@ class HttpWebhookSender:
         timeout: timedelta = TIMEOUT,
         resolve: Resolve | None = None,
         network: AsyncNetworkBackend | None = None,
-        trusted: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allow_loopback = allow_loopback
         self._timeout = timeout.total_seconds()
         self._resolve = resolve or SystemResolver()
         self._network = network or httpcore2.AnyIOBackend()
-        self._trusted = trusted
+        self._ssl_context = ssl_context
 
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
         return asyncio.run(self._send_all(messages)) if messages else []
 
     async def _send_all(self, messages: Sequence[OutgoingWebhook]) -> list[WebhookAnswer]:
-        if self._trusted is None:
+        if self._ssl_context is None:
             # Reading the certificates takes a while, and most processes never send anything.
-            self._trusted = ssl.create_default_context()
-        places = asyncio.Semaphore(AT_ONCE)
-        return list(await asyncio.gather(*(self._answer(message, places, self._trusted) for message in messages)))
+            self._ssl_context = ssl.create_default_context()
+        places = asyncio.Semaphore(MAX_CONCURRENT)
+        return list(await asyncio.gather(*(self._send_one(message, places, self._ssl_context) for message in messages)))
 
-    async def _answer(
+    async def _send_one(
         self, message: OutgoingWebhook, places: asyncio.Semaphore, trusted: ssl.SSLContext
     ) -> WebhookAnswer:
         async with places:
@@ -67,10 +67,10 @@ class HttpWebhookSender:
             try:
                 async with asyncio.timeout(self._timeout):
                     response, body = await self._post(message, trusted)
-                retry_after = _retry_after(response.headers, datetime.now(UTC))
+                retry_after = _parse_retry_after(response.headers, datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
-                return WebhookAnswer(_since(begun), error=_reason(error, self._timeout))
-            return WebhookAnswer(_since(begun), status=response.status, body=body, retry_after=retry_after)
+                return WebhookAnswer(_elapsed(begun), error=_describe_error(error, self._timeout))
+            return WebhookAnswer(_elapsed(begun), status=response.status, body=body, retry_after=retry_after)
 
     async def _post(self, message: OutgoingWebhook, trusted: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
         target = parse_target(message.url, allow_loopback=self._allow_loopback)
@@ -82,10 +82,10 @@ class HttpWebhookSender:
             url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
             headers = {"Host": target.authority, "User-Agent": USER_AGENT, **message.headers}
             async with pool.stream("POST", url, headers=list(headers.items()), content=message.body) as response:
-                return response, await _beginning(response)
+                return response, await _read_body(response)
 
 
-async def _beginning(response: httpcore2.Response) -> bytes:
+async def _read_body(response: httpcore2.Response) -> bytes:
     body = b""
     async for part in response.aiter_stream():
         body += part
@@ -94,11 +94,11 @@ async def _beginning(response: httpcore2.Response) -> bytes:
     return body[:ANSWER_LENGTH]
 
 
-def _since(begun: float) -> timedelta:
+def _elapsed(begun: float) -> timedelta:
     return timedelta(seconds=time.monotonic() - begun)
 
 
-def _reason(error: Exception, seconds: float) -> str:
+def _describe_error(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s"
     if isinstance(error, UnsafeAddress):
@@ -107,7 +107,7 @@ def _reason(error: Exception, seconds: float) -> str:
     return f"{told}: {error}" if str(error) else told
 
 
-def _retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> timedelta | None:
+def _parse_retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> timedelta | None:
     """Seconds or a date (RFC 9110, section 10.2.3); None for anything else."""
     given = next((value for name, value in headers if name.lower() == b"retry-after"), b"").decode("latin-1").strip()
     if given.isascii() and given.isdecimal():

@@ -51,13 +51,13 @@ def _check_redis(redis_url: str) -> None:
     """The engine takes orders without Redis, but a start is the time to notice a wrong URL."""
     from redis import Redis, RedisError
 
-    from adapters.redis.reachability import sentence_of
+    from adapters.redis.reachability import describe_error
 
     try:
         with Redis.from_url(redis_url, socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()
     except RedisError as error:
-        raise NotReachable(sentence_of(error)) from error
+        raise NotReachable(describe_error(error)) from error
     except ValueError as error:
         # Its text is not repeated: it may be a part of the URL.
         raise CannotRun("REDIS_URL is no URL such as redis://:password@host:6379/0.") from error

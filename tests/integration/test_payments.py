@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
-from adapters.payments.sandbox import SandboxGateway, SandboxRefuses
+from adapters.payments.sandbox import SandboxGateway, SandboxRefundRejected
 from adapters.system import RandomIds
 from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, PaymentInProgress
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId, ProductId
@@ -330,7 +330,7 @@ def test_a_refund_in_another_currency_is_refused(shop: Shop) -> None:
     answer = shop.gateway.charge(charge)
     assert isinstance(answer, Charged)
     wrong = refund_of(charge, answer.reference, 1)
-    with pytest.raises(SandboxRefuses):
+    with pytest.raises(SandboxRefundRejected):
         shop.gateway.refund(evolve(wrong, amount=Money(1, "EUR")))
     shop.gateway.refund(refund_of(charge, answer.reference, 1_00))
 

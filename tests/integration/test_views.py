@@ -83,21 +83,21 @@ def test_who_looked_at_what_is_not_in_redis_and_goes_with_the_window(
     counter = counters(WINDOW)
     counter.record_view(TEA, "address 192.0.2.7 Mozilla")
     counter.push()
-    (look,) = redis.keys(view_counter.LOOKED + "*")
-    assert len(look) == len(view_counter.LOOKED) + 16
+    (look,) = redis.keys(view_counter.SEEN + "*")
+    assert len(look) == len(view_counter.SEEN) + 16
     assert 0 < redis.pttl(look) <= WINDOW.total_seconds() * 1000
     clock.advance(days=1)
     counter.record_view(TEA, "address 192.0.2.7 Mozilla")
     counter.push()
-    assert len(redis.keys(view_counter.LOOKED + "*")) == 2, "tomorrow nobody can tell that it is the same client"
+    assert len(redis.keys(view_counter.SEEN + "*")) == 2, "tomorrow nobody can tell that it is the same client"
 
 
 def test_views_wait_for_redis_up_to_a_bound(
     redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
-    monkeypatch.setattr(view_counter, "WAITING", 5)
-    monkeypatch.setattr(view_counter, "PORTION", 2)
+    monkeypatch.setattr(view_counter, "MAX_UNPUSHED", 5)
+    monkeypatch.setattr(view_counter, "PUSH_BATCH_SIZE", 2)
     with Redis.from_url(AWAY, decode_responses=True, socket_connect_timeout=0.2) as away:
         counter = RedisViewCounter(away, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
         with pytest.raises(Unavailable):
@@ -121,8 +121,8 @@ def test_views_wait_for_redis_up_to_a_bound(
 
 
 def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view_counter, "ROOM", 2)
-    monkeypatch.setattr(view_counter, "PORTION", 1)
+    monkeypatch.setattr(view_counter, "MAX_UNFLUSHED", 2)
+    monkeypatch.setattr(view_counter, "PUSH_BATCH_SIZE", 1)
     counter = counters(WINDOW)
     for number in range(1, 6):
         counter.record_view(ProductId(number))

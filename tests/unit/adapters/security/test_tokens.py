@@ -202,11 +202,11 @@ def test_a_token_that_was_read_before_still_expires(tokens: JwtTokens) -> None:
 
 
 def test_only_so_many_tokens_are_remembered(tokens: JwtTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.security.tokens.REMEMBERED", 2)
+    monkeypatch.setattr("adapters.security.tokens.VERIFIED_CACHE_SIZE", 2)
     made = [tokens.issue(evolve(claims(), id=str(number)), NOW) for number in range(5)]
     for token in made:
         tokens.read(token, NOW)
-        assert len(tokens._known) <= 2
+        assert len(tokens._verified_tokens) <= 2
 
 
 def test_a_changed_token_is_not_the_one_that_was_remembered(tokens: JwtTokens) -> None:
