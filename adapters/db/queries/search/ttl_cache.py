@@ -1,8 +1,11 @@
-"""What was found out about the catalogue and need not be found out again for a moment."""
+"""A thread-safe cache of query results that may be some seconds old."""
 
 import time
 from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import Final, Generic, TypeVar
+
+from cachetools import TTLCache
 
 V = TypeVar("V")
 
@@ -10,24 +13,17 @@ COUNT_STALENESS_SECONDS: Final = 30.0
 
 
 class TtlCache(Generic[V]):
-    """At most `most` values, none for longer than `KEPT_SECONDS`. All are dropped together: that is one assignment, so
-    that threads need no lock, and nothing is done for each value.
-    """
+    """Holds each value for `COUNT_STALENESS_SECONDS`; beyond `max_entries` it evicts the least recently used one."""
 
     def __init__(self, max_entries: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = max_entries
-        self._clock = clock
-        self._begun = clock()
-        self._values: dict[Hashable, V] = {}
+        self._values: TTLCache[Hashable, V] = TTLCache(max_entries, COUNT_STALENESS_SECONDS, timer=clock)
+        # cachetools does no locking.
+        self._lock = Lock()
 
     def get(self, key: Hashable) -> V | None:
-        return self._fresh().get(key)
+        with self._lock:
+            return self._values.get(key)
 
     def put(self, key: Hashable, value: V) -> None:
-        self._fresh()[key] = value
-
-    def _fresh(self) -> dict[Hashable, V]:
-        now = self._clock()
-        if now - self._begun >= COUNT_STALENESS_SECONDS or len(self._values) > self._most:
-            self._values, self._begun = {}, now
-        return self._values
+        with self._lock:
+            self._values[key] = value

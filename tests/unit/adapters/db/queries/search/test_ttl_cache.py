@@ -8,22 +8,23 @@ class Time:
         return self.now
 
 
-def test_values_are_kept_for_a_moment() -> None:
+def test_each_value_is_held_for_the_staleness_limit() -> None:
     time = Time()
-    kept: TtlCache[int] = TtlCache(10, time)
-    kept.put("a", 1)
+    cache: TtlCache[int] = TtlCache(10, time)
+    cache.put("a", 1)
     time.now += COUNT_STALENESS_SECONDS - 1
-    assert kept.get("a") == 1
-    kept.put("b", 2)
+    assert cache.get("a") == 1
+    cache.put("b", 2)
     time.now += 2
-    assert (kept.get("a"), kept.get("b")) == (None, None), "none for longer, those that came late for less"
-    kept.put("a", 3)
-    assert kept.get("a") == 3
+    assert (cache.get("a"), cache.get("b")) == (None, 2)
+    cache.put("a", 3)
+    assert cache.get("a") == 3
 
 
-def test_so_many_are_kept_at_most() -> None:
-    kept: TtlCache[int] = TtlCache(2, Time())
-    for number in range(4):
-        kept.put(number, number)
-    assert kept.get(3) == 3
-    assert kept.get(0) is None
+def test_the_least_recently_used_value_is_evicted() -> None:
+    cache: TtlCache[int] = TtlCache(2, Time())
+    cache.put("a", 1)
+    cache.put("b", 2)
+    cache.get("a")
+    cache.put("c", 3)
+    assert [cache.get(key) for key in "abc"] == [1, None, 3]
