@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from celery.signals import beat_init
 
-from adapters.tasks.application import application
+from adapters.tasks.application import create_celery_app
 from entrypoints import celery_logging, logs
 from entrypoints.settings import Settings
 
@@ -16,10 +16,10 @@ def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
     logs.configure(settings, "beat")
     celery_logging.redirect_celery_logs()
-    app = application(settings.redis_url.reveal(), _reject_tasks)
+    app = create_celery_app(settings.redis_url.reveal(), _reject_tasks)
     beat_init.connect(_log_start)
     # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
-    app.Beat(scheduler="adapters.tasks.bounded_beat:PatientScheduler", loglevel=settings.log_level, quiet=True).run()
+    app.Beat(scheduler="adapters.tasks.bounded_beat:BoundedBeat", loglevel=settings.log_level, quiet=True).run()
 
 
 def _log_start(**_sent: object) -> None:

@@ -19,11 +19,11 @@ from adapters.security.passwords import Argon2Passwords
 from adapters.security.secret_cipher import FernetCipher
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock, SystemRandomness
-from adapters.tasks.application import application
-from adapters.tasks.broker import connected
+from adapters.tasks.application import create_celery_app
+from adapters.tasks.broker import create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier
-from adapters.tasks.tasks import Jobs
-from adapters.tasks.worker_lock import turn_of_worker
+from adapters.tasks.tasks import BackgroundTasks
+from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.gateways import create_payment_gateway
 from entrypoints.gc_tuning import reduce_gc_frequency
@@ -87,7 +87,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
-    wakeups = CeleryWorkNotifier(connected(settings.redis_url.reveal()), redis)
+    wakeups = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
     gateway = create_payment_gateway(settings.payment_gateway, database)
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
@@ -97,7 +97,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
         sender = seams.port("webhook_sender", sender)
-        wakeups = seams.port("wakeups", CeleryWorkNotifier(seams.broker(connected(settings.redis_url.reveal())), redis))
+        wakeups = seams.port(
+            "wakeups", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
+        )
     market = Market(
         accounts=Accounts(
             store,
@@ -165,15 +167,15 @@ def worker_application(settings: Settings, session: str) -> Celery:
     """Celery's application; each process that runs a task wires an engine of its own, after the fork."""
 
     @cache
-    def jobs() -> Jobs:
+    def tasks() -> BackgroundTasks:
         engine = wire(settings, "worker", session)
         reduce_gc_frequency()
-        return Jobs(
+        return BackgroundTasks(
             engine.market,
             engine.views,
             engine.wakeups.acknowledge,
-            turn_to_deliver=lambda: turn_of_worker(engine.redis, "deliver"),
-            turn_to_reprice=lambda: turn_of_worker(engine.redis, "reprice"),
+            delivery_lock=lambda: worker_lock(engine.redis, "deliver"),
+            repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
         )
 
-    return application(settings.redis_url.reveal(), jobs)
+    return create_celery_app(settings.redis_url.reveal(), tasks)

@@ -18,8 +18,8 @@ from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.validation_backlog import read_backlog
 from adapters.redis.restart_counter import RedisRestartCounter
-from adapters.tasks.broker import connected
-from adapters.tasks.decide_notifier import ask_for_decisions
+from adapters.tasks.broker import create_publisher
+from adapters.tasks.decide_notifier import request_decisions
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
 from entrypoints.processes.parent_death import bind_forks_to_parent
@@ -63,7 +63,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
-        # Two more: one waits for the receivers of webhooks, one reprices. See `turn_of_worker`.
+        # Two more: one waits for the receivers of webhooks, one reprices. See `worker_lock`.
         concurrency=settings.worker_concurrency + 2,
         loglevel=settings.log_level,
         # Its banner would go to standard output.
@@ -107,7 +107,7 @@ def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -
     database = database_engine(settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog")
     redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
     counter = RedisRestartCounter(redis, host)
-    messages = connected(settings.redis_url.reveal())
+    messages = create_publisher(settings.redis_url.reveal())
 
     def read_state() -> WorkerState:
         counter.ping()
@@ -117,7 +117,7 @@ def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -
         StallDetector(settings.worker_stall_timeout_seconds, session),
         read_state=read_state,
         counter=counter,
-        request_decision=lambda: ask_for_decisions(messages),
+        request_decision=lambda: request_decisions(messages),
         end_worker=lambda: kill_worker(worker),
     )
 

@@ -1,1 +1,1 @@
-"""Celery on Redis: one task is one call of the core. PostgreSQL is the queue; messages only say that there is work."""
+"""Celery on Redis: each task is one call of the core. PostgreSQL is the queue of work; messages carry no data."""

@@ -1,22 +1,22 @@
-"""The Celery application and its tasks."""
+"""The Celery application with its tasks."""
 
 from collections.abc import Callable
 
 from celery import Celery
 
 from adapters.tasks import redis_transport
-from adapters.tasks.broker import connected
-from adapters.tasks.schedule import TASKS, Task, beat_schedule
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.broker import create_publisher
+from adapters.tasks.schedule import TASKS, ScheduledTask, beat_schedule
+from adapters.tasks.tasks import BackgroundTasks
 
 
-def application(redis_url: str, jobs: Callable[[], Jobs]) -> Celery:
-    """The application of worker and beat. `jobs` is asked in the process that runs a task, after a fork."""
+def create_celery_app(redis_url: str, get_tasks: Callable[[], BackgroundTasks]) -> Celery:
+    """Return the application of worker and beat. Each process that runs tasks calls `get_tasks` after its fork."""
     redis_transport.install()
-    app = connected(redis_url)
+    app = create_publisher(redis_url)
     app.conf.update(
         task_ignore_result=True,
-        # A message is worth nothing by itself, so it may be lost or repeated; late acks only repeat sooner.
+        # Messages carry no data (see `schedule.MESSAGE_TTL`). Late acknowledgement only repeats a lost task sooner.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
@@ -30,12 +30,12 @@ def application(redis_url: str, jobs: Callable[[], Jobs]) -> Celery:
         enable_utc=True,
     )
     for task in TASKS:
-        _register(app, task, jobs)
+        _register(app, task, get_tasks)
     return app
 
 
-def _register(app: Celery, task: Task, jobs: Callable[[], Jobs]) -> None:
-    # Of this application alone: another one in the same process has tasks of its own.
+def _register(app: Celery, task: ScheduledTask, get_tasks: Callable[[], BackgroundTasks]) -> None:
+    # `shared=False`: another Celery application in the same process keeps its own tasks.
     @app.task(name=task.name, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def run() -> None:
-        task.job(jobs())
+        task.run(get_tasks())

@@ -1,4 +1,4 @@
-"""Wake-ups for the background workers: coalesced, and never in a request's way."""
+"""Messages that make a worker decide new orders: coalesced, and sent outside of the request."""
 
 import logging
 import threading
@@ -9,70 +9,75 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from adapters.tasks.broker import MOST_WAITING, QUEUE
-from adapters.tasks.schedule import DECIDE, PATIENCE
+from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
+from adapters.tasks.schedule import DECIDE, MESSAGE_TTL
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-WAKEUP_KEY: Final = "scalecommerce:wakeup"
-WAKEUP_MILLISECONDS: Final = 1_000
-"""A wake-up that nobody answered by then was lost; the next order sends another."""
-PACE_SECONDS: Final = 0.05
-"""Between two wake-ups of one process; the first of them goes out at once."""
+NOTIFICATION_KEY: Final = "scalecommerce:wakeup"
+"""Set in Redis from the message until a worker acknowledges it; no process sends another message meanwhile."""
+NOTIFICATION_TTL_MS: Final = 1_000
+"""A message without an acknowledgement counts as lost after this time (milliseconds); the next order sends another."""
+MIN_INTERVAL_SECONDS: Final = 0.05
+"""Between two messages of one process; the first one is sent at once."""
 
 
-def ask_for_decisions(app: Celery) -> None:
-    """Send what beat sends; raise `Unavailable`."""
+def request_decisions(app: Celery) -> None:
+    """Send the message that beat sends; raise `Unavailable` while Redis is away."""
     try:
-        app.send_task(DECIDE, retry=False, expires=PATIENCE.total_seconds())
+        app.send_task(DECIDE, retry=False, expires=MESSAGE_TTL.total_seconds())
     except (RedisError, OperationalError, OSError) as error:
         raise Unavailable("Redis does not answer.") from error
 
 
 class CeleryWorkNotifier:
-    """`ports.WorkNotifier`: a thread sends at most one message while one is on its way, whichever process sent it."""
+    """`ports.WorkNotifier` with a thread that sends the messages.
+
+    All processes together have at most one unacknowledged message in the queue. While Redis is away, or after
+    `MAX_QUEUED_MESSAGES`, the message is dropped; beat's sweep decides the orders.
+    """
 
     def __init__(self, app: Celery, redis: Redis) -> None:
         self._app = app
         self._redis = redis
-        self._placed = threading.Event()
+        self._has_orders = threading.Event()
         self._stopping = False
         self._lock = threading.Lock()
         self._sender: threading.Thread | None = None
 
     def orders_placed(self) -> None:
-        if not self._placed.is_set():
-            self._placed.set()
+        if not self._has_orders.is_set():
+            self._has_orders.set()
         if self._sender is None:
             with self._lock:
                 if self._sender is None:
-                    self._sender = threading.Thread(target=self._send_regularly, name="wakeups", daemon=True)
+                    self._sender = threading.Thread(target=self._send_messages, name="wakeups", daemon=True)
                     self._sender.start()
 
     def acknowledge(self) -> None:
-        """Said by a worker before it looks for orders: whoever places one from now on wakes somebody up again."""
+        """Let the next order send a message. A worker calls this before it queries for orders."""
         try:
-            self._redis.delete(WAKEUP_KEY)
+            self._redis.delete(NOTIFICATION_KEY)
         except RedisError as error:
-            logger.warning("the wake-up could not be taken off Redis: %s", error)
+            logger.warning("the notification of new orders could not be acknowledged in Redis: %s", error)
 
     def close(self) -> None:
         self._stopping = True
-        self._placed.set()
+        self._has_orders.set()
         if self._sender is not None:
             self._sender.join(timeout=5)
 
-    def _send_regularly(self) -> None:
+    def _send_messages(self) -> None:
         while not self._stopping:
-            self._placed.wait()
-            self._placed.clear()
+            self._has_orders.wait()
+            self._has_orders.clear()
             try:
-                if self._redis.set(WAKEUP_KEY, 1, nx=True, px=WAKEUP_MILLISECONDS):
-                    if int(self._redis.llen(QUEUE)) >= MOST_WAITING:
+                if self._redis.set(NOTIFICATION_KEY, 1, nx=True, px=NOTIFICATION_TTL_MS):
+                    if int(self._redis.llen(QUEUE)) >= MAX_QUEUED_MESSAGES:
                         continue
                     self._app.send_task(DECIDE, retry=False)
-                    # Who was just woken up finds what comes in meanwhile, too.
-                    time.sleep(PACE_SECONDS)
+                    # The worker that takes this message finds the orders of the interval too.
+                    time.sleep(MIN_INTERVAL_SECONDS)
             except (RedisError, OperationalError, OSError) as error:
-                logger.warning("no wake-up was sent, the sweep will find the orders: %s", error)
+                logger.warning("workers were not notified of new orders, the sweep will find them: %s", error)

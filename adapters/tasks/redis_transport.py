@@ -1,12 +1,11 @@
-"""Kombu's Redis transport, which survives what is no message, and the end of its connection.
+"""Kombu's Redis transport, with two failures handled that would end the worker.
 
-Whatever stands in the queue and is not what Celery writes (a stray `LPUSH`, half a message of another program) would
-end the worker with a traceback, or stay unacknowledged and take the place of all that comes later. Messages only say
-that there is work, so such a thing is logged and dropped.
-
-When Redis goes away, Celery closes the connection; what was in hand then is acknowledged later, or given back while it
-closes. Kombu looks for a new connection for that, but the closed one has forgotten its address: an `AttributeError`,
-which ends the worker.
+- A queue entry that Celery did not write (a stray `LPUSH`, a truncated message) is logged and dropped. Kombu would
+  raise, or leave the entry unacknowledged, where it counts against the prefetch limit for ever. No work is lost, since
+  messages carry no data (see `schedule.MESSAGE_TTL`).
+- When Redis goes away, Celery closes the connection, and acknowledges or requeues the messages in progress later.
+  Kombu then reads the address of the closed connection, which raises an `AttributeError`; here it is a connection
+  error, which Celery handles by reconnecting.
 """
 
 import logging
@@ -18,23 +17,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 logger = logging.getLogger(__name__)
 
-# Not those of a connection, which must reach Celery: it then connects again.
-_NO_MESSAGE: Final = (ValueError, TypeError, LookupError, AttributeError)
+# Connection errors must reach Celery, which reconnects.
+_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class Channel(redis.Channel):
     def _get_pool(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
-            # An error of a connection, which everybody who acknowledges or closes is prepared for.
-            raise RedisConnectionError("the connection has been closed, and the message in hand was lost with it")
+            raise RedisConnectionError("the connection has been closed; its unacknowledged message may run again")
         return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: object) -> bool:
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
-        except _NO_MESSAGE:
-            # Redis has given it out already: it does not come again.
-            logger.exception("what stood in the queue is not JSON: dropped")
+        except _MALFORMED:
+            # Redis has removed the entry from the queue already.
+            logger.exception("dropped a queue entry that is not JSON")
             raise Empty from None
 
 
@@ -44,19 +42,19 @@ class Transport(redis.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         try:
             super()._deliver(message, queue)  # type: ignore[no-untyped-call]
-        except _NO_MESSAGE:
-            logger.exception("what stood in the queue is no message: dropped")
+        except _MALFORMED:
+            logger.exception("dropped a queue entry that is not a Celery message")
             self._drop(message)
 
     def _drop(self, message: Any) -> None:
-        """Forget one that was taken in before it failed: unacknowledged ones count against the prefetch limit."""
+        """Reject a message that failed after delivery: unacknowledged messages count against the prefetch limit."""
         properties = message.get("properties") if isinstance(message, dict) else None
         tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
         for channel in self.channels:
-            if isinstance(tag, str) and tag in channel.qos._delivered:  # noqa: SLF001 - the queue behind has no question for it
+            if isinstance(tag, str) and tag in channel.qos._delivered:  # noqa: SLF001 - kombu has no public query for it
                 channel.basic_reject(tag, requeue=False)
 
 
 def install() -> None:
-    """Let `redis://` and `rediss://` mean this transport in this process."""
+    """Register this transport for `redis://` and `rediss://` URLs in this process."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))

@@ -1,4 +1,4 @@
-"""The tasks, what each does, and how often beat asks for it: one table."""
+"""The table of tasks: the Celery name, the method and the interval of each."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,56 +6,72 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.tasks import BackgroundTasks
 
 
 @frozen
-class Task:
-    """`name` is what messages say; `job` is what a worker then does, at least `every` so often."""
+class ScheduledTask:
+    """Beat sends a message with `name` every `every`; the worker that receives it calls `run`.
+
+    Workers and beats of two releases share a queue during an upgrade, so a name stays when its method is renamed.
+    """
 
     name: str
-    job: Callable[[Jobs], None]
+    run: Callable[[BackgroundTasks], None]
     every: timedelta
 
 
 DECIDE: Final = "scalecommerce.decide_orders"
+_PURGE_KEYS: Final = "scalecommerce.forget_idempotency_keys"
 
-# A job deletes `BATCHES` batches at most, so what is forgotten must come up often enough to outrun what is written.
+# A purge deletes `MAX_BATCHES` batches per run, so its interval must be short enough to delete faster than rows come.
 TASKS: Final = (
-    # The sweep behind the wake-ups: it finds what a lost message left.
-    Task(DECIDE, Jobs.decide_orders, timedelta(seconds=1)),
-    Task("scalecommerce.expire_reservations", Jobs.expire_reservations, timedelta(seconds=5)),
-    Task("scalecommerce.reconcile_payments", Jobs.reconcile_payments, timedelta(seconds=5)),
-    Task("scalecommerce.send_refunds", Jobs.send_refunds, timedelta(seconds=5)),
-    Task("scalecommerce.flush_views", Jobs.flush_views, timedelta(seconds=2)),
-    Task("scalecommerce.forget_idempotency_keys", Jobs.forget_idempotency_keys, timedelta(minutes=1)),
-    Task("scalecommerce.number_events", Jobs.number_events, timedelta(seconds=1)),
-    Task("scalecommerce.deliver_webhooks", Jobs.deliver_webhooks, timedelta(seconds=1)),
-    Task("scalecommerce.forget_webhooks", Jobs.forget_webhooks, timedelta(minutes=1)),
-    Task("scalecommerce.fold_statistics", Jobs.fold_statistics, timedelta(seconds=2)),
-    Task("scalecommerce.reprice", Jobs.reprice, timedelta(seconds=1)),
-    Task("scalecommerce.forget_decisions", Jobs.forget_decisions, timedelta(minutes=1)),
-    Task("scalecommerce.move_prices", Jobs.move_prices, timedelta(seconds=1)),
-    Task("scalecommerce.learn_words", Jobs.learn_words, timedelta(seconds=2)),
-    # It reads all products, to find the few whose prominence has changed.
-    Task("scalecommerce.place_products", Jobs.place_products, timedelta(minutes=10)),
-    Task("scalecommerce.forget_events", Jobs.forget_events, timedelta(minutes=1)),
+    # The sweep: it decides orders whose message was lost.
+    ScheduledTask(DECIDE, BackgroundTasks.decide_orders, timedelta(seconds=1)),
+    ScheduledTask("scalecommerce.expire_reservations", BackgroundTasks.expire_reservations, timedelta(seconds=5)),
+    ScheduledTask("scalecommerce.reconcile_payments", BackgroundTasks.reconcile_payments, timedelta(seconds=5)),
+    ScheduledTask("scalecommerce.send_refunds", BackgroundTasks.send_refunds, timedelta(seconds=5)),
+    ScheduledTask("scalecommerce.flush_views", BackgroundTasks.flush_views, timedelta(seconds=2)),
+    ScheduledTask(_PURGE_KEYS, BackgroundTasks.purge_idempotency_keys, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.number_events", BackgroundTasks.number_events, timedelta(seconds=1)),
+    ScheduledTask("scalecommerce.deliver_webhooks", BackgroundTasks.deliver_webhooks, timedelta(seconds=1)),
+    ScheduledTask("scalecommerce.forget_webhooks", BackgroundTasks.purge_webhooks, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.fold_statistics", BackgroundTasks.fold_statistics, timedelta(seconds=2)),
+    ScheduledTask("scalecommerce.reprice", BackgroundTasks.reprice, timedelta(seconds=1)),
+    ScheduledTask("scalecommerce.forget_decisions", BackgroundTasks.purge_decisions, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.move_prices", BackgroundTasks.sync_price_index, timedelta(seconds=1)),
+    ScheduledTask("scalecommerce.learn_words", BackgroundTasks.update_vocabulary, timedelta(seconds=2)),
+    # It reads all products to find those whose popularity tier has changed.
+    ScheduledTask("scalecommerce.place_products", BackgroundTasks.refresh_popularity, timedelta(minutes=10)),
+    ScheduledTask("scalecommerce.forget_events", BackgroundTasks.purge_events, timedelta(minutes=1)),
 )
 
-PATIENCE: Final = timedelta(seconds=60)
-"""Expiry is a time of day, read by another machine: more than any clocks differ."""
+MESSAGE_TTL: Final = timedelta(seconds=60)
+"""How long a message of beat waits for a worker (Celery's `expires`). A worker drops an older message unread.
+
+A message carries no data: PostgreSQL holds the work, and each task queries for it. So a message that expires, or that
+is lost while Redis is away, delays work and loses none. While Redis is away:
+
+- the notifier of new orders logs a warning and drops its message (`decide_notifier`);
+- beat logs one warning and skips its ticks (`bounded_beat`);
+- a worker finishes its task; the acknowledgement is lost with the connection, so the task may run again
+  (`redis_transport`).
+
+When Redis is back, beat's next tick, at most one interval later, starts the tasks that find the delayed work. While no
+worker runs, the queue holds at most `broker.MAX_QUEUED_MESSAGES`. Messages for new orders have no TTL; at most one of
+them is queued.
+
+`expires` is a time of day, so the TTL must exceed the difference between the clocks of two hosts.
+"""
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """`TASKS` as Celery wants them. What no worker took in time is dropped by the first that comes.
-
-    How much may wait for it is bounded by `PatientScheduler`.
-    """
+    """`TASKS` as Celery's `beat_schedule`. Messages of rare tasks live as long as their interval."""
     return {
         task.name: {
             "task": task.name,
             "schedule": task.every,
-            "options": {"expires": max(task.every, PATIENCE).total_seconds()},
+            "options": {"expires": max(task.every, MESSAGE_TTL).total_seconds()},
         }
         for task in TASKS
     }

@@ -1,4 +1,4 @@
-"""What the tasks do, without Celery: plain methods over the engine, so that a simulation can run them as they are."""
+"""The work of each Celery task, as plain methods that a simulation can call without Celery."""
 
 import logging
 import time
@@ -20,87 +20,88 @@ from scalecommerce_core.services.repricing import RunStep, StrategyUnknown
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 500
-EVENTS: Final = 2_000
-"""They are small, and numbering them is one statement."""
-KEYS: Final = 2_000
-"""They are small as well, and as many as the orders of a day."""
-WORDS: Final = 20_000
-"""They are smaller than events."""
-PLACES: Final = 50_000
-"""To find them costs more than to place them."""
-BREATH: Final = 0.02
-"""Seconds from one batch of decisions to the next, unless that is full already: orders that come in meanwhile share
-its statements and its commit, which cost more than a few orders do."""
-REPRICING: Final = timedelta(seconds=2)
-"""No further range of products is begun after so long, so that orders find the worker free."""
-GATEWAY_BATCH: Final = 10
-GATEWAY_TIME: Final = timedelta(seconds=5)
-"""A job that waits for a payment gateway ends after so long: a slow one must not keep the workers from orders."""
-BATCHES: Final = 200
-"""A job ends after so many, so that a shutdown need not wait for a whole backlog; the sweep goes on with it."""
-DELIVERING: Final = timedelta(seconds=5)
-"""No further batch of webhooks is begun after so long; the one in hand takes some 10 s at most."""
+BATCH_SIZE: Final = 500
+"""Rows per transaction, for tasks without a size of their own."""
+EVENT_BATCH_SIZE: Final = 2_000
+"""Events are small, and one statement numbers a whole batch."""
+KEY_BATCH_SIZE: Final = 2_000
+"""Idempotency keys are small, and each order leaves one to purge."""
+VOCABULARY_BATCH_SIZE: Final = 20_000
+"""Vocabulary rows are smaller than events."""
+POPULARITY_BATCH_SIZE: Final = 50_000
+"""Finding the products whose tier changed costs more than updating them, so batches are large."""
+BATCH_DELAY: Final = 0.02
+"""Seconds between two batches of decisions, unless the first was full. Orders that arrive in this time share the next
+batch; the statements and the commit of a batch cost more than a few orders in it."""
+REPRICING_TIME_LIMIT: Final = timedelta(seconds=2)
+"""After this time the task starts no further range of products, so that the worker process can decide orders."""
+GATEWAY_BATCH_SIZE: Final = 10
+GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
+"""After this time a task starts no further batch of gateway requests: a slow gateway must not occupy the workers."""
+MAX_BATCHES: Final = 200
+"""Batches per task run. A shutdown waits for one task run at most; the next message continues with the backlog."""
+DELIVERY_TIME_LIMIT: Final = timedelta(seconds=5)
+"""After this time the task starts no further batch of webhooks; the last batch may take another 10 s."""
 
 
 UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
-"""How often a process searches for active policies whose strategy is not installed."""
+"""How often a process checks for active policies whose strategy is not installed in it."""
 
 
-def _mine() -> AbstractContextManager[bool]:
+def _no_lock() -> AbstractContextManager[bool]:
     return nullcontext(True)
 
 
 @define
 class UnknownPolicies:
-    """The policies with unknown rules that this process has logged, so that each is logged once."""
+    """The policies with unknown strategies that this process has logged, so that it logs each of them once."""
 
     due_at: datetime | None = None
     logged: frozenset[tuple[PolicyId, str]] = frozenset()
 
 
 @frozen
-class Jobs:
-    """Each may run at any time, twice, or beside itself: a message is only a reason to look for work.
+class BackgroundTasks:
+    """One method per task. All are idempotent: any number of processes may run any of them at the same time.
 
-    `answer_wakeup` lets the next order wake somebody up again; `pause` waits for so many seconds. `turn_to_deliver`
-    says whether this process may spend its time waiting for the receivers of webhooks: one of each worker may, so
-    that orders always find another.
+    `acknowledge_notification` lets the next order send a message to the workers again. `delivery_lock` and
+    `repricing_lock` yield whether this process acquired them. At most one process of a worker holds each lock, so
+    that slow webhook receivers and repricing leave other processes free to decide orders. `sleep` takes seconds.
     """
 
     market: Market
     views: ViewCounter
-    answer_wakeup: Callable[[], None]
-    turn_to_deliver: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
-    turn_to_reprice: Callable[[], AbstractContextManager[bool]] = field(default=_mine)
-    pause: Callable[[float], None] = time.sleep
+    acknowledge_notification: Callable[[], None]
+    delivery_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
+    repricing_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
+    sleep: Callable[[float], None] = time.sleep
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
 
     def decide_orders(self) -> None:
-        # Forgotten first: an order that comes in from now on wakes somebody up again.
-        self.answer_wakeup()
-        if _repeat(self._decide_some):
-            # So that whoever waits for an event need not wait for the next tick as well.
+        # Before the query for orders: an order that commits after the query sends a message of its own.
+        self.acknowledge_notification()
+        if _repeat(self._decide_batch):
+            # Events of the decisions get their numbers now instead of at beat's next tick.
             self.number_events()
 
-    def _decide_some(self) -> int:
-        decided = self.market.ordering.decide(BATCH).total
-        if 0 < decided < BATCH:
-            self.pause(BREATH)
+    def _decide_batch(self) -> int:
+        decided = self.market.ordering.decide(BATCH_SIZE).total
+        if 0 < decided < BATCH_SIZE:
+            self.sleep(BATCH_DELAY)
         return decided
 
     def expire_reservations(self) -> None:
-        _repeat(lambda: self.market.ordering.expire(BATCH))
+        _repeat(lambda: self.market.ordering.expire(BATCH_SIZE))
 
     def reconcile_payments(self) -> None:
-        self._with_gateway(self.market.payments.reconcile)
+        self._call_gateway(self.market.payments.reconcile)
 
     def send_refunds(self) -> None:
-        self._with_gateway(self.market.payments.send_refunds)
+        self._call_gateway(self.market.payments.send_refunds)
 
     def flush_views(self) -> None:
-        # What somebody left who died, or could not write it; and what came since.
-        _repeat(self._flush_batch, at_most=2)
+        # Two batches: one that a failed task left in Redis, and the views that were collected since.
+        _repeat(self._flush_batch, max_batches=2)
 
     def _flush_batch(self) -> int:
         batch = self.views.next_batch()
@@ -111,57 +112,60 @@ class Jobs:
         return len(batch.counts)
 
     def fold_statistics(self) -> None:
-        # As with numbering: a batch that is not full was the last.
-        _repeat(lambda: self.market.statistics.fold(EVENTS).is_full(EVENTS))
+        # Ends after a batch that is not full, as `number_events` does.
+        _repeat(lambda: self.market.statistics.fold(EVENT_BATCH_SIZE).is_full(EVENT_BATCH_SIZE))
 
-    def learn_words(self) -> None:
-        _repeat(lambda: self.market.search_index.update_vocabulary(WORDS) // WORDS)
+    def update_vocabulary(self) -> None:
+        size = VOCABULARY_BATCH_SIZE
+        _repeat(lambda: self.market.search_index.update_vocabulary(size) // size)
 
-    def move_prices(self) -> None:
+    def sync_price_index(self) -> None:
         _repeat(self.market.search_index.sync_price_index)
 
-    def place_products(self) -> None:
-        _repeat(lambda: self.market.search_index.refresh_popularity(PLACES) // PLACES)
+    def refresh_popularity(self) -> None:
+        size = POPULARITY_BATCH_SIZE
+        _repeat(lambda: self.market.search_index.refresh_popularity(size) // size)
 
-    def forget_idempotency_keys(self) -> None:
-        _repeat(lambda: self.market.ordering.purge_idempotency_keys(KEYS))
+    def purge_idempotency_keys(self) -> None:
+        _repeat(lambda: self.market.ordering.purge_idempotency_keys(KEY_BATCH_SIZE))
 
     def number_events(self) -> None:
-        # A batch that is not full was the last: another would find the few that came in meanwhile, again and again.
-        _repeat(lambda: self.market.relay.assign_sequence(EVENTS) // EVENTS)
+        # Ends after a batch that is not full: under load, each further batch would find only a few new events.
+        _repeat(lambda: self.market.relay.assign_sequence(EVENT_BATCH_SIZE) // EVENT_BATCH_SIZE)
 
     def deliver_webhooks(self) -> None:
-        _repeat(lambda: self.market.webhooks.fan_out(BATCH).events // BATCH)
-        with self.turn_to_deliver() as mine:
-            if mine:
-                ends = self.market.clock.now() + DELIVERING
-                _repeat(lambda: self.market.webhooks.deliver().total if self.market.clock.now() < ends else 0)
+        _repeat(lambda: self.market.webhooks.fan_out(BATCH_SIZE).events // BATCH_SIZE)
+        with self.delivery_lock() as acquired:
+            if acquired:
+                clock, webhooks = self.market.clock, self.market.webhooks
+                ends = clock.now() + DELIVERY_TIME_LIMIT
+                _repeat(lambda: webhooks.deliver().total if clock.now() < ends else 0)
 
     def reprice(self) -> None:
-        """Begin the runs that are due, and work on those that are not finished: range by range, for a while.
+        """Start the runs that are due, then decide ranges of unfinished runs for `REPRICING_TIME_LIMIT`.
 
-        Every worker does so at every tick, so that ranges are shared between workers, one process of each.
+        Every worker runs this task at every tick, with one process each, so that workers share the ranges of a run.
         """
-        with self.turn_to_reprice() as mine:
-            if mine:
-                _repeat(self._log_unknown)
-                _repeat(self._begin_runs)
-                ends = self.market.clock.now() + REPRICING
+        with self.repricing_lock() as acquired:
+            if acquired:
+                _repeat(self._log_unknown_policies)
+                _repeat(self._begin_due_runs)
+                ends = self.market.clock.now() + REPRICING_TIME_LIMIT
                 for run_id in self.market.repricing.unfinished():
-                    _repeat(partial(self._work_on, run_id, ends))
+                    _repeat(partial(self._work_on_run, run_id, ends))
 
-    def _begin_runs(self) -> int:
+    def _begin_due_runs(self) -> int:
         for policy_id in self.market.repricing.due():
             try:
                 run = self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
             except (Conflict, NotFound):
-                # Somebody was faster, or has switched it off.
+                # Another worker started the run, or the policy was switched off or deleted.
                 continue
             if run.status is RunStatus.FAILED:
-                _log(run)
+                _log_run(run)
         return 0
 
-    def _log_unknown(self) -> int:
+    def _log_unknown_policies(self) -> int:
         """Log each active policy whose strategy is not installed in this process, once; other processes may run it."""
         now, seen = self.market.clock.now(), self.unknown_policies
         if seen.due_at is None or now >= seen.due_at:
@@ -171,52 +175,52 @@ class Jobs:
             seen.due_at, seen.logged = now + UNKNOWN_POLICIES_INTERVAL, found
         return 0
 
-    def _work_on(self, run_id: RunId, ends: datetime) -> int:
+    def _work_on_run(self, run_id: RunId, ends: datetime) -> int:
         if self.market.clock.now() >= ends:
             return 0
         step = self.market.repricing.step(run_id)
         if step is RunStep.FINISHED:
             with suppress(NotFound):
-                _log(self.market.repricing.get_run(run_id))
+                _log_run(self.market.repricing.get_run(run_id))
         return int(step is RunStep.WORKED)
 
-    def forget_decisions(self) -> None:
+    def purge_decisions(self) -> None:
         _repeat(self.market.repricing.purge)
 
-    def forget_webhooks(self) -> None:
-        _repeat(lambda: self.market.webhooks.purge(BATCH))
+    def purge_webhooks(self) -> None:
+        _repeat(lambda: self.market.webhooks.purge(BATCH_SIZE))
 
-    def forget_events(self) -> None:
-        _repeat(lambda: self.market.relay.purge(EVENTS))
+    def purge_events(self) -> None:
+        _repeat(lambda: self.market.relay.purge(EVENT_BATCH_SIZE))
 
-    def _with_gateway(self, sweep: Callable[[int], int]) -> None:
+    def _call_gateway(self, sweep: Callable[[int], int]) -> None:
         clock = self.market.clock
-        until = clock.now() + GATEWAY_TIME
-        _repeat(lambda: sweep(GATEWAY_BATCH) if clock.now() < until else 0)
+        ends = clock.now() + GATEWAY_TIME_LIMIT
+        _repeat(lambda: sweep(GATEWAY_BATCH_SIZE) if clock.now() < ends else 0)
 
 
-def _log(run: Run) -> None:
-    """Runs that their operators should look at."""
-    rules = run.document["policy"]
+def _log_run(run: Run) -> None:
+    """Log a failed run as an error, and a run that left products without a price as a warning."""
+    strategy = run.document["policy"]
     if run.status is RunStatus.FAILED:
-        logger.error("run %s of policy %s (%s) failed: %s", run.id, run.policy_id, rules, run.note)
+        logger.error("run %s of policy %s (%s) failed: %s", run.id, run.policy_id, strategy, run.note)
     elif run.tally.unpriced and run.status in {RunStatus.DONE, RunStatus.STOPPED}:
         logger.warning(
             "run %s of policy %s: %s",
             run.id,
             run.policy_id,
-            unpriced_sentence(rules, run.tally.unpriced, run.tally.decided),
+            unpriced_sentence(strategy, run.tally.unpriced, run.tally.decided),
         )
 
 
-def _repeat(batch: Callable[[], int], at_most: int = BATCHES) -> int:
-    """Run a batch until one finds nothing to do; return how many found something."""
-    for done in range(at_most):
+def _repeat(batch: Callable[[], int], max_batches: int = MAX_BATCHES) -> int:
+    """Call `batch` until it returns 0; return how many calls returned something else."""
+    for done in range(max_batches):
         try:
             if batch() == 0:
                 return done
         except Unavailable as error:
-            # The schedule tries again; a traceback per second would only hide the sentence.
-            logger.warning("background work waits: %s", error)
+            # Beat's next message tries again. A traceback per second would hide this line.
+            logger.warning("background work is delayed: %s", error)
             return done
-    return at_most
+    return max_batches

@@ -1,4 +1,4 @@
-"""One process of each worker at a time, for work that mostly waits."""
+"""A lock that one process of each worker holds, for work that mostly waits."""
 
 import logging
 import os
@@ -13,23 +13,26 @@ from redis.exceptions import LockError
 
 logger = logging.getLogger(__name__)
 
-LONGEST: Final = timedelta(seconds=30)
-"""After that a turn is over, whatever became of who took it."""
+LOCK_TTL: Final = timedelta(seconds=30)
+"""Redis releases the lock after this time, even if its holder was killed."""
 
 
 @contextmanager
-def turn_of_worker(redis: Redis, work: str) -> Iterator[bool]:
-    """Whether it is this process's turn; the processes of a worker have the same parent."""
+def worker_lock(redis: Redis, work: str) -> Iterator[bool]:
+    """Yield whether this process acquired the lock for `work`, without waiting; False while Redis is away.
+
+    The lock's name contains the host and the parent process, which all processes of one worker share.
+    """
     name = f"scalecommerce:turn:{work}:{socket.gethostname()}:{os.getppid()}"
-    lock = redis.lock(name, timeout=LONGEST.total_seconds(), thread_local=False)
+    lock = redis.lock(name, timeout=LOCK_TTL.total_seconds(), thread_local=False)
     try:
-        mine = lock.acquire(blocking=False)
+        acquired = lock.acquire(blocking=False)
     except RedisError as error:
-        logger.warning("nobody can say whose turn it is to %s: %s", work, error)
-        mine = False
+        logger.warning("%s is delayed, its lock in Redis is not available: %s", work, error)
+        acquired = False
     try:
-        yield mine
+        yield acquired
     finally:
-        if mine:
+        if acquired:
             with suppress(LockError, RedisError):
                 lock.release()

@@ -8,7 +8,7 @@ from typing import Final
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from adapters.tasks.broker import QUEUE, connected
+from adapters.tasks.broker import QUEUE, create_publisher
 from adapters.tasks.schedule import TASKS
 
 KEPT: Final = 20
@@ -20,7 +20,7 @@ class Messages:
     def __init__(self, redis_url: str, rng: random.Random) -> None:
         self.sent: Counter[str] = Counter()
         self._rng = rng
-        self._app = connected(redis_url)
+        self._app = create_publisher(redis_url)
         self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=1)
         self._stale: list[bytes | str] = []
 

@@ -1,4 +1,4 @@
-"""Work that is in hand when Redis goes away: its messages are lost, the worker is not."""
+"""Redis goes away during a task: the message is lost, the worker survives."""
 
 import logging
 import socket
@@ -13,8 +13,8 @@ from kombu.common import ignore_errors
 from kombu.connection import Connection
 
 from adapters.embedded.redis import EmbeddedRedis
-from adapters.tasks.application import application
-from adapters.tasks.decide_notifier import ask_for_decisions
+from adapters.tasks.application import create_celery_app
+from adapters.tasks.decide_notifier import request_decisions
 from tests.integration.deployment import Deployment, becomes
 from tests.integration.engine_process import eventually
 
@@ -34,17 +34,17 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def connection(broker: EmbeddedRedis) -> Iterator[tuple[Connection, Any]]:
-    """One that consumes like a worker's, and the message that it has in hand."""
-    app = application(broker.url, _no_jobs)
+    """A connection that consumes like a worker's, and its unacknowledged message."""
+    app = create_celery_app(broker.url, _no_tasks)
     messages: list[Any] = []
     connection = app.connection_for_read()
     consumer = app.amqp.TaskConsumer(connection.default_channel, on_message=messages.append)
     # A worker also listens to remote control, over a channel of its own.
     app.control.mailbox.Node("worker", channel=connection.channel()).listen()
     consumer.consume()
-    ask_for_decisions(app)
+    request_decisions(app)
     connection.drain_events(timeout=10)
-    # Less than Redis lets a client wait: its answer is still to come when the connection is lost.
+    # Shorter than BRPOP's timeout: the connection is lost while Redis still owes the reply.
     with suppress(socket.timeout):
         connection.drain_events(timeout=0.1)
     (message,) = messages
@@ -52,27 +52,27 @@ def connection(broker: EmbeddedRedis) -> Iterator[tuple[Connection, Any]]:
     app.close()
 
 
-def _no_jobs() -> NoReturn:
+def _no_tasks() -> NoReturn:
     raise AssertionError
 
 
-def test_a_lost_connection_can_be_closed_with_a_message_in_hand(
+def test_a_lost_connection_closes_with_an_unacknowledged_message(
     broker: EmbeddedRedis, connection: tuple[Connection, Any]
 ) -> None:
-    """The steps of Celery's consumer, which connects again only if no other error than a connection's comes out."""
+    """Celery's consumer reconnects only if these steps raise nothing but connection errors."""
     lost, message = connection
     broker.stop()
     with suppress(Exception):
         lost.collect(socket_timeout=1)  # type: ignore[no-untyped-call]
     ignore_errors(lost, lost.close)  # type: ignore[no-untyped-call]
-    # The task ends later.
+    # The task ends after the connection.
     message.ack_log_error(logger, lost.connection_errors)
     assert not message.acknowledged
 
 
 def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
     with (
-        # More than wait here for the lock, so that the worker still listens for messages.
+        # More processes than wait for the lock, so that the worker still consumes messages.
         Deployment(tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6") as deployment,
         psycopg.connect(database.replace("+psycopg", "")) as other,
         psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as watching,
@@ -81,9 +81,9 @@ def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker:
         product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
         made = buyer.post("/products/api/v1/", json=product).json()["id"]
         worker = deployment.commands["worker"]
-        # The sweep of every second waits for this, with its message unacknowledged.
+        # The sweep waits for this lock, with its message unacknowledged.
         other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
-        eventually(lambda: watching.execute(WAITING).fetchone() != (0,), "a task in hand")
+        eventually(lambda: watching.execute(WAITING).fetchone() != (0,), "a waiting task")
         broker.stop()
         broker.start()
         worker.says(r"(?s)Connected to.+Connected to")

@@ -137,7 +137,7 @@ class Site:
         self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'")  # noqa: S608 - a constant
         assert self._client.post(TOKEN, json=SAM).status_code == 503
         eventually(lambda: "refuses the user name" in self._client.get("/readyz").text, "a word about the password")
-        self._says("worker", "background work waits: The database refuses")
+        self._says("worker", "background work is delayed: The database refuses")
 
     def loses_redis(self) -> None:
         self._redis.stop()

@@ -1,4 +1,4 @@
-"""The queue without a worker: it does not grow for ever."""
+"""The bound on queued messages, and what beat logs while Redis is away."""
 
 import logging
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from celery import Celery
 from celery.beat import SchedulingError
 from redis import Redis
 
-from adapters.tasks.application import application
-from adapters.tasks.bounded_beat import PatientScheduler
-from adapters.tasks.broker import MOST_WAITING, QUEUE
+from adapters.tasks.application import create_celery_app
+from adapters.tasks.bounded_beat import BoundedBeat
+from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
 from adapters.tasks.decide_notifier import CeleryWorkNotifier
 from adapters.tasks.schedule import TASKS
 from tests.integration.engine_process import eventually
 
 
-def _no_jobs() -> NoReturn:
+def _no_tasks() -> NoReturn:
     raise AssertionError
 
 
@@ -30,56 +30,56 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[Celery]:
-    with application(redis_url, _no_jobs) as app:
+    with create_celery_app(redis_url, _no_tasks) as app:
         yield app
 
 
-def test_beat_stops_sending_when_nobody_takes_anything(
+def test_beat_stops_sending_while_the_queue_is_full(
     app: Celery, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scheduler = PatientScheduler(app=app)
+    scheduler = BoundedBeat(app=app)
     entries = [entry for entry in scheduler.schedule.values() if entry.task in {task.name for task in TASKS}]
-    redis.lpush(QUEUE, *["{}"] * (MOST_WAITING - 2))
+    redis.lpush(QUEUE, *["{}"] * (MAX_QUEUED_MESSAGES - 2))
     for entry in entries:
         scheduler.apply_entry(entry)
-    assert redis.llen(QUEUE) == MOST_WAITING
-    assert len([record for record in caplog.records if "no worker takes them" in record.message]) == 1
+    assert redis.llen(QUEUE) == MAX_QUEUED_MESSAGES
+    assert len([record for record in caplog.records if "no worker takes messages" in record.message]) == 1
     redis.delete(QUEUE)
     for entry in entries:
         scheduler.apply_entry(entry)
     assert redis.llen(QUEUE) == len(TASKS)
 
 
-def test_orders_wake_nobody_up_while_the_queue_is_full(app: Celery, redis: Redis) -> None:
-    redis.lpush(QUEUE, *["{}"] * MOST_WAITING)
-    wakeups = CeleryWorkNotifier(app, redis)
+def test_orders_send_no_message_while_the_queue_is_full(app: Celery, redis: Redis) -> None:
+    redis.lpush(QUEUE, *["{}"] * MAX_QUEUED_MESSAGES)
+    notifier = CeleryWorkNotifier(app, redis)
     try:
-        wakeups.orders_placed()
-        eventually(lambda: redis.exists("scalecommerce:wakeup"), "a look at the queue")
+        notifier.orders_placed()
+        eventually(lambda: redis.exists("scalecommerce:wakeup"), "a check of the queue")
     finally:
-        wakeups.close()
-    assert redis.llen(QUEUE) == MOST_WAITING
+        notifier.close()
+    assert redis.llen(QUEUE) == MAX_QUEUED_MESSAGES
     redis.flushall()
-    wakeups = CeleryWorkNotifier(app, redis)
+    notifier = CeleryWorkNotifier(app, redis)
     try:
-        wakeups.orders_placed()
+        notifier.orders_placed()
         eventually(lambda: redis.llen(QUEUE) == 1, "the message")
     finally:
-        wakeups.close()
+        notifier.close()
 
 
-def test_an_outage_of_redis_is_one_sentence(
+def test_beat_logs_one_line_per_outage_of_redis(
     app: Celery, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "adapters.tasks.bounded_beat")
-    scheduler = PatientScheduler(app=app)
+    scheduler = BoundedBeat(app=app)
     entries = [entry for entry in scheduler.schedule.values() if entry.task in {task.name for task in TASKS}]
 
-    def refused(*_: object, **__: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise SchedulingError("Couldn't apply scheduled task x") from OSError("Connection refused.")
 
     with monkeypatch.context() as away:
-        away.setattr(scheduler, "apply_async", refused)
+        away.setattr(scheduler, "apply_async", refuse)
         for entry in entries[:3]:
             scheduler.apply_entry(entry)
     for entry in entries[:2]:

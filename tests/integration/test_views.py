@@ -13,7 +13,7 @@ from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.redis import view_counter
 from adapters.redis.view_counter import OPEN, RedisViewCounter
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.ports import Store, ViewCounter
@@ -183,8 +183,8 @@ def store(engine: Engine) -> PostgresStore:
     return PostgresStore(engine)
 
 
-def jobs(store: Store, views: ViewCounter, clock: SettableClock) -> Jobs:
-    return Jobs(in_memory_market(clock, store=store), views, lambda: None)
+def tasks(store: Store, views: ViewCounter, clock: SettableClock) -> BackgroundTasks:
+    return BackgroundTasks(in_memory_market(clock, store=store), views, lambda: None)
 
 
 SEAMS = [
@@ -207,13 +207,13 @@ def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
         counter.push()
     dying = Seams(FailPoints(lambda reached: reached == seam, crash))
     with pytest.raises(Crash):
-        jobs(dying.store(store), dying.port("views", one), clock).flush_views()
+        tasks(dying.store(store), dying.port("views", one), clock).flush_views()
     # The next hour begins before anybody goes on.
     clock.advance(hours=1)
     other.record_view(product, "a")
     other.push()
-    jobs(store, other, clock).flush_views()
-    jobs(store, one, clock).flush_views()
+    tasks(store, other, clock).flush_views()
+    tasks(store, one, clock).flush_views()
     queries = PostgresQueries(engine)
     assert queries.products([product])[product].count_viewed == 6
     for series in (
@@ -234,7 +234,7 @@ def test_two_tasks_with_one_batch_count_it_once(
     assert batch is not None
     market = in_memory_market(clock, store=store)
     assert market.catalog.record_views(batch)
-    jobs(store, counter, clock).flush_views()
+    tasks(store, counter, clock).flush_views()
     assert PostgresQueries(engine).products([product])[product].count_viewed == 1
     assert counter.next_batch() is None
 
@@ -248,9 +248,9 @@ def test_views_wait_in_redis_while_postgresql_is_away(
     for _ in range(3):
         counter.record_view(product)
         counter.push()
-        jobs(PostgresStore(gone), counter, clock).flush_views()
+        tasks(PostgresStore(gone), counter, clock).flush_views()
         clock.advance(hours=1)
     gone.dispose()
-    jobs(store, counter, clock).flush_views()
+    tasks(store, counter, clock).flush_views()
     series = PostgresQueries(engine).product_series(product, Interval.HOUR, NOW - DAY, NOW + DAY)
     assert [point.sales.views for point in series] == [1, 1, 1]

@@ -27,7 +27,7 @@ from tests.integration.test_serve import children, is_alive
 ORDERS = "/orders/api/v1/"
 
 TO_US = b'"properties": {"delivery_tag": "%s", "delivery_info": {"exchange": "", "routing_key": "x"}}'
-NO_MESSAGES = [
+MALFORMED_MESSAGES = [
     b"\xff\xfe",
     b"junk",
     b"null",
@@ -97,12 +97,12 @@ def test_killing_a_worker_leaves_no_child_of_it(tmp_path: Path, redis_url: str, 
         deployment.end()
 
 
-def test_what_is_no_message_does_not_stop_a_worker(tmp_path: Path, redis_url: str, database: str) -> None:
+def test_a_malformed_message_does_not_stop_a_worker(tmp_path: Path, redis_url: str, database: str) -> None:
     with Deployment(tmp_path, database, redis_url) as deployment, redis.Redis.from_url(redis_url) as broker:
         person = deployment.person("ann")
         product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
         made = person.post("/products/api/v1/", json=product).json()["id"]
-        for junk in NO_MESSAGES:
+        for junk in MALFORMED_MESSAGES:
             broker.lpush(QUEUE, junk)
         eventually(lambda: broker.llen(QUEUE) == 0, "an empty queue")
         wanted: Any = {"order_item": [{"product": made, "quantity": 1}]}
@@ -110,8 +110,8 @@ def test_what_is_no_message_does_not_stop_a_worker(tmp_path: Path, redis_url: st
         becomes(person, f"{ORDERS}{order}/", lambda shown: shown["status"] == "PENDING")
         assert deployment.commands["worker"].process.poll() is None
         log = (tmp_path / "worker.log").read_text()
-        assert "what stood in the queue is not JSON" in log
-        assert "what stood in the queue is no message" in log
+        assert "dropped a queue entry that is not JSON" in log
+        assert "dropped a queue entry that is not a Celery message" in log
 
 
 def test_the_backlog_and_whose_turn_it_is(database: str) -> None:

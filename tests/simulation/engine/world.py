@@ -11,8 +11,8 @@ from typing import Final
 
 from attrs import define, field
 
-from adapters.tasks.schedule import DECIDE, TASKS, Task
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.schedule import DECIDE, TASKS, ScheduledTask
+from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId, PolicyId
 from scalecommerce_core.domain.money import Money
@@ -87,7 +87,7 @@ class Api:
 class Worker:
     def __init__(self, life: Life, world: "World") -> None:
         views = life.seams.port("views", MemoryViewCounter(life.clock, shared=world.redis.views))
-        self.jobs = Jobs(world.market(life), views, world.redis.acknowledge, pause=lambda _seconds: None)
+        self.tasks = BackgroundTasks(world.market(life), views, world.redis.acknowledge, sleep=lambda _seconds: None)
 
 
 class Redis:
@@ -457,8 +457,8 @@ class World:
         """Few events at a time, as far as they have numbers by then."""
 
         def fold(worker: Worker) -> None:
-            worker.jobs.number_events()
-            worker.jobs.market.statistics.fold(self.random.randint(1, 20))
+            worker.tasks.number_events()
+            worker.tasks.market.statistics.fold(self.random.randint(1, 20))
 
         with suppress(ProcessDied, Unavailable):
             self.random.choice(self.workers).do(fold)
@@ -466,7 +466,7 @@ class World:
     def operator_makes_statistics_anew(self) -> None:
         seller = self.random.choice([None, *self.sellers])
         with suppress(ProcessDied, Unavailable):
-            self.random.choice(self.workers).do(lambda worker: worker.jobs.market.statistics.rebuild(seller))
+            self.random.choice(self.workers).do(lambda worker: worker.tasks.market.statistics.rebuild(seller))
 
     def redis_is_flushed(self) -> None:
         self.redis.flush()
@@ -500,8 +500,8 @@ class World:
             self.feed += tx.events.read_after(len(self.feed), 1_000_000)
 
 
-def _work(task: Task, worker: Worker) -> None:
-    task.job(worker.jobs)
+def _work(task: ScheduledTask, worker: Worker) -> None:
+    task.run(worker.tasks)
 
 
 def _reprice(policy_id: PolicyId, api: Api) -> object:

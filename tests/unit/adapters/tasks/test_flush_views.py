@@ -1,8 +1,8 @@
-"""What the background does with views when the store fails it, or it dies."""
+"""The task that flushes views, when the store fails or the process dies."""
 
 import pytest
 
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -27,30 +27,30 @@ def product(memory: MemoryStore) -> ProductId:
     return unwrap_single(made).product.id
 
 
-def jobs(memory: MemoryStore, views: ViewCounter, store: Store | None = None) -> Jobs:
-    return Jobs(in_memory_market(memory=memory, store=store or memory), views, lambda: None)
+def tasks(memory: MemoryStore, views: ViewCounter, store: Store | None = None) -> BackgroundTasks:
+    return BackgroundTasks(in_memory_market(memory=memory, store=store or memory), views, lambda: None)
 
 
 def counted(memory: MemoryStore, product: ProductId) -> int:
     return MemoryQueries(memory).products([product])[product].count_viewed
 
 
-def test_views_that_cannot_be_written_wait(memory: MemoryStore, product: ProductId) -> None:
+def test_views_wait_while_the_store_is_away(memory: MemoryStore, product: ProductId) -> None:
     views = MemoryViewCounter()
     views.record_view(product)
-    jobs(memory, views, TamperedStore(memory, before=failing(Unavailable("away")))).flush_views()
+    tasks(memory, views, TamperedStore(memory, before=failing(Unavailable("away")))).flush_views()
     assert counted(memory, product) == 0
     views.record_view(product)
-    jobs(memory, views).flush_views()
+    tasks(memory, views).flush_views()
     assert counted(memory, product) == 2
     assert views.next_batch() is None
 
 
-def test_a_lost_answer_to_the_commit_counts_nothing_twice(memory: MemoryStore, product: ProductId) -> None:
+def test_a_batch_counts_once_when_the_reply_to_its_commit_is_lost(memory: MemoryStore, product: ProductId) -> None:
     views = MemoryViewCounter()
     views.record_view(product)
     store = TamperedStore(memory, after=failing(ConnectionLost("broken")))
-    jobs(memory, views, store).flush_views()
+    tasks(memory, views, store).flush_views()
     assert counted(memory, product) == 1
     assert views.next_batch() is None
 
@@ -63,7 +63,7 @@ def test_a_lost_answer_to_the_commit_counts_nothing_twice(memory: MemoryStore, p
         "views.acknowledge:before", "views.acknowledge:after",
     ],
 )  # fmt: skip
-def test_who_dies_anywhere_loses_nothing_and_counts_nothing_twice(
+def test_a_batch_counts_once_when_the_process_dies_at_any_seam(
     memory: MemoryStore, product: ProductId, seam: str
 ) -> None:
     views = MemoryViewCounter()
@@ -71,8 +71,8 @@ def test_who_dies_anywhere_loses_nothing_and_counts_nothing_twice(
         views.record_view(product)
     dying = Seams(FailPoints(lambda reached: reached == seam, crash))
     with pytest.raises(Crash):
-        jobs(memory, dying.port("views", views), dying.store(memory)).flush_views()
+        tasks(memory, dying.port("views", views), dying.store(memory)).flush_views()
     views.record_view(product)
-    jobs(memory, views).flush_views()
+    tasks(memory, views).flush_views()
     assert counted(memory, product) == 4
     assert views.next_batch() is None

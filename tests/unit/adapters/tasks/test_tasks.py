@@ -1,4 +1,4 @@
-"""How a job goes on: until there is nothing to do, with a breath where that gathers more."""
+"""How tasks repeat their batches."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,22 +7,24 @@ from typing import Any
 import pytest
 
 from adapters.tasks.schedule import TASKS
-from adapters.tasks.tasks import BATCH, Jobs
+from adapters.tasks.tasks import BATCH_SIZE, BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import DecisionSummary
 
 
-class Work:
-    """Stands for the market: decides these batches, and notes what the job does in between."""
+class FakeMarket:
+    """A stand-in for the market: decides batches of the given sizes and logs the calls in `done`."""
 
     def __init__(self, *batches: "int | Exception") -> None:
         self.batches = list(batches)
         self.done: list[str] = []
         self.ordering: Any = SimpleNamespace(decide=self._decide)
-        self.relay: Any = SimpleNamespace(assign_sequence=self._number)
+        self.relay: Any = SimpleNamespace(assign_sequence=self._assign_sequence)
         market: Any = self
         views: Any = None
-        self.jobs = Jobs(market, views, lambda: self.done.append("answer"), pause=lambda _: self.done.append("pause"))
+        self.tasks = BackgroundTasks(
+            market, views, lambda: self.done.append("acknowledge"), sleep=lambda _: self.done.append("sleep")
+        )
 
     def _decide(self, _limit: int) -> DecisionSummary:
         batch = self.batches.pop(0)
@@ -31,50 +33,50 @@ class Work:
         self.done.append(f"decide {batch}")
         return DecisionSummary(reserved=batch)
 
-    def _number(self, _limit: int) -> int:
+    def _assign_sequence(self, _limit: int) -> int:
         self.done.append("number")
         return 0
 
 
-def test_deciding_breathes_after_a_batch_that_was_not_full_and_ends_after_an_empty_one() -> None:
-    work = Work(BATCH, 7, 0)
-    work.jobs.decide_orders()
-    assert work.done == ["answer", f"decide {BATCH}", "decide 7", "pause", "decide 0", "number"]
+def test_deciding_sleeps_after_a_batch_that_is_not_full_and_ends_after_an_empty_one() -> None:
+    market = FakeMarket(BATCH_SIZE, 7, 0)
+    market.tasks.decide_orders()
+    assert market.done == ["acknowledge", f"decide {BATCH_SIZE}", "decide 7", "sleep", "decide 0", "number"]
 
 
-def test_who_finds_nothing_to_decide_leaves_the_events_to_others() -> None:
-    work = Work(0)
-    work.jobs.decide_orders()
-    assert work.done == ["answer", "decide 0"]
+def test_deciding_nothing_numbers_no_events() -> None:
+    market = FakeMarket(0)
+    market.tasks.decide_orders()
+    assert market.done == ["acknowledge", "decide 0"]
 
 
-def test_what_was_decided_before_the_database_went_away_is_numbered() -> None:
-    work = Work(3, Unavailable("gone"))
-    work.jobs.decide_orders()
-    assert work.done == ["answer", "decide 3", "pause", "number"]
+def test_events_are_numbered_when_the_database_fails_after_a_decision() -> None:
+    market = FakeMarket(3, Unavailable("gone"))
+    market.tasks.decide_orders()
+    assert market.done == ["acknowledge", "decide 3", "sleep", "number"]
 
 
 ORDERS = 2_000
-"""Per second: more than one machine takes in."""
+"""Per second; above the capacity of one machine."""
 
 
 @pytest.mark.parametrize(
-    ("job", "written"),
-    [(Jobs.forget_idempotency_keys, ORDERS), (Jobs.forget_events, 3 * ORDERS)],
+    ("task", "written"),
+    [(BackgroundTasks.purge_idempotency_keys, ORDERS), (BackgroundTasks.purge_events, 3 * ORDERS)],
     ids=["a key of each order", "placed, reserved and paid"],
 )
-def test_what_is_forgotten_outruns_what_is_written(job: Callable[[Jobs], None], written: int) -> None:
-    forgotten = 0
+def test_purging_is_faster_than_the_largest_load_writes(task: Callable[[BackgroundTasks], None], written: int) -> None:
+    purged = 0
 
-    def forget(limit: int) -> int:
-        nonlocal forgotten
-        forgotten += limit
+    def purge(limit: int) -> int:
+        nonlocal purged
+        purged += limit
         return limit
 
     market: Any = SimpleNamespace(
-        ordering=SimpleNamespace(purge_idempotency_keys=forget), relay=SimpleNamespace(purge=forget)
+        ordering=SimpleNamespace(purge_idempotency_keys=purge), relay=SimpleNamespace(purge=purge)
     )
     views: Any = None
-    job(Jobs(market, views, lambda: None))
-    (every,) = (task.every for task in TASKS if task.job is job)
-    assert forgotten / every.total_seconds() >= written
+    task(BackgroundTasks(market, views, lambda: None))
+    (every,) = (each.every for each in TASKS if each.run is task)
+    assert purged / every.total_seconds() >= written

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from attrs import frozen
 
-from adapters.tasks.tasks import Jobs
+from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
@@ -45,9 +45,9 @@ def make(shop: Shop, seller: Account, policy: str, **document: Any) -> PricingPo
     return unwrap_single(shop.pricing.create([CreatePolicy(seller.id, facts)]))
 
 
-def jobs(shop: Shop) -> Jobs:
+def jobs(shop: Shop) -> BackgroundTasks:
     views: Any = None
-    return Jobs(shop.market, views, lambda: None)
+    return BackgroundTasks(shop.market, views, lambda: None)
 
 
 def last_run(shop: Shop, policy: PricingPolicy) -> Any:
