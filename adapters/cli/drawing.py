@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.simulation.program import Outcome
+from scalecommerce_core.pricing.simulation.experiments import Outcome
 
 _PRODUCTS_SHOWN = 3
 _POINTS = 150

@@ -75,7 +75,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     Ctrl-C shows what was done.
     """
     # numpy and the markets are for those who simulate.
-    from scalecommerce_core.pricing.simulation.program import PROGRAMS, FailedPolicy, Outcome, Size
+    from scalecommerce_core.pricing.simulation.experiments import PROGRAMS, FailedPolicy, Outcome, Size
 
     programs = list(PROGRAMS.values()) if market == "all" else [PROGRAMS[market]] if market in PROGRAMS else []
     if not programs:

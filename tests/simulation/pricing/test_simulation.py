@@ -12,12 +12,12 @@ from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.contest import run
+from scalecommerce_core.pricing.simulation.runner import run
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from scalecommerce_core.pricing.simulation.market import Market
 from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, Marketplace
-from scalecommerce_core.pricing.simulation.program import PROGRAMS, Outcome, Size
+from scalecommerce_core.pricing.simulation.experiments import PROGRAMS, Outcome, Size
 from scalecommerce_core.pricing.simulation.references import LearnThenEarn, LeastSquares
 from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES, ZipRecruiter
 from tests.unit.support.pricing_signals import policy as choice

@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 
 from adapters.cli.failures import ExitCode
-from scalecommerce_core.pricing.simulation import contest, program
+from scalecommerce_core.pricing.simulation import experiments, runner
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from tests.unit.adapters.cli.conftest import Cli
 from tests.unit.support.user_policies import registered_for_a_while

@@ -12,7 +12,7 @@ from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.contest import Track, run
+from scalecommerce_core.pricing.simulation.runner import Track, run
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from scalecommerce_core.pricing.simulation.market import Market
