@@ -10,7 +10,7 @@ import numpy as np
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.batches import slices
-from scalecommerce_core.pricing.decisions import breaker, decide
+from scalecommerce_core.pricing.decisions import check_breaker, decide
 from scalecommerce_core.pricing.interface import State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
@@ -40,7 +40,7 @@ def main() -> None:
             learned = rules.update(state.rows(part), some)
             run.append(decide(policy, learned, some, epoch, strategy=rules))
             parts.append(learned)
-        tripped = breaker(policy, run).tripped
+        tripped = check_breaker(policy, run).tripped
         seconds.append(time.perf_counter() - begun)
         moved = sum(int(decisions.moves.sum()) for decisions in run)
         print(

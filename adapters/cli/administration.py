@@ -10,7 +10,7 @@ from rich.text import Text
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import MigrationProgress, Runtime
-from adapters.cli.screen import interactive, long_work, notes, print_json, print_line
+from adapters.cli.screen import interactive, print_json, print_line, progress_bars, stderr_console
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import normal_email
 from scalecommerce_core.services.accounts import SignUp
@@ -27,11 +27,11 @@ def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     Progress is shown on a terminal, and logged to standard error elsewhere. `scalecommerce up` migrates by itself.
     """
     runtime: Runtime = ctx.obj
-    with long_work("The database is as it was before.", quiet=as_json) as bars:
+    with progress_bars("The database is as it was before.", quiet=as_json) as bars:
 
         def tell(migration: MigrationProgress) -> None:
             bars(f"Migration {migration.name}", int(migration.seconds is not None), 1)
-            if not notes().is_terminal:
+            if not stderr_console().is_terminal:
                 logger.info(migration.sentence)
 
         revision = runtime.migrate(data, tell)
@@ -143,6 +143,6 @@ def _password_asked() -> str:
 def _confirm_promotion(address: str) -> None:
     if not interactive():
         raise CommandFailed(f"{address} has an account already. Add --promote to make that account staff.")
-    notes().print(f"{address} has an account already.")
+    stderr_console().print(f"{address} has an account already.")
     if not typer.confirm("Make it staff? Its sessions end.", err=True):
         raise CommandFailed("Nothing was changed.")

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from adapters.cli.failures import ExitCode, Failure, Interrupted, end, end_at_broken_pipe, explained
+from adapters.cli.failures import ExitCode, Failure, Interrupted, end_at_broken_pipe, end_command, failure_of
 from scalecommerce_core.domain.numbers import NotNumber, parse_float, parse_integer
 
 logger = logging.getLogger(__name__)
@@ -48,25 +48,25 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, typer.Abort):
-            end(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
+            end_command(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
         except Interrupted as error:
-            end(Failure(f"Interrupted. {error}".rstrip(), ExitCode.INTERRUPTED), as_json=as_json)
+            end_command(Failure(f"Interrupted. {error}".rstrip(), ExitCode.INTERRUPTED), as_json=as_json)
         except BrokenPipeError:
             end_at_broken_pipe()
         except TyperException as error:
             _rephrase(error)
             if as_json and (sentence := error.format_message()):
-                end(Failure(sentence, ExitCode(error.exit_code)), as_json=True)
+                end_command(Failure(sentence, ExitCode(error.exit_code)), as_json=True)
             raise
         except Exception as error:
-            failure = explained(error) or ctx.obj.explain(error)
+            failure = failure_of(error) or ctx.obj.explain(error)
             if failure is None:
                 raise
             if ctx.invoked_subcommand in PROCESSES and not sys.stderr.isatty():
                 # Whoever collects its log reads one line per event.
                 logger.critical(failure.sentence)
                 raise typer.Exit(failure.code) from error
-            end(failure, as_json=as_json)
+            end_command(failure, as_json=as_json)
 
 
 class RenamedOptions(TyperCommand):
@@ -168,4 +168,4 @@ def _rephrase(error: TyperException) -> None:
 
 
 def _end_usage(sentence: str, args: Sequence[str]) -> None:
-    end(Failure(sentence, ExitCode.USAGE), as_json="--json" in args)
+    end_command(Failure(sentence, ExitCode.USAGE), as_json="--json" in args)

@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.simulation.experiments import Outcome
+from scalecommerce_core.pricing.simulation.experiments import StrategyResult
 
 _PRODUCTS_SHOWN = 3
 _POINTS = 150
 """Points of a price path; with more, a policy that alternates prices would fill the picture."""
 
 
-def draw(outcomes: Sequence[Outcome], file: Path) -> None:
+def draw(outcomes: Sequence[StrategyResult], file: Path) -> None:
     """A row per place: what was earned so far, of what could be, and the first few products' prices."""
     places = list(dict.fromkeys((outcome.market, outcome.place) for outcome in outcomes))
     figure = Figure(figsize=(12, 3.5 * len(places)), layout="constrained")

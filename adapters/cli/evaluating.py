@@ -8,7 +8,7 @@ from attrs import asdict
 
 from adapters.cli.failures import ExitCode
 from adapters.cli.options import JsonOption
-from adapters.cli.screen import long_work, print_json, print_line
+from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Look into pricing.")
@@ -46,15 +46,15 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
     reason, and an exit code of 1: prices that depend on the quantity bought, or that hardly move.
     """
     # numpy is for those who evaluate.
-    from adapters.cli.panels import Columns, read_lines
-    from scalecommerce_core.pricing.evaluation.report import evaluated
+    from adapters.cli.panels import PanelColumns, read_lines
+    from scalecommerce_core.pricing.evaluation.report import evaluate_panel
 
-    named = Columns(_names(cell), _names(group), period, units, price, log_units)
-    with long_work("Nothing was changed.", quiet=as_json) as progress:
+    named = PanelColumns(_names(cell), _names(group), period, units, price, log_units)
+    with progress_bars("Nothing was changed.", quiet=as_json) as progress:
         progress("reading", 0, None)
         lines, left_out = read_lines(file, named)
         progress("reading", len(lines), len(lines))
-        report = evaluated(lines, periods_in_one=bucket, held_back=held_back, cold_periods=cold_start)
+        report = evaluate_panel(lines, periods_in_one=bucket, held_back=held_back, cold_periods=cold_start)
     if as_json:
         facts = asdict(report) | {
             "advice": report.advice,

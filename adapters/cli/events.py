@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from adapters.cli.failures import Interrupted
-from adapters.cli.formats import printable, shown_time
+from adapters.cli.formats import format_time, printable
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.strict_json import json_text
@@ -78,7 +78,7 @@ def _document(event: FeedEvent) -> str:
 
 
 def _line(event: FeedEvent) -> str:
-    return printable(f"{event.seq:>10}  {shown_time(event.at)}  {event.topic:<18}  {json_text(event.data)}")
+    return printable(f"{event.seq:>10}  {format_time(event.at)}  {event.topic:<18}  {json_text(event.data)}")
 
 
 def _print(line: str) -> None:

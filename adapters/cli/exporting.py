@@ -13,8 +13,8 @@ from adapters.cli.options import DataOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, notes
-from adapters.cli.sellers import account_of
+from adapters.cli.screen import progress_bars, stderr_console
+from adapters.cli.sellers import find_account
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
@@ -49,7 +49,7 @@ def products(
     """Write all products that were not withdrawn, active or not, with their owners' figures (cost and bounds)."""
 
     def export(market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int:
-        owner = None if seller is None else account_of(market, seller)
+        owner = None if seller is None else find_account(market, seller)
         return export_products(market, file, written_as, seller=owner, progress=progress)
 
     _export(ctx.obj, export, written_as, file, data)
@@ -79,11 +79,11 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
         runtime.open(data) as opened,
         _destination(file) as destination,
         # Bars between the lines of a file that is shown on the terminal would spoil both.
-        long_work(NOTHING_KEPT if file else CUT_OFF, quiet=file is None and sys.stdout.isatty()) as progress,
+        progress_bars(NOTHING_KEPT if file else CUT_OFF, quiet=file is None and sys.stdout.isatty()) as progress,
     ):
         count = export(opened.market, destination, written_as, progress=progress)
     if file is not None:
-        notes().print(f"{count:,} written to {file}.")
+        stderr_console().print(f"{count:,} written to {file}.")
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Interrupted(Exception):
     """Ctrl-C in long work; the message says what was kept."""
 
 
-def explained(error: Exception) -> Failure | None:
+def failure_of(error: Exception) -> Failure | None:
     """The failure to report for an expected error of the domain, the system or a command; None: unexpected."""
     match error:
         case CommandFailed():
@@ -65,7 +65,7 @@ def explained(error: Exception) -> Failure | None:
             return None
 
 
-def end(failure: Failure, *, as_json: bool) -> NoReturn:
+def end_command(failure: Failure, *, as_json: bool) -> NoReturn:
     """End the command; with `--json` as an object on standard error, which keeps standard output intact."""
     if as_json:
         sys.stderr.write(json_text({"error": failure.sentence, "code": failure.code}) + "\n")

@@ -16,7 +16,7 @@ def rfc3339(moment: datetime) -> str:
     return _utc(moment).isoformat().replace("+00:00", "Z")
 
 
-def shown_time(moment: datetime | None) -> str:
+def format_time(moment: datetime | None) -> str:
     """`2026-01-31 12:00:00Z`: RFC 3339 for people, to the second, with a space for the T; "" for None."""
     return "" if moment is None else f"{_utc(moment):%Y-%m-%d %H:%M:%S}Z"
 

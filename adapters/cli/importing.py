@@ -11,8 +11,8 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.product_import import KNOWN, ImportedProducts, ProductImport
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, print_json, print_line
-from adapters.cli.sellers import account_of
+from adapters.cli.screen import print_json, print_line, progress_bars
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 
 RESUMES = "Whole batches were recorded and stay; the same command goes on with the rest."
@@ -39,7 +39,7 @@ def online_retail(
     from adapters.cli.online_retail.report import show
 
     runtime: Runtime = ctx.obj
-    with runtime.open(data) as opened, long_work(RESUMES, quiet=as_json) as progress:
+    with runtime.open(data) as opened, progress_bars(RESUMES, quiet=as_json) as progress:
         try:
             report = import_online_retail(opened.market, file, progress)
         except (CannotPlan, OtherHistory) as error:
@@ -78,9 +78,9 @@ def products(
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, open_csv(file, KNOWN) as table:
-        work = ProductImport(opened.market, account_of(opened.market, seller), dry_run=dry_run)
+        work = ProductImport(opened.market, find_account(opened.market, seller), dry_run=dry_run)
         try:
-            with long_work("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress:
+            with progress_bars("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress:
                 work.run(table, progress)
         finally:
             # Report interrupted and failed imports too: batches written before stay written.

@@ -15,14 +15,14 @@ from attrs import frozen
 from adapters.cli.csv_files import BadRow, open_csv
 from adapters.cli.failures import CommandFailed
 from scalecommerce_core.domain.numbers import parse_float, parse_integer, quoted
-from scalecommerce_core.pricing.evaluation.panel import Lines
+from scalecommerce_core.pricing.evaluation.panel import SalesLines
 
 _FARTHEST: Final = 4 * 10**18
 """Largest absolute period number: covers nanoseconds since 1970, and differences fit 64 bits."""
 
 
 @frozen
-class Columns:
+class PanelColumns:
     """Which columns hold what. `price` may name a column by the row's own values: `price{brand}`."""
 
     cell: Sequence[str]
@@ -33,7 +33,7 @@ class Columns:
     log_units: bool
 
 
-def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
+def read_lines(file: Path, columns: PanelColumns) -> tuple[SalesLines, int]:
     """The panel, and how many rows were left out because nothing was sold or paid in them.
 
     Raise `CommandFailed` naming the row for a column that is missing and for what is no number or date.
@@ -69,13 +69,13 @@ def read_lines(file: Path, columns: Columns) -> tuple[Lines, int]:
     if not cell:
         raise CommandFailed(f"{file} has no row in which something was sold at a price.")
     numbered = [np.frombuffer(column, dtype=np.int64) for column in (cell, group, period)]
-    lines = Lines(
+    lines = SalesLines(
         cell=numbered[0], group=numbered[1], period=numbered[2], units=np.frombuffer(units), price=np.frombuffer(price)
     )
     return lines, left_out
 
 
-def _check_columns(file: Path, header: Sequence[str], columns: Columns) -> None:
+def _check_columns(file: Path, header: Sequence[str], columns: PanelColumns) -> None:
     """Raise `CommandFailed` naming missing columns and the columns that the file has."""
     if not header:
         return

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from adapters.cli.formats import shown_time
+from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.options import limit as limit_option
 from adapters.cli.repricing import run_document
@@ -15,15 +15,15 @@ from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text, unit_text
-from scalecommerce_core.pricing.explaining import ACTED, explained
-from scalecommerce_core.pricing.replay import values_of
+from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explain_inputs
+from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
 from scalecommerce_core.queries import PageRequest
 
 ProductArgument = Annotated[
     int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
 ]
-BECAME: Final = {
+OUTCOME_SENTENCES: Final = {
     DecisionOutcome.KEPT: "the price stays",
     DecisionOutcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
     DecisionOutcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
@@ -54,24 +54,29 @@ def explain(
 def _print(stored: StoredDecision) -> None:
     decision = stored.decision
     print_line(decision.sentence, style="bold")
-    print_line(f"  {shown_time(stored.decided_at)}, run {stored.run_id}: {_became(stored)}")
-    facts: list[tuple[str, Cell]] = list(explained(stored.inputs).items())
+    print_line(f"  {format_time(stored.decided_at)}, run {stored.run_id}: {_outcome_sentence(stored)}")
+    facts: list[tuple[str, Cell]] = list(explain_inputs(stored.inputs).items())
     wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.minor_per_unit)
     facts.append(("wanted", wanted))
     for number, rail in enumerate(decision.guardrails or ("none",)):
-        facts.append(("" if number else "guardrails", f"{rail}: {ACTED[rail]}" if rail in ACTED else "none acted"))
+        facts.append(
+            (
+                "" if number else "guardrails",
+                f"{rail}: {GUARDRAIL_EXPLANATIONS[rail]}" if rail in GUARDRAIL_EXPLANATIONS else "none acted",
+            )
+        )
     print_facts(facts)
 
 
-def _became(stored: StoredDecision) -> str:
+def _outcome_sentence(stored: StoredDecision) -> str:
     """What became of a decision, and when its price was in force."""
     begun, ended = stored.in_force_from, stored.in_force_until
     if begun is None:
-        return BECAME[stored.outcome]
+        return OUTCOME_SENTENCES[stored.outcome]
     if ended is None:
-        return f"in force since {shown_time(begun)}"
+        return f"in force since {format_time(begun)}"
     taken_back = ", when it was taken back" if stored.outcome is DecisionOutcome.ROLLED_BACK else ""
-    return f"in force from {shown_time(begun)} until {shown_time(ended)}{taken_back}"
+    return f"in force from {format_time(begun)} until {format_time(ended)}{taken_back}"
 
 
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -114,7 +119,7 @@ def policies(
             [
                 each.id, each.seller_id, each.name, each.policy,
                 "assigned" if each.assigned_only else (each.category_id and f"category {each.category_id}") or "all",
-                _spoken(each.epoch),
+                _format_epoch(each.epoch),
                 "shadow" if each.is_active and each.is_shadow else "yes" if each.is_active else "no",
             ]
             for each in found
@@ -123,7 +128,7 @@ def policies(
     )  # fmt: skip
 
 
-def _spoken(span: timedelta) -> str:
+def _format_epoch(span: timedelta) -> str:
     """An epoch as people say it."""
     return str(span).removesuffix(", 0:00:00")
 
@@ -157,6 +162,7 @@ def _document(stored: StoredDecision) -> dict[str, Any]:
         "in_force_from": stored.in_force_from, "in_force_until": stored.in_force_until,
         "old": decimal_text(decision.old, stored.currency), "new": decimal_text(decision.new, stored.currency),
         "currency": stored.currency,
-        "guardrails": list(decision.guardrails), "sentence": decision.sentence, "explained": explained(stored.inputs),
-        "inputs": values_of(stored.inputs),
+        "guardrails": list(decision.guardrails), "sentence": decision.sentence,
+        "explained": explain_inputs(stored.inputs),
+        "inputs": input_values(stored.inputs),
     }  # fmt: skip

@@ -135,7 +135,7 @@ def _cell(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def as_written(text: str) -> str:
+def strip_formula_quote(text: str) -> str:
     """Before `_cell` made text of it."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
@@ -146,7 +146,7 @@ def checksum(name: str, value: object) -> str:
     return hashlib.blake2b(f"{name}\0{text}".encode(), digest_size=5).hexdigest()
 
 
-def checksums(cell: str) -> dict[str, str]:
+def parse_checksums(cell: str) -> dict[str, str]:
     """Parse a cell of the column `exported` into checksums by column; malformed parts are ignored."""
     pairs = (part.partition(":") for part in cell.split())
     return {name: value for name, colon, value in pairs if colon}

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, field, frozen
 
 from adapters.cli.csv_files import BadRow, CsvFile, Row, UnreadableFile
-from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, as_written, checksum, checksums
+from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, checksum, parse_checksums, strip_formula_quote
 from scalecommerce_core.domain.account import matches_email
 from scalecommerce_core.domain.category import name_key
 from scalecommerce_core.domain.errors import MarketError, NotFound, StockMoved
@@ -95,7 +95,7 @@ def import_products(
 
 
 @frozen
-class _Wanted:
+class _ImportLine:
     """A line that can be read: `changes` holds the fields that are not blank.
 
     `baseline` holds the price and stock at the time of the export, and `exported` the checksums of the other fields.
@@ -150,7 +150,7 @@ class ProductImport:
         header = [name.lower() for name in file.header]
         _check_header(header, file)
         for batch in _batches(file, BATCH):
-            self._take(batch, header)
+            self._import_batch(batch, header)
             share = file.done()
             progress("lines read", self.lines, max(self.lines, round(self.lines / share)) if share else None)
         self._is_complete = True
@@ -171,7 +171,7 @@ class ProductImport:
 
     # --- lines
 
-    def _take(self, batch: Sequence[Row | BadRow], header: Sequence[str]) -> None:
+    def _import_batch(self, batch: Sequence[Row | BadRow], header: Sequence[str]) -> None:
         self.lines += len(batch)
         wanted = [read for row in batch if (read := self._read(row, header)) is not None]
         queries = self.market.queries
@@ -195,7 +195,7 @@ class ProductImport:
         self._edit(known)
 
     def _product_of(
-        self, wanted: _Wanted, by_sku: Mapping[str, ProductId], views: Mapping[ProductId, ProductView]
+        self, wanted: _ImportLine, by_sku: Mapping[str, ProductId], views: Mapping[ProductId, ProductView]
     ) -> ProductView | None:
         if wanted.sku in by_sku:
             return views.get(by_sku[wanted.sku])
@@ -203,7 +203,7 @@ class ProductImport:
         # A line of a product without a code may give it one; a line whose code was changed is another product.
         return view if view is not None and (not wanted.sku or view.sku is None) else None
 
-    def _read(self, row: Row | BadRow, header: Sequence[str]) -> _Wanted | None:
+    def _read(self, row: Row | BadRow, header: Sequence[str]) -> _ImportLine | None:
         if isinstance(row, BadRow):
             self._errors.append(LineError(row.line, "", row.message))
             return None
@@ -214,10 +214,10 @@ class ProductImport:
             said = f"This line has {len(cells)} cells, but the header has {len(header)}."
             self._errors.append(LineError(row.line, "", said))
             return None
-        return self._understood(row.line, dict(zip(header, map(as_written, cells), strict=True)))
+        return self._parse_fields(row.line, dict(zip(header, map(strip_formula_quote, cells), strict=True)))
 
-    def _understood(self, line: int, fields: Mapping[str, str]) -> _Wanted | None:
-        sku, problems = self._named(fields)
+    def _parse_fields(self, line: int, fields: Mapping[str, str]) -> _ImportLine | None:
+        sku, problems = self._identify(fields)
         product: ProductId | None = None
         changes: dict[str, Any] = {}
         baseline: dict[str, Any] = {}
@@ -243,10 +243,10 @@ class ProductImport:
             return None
         if sku:
             self._first_lines[sku] = line
-        stock, exported = changes.pop("stock", None), checksums(fields.get("exported", ""))
-        return _Wanted(line, sku, product, changes, stock, baseline, exported)
+        stock, exported = changes.pop("stock", None), parse_checksums(fields.get("exported", ""))
+        return _ImportLine(line, sku, product, changes, stock, baseline, exported)
 
-    def _named(self, fields: Mapping[str, str]) -> tuple[str, list[str]]:
+    def _identify(self, fields: Mapping[str, str]) -> tuple[str, list[str]]:
         """The line's code, and what is wrong with it."""
         sku = normal_line(fields.get("sku", ""))
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH)]
@@ -283,7 +283,7 @@ class ProductImport:
 
     # --- products
 
-    def _list(self, wanted: Sequence[_Wanted]) -> None:
+    def _list(self, wanted: Sequence[_ImportLine]) -> None:
         complete = []
         for new in wanted:
             missing = [name for name in REQUIRED if name not in new.changes]
@@ -303,8 +303,8 @@ class ProductImport:
         ]
         self._created += self._run(complete, commands, self.market.catalog.create_products)
 
-    def _edit(self, known: Sequence[tuple[_Wanted, ProductView]]) -> None:
-        edits: list[_Wanted] = []
+    def _edit(self, known: Sequence[tuple[_ImportLine, ProductView]]) -> None:
+        edits: list[_ImportLine] = []
         commands: list[EditProduct] = []
         for wanted, view in known:
             if first := self._lines_of_products.get(view.id):
@@ -324,7 +324,7 @@ class ProductImport:
         self._updated += self._run(edits, commands, self.market.catalog.edit_products)
 
     def _run(
-        self, wanted: Sequence[_Wanted], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
+        self, wanted: Sequence[_ImportLine], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
     ) -> int:
         """The number of commands that succeeded, or in a dry run probably would; errors of the others are recorded."""
         if self.dry_run or not commands:
@@ -340,11 +340,11 @@ class ProductImport:
                     done += 1
         return done
 
-    def _fail(self, wanted: _Wanted, message: str) -> None:
+    def _fail(self, wanted: _ImportLine, message: str) -> None:
         self._errors.append(LineError(wanted.line, wanted.name, message))
 
 
-def _changes(wanted: _Wanted, view: ProductView) -> tuple[dict[str, Any], int | None]:
+def _changes(wanted: _ImportLine, view: ProductView) -> tuple[dict[str, Any], int | None]:
     """The changes of a line: values that differ from both the exported and the current ones."""
     changes: dict[str, Any] = {}
     for name, value in wanted.changes.items():

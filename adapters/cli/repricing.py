@@ -9,8 +9,8 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, print_json, print_line
-from adapters.cli.sellers import account_of
+from adapters.cli.screen import print_json, print_line, progress_bars
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
@@ -75,14 +75,14 @@ def reprice(
     documents: list[dict[str, Any]] = []
     with (
         runtime.open(data) as opened,
-        long_work(NOTHING_KEPT if dry_run else KEPT, quiet=as_json) as progress,
+        progress_bars(NOTHING_KEPT if dry_run else KEPT, quiet=as_json) as progress,
     ):
         market = opened.market
         if category is not None and category not in {known.id for known in market.queries.categories()}:
             raise NotFound("category", category)
-        for chosen in _chosen(market, policy, seller):
+        for chosen in _selected_policies(market, policy, seller):
             try:
-                work = _previewed if dry_run else _run
+                work = _preview if dry_run else _run
                 documents.append(work(market, chosen, only, shadow=shadow, progress=progress))
             except MarketError as error:
                 documents.append({"policy": chosen.id, "name": chosen.name, "status": REFUSED, "note": str(error)})
@@ -106,7 +106,7 @@ def rollback(
     Exits with 1 if all of them had moved.
     """
     runtime: Runtime = ctx.obj
-    with runtime.open(data) as opened, long_work(UNDONE, quiet=as_json) as progress:
+    with runtime.open(data) as opened, progress_bars(UNDONE, quiet=as_json) as progress:
         undone = opened.market.repricing.rollback(RunId(run), progress)
     if as_json:
         print_json(run_document(undone))
@@ -126,14 +126,14 @@ def _rolled_back(run: Run) -> str:
     return f"Run {run.id}: {run.undone:,} of {run.written:,} prices are back in force.{rest}"
 
 
-def _chosen(market: Market, policy: int | None, seller: str | None) -> Sequence[PricingPolicy]:
+def _selected_policies(market: Market, policy: int | None, seller: str | None) -> Sequence[PricingPolicy]:
     queries = market.queries
     if policy is not None:
         found = queries.policy(PolicyId(policy))
         if found is None:
             raise NotFound("policy", policy)
         return [found]
-    owner = None if seller is None else account_of(market, seller)
+    owner = None if seller is None else find_account(market, seller)
     chosen: list[PricingPolicy] = []
     page = queries.policies(owner, PageRequest(PAGE))
     while True:
@@ -143,7 +143,7 @@ def _chosen(market: Market, policy: int | None, seller: str | None) -> Sequence[
         page = queries.policies(owner, PageRequest(PAGE, after=page.next))
 
 
-def _previewed(
+def _preview(
     market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress
 ) -> dict[str, Any]:
     del shadow

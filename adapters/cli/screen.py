@@ -14,7 +14,7 @@ from adapters.cli.strict_json import json_text
 from scalecommerce_core.services.progress import Progress as Told
 
 
-def output() -> Console:
+def stdout_console() -> Console:
     """Standard output; made for each use, so that whoever redirects standard output gets it.
 
     What is printed is plain text: names that users chose may hold brackets and colons, which are no markup and no
@@ -23,7 +23,7 @@ def output() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def notes() -> Console:
+def stderr_console() -> Console:
     """Standard error; as `output`."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -33,7 +33,7 @@ def print_line(sentence: str, *, style: str | None = None) -> None:
 
     It may hold text that a user chose: control characters are shown as escapes.
     """
-    console = output()
+    console = stdout_console()
     console.print(printable(sentence), style=style, soft_wrap=not console.is_terminal)
 
 
@@ -52,12 +52,12 @@ def on_interrupt(kept: str) -> Iterator[None]:
 
 
 @contextmanager
-def long_work(kept: str, *, quiet: bool = False) -> Iterator[Told]:
+def progress_bars(kept: str, *, quiet: bool = False) -> Iterator[Told]:
     """Yield what the work tells its progress to; on Ctrl-C, `kept` says what stays done.
 
     Bars are for people: there are none when `quiet` or when standard error is no terminal.
     """
-    console = notes()
+    console = stderr_console()
     with (
         on_interrupt(kept),
         Progress(
@@ -87,7 +87,7 @@ class _Steps:
         self._bars.update(self._tasks[step], completed=done, total=total)
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """`{"users": 10, "products": 0}` -> `"10 users"`; nothing at all -> `"nothing"`."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing"
 

@@ -11,7 +11,7 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import OpenMarket, Runtime
-from adapters.cli.screen import interactive, long_work, notes, print_json, print_line
+from adapters.cli.screen import interactive, print_json, print_line, progress_bars, stderr_console
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.services.progress import Progress
 
@@ -24,7 +24,7 @@ KEPT = (
 )
 
 
-class Step(StrEnum):
+class SeedStep(StrEnum):
     ALL = "all"
     USERS = "users"
     CATEGORIES = "categories"
@@ -35,8 +35,8 @@ class Step(StrEnum):
 def seed(
     ctx: typer.Context,
     step: Annotated[
-        Step, typer.Argument(help="One step on its own; each needs what the ones before it make.")
-    ] = Step.ALL,
+        SeedStep, typer.Argument(help="One step on its own; each needs what the ones before it make.")
+    ] = SeedStep.ALL,
     *,
     users: Annotated[int, typer.Option(min=0, help="How many users, all with the password `admin`.")] = 10,
     products: Annotated[
@@ -65,8 +65,8 @@ def seed(
         if not opened.embedded and not yes:
             _ask(opened.place)
         begun = time.perf_counter()
-        with long_work(KEPT, quiet=as_json) as progress:
-            wanted = {Step.USERS: users, Step.PRODUCTS: products, Step.ORDERS: orders}
+        with progress_bars(KEPT, quiet=as_json) as progress:
+            wanted = {SeedStep.USERS: users, SeedStep.PRODUCTS: products, SeedStep.ORDERS: orders}
             made = _made(opened, step, wanted, rng_seed, progress)
         seconds = time.perf_counter() - begun
     if as_json:
@@ -82,12 +82,14 @@ def _ask(place: str) -> None:
             f"This would add made-up users, whose password everybody knows, to {place}. Say --yes if that is wanted.",
             ExitCode.USAGE,
         )
-    notes().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.")
+    stderr_console().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.")
     if not typer.confirm("Go on?", err=True):
         raise CommandFailed("Nothing was changed.")
 
 
-def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> "Seeded":
+def _made(
+    opened: OpenMarket, step: SeedStep, counts: Mapping[SeedStep, int], rng_seed: int, progress: Progress
+) -> "Seeded":
     from adapters.cli.vocabulary import vocabulary
     from scalecommerce_core.services.seeding import AlreadySeeded, Seeding
 
@@ -109,23 +111,25 @@ def _made(opened: OpenMarket, step: Step, counts: Mapping[Step, int], rng_seed: 
         ) from error
 
 
-def _seeded(seeding: "Seeding", step: Step, counts: Mapping[Step, int], rng_seed: int, progress: Progress) -> "Seeded":
+def _seeded(
+    seeding: "Seeding", step: SeedStep, counts: Mapping[SeedStep, int], rng_seed: int, progress: Progress
+) -> "Seeded":
     match step:
-        case Step.ALL:
+        case SeedStep.ALL:
             return seeding.everything(
-                users=counts[Step.USERS],
-                products=counts[Step.PRODUCTS],
-                orders=counts[Step.ORDERS],
+                users=counts[SeedStep.USERS],
+                products=counts[SeedStep.PRODUCTS],
+                orders=counts[SeedStep.ORDERS],
                 rng_seed=rng_seed,
                 progress=progress,
             )
-        case Step.CATEGORIES:
+        case SeedStep.CATEGORIES:
             return seeding.categories()
-        case Step.USERS:
+        case SeedStep.USERS:
             return seeding.users(counts[step], rng_seed=rng_seed, progress=progress)
-        case Step.PRODUCTS:
+        case SeedStep.PRODUCTS:
             return seeding.products(counts[step], rng_seed=rng_seed, progress=progress)
-        case Step.ORDERS:
+        case SeedStep.ORDERS:
             return seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
 
 

@@ -7,7 +7,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.market import Market
 
 
-def account_of(market: Market, text: str) -> AccountId:
+def find_account(market: Market, text: str) -> AccountId:
     """Find the account that an option named; raise `Invalid` or `NotFound`."""
     if text.isascii() and text.isdigit():
         # Python refuses to convert thousands of digits, and PostgreSQL takes no number above MAX_BIGINT.

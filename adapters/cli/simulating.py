@@ -12,7 +12,7 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode, Interrupted
 from adapters.cli.options import JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import long_work, notes, print_json, print_line
+from adapters.cli.screen import print_json, print_line, progress_bars, stderr_console
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid
 
@@ -75,28 +75,30 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     Ctrl-C shows what was done.
     """
     # numpy and the markets are for those who simulate.
-    from scalecommerce_core.pricing.simulation.experiments import PROGRAMS, FailedPolicy, Outcome, Size
+    from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
 
-    programs = list(PROGRAMS.values()) if market == "all" else [PROGRAMS[market]] if market in PROGRAMS else []
+    programs = list(EXPERIMENTS.values()) if market == "all" else [EXPERIMENTS[market]] if market in EXPERIMENTS else []
     if not programs:
-        raise CommandFailed(f"There is no market {market!r}; there are {', '.join(PROGRAMS)}, and all.", ExitCode.USAGE)
+        raise CommandFailed(
+            f"There is no market {market!r}; there are {', '.join(EXPERIMENTS)}, and all.", ExitCode.USAGE
+        )
     draw = _drawing(plot)
     runtime: Runtime = ctx.obj
     runtime.load_policies(load or [])
-    entrants = [_entrant(told) for told in policy] if policy else None
-    outcomes: dict[str, list[Outcome]] = {program.name: [] for program in programs}
-    failed: list[FailedPolicy] = []
+    strategies = [_strategy(text) for text in policy] if policy else None
+    outcomes: dict[str, list[StrategyResult]] = {program.name: [] for program in programs}
+    failed: list[FailedStrategy] = []
     size, interrupted = Size(seed, worlds, epochs), False
     try:
-        with long_work(KEPT, quiet=as_json) as progress:
+        with progress_bars(KEPT, quiet=as_json) as progress:
 
             def told(step: str, done: int, total: int) -> None:
                 if done % _EVERY == 0 or done == total:
                     progress(step, done, total)
 
             for program in programs:
-                for outcome in program.outcomes(size, entrants, told):
-                    if isinstance(outcome, FailedPolicy):
+                for outcome in program.run(size, strategies, told):
+                    if isinstance(outcome, FailedStrategy):
                         failed.append(outcome)
                         continue
                     outcomes[program.name].append(outcome)
@@ -127,7 +129,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         for name, its in figures.items():
             _show(name, its, seed)
         for sentence in _sentences(failed, every):
-            notes().print(sentence, style="red" if failed else "yellow")
+            stderr_console().print(sentence, style="red" if failed else "yellow")
     if draw is not None and plot is not None and every:
         draw(every, plot)
         if not as_json:
@@ -170,22 +172,26 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _entrant(told: str) -> Any:
+def _strategy(text: str) -> Any:
+    """The strategy of one `--policy NAME[:JSON]`; None for `static`."""
     from scalecommerce_core.pricing.built_in import strategy_named
+    from scalecommerce_core.pricing.interface import current_name
 
-    name, _, parameters = told.partition(":")
+    name, _, parameters = text.partition(":")
     if name == "static":
         return None
+    if current_name(name) != name:
+        stderr_console().print(f"Warning: {name} is now {current_name(name)}; the old name will be removed.")
     try:
         values = json.loads(parameters) if parameters else {}
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise CommandFailed(f"{parameters!r} is no JSON object of parameters.", ExitCode.USAGE)
+        raise CommandFailed(f"{parameters!r} is not a JSON object of parameters.", ExitCode.USAGE)
     try:
         return strategy_named(name, values)
-    except Invalid as wrong:
-        raise CommandFailed(str(wrong), ExitCode.USAGE) from wrong
+    except Invalid as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from error
 
 
 def _drawing(plot: Path | None) -> Any:

@@ -10,7 +10,7 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import on_interrupt, print_json, print_line
-from adapters.cli.sellers import account_of
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 
 SHOWN = 100
@@ -66,7 +66,7 @@ def rebuild(
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        account = None if seller is None else account_of(opened.market, seller)
+        account = None if seller is None else find_account(opened.market, seller)
         with on_interrupt("Statistics are unchanged."):
             opened.market.statistics.rebuild(account)
         with on_interrupt("Statistics are rebuilt; the workers add the events of the meantime."):

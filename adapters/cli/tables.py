@@ -10,8 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli.formats import printable, shown_time
-from adapters.cli.screen import output
+from adapters.cli.formats import format_time, printable
+from adapters.cli.screen import stdout_console
 
 Cell: TypeAlias = str | int | datetime | Text | None
 
@@ -49,7 +49,7 @@ def print_table(
     Cells are plain text: markup in them is shown as it is, and control characters as escapes. `styles` has a
     style per row, `total` is a last row below a rule. Without rows, the sentence `nothing` is printed.
     """
-    console = output()
+    console = stdout_console()
     if not rows and nothing:
         console.print(nothing)
         return
@@ -59,8 +59,8 @@ def print_table(
 def print_facts(facts: Iterable[tuple[str, Cell]], *, title: str = "") -> None:
     """Print named values, one per line; long ones are wrapped beside their name."""
     if title:
-        output().print(Text(printable(title), style="bold"))
-    output().print(_record([(name, _text(value)) for name, value in facts]))
+        stdout_console().print(Text(printable(title), style="bold"))
+    stdout_console().print(_record([(name, _text(value)) for name, value in facts]))
 
 
 def _rendered(  # noqa: PLR0917 - private, with one caller
@@ -165,5 +165,5 @@ def _text(cell: Cell) -> Text:
     if isinstance(cell, Text):
         return cell
     if isinstance(cell, datetime):
-        return Text(shown_time(cell))
+        return Text(format_time(cell))
     return Text("" if cell is None else printable(str(cell)))

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from adapters.cli.failures import ExitCode
 from adapters.cli.options import JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import notes, print_json, print_line
+from adapters.cli.screen import print_json, print_line, stderr_console
 from adapters.cli.torture_report import (
     TortureOptions,
     TortureProgress,
@@ -82,10 +82,10 @@ def torture(
     runtime: Runtime = ctx.obj
     options = TortureOptions(
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
-        kills=_chosen(kills, QUICK_KILLS if quick else KILLS),
-        seconds=_chosen(seconds, QUICK_SECONDS if quick else SECONDS),
-        buyers=_chosen(buyers, 8 if quick else 20),
-        products=_chosen(products, 12 if quick else 40),
+        kills=_or_default(kills, QUICK_KILLS if quick else KILLS),
+        seconds=_or_default(seconds, QUICK_SECONDS if quick else SECONDS),
+        buyers=_or_default(buyers, 8 if quick else 20),
+        products=_or_default(products, 12 if quick else 40),
         webhooks=not quick,
         data=data,
     )
@@ -101,7 +101,7 @@ def torture(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _chosen(given: T | None, default: T) -> T:
+def _or_default(given: T | None, default: T) -> T:
     return default if given is None else given
 
 
@@ -123,7 +123,7 @@ def _show(report: TortureReport) -> None:
 
 @contextmanager
 def _progress(options: TortureOptions, *, quiet: bool) -> Iterator[Callable[[TortureProgress], None]]:
-    console = notes()
+    console = stderr_console()
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

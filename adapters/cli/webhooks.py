@@ -8,10 +8,10 @@ import typer
 from attrs import asdict
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.formats import shown_time
+from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import counted, on_interrupt, print_json, print_line
+from adapters.cli.screen import format_counts, on_interrupt, print_json, print_line
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
@@ -129,7 +129,7 @@ def redeliver(  # noqa: PLR0917 - options
         market = opened.market
         now = market.clock.now()
         if endpoint is None:
-            sent, refused = _again(market, [DeliveryId(each) for each in ids or ()])
+            sent, refused = _redeliver(market, [DeliveryId(each) for each in ids or ()])
         else:
             try:
                 end = until if until is not None else now
@@ -140,25 +140,25 @@ def redeliver(  # noqa: PLR0917 - options
             except OverflowError:
                 raise CommandFailed("--until: The calendar has no day before this time.", ExitCode.USAGE) from None
             with on_interrupt(RESENT):
-                sent, refused = _range_again(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
+                sent, refused = _redeliver_range(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
     else:
         if sent or not refused:
-            print_line(f"Queued again: {counted({'deliveries': sent})}.")
+            print_line(f"Queued again: {format_counts({'deliveries': sent})}.")
         for sentence in refused:
             print_line(sentence)
     if refused:
         raise typer.Exit(ExitCode.PROBLEM)
 
 
-def _again(market: Market, ids: Sequence[DeliveryId]) -> tuple[int, list[str]]:
+def _redeliver(market: Market, ids: Sequence[DeliveryId]) -> tuple[int, list[str]]:
     outcomes = market.webhooks.redeliver([Redeliver(each, OPERATOR, as_staff=True) for each in ids])
     refused = [str(outcome) for outcome in outcomes if isinstance(outcome, MarketError)]
     return len(outcomes) - len(refused), refused
 
 
-def _range_again(
+def _redeliver_range(
     market: Market, endpoint: EndpointId, since: datetime, until: datetime, *, delivered_too: bool
 ) -> tuple[int, list[str]]:
     statuses = {DeliveryStatus.FAILED, DeliveryStatus.DELIVERED} if delivered_too else {DeliveryStatus.FAILED}
@@ -168,7 +168,7 @@ def _range_again(
             ids = tx.deliveries.settled_ids(endpoint, since, until, statuses, after=after, limit=BATCH)
         if not ids:
             return sent, refused
-        more, complaints = _again(market, ids)
+        more, complaints = _redeliver(market, ids)
         sent, after = sent + more, ids[-1]
         refused += [complaint for complaint in complaints if complaint not in refused]
 
@@ -176,7 +176,7 @@ def _range_again(
 def _state(endpoint: EndpointView) -> str:
     if not endpoint.is_active:
         return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "switched off"
-    return f"failing since {shown_time(endpoint.failing_since)}" if endpoint.failing_since else "active"
+    return f"failing since {format_time(endpoint.failing_since)}" if endpoint.failing_since else "active"
 
 
 def _last(delivery: DeliveryView) -> str:

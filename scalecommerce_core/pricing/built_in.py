@@ -6,12 +6,12 @@ from typing import Any, Final
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import PricingStrategy, build, current_name, registered_strategies
-from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
+from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.threshold import Threshold
 
-BUILT_IN: Final = (Learning, ControlledVariance, Inventory, PriceGrid, LinearDemand, HillClimb, Threshold)
+BUILT_IN: Final = (ElasticityLearning, ControlledVariance, Inventory, PriceGrid, LinearDemand, HillClimb, Threshold)
 """The first is the default. Being imported here registers them."""
 
 

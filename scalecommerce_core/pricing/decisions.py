@@ -10,7 +10,7 @@ from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.guardrails import Guardrail, guarded, names
+from scalecommerce_core.pricing.guardrails import Guardrail, apply_guardrails, guardrail_names
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
@@ -128,7 +128,7 @@ class Decisions:
             new=int(self.new[row]),
             wanted=round(wanted) if np.isfinite(wanted) else None,
             motive=MOTIVES[int(self.motive[row])],
-            guardrails=names(int(self.guardrails[row])),
+            guardrails=guardrail_names(int(self.guardrails[row])),
             minor_per_unit=int(self.minor_per_unit[row]),
         )
 
@@ -143,7 +143,7 @@ def decide(
     rules fail, and `Invalid` if they cannot be built.
     """
     wanted = call_propose(strategy or policy.strategy(), state, signals, epoch)
-    new, acted = guarded(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
+    new, acted = apply_guardrails(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
     made = signals.product, signals.price, new, wanted.prices, wanted.motive, acted, signals.minor_per_unit
     return Decisions(policy.id, policy.version, epoch, *made)
 
@@ -167,7 +167,7 @@ class Breaker:
     tripped: bool
 
     @classmethod
-    def judging(cls, policy: PricingPolicy, prices: int, large: int, total_move: float) -> Self:
+    def evaluate(cls, policy: PricingPolicy, prices: int, large: int, total_move: float) -> Self:
         """Of so many prices, `large` moved by more than 4 %, and all by `total_move` in sum."""
         if not prices:
             return cls(0, 0.0, 0.0, tripped=False)
@@ -184,9 +184,9 @@ class Breaker:
         return f"Catalog breaker {verdict}: {moves}.{remedy}"
 
 
-def breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
+def check_breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
     """Whether all decisions of a run together are more than a catalogue should see at once."""
-    return Breaker.judging(
+    return Breaker.evaluate(
         policy,
         sum(len(part) for part in run),
         sum(int((np.abs(part.new - part.old) > LARGE * part.old).sum()) for part in run),

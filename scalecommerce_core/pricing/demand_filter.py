@@ -33,7 +33,7 @@ class Drift:
     dispersion: float = parameter(1.2, at_least=1, at_most=100, says="Variance of sales over a Poisson's.")
 
 
-def learned(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Floats, weeks: Floats) -> Belief:
+def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Floats, weeks: Floats) -> Belief:
     """The belief after `views` that bought `units` at price `x`; without views, time alone passes."""
     a, b, c00, c01, c11 = belief
     c00 = c00 + drift.level * weeks
@@ -51,7 +51,7 @@ def learned(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Fl
     return Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
 
 
-def rebased(belief: Belief, old: Floats, new: Floats) -> Belief:
+def rebase_belief(belief: Belief, old: Floats, new: Floats) -> Belief:
     """The same belief about demand, told relative to another reference price: x' = (1 + x)·old/new - 1."""
     a, b, c00, c01, c11 = belief
     scale = new / old

@@ -9,10 +9,10 @@ from attrs import frozen
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.observation import MEDIAN_DAYS, MONTH_DAYS
-from scalecommerce_core.pricing.replay import Inputs, values_of
+from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.signals import COLUMNS
 
-ACTED: Final[Mapping[str, str]] = {
+GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "few_views": "too few people have seen the product to judge its price",
     "short_history": "the product is too new",
     "out_of_stock": "nothing is in stock",
@@ -44,14 +44,14 @@ class ElasticityBelief:
     """The mean of the product's category."""
 
 
-def belief(inputs: Inputs) -> ElasticityBelief | None:
+def elasticity_belief(inputs: Inputs) -> ElasticityBelief | None:
     """The belief behind the first decision of `inputs`; None for policies without elasticities."""
-    return _belief_in(values_of(inputs))
+    return _belief_in(input_values(inputs))
 
 
-def explained(inputs: Inputs) -> dict[str, str]:
+def explain_inputs(inputs: Inputs) -> dict[str, str]:
     """What the first decision of `inputs` was made of: headings and sentences, in the order in which one asks."""
-    seen = _defaults() | values_of(inputs)
+    seen = _defaults() | input_values(inputs)
     told = {
         "price": f"{_amount(seen, seen['price'])}, {_since(seen['since_change'])}",
         "reference": f"{_amount(seen, seen['reference'])}, where the seller started it",

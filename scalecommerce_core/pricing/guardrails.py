@@ -71,25 +71,25 @@ class Guardrails:
     )
 
 
-def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: float) -> tuple[Whole, Whole]:
+def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: float) -> tuple[Whole, Whole]:
     """New prices for what a policy wants (minor units, NaN: leave it), and the `Guardrail` flags that acted."""
     scale = epoch_days / USUAL_EPOCH_DAYS
     old = seen.price
-    acted = _frozen(seen, rails, scale)
+    acted = _freezing_guardrails(seen, rails, scale)
     free = (acted == 0) & ~np.isnan(wanted)
 
     target = np.where(free, np.clip(np.nan_to_num(wanted, nan=0.0), MIN_PRICE, MAX_PRICE), old)
     price = _Price(np.rint(target).astype(np.int64), free, acted)
-    floor, ceiling = bounds(seen, rails)
+    floor, ceiling = price_bounds(seen, rails)
     price.bound(floor, ceiling, Guardrail.FLOOR, Guardrail.CEILING)
 
-    low, high = around(old, old, rails.step)
+    low, high = price_band(old, old, rails.step)
     price.bound(low, high, Guardrail.STEP, Guardrail.STEP)
     for limit, lowest, highest, share in (
         (Guardrail.DAY_LIMIT, seen.lowest_1d, seen.highest_1d, rails.day_range),
         (Guardrail.MONTH_LIMIT, seen.lowest_30d, seen.highest_30d, rails.month_range),
     ):
-        least, most = around(np.where(lowest < 0, old, lowest), np.where(highest < 0, old, highest), share)
+        least, most = price_band(np.where(lowest < 0, old, lowest), np.where(highest < 0, old, highest), share)
         # The price in force is always allowed, however it came to be.
         low, high = np.maximum(low, np.minimum(least, old)), np.minimum(high, np.maximum(most, old))
         price.bound(low, high, limit, limit)
@@ -113,13 +113,13 @@ def guarded(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: flo
     return price.now, price.acted
 
 
-def bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
+def price_bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
     """Lowest and highest price, inclusive, rounded inwards; the floor beats the ceiling."""
     known = seen.cost >= 0
     # 10^10 · 10^8 still fits into 63 bits.
     share = (_PARTS - seen.fee) * (_PARTS - _parts(rails.least_margin))
     by_cost = -(-np.maximum(seen.cost, 0) * (_PARTS * _PARTS) // share)
-    least, most = around(seen.reference, seen.reference, rails.unknown_cost_range)
+    least, most = price_band(seen.reference, seen.reference, rails.unknown_cost_range)
     floor = np.maximum(np.maximum(seen.min_price, np.where(known, by_cost, least)), MIN_PRICE)
     by_median = seen.median_90d * (_PARTS + _parts(rails.over_median)) // _PARTS
     ceiling = np.where(seen.max_price < 0, MAX_PRICE, seen.max_price)
@@ -129,13 +129,13 @@ def bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
     return floor, np.maximum(ceiling, floor)
 
 
-def around(lowest: Whole, highest: Whole, share: float) -> tuple[Whole, Whole]:
+def price_band(lowest: Whole, highest: Whole, share: float) -> tuple[Whole, Whole]:
     """From `highest` less `share` to `lowest` plus `share`, rounded inwards: prices that moved at most by `share`."""
     parts = _parts(share)
     return -(-highest * (_PARTS - parts) // _PARTS), lowest * (_PARTS + parts) // _PARTS
 
 
-def names(acted: int) -> tuple[str, ...]:
+def guardrail_names(acted: int) -> tuple[str, ...]:
     """Of the guardrails in a decision's flags, in order."""
     return tuple(rail.name.lower() for rail in Guardrail if acted & rail and rail.name is not None)
 
@@ -144,7 +144,7 @@ def _parts(share: float) -> int:
     return round(share * _PARTS)
 
 
-def _frozen(seen: Signals, rails: Guardrails, scale: float) -> Whole:
+def _freezing_guardrails(seen: Signals, rails: Guardrails, scale: float) -> Whole:
     """Flags of what keeps a price from being looked at."""
     acted = np.zeros(len(seen), dtype=np.int64)
     for rail, holds in (

@@ -11,9 +11,9 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.categories import conversions, grown
+from scalecommerce_core.pricing.categories import estimate_conversions, extend_groups
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.guardrails import around
+from scalecommerce_core.pricing.guardrails import price_band
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, parameter, register, select_motives
 from scalecommerce_core.pricing.signals import Signals
 
@@ -50,7 +50,7 @@ class HillClimb:
             "before": np.full(n, _UNSEEN), "free": price, "cover": np.full(n, np.inf), "recent_views": zero,
             "recent_units": zero, "recent_days": zero,
         }  # fmt: skip
-        return State(products, grown(groups, {"conversion": conversions(signals, groups)}))
+        return State(products, extend_groups(groups, {"conversion": estimate_conversions(signals, groups)}))
 
     def update(self, state: State, signals: Signals) -> State:
         was = state.products
@@ -83,7 +83,7 @@ class HillClimb:
         """The categories' conversion anew; every product climbs alone."""
         views, units = state.products["recent_views"], state.products["recent_units"]
         recent = signals.with_columns(views=views, units=units)
-        return State(state.products, {"conversion": conversions(recent, state.groups)})
+        return State(state.products, {"conversion": estimate_conversions(recent, state.groups)})
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         del epoch
@@ -108,7 +108,7 @@ class HillClimb:
         # A guardrail that has stopped the last step would stop the next one too.
         stuck = (was["units"] >= 2 * self.enough_units) & (was["weeks"] >= 2) | (was["weeks"] >= 2 * self.longest_weeks)
         direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
-        down, up = around(signals.price, signals.price, self.step)
+        down, up = price_band(signals.price, signals.price, self.step)
         wanted = np.where(enough, np.where(direction > 0, up, down), np.nan)
         motive = select_motives(
             Motive.PROFIT_ROSE, (fell, Motive.PROFIT_FELL), (np.isnan(was["before"]), Motive.TRYING),

@@ -12,10 +12,10 @@ from attrs import frozen
 
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.categories import conversions, grown, size_of
+from scalecommerce_core.pricing.categories import estimate_conversions, extend_groups, group_count
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
-from scalecommerce_core.pricing.guardrails import around
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, update_belief
+from scalecommerce_core.pricing.guardrails import price_band
 from scalecommerce_core.pricing.interface import (
     Motive,
     Proposal,
@@ -25,7 +25,7 @@ from scalecommerce_core.pricing.interface import (
     register,
     select_motives,
 )
-from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, estimated, evidence, swapped
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, collect_evidence, estimate_priors, swap_prior
 from scalecommerce_core.pricing.signals import Signals
 
 _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
@@ -51,12 +51,12 @@ class DemandLearning(Drift):
     )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
-        size = size_of(groups, signals)
+        size = group_count(groups, signals)
         usual = {
-            "level": np.log(conversions(signals, groups)), "mean": np.full(size, ROOT_MEAN),
+            "level": np.log(estimate_conversions(signals, groups)), "mean": np.full(size, ROOT_MEAN),
             "variance": np.full(size, ROOT_VARIANCE),
         }  # fmt: skip
-        known = grown(groups, usual)
+        known = extend_groups(groups, usual)
         at = signals.group
         products = {
             "a": known["level"][at], "b": known["mean"][at], "c00": np.full(len(signals), self.level_spread),
@@ -67,28 +67,28 @@ class DemandLearning(Drift):
     def update(self, state: State, signals: Signals) -> State:
         x = signals.price / signals.reference - 1.0
         weeks = signals.epoch_days / 7.0
-        belief = learned(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks)
+        belief = update_belief(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks)
         return State({**state.products, **belief._asdict()}, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:
         """The categories' elasticities anew, and each product's prior swapped for its category's."""
         belief, groups = _belief(state), state.groups
         mean, variance = groups["mean"], groups["variance"]
-        found = evidence(signals.group, belief.b, belief.c11, mean, variance)
+        found = collect_evidence(signals.group, belief.b, belief.c11, mean, variance)
         root = np.full_like(mean, ROOT_MEAN), np.full_like(mean, ROOT_VARIANCE)
-        new_mean, new_variance = estimated(found, mean, *root)
+        new_mean, new_variance = estimate_priors(found, mean, *root)
         at = signals.group
-        swap = swapped(belief, mean[at], variance[at], new_mean[at], new_variance[at])
+        swap = swap_prior(belief, mean[at], variance[at], new_mean[at], new_variance[at])
         level = _group_means(belief.a, signals, groups["level"])
         return State({**state.products, **swap._asdict()}, {"level": level, "mean": new_mean, "variance": new_variance})
 
-    def _paced(self, prices: Floats, signals: Signals) -> Floats:
-        return np.clip(prices, *around(signals.price, signals.price, self.pace))
+    def _limit_step(self, prices: Floats, signals: Signals) -> Floats:
+        return np.clip(prices, *price_band(signals.price, signals.price, self.pace))
 
 
 @register
 @frozen
-class Learning(DemandLearning):
+class ElasticityLearning(DemandLearning):
     """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
 
     name: ClassVar[str] = "elasticity_learning"
@@ -99,14 +99,14 @@ class Learning(DemandLearning):
     vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        prices = _best(self._drawn(state, signals, epoch), state, signals)
+        prices = _optimal_prices(self._drawn(state, signals, epoch), state, signals)
         if self.vary:
             up = seeded_random.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
         # As long as next to all that is known of a product is its category's.
         trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
         return Proposal(
-            self._paced(prices, signals),
+            self._limit_step(prices, signals),
             select_motives(motive_column(Motive.LEARNED, len(signals)), (trying, Motive.TRYING)),
         )
 
@@ -147,18 +147,20 @@ class ControlledVariance(DemandLearning):
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         del epoch
-        best = np.clip(_best(state.products["b"], state, signals), *around(signals.price, signals.price, 1.0))
+        best = np.clip(
+            _optimal_prices(state.products["b"], state, signals), *price_band(signals.price, signals.price, 1.0)
+        )
         x = best / signals.reference - 1.0
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
         motive = select_motives(Motive.LEARNED, (kept != x, Motive.TRYING))
-        return Proposal(self._paced((1.0 + kept) * signals.reference, signals), motive)
+        return Proposal(self._limit_step((1.0 + kept) * signals.reference, signals), motive)
 
 
 @register
 @frozen
-class Inventory(Learning):
+class Inventory(ElasticityLearning):
     """`learning` for goods that are not replenished in time: the price at which the stock just lasts, if dearer.
 
     The fluid problem is solved anew each epoch with what is left (Gallego and van Ryzin 1994; re-solving: Maglaras
@@ -194,7 +196,7 @@ class Inventory(Learning):
         clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
         short = clearing > free.prices
         motive = select_motives(Motive.LEARNED, (short, Motive.STOCK_SHORT))
-        return Proposal(self._paced(np.where(short, clearing, free.prices), signals), motive)
+        return Proposal(self._limit_step(np.where(short, clearing, free.prices), signals), motive)
 
 
 def _belief(state: State) -> Belief:
@@ -207,7 +209,7 @@ def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), empty)
 
 
-def _best(b: Floats, state: State, signals: Signals) -> Floats:
+def _optimal_prices(b: Floats, state: State, signals: Signals) -> Floats:
     """Argmax (p - cost)·exp(b·p/reference) over the price p."""
     cost = break_even(signals, state.groups["mean"][signals.group])
     return cost + signals.reference / -np.minimum(b, _FLATTEST)

@@ -20,7 +20,7 @@ from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import STATE_FACTS as MEMORY_FACTS
 from scalecommerce_core.pricing.policy_state import PolicyState
-from scalecommerce_core.pricing.replay import Inputs, packed
+from scalecommerce_core.pricing.replay import Inputs, pack_inputs
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
 
@@ -177,7 +177,7 @@ def decide_range(  # the whole of a step, with all that it is made of
         out_of_stock=facts.out_of_stock,
         state=dict(state.products),
     )
-    inputs = packed(policy, state, signals, epoch)
+    inputs = pack_inputs(policy, state, signals, epoch)
     grown = _by_category(categories, state.groups)
     return RangeResult(decisions, inputs, facts.priced_at, policy_state.updated_with(kept), grown, signals, state)
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, update_belief
 from scalecommerce_core.pricing.interface import Motive, Proposal, State, motive_column, parameter, register
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
@@ -57,7 +57,7 @@ class PriceGrid(Drift):
         was = state.products
         weeks = signals.epoch_days / 7.0
         x = signals.price / signals.reference - 1.0
-        belief = learned(
+        belief = update_belief(
             Belief(*(was[name] for name in _BELIEF)), self, x=x, views=signals.views, units=signals.units, weeks=weeks
         )
         arms = self._arms(signals)

@@ -39,7 +39,7 @@ class Inputs:
     rows: Sequence[bytes]
 
 
-def packed(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> Inputs:
+def pack_inputs(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> Inputs:
     """What `decide(policy, state, seen, epoch)` is made of."""
     columns: dict[str, NDArray[Any]] = {
         name: values
@@ -106,7 +106,7 @@ def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(kinds[-1])
 
 
-def values_of(inputs: Inputs) -> dict[str, Any]:
+def input_values(inputs: Inputs) -> dict[str, Any]:
     """Of the first row: what the decision was made of, by name; lists for columns of several numbers."""
     layout = [(name, kind, (width,)) if width > 1 else (name, kind) for name, kind, width in inputs.head["columns"]]
     row = np.frombuffer(inputs.rows[0], dtype=np.dtype(layout), count=1)

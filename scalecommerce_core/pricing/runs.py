@@ -98,7 +98,7 @@ class Tally:
 
     def breaker(self, policy: PricingPolicy) -> Breaker:
         """As `decisions.breaker`, of a run whose decisions are not at hand any more."""
-        return Breaker.judging(policy, self.decided, self.large, self.total_move)
+        return Breaker.evaluate(policy, self.decided, self.large, self.total_move)
 
     def sentence(self, policy: PricingPolicy) -> str:
         """The verdict of the breaker, and the number of decisions without a usable price."""

@@ -38,7 +38,7 @@ class Evidence:
         return Evidence(*(getattr(self, name) + getattr(other, name) for name in fields_dict(Evidence)))
 
 
-def evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Floats) -> Evidence:
+def collect_evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Floats) -> Evidence:
     """What each group's products say beyond their priors. `mean` and `variance` are the groups' present priors."""
     groups = len(mean)
     pm, pv = mean[group], variance[group]
@@ -60,7 +60,9 @@ def evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Float
     )  # fmt: skip
 
 
-def estimated(found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats) -> tuple[Floats, Floats]:
+def estimate_priors(
+    found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats
+) -> tuple[Floats, Floats]:
     """Means and variances of the groups' elasticities by the method of moments (DerSimonian and Laird 1986, with
     weights of our choice); the parent's for a group with fewer than 20 products that know something.
     """
@@ -75,7 +77,7 @@ def estimated(found: Evidence, mean: Floats, parent_mean: Floats, parent_varianc
     return new_mean, new_variance
 
 
-def swapped(belief: Belief, old_mean: Floats, old_variance: Floats, mean: Floats, variance: Floats) -> Belief:
+def swap_prior(belief: Belief, old_mean: Floats, old_variance: Floats, mean: Floats, variance: Floats) -> Belief:
     """The belief under another prior of the elasticity, in closed form (Sherman and Morrison's rank-one update).
 
     Where the random walk has made the elasticity less certain than its prior, it is as certain as the prior.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.categories import size_of
+from scalecommerce_core.pricing.categories import group_count
 from scalecommerce_core.pricing.interface import (
     MOTIVES,
     Motive,
@@ -59,7 +59,7 @@ class CheckedProposal:
 def call_start(strategy: PricingStrategy, signals: Signals, groups: Mapping[str, Floats]) -> State:
     """`Policy.start`, checked. Raise `StrategyFailed`."""
     state = _call(strategy, "start", State, lambda: strategy.start(_read_only(signals), _read_only_columns(groups)))
-    return _checked(strategy, "start", state, rows=len(signals), groups=size_of(groups, signals))
+    return _checked(strategy, "start", state, rows=len(signals), groups=group_count(groups, signals))
 
 
 def call_update(strategy: PricingStrategy, state: State, signals: Signals) -> State:

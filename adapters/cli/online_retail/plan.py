@@ -35,7 +35,7 @@ class PlannedProduct:
 
 
 @frozen
-class Plan:
+class ReplayPlan:
     """`purchases` are in the order of their times; `refused` holds the line numbers of each reason."""
 
     lines_read: int
@@ -58,7 +58,7 @@ class Plan:
         return sum(line.quantity * line.price for purchase in self.purchases for line in purchase.lines)
 
 
-def plan_of(read_lines: Iterable[Line | Refused]) -> Plan:
+def build_plan(read_lines: Iterable[Line | Refused]) -> ReplayPlan:
     """Raise `CannotPlan` when a product's opening stock would pass what stock can be."""
     sorted_out = _SortedOut()
     for read in read_lines:
@@ -74,7 +74,7 @@ def plan_of(read_lines: Iterable[Line | Refused]) -> Plan:
     dated = [(purchase.placed_at.date(), purchase.lines) for purchase in purchases]
     modes = daily_modes((line.code, day, line.price) for day, lines in dated for line in lines)
     opening = opening_stock(purchases)
-    return Plan(
+    return ReplayPlan(
         lines_read=sorted_out.lines_read,
         codes_read=len(sorted_out.codes),
         products=[

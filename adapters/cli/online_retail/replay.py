@@ -8,10 +8,10 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from adapters.cli.csv_files import BadRow, Row
 from adapters.cli.online_retail.lines import CURRENCY, GUEST, read_lines
-from adapters.cli.online_retail.plan import Plan, PlannedProduct, plan_of
-from adapters.cli.online_retail.report import Outcome, Report, report_of
+from adapters.cli.online_retail.plan import PlannedProduct, ReplayPlan, build_plan
+from adapters.cli.online_retail.report import ReplayReport, ReplayResult, build_report
 from adapters.cli.online_retail.returns import Purchase
-from adapters.cli.online_retail.source import rows_of
+from adapters.cli.online_retail.source import open_rows
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, ProductId
 from scalecommerce_core.domain.order import RefundLine
@@ -36,20 +36,20 @@ class OtherHistory(Exception):
     """The engine already holds products of the shop that were made for another file."""
 
 
-def import_online_retail(market: Market, path: Path, progress: Progress = no_progress) -> Report:
+def import_online_retail(market: Market, path: Path, progress: Progress = no_progress) -> ReplayReport:
     """Replay the file at `path`. A second run changes nothing, a run after an interrupted one goes on.
 
     Raise `UnreadableFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
     """
     began = time.perf_counter()
     with gc_paused():
-        with rows_of(path) as rows:
-            plan = plan_of(read_lines(_counted(rows, progress)))
+        with open_rows(path) as rows:
+            plan = build_plan(read_lines(_counted(rows, progress)))
         outcome = replay(market, plan, progress)
-    return report_of(plan, outcome, time.perf_counter() - began)
+    return build_report(plan, outcome, time.perf_counter() - began)
 
 
-def replay(market: Market, plan: Plan, progress: Progress = no_progress) -> Outcome:
+def replay(market: Market, plan: ReplayPlan, progress: Progress = no_progress) -> ReplayResult:
     """Record what of the plan is not yet recorded."""
     accounts, new_accounts = _accounts(market, plan.customers, progress)
     seller = accounts[SELLER_EMAIL]
@@ -66,7 +66,7 @@ def replay(market: Market, plan: Plan, progress: Progress = no_progress) -> Outc
             ) from error
         orders, lines, known = orders + recorded.orders, lines + recorded.lines, known + recorded.known
         progress("orders", orders + known, len(plan.purchases))
-    return Outcome(
+    return ReplayResult(
         seller_id=seller,
         new_accounts=new_accounts,
         new_products=new_products,

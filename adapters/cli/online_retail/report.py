@@ -7,7 +7,7 @@ from attrs import frozen
 from rich.text import Text
 
 from adapters.cli.online_retail.lines import CURRENCY
-from adapters.cli.online_retail.plan import Plan
+from adapters.cli.online_retail.plan import ReplayPlan
 from adapters.cli.screen import print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.identifiers import AccountId
@@ -15,7 +15,7 @@ from scalecommerce_core.domain.money import Money, decimal_text
 
 
 @frozen
-class Outcome:
+class ReplayResult:
     """What a run wrote, and what it found written by an earlier one."""
 
     seller_id: AccountId
@@ -41,7 +41,7 @@ class Returns:
 
 
 @frozen
-class Report:
+class ReplayReport:
     """Amounts in minor units of `currency`."""
 
     currency: str
@@ -62,7 +62,7 @@ class Report:
     """Lines by reason."""
     examples: Mapping[str, tuple[int, ...]]
     """The first few line numbers by reason."""
-    outcome: Outcome
+    outcome: ReplayResult
     seconds: float
 
     @property
@@ -123,9 +123,9 @@ class Report:
         }
 
 
-def report_of(plan: Plan, outcome: Outcome, seconds: float) -> Report:
+def build_report(plan: ReplayPlan, outcome: ReplayResult, seconds: float) -> ReplayReport:
     matched = [returned for returned in plan.returns if returned.units]
-    return Report(
+    return ReplayReport(
         currency=CURRENCY,
         lines_read=plan.lines_read,
         lines_imported=plan.lines,
@@ -154,7 +154,7 @@ def report_of(plan: Plan, outcome: Outcome, seconds: float) -> Report:
     )
 
 
-def show(report: Report) -> None:
+def show(report: ReplayReport) -> None:
     """Print the report to standard output."""
     returns = report.returns
     lines: list[list[Cell]] = [

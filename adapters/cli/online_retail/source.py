@@ -13,7 +13,7 @@ COLUMNS: Final = (
 
 
 @contextmanager
-def rows_of(path: Path) -> Iterator[Iterator[Row | BadRow]]:
+def open_rows(path: Path) -> Iterator[Iterator[Row | BadRow]]:
     """All rows behind the header; raise `UnreadableFile`."""
     with open_csv(path, COLUMNS) as file:
         if not file.header:

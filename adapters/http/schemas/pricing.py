@@ -9,14 +9,14 @@ from attrs import asdict, fields
 
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
-from scalecommerce_core.pricing.explaining import belief, explained
-from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, names
+from scalecommerce_core.pricing.explaining import elasticity_belief, explain_inputs
+from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, guardrail_names
 from scalecommerce_core.pricing.interface import Motive, registered_strategies
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, DecisionOutcome, Run, RunStatus, StoredDecision, Trigger
 
 ParameterType = Literal["boolean", "integer", "number", "string", "array"]
-GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(names(sum(Guardrail)))})]
+GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(guardrail_names(sum(Guardrail)))})]
 
 
 class PolicySchema(msgspec.Struct):
@@ -214,14 +214,14 @@ def to_decision_schema(decision: Decision, currency: str) -> DecisionSchema:
 
 
 def to_stored_decision_schema(stored: StoredDecision) -> StoredDecisionSchema:
-    believed = belief(stored.inputs)
+    believed = elasticity_belief(stored.inputs)
     return StoredDecisionSchema(
         run=stored.run_id,
         decided_at=stored.decided_at,
         outcome=stored.outcome,
         in_force_from=stored.in_force_from,
         in_force_until=stored.in_force_until,
-        explained=explained(stored.inputs),
+        explained=explain_inputs(stored.inputs),
         belief=None if believed is None else ElasticityBeliefSchema(**asdict(believed)),
         **_decision_fields(stored.decision, stored.currency),
     )

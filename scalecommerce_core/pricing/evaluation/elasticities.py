@@ -61,7 +61,7 @@ class Elasticities:
         shrunk = (information * alone + prior * mean[group]) / (information + prior)
         return cls(known, reference, level, alone, shrunk, informed, mean)
 
-    def predicted(self, panel: Panel, slope: Floats) -> Floats:
+    def predict_log_units(self, panel: Panel, slope: Floats) -> Floats:
         """Log units of each row with these slopes."""
         x = panel.price / self.reference[panel.cell] - 1.0
         forecast: Floats = self.level[panel.cell] + slope[panel.cell] * x

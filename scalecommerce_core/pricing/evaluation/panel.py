@@ -9,7 +9,7 @@ from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
 
 @frozen(eq=False)
-class Lines:
+class SalesLines:
     """Sales as they were recorded, a row each; several rows may concern one cell and period, as order lines do."""
 
     cell: Whole
@@ -47,7 +47,7 @@ class Panel:
     """Of each cell, not of each row."""
 
     @classmethod
-    def of(cls, lines: Lines, *, periods_in_one: int = 1) -> Self:
+    def of(cls, lines: SalesLines, *, periods_in_one: int = 1) -> Self:
         """Lines summed; rows that sold nothing, or have no price, are left out (a logarithm needs a sale)."""
         _, cell_of_line = np.unique(lines.cell, return_inverse=True)
         _, group_of_line = np.unique(lines.group, return_inverse=True)

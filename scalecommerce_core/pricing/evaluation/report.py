@@ -11,7 +11,7 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
-from scalecommerce_core.pricing.evaluation.panel import Lines, Panel, distinct_pairs
+from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, distinct_pairs
 
 LEAST_ROWS: Final = 100
 LEAST_PERIODS: Final = 10
@@ -90,7 +90,9 @@ class Report:
         return f"These data cannot teach prices: {' '.join(self.objections)}"
 
 
-def evaluated(lines: Lines, *, periods_in_one: int = 1, held_back: float = 0.2, cold_periods: int = 8) -> Report:
+def evaluate_panel(
+    lines: SalesLines, *, periods_in_one: int = 1, held_back: float = 0.2, cold_periods: int = 8
+) -> Report:
     """Evaluate a panel: train on the first periods, test on the last `held_back` of them.
 
     `lines.period` numbers the finest periods that are known, days for order lines; `periods_in_one` of them are one
@@ -148,9 +150,9 @@ def _forecast(panel: Panel, begin: int, end: int) -> Forecast | None:
     return Forecast(
         train_periods=end - begin,
         test_rows=len(test),
-        without_price=_errors(fit.predicted(test, np.zeros_like(fit.alone)), test),
-        alone=_errors(fit.predicted(test, fit.alone), test),
-        shrunk=_errors(fit.predicted(test, fit.shrunk), test),
+        without_price=_errors(fit.predict_log_units(test, np.zeros_like(fit.alone)), test),
+        alone=_errors(fit.predict_log_units(test, fit.alone), test),
+        shrunk=_errors(fit.predict_log_units(test, fit.shrunk), test),
     )
 
 
@@ -169,7 +171,7 @@ def _flat_share(panel: Panel) -> float:
     return float((np.sqrt(around / count)[seen] < FLAT * mean[seen]).mean()) if seen.any() else 1.0
 
 
-def _quantity_discounts(lines: Lines) -> tuple[float, float, float]:
+def _quantity_discounts(lines: SalesLines) -> tuple[float, float, float]:
     """Share of cells' periods with several lines that have several prices; slope of log price on log units within
     them, and how many standard errors it is from 0.
     """

@@ -9,15 +9,15 @@ from attrs import evolve, field, frozen
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import PricingStrategy
-from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
+from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.runner import Track, run
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
-from scalecommerce_core.pricing.simulation.market import Market
+from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, Marketplace
 from scalecommerce_core.pricing.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
+from scalecommerce_core.pricing.simulation.runner import Track, run
 from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 
@@ -38,11 +38,11 @@ class Size:
 
 
 @frozen
-class Place:
+class MarketVariant:
     """A market, in one of its forms."""
 
     label: str
-    made: Callable[[], Market]
+    make_market: Callable[[], SimulatedMarket]
     checkpoints: tuple[int, ...] = ()
 
 
@@ -63,14 +63,14 @@ class Figure:
 
 
 @frozen(eq=False)
-class Outcome:
+class StrategyResult:
     market: str
     place: str
     track: Track
 
 
 @frozen
-class FailedPolicy:
+class FailedStrategy:
     """A policy that failed in a market; `problem` is the message of its `StrategyFailed`."""
 
     market: str
@@ -80,35 +80,35 @@ class FailedPolicy:
 
 
 @frozen
-class Program:
+class Experiment:
     """A market with the policies that enter it, and how their tracks become figures."""
 
     name: str
     about: str
-    places: Callable[[Size], Sequence[Place]]
-    entrants: tuple[PricingStrategy | None, ...]
-    judged: Callable[[Sequence[Outcome]], list[Figure]] = field(repr=False)
+    variants: Callable[[Size], Sequence[MarketVariant]]
+    strategies: tuple[PricingStrategy | None, ...]
+    judged: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
     worlds: int
     epochs: int
     """As published: what is smaller or shorter is held against no bar."""
 
-    def figures(self, outcomes: Sequence[Outcome], size: Size) -> list[Figure]:
+    def figures(self, outcomes: Sequence[StrategyResult], size: Size) -> list[Figure]:
         figures = self.judged(outcomes)
         small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
         if small or any(outcome.track.interrupted for outcome in outcomes):
             return [evolve(figure, reference=None, bar=None) for figure in figures]
         return figures
 
-    def outcomes(
+    def run(
         self,
         size: Size,
-        entrants: Sequence[PricingStrategy | None] | None = None,
+        strategies: Sequence[PricingStrategy | None] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
-    ) -> Iterator[Outcome | FailedPolicy]:
+    ) -> Iterator[StrategyResult | FailedStrategy]:
         """Yield outcomes one by one, so that finished ones are kept when Ctrl-C ends it or a policy fails."""
-        for place in self.places(size):
-            for policy in self.entrants if entrants is None else entrants:
-                market = place.made()
+        for place in self.variants(size):
+            for policy in self.strategies if strategies is None else strategies:
+                market = place.make_market()
                 label = f"{place.label}: {STATIC if policy is None else policy.name}"
 
                 def told(done: int, label: str = label, total: int = market.epochs) -> None:
@@ -117,21 +117,21 @@ class Program:
                 try:
                     track = run(policy, market, checkpoints=place.checkpoints, progress=told)
                 except StrategyFailed as error:
-                    yield FailedPolicy(self.name, place.label, error.policy, str(error))
+                    yield FailedStrategy(self.name, place.label, error.policy, str(error))
                     continue
-                yield Outcome(self.name, place.label, track)
+                yield StrategyResult(self.name, place.label, track)
                 if track.interrupted:
                     return
 
 
-def _zip_places(size: Size) -> Sequence[Place]:
+def _zip_places(size: Size) -> Sequence[MarketVariant]:
     epochs = size.epochs or 10_000
     first = min(FIRST_VISITORS // BLOCK, epochs)
     made = lambda: ZipRecruiter(seed=size.seed, worlds=size.worlds or 300, visitors=BLOCK * epochs)  # noqa: E731 - short
-    return [Place("ten prices", made, (first, epochs))]
+    return [MarketVariant("ten prices", made, (first, epochs))]
 
 
-def _zip_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+def _zip_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
     known = {UcbPi.name: (92, 98, None), LearnThenEarn.name: (62, 94, 83)}
     bars = {PriceGrid.name: (94, 98, 95)}
     figures = []
@@ -155,13 +155,13 @@ def _zip_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
 _HORIZONS: Final = (100, 1_000, 10_000)
 
 
-def _linear_places(size: Size) -> Sequence[Place]:
+def _linear_places(size: Size) -> Sequence[MarketVariant]:
     epochs = size.epochs or _HORIZONS[-1]
     made = lambda: LinearMarket(seed=size.seed, worlds=size.worlds or 1_000, epochs=epochs)  # noqa: E731 - short
-    return [Place("linear demand", made, (*(t for t in _HORIZONS if t < epochs), epochs))]
+    return [MarketVariant("linear demand", made, (*(t for t in _HORIZONS if t < epochs), epochs))]
 
 
-def _linear_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+def _linear_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
     known = {
         "greedy_least_squares": (95.7, 96.6, 96.8), "cils": (96.0, 98.5, 99.5), "cvp": (95.6, 98.5, 99.5),
         LinearDemand.name: (97.8, 99.0, 99.6),
@@ -184,7 +184,7 @@ def _linear_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
     return figures
 
 
-def _marketplace_places(size: Size) -> Sequence[Place]:
+def _marketplace_places(size: Size) -> Sequence[MarketVariant]:
     return [
         _marketplace_place(size, demand, drifting=drifting, moody=False)
         for drifting in (False, True)
@@ -192,7 +192,7 @@ def _marketplace_places(size: Size) -> Sequence[Place]:
     ]
 
 
-def _moody_places(size: Size) -> Sequence[Place]:
+def _moody_places(size: Size) -> Sequence[MarketVariant]:
     return [
         _marketplace_place(size, demand, drifting=drifting, moody=True)
         for drifting in (False, True)
@@ -200,25 +200,25 @@ def _moody_places(size: Size) -> Sequence[Place]:
     ]
 
 
-def _marketplace_place(size: Size, demand: str, *, drifting: bool, moody: bool) -> Place:
-    def made() -> Market:
+def _marketplace_place(size: Size, demand: str, *, drifting: bool, moody: bool) -> MarketVariant:
+    def made() -> SimulatedMarket:
         return Marketplace(
             demand=demand, drifting=drifting, moody=moody, seed=size.seed, products=size.worlds or 6_000,
             epochs=size.epochs or 2 * _YEAR,
         )  # fmt: skip
 
-    return Place(f"{demand}, {'drifting' if drifting else 'steady'}", made)
+    return MarketVariant(f"{demand}, {'drifting' if drifting else 'steady'}", made)
 
 
-def _marketplace_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
-    return _beside_static(outcomes, least={Learning.name: 95.0, HillClimb.name: None})
+def _marketplace_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
+    return _beside_static(outcomes, least={ElasticityLearning.name: 95.0, HillClimb.name: None})
 
 
-def _moody_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
-    return _beside_static(outcomes, least={Learning.name: None})
+def _moody_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
+    return _beside_static(outcomes, least={ElasticityLearning.name: None})
 
 
-def _beside_static(outcomes: Sequence[Outcome], least: Mapping[str, float | None]) -> list[Figure]:
+def _beside_static(outcomes: Sequence[StrategyResult], least: Mapping[str, float | None]) -> list[Figure]:
     """Who is named in `least` has to beat fixed prices everywhere, and reach that much in the mean."""
     static = {outcome.place: outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC}
     market, figures = outcomes[0].market, []
@@ -229,7 +229,7 @@ def _beside_static(outcomes: Sequence[Outcome], least: Mapping[str, float | None
             figures.append(Figure(market, name, place, track.share(), bar=bar))
         mean = float(np.mean([track.share() for track in tracks.values()]))
         figures.append(Figure(market, name, f"mean of {len(tracks)}", mean, bar=least.get(name)))
-        if name == Learning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
+        if name == ElasticityLearning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
             fall = max(_decay(track) for track in tracks.values())
             figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", 0.0 - fall, bar=-1.0))
     return figures
@@ -241,12 +241,12 @@ def _decay(track: Track) -> float:
     return max(years) - years[-1]
 
 
-def _limited_places(size: Size) -> Sequence[Place]:
+def _limited_places(size: Size) -> Sequence[MarketVariant]:
     made = lambda: LimitedStock(seed=size.seed, products=size.worlds or 2_000, epochs=size.epochs or 26)  # noqa: E731 - short
-    return [Place("one season", made)]
+    return [MarketVariant("one season", made)]
 
 
-def _limited_figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+def _limited_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
     static = next((outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC), None)
     return [
         Figure(
@@ -261,10 +261,10 @@ def _percentile(values: Floats, percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-PROGRAMS: Final = {
+EXPERIMENTS: Final = {
     program.name: program
     for program in (
-        Program(
+        Experiment(
             "zip-recruiter",
             "the price experiment of a subscription, ten prices (Misra and others 2019)",
             _zip_places,
@@ -273,7 +273,7 @@ PROGRAMS: Final = {
             worlds=300,
             epochs=10_000,
         ),
-        Program(
+        Experiment(
             "linear",
             "linear demand with Gaussian noise, where greed stops learning",
             _linear_places,
@@ -282,29 +282,29 @@ PROGRAMS: Final = {
             worlds=1_000,
             epochs=10_000,
         ),
-        Program(
+        Experiment(
             "marketplace",
             "6,000 guarded products, three forms of demand, steady or drifting",
             _marketplace_places,
-            (None, HillClimb(), ControlledVariance(), Learning()),
+            (None, HillClimb(), ControlledVariance(), ElasticityLearning()),
             _marketplace_figures,
             worlds=6_000,
             epochs=104,
         ),
-        Program(
+        Experiment(
             "moody-marketplace",
             "the same, but a category's good and bad weeks look like effects of prices",
             _moody_places,
-            (None, HillClimb(), ControlledVariance(), Learning()),
+            (None, HillClimb(), ControlledVariance(), ElasticityLearning()),
             _moody_figures,
             worlds=6_000,
             epochs=104,
         ),
-        Program(
+        Experiment(
             "limited-stock",
             "a season's goods that are not replenished, against a bound that nobody can reach",
             _limited_places,
-            (None, HillClimb(), Learning(), Inventory()),
+            (None, HillClimb(), ElasticityLearning(), Inventory()),
             _limited_figures,
             worlds=2_000,
             epochs=26,

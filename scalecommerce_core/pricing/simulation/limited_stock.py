@@ -13,7 +13,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import Sold, streams
+from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
 
 WEEKS: Final = 26
 _DAYS: Final = 7.0
@@ -31,7 +31,7 @@ class LimitedStock:
         self.epochs = epochs
         # A season's goods are new: waiting two weeks for a history would cost a tenth of it.
         self.rails: Guardrails | None = rails or Guardrails(least_history_days=0)
-        rng = streams(seed, 7)
+        rng = random_stream(seed, 7)
         self._seed, self._week = seed, 0
         self._start = np.rint(np.exp(rng.normal(np.log(30_00), 0.5, products))).astype(np.int64)
         self._group = np.arange(products) % 10
@@ -48,7 +48,7 @@ class LimitedStock:
         self._days = np.full(products, 0.0)
         self._seen_ever = np.zeros(products)
 
-    def seen(self) -> Signals:
+    def signals(self) -> Signals:
         lately = np.stack(self._prices[-5:])
         return Signals.of(
             product=np.arange(len(self._start)), group=self._group, price=self._prices[-1], reference=self._start,
@@ -61,11 +61,11 @@ class LimitedStock:
             days_left=_DAYS * (self.epochs - self._week),
         )  # fmt: skip
 
-    def admissible(self, prices: Floats) -> Whole:
+    def nearest_admissible(self, prices: Floats) -> Whole:
         return np.clip(np.rint(prices).astype(np.int64), _share(self._start, LOWEST), _share(self._start, HIGHEST))
 
-    def sell(self, prices: Whole) -> Sold:
-        rng = streams(self._seed, 8, self._week)
+    def sell(self, prices: Whole) -> EpochProfit:
+        rng = random_stream(self._seed, 8, self._week)
         expected = _DAYS * self._rate * np.exp(self._elasticity * (prices / self._start - 1.0))
         wanted = rng.poisson(expected).astype(np.float64)
         units = np.minimum(wanted, self._stock)
@@ -79,7 +79,7 @@ class LimitedStock:
         self._prices = [*self._prices[-13:], prices]
         self._week += 1
         before, self._bound = self._bound, self._fluid(self._stock_before, _DAYS * self._week)
-        return Sold(units * prices, self._bound - before)
+        return EpochProfit(units * prices, self._bound - before)
 
     def _fluid(self, stock: Floats, days: float) -> Floats:
         """Revenue of the fluid problem, an upper bound of what any policy can expect."""

@@ -11,7 +11,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import Sold, streams
+from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
 
 UNIT: Final = 10_000
 LOWEST, HIGHEST = 0.5, 2.0
@@ -24,19 +24,19 @@ class LinearMarket:
 
     def __init__(self, *, seed: int, worlds: int = 1_000, epochs: int = 10_000) -> None:
         self.epochs = epochs
-        rng = streams(seed, 5)
+        rng = random_stream(seed, 5)
         self._alpha = rng.uniform(0.8, 1.4, worlds)
         self._beta = rng.uniform(-0.8, -0.35, worlds)
         best = np.clip(-self._alpha / (2 * self._beta), LOWEST, HIGHEST)
         self._best = best * (self._alpha + self._beta * best)
-        self._chance = streams(seed, 6)
+        self._chance = random_stream(seed, 6)
         self._price = np.full(worlds, UNIT, dtype=np.int64)
         self._fixed = {
             "product": np.arange(worlds), "reference": np.full(worlds, UNIT), "cost": np.zeros(worlds, dtype=int),
         }  # fmt: skip
         self._units, self._views = np.zeros(worlds), np.zeros(worlds)
 
-    def seen(self) -> Signals:
+    def signals(self) -> Signals:
         return Signals.of(
             **self._fixed,
             price=self._price,
@@ -46,13 +46,13 @@ class LinearMarket:
             epoch_days=self.epoch_days,
         )
 
-    def admissible(self, prices: Floats) -> Whole:
+    def nearest_admissible(self, prices: Floats) -> Whole:
         return np.rint(np.clip(prices, LOWEST * UNIT, HIGHEST * UNIT)).astype(np.int64)
 
-    def sell(self, prices: Whole) -> Sold:
+    def sell(self, prices: Whole) -> EpochProfit:
         p = prices / UNIT
         demand = self._alpha + self._beta * p
         self._price = prices
         self._units = demand + NOISE * self._chance.standard_normal(len(p))
         self._views = np.ones(len(p))
-        return Sold(p * demand, self._best)
+        return EpochProfit(p * demand, self._best)

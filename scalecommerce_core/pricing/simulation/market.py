@@ -11,14 +11,14 @@ from scalecommerce_core.pricing.signals import Signals
 
 
 @frozen(eq=False)
-class Sold:
+class EpochProfit:
     """What an epoch brought, a row per product: expected profit at the prices, and at the best prices."""
 
     earned: Floats
     best: Floats
 
 
-class Market(Protocol):
+class SimulatedMarket(Protocol):
     """One world, made of a seed: markets made alike are alike, whoever sells in them and at which prices."""
 
     epochs: int
@@ -26,19 +26,19 @@ class Market(Protocol):
     rails: Guardrails | None
     """None: policies are not guarded here, only kept inside the market's prices."""
 
-    def seen(self) -> Signals:
+    def signals(self) -> Signals:
         """Of the epoch that ended last; before the first one, nothing has been viewed."""
         ...
 
-    def admissible(self, prices: Floats) -> Whole:
+    def nearest_admissible(self, prices: Floats) -> Whole:
         """The nearest prices that can be charged here."""
         ...
 
-    def sell(self, prices: Whole) -> Sold:
+    def sell(self, prices: Whole) -> EpochProfit:
         """Let an epoch pass at these prices."""
         ...
 
 
-def streams(*numbers: int) -> np.random.Generator:
+def random_stream(*numbers: int) -> np.random.Generator:
     """Chance of its own for each tuple of numbers, so that what one policy does moves no other draw."""
     return np.random.default_rng(numbers)

@@ -8,7 +8,7 @@ from attrs import frozen
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import Sold, streams
+from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
 
 DEMANDS: Final = ("log-linear", "semi-log", "logit")
 _YEAR: Final = 52.0
@@ -32,7 +32,7 @@ class _World:
 
     @classmethod
     def of(cls, products: int, categories: int, seed: int) -> "_World":
-        rng = streams(seed, 0)
+        rng = random_stream(seed, 0)
         mean = rng.normal(-2.4, 0.6, categories)
         category = np.arange(products) % categories
         start = np.rint(np.exp(rng.normal(np.log(30_00), 0.8, products))).astype(np.int64)
@@ -72,9 +72,9 @@ class Marketplace:
         self._since_change = np.full(products, np.inf)
         self._views_ever = np.zeros(products)
         self._views = self._units = np.zeros(products)
-        self._drift = streams(seed, 1).normal(0, 0.15, products) if drifting else np.zeros(products)
+        self._drift = random_stream(seed, 1).normal(0, 0.15, products) if drifting else np.zeros(products)
 
-    def seen(self) -> Signals:
+    def signals(self) -> Signals:
         world, prices = self._world, self._prices
         lately = np.stack(prices[-_MONTH_WEEKS:])
         return Signals.of(
@@ -86,13 +86,13 @@ class Marketplace:
             history_days=7.0 * self._week, since_change=self._since_change,
         )  # fmt: skip
 
-    def admissible(self, prices: Floats) -> Whole:
+    def nearest_admissible(self, prices: Floats) -> Whole:
         start = self._world.start
         return np.clip(np.rint(prices).astype(np.int64), _share(start, LOWEST), _share(start, HIGHEST))
 
-    def sell(self, prices: Whole) -> Sold:
+    def sell(self, prices: Whole) -> EpochProfit:
         world, week = self._world, self._week
-        around = streams(self._seed, 2, week)
+        around = random_stream(self._seed, 2, week)
         products = len(prices)
         season = 1.0 + 0.2 * np.sin(2 * np.pi * week / _YEAR)
         traffic = 7.0 * world.views * season
@@ -104,7 +104,7 @@ class Marketplace:
         worth = self._worth()
         bought = self._conversion(prices / (world.start * worth))
         bought = np.minimum(bought * mood, 1.0) if self._moody else bought
-        units = streams(self._seed, 3, week).poisson(views * bought).astype(np.float64)
+        units = random_stream(self._seed, 3, week).poisson(views * bought).astype(np.float64)
         best = self._best_prices(worth)
         earned = traffic * self._conversion(prices / (world.start * worth)) * (prices - world.cost)
         ideal = traffic * self._conversion(best / (world.start * worth)) * (best - world.cost)
@@ -115,7 +115,7 @@ class Marketplace:
         self._views, self._units, self._views_ever = views, units, self._views_ever + views
         self._drift = 0.97 * self._drift + step if self._drifting else self._drift
         self._week += 1
-        return Sold(earned, ideal)
+        return EpochProfit(earned, ideal)
 
     def _worth(self) -> Floats:
         """What buyers are willing to pay, of the start of the world."""

@@ -6,9 +6,9 @@ import numpy as np
 from attrs import field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.guardrails import guarded
+from scalecommerce_core.pricing.guardrails import apply_guardrails
 from scalecommerce_core.pricing.interface import PricingStrategy
-from scalecommerce_core.pricing.simulation.market import Market
+from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
 
 POOL_EVERY = 4
@@ -45,7 +45,7 @@ class Track:
 
 def run(
     policy: PricingStrategy | None,
-    market: Market,
+    market: SimulatedMarket,
     *,
     checkpoints: Sequence[int] = (),
     shown: int = 6,
@@ -55,7 +55,7 @@ def run(
 
     Raise `StrategyFailed` if the policy fails.
     """
-    seen = market.seen()
+    seen = market.signals()
     start_prices = seen.price[:shown].astype(np.float64)
     state = call_start(policy, seen, {}) if policy is not None else None
     total: Floats = np.zeros(len(seen))
@@ -74,11 +74,11 @@ def run(
                 wanted, decided = proposed.prices, decided + len(seen)
                 without += int(np.count_nonzero(is_unpriced(proposed.motive)))
                 if market.rails is None:
-                    prices = market.admissible(np.where(np.isnan(wanted), seen.price, wanted))
+                    prices = market.nearest_admissible(np.where(np.isnan(wanted), seen.price, wanted))
                 else:
-                    prices, _ = guarded(wanted, seen, market.rails, epoch_days=market.epoch_days)
+                    prices, _ = apply_guardrails(wanted, seen, market.rails, epoch_days=market.epoch_days)
             sold = market.sell(prices)
-            seen = market.seen()
+            seen = market.signals()
             total, best_total = total + sold.earned, best_total + sold.best
             earned.append(sold.earned.sum())
             best.append(sold.best.sum())

@@ -11,7 +11,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import Sold, streams
+from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
 
 PRICES: Final = tuple(100 * price for price in (19, 39, 59, 79, 99, 159, 199, 249, 299, 399))
 BUY_RATES: Final = (0.36, 0.32, 0.28, 0.28, 0.24, 0.20, 0.18, 0.17, 0.13, 0.10)
@@ -32,14 +32,14 @@ class ZipRecruiter:
         self._arms = np.array(PRICES, dtype=np.int64)
         self._rates = np.array(BUY_RATES)
         self._best = np.full(worlds, BLOCK * float((self._arms * self._rates).max()))
-        self._chance = streams(seed, 4)
+        self._chance = random_stream(seed, 4)
         self._price = np.full(worlds, _START, dtype=np.int64)
         self._fixed = {
             "product": np.arange(worlds), "reference": np.full(worlds, _START), "cost": np.zeros(worlds, dtype=int),
         }  # fmt: skip
         self._views, self._units = np.zeros(worlds), np.zeros(worlds)
 
-    def seen(self) -> Signals:
+    def signals(self) -> Signals:
         return Signals.of(
             **self._fixed,
             price=self._price,
@@ -49,17 +49,17 @@ class ZipRecruiter:
             epoch_days=self.epoch_days,
         )
 
-    def admissible(self, prices: Floats) -> Whole:
+    def nearest_admissible(self, prices: Floats) -> Whole:
         return self._arms[self._arm(prices)]
 
-    def sell(self, prices: Whole) -> Sold:
+    def sell(self, prices: Whole) -> EpochProfit:
         rate = self._rates[self._arm(prices)]
         # The same uniforms for every policy: a block that buys at one price buys at each lower one.
         buys = self._chance.random((len(prices), BLOCK)) < rate[:, None]
         self._price = prices
         self._units = buys.sum(axis=1).astype(np.float64)
         self._views = np.full(len(prices), float(BLOCK))
-        return Sold(BLOCK * prices * rate, self._best)
+        return EpochProfit(BLOCK * prices * rate, self._best)
 
     def _arm(self, prices: Floats | Whole) -> Whole:
         nearest: Whole = np.abs(self._arms[None, :] - prices[:, None]).argmin(axis=1)

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalecommerce_core.pricing.decisions import breaker, decide
+from scalecommerce_core.pricing.decisions import check_breaker, decide
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.learning import Inventory, Learning
+from scalecommerce_core.pricing.learning import ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.runner import run
+from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, Size, StrategyResult
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
-from scalecommerce_core.pricing.simulation.market import Market
+from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, Marketplace
-from scalecommerce_core.pricing.simulation.experiments import PROGRAMS, Outcome, Size
 from scalecommerce_core.pricing.simulation.references import LearnThenEarn, LeastSquares
+from scalecommerce_core.pricing.simulation.runner import run
 from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES, ZipRecruiter
 from tests.unit.support.pricing_signals import policy as choice
 
-MARKETS: list[Callable[[], Market]] = [
+MARKETS: list[Callable[[], SimulatedMarket]] = [
     lambda: ZipRecruiter(seed=1, worlds=20, visitors=1_000),
     lambda: LinearMarket(seed=1, worlds=20, epochs=50),
     lambda: LimitedStock(seed=1, products=30),
@@ -35,8 +35,8 @@ MARKETS: list[Callable[[], Market]] = [
 
 
 @pytest.mark.parametrize("made", MARKETS)
-def test_a_market_is_its_seed_and_nobody_beats_who_knows_it(made: Callable[[], Market]) -> None:
-    first, again = run(Learning(), made()), run(Learning(), made())
+def test_a_market_is_its_seed_and_nobody_beats_who_knows_it(made: Callable[[], SimulatedMarket]) -> None:
+    first, again = run(ElasticityLearning(), made()), run(ElasticityLearning(), made())
     assert first.earned.tolist() == again.earned.tolist()
     assert first.best.tolist() == run(None, made()).best.tolist()
     assert (first.earned <= first.best * (1 + 1e-9)).all() or isinstance(made(), LimitedStock)
@@ -49,36 +49,36 @@ def test_the_best_prices_of_a_marketplace_are_the_best(demand: str, drifting: bo
     """Against a search over all prices that sellers allow."""
     for share in np.linspace(LOWEST, HIGHEST, 61).tolist():
         market = Marketplace(demand=demand, drifting=drifting, seed=2, products=200)
-        wished = share * market.seen().reference.astype(np.float64)
-        sold = market.sell(market.admissible(wished))
+        wished = share * market.signals().reference.astype(np.float64)
+        sold = market.sell(market.nearest_admissible(wished))
         assert (sold.earned <= sold.best * (1 + 1e-6) + 1e-6).all()
 
 
 def test_views_and_prices_of_a_marketplace_are_what_was_sold_at() -> None:
     market = Marketplace(demand="semi-log", drifting=False, seed=3, products=2_000)
-    dear = market.admissible(1.2 * market.seen().reference.astype(np.float64))
+    dear = market.nearest_admissible(1.2 * market.signals().reference.astype(np.float64))
     market.sell(dear)
-    seen = market.seen()
+    seen = market.signals()
     assert seen.price.tolist() == dear.tolist()
     assert seen.since_change.tolist() == [7.0] * 2_000
     # At a price 20 % up, an elasticity of -2.4 leaves 0.62 of 2.5 %.
     assert 0.012 < seen.units.sum() / seen.views.sum() < 0.022
     market.sell(dear)
-    assert market.seen().since_change.tolist() == [14.0] * 2_000
+    assert market.signals().since_change.tolist() == [14.0] * 2_000
 
 
 def test_a_limited_stock_is_sold_once() -> None:
     market = LimitedStock(seed=4, products=100)
-    stock = market.seen().stock.sum()
+    stock = market.signals().stock.sum()
     sold = 0.0
     for _ in range(market.epochs):
-        market.sell(market.admissible(0.6 * market.seen().reference.astype(np.float64)))
-        sold += market.seen().units.sum()
-    assert sold + market.seen().stock.sum() == stock
-    assert (market.seen().stock >= 0).all()
-    gone = market.seen().stock == 0
+        market.sell(market.nearest_admissible(0.6 * market.signals().reference.astype(np.float64)))
+        sold += market.signals().units.sum()
+    assert sold + market.signals().stock.sum() == stock
+    assert (market.signals().stock >= 0).all()
+    gone = market.signals().stock == 0
     assert gone.any()
-    assert (market.seen().days[gone] < 7).all()
+    assert (market.signals().days[gone] < 7).all()
 
 
 # --- who wins, by margins that chance does not bridge at these sizes
@@ -88,7 +88,7 @@ def test_learning_beats_the_hill_climb_and_both_beat_fixed_prices() -> None:
     def share(policy: Any) -> float:
         return run(policy, Marketplace(demand="log-linear", drifting=True, seed=5, products=500)).share(26)
 
-    static, climb, learning = share(None), share(HillClimb()), share(Learning())
+    static, climb, learning = share(None), share(HillClimb()), share(ElasticityLearning())
     assert static + 1 < climb < learning - 1
 
 
@@ -98,7 +98,7 @@ def test_a_filter_without_drift_is_not_what_makes_it_win() -> None:
     def share(policy: Any) -> float:
         return run(policy, Marketplace(demand="semi-log", drifting=True, seed=6, products=500, epochs=156)).share(104)
 
-    assert share(Learning()) > share(Learning(level=0.0, slope=0.0)) + 1
+    assert share(ElasticityLearning()) > share(ElasticityLearning(level=0.0, slope=0.0)) + 1
 
 
 def test_greed_stops_learning_and_sampling_does_not() -> None:
@@ -124,32 +124,32 @@ def test_a_season_s_stock_is_not_sold_off_early() -> None:
     assert share(None) + 3 < share(Inventory())
 
 
-@pytest.mark.parametrize("policy", [Learning(), HillClimb()])
+@pytest.mark.parametrize("policy", [ElasticityLearning(), HillClimb()])
 def test_a_catalogue_that_learns_seldom_trips_the_breaker(policy: Any) -> None:
     market = Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000)
-    chosen, seen = choice(policy=policy.name), market.seen()
+    chosen, seen = choice(policy=policy.name), market.signals()
     state, tripped = policy.start(seen, {}), 0
     for epoch in range(40):
         if epoch:
             state = policy.update(state, seen)
         decisions = decide(chosen, state, seen, epoch)
-        tripped += breaker(chosen, [decisions]).tripped
+        tripped += check_breaker(chosen, [decisions]).tripped
         market.sell(decisions.new)
-        seen = market.seen()
+        seen = market.signals()
     assert tripped <= 2
 
 
 # --- programs
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_program_has_figures_and_bars_only_for_its_full_size(name: str) -> None:
-    program, size = PROGRAMS[name], Size(seed=1, worlds=10, epochs=12)
+    program, size = EXPERIMENTS[name], Size(seed=1, worlds=10, epochs=12)
     told: list[tuple[str, int, int]] = []
     outcomes = [
-        each for each in program.outcomes(size, None, lambda *step: told.append(step)) if isinstance(each, Outcome)
+        each for each in program.run(size, None, lambda *step: told.append(step)) if isinstance(each, StrategyResult)
     ]
-    assert len(outcomes) == len(program.places(size)) * len(program.entrants)
+    assert len(outcomes) == len(program.variants(size)) * len(program.strategies)
     assert told[-1][1] == told[-1][2] == 12
     assert all(figure.passed is None for figure in program.figures(outcomes, size))
     judged = program.figures(outcomes, Size())

@@ -266,11 +266,15 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
         ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "What is written stands."),
         ("reprice --dry-run", "scalecommerce_core.services.repricing.Repricing.preview", "A dry run changes nothing."),
         ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "What is back in force"),
-        ("simulate linear", "scalecommerce_core.pricing.simulation.experiments.Program.outcomes", "What was done is shown"),
+        (
+            "simulate linear",
+            "scalecommerce_core.pricing.simulation.experiments.Experiment.run",
+            "What was done is shown",
+        ),
         ("pricing evaluate sales.csv", "adapters.cli.panels.read_lines", "Nothing was changed."),
         ("statistics rebuild", "scalecommerce_core.services.statistics.Statistics.rebuild", "Statistics are unchanged"),
         ("stock verify --repair --yes", "adapters.cli.stock._repair", "Repairs so far are kept"),
-        ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._range_again", "Deliveries queued so far"),
+        ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._redeliver_range", "Deliveries queued so far"),
     ],
 )
 def test_ctrl_c_ends_long_work_with_130_and_says_what_stands(  # noqa: PLR0917

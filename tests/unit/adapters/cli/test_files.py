@@ -12,7 +12,7 @@ import pytest
 from adapters.cli import online_retail
 from adapters.cli.importing import RESUMES
 from adapters.cli.product_import import ProductImport
-from adapters.cli.sellers import account_of
+from adapters.cli.sellers import find_account
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import RefundLine
@@ -126,8 +126,8 @@ def test_an_interrupted_import_says_what_stands(cli: Cli, file: Path, monkeypatc
         batches.append(batch)
         take(work, batch, header)
 
-    take = ProductImport._take
-    monkeypatch.setattr(ProductImport, "_take", interrupted)
+    take = ProductImport._import_batch
+    monkeypatch.setattr(ProductImport, "_import_batch", interrupted)
     ended = cli("import", "products", str(file), "--seller", SELLER)
     assert ended.code == 130
     assert ended.err == f"Interrupted. {RESUMES}\n"
@@ -171,7 +171,7 @@ def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytes
 def test_exported_orders_are_evaluated_by_what_was_sold(cli: Cli, runtime: MemoryRuntime, tmp_path: Path) -> None:
     market, ids = runtime.market, CountingIds()
     buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    seller = account_of(market, SELLER)
+    seller = find_account(market, SELLER)
     category = market.queries.categories()[0].id
     listed = unwrap_single(
         market.catalog.create_products([CreateProduct(seller, category, "Tea", Money.of("10.00", "USD"), 100)])

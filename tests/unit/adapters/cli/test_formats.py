@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from adapters.cli.formats import printable, rfc3339, shown_time
+from adapters.cli.formats import format_time, printable, rfc3339
 from adapters.cli.strict_json import json_text
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
     assert rfc3339(moment) == text
     assert json.loads(json_text({"at": [moment]})) == {"at": [text]}
-    assert shown_time(moment) == "2026-01-31 12:00:00Z"
+    assert format_time(moment) == "2026-01-31 12:00:00Z"
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

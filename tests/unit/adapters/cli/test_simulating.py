@@ -42,10 +42,11 @@ def test_all_markets_as_json(cli: Cli) -> None:
     assert cli("simulate", "all", *SMALL, "--seed", "3", "--json").out == ended.out
 
 
-def test_policies_of_one_s_own_choice_sell(cli: Cli) -> None:
+def test_chosen_policies_are_simulated_also_under_former_names(cli: Cli) -> None:
     chosen = ("--policy", "static", "--policy", 'learning:{"caution": 0}')
-    document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
-    assert [figure["policy"] for figure in document["figures"]] == ["static", "elasticity_learning"]
+    ended = cli("simulate", "limited-stock", *chosen, *SMALL, "--json")
+    assert [figure["policy"] for figure in json.loads(ended.out)["figures"]] == ["static", "elasticity_learning"]
+    assert ended.err == "Warning: learning is now elasticity_learning; the old name will be removed.\n"
 
 
 @pytest.mark.parametrize(
@@ -53,13 +54,13 @@ def test_policies_of_one_s_own_choice_sell(cli: Cli) -> None:
     [
         (("simulate", "mars"), "zip-recruiter, linear, marketplace"),
         (("simulate", "--policy", "astrology"), "hill_climb"),
-        (("simulate", "--policy", "learning:{"), "no JSON object"),
-        (("simulate", "--policy", "learning:[]"), "no JSON object"),
-        (("simulate", "--policy", 'learning:{"caution": 9}'), "parameters.caution"),
+        (("simulate", "--policy", "elasticity_learning:{"), "not a JSON object"),
+        (("simulate", "--policy", "elasticity_learning:[]"), "not a JSON object"),
+        (("simulate", "--policy", 'elasticity_learning:{"caution": 9}'), "parameters.caution"),
         (("simulate", "--load", "no_such_module_of_yours"), "there is no module no_such_module_of_yours"),
         (("simulate", "--plot", "picture.gif"), ".png or .svg"),
         (("simulate", "--plot", "no/such/folder/picture.png"), "there is no directory no/such/folder"),
-        (("simulate", "--policy", 'learning:{"caution": NaN}'), "parameters.caution"),
+        (("simulate", "--policy", 'elasticity_learning:{"caution": NaN}'), "parameters.caution"),
     ],
 )
 def test_what_cannot_be_simulated_says_why(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
@@ -170,8 +171,8 @@ def test_prices_that_are_none_are_counted(cli: Cli, in_folder: Path) -> None:
 
 
 def test_a_missed_bar_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged_as_full = evolve(program.PROGRAMS["marketplace"], worlds=1, epochs=1)
-    monkeypatch.setitem(program.PROGRAMS, "marketplace", judged_as_full)
+    judged_as_full = evolve(experiments.EXPERIMENTS["marketplace"], worlds=1, epochs=1)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "marketplace", judged_as_full)
     ended = cli("simulate", "--policy", 'learning:{"caution": 2}', *SMALL, "--json")
     assert ended.code == ExitCode.PROBLEM
     assert [f["passed"] for f in json.loads(ended.out)["figures"] if f["measure"] == "mean of 6"] == [False]
@@ -187,7 +188,7 @@ def test_an_interrupted_simulation_shows_what_was_done(cli: Cli, monkeypatch: py
         return sell(market, prices)
 
     monkeypatch.setattr(LinearMarket, "sell", interrupted)
-    monkeypatch.setattr(contest, "POOL_EVERY", 1)
+    monkeypatch.setattr(runner, "POOL_EVERY", 1)
     ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "12")
     assert ended.code == ExitCode.INTERRUPTED
     assert "What was done is shown" in ended.err

@@ -22,7 +22,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     def show(width: int, work: Callable[[], None]) -> str:
         file = io.StringIO()
         console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
-        monkeypatch.setattr(tables, "output", lambda: console)
+        monkeypatch.setattr(tables, "stdout_console", lambda: console)
         work()
         assert all(len(line.rstrip()) <= width for line in file.getvalue().splitlines())
         return file.getvalue()

@@ -9,12 +9,12 @@ import pytest
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
-from scalecommerce_core.pricing.decisions import Decision, breaker, decide
-from scalecommerce_core.pricing.guardrails import Guardrails, names
+from scalecommerce_core.pricing.decisions import Decision, check_breaker, decide
+from scalecommerce_core.pricing.guardrails import Guardrails, guardrail_names
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameter_values
-from scalecommerce_core.pricing.learning import Learning
+from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.replay import Inputs, packed, replay
+from scalecommerce_core.pricing.replay import Inputs, pack_inputs, replay
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
 
@@ -133,7 +133,7 @@ def test_every_motive_has_a_sentence(motive: Motive) -> None:
 
 def wishing(prices: Any) -> Any:
     """Rules that want these prices, whatever they see."""
-    rules = create_autospec(Learning, instance=True)
+    rules = create_autospec(ElasticityLearning, instance=True)
     rules.propose.return_value = Proposal(prices)
     return rules
 
@@ -170,22 +170,22 @@ def run_of(*moves: float) -> Any:
 )
 def test_the_breaker(moves: list[float], tripped: bool) -> None:
     chosen, decisions = run_of(*moves)
-    broken = breaker(chosen, [decisions])
+    broken = check_breaker(chosen, [decisions])
     assert broken.tripped == tripped
     assert ("no price is written" in broken.sentence) == tripped
     chosen, other = run_of(*moves[1:]) if len(moves) > 1 else (chosen, decisions)
-    assert breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
+    assert check_breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
 
 
 @pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
 def test_a_few_prices_are_left_to_their_own_guardrails(prices: int, tripped: bool) -> None:
     """A seller of one product would never see its price move: each move is the mean of all."""
     _, decisions = run_of(*[0.04] * prices)
-    assert breaker(policy(), [decisions]).tripped == tripped
+    assert check_breaker(policy(), [decisions]).tripped == tripped
 
 
 def test_a_run_without_prices_trips_nothing() -> None:
-    assert not breaker(policy(), []).tripped
+    assert not check_breaker(policy(), []).tripped
 
 
 # --- replay
@@ -197,7 +197,7 @@ def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any
     rules, seen = chosen.strategy(), chaos(DECISIONS // len(CHOICES), seed=11)
     state = rules.pool(rules.update(rules.start(seen, {}), seen), seen)
     decisions = decide(chosen, state, seen, 12)
-    inputs = packed(chosen, state, seen, 12)
+    inputs = pack_inputs(chosen, state, seen, 12)
     assert len(inputs.rows) == len(seen)
     # Through JSON, in another order, and one at a time.
     head = json.loads(json.dumps(inputs.head))
@@ -208,26 +208,26 @@ def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any
     for row in range(0, len(seen), len(seen) // 10):
         alone = replay(Inputs(head, inputs.rows[row : row + 1]))[0]
         assert alone == decisions[row]
-        assert alone.guardrails == names(int(decisions.guardrails[row]))
+        assert alone.guardrails == guardrail_names(int(decisions.guardrails[row]))
 
 
 def test_usual_inputs_are_small() -> None:
     seen = signals(product=np.arange(1_000, 2_000), price=np.full(1_000, 19_99), median_90d=19_99)
     chosen = policy()
-    inputs = packed(chosen, chosen.strategy().start(seen, {}), seen, 0)
+    inputs = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0)
     assert len(inputs.rows[0]) < 80
 
 
 def test_stored_inputs_do_not_depend_on_later_defaults() -> None:
     seen, chosen = signals(), policy(parameters={"caution": 0.25}, guardrails={"step": 0.03})
-    document = packed(chosen, chosen.strategy().start(seen, {}), seen, 0).head["document"]
-    assert document["parameters"] == parameter_values(Learning(caution=0.25))
+    document = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0).head["document"]
+    assert document["parameters"] == parameter_values(ElasticityLearning(caution=0.25))
     assert document["guardrails"] == parameter_values(Guardrails(step=0.03))
 
 
 def test_inputs_of_a_later_format_are_refused() -> None:
     seen = signals()
     chosen = policy()
-    inputs = packed(chosen, chosen.strategy().start(seen, {}), seen, 0)
+    inputs = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0)
     with pytest.raises(ValueError, match="format 2"):
         replay(Inputs({**inputs.head, "format": 2}, inputs.rows))

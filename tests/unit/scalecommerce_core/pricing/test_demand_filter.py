@@ -3,8 +3,8 @@ from math import exp
 import numpy as np
 import pytest
 
-from scalecommerce_core.pricing.demand_filter import Belief, Drift, learned, rebased
-from scalecommerce_core.pricing.shrinkage import Evidence, estimated, evidence, swapped
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, rebase_belief, update_belief
+from scalecommerce_core.pricing.shrinkage import Evidence, collect_evidence, estimate_priors, swap_prior
 
 
 def belief(*values: float) -> Belief:
@@ -34,7 +34,7 @@ def test_it_computes_what_is_written() -> None:
         x, views = rng.uniform(-0.4, 0.4), float(rng.choice([0, 1, 40, 5_000]))
         units, weeks = float(rng.poisson(views * 0.05)), float(rng.choice([0.0, 0.4, 1.0]))
         state = scalar(state, x, views, units, weeks)
-        seen = learned(
+        seen = update_belief(
             seen, Drift(), x=np.array([x]), views=np.array([views]), units=np.array([units]), weeks=np.array([weeks])
         )
         assert np.concatenate(seen) == pytest.approx(state, rel=1e-9, abs=1e-12)
@@ -47,7 +47,7 @@ def test_a_covariance_stays_one() -> None:
     for _ in range(100):
         views = rng.poisson(np.exp(rng.uniform(-3, 9, n))).astype(float)
         units = np.minimum(views, rng.poisson(views * rng.uniform(0, 0.4, n)))
-        now = learned(now, Drift(), x=rng.uniform(-0.6, 1.5, n), views=views, units=units, weeks=np.ones(n))
+        now = update_belief(now, Drift(), x=rng.uniform(-0.6, 1.5, n), views=views, units=units, weeks=np.ones(n))
         assert (now.c00 > 0).all()
         assert (now.c11 > 0).all()
         assert (now.c00 * now.c11 - now.c01**2 > 0).all()
@@ -61,7 +61,7 @@ def test_it_finds_an_elasticity_and_follows_it() -> None:
         true = -1.2 if week < 150 else -3.5
         x = rng.uniform(-0.2, 0.2)
         units = float(rng.poisson(3_000 * exp(-4.2 + true * x)))
-        now = learned(
+        now = update_belief(
             now, Drift(), x=np.array([x]), views=np.array([3_000.0]), units=np.array([units]), weeks=np.ones(1)
         )
         if week in {149, 299}:
@@ -71,13 +71,13 @@ def test_it_finds_an_elasticity_and_follows_it() -> None:
 def test_another_reference_tells_the_same_belief() -> None:
     old, new = np.array([100.0]), np.array([130.0])
     before = belief(-3.7, -2.4, 0.25, 0.1, 0.81)
-    after = rebased(before, old, new)
+    after = rebase_belief(before, old, new)
     for price in (70.0, 100.0, 160.0):
         x, y = price / old - 1, price / new - 1
         assert before.a + before.b * x == pytest.approx(after.a + after.b * y)
         spread = [b.c00 + 2 * z * b.c01 + z * z * b.c11 for b, z in ((before, x), (after, y))]
         assert spread[0] == pytest.approx(spread[1])
-    assert np.concatenate(rebased(after, new, old)) == pytest.approx(np.concatenate(before))
+    assert np.concatenate(rebase_belief(after, new, old)) == pytest.approx(np.concatenate(before))
 
 
 # --- shrinkage
@@ -91,7 +91,7 @@ def test_swapping_a_prior_is_what_learning_from_the_other_one_would_have_been() 
     precision = np.linalg.inv(c) + swap
     weighted = np.linalg.inv(c) @ m + np.array([0.0, -1.5 / 0.5 + 2.4 / 0.81])
     expected = np.linalg.inv(precision)
-    after = swapped(
+    after = swap_prior(
         belief(-3.0, -2.0, 0.2, -0.05, 0.3), np.array([-2.4]), np.array([0.81]), np.array([-1.5]), np.array([0.5])
     )
     assert [after.a[0], after.b[0]] == pytest.approx(list(expected @ weighted))
@@ -101,11 +101,13 @@ def test_swapping_a_prior_is_what_learning_from_the_other_one_would_have_been() 
 def test_there_and_back_is_where_it_was() -> None:
     before = belief(-3.0, -2.0, 0.2, -0.05, 0.3)
     one, two = (np.array([-2.4]), np.array([0.81])), (np.array([-1.2]), np.array([0.1]))
-    assert np.concatenate(swapped(swapped(before, *one, *two), *two, *one)) == pytest.approx(np.concatenate(before))
+    assert np.concatenate(swap_prior(swap_prior(before, *one, *two), *two, *one)) == pytest.approx(
+        np.concatenate(before)
+    )
 
 
 def test_a_product_less_sure_than_its_prior_has_the_new_prior() -> None:
-    after = swapped(
+    after = swap_prior(
         belief(-3.0, -2.4, 0.2, 0.0, 0.9), np.array([-2.4]), np.array([0.81]), np.array([-1.5]), np.array([0.1])
     )
     assert (after.b[0], after.c11[0]) == pytest.approx((-1.5, 0.1))
@@ -120,7 +122,7 @@ def looked_at(products: int, mean: float, spread: float, seed: int) -> tuple[Evi
     b = c11 * (own / variance - 2.4 / 0.81)
     prior = np.full(2, -2.4), np.full(2, 0.81)
     parts = [
-        evidence(group[half], b[half], c11[half], *prior)
+        collect_evidence(group[half], b[half], c11[half], *prior)
         for half in (slice(0, products // 3), slice(products // 3, None))
     ]
     return parts[0] + parts[1], *prior
@@ -128,16 +130,16 @@ def looked_at(products: int, mean: float, spread: float, seed: int) -> tuple[Evi
 
 def test_a_category_is_found_in_its_products() -> None:
     found, mean, variance = looked_at(8_000, -1.6, 0.6, seed=4)
-    new_mean, new_variance = estimated(found, mean, mean, variance)
+    new_mean, new_variance = estimate_priors(found, mean, mean, variance)
     assert new_mean == pytest.approx([-1.6, -2.4], abs=0.08)
     assert new_variance == pytest.approx([0.36, 0.36], abs=0.08)
 
 
 def test_a_small_category_has_its_parent_s_prior_and_estimates_keep_to_reason() -> None:
     found, mean, variance = looked_at(38, -1.6, 0.6, seed=5)
-    new_mean, new_variance = estimated(found, mean, np.array([-3.0, -3.0]), np.array([0.5, 0.5]))
+    new_mean, new_variance = estimate_priors(found, mean, np.array([-3.0, -3.0]), np.array([0.5, 0.5]))
     assert (new_mean.tolist(), new_variance.tolist()) == ([-3.0, -3.0], [0.5, 0.5])
     wild, mean, variance = looked_at(400, 30.0, 9.0, seed=6)
-    new_mean, new_variance = estimated(wild, mean, mean, variance)
+    new_mean, new_variance = estimate_priors(wild, mean, mean, variance)
     assert (new_mean[0], new_variance[0]) == (-1.0, 1.5)
     assert variance.tolist() == [0.81, 0.81]

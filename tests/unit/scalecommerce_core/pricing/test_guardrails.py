@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
-from scalecommerce_core.pricing.guardrails import ENDINGS, Guardrails, guarded, names
+from scalecommerce_core.pricing.guardrails import ENDINGS, Guardrails, apply_guardrails, guardrail_names
 from scalecommerce_core.pricing.price_endings import nearest_ending
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 from tests.unit.support.pricing_signals import chaos, signals
@@ -25,8 +25,8 @@ SETTINGS = (
 def decide(
     wanted: float, *, epoch_days: float = 7.0, rails: Guardrails | None = None, **seen: Any
 ) -> tuple[int, tuple[str, ...]]:
-    new, acted = guarded(np.array([wanted]), signals(**seen), rails or Guardrails(), epoch_days=epoch_days)
-    return int(new[0]), names(int(acted[0]))
+    new, acted = apply_guardrails(np.array([wanted]), signals(**seen), rails or Guardrails(), epoch_days=epoch_days)
+    return int(new[0]), guardrail_names(int(acted[0]))
 
 
 @pytest.mark.parametrize(
@@ -227,11 +227,11 @@ def wishes(seen: Signals, seed: int) -> Any:
 def test_the_slow_way_finds_the_same(rails: Guardrails) -> None:
     seen = chaos(400, seed=3)
     wanted = wishes(seen, seed=4)
-    new, acted = guarded(wanted, seen, rails, epoch_days=7.0)
+    new, acted = apply_guardrails(wanted, seen, rails, epoch_days=7.0)
     rows = zip(*(getattr(seen, name).tolist() for name in COLUMNS), strict=True)
     for i, row in enumerate(rows):
         expected = slow(float(wanted[i]), dict(zip(COLUMNS, row, strict=True)), rails)
-        assert (int(new[i]), names(int(acted[i]))) == expected, dict(zip(COLUMNS, row, strict=True))
+        assert (int(new[i]), guardrail_names(int(acted[i]))) == expected, dict(zip(COLUMNS, row, strict=True))
 
 
 @pytest.mark.parametrize("which", range(len(SETTINGS)))
@@ -239,7 +239,7 @@ def test_no_guardrail_is_ever_broken(which: int) -> None:
     """Laws that hold for each decision whatever else is true, in whole numbers and without looking at the code."""
     rails, size = SETTINGS[which], DECISIONS // len(SETTINGS)
     seen = chaos(size, seed=which)
-    new, acted = guarded(wishes(seen, which), seen, rails, epoch_days=7.0)
+    new, acted = apply_guardrails(wishes(seen, which), seen, rails, epoch_days=7.0)
     step, day, month, band = (round(100 * s) for s in (rails.step, rails.day_range, rails.month_range, rails.dead_band))
     kept = 10_000 - round(10_000 * rails.least_margin)
     moves = 0
@@ -251,7 +251,7 @@ def test_no_guardrail_is_ever_broken(which: int) -> None:
             continue
         moves += 1
         assert 1 <= n <= MAX_PRICE
-        assert not flags & 0b11111, names(flags)
+        assert not flags & 0b11111, guardrail_names(flags)
         assert was["stock"] > 0
         assert was["views_ever"] >= rails.least_views
         assert was["history_days"] >= rails.least_history_days
@@ -284,8 +284,8 @@ def test_a_price_is_guarded_alone(ending: str) -> None:
     """The neighbours in a batch make no difference."""
     seen, rails = chaos(500, seed=9), Guardrails(ending=ending)
     wanted = wishes(seen, 9)
-    new, acted = guarded(wanted, seen, rails, epoch_days=7.0)
+    new, acted = apply_guardrails(wanted, seen, rails, epoch_days=7.0)
     for at in range(0, 500, 7):
         one = slice(at, at + 1)
-        alone, why = guarded(wanted[one], seen.rows(one), rails, epoch_days=7.0)
+        alone, why = apply_guardrails(wanted[one], seen.rows(one), rails, epoch_days=7.0)
         assert (alone[0], why[0]) == (new[at], acted[at])

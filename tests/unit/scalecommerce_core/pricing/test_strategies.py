@@ -12,7 +12,7 @@ from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.built_in import BUILT_IN, strategy_named
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, PricingStrategy, State
-from scalecommerce_core.pricing.learning import ControlledVariance, Inventory, Learning
+from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.signals import Signals
@@ -32,17 +32,17 @@ def wanted(policy: PricingStrategy, state: State, seen: Signals, epoch: int = 1)
 
 
 def believing(seen: Signals, **columns: float) -> State:
-    started = Learning().start(seen, {})
+    started = ElasticityLearning().start(seen, {})
     products = {**started.products, **{name: np.full(len(seen), value) for name, value in columns.items()}}
     return evolve(started, products=products)
 
 
 def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticity() -> None:
     seen = signals(group=[0, 0, 1], views=[20_000, 0, 0], units=[1_000, 0, 0])
-    state = Learning().start(seen, {})
+    state = ElasticityLearning().start(seen, {})
     assert np.exp(state.products["a"]) == pytest.approx([1_020 / 21_000, 1_020 / 21_000, 0.02])
     assert state.products["b"].tolist() == [-2.4] * 3
-    newcomer = Learning().start(signals(group=[1, 2]), state.groups)
+    newcomer = ElasticityLearning().start(signals(group=[1, 2]), state.groups)
     assert np.exp(newcomer.products["a"]) == pytest.approx([0.02, (25 + 20) / 2_000])
     assert len(newcomer.groups["mean"]) == 3
     assert newcomer.groups["level"][:2].tolist() == state.groups["level"].tolist()
@@ -50,8 +50,8 @@ def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticit
 
 def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
     gone = signals(views=0.0, units=0.0, days=0.0, stock=0.0)
-    before = Learning().start(gone, {})
-    after = Learning().update(before, gone)
+    before = ElasticityLearning().start(gone, {})
+    after = ElasticityLearning().update(before, gone)
     assert after.products["a"] == before.products["a"]
     assert after.products["c00"] - before.products["c00"] == pytest.approx(0.005)
     assert after.products["c11"] - before.products["c11"] == pytest.approx(0.0005)
@@ -59,7 +59,7 @@ def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
 
 def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
     seen = signals(cost=54_00, fee=1_000)
-    plain = Learning(caution=0.0, vary=False, pace=1.0)
+    plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0)
     # 54 / 0.9 + 100 / 2.5
     assert wanted(plain, believing(seen, b=-2.5, c11=0.1), seen) == (pytest.approx(100_00), Motive.LEARNED)
     assert wanted(plain, believing(seen, b=-2.5), seen)[1] is Motive.TRYING, "of it, nothing is known yet"
@@ -71,15 +71,15 @@ def test_it_draws_a_curve_and_tries_three_percent_around_its_optimum() -> None:
     state = believing(seen, b=-2.5, c11=0.16)
     drawn = -2.5 + 0.5 * 0.4 * seeded_random.normal(seen.product, 8, seed=3)[0]
     up = seeded_random.sign(seen.product, 8, seed=3, use=1)[0]
-    assert wanted(Learning(seed=3, pace=1.0), state, seen, 8)[0] == pytest.approx(
+    assert wanted(ElasticityLearning(seed=3, pace=1.0), state, seen, 8)[0] == pytest.approx(
         (60_00 - 100_00 / drawn) * exp(0.03 * up)
     )
-    prices = {wanted(Learning(seed=3, pace=1.0), state, seen, epoch)[0] for epoch in range(20)}
+    prices = {wanted(ElasticityLearning(seed=3, pace=1.0), state, seen, epoch)[0] for epoch in range(20)}
     assert len(prices) == 20
 
 
-@pytest.mark.parametrize("policy", [Learning(), ControlledVariance(), Inventory()])
-def test_it_asks_for_steps_that_a_whole_catalogue_may_take(policy: Learning) -> None:
+@pytest.mark.parametrize("policy", [ElasticityLearning(), ControlledVariance(), Inventory()])
+def test_it_asks_for_steps_that_a_whole_catalogue_may_take(policy: ElasticityLearning) -> None:
     """More than 4 % of too many prices would trip the breaker in every run."""
     seen = signals(cost=[1_00, 300_00], stock=5.0, days_left=30.0)
     wanted = policy.propose(policy.start(seen, {}), seen, 1).prices
@@ -88,7 +88,7 @@ def test_it_asks_for_steps_that_a_whole_catalogue_may_take(policy: Learning) -> 
 
 def test_without_a_cost_the_reference_is_believed_until_sales_say_otherwise() -> None:
     seen = signals(cost=-1)
-    plain = Learning(caution=0.0, vary=False, pace=1.0)
+    plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0)
     assert wanted(plain, believing(seen, b=-2.4), seen)[0] == pytest.approx(100_00)
     assert wanted(plain, believing(seen, b=-4.0), seen)[0] < 100_00 < wanted(plain, believing(seen, b=-1.5), seen)[0]
 

@@ -10,9 +10,9 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.product_views import ViewBatch
-from scalecommerce_core.pricing.explaining import explained
+from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.replay import values_of
+from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import (
@@ -211,7 +211,7 @@ def seen(shop: Shop, policy: PricingPolicy, product: ProductId) -> tuple[dict[st
     run = shop.market.repricing.run(policy.id)
     (stored,) = shop.queries.product_decisions(product, PageRequest(1)).rows
     assert stored.run_id == run.id
-    return values_of(stored.inputs), explained(stored.inputs)
+    return input_values(stored.inputs), explain_inputs(stored.inputs)
 
 
 def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(

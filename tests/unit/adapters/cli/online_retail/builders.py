@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from adapters.cli.csv_files import Row
 from adapters.cli.online_retail.lines import Line, Refused, read_lines
-from adapters.cli.online_retail.plan import Plan, plan_of
+from adapters.cli.online_retail.plan import ReplayPlan, build_plan
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
@@ -26,8 +26,8 @@ def read(*rows: list[str]) -> list[Line | Refused]:
     return list(read_lines(Row(line, cells) for line, cells in enumerate(rows, 2)))
 
 
-def planned(*rows: list[str]) -> Plan:
-    return plan_of(read(*rows))
+def planned(*rows: list[str]) -> ReplayPlan:
+    return build_plan(read(*rows))
 
 
 def moment(text: str) -> datetime:

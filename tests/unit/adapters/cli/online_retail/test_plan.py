@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.cli.online_retail.categories import category_of
 from adapters.cli.online_retail.lines import Refusal
-from adapters.cli.online_retail.plan import LONGEST_INVOICE, CannotPlan, Plan
+from adapters.cli.online_retail.plan import LONGEST_INVOICE, CannotPlan, ReplayPlan
 from adapters.cli.online_retail.prices import daily_modes, price_history
 from scalecommerce_core.domain.money import Money
 from tests.unit.adapters.cli.online_retail.builders import moment, planned, row
@@ -86,7 +86,7 @@ def test_categories(code: str, name: str, category: str) -> None:
 # --- what comes back
 
 
-def returned(plan: Plan) -> list[list[tuple[int, int]]]:
+def returned(plan: ReplayPlan) -> list[list[tuple[int, int]]]:
     """(price, units) that each purchase gets back."""
     return [[(r.price, r.quantity) for r in purchase.returned] for purchase in plan.purchases]
 

@@ -7,7 +7,7 @@ import pytest
 import adapters.cli.online_retail
 from adapters.cli.online_retail.lines import Refusal
 from adapters.cli.online_retail.replay import OtherHistory, email_of, import_online_retail, replay
-from adapters.cli.online_retail.report import Report, show
+from adapters.cli.online_retail.report import ReplayReport, show
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.testing import MemoryStore, in_memory_market
@@ -23,7 +23,7 @@ def market() -> Market:
 
 
 @pytest.fixture
-def report(market: Market) -> Report:
+def report(market: Market) -> ReplayReport:
     return import_online_retail(market, SAMPLE)
 
 
@@ -32,7 +32,7 @@ def tables(market: Market) -> Tables:
     return market.store.tables
 
 
-def test_every_line_is_accounted_for(report: Report) -> None:
+def test_every_line_is_accounted_for(report: ReplayReport) -> None:
     assert report.reconciles
     assert report.lines_read == len(SAMPLE.read_text(encoding="utf-8").splitlines()) - 1
     assert (report.lines_imported, report.revenue, report.orders) == (238, 231_658_80, 87)
@@ -46,7 +46,7 @@ def test_every_line_is_accounted_for(report: Report) -> None:
     assert report.guest_lines > 0
 
 
-def test_the_engine_holds_what_the_report_says(market: Market, report: Report) -> None:
+def test_the_engine_holds_what_the_report_says(market: Market, report: ReplayReport) -> None:
     stats = market.queries.seller_stats(report.outcome.seller_id)
     assert stats.revenue == report.revenue - report.returns.refunded
     assert (stats.orders, stats.total_products, stats.currency) == (report.orders, report.products, "GBP")
@@ -54,7 +54,7 @@ def test_the_engine_holds_what_the_report_says(market: Market, report: Report) -
     assert sum(m.quantity for m in tables(market).movements.rows if m.kind == "opening") == report.opening_units
 
 
-def test_orders_are_settled_history(market: Market, report: Report) -> None:
+def test_orders_are_settled_history(market: Market, report: ReplayReport) -> None:
     assert report.outcome.new_orders == 87
     for order in tables(market).orders.all():
         assert order.origin is OrderOrigin.IMPORT
@@ -63,7 +63,7 @@ def test_orders_are_settled_history(market: Market, report: Report) -> None:
     assert tables(market).events.rows == []
 
 
-def test_customers_have_no_password(market: Market, report: Report) -> None:
+def test_customers_have_no_password(market: Market, report: ReplayReport) -> None:
     assert report.customers == 61
     accounts = list(tables(market).accounts.all())
     assert len(accounts) == report.customers + 2
@@ -71,7 +71,7 @@ def test_customers_have_no_password(market: Market, report: Report) -> None:
     assert email_of("") in {account.email for account in accounts}
 
 
-def test_a_second_run_changes_nothing(market: Market, report: Report) -> None:
+def test_a_second_run_changes_nothing(market: Market, report: ReplayReport) -> None:
     before = {name: len(list(getattr(tables(market), name).all())) for name in ("accounts", "products", "orders")}
     movements = list(tables(market).movements.rows)
     again = import_online_retail(market, SAMPLE)
@@ -107,7 +107,7 @@ def test_another_file_for_the_same_products_is_told(market: Market) -> None:
         replay(market, planned(row("2", quantity=100)))
 
 
-def test_the_report_reads_well(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_reads_well(report: ReplayReport, capsys: pytest.CaptureFixture[str]) -> None:
     show(report)
     text = capsys.readouterr().out
     assert "231,658.80" in text

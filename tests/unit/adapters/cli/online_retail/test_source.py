@@ -7,7 +7,7 @@ import pytest
 
 from adapters.cli.csv_files import BadRow, UnreadableFile
 from adapters.cli.online_retail.lines import Refusal, Refused, read_lines
-from adapters.cli.online_retail.source import rows_of
+from adapters.cli.online_retail.source import open_rows
 from tests.unit.adapters.cli.online_retail.builders import HEADER, row
 
 LINE = ",".join(row()) + "\n"
@@ -15,7 +15,7 @@ LINE = ",".join(row()) + "\n"
 
 def numbers(path: Path, content: bytes) -> list[int]:
     path.write_bytes(content)
-    with rows_of(path) as rows:
+    with open_rows(path) as rows:
         return [row.line for row in rows]
 
 
@@ -43,7 +43,7 @@ def test_bad_files(content: bytes, message: str, tmp_path: Path) -> None:
 
 def test_no_file_and_no_permission_to_read(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
-        with pytest.raises(UnreadableFile, match=str(path)), rows_of(path) as rows:
+        with pytest.raises(UnreadableFile, match=str(path)), open_rows(path) as rows:
             list(rows)
 
 
@@ -51,11 +51,11 @@ def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     stray, foreign = '1,"never closed\n', b"536365,A,caf\xe9,6,2010-12-01 08:26:00,2.55,17850,France\n"
     path.write_bytes((HEADER + LINE + stray + LINE).encode() + foreign + b",,,,,,,\n" + LINE.encode())
-    with rows_of(path) as rows:
+    with open_rows(path) as rows:
         read = list(read_lines(rows))
     refused = [(line.number, line.why) for line in read if isinstance(line, Refused)]
     assert refused == [(3, Refusal.UNREADABLE), (5, Refusal.UNREADABLE)]
     assert [line.number for line in read] == [2, 3, 4, 5, 7]
     path.write_text(HEADER.replace(",", ";") + LINE.replace(",", ";"))
-    with rows_of(path) as rows:
+    with open_rows(path) as rows:
         assert [row.line for row in rows if not isinstance(row, BadRow)] == [2]

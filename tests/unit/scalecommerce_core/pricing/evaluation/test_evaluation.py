@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
-from scalecommerce_core.pricing.evaluation.panel import Lines, Panel
-from scalecommerce_core.pricing.evaluation.report import Report, evaluated
+from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines
+from scalecommerce_core.pricing.evaluation.report import Report, evaluate_panel
 
 COLUMNS = ("cell", "group", "period", "units", "price")
 
 
 def panel(
     *, shops: int = 30, groups: int = 4, weeks: int = 60, spread: float = 0.12, shared: bool = False, seed: int = 1
-) -> tuple[Lines, Any]:
+) -> tuple[SalesLines, Any]:
     """Weekly sales of one product per group in many shops, with known elasticities."""
     rng = np.random.default_rng(seed)
     cells = shops * groups
@@ -27,11 +27,11 @@ def panel(
     units = np.exp(
         4 + 0.5 * rng.normal(size=cells)[cell] + true[cell] * (price / 10 - 1) + 0.3 * rng.normal(size=len(cell))
     )
-    return Lines(cell, group[cell], week, units, price), true
+    return SalesLines(cell, group[cell], week, units, price), true
 
 
-def report(lines: Lines, **more: Any) -> Report:
-    return evaluated(lines, **more)
+def report(lines: SalesLines, **more: Any) -> Report:
+    return evaluate_panel(lines, **more)
 
 
 def test_elasticities_are_found() -> None:
@@ -77,7 +77,7 @@ def test_prices_that_depend_on_the_quantity_are_refused() -> None:
     n = 20_000
     units = np.exp(rng.normal(1, 1, n)).round().clip(1)
     price = 10.0 * units**-0.1 * np.exp(0.05 * rng.normal(size=n))
-    lines = Lines(rng.integers(0, 50, n), np.zeros(n, dtype=np.int64), rng.integers(0, 100, n), units, price)
+    lines = SalesLines(rng.integers(0, 50, n), np.zeros(n, dtype=np.int64), rng.integers(0, 100, n), units, price)
     judged = report(lines, periods_in_one=7)
     assert not judged.supports_learning
     assert judged.quantity_slope == pytest.approx(-0.1, abs=0.02)
@@ -86,7 +86,7 @@ def test_prices_that_depend_on_the_quantity_are_refused() -> None:
 
 def test_several_sales_a_day_at_one_price_are_fine() -> None:
     lines, _ = panel()
-    halves = Lines(
+    halves = SalesLines(
         *(np.concatenate([getattr(lines, name)] * 2) for name in ("cell", "group", "period", "units", "price"))
     )
     judged = report(halves)
@@ -97,27 +97,29 @@ def test_several_sales_a_day_at_one_price_are_fine() -> None:
 def test_noise_that_no_price_explains_is_refused() -> None:
     lines, _ = panel()
     rng = np.random.default_rng(4)
-    shuffled = Lines(lines.cell, lines.group, lines.period, np.exp(4 + 3 * rng.normal(size=len(lines))), lines.price)
+    shuffled = SalesLines(
+        lines.cell, lines.group, lines.period, np.exp(4 + 3 * rng.normal(size=len(lines))), lines.price
+    )
     assert "does not help" in report(shuffled).verdict
 
 
 def test_prices_that_follow_demand_are_refused() -> None:
     lines, _ = panel()
-    upward = Lines(lines.cell, lines.group, lines.period, 50.0 * (lines.price / 10) ** 2, lines.price)
+    upward = SalesLines(lines.cell, lines.group, lines.period, 50.0 * (lines.price / 10) ** 2, lines.price)
     assert "negative" in report(upward).verdict
 
 
 @pytest.mark.parametrize("rows", [0, 1, 99])
 def test_too_little_is_refused(rows: int) -> None:
     lines, _ = panel()
-    few = Lines(*(getattr(lines, name)[:rows] for name in COLUMNS))
+    few = SalesLines(*(getattr(lines, name)[:rows] for name in COLUMNS))
     judged = report(few)
     assert not judged.supports_learning
     assert "are the least" in judged.verdict
 
 
 def test_lines_are_summed_and_what_sold_nothing_is_left_out() -> None:
-    lines = Lines(
+    lines = SalesLines(
         np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), np.array([700, 706, 707, 707]), np.array([1.0, 3.0, 0.0, -2.0]),
         np.array([10.0, 6.0, 5.0, 5.0]),
     )  # fmt: skip
@@ -131,7 +133,7 @@ def test_memory_is_bounded_by_rows_whatever_cells_groups_and_periods_are_numbere
     """The same sales by other numbers: the same report, but for the span, and no array as long as the numbers."""
     lines, _ = panel(shops=5)
     plain = report(lines)
-    far = Lines(lines.cell * 10**12 - 5, lines.group * 10**15, lines.period * 10**16, lines.units, lines.price)
+    far = SalesLines(lines.cell * 10**12 - 5, lines.group * 10**15, lines.period * 10**16, lines.units, lines.price)
     tracemalloc.start()
     try:
         judged = report(far, periods_in_one=10**16)
