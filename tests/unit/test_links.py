@@ -67,6 +67,18 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+NAMED_PATH = re.compile(r"(?:adapters|bench|docs|entrypoints|scalecommerce_core|tests)/[\w./-]*")
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_paths_named_in_code_spans_exist(page: Path) -> None:
+    spans = [child.content for token in _tokens(page) for child in token.children or () if child.type == "code_inline"]
+    paths = [span for span in spans if NAMED_PATH.fullmatch(span)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_the_link_check_finds_links_and_anchors() -> None:
     assert _slug("A `price`, its 2nd form: 10 %") == "a-price-its-2nd-form-10-"
     assert "the-hexagon" in anchors(ROOT / "docs/architecture.md")
