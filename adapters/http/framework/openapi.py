@@ -97,7 +97,11 @@ CONVENTIONS: Final = (
     " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
 )
 
-COMPONENT_NAMES: Final[Mapping[str, str]] = {"PageSchema": "PageAnswer", "SortOrder": "Ordering"}
+COMPONENT_NAMES: Final[Mapping[str, str]] = {
+    "DecisionOutcome": "Outcome",
+    "PageSchema": "PageAnswer",
+    "SortOrder": "Ordering",
+}
 """Names of components by the names of their classes, where they differ in more than `Schema` and `Document`."""
 
 TAGS: Final[Mapping[str, str]] = {
