@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers
@@ -16,28 +16,34 @@ from adapters.http.framework.json_parser import decimals_to_numbers
 from adapters.http.framework.operation import Call
 from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.validation import has_untyped_fields
-from scalecommerce_core.domain.errors import IdempotencyKeyInFlight
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, MarketError
 from scalecommerce_core.services.idempotency import IdempotencyKey
+from scalecommerce_core.services.results import Replayed
+
+T = TypeVar("T")
 
 HEADER: Final = "Idempotency-Key"
 MAX_LENGTH: Final = 255
 
 POLL_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56)
-"""Seconds between looks at a key that another request works on: five in all, then it is a 409."""
+"""Pauses before each new attempt while another request with the same key is in flight; about 5 s in total."""
 
 
 def read_idempotency_key(headers: Headers) -> str | None:
-    """The key, None without one; a 400 `Problem` for what is none."""
+    """The key, or None without the header; raise a 400 `Problem` for an invalid one."""
     given = headers.getlist(HEADER)
     if not given:
         return None
     if len(given) > 1 or not 1 <= len(given[0]) <= MAX_LENGTH or not all("!" <= each <= "~" for each in given[0]):
-        raise invalid_fields({HEADER: [f"1 to {MAX_LENGTH} visible ASCII characters without spaces are wanted."]})
+        raise invalid_fields({HEADER: [f"The key must be 1 to {MAX_LENGTH} visible ASCII characters without spaces."]})
     return given[0]
 
 
 async def build_idempotency_key(call: Call[Any, Any], render: Callable[[Any], bytes]) -> IdempotencyKey | None:
-    """The request's key for its command; `render` makes the body of the answer from the outcome."""
+    """The key of the request's command, or None without a key.
+
+    `render` encodes the result of the command; its output is stored with the key and sent to repeated requests.
+    """
     if call.idempotency_key is None:
         return None
     request = call.request
@@ -47,39 +53,52 @@ async def build_idempotency_key(call: Call[Any, Any], render: Callable[[Any], by
     )
 
 
+def response_body(outcomes: Sequence[T | Replayed | MarketError], render: Callable[[T], bytes]) -> bytes:
+    """The response body for a batch of one: the stored body of a replay, or the rendered result.
+
+    Raise the outcome if it is an error.
+    """
+    (outcome,) = outcomes
+    if isinstance(outcome, MarketError):
+        raise outcome
+    return outcome.body if isinstance(outcome, Replayed) else render(outcome)
+
+
 def compute_fingerprint(
     method: str, path: str, body: msgspec.Struct | None, query: msgspec.Struct | None = None
 ) -> bytes:
-    """Compute the fingerprint of a request from its decoded body and query, so that equivalent requests have the same.
+    """Compute the fingerprint of a request from its decoded body and query.
 
-    The order of names, white space, escapes, unknown fields, `19.9` or `"19.90"` for an amount, `1` or `1.0` for a
-    number, and whether a field's default is written out make no difference; the order of lists does.
+    Equivalent requests have equal fingerprints: the order of names, white space, escapes, unknown fields, `19.9` or
+    `"19.90"` for an amount, `1` or `1.0` for a number, and explicit defaults make no difference. The order of lists
+    does.
     """
-    meant: object = body
+    content: object = body
     if body is not None and has_untyped_fields(type(body)):
-        # The encoder would write decimals as strings, with 0.030 different from 0.03.
-        meant = decimals_to_numbers(msgspec.to_builtins(body, builtin_types=(Decimal,), enc_hook=str))
-    return FINGERPRINT_VERSION + hashlib.sha256(_ENCODER.encode((method, path, meant, query))).digest()
+        # The encoder would write decimals as strings, so that 0.030 would differ from 0.03.
+        content = decimals_to_numbers(msgspec.to_builtins(body, builtin_types=(Decimal,), enc_hook=str))
+    return FINGERPRINT_VERSION + hashlib.sha256(_ENCODER.encode((method, path, content, query))).digest()
 
 
 FINGERPRINT_VERSION: Final = b"2"
-"""Prefix of each fingerprint. Change it with the rule, and compute the old rule as `previous_fingerprint`."""
+"""Prefix of each fingerprint. When the rule changes, change it and return the old rule as `previous_fingerprint`."""
 
-# `enc_hook` encodes amounts by their canonical text.
+# `enc_hook` encodes amounts as their canonical text.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic", enc_hook=str)
 
 
 def _compute_v1_fingerprint(request: Request, body: bytes) -> bytes:
-    """The fingerprint as version 0.1.0 stored it, without the prefix."""
+    """Compute the fingerprint that version 0.1.0 stored, which has no prefix."""
     return hashlib.sha256(b"\0".join((request.method.encode(), request.url.path.encode(), body))).digest()
 
 
 async def wait_for_in_flight(
     handler: Callable[[Call[Any, Any]], Awaitable[Response]], call: Call[Any, Any]
 ) -> Response:
-    """Handle the call; while another request with its key is being worked on, wait for that one's outcome.
+    """Call the handler again while another request with the same key is in flight.
 
-    A handler that raises `IdempotencyKeyInFlight` has written nothing, so it may be called again.
+    A handler that raises `IdempotencyKeyInFlight` has written nothing, so calling it again is safe. After the last
+    pause the error is raised, a 409.
     """
     for pause in POLL_SECONDS:
         try:

@@ -1,4 +1,4 @@
-"""`products/api/v1/categories/`."""
+"""`products/api/v1/categories/`: categories of the catalog."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.openapi import CONTENT_ETAG
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.text_fields import ProductName
@@ -15,9 +15,7 @@ from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
 from adapters.http.schemas.products import CategorySchema, to_category_schema
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.services.catalog import AddCategory
-from scalecommerce_core.services.results import Replayed
 
 ROOT: Final = PRODUCTS + "categories/"
 
@@ -27,7 +25,7 @@ class NewCategory(msgspec.Struct):
 
 
 class CategoryList(msgspec.Struct):
-    """Always one page."""
+    """All categories; `next` and `previous` are always null."""
 
     next: None
     previous: None
@@ -45,10 +43,10 @@ class CategoryResource:
         method="GET",
         path=ROOT,
         name="listCategories",
-        summary="All categories",
+        summary="List all categories",
         responses={
-            200: ResponseSpec(CategoryList, "By id.", [CONTENT_ETAG]),
-            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+            200: ResponseSpec(CategoryList, "Categories by id.", [CONTENT_ETAG]),
+            304: ResponseSpec(None, "The list is unchanged.", [CONTENT_ETAG]),
         },
         tag=TAG,
         conditional=True,
@@ -69,13 +67,12 @@ class CategoryResource:
         idempotent=True,
     )
     async def add_category(self, call: Call[NewCategory, None]) -> Response:
-        command = AddCategory(call.identity.account_id, call.body.name, await build_idempotency_key(call, encoded))
-        (outcome,) = await self._dependencies.run_in_thread(self._market.catalog.add_categories, [command])
-        if isinstance(outcome, MarketError):
-            raise outcome
-        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
-        return Response(body, 201, media_type="application/json")
+        command = AddCategory(
+            call.identity.account_id, call.body.name, await build_idempotency_key(call, encode_category)
+        )
+        outcomes = await self._dependencies.run_in_thread(self._market.catalog.add_categories, [command])
+        return Response(response_body(outcomes, encode_category), 201, media_type="application/json")
 
 
-def encoded(category: Category) -> bytes:
+def encode_category(category: Category) -> bytes:
     return msgspec.json.encode(to_category_schema(category))

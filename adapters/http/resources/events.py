@@ -1,4 +1,4 @@
-"""`events/api/v1/`: the feed of what happened, in order and without a gap."""
+"""`events/api/v1/`: the event feed."""
 
 import asyncio
 from datetime import datetime
@@ -21,13 +21,13 @@ DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
 PREFER_EVENTS: Final = Header(
     "Prefer",
-    f"`wait=N`: if there is nothing new, wait up to N seconds (at most {MAX_WAIT}) until there is.",
+    f"`wait=N`: if there are no new events, wait up to N seconds (at most {MAX_WAIT}) for one.",
     WAIT_SCHEMA,
 )
 PREFERENCE_APPLIED_SOMETIMES: Final = evolve(PREFERENCE_APPLIED, always=False)
 
 POLL_SECONDS: Final = (0.1, 0.2, 0.4, 1.0)
-"""Pauses between looks at a feed that somebody waits for; the last one repeats. Numbers come about once a second."""
+"""Pauses between polls of the feed during `Prefer: wait`; the last one repeats. New events get numbers every second."""
 
 
 EventNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -37,8 +37,8 @@ class FeedQuery(msgspec.Struct, frozen=True):
     after: Annotated[
         EventNumber | None,
         msgspec.Meta(
-            description="The number of the last event you have seen: `next_after` of the page before. Without it the"
-            " feed begins with the oldest event that is kept.",
+            description="The number of the last event that you have read: `next_after` of the previous page. By"
+            " default, the page begins with the oldest stored event.",
             examples=[0],
         ),
     ] = None
@@ -48,7 +48,7 @@ class FeedQuery(msgspec.Struct, frozen=True):
 
 
 class EventSchema(msgspec.Struct):
-    """`seq` names the event for good; `data` depends on `topic` and on who asks."""
+    """`seq` is the permanent number of the event; the fields of `data` depend on `topic` and on the caller."""
 
     seq: int
     topic: Annotated[str, msgspec.Meta(examples=["order.paid"], extra_json_schema={"enum": list(TOPICS)})]
@@ -57,7 +57,7 @@ class EventSchema(msgspec.Struct):
 
 
 class FeedSchema(msgspec.Struct):
-    """`last` is the newest event of the market, whoever may see it."""
+    """`last` is the number of the newest event of the market, visible to the caller or not."""
 
     results: list[EventSchema]
     next_after: int
@@ -65,7 +65,7 @@ class FeedSchema(msgspec.Struct):
 
 
 class EventResource:
-    """The event feed."""
+    """The event feed of the caller."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -75,12 +75,12 @@ class EventResource:
         method="GET",
         path=ROOT,
         name="readEvents",
-        summary="What happened, in order",
-        description="Staff see everything, others what concerns them: of their own orders, sales and products."
-        " Nothing ever appears behind a number that was handed out. Events are kept for a while; 410 says that"
-        " `after` is older.",
+        summary="Read events in order",
+        description="Staff read all events, other accounts those of their own orders, sales and products. No event"
+        " appears later with a number below one that was returned. Old events are deleted; the response is 410 if"
+        " `after` precedes the oldest stored event.",
         responses={
-            200: ResponseSpec(FeedSchema, "Events behind `after`, oldest first.", [PREFERENCE_APPLIED_SOMETIMES])
+            200: ResponseSpec(FeedSchema, "Events after `after`, oldest first.", [PREFERENCE_APPLIED_SOMETIMES])
         },
         tag="Events",
         access=Access.ACCOUNT,

@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`, for load balancers and people."""
+"""`/healthz` and `/readyz`: health checks."""
 
 from typing import Final, Literal
 
@@ -17,9 +17,9 @@ class Health(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """`degraded`: Redis is away or refuses its password; orders are taken in all the same.
+    """`degraded` means that Redis is unreachable or rejects the password; orders are accepted all the same.
 
-    The age is that of the oldest undecided order.
+    `oldest_undecided_seconds` is the age of the oldest order without a decision, or null.
     """
 
     status: Literal["ok", "degraded"]
@@ -29,7 +29,7 @@ class Ready(msgspec.Struct):
 
 
 class HealthResource:
-    """Health checks."""
+    """Liveness and readiness."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -38,8 +38,8 @@ class HealthResource:
         method="GET",
         path="/healthz",
         name="isAlive",
-        summary="The process answers",
-        responses={200: ResponseSpec(Health, "It does.")},
+        summary="Check that the process responds",
+        responses={200: ResponseSpec(Health, "The process responds.")},
         tag=TAG,
     )
     async def is_alive(self, _call: Call[None, None]) -> Response:
@@ -49,10 +49,10 @@ class HealthResource:
         method="GET",
         path="/readyz",
         name="isReady",
-        summary="PostgreSQL answers and has the tables of this release; else 503",
-        description="The detail of a 503 names the remedy: run `scalecommerce migrate`, upgrade this process's code,"
+        summary="Check that PostgreSQL is reachable and has the schema of this release; 503 otherwise",
+        description="The detail of a 503 names the remedy: run `scalecommerce migrate`, upgrade the code,"
         " or correct the address or password in DATABASE_URL.",
-        responses={200: ResponseSpec(Ready, "It does; Redis may be away.")},
+        responses={200: ResponseSpec(Ready, "The process can serve requests; Redis may be unreachable.")},
         tag=TAG,
     )
     async def is_ready(self, _call: Call[None, None]) -> Response:

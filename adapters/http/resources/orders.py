@@ -1,4 +1,4 @@
-"""`orders/api/v1/`: placing orders and what follows."""
+"""`orders/api/v1/`: orders, payments, cancellations, refunds and sales."""
 
 import asyncio
 from datetime import datetime
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.money_fields import Price
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
@@ -46,7 +46,7 @@ PAYMENT_ERRORS: Final = (
 )  # fmt: skip
 
 POLL_SECONDS: Final = (0.01, 0.02, 0.03, 0.05, 0.1)
-"""Pauses between looks at an order that somebody waits for; the last one repeats."""
+"""Pauses between reads of an order during `Prefer: wait`; the last one repeats."""
 
 ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a product.", examples=[1])]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
@@ -57,7 +57,9 @@ class NewOrderItem(msgspec.Struct, omit_defaults=True):
     quantity: Quantity
     price: Annotated[
         Price | None,
-        msgspec.Meta(description="The price the buyer saw: honoured while promised, else 409 with the current one."),
+        msgspec.Meta(
+            description="The price that the buyer saw. It applies during the price promise; a later change is a 409."
+        ),
     ] = None
 
 
@@ -80,7 +82,7 @@ class ShortfallSchema(msgspec.Struct):
 
 
 class OrderSchema(msgspec.Struct):
-    """`rejected_because` names the lines that fell short; `expires_at` is when an unpaid reservation ends."""
+    """`rejected_because` lists the lines without enough stock; `expires_at` is the end of an unpaid reservation."""
 
     id: int
     user: int
@@ -118,7 +120,7 @@ class RefundBody(msgspec.Struct, omit_defaults=True):
 
 
 class Sale(msgspec.Struct):
-    """A line of somebody's order that is the caller's product."""
+    """An order line with a product of the caller."""
 
     id: int
     order: int
@@ -136,7 +138,7 @@ LINKS: Final = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("
 
 
 class OrderResource:
-    """Orders of the caller, and what happens to them."""
+    """Orders of the caller, and sales of the caller's products."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -146,8 +148,8 @@ class OrderResource:
         method="GET",
         path=ROOT,
         name="listOrders",
-        summary="The caller's orders",
-        responses={200: ResponseSpec(PageSchema[OrderSchema], "Newest first.")},
+        summary="List the caller's orders",
+        responses={200: ResponseSpec(PageSchema[OrderSchema], "Orders, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -164,12 +166,14 @@ class OrderResource:
         method="POST",
         path=ROOT,
         name="placeOrder",
-        summary="Order products: all lines or none",
-        description="The order is kept before this answers; stock is checked in the background. The same product"
-        " twice is summed.",
+        summary="Place an order",
+        description="The order is stored before the response is sent. A background process then reserves the stock of"
+        " all lines or rejects the order. Quantities of the same product are added up.",
         responses={
-            201: ResponseSpec(OrderSchema, "With `Prefer: wait`: its verdict.", [LOCATION, PREFERENCE_APPLIED], LINKS),
-            202: ResponseSpec(OrderSchema, "It is taken in and CREATED.", [LOCATION], LINKS),
+            201: ResponseSpec(
+                OrderSchema, "With `Prefer: wait`: the decided order.", [LOCATION, PREFERENCE_APPLIED], LINKS
+            ),
+            202: ResponseSpec(OrderSchema, "The order is accepted, with status CREATED.", [LOCATION], LINKS),
         },
         tag=TAG,
         access=Access.ACCOUNT,
@@ -189,13 +193,13 @@ class OrderResource:
                 )
                 for item in call.body.order_item
             ],
-            idempotency=await build_idempotency_key(call, encoded),
+            idempotency=await build_idempotency_key(call, encode_order),
         )
         outcome = await self._dependencies.place_order.submit(command)
         if isinstance(outcome, Replayed):
             body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderSchema).id)
         else:
-            body, number = encoded(outcome), outcome.id
+            body, number = encode_order(outcome), outcome.id
             self._dependencies.wakeups.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
         seconds = parse_wait(call.request.headers)
@@ -204,7 +208,7 @@ class OrderResource:
             try:
                 view = await self._wait_for_decision(number, seconds)
             except Unavailable:
-                # The order is kept: whoever is told of an error would send it again.
+                # The order is stored; after an error response the client would send it again.
                 return Response(body, 202, headers, "application/json")
             if view.status is not OrderStatus.CREATED:
                 return json_response(view_to_order_schema(view), 201, headers)
@@ -214,8 +218,8 @@ class OrderResource:
         method="GET",
         path=f"{ROOT}sales/",
         name="listSales",
-        summary="Lines of others' orders that are the caller's products",
-        responses={200: ResponseSpec(PageSchema[Sale], "Newest first.")},
+        summary="List sales of the caller's products",
+        responses={200: ResponseSpec(PageSchema[Sale], "Sales, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -228,7 +232,7 @@ class OrderResource:
         method="GET",
         path=ORDER,
         name="readOrder",
-        summary="One order, for its buyer and staff",
+        summary="Read an order; for its buyer and staff",
         responses={200: ResponseSpec(OrderSchema, "The order.")},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -240,10 +244,11 @@ class OrderResource:
         method="POST",
         path=f"{ORDER}pay/",
         name="payOrder",
-        summary="Pay: the reservation becomes a sale; repeating it is harmless",
-        description="The charge is finished and recorded whether somebody waits for this answer or not. A 503 says"
-        " that the payment gateway has not answered: the order tells soon what became of it.",
-        responses={200: ResponseSpec(OrderSchema, "The order, PAID.")},
+        summary="Pay for an order",
+        description="The reservation becomes a sale. Repeating the request does not charge twice. A charge is completed"
+        " and recorded even if the client disconnects. A 503 means that the payment gateway has not responded yet: read"
+        " the order later for the result.",
+        responses={200: ResponseSpec(OrderSchema, "The order, with status PAID.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=PAYMENT_ERRORS,
@@ -257,8 +262,9 @@ class OrderResource:
         method="POST",
         path=f"{ORDER}cancel/",
         name="cancelOrder",
-        summary="Cancel: the reservation is given back; repeating it is harmless",
-        responses={200: ResponseSpec(OrderSchema, "The order, CANCELLED.")},
+        summary="Cancel an order and release its reservation",
+        description="Cancelling a cancelled order changes nothing.",
+        responses={200: ResponseSpec(OrderSchema, "The order, with status CANCELLED.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(TransitionNotAllowed, PaymentInProgress),
@@ -271,8 +277,9 @@ class OrderResource:
         method="POST",
         path=f"{ORDER}refunds/",
         name="refundOrder",
-        summary="Give money back for units, with or without restock",
-        description="Staff may refund any line, a seller their own.",
+        summary="Refund units of an order",
+        description="Staff may refund all lines, sellers the lines with their products. `restock` returns the units to"
+        " the stock.",
         responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -286,10 +293,10 @@ class OrderResource:
             lines=[RefundLine(ProductId(line.product), line.quantity) for line in call.body.lines],
             restock=call.body.restock,
             as_staff=call.identity.is_staff,
-            idempotency=await build_idempotency_key(call, encoded),
+            idempotency=await build_idempotency_key(call, encode_order),
         )
         outcome = await self._dependencies.refund_order.submit(command)
-        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        body = response_body([outcome], encode_order)
         return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
 
     async def _load_visible_order(self, call: Call[Any, Any]) -> OrderView:
@@ -299,7 +306,7 @@ class OrderResource:
         return view
 
     async def _wait_for_decision(self, number: OrderId, seconds: float) -> OrderView:
-        """The order once it is decided, or as it is when the time is up."""
+        """The decided order, or the undecided one after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds
         pauses = iter(POLL_SECONDS)
         while True:
@@ -310,12 +317,12 @@ class OrderResource:
             await asyncio.sleep(min(next(pauses, POLL_SECONDS[-1]), left))
 
 
-def encoded(order: Order) -> bytes:
+def encode_order(order: Order) -> bytes:
     return msgspec.json.encode(to_order_schema(order))
 
 
 def to_order_schema(order: Order) -> OrderSchema:
-    document = OrderSchema(
+    schema = OrderSchema(
         id=order.id,
         user=order.buyer_id,
         order_items=[
@@ -336,14 +343,14 @@ def to_order_schema(order: Order) -> OrderSchema:
         expires_at=order.expires_at,
     )
     if order.shortfalls:
-        document.rejected_because = [
+        schema.rejected_because = [
             ShortfallSchema(short.product_id, short.wanted, short.available) for short in order.shortfalls
         ]
-    return document
+    return schema
 
 
 def view_to_order_schema(view: OrderView) -> OrderSchema:
-    document = OrderSchema(
+    schema = OrderSchema(
         id=view.id,
         user=view.user,
         order_items=[
@@ -358,10 +365,10 @@ def view_to_order_schema(view: OrderView) -> OrderSchema:
         expires_at=view.expires_at,
     )
     if view.shortfalls:
-        document.rejected_because = [
+        schema.rejected_because = [
             ShortfallSchema(short.product_id, short.wanted, short.available) for short in view.shortfalls
         ]
-    return document
+    return schema
 
 
 def to_sale_schema(view: SaleView) -> Sale:

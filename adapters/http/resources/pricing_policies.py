@@ -1,4 +1,4 @@
-"""`pricing/api/v1/policies/`: how a seller's prices move, and what would come of it."""
+"""`pricing/api/v1/policies/`: pricing policies of a seller, previews, and the available strategies."""
 
 from typing import Annotated, Any, Final
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import content_etag, expected_version, is_current, version_etag
-from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.json_parser import decimals_to_numbers
 from adapters.http.framework.openapi import CONTENT_ETAG, ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
@@ -23,7 +23,7 @@ from adapters.http.schemas.pricing import (
     to_policy_kinds_schema,
     to_policy_schema,
 )
-from scalecommerce_core.domain.errors import MarketError, NotFound
+from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.pricing.interface import known_strategies
 from scalecommerce_core.pricing.policy import (
@@ -43,14 +43,14 @@ from scalecommerce_core.services.pricing import (
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import Selection, StrategyUnknown
-from scalecommerce_core.services.results import Replayed, unwrap_single
+from scalecommerce_core.services.results import unwrap_single
 
 ROOT: Final = "/pricing/api/v1/"
 POLICIES: Final = ROOT + "policies/"
 POLICY: Final = POLICIES + "{id:id}/"
 TAG: Final = "Pricing"
 MAX_PREVIEWED: Final = 1_000
-"""Products: each is decided for the answer, in one request."""
+"""Products. All of them are decided within one request."""
 _MAX_SETTINGS: Final = 100
 
 SettingName = Annotated[str, msgspec.Meta(max_length=50, pattern="^[a-z][a-z0-9_]*$")]
@@ -58,14 +58,16 @@ Settings = Annotated[
     dict[SettingName, Any],
     msgspec.Meta(
         max_length=_MAX_SETTINGS,
-        description="By name; `policy-kinds/` lists them. Those that are not given have their defaults.",
+        description="Values by name, as listed by `policy-kinds/`. Omitted settings have their defaults.",
         examples=[{"step": 0.03}],
     ),
 ]
 Kind = Annotated[
     str,
     msgspec.Meta(
-        max_length=100, description="One of those that `policy-kinds/` lists.", examples=["elasticity_learning"]
+        max_length=100,
+        description="The pricing strategy, one of the names that `policy-kinds/` lists.",
+        examples=["elasticity_learning"],
     ),
 ]
 EpochSeconds = Annotated[
@@ -73,7 +75,7 @@ EpochSeconds = Annotated[
     msgspec.Meta(
         ge=MIN_EPOCH.total_seconds(),
         le=MAX_EPOCH.total_seconds(),
-        description="How often prices may move; the guardrails' durations are meant for a week, and scale with it.",
+        description="Seconds between runs. Durations of guardrails are defined for a week, and scale with this value.",
         examples=[604_800],
     ),
 ]
@@ -82,7 +84,7 @@ Fee = Annotated[
     msgspec.Meta(
         ge=0,
         le=MAX_FEE,
-        description="What the marketplace keeps of each price: a share, counted in hundredths of a percent.",
+        description="The share of each price that the marketplace keeps, rounded to 0.0001.",
         examples=[0.08],
     ),
 ]
@@ -91,7 +93,7 @@ StockDays = Annotated[
     msgspec.Meta(
         ge=MIN_STOCK_DAYS,
         le=MAX_STOCK_DAYS,
-        description="How long the stock is meant to last; null: stock does not matter to the price.",
+        description="Days that the stock should last; null means that the stock does not influence the price.",
         examples=[30],
     ),
 ]
@@ -99,7 +101,7 @@ Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a 
 
 
 class NewPolicy(msgspec.Struct, omit_defaults=True):
-    """For a category, for what is assigned to it, or, without either, for all of the seller's products."""
+    """The scope is a category, the assigned products, or by default all products of the seller."""
 
     name: ProductName
     policy: Kind | UnsetType = UNSET
@@ -110,9 +112,7 @@ class NewPolicy(msgspec.Struct, omit_defaults=True):
     stock_days: StockDays | UnsetType | None = UNSET
     category_id: Category | UnsetType | None = UNSET
     assigned_only: bool | UnsetType = UNSET
-    is_shadow: Annotated[bool, msgspec.Meta(description="Decides, records and learns, and leaves prices alone.")] = (
-        False
-    )
+    is_shadow: Annotated[bool, msgspec.Meta(description="Decide and record, but change no prices.")] = False
     is_active: bool = True
 
     @staticmethod
@@ -121,7 +121,7 @@ class NewPolicy(msgspec.Struct, omit_defaults=True):
 
 
 class PolicyPatch(msgspec.Struct):
-    """What is not given stays as it is; `parameters` and `guardrails` are replaced as a whole."""
+    """Omitted fields keep their values; `parameters` and `guardrails` are replaced as a whole."""
 
     name: ProductName | UnsetType = UNSET
     policy: Kind | UnsetType = UNSET
@@ -150,7 +150,7 @@ class PreviewQuery(msgspec.Struct, frozen=True):
         None
     )
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=MAX_PREVIEWED, description="Products to look at, by id.", examples=[10])
+        int, msgspec.Meta(ge=1, le=MAX_PREVIEWED, description="Number of products to decide, by id.", examples=[10])
     ] = 100
 
 
@@ -175,18 +175,20 @@ class PricingPolicyResource:
         method="GET",
         path=f"{ROOT}policy-kinds/",
         name="listPolicyKinds",
-        summary="Ways to price, with their parameters",
+        summary="List pricing strategies and guardrails with their parameters",
         responses={
             200: ResponseSpec(
-                PolicyKindsSchema, "Kinds and guardrails, each with defaults, bounds and meaning.", [CONTENT_ETAG]
+                PolicyKindsSchema,
+                "Strategies and guardrails: defaults, bounds and descriptions of their parameters.",
+                [CONTENT_ETAG],
             ),
-            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+            304: ResponseSpec(None, "The list is unchanged.", [CONTENT_ETAG]),
         },
         tag=TAG,
         conditional=True,
     )
     async def list_policy_kinds(self, call: Call[None, None]) -> Response:
-        # Made anew each time: policies of the shop's own may have been known_strategies.
+        # Not precomputed, since strategies may be registered at run time.
         body = msgspec.json.encode(to_policy_kinds_schema())
         headers = {"ETag": content_etag(body), "Cache-Control": "public, no-cache"}
         if is_current(call.request.headers, headers["ETag"]):
@@ -197,8 +199,8 @@ class PricingPolicyResource:
         method="GET",
         path=POLICIES,
         name="listPricingPolicies",
-        summary="The caller's policies; for staff, everybody's",
-        responses={200: ResponseSpec(PageSchema[PolicySchema], "By id, active or not.")},
+        summary="List the caller's policies; for staff, all policies",
+        responses={200: ResponseSpec(PageSchema[PolicySchema], "Policies by id, active or not.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -211,9 +213,10 @@ class PricingPolicyResource:
         method="POST",
         path=POLICIES,
         name="createPricingPolicy",
-        summary="Let prices of the caller's products move",
-        description="It is due at once. `preview/` of a policy that is not active tells what it would do."
-        f" A seller has {MAX_POLICIES_PER_SELLER} at most: one more is a 409 `too_many_policies`.",
+        summary="Create a pricing policy",
+        description="An active policy starts its first run at once. To see its decisions first, create it with"
+        " `is_active` false and read its `preview/`. A seller may have"
+        f" {MAX_POLICIES_PER_SELLER} policies; one more is a 409 `too_many_policies`.",
         responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -222,12 +225,12 @@ class PricingPolicyResource:
     )
     async def create_pricing_policy(self, call: Call[NewPolicy, None]) -> Response:
         command = CreatePolicy(
-            call.identity.account_id, _given_fields(call.body), idempotency=await build_idempotency_key(call, encoded)
+            call.identity.account_id,
+            _given_fields(call.body),
+            idempotency=await build_idempotency_key(call, encode_policy),
         )
-        (outcome,) = await self._dependencies.run_in_thread(self._pricing.create, [command])
-        if isinstance(outcome, MarketError):
-            raise outcome
-        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
+        outcomes = await self._dependencies.run_in_thread(self._pricing.create, [command])
+        body = response_body(outcomes, encode_policy)
         number = msgspec.json.decode(body, type=PolicySchema).id
         return Response(body, 201, {"Location": f"{POLICIES}{number}/", "ETag": version_etag(1)}, "application/json")
 
@@ -235,10 +238,10 @@ class PricingPolicyResource:
         method="GET",
         path=POLICY,
         name="readPricingPolicy",
-        summary="One policy, for its owner and staff",
+        summary="Read a policy; for its owner and staff",
         responses={
             200: ResponseSpec(PolicySchema, "The policy.", [ETAG]),
-            304: ResponseSpec(None, "It is unchanged.", [ETAG]),
+            304: ResponseSpec(None, "The policy is unchanged.", [ETAG]),
         },
         tag=TAG,
         access=Access.ACCOUNT,
@@ -255,8 +258,8 @@ class PricingPolicyResource:
         method="PATCH",
         path=POLICY,
         name="patchPricingPolicy",
-        summary="Edit a policy, or switch it off and on",
-        description="Another kind, or another list of prices, makes the policy forget what it has learned.",
+        summary="Edit, activate or deactivate a policy",
+        description="Changing the strategy or the list of prices deletes the learned state of the policy.",
         responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -277,8 +280,8 @@ class PricingPolicyResource:
         method="DELETE",
         path=POLICY,
         name="deletePricingPolicy",
-        summary="Let these prices stay; the log of what it did is kept",
-        responses={204: ResponseSpec(None, "It is gone.")},
+        summary="Delete a policy; prices and the log of its runs stay",
+        responses={204: ResponseSpec(None, "The policy is deleted.")},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,
@@ -293,10 +296,10 @@ class PricingPolicyResource:
         method="GET",
         path=f"{POLICY}preview/",
         name="previewPricingPolicy",
-        summary="What would change now, and why; nothing is written",
-        description="The response is 409 `policy_unknown` if its strategy is not installed, and"
-        " 409 `policy_failed`, which names the error, if the code of the strategy fails.",
-        responses={200: ResponseSpec(PreviewSchema, "Decisions by product.")},
+        summary="Preview the decisions of a policy without writing them",
+        description="If the strategy of the policy is not installed, the response is 409 `policy_unknown`; if its code"
+        " fails, 409 `policy_failed` with the error.",
+        responses={200: ResponseSpec(PreviewSchema, "Decisions by product id.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(StrategyUnknown, StrategyFailed),
@@ -334,11 +337,11 @@ class PricingPolicyResource:
 
 
 def list_owner(call: Call[Any, Any]) -> AccountId | None:
-    """Whose things a list shows: None, for staff, is everybody's."""
+    """The account to which a list is restricted; None (no restriction) for staff."""
     return None if call.identity.is_staff else call.identity.account_id
 
 
-def encoded(policy: PricingPolicy) -> bytes:
+def encode_policy(policy: PricingPolicy) -> bytes:
     return msgspec.json.encode(to_policy_schema(policy))
 
 

@@ -1,4 +1,4 @@
-"""`pricing/api/v1/runs/`: what policies did, why, and taking it back."""
+"""`pricing/api/v1/runs/`: runs of pricing policies, their decisions, rollback and cancellation."""
 
 from typing import Annotated, Any, Final
 
@@ -21,12 +21,12 @@ RUN: Final = RUNS + "{id:id}/"
 
 class RunQuery(PageQuery, frozen=True):
     policy: (
-        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Runs of this policy only.", examples=[4])] | None
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Only runs of this policy.", examples=[4])] | None
     ) = None
 
 
 class DecisionQuery(PageQuery, frozen=True):
-    moves: Annotated[bool, msgspec.Meta(description="Only decisions that move a price.")] = False
+    moves: Annotated[bool, msgspec.Meta(description="Only decisions that change the price.")] = False
 
 
 class PricingRunResource:
@@ -41,8 +41,8 @@ class PricingRunResource:
         method="GET",
         path=RUNS,
         name="listPricingRuns",
-        summary="Runs of the caller's policies; for staff, of everybody's",
-        responses={200: ResponseSpec(PageSchema[RunSchema], "Newest first.")},
+        summary="List runs of the caller's policies; for staff, of all policies",
+        responses={200: ResponseSpec(PageSchema[RunSchema], "Runs, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -56,7 +56,7 @@ class PricingRunResource:
         method="GET",
         path=RUN,
         name="readPricingRun",
-        summary="One run, for its policy's owner and staff",
+        summary="Read a run; for the owner of its policy and staff",
         responses={
             200: ResponseSpec(RunSchema, "The run.", links=[Link("listPricingDecisions"), Link("rollBackPricingRun")])
         },
@@ -70,8 +70,8 @@ class PricingRunResource:
         method="GET",
         path=f"{RUN}decisions/",
         name="listPricingDecisions",
-        summary="What a run decided for each product, and why",
-        responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "By product.")},
+        summary="List the decisions of a run",
+        responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "Decisions by product id.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -89,10 +89,15 @@ class PricingRunResource:
         method="POST",
         path=f"{RUN}rollback/",
         name="rollBackPricingRun",
-        summary="Put all prices of a run back where they were",
-        description="Prices that somebody moved since stay. A run at work is ended by this. Asking again changes"
-        " nothing; `status` tells when it is done. A run that has moved nothing is a 409 `run_not_reversible`.",
-        responses={200: ResponseSpec(RunSchema, "It is being rolled back, or was.", links=[Link("readPricingRun")])},
+        summary="Roll back a run: restore the prices before it",
+        description="Prices that were changed after the run keep their values. A run in progress is ended first. The"
+        " rollback runs in the background until `status` is `rolled_back`; repeating the request changes nothing. For a"
+        " run without price changes the response is 409 `run_not_reversible`.",
+        responses={
+            200: ResponseSpec(
+                RunSchema, "The run, which is being rolled back or is rolled back.", links=[Link("readPricingRun")]
+            )
+        },
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(RunNotReversible,),
@@ -108,7 +113,7 @@ class PricingRunResource:
         method="POST",
         path=f"{RUN}cancel/",
         name="cancelPricingRun",
-        summary="End a run that is at work; what it has written stands",
+        summary="Cancel a run in progress; prices that it has changed stay",
         responses={200: ResponseSpec(RunSchema, "The run.")},
         tag=TAG,
         access=Access.ACCOUNT,

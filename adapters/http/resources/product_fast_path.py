@@ -1,4 +1,4 @@
-"""The shortest way to what is asked for most: a product, for somebody who is not its seller."""
+"""A fast path for the most frequent request: reading a product as a buyer, from the cache and before routing."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
@@ -22,15 +22,19 @@ _MAX_PATH_LENGTH: Final = _ID_START + len(str(MAX_ID)) + 1
 
 
 RequestHeaders = dict[bytes, bytes]
-"""The headers of a request, each of which it has once."""
+"""Request headers by lowercase name."""
 
 
 class ProductFastPath:
-    """Answers just as `readProduct` does, or, if there is anything unusual about the request, not at all."""
+    """Responds as `readProduct` does, or returns None: the request then takes the regular path.
 
-    def __init__(self, copies: ProductCache, looks: ViewTracker, authenticate: Authenticate) -> None:
-        self._copies = copies
-        self._looks = looks
+    It handles GET requests of anonymous callers and of accounts that are neither the seller nor staff, without a query
+    string or body and with a simple If-None-Match.
+    """
+
+    def __init__(self, cache: ProductCache, view_tracker: ViewTracker, authenticate: Authenticate) -> None:
+        self._cache = cache
+        self._view_tracker = view_tracker
         self._authenticate = authenticate
 
     def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
@@ -52,43 +56,43 @@ class ProductFastPath:
         if given is None or int(number) > MAX_ID:
             return None
         product = ProductId(int(number))
-        copy = self._copies.get_valid(product)
+        entry = self._cache.get_valid(product)
         return (
             self._load_and_respond(product, scope, given)
-            if copy is None
-            else self._respond(product, copy, scope, given)
+            if entry is None
+            else self._respond(product, entry, scope, given)
         )
 
     async def _load_and_respond(
         self, product: ProductId, scope: Scope, given: RequestHeaders
     ) -> PreparedResponse | None:
         try:
-            copy = await self._copies.load(product)
+            entry = await self._cache.load(product)
         except MarketError as error:
             return _error_response(error, given)
-        return self._respond(product, copy, scope, given)
+        return self._respond(product, entry, scope, given)
 
     def _respond(
-        self, product: ProductId, copy: ProductCacheEntry, scope: Scope, given: RequestHeaders
+        self, product: ProductId, entry: ProductCacheEntry, scope: Scope, given: RequestHeaders
     ) -> PreparedResponse | None:
-        identity, headers = None, copy.headers
+        identity, headers = None, entry.headers
         if (authorization := given.get(b"authorization")) is not None:
-            identity, headers = self._authenticate_bearer(authorization), copy.authenticated_headers
-            if identity is None or identity.is_staff or identity.account_id == copy.seller:
+            identity, headers = self._authenticate_bearer(authorization), entry.authenticated_headers
+            if identity is None or identity.is_staff or identity.account_id == entry.seller:
                 return None
-        if copy.body is None:
+        if entry.body is None:
             return _error_response(NotFound("product", product), given)
         known = given.get(b"if-none-match")
-        if known is not None and known != copy.etag_bytes:
-            # Lists of tags, weak ones and `*` are read elsewhere.
+        if known is not None and known != entry.etag_bytes:
+            # The regular path parses lists, weak tags and `*`.
             return None
-        self._looks.record_view(scope, identity, product, copy.seller)
+        self._view_tracker.record_view(scope, identity, product, entry.seller)
         if known is not None:
             return 304, headers[2:], b"", given.get(b"x-request-id")
-        return 200, headers, copy.body, given.get(b"x-request-id")
+        return 200, headers, entry.body, given.get(b"x-request-id")
 
     def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
-        """Whose token it is, if it is a valid one."""
+        """The identity of a valid Bearer token, or None."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != BEARER or not (token := token.strip()):
             return None
@@ -98,10 +102,10 @@ class ProductFastPath:
             return None
 
 
-def _index_headers(listed: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:
-    """The headers, if there is nothing to say about them."""
-    given = dict(listed)
-    if len(given) != len(listed) or b"content-length" in given or b"transfer-encoding" in given:
+def _index_headers(headers: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:
+    """Index the headers; None for a repeated header, a body, or an Accept header that excludes JSON."""
+    given = dict(headers)
+    if len(given) != len(headers) or b"content-length" in given or b"transfer-encoding" in given:
         return None
     accept = given.get(b"accept")
     if accept is not None and accept != b"*/*" and not accepts_json(accept.decode("latin-1")):

@@ -59,7 +59,7 @@ class NewProduct(msgspec.Struct, omit_defaults=True):
 
 
 class OptionalFields(msgspec.Struct, kw_only=True):
-    """What is not given stays as it is."""
+    """Omitted fields keep their values."""
 
     stock: Units | UnsetType = UNSET
     brand: Brand | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""`GET products/api/v1/`: search, filters, facets, order and pages of the catalogue."""
+"""`GET products/api/v1/`: search the catalog, with filters, facets, sorting and pages."""
 
 import asyncio
 from datetime import datetime
@@ -41,7 +41,8 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
     search: Annotated[
         Words | None,
         msgspec.Meta(
-            description='Words in name, brand or description; `"a phrase"`, `-not`; typos are forgiven.',
+            description='Words in name, brand or description. `"a phrase"` matches adjacent words, `-word` excludes;'
+            " typos are tolerated.",
             examples=["toaster -robust"],
         ),
     ] = None
@@ -55,20 +56,20 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
     price_min: Annotated[Amount | None, msgspec.Meta(description="The lowest price, inclusive.")] = None
     price_max: Annotated[Amount | None, msgspec.Meta(description="The highest price, inclusive.")] = None
     in_stock: Annotated[
-        bool | None, msgspec.Meta(description="Only products of which units can be promised, or only the others.")
+        bool | None, msgspec.Meta(description="true: only products with available stock; false: only products without.")
     ] = None
     created_after: Annotated[
-        Moment | None, msgspec.Meta(description="Listed after this time.", examples=["2026-01-01T00:00:00Z"])
+        Moment | None, msgspec.Meta(description="Created after this time.", examples=["2026-01-01T00:00:00Z"])
     ] = None
     created_before: Annotated[
-        Moment | None, msgspec.Meta(description="Listed before this time.", examples=["2027-01-01T00:00:00Z"])
+        Moment | None, msgspec.Meta(description="Created before this time.", examples=["2027-01-01T00:00:00Z"])
     ] = None
     ordering: Annotated[
-        SortOrder | None, msgspec.Meta(description="`relevance` for a search, else `-created_at`, if not given.")
+        SortOrder | None, msgspec.Meta(description="By default `relevance` with `search`, otherwise `-created_at`.")
     ] = None
     facets: Annotated[
         list[Facet],
-        msgspec.Meta(max_length=len(Facet), description="Counts of all products that match, by these."),
+        msgspec.Meta(max_length=len(Facet), description="Add counts of all matching products by these properties."),
     ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
 
 
 class FacetSchema(msgspec.Struct):
-    """`value` goes into the filter of the facet's name; of prices, `price_min` and `price_max` do."""
+    """A filter value with its count: `value` for the parameter of the facet's name, or `price_min` and `price_max`."""
 
     label: str
     count: int
@@ -89,7 +90,7 @@ class FacetSchema(msgspec.Struct):
 
 
 class ProductPage(msgspec.Struct):
-    """Totals and facet counts that are not exact come from statistics and from a sample."""
+    """`total` is estimated from statistics and facet counts from a sample, unless marked as exact."""
 
     next: str | None
     previous: str | None
@@ -113,10 +114,10 @@ class SearchResource:
         method="GET",
         path=ROOT,
         name="searchProducts",
-        summary="The catalogue: active products, filtered",
+        summary="Search and list active products",
         responses={
             200: ResponseSpec(ProductPage, "A page of products.", [CONTENT_ETAG]),
-            304: ResponseSpec(None, "It is unchanged.", [CONTENT_ETAG]),
+            304: ResponseSpec(None, "The page is unchanged.", [CONTENT_ETAG]),
         },
         tag=TAG,
         conditional=True,
@@ -184,7 +185,7 @@ def _minor(price: Money | None) -> int | None:
 def _to_facet_schema(facet: Facet, found: FacetValue, currency: str) -> FacetSchema:
     if facet is not Facet.PRICE:
         return FacetSchema(found.label, found.count, value=str(found.value))
-    # Filters include both ends, buckets exclude the upper one.
+    # A filter includes both bounds; a bucket excludes its upper bound.
     highest = None if found.upper is None else decimal_text(found.upper - 1, currency)
     lowest = decimal_text(int(found.value), currency)
     return FacetSchema(found.label, found.count, price_min=lowest, price_max=highest)

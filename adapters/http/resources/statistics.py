@@ -1,4 +1,4 @@
-"""Statistics of a seller: totals and time series of all their products, and of each at each of its prices."""
+"""Sales statistics: of all products of a seller, and of a product by time and by price."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -22,24 +22,24 @@ from scalecommerce_core.queries import Interval, SalesAtPrice, SalesFigures, Ser
 
 INTERVAL_LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
 MAX_POINTS: Final = 1_000
-"""Of one series, empty ones (which are left out) included."""
+"""Limit on the points of a series, including empty points, which responses omit."""
 DEFAULT_POINTS: Final = {Interval.HOUR: 48, Interval.DAY: 30}
-"""Points, where nobody says from when."""
+"""Points of a series for which the request gives no `from`."""
 
 
 class SeriesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
     since: Annotated[
         Moment | None,
         msgspec.Meta(
-            description="The first point is the first whole hour or day (UTC) from then on: 48 hours or 30 days before"
-            " `to`, unless given.",
+            description="The series begins with the first whole hour or day (UTC) from this time. By default, 48 hours"
+            " or 30 days before `to`.",
             examples=["2026-11-01T00:00:00Z"],
         ),
     ] = None
     until: Annotated[
         Moment | None,
         msgspec.Meta(
-            description="The last point begins before then, and counts its whole hour or day: now, unless given.",
+            description="The last point begins before this time, and counts its whole hour or day. By default, now.",
             examples=["2026-12-01T00:00:00Z"],
         ),
     ] = None
@@ -50,23 +50,25 @@ class SeriesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until":
 
 class SellerStatsQuery(SeriesQuery, frozen=True):
     series: Annotated[
-        Interval | None, msgspec.Meta(description="Also a time series in `currency`, by hours or days (UTC).")
+        Interval | None, msgspec.Meta(description="Add a time series in `currency`, by hours or days (UTC).")
     ] = None
 
     def __post_init__(self) -> None:
-        """Bounds apply to the series only, so refuse them without one instead of ignoring them."""
+        """Raise `Invalid` for bounds without a series, to which they would apply."""
         bounds = [name for name, at in (("from", self.since), ("to", self.until)) if at is not None]
         if self.series is None and bounds:
-            raise Invalid({name: ["This applies to a series only: add series=hour or series=day."] for name in bounds})
+            raise Invalid(
+                {name: ["This parameter requires a series: add series=hour or series=day."] for name in bounds}
+            )
         SeriesQuery.__post_init__(self)
 
 
 class ProductStatisticsQuery(SeriesQuery, frozen=True):
-    interval: Annotated[Interval, msgspec.Meta(description="Of the points of the series (UTC).")] = Interval.DAY
+    interval: Annotated[Interval, msgspec.Meta(description="Length of the points of the series (UTC).")] = Interval.DAY
 
 
 class SoldSchema(msgspec.Struct):
-    """`units` and `revenue` include what was refunded; `conversion_rate` is orders per view."""
+    """`units` and `revenue` include refunded units; `conversion_rate` is orders per view."""
 
     views: int
     orders: int
@@ -78,7 +80,7 @@ class SoldSchema(msgspec.Struct):
 
 
 class PointSchema(SoldSchema):
-    """Sales by the time of their payment, refunds by their own; `start` begins an hour or a day of UTC."""
+    """Sales count when they are paid, refunds when they are made; `start` is the start of an hour or day (UTC)."""
 
     start: datetime
 
@@ -88,7 +90,7 @@ class SellerStatsSeriesSchema(SellerStatsSchema, kw_only=True):
 
 
 class PriceStatisticsSchema(SoldSchema):
-    """What was ordered while this price was in force. `profit` is after refunds, at today's cost; null: not known."""
+    """Orders at this price. `profit` is after refunds, at the current cost of the product; null without a cost."""
 
     price: str
     valid_from: datetime
@@ -98,7 +100,7 @@ class PriceStatisticsSchema(SoldSchema):
 
 
 class ProductStatisticsSchema(SoldSchema):
-    """All-time figures, a series, and what each price brought, the newest first."""
+    """All-time figures, a time series, and figures by price, newest first."""
 
     product: int
     currency: str
@@ -119,8 +121,12 @@ class StatisticsResource:
         method="GET",
         path=f"{ROOT}seller-stats/",
         name="readSellerStats",
-        summary="Figures of the caller's own products",
-        responses={200: ResponseSpec(SellerStatsSeriesSchema, "A sale counts when PAID, a few seconds later.")},
+        summary="Read statistics of the caller's products",
+        responses={
+            200: ResponseSpec(
+                SellerStatsSeriesSchema, "The statistics. A sale is included a few seconds after its payment."
+            )
+        },
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -140,9 +146,13 @@ class StatisticsResource:
         method="GET",
         path=f"{PRODUCT}statistics/",
         name="readProductStatistics",
-        summary="What was viewed and sold of a product, when, and at which price",
+        summary="Read views and sales of a product, by time and by price",
         description="For its seller and staff.",
-        responses={200: ResponseSpec(ProductStatisticsSchema, "A sale counts when PAID, a few seconds later.")},
+        responses={
+            200: ResponseSpec(
+                ProductStatisticsSchema, "The statistics. A sale is included a few seconds after its payment."
+            )
+        },
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(Forbidden,),
@@ -152,7 +162,7 @@ class StatisticsResource:
         if not may_see_private_fields(view, call.identity):
             if not view.is_active:
                 raise NotFound("product", call.id)
-            raise Forbidden("Only its seller and staff may see this.")
+            raise Forbidden("Only the seller of the product and staff may read its statistics.")
         now = self._market.clock.now()
         since, until = _series_bounds(call.query, call.query.interval, now)
         found = await self._dependencies.run_in_thread(self._market.queries.product_statistics, view.id, now)
@@ -175,13 +185,13 @@ class StatisticsResource:
 
 
 def _series_bounds(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:
-    """Bounds of the points' beginnings; raise `Invalid` for a reversed span and for more than `POINTS`."""
+    """The range of the points' starts; raise `Invalid` if it is reversed or has more than `MAX_POINTS` points."""
     length = INTERVAL_LENGTH[interval]
     try:
         until = (query.until or interval.begin(now) + length).astimezone(UTC)
         since = (query.since or until - DEFAULT_POINTS[interval] * length).astimezone(UTC)
     except OverflowError:
-        raise Invalid.field("from", "Times lie in years that a calendar has.") from None
+        raise Invalid.field("from", "The time must be within the years 1 to 9999.") from None
     check_ranges(("from", since, "to" if query.until is not None else "now", until))
     if until - since > MAX_POINTS * length:
         raise Invalid.field("from", f"A series has at most {MAX_POINTS} points.")

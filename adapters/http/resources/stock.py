@@ -1,4 +1,4 @@
-"""`products/api/v1/{id}/stock/`: what a seller says about the units they have."""
+"""`products/api/v1/{id}/stock/`: stock corrections by the seller."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -8,20 +8,19 @@ from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec
 from adapters.http.resources.products import PRODUCT, TAG, Units
 from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.services.catalog import AdjustStock
-from scalecommerce_core.services.results import Replayed
 
 Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK, examples=[5])]
 
 
 class StockBody(msgspec.Struct, omit_defaults=True):
-    """Either `delta`, or `set` (with `expected`: only if that is the figure now)."""
+    """Either `delta`, or `set`; with `expected`, `set` applies only if the current stock equals it."""
 
     schema: ClassVar[dict[str, Any]] = {
         "oneOf": [{"required": ["delta"]}, {"required": ["set"]}],
@@ -35,11 +34,11 @@ class StockBody(msgspec.Struct, omit_defaults=True):
         if (self.delta is UNSET) == (self.set is UNSET):
             raise Invalid.field("delta", "Give either delta or set.")
         if self.expected is not UNSET and self.set is UNSET:
-            raise Invalid.field("expected", "This goes with set: a delta is right whatever the figure is.")
+            raise Invalid.field("expected", "Only set may be combined with expected; a delta needs no expected stock.")
 
 
 class StockSchema(msgspec.Struct):
-    """`stock` can be promised: it is on hand and not reserved."""
+    """`stock` is the available stock: units on hand minus reserved units."""
 
     product: int
     stock: int
@@ -48,7 +47,7 @@ class StockSchema(msgspec.Struct):
 
 
 class StockResource:
-    """The stock of a product."""
+    """Stock corrections."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -57,8 +56,8 @@ class StockResource:
         method="POST",
         path=f"{PRODUCT}stock/",
         name="adjustStock",
-        summary="Restock by a delta, or set the figure that can be promised",
-        responses={200: ResponseSpec(StockSchema, "The stock.")},
+        summary="Change the stock by a delta, or set the available stock",
+        responses={200: ResponseSpec(StockSchema, "The stock after the correction.")},
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
@@ -69,25 +68,26 @@ class StockResource:
         command = AdjustStock(
             ProductId(call.id),
             call.identity.account_id,
-            delta=_given(body.delta),
-            available=_given(body.set),
-            expected=_given(body.expected),
+            delta=_optional(body.delta),
+            available=_optional(body.set),
+            expected=_optional(body.expected),
             as_staff=call.identity.is_staff,
-            idempotency=await build_idempotency_key(call, encoded),
+            idempotency=await build_idempotency_key(call, encode_stock),
         )
         try:
             outcome = await self._dependencies.adjust_stock.submit(command)
         except Invalid as error:
-            # Of a bound that was passed the core says `stock`, which is no field of this body.
-            given = "delta" if body.set is UNSET else "set"
-            raise Invalid({given if name == "stock" else name: said for name, said in error.errors.items()}) from None
-        content = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
-        return Response(content, media_type="application/json")
+            # For a value out of bounds the core names the field `stock`, which this body does not have.
+            field = "delta" if body.set is UNSET else "set"
+            raise Invalid(
+                {field if name == "stock" else name: messages for name, messages in error.errors.items()}
+            ) from None
+        return Response(response_body([outcome], encode_stock), media_type="application/json")
 
 
-def encoded(stock: Stock) -> bytes:
+def encode_stock(stock: Stock) -> bytes:
     return msgspec.json.encode(StockSchema(stock.product_id, stock.available, stock.on_hand, stock.reserved))
 
 
-def _given(figure: int | UnsetType) -> int | None:
+def _optional(figure: int | UnsetType) -> int | None:
     return None if figure is UNSET else figure

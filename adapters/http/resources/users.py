@@ -1,4 +1,4 @@
-"""`users/api/v1/`: accounts, log-in, tokens."""
+"""`users/api/v1/`: accounts, log-in and tokens."""
 
 from typing import Annotated, Final
 
@@ -22,10 +22,12 @@ from scalecommerce_core.services.results import unwrap_single
 ROOT: Final = "/users/api/v1/"
 TAG: Final = "Users"
 MAX_PASSWORD: Final = 1024
-"""Longer ones are not even looked at; the rules for new passwords ask for much less."""
+"""Characters. Longer input is rejected before hashing; the core has a lower limit for new passwords."""
 MAX_TOKEN: Final = 4096
 
-RULES: Final = "At least 8 characters, not common, not only digits, not close to the e-mail address or a name."
+RULES: Final = (
+    "At least 8 characters; not a common password, not only digits, not similar to the e-mail address or name."
+)
 EXAMPLE: Final = "three words here"
 
 NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description=RULES, examples=[EXAMPLE])]
@@ -78,7 +80,7 @@ class Nothing(msgspec.Struct):
 
 
 class ProfileBody(msgspec.Struct):
-    """Fields that are not given stay as they are."""
+    """Omitted fields keep their values."""
 
     first_name: Name | UnsetType = UNSET
     last_name: Name | UnsetType = UNSET
@@ -95,7 +97,7 @@ def to_user_schema(account: Account | AccountView) -> User:
 
 
 class UserResource:
-    """Accounts, log-in and tokens."""
+    """Accounts, sessions and tokens."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -123,8 +125,8 @@ class UserResource:
         path=f"{ROOT}token/refresh/",
         name="refreshToken",
         summary="Exchange a refresh token for a new pair",
-        description="Each refresh token is good for one exchange. The same token used again within a short grace"
-        " (10 seconds, unless configured otherwise) gets the same pair; later, a second use ends the session.",
+        description="A refresh token can be exchanged once. A second exchange within the grace period (10 seconds by"
+        " default) returns the same pair; a later one ends the session.",
         responses={200: ResponseSpec(Tokens, "The new pair.", links=TOKEN_LINKS)},
         tag=TAG,
         errors=(TokenNotValid,),
@@ -137,8 +139,8 @@ class UserResource:
         method="POST",
         path=f"{ROOT}token/verify/",
         name="verifyToken",
-        summary="Is this token valid?",
-        responses={200: ResponseSpec(Nothing, "It is.")},
+        summary="Check a token",
+        responses={200: ResponseSpec(Nothing, "The token is valid.")},
         tag=TAG,
         errors=(TokenNotValid,),
     )
@@ -150,8 +152,8 @@ class UserResource:
         method="GET",
         path=ROOT,
         name="listUsers",
-        summary="All active accounts",
-        responses={200: ResponseSpec(PageSchema[User], "A page of accounts, by id.")},
+        summary="List all active accounts",
+        responses={200: ResponseSpec(PageSchema[User], "Accounts by id.")},
         tag=TAG,
         access=Access.STAFF,
     )
@@ -164,7 +166,7 @@ class UserResource:
         method="GET",
         path=f"{ROOT}me/",
         name="readProfile",
-        summary="The caller's profile",
+        summary="Read the caller's profile",
         responses={200: ResponseSpec(User, "The profile.")},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -195,8 +197,8 @@ class UserResource:
         method="POST",
         path=f"{ROOT}sign-up/",
         name="signUp",
-        summary="Make an account",
-        description="E-mail addresses are unique whatever their case.",
+        summary="Create an account",
+        description="E-mail addresses are unique regardless of case.",
         responses={201: ResponseSpec(User, "The account.", [LOCATION])},
         tag=TAG,
     )
@@ -211,7 +213,7 @@ class UserResource:
         path=f"{ROOT}password/",
         name="changePassword",
         summary="Change the password and end all other sessions",
-        responses={204: ResponseSpec(None, "It is changed.")},
+        responses={204: ResponseSpec(None, "The password is changed.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(NotFound,),
@@ -227,7 +229,7 @@ class UserResource:
         path=f"{ROOT}logout/",
         name="logOut",
         summary="End this session",
-        responses={204: ResponseSpec(None, "Its refresh tokens are worth nothing any more.")},
+        responses={204: ResponseSpec(None, "The refresh tokens of the session are invalid.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )

@@ -1,8 +1,8 @@
-"""`webhooks/api/v1/`: where an account wants its events sent, and what came of it."""
+"""`webhooks/api/v1/`: webhook endpoints of an account, and the log of their deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from attrs import evolve
@@ -13,7 +13,7 @@ from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.etags import expected_version, is_current, version_etag
-from adapters.http.framework.idempotency_key import build_idempotency_key
+from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
@@ -42,8 +42,6 @@ from scalecommerce_core.services.webhooks import (
     TooManyEndpoints,
 )
 
-T = TypeVar("T")
-
 ROOT: Final = "/webhooks/api/v1/"
 ENDPOINT: Final = ROOT + "{id:id}/"
 DELIVERIES: Final = ENDPOINT + "deliveries/"
@@ -54,14 +52,14 @@ Url = Annotated[
     str,
     msgspec.Meta(
         max_length=MAX_URL_LENGTH,
-        description="https, on port 443 or one from 1024 up, of a public host; no credentials, no fragment.",
+        description="An https URL of a public host, on port 443 or a port from 1024; without credentials and fragment.",
         examples=["https://example.com/hooks"],
         extra_json_schema={"format": "uri"},
     ),
 ]
 Topics = Annotated[
     list[Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"enum": list(TOPICS)})]],
-    msgspec.Meta(max_length=100, description="None at all: every topic."),
+    msgspec.Meta(max_length=100, description="Topics to send; an empty list means all topics."),
 ]
 Description = Annotated[str, text_meta(DESCRIPTION_LENGTH, "Our warehouse")]
 
@@ -70,7 +68,7 @@ class NewEndpoint(msgspec.Struct, omit_defaults=True):
     url: Url
     topics: Topics = msgspec.field(default_factory=list)
     description: Description = ""
-    all_events: Annotated[bool, msgspec.Meta(description="Of everybody: for staff only.")] = False
+    all_events: Annotated[bool, msgspec.Meta(description="Send the events of all accounts; for staff only.")] = False
 
 
 class EndpointPatch(msgspec.Struct):
@@ -82,7 +80,7 @@ class EndpointPatch(msgspec.Struct):
 
 
 class EndpointSchema(msgspec.Struct):
-    """`disabled_because` says why the engine disabled it; `is_active: true` enables it again."""
+    """`disabled_because` is the reason why the engine disabled the endpoint; setting `is_active` enables it again."""
 
     id: int
     url: str
@@ -96,7 +94,7 @@ class EndpointSchema(msgspec.Struct):
 
 
 class NewEndpointSchema(EndpointSchema):
-    """`secret` is shown now and never again."""
+    """`secret` is returned only in this response."""
 
     secret: str
 
@@ -104,14 +102,14 @@ class NewEndpointSchema(EndpointSchema):
 
 
 class SecretSchema(Confidential):
-    """`secret` is shown now and never again; the one before it signs too, for a day."""
+    """`secret` is returned only in this response; messages are also signed with the previous secret for a day."""
 
     id: int
     secret: str
 
 
 class Attempt(msgspec.Struct):
-    """`took` in milliseconds; `answer` is the first kilobyte of what was answered."""
+    """`took` is the duration in milliseconds; `answer` is the first kilobyte of the response body."""
 
     at: datetime
     took: int
@@ -121,7 +119,7 @@ class Attempt(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """`event` is its number in the feed, null for a ping; `message_id` is sent as `webhook-id`."""
+    """`event` is the number of the event in the feed, null for a ping; `message_id` is sent as `webhook-id`."""
 
     id: int
     endpoint: int
@@ -161,24 +159,23 @@ class WebhookResource:
         method="GET",
         path=ROOT,
         name="listWebhooks",
-        summary="The caller's webhook endpoints",
-        responses={200: ResponseSpec(PageSchema[EndpointSchema], "By id; without their secrets.")},
+        summary="List the caller's webhook endpoints",
+        responses={200: ResponseSpec(PageSchema[EndpointSchema], "Endpoints by id, without their secrets.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
     async def list_webhooks(self, call: Call[None, PageQuery]) -> Response:
         wanted = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(self._queries.endpoints, call.identity.account_id, wanted)
-        return json_response(
-            self._dependencies.paginator.to_schema(call.request, call.query, page, view_to_endpoint_schema)
-        )
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_endpoint_schema))
 
     @OperationSpec(
         method="POST",
         path=ROOT,
         name="createWebhook",
-        summary="Have events sent to a URL",
-        description="Messages follow the Standard Webhooks specification. `secret` verifies them, and is shown once.",
+        summary="Create a webhook endpoint",
+        description="Events are sent to `url` as messages of the Standard Webhooks specification. The receiver verifies"
+        " them with `secret`, which only this response contains.",
         responses={201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -193,23 +190,22 @@ class WebhookResource:
             description=call.body.description,
             all_events=call.body.all_events,
             as_staff=call.identity.is_staff,
-            idempotency=await build_idempotency_key(call, encoded),
+            idempotency=await build_idempotency_key(call, encode_new_endpoint),
         )
-        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.create, [command]))
-        body = outcome.body if isinstance(outcome, Replayed) else encoded(outcome)
-        made = msgspec.json.decode(body, type=NewEndpointSchema)
-        return Response(
-            body, 201, {"Location": f"{ROOT}{made.id}/", "ETag": version_etag(1), **PRIVATE}, "application/json"
-        )
+        outcomes = await self._dependencies.run_in_thread(self._webhooks.create, [command])
+        body = response_body(outcomes, encode_new_endpoint)
+        number = msgspec.json.decode(body, type=NewEndpointSchema).id
+        headers = {"Location": f"{ROOT}{number}/", "ETag": version_etag(1), **NO_STORE}
+        return Response(body, 201, headers, "application/json")
 
     @OperationSpec(
         method="GET",
         path=ENDPOINT,
         name="readWebhook",
-        summary="One endpoint, for its owner and staff",
+        summary="Read an endpoint; for its owner and staff",
         responses={
             200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG]),
-            304: ResponseSpec(None, "It is unchanged.", [ETAG]),
+            304: ResponseSpec(None, "The endpoint is unchanged.", [ETAG]),
         },
         tag=TAG,
         access=Access.ACCOUNT,
@@ -220,14 +216,14 @@ class WebhookResource:
         etag = version_etag(view.version)
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_response(view_to_endpoint_schema(view), headers={"ETag": etag})
+        return json_response(to_endpoint_schema(view), headers={"ETag": etag})
 
     @OperationSpec(
         method="PATCH",
         path=ENDPOINT,
         name="patchWebhook",
         summary="Edit, enable or disable an endpoint",
-        description="Enabling it forgets its failures, and what waited for it is sent.",
+        description="Enabling an endpoint resets its failure count and sends the pending deliveries.",
         responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -236,9 +232,8 @@ class WebhookResource:
     async def patch_webhook(self, call: Call[EndpointPatch, None]) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
         version = expected_version(call.request.headers)
-        command = EditEndpoint(
-            EndpointId(call.id), call.identity.account_id, changes, version, as_staff=call.identity.is_staff
-        )  # fmt: skip
+        identity = call.identity
+        command = EditEndpoint(EndpointId(call.id), identity.account_id, changes, version, as_staff=identity.is_staff)
         endpoint = unwrap_single(await self._dependencies.run_in_thread(self._webhooks.edit, [command]))
         return json_response(to_endpoint_schema(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
@@ -246,25 +241,23 @@ class WebhookResource:
         method="DELETE",
         path=ENDPOINT,
         name="deleteWebhook",
-        summary="Send nothing there any more",
-        responses={204: ResponseSpec(None, "It is gone, and its log with it.")},
+        summary="Delete an endpoint and its delivery log",
+        responses={204: ResponseSpec(None, "The endpoint and its deliveries are deleted.")},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,
     )
     async def delete_webhook(self, call: Call[None, None]) -> Response:
-        unwrap_single(
-            await self._dependencies.run_in_thread(
-                self._webhooks.delete, [self._endpoint_command(call, expected_version(call.request.headers))]
-            )
-        )
+        command = self._endpoint_command(call, expected_version(call.request.headers))
+        unwrap_single(await self._dependencies.run_in_thread(self._webhooks.delete, [command]))
         return no_content()
 
     @OperationSpec(
         method="POST",
         path=f"{ENDPOINT}rotate-secret/",
         name="rotateWebhookSecret",
-        summary="A new secret; the one before it signs too, for a day",
+        summary="Replace the secret of an endpoint",
+        description="Messages are signed with both the new and the previous secret for a day.",
         responses={200: ResponseSpec(SecretSchema, "The new secret.")},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -272,20 +265,19 @@ class WebhookResource:
         errors=(Forbidden, Conflict),
     )
     async def rotate_webhook_secret(self, call: Call[None, None]) -> Response:
-        command = evolve(self._endpoint_command(call), idempotency=await build_idempotency_key(call, encoded_secret))
-        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.rotate, [command]))
-        body = outcome.body if isinstance(outcome, Replayed) else encoded_secret(outcome)
-        return Response(body, 200, PRIVATE, "application/json")
+        command = evolve(self._endpoint_command(call), idempotency=await build_idempotency_key(call, encode_secret))
+        outcomes = await self._dependencies.run_in_thread(self._webhooks.rotate, [command])
+        return Response(response_body(outcomes, encode_secret), 200, NO_STORE, "application/json")
 
     @OperationSpec(
         method="POST",
         path=f"{ENDPOINT}test/",
         name="testWebhook",
-        summary="Send a `webhook.ping`, once",
+        summary="Send a `webhook.ping` message",
         responses={
             202: ResponseSpec(
                 Delivery,
-                "It is on its way: its delivery tells what came of it.",
+                "The delivery is pending; read it later for its result.",
                 [LOCATION],
                 [Link("readWebhookDelivery", DELIVERY_PARAMETERS)],
             )
@@ -296,16 +288,18 @@ class WebhookResource:
         errors=(EndpointDisabled,),
     )
     async def test_webhook(self, call: Call[None, None]) -> Response:
-        command = evolve(self._endpoint_command(call), idempotency=await build_idempotency_key(call, encoded_id))
-        outcome = _done(await self._dependencies.run_in_thread(self._webhooks.ping, [command]))
-        return await self._accepted_delivery(call, outcome)
+        command = evolve(
+            self._endpoint_command(call), idempotency=await build_idempotency_key(call, encode_delivery_id)
+        )
+        outcomes = await self._dependencies.run_in_thread(self._webhooks.ping, [command])
+        return await self._accepted_delivery(call, outcomes)
 
     @OperationSpec(
         method="GET",
         path=DELIVERIES,
         name="listWebhookDeliveries",
-        summary="What was sent to an endpoint, and what came of it",
-        responses={200: ResponseSpec(PageSchema[Delivery], "Newest first.")},
+        summary="List the deliveries of an endpoint",
+        responses={200: ResponseSpec(PageSchema[Delivery], "Deliveries, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
@@ -321,7 +315,7 @@ class WebhookResource:
         method="GET",
         path=DELIVERY,
         name="readWebhookDelivery",
-        summary="One delivery with its attempts",
+        summary="Read a delivery with its attempts",
         responses={200: ResponseSpec(Delivery, "The delivery.", links=[Link("redeliverWebhook", DELIVERY_PARAMETERS)])},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -334,8 +328,8 @@ class WebhookResource:
         method="POST",
         path=f"{DELIVERY}redeliver/",
         name="redeliverWebhook",
-        summary="Send a message again, under its old id",
-        responses={202: ResponseSpec(Delivery, "It is on its way.", [LOCATION])},
+        summary="Send a message again with the same message id",
+        responses={202: ResponseSpec(Delivery, "The delivery is pending again.", [LOCATION])},
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
@@ -347,11 +341,10 @@ class WebhookResource:
             call.identity.account_id,
             EndpointId(call.id),
             as_staff=call.identity.is_staff,
-            idempotency=await build_idempotency_key(call, encoded_id),
+            idempotency=await build_idempotency_key(call, encode_delivery_id),
         )
-        return await self._accepted_delivery(
-            call, _done(await self._dependencies.run_in_thread(self._webhooks.redeliver, [command]))
-        )
+        outcomes = await self._dependencies.run_in_thread(self._webhooks.redeliver, [command])
+        return await self._accepted_delivery(call, outcomes)
 
     async def _load_visible_endpoint(self, call: Call[Any, Any]) -> EndpointView:
         view = await self._dependencies.run_in_thread(self._queries.endpoint, EndpointId(call.id))
@@ -368,43 +361,37 @@ class WebhookResource:
     def _endpoint_command(self, call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
         return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
 
-    async def _accepted_delivery(self, call: Call[None, None], outcome: WebhookDelivery | Replayed) -> Response:
-        """The delivery as it is by now, for a repeated request too."""
-        number = int(outcome.body) if isinstance(outcome, Replayed) else outcome.id
+    async def _accepted_delivery(
+        self, call: Call[None, None], outcomes: Sequence[WebhookDelivery | Replayed | MarketError]
+    ) -> Response:
+        """Respond with the current state of the delivery, also to a repeated request."""
+        number = int(response_body(outcomes, encode_delivery_id))
         view = await self._load_delivery(call, number)
         return json_response(to_delivery_schema(view), 202, {"Location": f"{ROOT}{call.id}/deliveries/{number}/"})
 
 
-PRIVATE: Final = {"Cache-Control": "no-store"}
-"""With an answer that holds a secret."""
-
-
-def _done(outcomes: Sequence[T | Replayed | MarketError]) -> T | Replayed:
-    """What came of a batch of one; raise it if it is an error."""
-    (outcome,) = outcomes
-    if isinstance(outcome, MarketError):
-        raise outcome
-    return outcome
+NO_STORE: Final = {"Cache-Control": "no-store"}
+"""Headers of a response that contains a secret."""
 
 
 def _delivery_id(call: Call[Any, Any]) -> int:
     return int(call.request.path_params["delivery"])
 
 
-def encoded(made: EndpointWithSecret) -> bytes:
-    document = to_endpoint_schema(made.endpoint)
-    return msgspec.json.encode(NewEndpointSchema(**msgspec.structs.asdict(document), secret=made.secret))
+def encode_new_endpoint(created: EndpointWithSecret) -> bytes:
+    schema = to_endpoint_schema(created.endpoint)
+    return msgspec.json.encode(NewEndpointSchema(**msgspec.structs.asdict(schema), secret=created.secret))
 
 
-def encoded_secret(rotated: EndpointWithSecret) -> bytes:
+def encode_secret(rotated: EndpointWithSecret) -> bytes:
     return msgspec.json.encode(SecretSchema(rotated.endpoint.id, rotated.secret))
 
 
-def encoded_id(delivery: WebhookDelivery) -> bytes:
+def encode_delivery_id(delivery: WebhookDelivery) -> bytes:
     return str(delivery.id).encode()
 
 
-def to_endpoint_schema(endpoint: WebhookEndpoint) -> EndpointSchema:
+def to_endpoint_schema(endpoint: WebhookEndpoint | EndpointView) -> EndpointSchema:
     return EndpointSchema(
         id=endpoint.id,
         url=endpoint.url,
@@ -415,20 +402,6 @@ def to_endpoint_schema(endpoint: WebhookEndpoint) -> EndpointSchema:
         disabled_because=endpoint.disabled_because,
         failing_since=endpoint.failing_since,
         created_at=endpoint.created_at,
-    )
-
-
-def view_to_endpoint_schema(view: EndpointView) -> EndpointSchema:
-    return EndpointSchema(
-        id=view.id,
-        url=view.url,
-        topics=list(view.topics),
-        description=view.description,
-        all_events=view.all_events,
-        is_active=view.is_active,
-        disabled_because=view.disabled_because,
-        failing_since=view.failing_since,
-        created_at=view.created_at,
     )
 
 

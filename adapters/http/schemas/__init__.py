@@ -1,1 +1,1 @@
-"""JSON schemas shared by several resources."""
+"""Schemas that several resources share, and functions that build them."""

@@ -1,4 +1,4 @@
-"""How policies, runs and decisions look in answers."""
+"""Schemas of pricing policies, runs, decisions and assignments."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(guar
 
 
 class PolicySchema(msgspec.Struct):
-    """`parameters` holds those that differ from the defaults of the kind; `version` counts edits."""
+    """`parameters` contains the values that differ from the defaults of the strategy; `version` counts edits."""
 
     id: int
     seller: int
@@ -40,7 +40,7 @@ class PolicySchema(msgspec.Struct):
 
 
 class ParameterSchema(msgspec.Struct):
-    """A setting: its default, its bounds (inclusive) or its choices, and what it means."""
+    """A parameter: its default, its inclusive bounds or its choices, and its description."""
 
     name: str
     type: ParameterType
@@ -58,16 +58,15 @@ class PolicyKindSchema(msgspec.Struct):
 
 
 class PolicyKindsSchema(msgspec.Struct):
-    """`guardrails` are the same for all kinds."""
+    """Strategies with their parameters. `guardrails` apply to all strategies."""
 
     results: list[PolicyKindSchema]
     guardrails: list[ParameterSchema]
 
 
 class DecisionSchema(msgspec.Struct):
-    """`wanted` is what the policy asked for before `guardrails` acted, in this order; null: nothing.
-
-    `sentence` says why, for people.
+    """`wanted` is the price that the policy proposed, null if it proposed none. `guardrails` are those that changed it,
+    in the order of their application. `sentence` explains the decision.
     """
 
     product: int
@@ -84,7 +83,7 @@ class DecisionSchema(msgspec.Struct):
 
 
 class ElasticityBeliefSchema(msgspec.Struct):
-    """Elasticities that a learning policy estimated: percent of sales per percent of price, at the reference price."""
+    """Estimated elasticities at the reference price: percent of sales per percent of price."""
 
     elasticity: float
     standard_deviation: float
@@ -93,7 +92,7 @@ class ElasticityBeliefSchema(msgspec.Struct):
 
 class StoredDecisionSchema(DecisionSchema):
     """The new price was in force from `in_force_from` (null: never) to `in_force_until` (null: still in force).
-    `explained` describes the inputs of the decision in sentences; `belief` is null for policies without elasticities.
+    `explained` describes the inputs of the decision by name; `belief` is null for strategies without elasticities.
     """
 
     run: int
@@ -106,8 +105,8 @@ class StoredDecisionSchema(DecisionSchema):
 
 
 class PreviewSchema(msgspec.Struct):
-    """`would_stop`: the catalogue breaker would keep this run from writing; `sentence` says why or why not, and in how
-    many decisions the policy proposed no usable price.
+    """`looked_at` counts decisions, `moves` those that change a price. `would_stop` is true if the circuit breaker
+    would stop this run; `sentence` gives the reason, and the number of decisions without a usable proposal.
     """
 
     policy: int
@@ -119,8 +118,8 @@ class PreviewSchema(msgspec.Struct):
 
 
 class RunSchema(msgspec.Struct):
-    """`products` were looked at in all; `written` prices moved, `undone` of them were taken back. `unpriced` counts
-    decisions in which the policy proposed no usable price. `note` says how the run ended, and what was wrong.
+    """`products` counts the products in the run, `written` the changed prices, `undone` those rolled back, and
+    `unpriced` the decisions without a usable proposal. `note` describes how the run ended, and errors.
     """
 
     id: int
@@ -143,7 +142,7 @@ class RunSchema(msgspec.Struct):
 
 
 class AssignmentSchema(msgspec.Struct):
-    """`policy` null: the product follows whichever policy is for its category, or for all of the seller's products."""
+    """If `policy` is null, the policy of the product's category or of all the seller's products applies."""
 
     product: int
     policy: int | None
@@ -190,7 +189,7 @@ def _to_parameter_schema(name: str, default: Any, rule: Mapping[str, Any]) -> Pa
 
 
 def _json_type(default: Any) -> ParameterType:
-    """As JSON Schema calls it."""
+    """The type of the value in JSON Schema."""
     match default:
         case bool():
             return "boolean"
@@ -205,7 +204,7 @@ def _json_type(default: Any) -> ParameterType:
 
 
 def _description(kind: type[Any]) -> str:
-    """The first paragraph of its docstring, in one line."""
+    """The first paragraph of the docstring of a strategy, on one line."""
     return " ".join((kind.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
@@ -214,7 +213,7 @@ def to_decision_schema(decision: Decision, currency: str) -> DecisionSchema:
 
 
 def to_stored_decision_schema(stored: StoredDecision) -> StoredDecisionSchema:
-    believed = elasticity_belief(stored.inputs)
+    belief_estimate = elasticity_belief(stored.inputs)
     return StoredDecisionSchema(
         run=stored.run_id,
         decided_at=stored.decided_at,
@@ -222,7 +221,7 @@ def to_stored_decision_schema(stored: StoredDecision) -> StoredDecisionSchema:
         in_force_from=stored.in_force_from,
         in_force_until=stored.in_force_until,
         explained=explain_inputs(stored.inputs),
-        belief=None if believed is None else ElasticityBeliefSchema(**asdict(believed)),
+        belief=None if belief_estimate is None else ElasticityBeliefSchema(**asdict(belief_estimate)),
         **_decision_fields(stored.decision, stored.currency),
     )
 

@@ -1,4 +1,4 @@
-"""How products look in answers."""
+"""Schemas of products, categories, price histories and seller statistics."""
 
 from datetime import datetime
 
@@ -34,7 +34,7 @@ class SellerSchema(msgspec.Struct):
 
 
 class Product(msgspec.Struct):
-    """`stock` can be promised: on hand minus reserved. The last four fields are there for the owner and staff only."""
+    """`stock` is the available stock. Only the seller and staff receive `sku`, `cost`, `min_price` and `max_price`."""
 
     id: int
     name: str
@@ -55,7 +55,7 @@ class Product(msgspec.Struct):
 
 
 class PriceIntervalSchema(msgspec.Struct):
-    """`valid_to` null: in force."""
+    """`valid_to` is null for the price in force."""
 
     price: str
     valid_from: datetime
@@ -66,9 +66,9 @@ class PriceIntervalSchema(msgspec.Struct):
 class ReductionSchema(msgspec.Struct):
     """The prior prices that a seller may state when announcing a reduction (Directive 98/6/EC, article 6a).
 
-    `prior_price` is the lowest price of the 30 days before `applied_at`, when the price in force began; it stays the
-    same however long the reduction lasts. `first_prior_price` is that of the first of successive reductions, for
-    member states that allow progressive reductions to refer to it; null if it is not above the price in force.
+    `prior_price` is the lowest price of the 30 days before `applied_at`, the start of the price in force; it does not
+    change while the reduction lasts. `first_prior_price` is the prior price of the first of successive reductions, to
+    which progressive reductions may refer in some member states; null if it is not above the price in force.
     """
 
     applied_at: datetime
@@ -78,9 +78,9 @@ class ReductionSchema(msgspec.Struct):
 
 
 class PriceHistorySchema(msgspec.Struct):
-    """`lowest_price_30d` counts the price that was in force when its window opened (Directive 98/6/EC, article 6a).
+    """`lowest_price_30d` includes the price in force at the start of the 30 days (Directive 98/6/EC, article 6a).
 
-    `reduction` is null while the price in force is not below its prior price.
+    `reduction` is null unless the price in force is below its prior price.
     """
 
     product: int
@@ -98,7 +98,7 @@ class TopProductSchema(msgspec.Struct):
 
 
 class SellerStatsSchema(msgspec.Struct):
-    """`totat_sold` is `total_revenue` as a number, spelled as v1 published it. Refunds are taken off."""
+    """`totat_sold` is `total_revenue` as a number, with the spelling of version 1. Both are after refunds."""
 
     total_products: int
     active_products: int
@@ -114,6 +114,7 @@ class SellerStatsSchema(msgspec.Struct):
 
 
 def may_see_private_fields(view: ProductView, identity: Identity | None) -> bool:
+    """Whether the caller is the seller of the product or staff."""
     return identity is not None and (identity.is_staff or identity.account_id == view.seller.id)
 
 
@@ -141,22 +142,23 @@ def to_product_schema(view: ProductView, identity: Identity | None = None) -> Pr
 
 
 def product_etag(version: int, product: Product) -> str:
-    """Runs move prices without an edit, sellers have other names, and the owner sees more than others do.
+    """The entity tag of a product as one caller sees it.
 
-    The price and, for the owner and staff, the stock are part of the tag: an edit with If-Match is compared with the
-    figures that its client had read. Tags of other readers omit the stock, which would change the tag with every
-    sale. Both omit views.
+    It identifies the version, the price (which pricing runs change without a new version), the names of seller and
+    category, and whether private fields are included. For the seller and staff it also contains the stock, so that an
+    edit with If-Match is compared with the stock that the client has read. Tags of other callers omit the stock, which
+    would change them with every sale. The view count is never part of the tag.
     """
-    seller, is_owners = product.seller, product.sku is not UNSET
-    edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_owners else None)
+    seller, is_private = product.seller, product.sku is not UNSET
+    edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_private else None)
     names = (seller.first_name, seller.last_name, seller.email, product.category.name)
-    return view_etag(edition, product.currency, "all" if is_owners else "", *names)
+    return view_etag(edition, product.currency, "all" if is_private else "", *names)
 
 
 def to_created_product_schema(
     shelved: ProductWithStock, category: CategoryRefSchema, seller: AccountView | None
 ) -> Product:
-    """A product that was listed just now, as its seller sees it."""
+    """The product that was just created, as its seller sees it."""
     product = shelved.product
     return Product(
         id=product.id,
