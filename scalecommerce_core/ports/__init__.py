@@ -31,11 +31,12 @@ from scalecommerce_core.ports.statistics import (
     StatisticsRepository,
 )
 from scalecommerce_core.ports.system import Clock, Ids, Randomness, WorkNotifier
-from scalecommerce_core.ports.unit_of_work import Store, Transaction
+from scalecommerce_core.ports.unit_of_work import LOCKS, LockRank, Store, Transaction
 from scalecommerce_core.ports.view_counter import ViewCounter
 from scalecommerce_core.ports.webhooks import DeliveryRepository, OutgoingWebhook, WebhookRepository, WebhookSender
 
 __all__ = [
+    "LOCKS",
     "STATISTICS_CONSUMER",
     "AccountRepository",
     "CatalogChange",
@@ -50,6 +51,7 @@ __all__ = [
     "EventRepository",
     "IdempotencyRepository",
     "Ids",
+    "LockRank",
     "LoginLimiter",
     "NumberedEvent",
     "OrderRepository",

@@ -1,7 +1,9 @@
-"""Transactions and the store that begins them."""
+"""Transactions, the order in which they lock rows, and the store that begins them."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from enum import IntEnum
+from typing import Final, Protocol
 
 from scalecommerce_core.ports.accounts import AccountRepository, SessionRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
@@ -15,10 +17,38 @@ from scalecommerce_core.ports.statistics import StatisticsRepository
 from scalecommerce_core.ports.webhooks import DeliveryRepository, WebhookRepository
 
 
-class Transaction(Protocol):
-    """Lock in this order only: idempotency keys, accounts, sessions, orders, payments, policies, runs and their
-    ranges, products, stock, events, webhooks, deliveries, rollups.
+class LockRank(IntEnum):
+    """Kinds of rows, in the order in which a transaction locks them.
+
+    Two transactions that lock in one order cannot deadlock. So a transaction must not wait for a lock of a lower rank
+    than one that it holds. Within a rank, a repository locks rows in the order of their keys.
     """
+
+    IDEMPOTENCY_KEY = 1
+    ACCOUNT = 2
+    SESSION = 3
+    ORDER = 4
+    PAYMENT = 5
+    PAYMENT_REFUND = 6
+    POLICY = 7
+    RUN = 8
+    RUN_RANGE = 9
+    SCHEDULE = 10
+    ASSIGNMENT = 11
+    PRODUCT = 12
+    POLICY_STATE = 13
+    STOCK_REPAIR = 14
+    STOCK = 15
+    PRICE_INDEX = 16
+    EVENT_CONSUMER = 17
+    WEBHOOK = 18
+    DELIVERY = 19
+    VIEW_BATCH = 20
+    ROLLUP = 21
+
+
+class Transaction(Protocol):
+    """The repositories of one unit of work. `LOCKS` says which of their methods lock rows."""
 
     @property
     def accounts(self) -> AccountRepository: ...
@@ -63,3 +93,58 @@ class Store(Protocol):
         They may be done while the caller goes on, so their errors may come late: out of a later call or of the exit.
         """
         ...
+
+
+LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
+    IdempotencyRepository.claim: LockRank.IDEMPOTENCY_KEY,
+    AccountRepository.lock: LockRank.ACCOUNT,
+    SessionRepository.lock: LockRank.SESSION,
+    SessionRepository.revoke_all: LockRank.SESSION,
+    OrderRepository.lock: LockRank.ORDER,
+    OrderRepository.claim_undecided: LockRank.ORDER,
+    OrderRepository.claim_expired: LockRank.ORDER,
+    PaymentRepository.lock: LockRank.PAYMENT,
+    PaymentRepository.lock_captured: LockRank.PAYMENT,
+    PaymentRepository.claim_due: LockRank.PAYMENT,
+    PaymentRepository.lock_refunds: LockRank.PAYMENT_REFUND,
+    PaymentRepository.claim_refunds: LockRank.PAYMENT_REFUND,
+    PolicyRepository.lock: LockRank.POLICY,
+    PolicyRepository.lock_schedules: LockRank.SCHEDULE,
+    PolicyRepository.assign: LockRank.ASSIGNMENT,
+    PolicyRepository.exclude: LockRank.ASSIGNMENT,
+    PolicyRepository.remove: LockRank.POLICY_STATE,
+    RunRepository.lock: LockRank.RUN,
+    RunRepository.lock_shared: LockRank.RUN,
+    RunRepository.purge: LockRank.RUN,
+    RunRepository.claim_range: LockRank.RUN_RANGE,
+    RunRepository.apply_prices: LockRank.PRODUCT,
+    RunRepository.revert_prices: LockRank.PRODUCT,
+    RunRepository.save_policy_state: LockRank.POLICY_STATE,
+    RunRepository.add_category_parameters: LockRank.POLICY_STATE,
+    RunRepository.save_category_parameters: LockRank.POLICY_STATE,
+    RunRepository.delete_policy_states: LockRank.POLICY_STATE,
+    ProductRepository.lock: LockRank.PRODUCT,
+    SearchRepository.save_popularity: LockRank.PRODUCT,
+    SearchRepository.sync_price_index: LockRank.PRICE_INDEX,
+    StockRepository.ledger_differences: LockRank.STOCK_REPAIR,
+    StockRepository.lock: LockRank.STOCK,
+    EventRepository.assign_sequence: LockRank.EVENT_CONSUMER,
+    EventRepository.claim: LockRank.EVENT_CONSUMER,
+    WebhookRepository.lock: LockRank.WEBHOOK,
+    WebhookRepository.subscribed: LockRank.WEBHOOK,
+    DeliveryRepository.lock: LockRank.DELIVERY,
+    DeliveryRepository.claim_due: LockRank.DELIVERY,
+    ProductRepository.mark_batch_applied: LockRank.VIEW_BATCH,
+    ProductRepository.add_views: LockRank.ROLLUP,
+    StatisticsRepository.take_pending_facts: LockRank.ROLLUP,
+    StatisticsRepository.add: LockRank.ROLLUP,
+    StatisticsRepository.recount_products: LockRank.ROLLUP,
+    StatisticsRepository.save_stockouts: LockRank.ROLLUP,
+    StatisticsRepository.begin_stockouts: LockRank.ROLLUP,
+    StatisticsRepository.rebuild: LockRank.ROLLUP,
+}
+"""The methods that lock rows which other transactions may want to lock, with the rank of those rows.
+
+`add` and `save` are not among them: the former writes new rows, the latter rows that were locked before. Methods named
+`purge` skip locked rows, except that of runs.
+"""

@@ -135,7 +135,6 @@ class Pricing:
         now = self._clock.now()
         with self._store.begin() as tx:
             found = dict(tx.policies.lock({command.policy_id for command in commands}))
-            schedules = tx.policies.lock_schedules(found)
             outcomes: list[PricingPolicy | MarketError] = []
             forgetful: list[PricingPolicy] = []
             for command in commands:
@@ -151,12 +150,16 @@ class Pricing:
                     found[policy.id] = policy
                     if _meaning(policy) != before:
                         forgetful.append(policy)
-                    schedules[policy.id].reschedule(policy, now)
                     outcomes.append(policy)
-            edited = {each.id: each for each in outcomes if isinstance(each, PricingPolicy)}
+            accepted = [each for each in outcomes if isinstance(each, PricingPolicy)]
+            edited = {policy.id: policy for policy in accepted}
             tx.policies.save(list(edited.values()))
-            tx.policies.save_schedules([schedules[policy_id] for policy_id in edited])
             _cancel(tx, [each.id for each in forgetful], now, "The policy was given other rules.")
+            # After the runs: a run that ends locks itself before the schedule of its policy.
+            schedules = tx.policies.lock_schedules(edited)
+            for policy in accepted:
+                schedules[policy.id].reschedule(policy, now)
+            tx.policies.save_schedules(list(schedules.values()))
             tx.runs.delete_policy_states([each.id for each in forgetful])
         return outcomes
 

@@ -29,6 +29,7 @@ from scalecommerce_core.testing.fakes import (
     SeededRandomness,
     SettableClock,
 )
+from scalecommerce_core.testing.lock_order import LockOrderStore, LockOrderViolated
 from scalecommerce_core.testing.memory.payment_gateway import MemoryGateway
 from scalecommerce_core.testing.memory.queries import MemoryQueries
 from scalecommerce_core.testing.memory.store import MemoryCatalogFeed, MemoryStore
@@ -37,6 +38,8 @@ from scalecommerce_core.testing.memory.view_counter import MemoryViewCounter, Sh
 __all__ = [
     "CountingIds",
     "CountingWorkNotifier",
+    "LockOrderStore",
+    "LockOrderViolated",
     "MemoryCatalogFeed",
     "MemoryGateway",
     "MemoryLoginLimiter",

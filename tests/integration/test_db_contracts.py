@@ -13,6 +13,7 @@ from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
 from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
+from scalecommerce_core.testing import LockOrderStore
 from scalecommerce_core.testing.contracts import (
     CatalogChangesContract,
     PaymentGatewayContract,
@@ -35,7 +36,7 @@ def store(engine: Engine) -> Store:
         for table in reversed(metadata.sorted_tables):
             default = categories.c.id <= len(DEFAULT_CATEGORIES)
             connection.execute(table.delete().where(~default) if table is categories else table.delete())
-    return PostgresStore(engine)
+    return LockOrderStore(PostgresStore(engine))
 
 
 class TestPostgresStore(StoreContract):

@@ -3,7 +3,7 @@
     class TestMyStore(StoreContract):
         @pytest.fixture
         def store(self) -> Store:
-            return MyStore(...)  # empty but for the default categories
+            return LockOrderStore(MyStore(...))  # empty except for the default categories
 
     class TestMyQueries(QueriesContract):  # and `queries`, which see what `store` wrote
 

@@ -107,11 +107,12 @@ class Stage:
 
     def decide(self, ids: Sequence[OrderId], at: datetime = NOW, lasting: timedelta = DAY) -> None:
         with self.store.begin() as tx:
-            for order_id in sorted(ids):
-                order, stock = locked(tx, order_id)
+            orders = tx.orders.lock(ids)
+            stock = tx.stock.lock({product for order in orders.values() for product in order.quantities()})
+            for order in orders.values():
                 order.decide(stock, at, at + lasting)
-                tx.orders.save([order])
-                tx.stock.save(list(stock.values()))
+            tx.orders.save(list(orders.values()))
+            tx.stock.save(list(stock.values()))
 
     def pay(self, order_id: OrderId, at: datetime = NOW) -> None:
         with self.store.begin() as tx:

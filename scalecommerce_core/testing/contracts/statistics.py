@@ -160,9 +160,9 @@ class RollupsContract:
         shift(store, product, 3, NOW + 2 * HOUR)
         shift(store, product, 1, NOW + 3 * HOUR)
         with store.begin() as tx:
+            seller = tx.products.lock([product])[product].seller_id
             tx.events.assign_sequence(100)
             told = [event for event in tx.events.read_after(0, 100) if event.topic.startswith("stock.")]
-            seller = tx.products.lock([product])[product].seller_id
         assert [(event.topic, event.at) for event in told] == [
             ("stock.ran_out", NOW + HOUR),
             ("stock.returned", NOW + 2 * HOUR),

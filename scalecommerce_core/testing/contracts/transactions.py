@@ -46,19 +46,19 @@ class TransactionsContract:
 
         def fail() -> None:
             with store.begin() as tx:
-                stock = tx.stock.lock([product])
-                stock[product].adjust(3, NOW)
-                tx.stock.save(list(stock.values()))
                 products = tx.products.lock([product])
                 products[product].edit(NOW, name="Kettle")
                 tx.products.save(list(products.values()))
+                stock = tx.stock.lock([product])
+                stock[product].adjust(3, NOW)
+                tx.stock.save(list(stock.values()))
                 raise ChangedMyMind
 
         with pytest.raises(ChangedMyMind):
             fail()
         with store.begin() as tx:
-            assert tx.stock.lock([product])[product].on_hand == 5
             assert tx.products.lock([product])[product].name == "Tea pot"
+            assert tx.stock.lock([product])[product].on_hand == 5
 
     def test_aggregates_are_copies(self, store: Store) -> None:
         stage = Stage(store)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.ports import CatalogChange, ChangeListener, Transaction
+from scalecommerce_core.testing.lock_order import check_lock_order
 from scalecommerce_core.testing.memory.accounts import MemoryAccounts, MemorySessions
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
 from scalecommerce_core.testing.memory.change_feed import catalog_change
@@ -49,7 +50,7 @@ class MemoryStore:
         with self._turn:
             self._owner = threading.get_ident()
             try:
-                yield MemoryTransaction(self.tables, self._next)
+                yield check_lock_order(MemoryTransaction(self.tables, self._next))
             except BaseException:
                 for part in self._parts:
                     part.rollback()

@@ -32,16 +32,16 @@ def test_a_rollback_leaves_no_trace(shop: Shop, seller: Account, buyer: Account)
     before = state(shop)
     now = shop.clock.now()
     with suppress(Bang), shop.store.begin() as tx:
+        tx.idempotency.claim({(buyer.id, "key"): b"print"}, now)
         tx.categories.add([("Tea", "tea")])
         tx.accounts.add([Account(AccountId(99), "new@example.com", None, now)])
-        product, stock, paid = tx.products.lock([tea])[tea], tx.stock.lock([tea])[tea], tx.orders.lock([order.id])
+        paid, product, stock = tx.orders.lock([order.id]), tx.products.lock([tea])[tea], tx.stock.lock([tea])[tea]
         product.reprice(usd("11.00"), now, PriceCause.MANUAL)
         stock.adjust(5, now)
         tx.products.save([product])
         tx.stock.save([stock])
         tx.orders.save(list(paid.values()))
         tx.products.add_views({(tea, now): 3})
-        tx.idempotency.claim({(buyer.id, "key"): b"print"}, now)
         assert tx.products.offers([tea])[tea].price == usd("11.00")
         raise Bang
     assert state(shop) == before
@@ -81,10 +81,11 @@ def test_what_is_locked_and_not_saved_is_not_changed(shop: Shop, seller: Account
     order = shop.place(buyer, line(tea))
     before = state(shop)
     with shop.store.begin() as tx:
+        tx.accounts.lock([seller.id])[seller.id].edit(bio="Another life")
+        locked_order = tx.orders.lock([order.id])[order.id]
         product, stock = tx.products.lock([tea])[tea], tx.stock.lock([tea])
         product.edit(shop.clock.now(), name="Another name", price=usd("1.00"))
-        tx.orders.lock([order.id])[order.id].decide(stock, shop.clock.now(), shop.clock.now())
-        tx.accounts.lock([seller.id])[seller.id].edit(bio="Another life")
+        locked_order.decide(stock, shop.clock.now(), shop.clock.now())
         tx.orders.by_command([order.command_id])[order.command_id].cancel(stock, shop.clock.now())
         tx.accounts.by_email([buyer.email])[buyer.email].is_staff = True
     assert state(shop) == before
