@@ -1,5 +1,6 @@
 """Sphinx configuration of the documentation site; `make docs` builds it into build/site."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -29,58 +30,38 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 
-NAVIGATION: Final = {
-    "docs/index": """
-```{toctree}
+INDEX_ROW: Final = re.compile(r"^\| \[(.+?)\]\((.+?)\.md\) \|", re.MULTILINE)
+TOCTREE: Final = """
+```{{toctree}}
 :hidden:
-:caption: Use the engine
+{options}
 
-Get started <../README>
-Начало работы <../README.ru>
-http-api
-webhooks
-pricing
-announcing-reductions
-library
+{entries}
 ```
+"""
 
-```{toctree}
-:hidden:
-:caption: Operate the engine
 
-operations
-caching
-upgrading
-differences-from-v1
-../CHANGELOG
-Security <../SECURITY>
-Licence of the sample data <../adapters/cli/online_retail/SAMPLE-LICENSE>
-```
-
-```{toctree}
-:hidden:
-:caption: Work on the engine
-
-architecture
-glossary
-Contributing <../CONTRIBUTING>
-adr/README
-```
-""",
-    "docs/adr/README": """
-```{toctree}
-:hidden:
-:glob:
-
-0*
-```
-""",
-}
-"""Tables of contents, added here because GitHub would show the directives as code."""
+def navigation(index: str) -> str:
+    """One table of contents for each section of docs/index.md, with the links of the section's table."""
+    sections = (section.partition("\n") for section in index.split("\n## ")[1:])
+    return "".join(
+        TOCTREE.format(
+            options=f":caption: {heading}",
+            entries="\n".join(f"{title} <{page}>" for title, page in INDEX_ROW.findall(body)),
+        )
+        for heading, _, body in sections
+    )
 
 
 def add_navigation(_app: Sphinx, document: str, content: list[str]) -> None:
-    content[0] += NAVIGATION.get(document, "")
+    """Add what Sphinx needs and GitHub would show as code."""
+    if document == root_doc:
+        content[0] += navigation(content[0])
+    elif document == "docs/adr/README":
+        content[0] += TOCTREE.format(options=":glob:", entries="0*")
+    elif not document.startswith("docs/") and "/" in document:
+        # Reached by a link from a page, not from the navigation.
+        content[0] = f"---\norphan: true\n---\n{content[0]}"
 
 
 def setup(app: Sphinx) -> None:
