@@ -9,13 +9,10 @@ from importlib.metadata import version
 
 from starlette.applications import Starlette
 
-from adapters.db.core.errors import check_schema
 from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
-from adapters.redis.reachability import check_redis
-from adapters.redis.shared_cache import RedisSharedCache
 from entrypoints import logs, settings
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.settings import Settings
@@ -46,7 +43,7 @@ def build(chosen: Settings) -> Starlette:
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
-        shared=RedisSharedCache.at(chosen.redis_url.reveal(), release, SHARED_TTL_FRACTION * chosen.cache_seconds)
+        shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
@@ -80,12 +77,12 @@ class ReadinessCheck:
     def check(self) -> Readiness:
         """Raise `Unavailable`, with a sentence that says what to do, when no request can be answered."""
         try:
-            check_schema(self._engine.database)
+            self._engine.check_schema()
             oldest = self._engine.market.queries.oldest_undecided()
         except Unavailable as error:
             self._log_change(str(error))
             raise
-        redis, sentence = check_redis(self._engine.redis)
+        redis, sentence = self._engine.redis_state()
         self._log_change(sentence)
         return Readiness(redis, None if oldest is None else self._age(oldest))
 

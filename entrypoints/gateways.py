@@ -1,15 +1,12 @@
-"""Payment gateways by the names that `PAYMENT_GATEWAY` may have: the sandbox, and those of installed packages.
+"""Payment gateways by the names that `PAYMENT_GATEWAY` accepts: the sandbox, and those of installed packages.
 
-A package of yours offers one in the entry point group `scalecommerce.payment_gateways`: a name, and a callable
-without arguments that makes a `ports.PaymentGateway`.
+A package offers a gateway in the entry point group `scalecommerce.payment_gateways`: a name, and a callable without
+arguments that returns a `ports.PaymentGateway`.
 """
 
 from importlib.metadata import entry_points
 from typing import Final
 
-from sqlalchemy import Engine
-
-from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.ports import PaymentGateway
 
 GROUP: Final = "scalecommerce.payment_gateways"
@@ -17,12 +14,11 @@ SANDBOX: Final = "sandbox"
 
 
 def known_gateways() -> list[str]:
+    """Return the names of all gateways that can be chosen, the sandbox first."""
     return [SANDBOX, *sorted(entry_points(group=GROUP).names - {SANDBOX})]
 
 
-def create_payment_gateway(name: str, database: Engine) -> PaymentGateway:
-    """One of `known_gateways`."""
-    if name == SANDBOX:
-        return SandboxGateway(database)
-    made: PaymentGateway = entry_points(group=GROUP)[name].load()()
-    return made
+def load_payment_gateway(name: str) -> PaymentGateway:
+    """Create the gateway that an installed package offers under this name."""
+    gateway: PaymentGateway = entry_points(group=GROUP)[name].load()()
+    return gateway

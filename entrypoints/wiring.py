@@ -1,19 +1,27 @@
-"""The one place that names concrete adapters: settings in, the engine out."""
+"""Builds the engine and its parts from the settings. Only this module names the adapters that implement ports."""
 
 import hashlib
 import hmac
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from attrs import frozen
 from celery import Celery
-from redis import Redis
+from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
+from adapters.db.core.errors import check_schema
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
+from adapters.db.validation_backlog import Backlog, read_backlog
+from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
+from adapters.redis.reachability import RedisState, check_redis, describe_error
+from adapters.redis.restart_counter import RedisRestartCounter
+from adapters.redis.shared_cache import RedisSharedCache
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.secret_cipher import FernetCipher
@@ -21,15 +29,16 @@ from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.broker import create_publisher
-from adapters.tasks.decide_notifier import CeleryWorkNotifier
+from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
 from adapters.tasks.tasks import BackgroundTasks
 from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
-from entrypoints.gateways import create_payment_gateway
+from entrypoints.gateways import SANDBOX, load_payment_gateway
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.policies import load_all
 from entrypoints.settings import Settings
-from scalecommerce_core.ports import Store, WebhookSender
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.ports import PaymentGateway, Store, WebhookSender
 from scalecommerce_core.services.accounts import Accounts, Lifetimes
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
@@ -45,7 +54,7 @@ from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
 @frozen
 class Engine:
-    """The market on its real adapters, and what has to be closed in the end."""
+    """The market on its production adapters, and the connections that `close` closes."""
 
     settings: Settings
     market: Market
@@ -59,8 +68,20 @@ class Engine:
 
     @property
     def cursor_key(self) -> bytes:
-        """Signs page cursors: derived, so that no second secret has to be kept and neither can be used as the other."""
-        return _derived(self.settings, b"page cursors")
+        """The key that signs page cursors. It is derived from the token secret, so that no second secret is needed."""
+        return _derive_key(self.settings, b"page cursors")
+
+    def check_schema(self) -> None:
+        """Raise `SchemaMismatch` or another `Unavailable` if the database is not usable by this release."""
+        check_schema(self.database)
+
+    def redis_state(self) -> tuple[RedisState, str]:
+        """Ping Redis; return its state and a message, which is empty if Redis answers."""
+        return check_redis(self.redis)
+
+    def shared_cache(self, release: str, seconds: float) -> RedisSharedCache:
+        """The cache that API processes of one release share; entries expire after `seconds`."""
+        return RedisSharedCache.at(self.settings.redis_url.reveal(), release, seconds)
 
     def close(self) -> None:
         self.feed.close()
@@ -71,9 +92,10 @@ class Engine:
 
 
 def wire(settings: Settings, process: str = "command", session: str = "scalecommerce") -> Engine:
-    """Build everything; nothing connects before it is used.
+    """Build the engine; its clients connect when they are first used.
 
-    `process` is what its fail-points know it by, `session` what PostgreSQL shows of its connections.
+    `process` is the name by which fail-points select this process. `session` is the `application_name` of its
+    PostgreSQL connections.
     """
     load_all(settings.pricing_policies)
     database = database_engine(
@@ -86,9 +108,13 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     feed = PostgresCatalogFeed(database)
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
-    views = RedisViewCounter(redis, secret=_derived(settings, b"views"), window=settings.view_window)
+    views = RedisViewCounter(redis, secret=_derive_key(settings, b"views"), window=settings.view_window)
     wakeups = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
-    gateway = create_payment_gateway(settings.payment_gateway, database)
+    gateway: PaymentGateway = (
+        SandboxGateway(database)
+        if settings.payment_gateway == SANDBOX
+        else load_payment_gateway(settings.payment_gateway)
+    )
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
@@ -159,12 +185,51 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     )
 
 
-def _derived(settings: Settings, purpose: bytes) -> bytes:
+def _derive_key(settings: Settings, purpose: bytes) -> bytes:
     return hmac.new(settings.jwt_secret.reveal().encode(), purpose, hashlib.sha256).digest()
 
 
+def ping_redis(url: str) -> None:
+    """Raise `Unavailable`, with a message that says what to check, if Redis does not answer; ValueError: no URL."""
+    try:
+        with Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            client.ping()
+    except RedisError as error:
+        raise Unavailable(describe_error(error)) from error
+
+
+@contextmanager
+def schema_check(settings: Settings, session: str) -> Iterator[Callable[[], None]]:
+    """Yield a function that raises `SchemaMismatch` or another `Unavailable` as `Engine.check_schema` does."""
+    database = database_engine(settings.database_url.reveal(), pool_size=1, application_name=session)
+    try:
+        yield lambda: check_schema(database)
+    finally:
+        database.dispose()
+
+
+class WorkerMonitor:
+    """The connections of a worker's watchdog, separate from the worker's own; its methods raise `Unavailable`."""
+
+    def __init__(self, settings: Settings, host: str) -> None:
+        self._database = database_engine(
+            settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog"
+        )
+        redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
+        self._broker = create_publisher(settings.redis_url.reveal())
+        self.restart_counter = RedisRestartCounter(redis, host)
+
+    def read_backlog(self) -> Backlog:
+        """Read the backlog of undecided orders; raises also when only Redis does not answer."""
+        self.restart_counter.ping()
+        return read_backlog(self._database)
+
+    def request_decision(self) -> None:
+        request_decisions(self._broker)
+
+
 def worker_application(settings: Settings, session: str) -> Celery:
-    """Celery's application; each process that runs a task wires an engine of its own, after the fork."""
+    """Celery's application. Each worker process builds its own engine at its first task, after the fork."""
 
     @cache
     def tasks() -> BackgroundTasks:

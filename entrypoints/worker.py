@@ -12,20 +12,13 @@ from typing import Any, Final, NoReturn
 
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
-from redis import Redis
 
-from adapters.db.core.engine import database_engine
-from adapters.db.core.errors import check_schema
-from adapters.db.validation_backlog import read_backlog
-from adapters.redis.restart_counter import RedisRestartCounter
-from adapters.tasks.broker import create_publisher
-from adapters.tasks.decide_notifier import request_decisions
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
 from entrypoints.watchdog import StallDetector, Watchdog, WorkerState
-from entrypoints.wiring import worker_application
+from entrypoints.wiring import WorkerMonitor, schema_check, worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -80,44 +73,34 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
 
 
 def _wait_for_schema(settings: Settings) -> None:
-    """Return when the database has the tables of this release, or cannot be reached: tasks retry by themselves."""
-    engine = database_engine(
-        settings.database_url.reveal(), pool_size=1, application_name="scalecommerce worker starts"
-    )
-    said = ""
-    try:
+    """Wait until the database has the schema of this release; return at once if it cannot be reached.
+
+    Tasks repeat their attempts to connect by themselves.
+    """
+    reported = ""
+    with schema_check(settings, "scalecommerce worker starts") as check:
         while True:
             try:
-                check_schema(engine)
+                check()
             except SchemaMismatch as error:
-                if str(error) != said:
-                    said = str(error)
-                    logger.warning("the worker waits: %s", said)
+                if str(error) != reported:
+                    reported = str(error)
+                    logger.warning("the worker waits for the database schema: %s", reported)
                 time.sleep(SCHEMA_POLL_SECONDS)
             except Unavailable as error:
                 logger.warning("the worker starts without the database: %s", error)
                 return
             else:
                 return
-    finally:
-        engine.dispose()
 
 
 def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:
-    database = database_engine(settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog")
-    redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
-    counter = RedisRestartCounter(redis, host)
-    messages = create_publisher(settings.redis_url.reveal())
-
-    def read_state() -> WorkerState:
-        counter.ping()
-        return WorkerState(read_backlog(database), total_count[DECIDE])
-
+    monitor = WorkerMonitor(settings, host)
     return Watchdog(
         StallDetector(settings.worker_stall_timeout_seconds, session),
-        read_state=read_state,
-        counter=counter,
-        request_decision=lambda: request_decisions(messages),
+        read_state=lambda: WorkerState(monitor.read_backlog(), total_count[DECIDE]),
+        counter=monitor.restart_counter,
+        request_decision=monitor.request_decision,
         end_worker=lambda: kill_worker(worker),
     )
 

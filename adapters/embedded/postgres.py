@@ -123,7 +123,7 @@ class EmbeddedPostgres(EmbeddedServer):
                 process.stop([(signal.SIGKILL, 5.0)])
         if process.exit_status != 0:
             raise EmbeddedServerError(
-                f"PostgreSQL could not set up a new cluster in {self._home.path}:\n{self._home.last_words()}"
+                f"PostgreSQL could not set up a new cluster in {self._home.path}:\n{self._home.tail_log()}"
             )
 
     def _check_version(self) -> None:

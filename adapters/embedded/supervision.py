@@ -1,12 +1,11 @@
-"""What both embedded servers share: one engine per directory, and no server that outlives its engine unseen.
+"""Supervision that both embedded servers share: one engine per directory, no unnoticed server after a killed engine.
 
-Two locks guard a server's directory. `owner.lock` is held by the engine: a second engine is turned away.
-`server.lock` is held by the server's own processes, which inherit it: an engine that finds it held, while no other
-engine runs, has found what a killed engine left behind, and stops that before it starts its own.
+Two locks guard a server's directory. The engine holds `owner.lock`; a second engine is refused. The server's processes
+inherit `server.lock`. If that lock is held while no other engine runs, a killed engine has left its server running, and
+the next engine stops it before it starts its own.
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 import signal
@@ -21,17 +20,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, ClassVar, NamedTuple, Self
 
+from adapters.embedded.file_lock import FileLock
+from adapters.embedded.log_file import open_log, tail
+
 _LAUNCH = Path(__file__).with_name("launch.py")
-_POLL = 0.01  # seconds; a server is ready some tens of milliseconds after its start
-_LOG_LIMIT = 16 * 1024 * 1024
+_POLL_SECONDS = 0.01  # a server is ready some tens of milliseconds after its start
 
 
 class EmbeddedServerError(Exception):
-    """An embedded server cannot run; the message says why, and what to do about it."""
+    """An embedded server cannot run; the message gives the cause and the remedy."""
 
 
 class User(NamedTuple):
-    """The system user that a server runs as, if that is not the one that starts it."""
+    """The system user that a server runs as, where that is another than the engine's."""
 
     uid: int
     gid: int
@@ -39,54 +40,51 @@ class User(NamedTuple):
 
 
 class ServerDirectory:
-    """Where one server keeps everything: its data, password, port, log and the locks."""
+    """The directory of one server: its data, password, port, log and locks."""
 
     def __init__(self, path: Path, mode: int) -> None:
         self.path = path.absolute()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(mode)
-            owner = _open_lock(self.path / "owner.lock")
+            owner = FileLock(self.path / "owner.lock")
         except OSError as error:
             raise EmbeddedServerError(
                 f"{self.path} cannot be used as a data directory: {error.strerror}. "
                 "Choose another one, or make it writable for the user that runs the engine."
             ) from error
-        if not _try_lock(owner):
-            holder = _read_number(self.path / "owner.lock")
-            os.close(owner)
+        if not owner.try_acquire():
+            holder = owner.holder
+            owner.close()
             raise EmbeddedServerError(
                 f"{self.path.parent} is in use by another engine (process {holder or 'unknown'}). "
                 "Stop that one first, or choose another data directory."
             )
-        os.ftruncate(owner, 0)
-        os.pwrite(owner, str(os.getpid()).encode(), 0)
-        self._owner: int | None = owner
+        owner.write_holder(os.getpid())
+        self._owner: FileLock | None = owner
 
     def release(self) -> None:
         if self._owner is not None:
-            os.close(self._owner)
+            self._owner.close()
             self._owner = None
 
-    def lock_server(self, stop_signals: Sequence[tuple[int, float]]) -> int:
-        """The server's lock, held; stops what a killed engine left running, with each signal in its time (seconds)."""
-        lock = _open_lock(self.path / "server.lock")
-        if _try_lock(lock):
+    def lock_server(self, stop_signals: Sequence[tuple[int, float]]) -> FileLock:
+        """Acquire the server's lock; a server of a killed engine is stopped first.
+
+        `stop_signals` are pairs of a signal number and the seconds that the server has to end after it.
+        """
+        lock = FileLock(self.path / "server.lock")
+        if lock.acquire_from_leftover(stop_signals, self._signal_leftover):
             return lock
-        leftover = _read_number(self.path / "server.lock")
-        for number, patience in stop_signals:
-            if leftover and self.works_here(leftover):
-                _signal(leftover, number)
-            if _wait_until(lambda: _try_lock(lock), patience):
-                return lock
-        os.close(lock)
+        leftover = lock.holder
+        lock.close()
         raise EmbeddedServerError(
-            f"A server of an earlier run still works in {self.path} (process {leftover or 'unknown'}) "
-            "and does not stop. End it by hand, then start again."
+            f"A server of an earlier run is still running in {self.path} (process {leftover or 'unknown'}) "
+            "and does not stop. End that process, then start again."
         )
 
     def works_here(self, pid: int) -> bool:
-        """Whether that process lives, and in this directory. Without /proc there is no telling; we say yes."""
+        """Return whether that process is alive and works in this directory; True where there is no /proc."""
         if not Path("/proc/self/cwd").exists():
             return True
         try:
@@ -99,7 +97,7 @@ class ServerDirectory:
         return (self.path / "password").exists()
 
     def password(self) -> str:
-        """Made once; only this user may read it."""
+        """Return the server's password; the first call generates it. Only this user may read the file."""
         path = self.path / "password"
         if self.has_password:
             return path.read_text().strip()
@@ -108,7 +106,7 @@ class ServerDirectory:
         return password
 
     def port(self) -> int:
-        """The port of the last run, if it is free, so that noted addresses stay right; else another free one."""
+        """Return the port of the last run if it is free, so that addresses stay valid, or else another free port."""
         remembered = _read_number(self.path / "port")
         if remembered and is_free(remembered):
             return remembered
@@ -118,23 +116,29 @@ class ServerDirectory:
         (self.path / "port").write_text(f"{port}\n")
         return port
 
-    def open_log(self) -> IO[bytes]:
-        """The server's log, to be appended to; the one before is kept once it has grown large."""
-        path = self.path / "log"
-        if path.exists() and path.stat().st_size > _LOG_LIMIT:
-            path.replace(self.path / "log.1")
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
 
-    def last_words(self) -> str:
-        """The end of the log, for the error that reports a failed start."""
-        return "\n".join((self.path / "log").read_text(errors="replace").splitlines()[-6:])
+    def open_log(self) -> IO[bytes]:
+        return open_log(self.log)
+
+    def tail_log(self) -> str:
+        """Return the end of the log, for the message about a failed start."""
+        return tail(self.log, 6)
+
+    def _signal_leftover(self, pid: int, number: int) -> None:
+        if self.works_here(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)  # a suspended process handles the first signal only when it continues
 
 
 class ServerProcess:
-    """A server, running in a session of its own, so that the terminal's Ctrl-C does not reach it.
+    """A running server, in a session separate from the terminal's, which Ctrl-C therefore does not reach.
 
-    It is told to stop when the engine dies, however that happens (`PR_SET_PDEATHSIG`). Linux takes the end of the
-    *thread* that started a process for its parent's death; so one thread starts the server and stays with it.
+    The kernel signals the server when the engine dies (`PR_SET_PDEATHSIG`). Linux sends that signal when the *thread*
+    that started the process ends, so one thread starts the server and waits for its end.
     """
 
     def __init__(
@@ -142,7 +146,7 @@ class ServerProcess:
         command: Sequence[str | Path],
         *,
         cwd: Path,
-        lock: int,
+        lock: FileLock,
         output: IO[bytes],
         death_signal: int,
         user: User | None = None,
@@ -151,31 +155,31 @@ class ServerProcess:
         uid, gid = (user.uid, user.gid) if user else (-1, -1)
         self._arguments = [
             *(sys.executable, "-I", "-S", str(_LAUNCH)),
-            *map(str, (os.getpid(), int(death_signal), uid, gid, lock)),
+            *map(str, (os.getpid(), int(death_signal), uid, gid, lock.descriptor)),
             *map(str, command),
         ]
         self._cwd, self._lock, self._output, self._stdin = cwd, lock, output, stdin
         self._begun, self._ended = threading.Event(), threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._failure: Exception | None = None
-        threading.Thread(target=self._keep, name=f"keeper of {Path(command[0]).name}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"parent of {Path(command[0]).name}", daemon=True).start()
         self._begun.wait()
         if self._failure:
             raise EmbeddedServerError(f"{command[0]} cannot be started: {self._failure}") from self._failure
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         try:
             self._process = subprocess.Popen(
                 self._arguments,
                 cwd=self._cwd,
-                pass_fds=[self._lock],
+                pass_fds=[self._lock.descriptor],
                 stdin=subprocess.PIPE if self._stdin else subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
                 start_new_session=True,
                 env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             )
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for the start
+        except Exception as error:  # noqa: BLE001 - the constructor raises it
             self._failure = error
             return
         finally:
@@ -198,46 +202,48 @@ class ServerProcess:
     @property
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
-            raise RuntimeError("the constructor returns only when there is a process")
+            raise RuntimeError("the constructor returns only after the process has started")
         return self._process
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether it ended in that time."""
+        """Return whether the process ended within that time (None: wait without a limit)."""
         return self._ended.wait(seconds)
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> bool:
-        """Whether that came true in that time, and before the process ended."""
+        """Return whether `ready()` became true within that time and before the process ended."""
         return _wait_until(lambda: ready() or not self.running, seconds) and self.running
 
     def stop(self, signals: Sequence[tuple[int, float]]) -> None:
-        """Ask it to end with each signal in turn, and give each its time (seconds)."""
-        for number, patience in signals:
+        """Send each signal in turn and wait for the end of the process; pairs of a signal number and seconds."""
+        for number, timeout in signals:
             if self.running:
                 self._started.send_signal(number)
-                self.wait(patience)
+                self.wait(timeout)
 
 
 class EmbeddedServer(ABC):
-    """One server for as long as a `with` block lasts; raises `EmbeddedServerError` when that cannot be had."""
+    """A server that runs while a `with` block lasts; starting raises `EmbeddedServerError`."""
 
     name: ClassVar[str]
-    start_seconds: ClassVar[float]  # for reading a long log after a crash; a server that fails ends by itself, at once
-    stop_signals: ClassVar[Sequence[tuple[int, float]]]  # in this order, each with the time it gets, in seconds
+    start_seconds: ClassVar[float]
+    """Limit for a start. It allows for a long recovery after a crash; a server that fails to start ends earlier."""
+    stop_signals: ClassVar[Sequence[tuple[int, float]]]
+    """Pairs of a signal number and the seconds that the server has to end after it, in this order."""
 
     def __init__(self, path: Path, mode: int = 0o700) -> None:
         self._path, self._mode = path, mode
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Everything that precedes the start of the server, in the directory that is ours by now."""
+        """Prepare the directory, which is locked, for the start of the server."""
 
     @abstractmethod
     def _launch(self, port: int) -> ServerProcess:
-        """The server's process, on that port."""
+        """Start the server's process on that port."""
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """Whether the server answers."""
+        """Return whether the server answers."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -256,7 +262,7 @@ class EmbeddedServer(ABC):
                 self._prepare()
                 self._start()
             finally:
-                os.close(self._lock)  # the server has inherited it, if there is one
+                self._lock.close()  # a started server has inherited the lock
         except BaseException as error:
             self._home.release()
             if isinstance(error, OSError):
@@ -264,7 +270,7 @@ class EmbeddedServer(ABC):
             raise
 
     def stop(self) -> None:
-        """May be called again."""
+        """Stop the server and release its directory; further calls have no effect."""
         try:
             self._process.stop(self.stop_signals)
         finally:
@@ -272,7 +278,7 @@ class EmbeddedServer(ABC):
 
     @property
     def running(self) -> bool:
-        """False once the server has ended, by itself or because somebody stopped it."""
+        """False once the server's process has ended."""
         return self._process.running
 
     @property
@@ -285,7 +291,7 @@ class EmbeddedServer(ABC):
 
     @property
     def log(self) -> Path:
-        return self._home.path / "log"
+        return self._home.log
 
     def _start(self) -> None:
         for last_attempt in (False, False, True):
@@ -297,18 +303,18 @@ class EmbeddedServer(ABC):
             except BaseException:
                 self._process.stop(self.stop_signals)
                 raise
-            # Between our choice of the port and the server's start another program may have taken it.
+            # Another program may have taken the port after it was chosen.
             if last_attempt or self._process.running or is_free(self._port):
                 break
         self._process.stop(self.stop_signals)
         raise EmbeddedServerError(
             f"{self.name} does not start in {self._home.path}. The end of its log ({self.log}):\n"
-            f"{self._home.last_words()}"
+            f"{self._home.tail_log()}"
         )
 
 
 def write_private(path: Path, text: str) -> None:
-    """Nobody else can read it at any moment, and no reader sees half of it."""
+    """Write a file that only this user can read. It replaces the former file atomically."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -326,18 +332,6 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _read_number(path: Path) -> int | None:
     try:
         return int(path.read_text())
@@ -345,16 +339,10 @@ def _read_number(path: Path) -> int | None:
         return None
 
 
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-        os.kill(pid, signal.SIGCONT)  # a suspended process hears the other signal only when it goes on
-
-
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
     return True

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from adapters.embedded.launch import die_with_parent
 from entrypoints import settings
 from entrypoints.gc_tuning import reduce_gc_frequency
-from entrypoints.processes.parent_death import die_with_parent
 from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.serve import serve_on
 

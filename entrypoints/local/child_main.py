@@ -10,7 +10,7 @@ import signal
 import sys
 from importlib import import_module
 
-from entrypoints.processes.parent_death import die_with_parent
+from adapters.embedded.launch import die_with_parent
 
 _CHANNEL = 0
 """Standard input: settings come in, a word goes back."""

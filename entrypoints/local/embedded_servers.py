@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis for `up`: those that the environment names, else embedded ones."""
+"""PostgreSQL and Redis for `up`: the servers that the environment names, or else embedded ones."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,11 +8,12 @@ from attrs import field, frozen
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from entrypoints.processes.errors import CannotRun, NotReachable
+from scalecommerce_core.domain.errors import Unavailable
 
 
 @frozen
 class Servers:
-    """Where both are; `embedded` holds those that were started here."""
+    """The URLs of both servers; `embedded` are those that were started here."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -23,7 +24,7 @@ class Servers:
 
 
 def start_servers(stack: ExitStack, data: Path, *, database_url: str | None, redis_url: str | None) -> Servers:
-    """Start what no URL is given for; `stack` stops it, Redis first."""
+    """Start an embedded server for each URL that is not given; closing `stack` stops them, Redis first."""
     embedded: list[EmbeddedPostgres | EmbeddedRedis] = []
     if not database_url:
         postgres = stack.enter_context(EmbeddedPostgres(data))
@@ -39,25 +40,22 @@ def start_servers(stack: ExitStack, data: Path, *, database_url: str | None, red
 
 
 def restart_server(server: EmbeddedPostgres | EmbeddedRedis) -> None:
-    """Start a server again that has ended by itself; raise `CannotRun` if it is not where it was."""
+    """Restart a server that has ended; raises CannotRun if its former port is taken."""
     url = server.url
     server.stop()
     server.start()
     if server.url != url:
-        raise CannotRun(f"{server.name} had to move to another port: start the engine again.")
+        raise CannotRun(f"{server.name} moved to another port, since its former one is taken: start the engine again.")
 
 
 def _check_redis(redis_url: str) -> None:
-    """The engine takes orders without Redis, but a start is the time to notice a wrong URL."""
-    from redis import Redis, RedisError
-
-    from adapters.redis.reachability import describe_error
+    """Report a wrong URL at the start, although the engine would take orders without Redis."""
+    from entrypoints.wiring import ping_redis
 
     try:
-        with Redis.from_url(redis_url, socket_timeout=3, socket_connect_timeout=3) as client:
-            client.ping()
-    except RedisError as error:
-        raise NotReachable(describe_error(error)) from error
+        ping_redis(redis_url)
+    except Unavailable as error:
+        raise NotReachable(str(error)) from error
     except ValueError as error:
-        # Its text is not repeated: it may be a part of the URL.
-        raise CannotRun("REDIS_URL is no URL such as redis://:password@host:6379/0.") from error
+        # The text of the error may contain a part of the URL, so it is not repeated.
+        raise CannotRun("REDIS_URL is not a URL such as redis://:password@host:6379/0.") from error

@@ -1,7 +1,6 @@
-"""The processes of `up`: started in sessions of their own, watched, started again, drained."""
+"""The processes of `up` and `torture`: each is started in its own session, watched, restarted and drained."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -13,24 +12,28 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from adapters.embedded.file_lock import FileLock
+from adapters.embedded.log_file import open_log, tail
 from entrypoints.processes.errors import CannotRun
 
 CRASH_LOOP_SECONDS: Final = 60.0
 CRASH_LOOP_EXITS: Final = 5
-"""So many deaths in so many seconds are no accident: starting again would only fill the disk with logs."""
+"""A process that ends this often within `CRASH_LOOP_SECONDS` is not restarted again."""
 MAX_RESTART_DELAY: Final = 8.0
 READY: Final = b"ready"
-_LOG_LIMIT: Final = 16 * 1024 * 1024
+_LEFTOVER_SIGNALS: Final = ((0, 3.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+"""For a process of a killed engine. At first it gets time, since its parent-death signal has made it drain."""
 
 
 class ChildProcess:
-    """One process, in a session of its own: the terminal's Ctrl-C reaches `up` alone, which then drains in order.
+    """A process in a session separate from the terminal's: Ctrl-C reaches `up` alone, which then drains in order.
 
-    It may be started before its settings are known: it loads its code, which takes longest, and waits for them. They
-    come over a socket, where nobody can look as they can into an environment; back comes a word when it is ready.
+    It can be started before its settings are known. It loads its code, which takes longest, and then waits for the
+    settings on a socket: unlike environment variables, they cannot be read from outside. When the process is ready it
+    sends `READY` over the same socket.
 
-    Its processes inherit a lock. Who finds it held, while no other engine owns the directory, has found what a killed
-    engine left behind.
+    The process and its own children inherit a file lock. If that lock is held although no other engine owns the data
+    directory, a killed engine has left the process running.
     """
 
     def __init__(
@@ -57,37 +60,39 @@ class ChildProcess:
         self._restart_at = 0.0
 
     def start(self) -> None:
-        """From the main thread only: Linux takes the end of the thread that starts a process for its parent's death."""
-        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".log.1"))
+        """Start the process; call this from the main thread only (see `die_with_parent`)."""
         lock = self._take_lock()
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
-        with self.log.open("ab") as log, theirs:
+        with open_log(self.log) as log, theirs:
             self._process = subprocess.Popen(
-                self._arguments, pass_fds=[lock], stdin=theirs.fileno(), stdout=log, stderr=log, start_new_session=True
+                self._arguments,
+                pass_fds=[lock.descriptor],
+                stdin=theirs.fileno(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(self._process.pid).encode(), 0)
-        os.close(lock)
+        lock.write_holder(self._process.pid)
+        lock.close()
         if self._settings is not None:
             self._send(self._settings)
 
     def send_settings(self, settings: Mapping[str, str]) -> None:
-        """Let it work, with these environment variables, now and whenever it is started again."""
+        """Send these environment variables to the process, now and after every restart; it then begins its work."""
         self._settings = dict(settings)
         if self._process is not None:
             self._send(self._settings)
 
     @property
     def pid(self) -> int | None:
-        """Its process id, which is also that of its session; None while it does not run."""
+        """The id of the process and of its session; None while it does not run."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has said so since it was started."""
+        """Whether the process has reported that it is ready, since its last start."""
         if self._channel is None:
             return False
         try:
@@ -96,15 +101,15 @@ class ChildProcess:
             return False
 
     def restart_if_dead(self) -> str | None:
-        """Start the process again if it has ended, after a pause that grows; returns what there is to tell about it.
+        """Restart the process if it has ended, after a delay that doubles each time; return a message at each end.
 
-        Raise `CannotRun` when it ends again and again.
+        Raises CannotRun when the process has ended `CRASH_LOOP_EXITS` times within `CRASH_LOOP_SECONDS`.
         """
         now = time.monotonic()
         if self._process is not None:
             if (status := self._process.poll()) is None:
                 return None
-            # Its own children may be alive, and would go on beside the next ones.
+            # Its own children may still run; they would work beside those of the next process.
             self.kill()
             if status in self._expected_statuses:
                 return None
@@ -122,25 +127,25 @@ class ChildProcess:
         return None
 
     def terminate(self) -> None:
-        """Ask it to finish what it does, and end."""
+        """Send SIGTERM: the process finishes its current work and ends."""
         if self._process is not None:
             self._process.terminate()
 
     def wait_or_kill(self, seconds: float) -> None:
-        """Wait for its end, for so long at most."""
+        """Wait at most so many seconds for the end of the process, then kill it and its children."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
             self.kill()
 
     def send_sigkill(self) -> None:
-        """For a signal handler: it only sends a signal, so it can interrupt whatever else is done here."""
+        """Send SIGKILL to the process and its children; safe in a signal handler."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """At once, with all that it has started."""
+        """Kill the process and its children, and wait for its end."""
         self.send_sigkill()
         if self._process is not None:
             self._process.wait()
@@ -150,42 +155,28 @@ class ChildProcess:
             self._channel = None
 
     def tail_log(self, lines: int = 8) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return tail(self.log, lines)
 
     def _send(self, settings: Mapping[str, str]) -> None:
-        # If it has ended already, `mend` will tell.
+        # If the process has ended, `restart_if_dead` reports it.
         with contextlib.suppress(OSError):
             if self._channel is not None:
                 self._channel.sendall(json.dumps(settings).encode() + b"\n")
 
-    def _take_lock(self) -> int:
-        """The lock, held; what an engine that was killed has left running is stopped first."""
-        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # It heard of its engine's death and is draining. Whoever waits for a start will not wait long for that.
-        for number, patience in ((0, 3.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
-            if _try_lock(lock, 0.0):
-                return lock
-            leftover = int(os.pread(lock, 32, 0) or b"0")
-            if leftover and number:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(leftover, number)
-            if _try_lock(lock, patience):
-                return lock
-        os.close(lock)
-        raise CannotRun(f"The {self.name} of an earlier run does not stop; end it by hand, then start again.")
+    def _take_lock(self) -> FileLock:
+        """Acquire the lock; a process that a killed engine has left running is stopped first."""
+        lock = FileLock(self._lock_path)
+        if lock.acquire_from_leftover(_LEFTOVER_SIGNALS, _signal_session):
+            return lock
+        lock.close()
+        raise CannotRun(
+            f"The {self.name} of an earlier run is still running and does not stop. End that process, then start again."
+        )
 
 
-def _try_lock(lock: int, patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
+def _signal_session(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
 
 
 def _describe_status(status: int) -> str:

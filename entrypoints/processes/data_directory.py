@@ -1,20 +1,17 @@
-"""The directory of one engine on one machine: lock, token secret, logs, and the note by which commands find it.
+"""The directory of one engine on one machine: lock, token secret, logs, and the file through which commands find it.
 
 .scalecommerce/
-    engine.lock    held by `scalecommerce up` for as long as it runs
-    engine.json    the settings it runs with, for commands in another terminal; private
-    jwt-secret     made once; private
+    engine.lock    held by `scalecommerce up` while it runs
+    engine.json    the settings of the running engine, for commands in another terminal; private
+    jwt-secret     generated at the first start; private
     logs/          api.log, worker.log, beat.log, traffic.log
     postgresql/    see adapters.embedded
     redis/
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,19 +19,20 @@ from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
+from adapters.embedded.file_lock import FileLock, is_locked
 from adapters.embedded.supervision import write_private
 from entrypoints.processes.errors import CannotRun
 
 DEFAULT: Final = Path(".scalecommerce")
-_PATIENCE: Final = 1.0
-"""Seconds: a command that looks whether an engine is alive holds the lock for a moment."""
+_LOCK_TIMEOUT: Final = 1.0
+"""Seconds. A command that checks whether an engine runs holds the lock for a moment."""
 
 
 @frozen
 class EngineInfo:
-    """What a running engine tells commands: its settings by the names of their environment variables.
+    """A running engine, as commands find it; `settings` are by the names of their environment variables.
 
-    `directory` is where it was started: modules of `PRICING_POLICIES` may be found there.
+    `directory` is the working directory of the engine, which may contain modules of `PRICING_POLICIES`.
     """
 
     url: str
@@ -49,49 +47,41 @@ class DataDirectory:
 
     @contextmanager
     def lock_exclusively(self) -> Iterator[None]:
-        """Make the directory and keep other engines out of it; raise `CannotRun`."""
+        """Create the directory and lock out other engines; raises CannotRun if one runs there."""
         lock = self._take_lock()
         try:
-            # Whatever an engine that was killed has left there is not true any more.
+            # A killed engine leaves an outdated file.
             self._info_path.unlink(missing_ok=True)
             yield
         finally:
             with contextlib.suppress(OSError):
                 self._info_path.unlink(missing_ok=True)
-            os.close(lock)
+            lock.close()
 
     def token_secret(self) -> str:
+        """Return the secret that signs tokens; the first call generates it."""
         path = self.path / "jwt-secret"
         try:
             return path.read_text().strip()
         except FileNotFoundError:
-            made = secrets.token_urlsafe(48)
-            write_private(path, made)
-            return made
+            generated = secrets.token_urlsafe(48)
+            write_private(path, generated)
+            return generated
 
     def log_path(self, process: str) -> Path:
         directory = self.path / "logs"
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory / f"{process}.log"
 
-    def write_engine_info(self, note: EngineInfo) -> None:
-        write_private(self._info_path, json.dumps(asdict(note), indent=2))
+    def write_engine_info(self, info: EngineInfo) -> None:
+        write_private(self._info_path, json.dumps(asdict(info), indent=2))
 
     def running_engine(self) -> EngineInfo | None:
-        """The note of the engine that runs here; None: none does, or it is still starting."""
+        """Return the engine that runs here; None if there is none or if it is still starting. Raises CannotRun."""
         try:
-            lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+            return self._read_info() if is_locked(self._lock_path) else None
         except OSError as error:
             raise CannotRun(f"{self.path} cannot be read: {error.strerror}.") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return self._read_info()
-        finally:
-            os.close(lock)
-        return None
 
     @property
     def _info_path(self) -> Path:
@@ -112,25 +102,18 @@ class DataDirectory:
             ) from error
         return EngineInfo(**content)
 
-    def _take_lock(self) -> int:
+    def _take_lock(self) -> FileLock:
         try:
-            # 0711: PostgreSQL may run as a user of its own, who has to pass through. All that is private is so itself.
+            # 0711: a system user that runs PostgreSQL has to pass through. Private files have their own permissions.
             self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = FileLock(self._lock_path)
         except OSError as error:
             raise CannotRun(
                 f"{self.path} cannot be used as a data directory: {error.strerror}. Choose another one with --data."
             ) from error
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    continue
-                os.close(lock)
-                raise CannotRun(
-                    f"Another engine runs in {self.path}. Stop that one first, or choose another directory with --data."
-                ) from None
+        if lock.try_acquire(_LOCK_TIMEOUT):
             return lock
+        lock.close()
+        raise CannotRun(
+            f"Another engine runs in {self.path}. Stop that one first, or choose another directory with --data."
+        )

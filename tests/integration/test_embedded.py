@@ -31,11 +31,11 @@ from adapters.embedded.redis import EmbeddedRedis
 directory, orphans = sys.argv[1:]
 if orphans == "orphans":  # as on a system without PR_SET_PDEATHSIG
     import adapters.embedded.supervision as supervision
-    start = supervision.ServerProcess._keep
-    def keep(process):
+    run = supervision.ServerProcess._run
+    def run_without_death_signal(process):
         process._arguments[5] = "0"
-        start(process)
-    supervision.ServerProcess._keep = keep
+        run(process)
+    supervision.ServerProcess._run = run_without_death_signal
 with EmbeddedPostgres(directory, {"shared_buffers": "16MB"}) as postgres, EmbeddedRedis(directory) as redis:
     print(postgres.pid, redis.pid, postgres.url.replace("+psycopg", ""), redis.url, flush=True)
     time.sleep(600)

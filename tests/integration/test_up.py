@@ -280,7 +280,7 @@ def test_servers_of_the_environment_that_are_away(tmp_path: Path, variables: dic
 
 
 def test_a_child_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_process, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(child_process, "MAX_RESTART_DELAY", 0.01)
     child = ChildProcess("nonsense", [], tmp_path / "nonsense.log")
     child.start()
 

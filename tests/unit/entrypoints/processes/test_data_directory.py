@@ -42,7 +42,7 @@ def test_a_directory_without_an_engine(tmp_path: Path) -> None:
 
 
 def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("entrypoints.processes.data_directory._PATIENCE", 0.0)
+    monkeypatch.setattr("entrypoints.processes.data_directory._LOCK_TIMEOUT", 0.0)
     with (
         DataDirectory(tmp_path).lock_exclusively(),
         pytest.raises(CannotRun, match="Another engine runs in"),
