@@ -1,4 +1,4 @@
-"""Accounts: signing up, logging in, the tokens in between."""
+"""Accounts: sign-up, log-in, token refresh, profile and password."""
 
 import base64
 import hashlib
@@ -20,6 +20,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
+from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
 LOGIN_REFUSED = "No active account has this e-mail address and password."
@@ -27,7 +28,7 @@ LOGIN_REFUSED = "No active account has this e-mail address and password."
 
 @frozen
 class SignUp:
-    """`password` None makes an account that nobody can log in to (imported customers)."""
+    """Create an account; with `password` None it has no log-in (imported customers)."""
 
     email: str
     password: Secret | None = field(converter=as_optional_secret)
@@ -45,7 +46,7 @@ class TokenPair:
 
 @frozen
 class Identity:
-    """Who an access token speaks for."""
+    """The account and session that an access token was issued to."""
 
     account_id: AccountId
     session_id: SessionId
@@ -54,7 +55,7 @@ class Identity:
 
 @frozen
 class Lifetimes:
-    """`refresh_grace`: how long after its exchange a refresh token returns the same new pair again; 0: never."""
+    """Lifetimes of tokens. For `refresh_grace` after its exchange, a refresh token returns the same new pair again."""
 
     access: timedelta = timedelta(minutes=10)
     refresh: timedelta = timedelta(days=14)
@@ -62,7 +63,10 @@ class Lifetimes:
 
 
 class Accounts:
-    """Use cases of accounts. An access token is believed until it expires; a refresh token is checked each time."""
+    """Use cases of accounts.
+
+    An access token is valid until it expires, without a look-up; a refresh token is checked in the store at each use.
+    """
 
     def __init__(
         self,
@@ -85,43 +89,46 @@ class Accounts:
 
     @retry_on(TransactionAborted)
     def sign_up(self, commands: Sequence[SignUp]) -> list[Account | MarketError]:
-        """New accounts; `Invalid` names the fields that are wrong, a taken e-mail address among them."""
+        """Create accounts; `Invalid` names the fields, `email` also for an address that has an account."""
         now = self._clock.now()
-        outcomes: list[Account | MarketError] = []
         hashes = [self._checked_hash(command) for command in commands]
         try:
             with self._store.begin() as tx:
                 ids = iter(tx.accounts.next_ids(len(commands)))
                 emails = {email for email in (_email_or_none(c.email) for c in commands) if email is not None}
                 taken = set(tx.accounts.by_email(emails))
-                for command, hashed in zip(commands, hashes, strict=True):
+
+                def create(hashed_command: tuple[SignUp, str | Invalid | None]) -> Account:
+                    command, hashed = hashed_command
                     account_id = next(ids)
-                    if isinstance(hashed, MarketError):
-                        outcomes.append(hashed)
-                        continue
+                    if isinstance(hashed, Invalid):
+                        raise hashed
                     email = normal_email(command.email)
                     if email in taken:
-                        outcomes.append(_email_taken())
-                        continue
+                        raise _email_taken()
                     taken.add(email)
                     account = Account(account_id, email, hashed, now, is_staff=command.is_staff)
                     account.edit(first_name=command.first_name, last_name=command.last_name, bio=command.bio)
-                    outcomes.append(account)
-                tx.accounts.add([account for account in outcomes if isinstance(account, Account)])
+                    return account
+
+                outcomes = apply_each(zip(commands, hashes, strict=True), create)
+                tx.accounts.add(succeeded(outcomes))
         except Duplicate:
-            # Somebody signed up with the same address between our look and our write.
+            # A concurrent sign-up used the same address between the read and the write above.
             if len(commands) == 1:
                 return [_email_taken()]
             return [outcome for command in commands for outcome in self.sign_up([command])]
         return outcomes
 
     def log_in(self, email: str, password: str, *, address: str = "") -> TokenPair:
-        """A new session. Raise `NotAuthenticated`, the same for all reasons, or `TooManyAttempts`.
+        """Open a session and return its tokens.
 
-        `address` is where the request comes from; failures are counted for it and for the account.
+        `address` is the client's network address; failures are counted per address and per account. Raise
+        `TooManyAttempts`, or `NotAuthenticated` with one message for all reasons, so that it does not reveal which
+        accounts exist.
         """
         now = self._clock.now()
-        # What is no address is not looked up: neither the store nor the limiter should have to digest it.
+        # An invalid e-mail address is not looked up: it may be of any length and content.
         name = _email_or_none(email)
         keys = [key for key, given in ((f"account:{name}", name), (f"address:{address}", address)) if given]
         if wait := self._limiter.wait(keys, now):
@@ -129,7 +136,7 @@ class Accounts:
             raise TooManyAttempts(f"Too many failed log-ins: try again in {seconds} s.", wait)
         with self._store.begin() as tx:
             account = None if name is None else tx.accounts.by_email([name]).get(name)
-        # Outside the transaction: hashing takes long, and no connection should wait for it.
+        # Outside the transaction: hashing takes long and must not occupy a connection.
         right = self._passwords.verify(account.password_hash if account is not None else None, password)
         if account is None or not right or not account.is_active:
             self._limiter.record_failure(keys, now)
@@ -144,17 +151,17 @@ class Accounts:
 
     @retry_on(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for a new pair. Raise `TokenNotValid`, and revoke the session if the
-        token was exchanged before.
+        """Exchange a refresh token for a new pair; raise `TokenNotValid`.
 
-        Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte.
+        Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte. Later reuse
+        revokes the session (`domain.account.Session.exchange`).
         """
         now = self._clock.now()
         claims = self._tokens.read(token, now)
         if claims.kind is not TokenKind.REFRESH:
-            raise TokenNotValid("A refresh token is wanted.")
+            raise TokenNotValid("This is not a refresh token.")
         with self._store.begin() as tx:
-            # Accounts before sessions, as everywhere: two orders of locking would deadlock.
+            # Accounts before sessions: the lock order of `ports.unit_of_work`.
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
             session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
             valid = False
@@ -172,19 +179,19 @@ class Accounts:
         return self._issue_tokens(account, session)
 
     def verify(self, token: str) -> Claims:
-        """What a token of either kind says, if it is valid by itself; raise `TokenNotValid`."""
+        """The claims of an access or refresh token; raise `TokenNotValid`. Its session is not checked."""
         return self._tokens.read(token, self._clock.now())
 
     def identify(self, access: str) -> Identity:
-        """Who calls; raise `TokenNotValid`."""
+        """The caller that an access token was issued to; raise `TokenNotValid`."""
         claims = self.verify(access)
         if claims.kind is not TokenKind.ACCESS:
-            raise TokenNotValid("An access token is wanted.")
+            raise TokenNotValid("This is not an access token.")
         return Identity(claims.account_id, claims.session_id, claims.is_staff)
 
     @retry_on(TransactionAborted)
     def log_out(self, who: Identity) -> None:
-        """End the session: its refresh tokens are worth nothing from now on."""
+        """Revoke the session: its refresh tokens become invalid; its access token stays valid until it expires."""
         now = self._clock.now()
         with self._store.begin() as tx:
             sessions = tx.sessions.lock([who.session_id])
@@ -201,6 +208,7 @@ class Accounts:
         last_name: str | None = None,
         bio: str | None = None,
     ) -> Account:
+        """Change the given fields of the profile; raise `NotFound` or `Invalid`."""
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
             account.edit(first_name=first_name, last_name=last_name, bio=bio)
@@ -222,17 +230,17 @@ class Accounts:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
             tx.accounts.save([evolve(account, password_hash=hashed)])
             tx.sessions.revoke_all(who.account_id, now, keep=who.session_id)
-            kept = list(tx.sessions.lock([who.session_id]).values())
-            for session in kept:
+            own = list(tx.sessions.lock([who.session_id]).values())
+            for session in own:
                 session.end_grace()
-            tx.sessions.save(kept)
+            tx.sessions.save(own)
 
     def appoint_staff(self, email: str, password: str | None = None) -> Account:
-        """Make an existing account staff, with this password if one is given, and revoke all of its sessions.
+        """Make an existing account staff, set its password if one is given, and revoke all of its sessions.
 
-        Holders of its sessions have to log in again, so that no earlier token gains staff rights. An account that is
-        staff already is unchanged if no password is given. Raise `NotFound`, or `Invalid` for
-        a password that is refused, or if the account has none and none is given.
+        Sessions are revoked so that no earlier token gains staff rights. An account that is staff already is unchanged
+        if no password is given. Raise `NotFound`, or `Invalid` for a weak password, or if the account has no password
+        and none is given.
         """
         address = normal_email(email)
         with self._store.begin() as tx:
@@ -240,9 +248,7 @@ class Accounts:
         if found is None:
             raise NotFound("account", email)
         if password is None and found.password_hash is None:
-            raise Invalid.field(
-                "password", "This account has no password, so nobody can log in to it: give a password."
-            )
+            raise Invalid.field("password", "This account has no password, so it cannot log in: give a password.")
         hashed = None
         if password is not None:
             about = _words(found.email, found.first_name, found.last_name)
@@ -286,7 +292,7 @@ class Accounts:
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
     def _issue_tokens(self, account: Account, session: Session) -> TokenPair:
-        """The current tokens of a session, derived from stored fields only, so that they can be issued again."""
+        """The current tokens of a session. They depend on stored fields only, so that they can be issued again."""
         issued = session.issued_at
         access = Claims(
             kind=TokenKind.ACCESS,
@@ -314,7 +320,7 @@ def _email_or_none(email: str) -> str | None:
 
 
 def _access_id(refresh_id: str) -> str:
-    """The `jti` of the access token that goes with this refresh token: 128 bits that do not reveal the other."""
+    """The `jti` of the access token issued with this refresh token: 128 bits that do not reveal the refresh token's."""
     return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
 
 

@@ -1,8 +1,9 @@
-"""The catalogue: categories, products, their stock and their views."""
+"""The catalog: categories, products, their stock and their views."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
@@ -25,18 +26,19 @@ from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
-from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 EDITABLE: Final = frozenset(
     {"category_id", "name", "brand", "description", "sku", "is_active", *PRICE_FIELDS}
 )  # fmt: skip
+"""Fields of a product that `EditProduct.changes` may name."""
 
 
 @frozen
 class CreateProduct:
-    """Offer a product; `stock` units are on hand at the start."""
+    """Create a product of the seller `owner` with `stock` units on hand."""
 
     owner: AccountId
     category_id: CategoryId
@@ -55,12 +57,12 @@ class CreateProduct:
 
 @frozen
 class EditProduct:
-    """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the units that can be promised.
+    """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the available `stock`.
 
-    With `version`, only if nobody edited the product since. `baseline` holds the values that the editor had read, by
-    field, including `stock`, because sales and pricing policies may change them before the edit arrives. A field equal
-    to its baseline is not changed. A new `stock` is set only if the current one still equals the baseline or already
-    equals the new one (so that the edit can be repeated); otherwise the result is `StockMoved`.
+    With `version`, the edit applies only to that version of the product. `baseline` holds the values that the editor
+    had read, by field, including `stock`, because sales and pricing policies may change them before the edit arrives. A
+    field equal to its baseline is not changed. A new `stock` is set only if the current one still equals the baseline
+    or already equals the new one (so that the edit can be repeated); otherwise the result is `StockMoved`.
     """
 
     product_id: ProductId
@@ -82,7 +84,10 @@ class WithdrawProduct:
 
 @frozen
 class AdjustStock:
-    """Either `delta` units come or go, or `available` becomes the figure that can be promised (if it is `expected`)."""
+    """Add `delta` units (negative: take them away), or set the `available` units; give exactly one of the two.
+
+    With `expected`, `available` is set only if the available units are still `expected`.
+    """
 
     product_id: ProductId
     editor: AccountId
@@ -94,13 +99,13 @@ class AdjustStock:
 
     @property
     def owner(self) -> AccountId:
-        """Of the idempotency key."""
+        """The account that the idempotency key belongs to."""
         return self.editor
 
 
 @frozen
 class AddCategory:
-    """`owner` is who adds it: staff, which the caller has checked."""
+    """Add a category. `owner` must be staff: the caller checks it."""
 
     owner: AccountId
     name: str
@@ -117,7 +122,7 @@ class ProductWithStock:
 
 @frozen
 class StockRepair:
-    """`correction` units were booked in the ledger; `reserved_before` became `reserved`."""
+    """`correction` units were added to the ledger; the reserved units changed from `reserved_before` to `reserved`."""
 
     product_id: ProductId
     correction: int
@@ -127,7 +132,10 @@ class StockRepair:
 
 @frozen
 class HistoricalProduct:
-    """A product with a past: `prices` are (valid from, price), oldest first, the last one in force."""
+    """A product to import with its price history.
+
+    `prices` are pairs of (valid from, price), oldest first; the last one is in force.
+    """
 
     owner: AccountId
     category_id: CategoryId
@@ -139,29 +147,40 @@ class HistoricalProduct:
 
 
 class Catalog:
+    """Use cases of categories, products and stock. Each takes a batch and returns one result or error per command."""
+
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     @retry_on(TransactionAborted)
     def create_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
-        """New products with their opening stock and first price in the history."""
+        """Create products with their opening stock and the first entry of their price history.
+
+        Errors: `Invalid`, also for a SKU that the seller already uses; `IdempotencyKeyReused`;
+        `IdempotencyKeyInFlight`.
+        """
         now = self._clock.now()
         try:
             with self._store.begin() as tx:
-                return run_idempotent(tx, commands, now, lambda fresh: self._list(tx, fresh, now))
+                return run_idempotent(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
         except Duplicate as duplicate:
             if len(commands) == 1:
-                return [_taken(duplicate)]
+                return [_duplicate_error(duplicate)]
             return [outcome for command in commands for outcome in self.create_products([command])]
 
-    def _list(
+    def list_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
+        """Deprecated name of `create_products`; it will be removed in the next release."""
+        warnings.warn("list_products was renamed to create_products", DeprecationWarning, stacklevel=2)
+        return self.create_products(commands)
+
+    def _create(
         self, tx: Transaction, commands: Sequence[CreateProduct], now: datetime
     ) -> list[ProductWithStock | MarketError]:
         known = tx.categories.existing({command.category_id for command in commands})
         ids = iter(tx.products.next_ids(len(commands)))
-        outcomes: list[ProductWithStock | MarketError] = []
-        for command in commands:
+
+        def create(command: CreateProduct) -> ProductWithStock:
             product_id = next(ids)
             errors = _price_errors({name: getattr(command, name) for name in PRICE_FIELDS})
             if command.category_id not in known:
@@ -185,21 +204,24 @@ class Catalog:
                     is_active=command.is_active,
                 )
             except Invalid as invalid:
-                errors |= invalid.errors
-                outcomes.append(Invalid(errors))
-                continue
+                raise Invalid(errors | invalid.errors) from None
             if errors:
-                outcomes.append(Invalid(errors))
-            else:
-                outcomes.append(ProductWithStock(product, Stock.opened(product_id, command.stock, now)))
-        made = [outcome for outcome in outcomes if isinstance(outcome, ProductWithStock)]
-        tx.products.add([shelved.product for shelved in made])
-        tx.stock.add([shelved.stock for shelved in made], now)
+                raise Invalid(errors)
+            return ProductWithStock(product, Stock.opened(product_id, command.stock, now))
+
+        outcomes = apply_each(commands, create)
+        created = succeeded(outcomes)
+        tx.products.add([each.product for each in created])
+        tx.stock.add([each.stock for each in created], now)
         return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)
     def edit_products(self, commands: Sequence[EditProduct]) -> list[ProductWithStock | MarketError]:
-        """Change what a seller may change; a changed price goes into the history. Owner and staff only."""
+        """Edit products; a changed price is added to the price history.
+
+        Errors: `NotFound`, `Forbidden` (neither the seller nor staff), `VersionMismatch`, `Invalid`, `StockMoved`.
+        Raise `TypeError` for a field that is not in `EDITABLE`.
+        """
         now = self._clock.now()
         for command in commands:
             if unknown := command.changes.keys() - EDITABLE:
@@ -208,61 +230,63 @@ class Catalog:
             with self._store.begin() as tx:
                 products = tx.products.lock({command.product_id for command in commands})
                 stocks = tx.stock.lock(products.keys())
-                wanted = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
-                known = tx.categories.existing(wanted) if wanted else frozenset()
-                outcomes: list[ProductWithStock | MarketError] = []
-                for command in commands:
-                    try:
-                        product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
-                        stock = stocks[product.id]
-                        _check_version(product, command.version)
-                        errors = _price_errors({n: command.changes.get(n) for n in PRICE_FIELDS})
-                        category = command.changes.get("category_id", product.category_id)
-                        if "category_id" in command.changes and category not in known:
-                            errors["category_id"] = [f"There is no category {category}."]
-                        if errors:
-                            raise Invalid(errors)
-                        changes = _changed_since(command.changes, command.baseline)
-                        available = _new_stock(stock, command)
-                        if changes:
-                            product.edit(now, **changes)
-                        if available is not None:
-                            stock.set_available(available, now)
-                    except MarketError as error:
-                        outcomes.append(error)
-                    else:
-                        outcomes.append(ProductWithStock(product, stock))
-                done = [outcome for outcome in outcomes if isinstance(outcome, ProductWithStock)]
-                tx.products.save(list({s.product.id: s.product for s in done}.values()))
-                tx.stock.save(list({s.product.id: s.stock for s in done}.values()), now)
+                named = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
+                known = tx.categories.existing(named) if named else frozenset()
+
+                def edit(command: EditProduct) -> ProductWithStock:
+                    product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                    stock = stocks[product.id]
+                    _check_version(product, command.version)
+                    errors = _price_errors({n: command.changes.get(n) for n in PRICE_FIELDS})
+                    category = command.changes.get("category_id", product.category_id)
+                    if "category_id" in command.changes and category not in known:
+                        errors["category_id"] = [f"There is no category {category}."]
+                    if errors:
+                        raise Invalid(errors)
+                    changes = _changed_since(command.changes, command.baseline)
+                    available = _new_stock(stock, command)
+                    if changes:
+                        product.edit(now, **changes)
+                    if available is not None:
+                        stock.set_available(available, now)
+                    return ProductWithStock(product, stock)
+
+                outcomes = apply_each(commands, edit)
+                edited = {each.product.id: each for each in succeeded(outcomes)}.values()
+                tx.products.save([each.product for each in edited])
+                tx.stock.save([each.stock for each in edited], now)
                 return outcomes
         except Duplicate as duplicate:
             if len(commands) == 1:
-                return [_taken(duplicate)]
+                return [_duplicate_error(duplicate)]
             return [outcome for command in commands for outcome in self.edit_products([command])]
 
     @retry_on(TransactionAborted, ConnectionLost)
     def withdraw_products(self, commands: Sequence[WithdrawProduct]) -> list[Product | MarketError]:
-        """Take products out of the catalogue for good; orders keep their lines."""
+        """Remove products from the catalog permanently; orders keep their lines.
+
+        Errors: `NotFound`, `Forbidden`, `VersionMismatch`.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             products = tx.products.lock({command.product_id for command in commands})
-            outcomes: list[Product | MarketError] = []
-            for command in commands:
-                try:
-                    product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
-                    _check_version(product, command.version)
-                    product.withdraw(now)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(product)
-            tx.products.save(list({p.id: p for p in outcomes if isinstance(p, Product)}.values()))
+
+            def withdraw(command: WithdrawProduct) -> Product:
+                product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+                _check_version(product, command.version)
+                product.withdraw(now)
+                return product
+
+            outcomes = apply_each(commands, withdraw)
+            tx.products.save(succeeded(outcomes))
             return outcomes
 
     @retry_on(TransactionAborted)
     def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | Replayed | MarketError]:
-        """Restock by a delta or set the figure that can be promised, with compare-and-set. Owner and staff only."""
+        """Change stock by a delta, or set the available units with compare-and-set.
+
+        Errors: `NotFound`, `Forbidden` (neither the seller nor staff), `Invalid`, `StockMoved`.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             return run_idempotent(tx, commands, now, lambda fresh: self._adjust(tx, fresh, now))
@@ -270,29 +294,28 @@ class Catalog:
     def _adjust(self, tx: Transaction, commands: Sequence[AdjustStock], now: datetime) -> list[Stock | MarketError]:
         products = tx.products.lock({command.product_id for command in commands})
         stocks = tx.stock.lock(products.keys())
-        outcomes: list[Stock | MarketError] = []
-        for command in commands:
-            try:
-                product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
-                stock = stocks[product.id]
-                if (command.delta is None) == (command.available is None):
-                    raise Invalid.field("delta", "Give either delta or set.")
-                if command.delta is not None:
-                    stock.adjust(command.delta, now)
-                elif command.available is not None:
-                    stock.set_available(command.available, now, expected=command.expected)
-            except MarketError as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(stock)
-        tx.stock.save(list({s.product_id: s for s in outcomes if isinstance(s, Stock)}.values()), now)
+
+        def adjust(command: AdjustStock) -> Stock:
+            product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
+            stock = stocks[product.id]
+            if (command.delta is None) == (command.available is None):
+                raise Invalid.field("delta", "Give either delta or set.")
+            if command.delta is not None:
+                stock.adjust(command.delta, now)
+            elif command.available is not None:
+                stock.set_available(command.available, now, expected=command.expected)
+            return stock
+
+        outcomes = apply_each(commands, adjust)
+        tx.stock.save(succeeded(outcomes), now)
         return outcomes
 
     @retry_on(TransactionAborted)
     def repair_stock(self, product_ids: Sequence[ProductId]) -> list[StockRepair | None]:
-        """Make stock agree with its ledger and the open orders (see `Stock.reconcile`); None: it does, or is not there.
+        """Make stock agree with its ledger and the PENDING orders (see `Stock.reconcile`).
 
-        Orders in flight do no harm, and repairing twice neither. The ledger is read before anything is locked.
+        Return a repair per product; None if nothing was repaired or there is no such product. Safe while orders are
+        placed and paid, and safe to repeat. The ledger is read before stock is locked.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -310,13 +333,13 @@ class Catalog:
         return [repaired.get(product_id) for product_id in product_ids]
 
     def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
-        """New categories; `Invalid` when the name is taken, whatever its case (`domain.category.name_key`)."""
+        """Add categories; `Invalid` for a name that exists, compared without case (`domain.category.name_key`)."""
         return [self._add_category(command) for command in commands]
 
     @retry_on(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
-        # A transaction of its own: the only way to be refused is to collide, and the others should stand then.
-        # Two attempts: another category may take the slug between the read and the write of the first.
+        # One transaction per category: a duplicate aborts its transaction, and must not undo the other categories.
+        # Two attempts: a concurrent transaction may take the slug between the read and the write of the first.
         for _ in range(2):
             try:
                 with self._store.begin() as tx:
@@ -332,7 +355,7 @@ class Catalog:
 
     @retry_on(TransactionAborted, ConnectionLost)
     def record_views(self, batch: ViewBatch) -> bool:
-        """Count gathered views in, each for its own moment. False: this batch had been counted in already."""
+        """Add a batch of views to the counters; return False if this batch was added before."""
         with self._store.begin() as tx:
             if not tx.products.mark_batch_applied(batch.id, self._clock.now()):
                 return False
@@ -341,7 +364,7 @@ class Catalog:
 
     @retry_on(TransactionAborted)
     def import_products(self, products: Sequence[HistoricalProduct]) -> list[ProductWithStock]:
-        """Products with a past, for imports: their prices as they were, their opening stock as the first movement."""
+        """Import products with their price history; the opening stock is the first stock movement. No events."""
         with self._store.bulk() as tx:
             made, past = [], []
             for recorded, product_id in zip(products, tx.products.next_ids(len(products)), strict=True):
@@ -358,23 +381,23 @@ class Catalog:
                 )
                 for at, changed in later:
                     product.reprice(changed, at, PriceCause.IMPORT)
-                product.events.clear()  # the past is no news
+                product.events.clear()  # imports publish no events
                 past += product.price_changes
                 product.price_changes.clear()
                 made.append(
                     ProductWithStock(product, Stock.opened(product_id, recorded.opening_stock, recorded.opened_at)),
                 )
-            tx.products.add([shelved.product for shelved in made])
+            tx.products.add([each.product for each in made])
             tx.products.append_history(past)
-            tx.stock.add([shelved.stock for shelved in made])
-            tx.statistics.add_pending_facts(PendingFacts(products=[shelved.product.id for shelved in made]))
+            tx.stock.add([each.stock for each in made])
+            tx.statistics.add_pending_facts(PendingFacts(products=[each.product.id for each in made]))
         return made
 
 
 def _add_categories(tx: Transaction, names: Sequence[str]) -> Sequence[Category]:
-    """Raise `Duplicate` if a name is taken, and `Invalid` for a name without a slug."""
-    there = tx.categories.all()
-    keys, slugs = {name_key(category.name) for category in there}, {category.slug for category in there}
+    """Raise `Duplicate` for a name that exists, and `Invalid` for a name from which no slug can be made."""
+    existing = tx.categories.all()
+    keys, slugs = {name_key(category.name) for category in existing}, {category.slug for category in existing}
     new = []
     for name in names:
         slug = slug_of(name)
@@ -408,14 +431,14 @@ def _changed_since(changes: Mapping[str, Any], baseline: Mapping[str, Any]) -> d
 
 
 def _new_stock(stock: Stock, command: EditProduct) -> int | None:
-    """The stock to set, checked; None: unchanged. Raise `Invalid` or `StockMoved`."""
-    wanted, read = command.stock, command.baseline.get("stock")
-    if wanted is None or wanted in {read, stock.available}:
+    """The available units to set; None if they stay unchanged. Raise `Invalid` or `StockMoved`."""
+    new, read = command.stock, command.baseline.get("stock")
+    if new is None or new in {read, stock.available}:
         return None
-    stock.check_available(wanted)
+    stock.check_available(new)
     if read is not None and read != stock.available:
         raise StockMoved(stock.product_id, read, stock.available)
-    return wanted
+    return new
 
 
 def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
@@ -426,5 +449,15 @@ def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
     }
 
 
-def _taken(duplicate: Duplicate) -> Invalid:
+def _duplicate_error(duplicate: Duplicate) -> Invalid:
     return Invalid.field(duplicate.field, f"You have another product with this {duplicate.field}.")
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Deprecated name of `CreateProduct`; it will be removed in the next release."""
+        if name == "ListProduct":
+            warnings.warn("ListProduct was renamed to CreateProduct", DeprecationWarning, stacklevel=2)
+            return CreateProduct
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Work that makes millions of objects and no cycles: looking for these takes a quarter of its time."""
+"""Pauses cyclic garbage collection during allocation-heavy work without cycles (it cost about 25 % of seeding)."""
 
 import contextlib
 import gc
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def gc_paused() -> Iterator[None]:
-    """Switch the search for cycles off, in the whole process; memory is given back by reference counts meanwhile."""
+    """Disable cyclic garbage collection in the whole process; reference counting still frees memory."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,10 @@
-"""Orders, from intake to refund. Every use case takes a batch and answers each command on its own."""
+"""Orders from intake to refund. Every use case takes a batch and returns one result or error per command."""
 
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -32,19 +34,22 @@ from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, PendingOrderFacts, Store, Transaction
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
-from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
 IMPORT_BATCH_SIZE = 200
+"""Orders of an import that are written together."""
 EXPIRY_RETRY_DELAY = timedelta(minutes=5)
-"""Time to repair the books of a product, before reservations that they do not cover are looked at again."""
+"""After an error, an expired reservation is kept this long before the next attempt to release its stock."""
 
 
 @frozen
 class OrderLineRequest:
-    """One line of an order request. `price`, if given, is the unit price that the buyer saw and expects to pay: minor
-    units of the product's currency, or a decimal string.
+    """One line of an order request.
+
+    `price`, if given, is the unit price that the buyer saw and expects to pay: minor units of the product's currency,
+    or a decimal string.
     """
 
     product_id: ProductId
@@ -58,7 +63,7 @@ class OrderLineRequest:
 
 @frozen
 class PlaceOrder:
-    """`id` is made before the first attempt, so that a retry finds the order instead of making a second one."""
+    """The caller makes `id` before the first attempt, so that a retry does not place a second order."""
 
     id: CommandId
     owner: AccountId
@@ -74,7 +79,10 @@ class CancelOrder:
 
 @frozen
 class RefundOrder:
-    """Staff may refund any line, a seller their own."""
+    """Refund units of an order, and put them back into stock if `restock`.
+
+    Staff may refund any line, a seller the lines of their own products.
+    """
 
     order_id: OrderId
     owner: AccountId
@@ -86,7 +94,7 @@ class RefundOrder:
 
 @frozen
 class HistoricalLine:
-    """`price` in minor units, whatever the product cost otherwise."""
+    """A line of a historical order; `price` is the unit price paid, in minor units."""
 
     product_id: ProductId
     seller_id: AccountId
@@ -102,7 +110,7 @@ class HistoricalRefund:
 
 @frozen
 class HistoricalOrder:
-    """A settled purchase of the past, with the refunds that followed it, oldest first."""
+    """A paid order to import, with its refunds, oldest first."""
 
     id: CommandId
     buyer: AccountId
@@ -114,7 +122,7 @@ class HistoricalOrder:
 
 @frozen
 class ImportSummary:
-    """How many historical orders and lines were new, and how many orders had been recorded before."""
+    """How many orders and lines were imported; `known` orders had been imported before."""
 
     orders: int
     lines: int
@@ -123,7 +131,7 @@ class ImportSummary:
 
 @frozen
 class DecisionSummary:
-    """How many orders background validation has reserved, rejected, and put aside after an error."""
+    """How many orders background validation reserved, rejected, and deferred after an error."""
 
     reserved: int = 0
     rejected: int = 0
@@ -141,13 +149,17 @@ class DecisionSummary:
 
 @frozen
 class OrderRules:
-    """How long a price that changed is still honoured, and how long unpaid stock is held."""
+    """Time limits of orders; the servers set them from `PRICE_PROMISE_SECONDS` and `RESERVATION_SECONDS`."""
 
     price_promise: timedelta = timedelta(minutes=10)
+    """Length of the price promise: an order may still use the old price this long after a price change."""
     reservation: timedelta = timedelta(minutes=15)
+    """How long stock is reserved for an unpaid order; afterwards the order expires."""
 
 
 class Ordering:
+    """Use cases of orders: intake, background validation, cancellation, expiry, refund, import."""
+
     def __init__(self, store: Store, clock: Clock, rules: OrderRules = OrderRules()) -> None:
         self._store = store
         self._clock = clock
@@ -156,22 +168,25 @@ class Ordering:
     # --- intake
 
     def place(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
-        """Take orders in: they are durable, CREATED, and hold no stock until `decide`.
+        """Intake: store orders as CREATED. They reserve no stock until `decide`.
 
-        `Invalid` names lines as `order_item[0].product`; `PriceMoved` refuses a price that is not promised any more.
+        A line costs the lower of the current price and the price that the buyer saw (`OrderLineRequest.price`), if that
+        one is still promised (`OrderRules.price_promise`). Errors: `Invalid`, which names lines as
+        `order_item[0].product`; `PriceMoved` for a price that is no longer promised; `IdempotencyKeyReused`;
+        `IdempotencyKeyInFlight`.
         """
-        # Nearly always the ids are new, and the store refuses one that is not: only then are they looked up.
+        # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
         try:
-            return self._take_in(commands, lambda _tx: {})
+            return self._place_batch(commands, lambda _tx: {})
         except (TransactionAborted, ConnectionLost, Duplicate):
-            return self._take_in_again(commands)
+            return self._place_again(commands)
 
     @retry_on(TransactionAborted, ConnectionLost, Duplicate)
-    def _take_in_again(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
-        """After an attempt that may have left its orders, or met those of another one."""
-        return self._take_in(commands, lambda tx: tx.orders.by_command([command.id for command in commands]))
+    def _place_again(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
+        """Place the orders that earlier or concurrent attempts at these commands have not placed."""
+        return self._place_batch(commands, lambda tx: tx.orders.by_command([command.id for command in commands]))
 
-    def _take_in(
+    def _place_batch(
         self, commands: Sequence[PlaceOrder], placed: Callable[[Transaction], Mapping[CommandId, Order]]
     ) -> list[Order | Replayed | MarketError]:
         now = self._clock.now()
@@ -181,19 +196,13 @@ class Ordering:
     def _place(
         self, tx: Transaction, commands: Sequence[PlaceOrder], earlier: dict[CommandId, Order], now: datetime
     ) -> list[Order | MarketError]:
-        """`earlier` are orders that attempts at these commands have placed before."""
+        """`earlier` holds the orders that other attempts at these commands have placed."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         promises = self._promises(tx, commands, offers, now)
-        drafts: list[list[OrderLine] | MarketError] = []
-        refused: list[CommandId] = []
-        for command in commands:
-            try:
-                drafts.append(_lines(command.lines, offers, promises))
-            except MarketError as error:
-                drafts.append(error)
-                refused.append(command.id)
+        drafts = apply_each(commands, lambda command: _lines(command.lines, offers, promises))
+        refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
-            # What is refused now may have been taken in by an earlier attempt.
+            # A command that fails now may have succeeded in an earlier attempt.
             earlier |= tx.orders.by_command(refused)
         ids = iter(tx.orders.next_ids(sum(isinstance(draft, list) for draft in drafts)))
         outcomes: list[Order | MarketError] = []
@@ -214,7 +223,7 @@ class Ordering:
                 )
                 outcomes.append(order)
                 new.append(order)
-                # Its twin in this batch, if it has one, finds it.
+                # A second command with the same id in this batch returns the same order.
                 earlier[command.id] = order
         tx.orders.add(new)
         return outcomes
@@ -222,8 +231,8 @@ class Ordering:
     def _promises(
         self, tx: Transaction, commands: Sequence[PlaceOrder], offers: Mapping[ProductId, Offer], now: datetime
     ) -> Mapping[ProductId, Collection[int]]:
-        """Prices besides the current ones that must be honoured, looked up only where a line needs it."""
-        doubtful = {
+        """Promised old prices of the products whose current price differs from the price that a buyer saw."""
+        changed = {
             line.product_id
             for command in commands
             for line in command.lines
@@ -231,18 +240,20 @@ class Ordering:
             and line.product_id in offers
             and _expected_price(line, offers[line.product_id]) != offers[line.product_id].price.minor
         }
-        if not doubtful:
+        if not changed:
             return {}
-        changes = tx.products.prices_since(doubtful, now - self._rules.price_promise)
+        changes = tx.products.prices_since(changed, now - self._rules.price_promise)
         return {product_id: {change.price.minor for change in of_product} for product_id, of_product in changes.items()}
 
     # --- background validation
 
     @retry_on(TransactionAborted, ConnectionLost)
     def decide(self, limit: int = 500) -> DecisionSummary:
-        """Decide up to `limit` CREATED orders, first come first served: reserve all lines of an order, or reject it.
+        """Background validation: reserve all lines of each CREATED order, or reject it, for up to `limit` orders.
 
-        An order whose decision raises is put aside for a while, and parked after five failures; the others go on.
+        Orders are decided in the order of arrival, so one process decides at a time; the others return at once. An
+        order whose decision raises an exception is deferred for 1, 2, 4, … seconds and parked after
+        `domain.order.DECIDE_ATTEMPTS` failures; the other orders are decided.
         """
         return self._decide(limit)
 
@@ -263,61 +274,58 @@ class Ordering:
         except Unavailable:
             raise
         except Exception:
-            # Bad data in one order must not block the others: halve until it stands alone.
+            # Bad data of one order must not block the others: halve the batch until the order stands alone.
             if len(claimed) > 1:
                 half = len(claimed) // 2
                 return self._decide(half) + self._decide(len(claimed) - half)
             if not claimed:
                 raise
             logger.exception("order %s could not be decided", claimed[0].id)
-            self._put_aside(claimed[0].id, now)
+            self._defer(claimed[0].id, now)
             return DecisionSummary(deferred=1)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
         return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
 
-    def _put_aside(self, order_id: OrderId, now: datetime) -> None:
+    def _defer(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
             for order in tx.orders.lock([order_id]).values():
                 order.record_decision_failure(now, now + timedelta(seconds=2**order.decide_attempts))
                 tx.orders.save([order])
 
-    # --- life after the verdict
+    # --- after the decision
 
     @retry_on(TransactionAborted, ConnectionLost)
     def cancel(self, commands: Sequence[CancelOrder]) -> list[Order | MarketError]:
-        """Give reservations back; cancelling a CANCELLED order again is harmless.
+        """Cancel orders and release their stock; cancelling a CANCELLED order again changes nothing.
 
-        `PaymentInProgress` while somebody pays: their money may be on its way.
+        Errors: `NotFound`; `TransitionNotAllowed`; `PaymentInProgress` while a payment attempt of the order is open,
+        because its charge may succeed.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for command in commands})
             being_paid = tx.payments.open_attempts(orders)
             stock = tx.stock.lock(_products_of(orders.values()))
-            outcomes: list[Order | MarketError] = []
-            for command in commands:
+
+            def cancel(command: CancelOrder) -> Order:
                 order = orders.get(command.order_id)
                 if order is None or order.buyer_id != command.buyer:
-                    outcomes.append(NotFound("order", command.order_id))
-                    continue
+                    raise NotFound("order", command.order_id)
                 if order.id in being_paid:
-                    outcomes.append(PaymentInProgress(order.id))
-                    continue
-                try:
-                    order.cancel(stock, now)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(order)
-            tx.orders.save(_distinct(outcomes))
+                    raise PaymentInProgress(order.id)
+                order.cancel(stock, now)
+                return order
+
+            outcomes = apply_each(commands, cancel)
+            tx.orders.save(succeeded(outcomes))
             tx.stock.save(list(stock.values()), now)
             return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)
     def expire(self, limit: int = 500) -> int:
-        """Give the stock of up to `limit` unpaid reservations back whose time is over; return how many.
+        """Expire up to `limit` unpaid orders whose reservation has ended, and release their stock; return how many.
 
-        One whose stock cannot be given back keeps it for `EXPIRY_PAUSE` more, and blocks no other.
+        An order whose expiry raises an exception keeps its stock for `EXPIRY_RETRY_DELAY`; the others expire.
         """
         return self._expire(limit)
 
@@ -327,7 +335,7 @@ class Ordering:
         try:
             with self._store.begin() as tx:
                 claimed = tx.orders.claim_expired(limit, now)
-                # Looked at again under the locks: an attempt may have been opened while the orders were being claimed.
+                # Check again under the locks: a payment attempt may have been opened while the orders were claimed.
                 being_paid = tx.payments.open_attempts([order.id for order in claimed])
                 orders = [order for order in claimed if order.id not in being_paid]
                 if orders:
@@ -340,17 +348,17 @@ class Ordering:
         except Unavailable:
             raise
         except Exception:
-            # As in `decide`: the oldest come first, so a bad one would be met again and again.
+            # As in `decide`: the oldest orders come first, so a bad one would fail every batch.
             if len(claimed) > 1:
                 half = len(claimed) // 2
                 return self._expire(half) + self._expire(len(claimed) - half)
             if not claimed:
                 raise
             logger.exception("order %s could not expire", claimed[0].id)
-            self._keep_longer(claimed[0].id, now)
+            self._extend_reservation(claimed[0].id, now)
             return 0
 
-    def _keep_longer(self, order_id: OrderId, now: datetime) -> None:
+    def _extend_reservation(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
             for order in tx.orders.lock([order_id]).values():
                 order.record_expiry_failure(now, now + EXPIRY_RETRY_DELAY)
@@ -358,34 +366,36 @@ class Ordering:
 
     @retry_on(TransactionAborted, ConnectionLost)
     def purge_idempotency_keys(self, limit: int = 500) -> int:
-        """Delete up to `limit` idempotency keys whose lifetime is over; return how many."""
+        """Delete up to `limit` idempotency keys that are older than `KEY_LIFETIME`; return how many."""
         with self._store.begin() as tx:
             return tx.idempotency.purge(self._clock.now() - KEY_LIFETIME, limit)
 
     @retry_on(TransactionAborted)
     def refund(self, commands: Sequence[RefundOrder]) -> list[Order | Replayed | MarketError]:
-        """Give money back for units of PAID orders, with or without restock."""
+        """Refund units of PAID orders at their lines' prices.
+
+        The money goes back through the gateway later (`Payments.send_refunds`). Errors: `NotFound`, `Forbidden`,
+        `Invalid`, `TransitionNotAllowed`, `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             return run_idempotent(tx, commands, now, lambda fresh: self._refund(tx, fresh, now))
 
     def _refund(self, tx: Transaction, commands: Sequence[RefundOrder], now: datetime) -> list[Order | MarketError]:
         orders = tx.orders.lock({command.order_id for command in commands})
-        # Orders of the past have none: they were paid elsewhere, and there is nothing to send back from here.
+        # Imported orders have no payment: they were paid elsewhere, so no money is sent back from here.
         payments = tx.payments.lock_captured(orders)
         stock = tx.stock.lock(_products_of(orders.values()))
-        outcomes: list[Order | MarketError] = []
-        for command in commands:
-            try:
-                order = _refundable(orders.get(command.order_id), command)
-                made = order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
-                if order.id in payments:
-                    payments[order.id].add_refund(sum(refund.amount for refund in made), now)
-            except MarketError as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(order)
-        tx.orders.save(_distinct(outcomes))
+
+        def refund(command: RefundOrder) -> Order:
+            order = _refundable(orders.get(command.order_id), command)
+            refunds = order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
+            if order.id in payments:
+                payments[order.id].add_refund(sum(each.amount for each in refunds), now)
+            return order
+
+        outcomes = apply_each(commands, refund)
+        tx.orders.save(succeeded(outcomes))
         tx.payments.save([payment for payment in payments.values() if payment.refunds])
         tx.stock.save(list(stock.values()), now)
         return outcomes
@@ -396,19 +406,20 @@ class Ordering:
     def import_orders(
         self, history: Sequence[HistoricalOrder], origin: OrderOrigin = OrderOrigin.IMPORT
     ) -> ImportSummary:
-        """Replay settled purchases of the past through the same rules, at their own times and prices.
+        """Import paid orders of the past with their own times and prices; they publish no events.
 
-        An order that was recorded before (by command id) is left as it is. Stock must suffice: an order that
-        falls short raises `Invalid`, and nothing of the batch is recorded. No events are kept: the past is no news.
+        An order that was imported before (same command id) is skipped. Raise `Invalid`, and import nothing of the
+        batch, if stock does not suffice for an order.
         """
         with self._store.bulk() as tx:
             known = tx.orders.by_command([past.id for past in history])
             new = list({past.id: past for past in history if past.id not in known}.values())
             stock = tx.stock.lock({line.product_id for past in new for line in past.lines})
             ids = iter(tx.orders.next_ids(len(new)))
-            # In parts, so that a store may write one while the next is made.
+            # In parts, so that the store can write one part while the next is built.
             for start in range(0, len(new), IMPORT_BATCH_SIZE):
-                orders = [_settled(past, next(ids), stock, origin) for past in new[start : start + IMPORT_BATCH_SIZE]]
+                batch = new[start : start + IMPORT_BATCH_SIZE]
+                orders = [_historical_order(past, next(ids), stock, origin) for past in batch]
                 tx.statistics.add_pending_facts(PendingFacts(orders=[PendingOrderFacts.of(order) for order in orders]))
                 tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
@@ -416,21 +427,21 @@ class Ordering:
 
 
 def _lines(
-    wanted: Sequence[OrderLineRequest],
+    requests: Sequence[OrderLineRequest],
     offers: Mapping[ProductId, Offer],
     promises: Mapping[ProductId, Collection[int]],
 ) -> list[OrderLine]:
     """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`."""
     errors: dict[str, list[str]] = {}
-    if not 1 <= len(wanted) <= MAX_LINES:
-        raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(wanted)}.")
+    if not 1 <= len(requests) <= MAX_LINES:
+        raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(requests)}.")
     quantities: dict[ProductId, int] = {}
     prices: dict[ProductId, int] = {}
     moved: PriceMoved | None = None
-    currencies = {offers[line.product_id].price.currency for line in wanted if line.product_id in offers}
+    currencies = {offers[line.product_id].price.currency for line in requests if line.product_id in offers}
     if len(currencies) > 1:
         raise Invalid.field("order_item", f"One order has one currency, not {' and '.join(sorted(currencies))}.")
-    for index, line in enumerate(wanted):
+    for index, line in enumerate(requests):
         offer = offers.get(line.product_id)
         if offer is None or not offer.is_active:
             errors[f"order_item[{index}].product"] = [f"Product {line.product_id} is not for sale."]
@@ -470,7 +481,10 @@ def _expected_price(line: OrderLineRequest, offer: Offer) -> int | None:
         return None
 
 
-def _settled(past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin) -> Order:
+def _historical_order(
+    past: HistoricalOrder, order_id: OrderId, stock: Mapping[ProductId, Stock], origin: OrderOrigin
+) -> Order:
+    """Build the order, paid and refunded as it was; raise `Invalid` if stock does not suffice."""
     if not past.lines or not all(
         1 <= line.quantity <= MAX_QUANTITY and MIN_PRICE <= line.price <= MAX_PRICE for line in past.lines
     ):
@@ -510,7 +524,7 @@ def _refundable(order: Order | None, command: RefundOrder) -> Order:
         if any(line.product_id not in own for line in command.lines):
             raise Forbidden("Only staff, or the seller of these products, may refund them.")
     if not command.lines:
-        raise Invalid.field("lines", "At least one line is wanted.")
+        raise Invalid.field("lines", "At least one line is required.")
     return order
 
 
@@ -518,5 +532,11 @@ def _products_of(orders: Iterable[Order]) -> set[ProductId]:
     return {line.product_id for order in orders for line in order.lines}
 
 
-def _distinct(outcomes: Iterable[Order | MarketError]) -> list[Order]:
-    return list({outcome.id: outcome for outcome in outcomes if isinstance(outcome, Order)}.values())
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Deprecated name of `OrderLineRequest`; it will be removed in the next release."""
+        if name == "WantedLine":
+            warnings.warn("WantedLine was renamed to OrderLineRequest", DeprecationWarning, stacklevel=2)
+            return OrderLineRequest
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

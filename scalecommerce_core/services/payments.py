@@ -1,7 +1,8 @@
-"""Paying through a gateway: the attempt is written first, then the gateway is asked, then its answer is recorded.
+"""Payments through a gateway, in three steps: store the attempt, charge at the gateway, record the answer.
 
-No transaction is open while the gateway works. Whatever gets lost between the three steps (a process, a connection, an
-answer) leaves an OPEN attempt behind, whose order can neither expire nor be cancelled, and `reconcile` finds out.
+No transaction is open during the charge. If a process, a connection or an answer is lost between the steps, the attempt
+stays OPEN. While it is OPEN, its order can neither expire nor be cancelled (`PaymentInProgress`); `reconcile` looks the
+charge up at the gateway and settles the attempt.
 """
 
 import logging
@@ -28,6 +29,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import TRANSITIONS, Action, Order, OrderStatus
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, Charged, Declined, Payment, PaymentRefund, PaymentStatus
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
+from scalecommerce_core.services.results import apply_each
 from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
@@ -35,14 +37,14 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 CLAIM_LEASE: Final = timedelta(seconds=60)
-"""What a sweep has claimed is left alone for so long; after it, its process is taken for dead."""
+"""How long other sweeps skip what one sweep has claimed; afterwards its process is presumed dead."""
 MAX_CONSECUTIVE_FAILURES: Final = 3
-"""A sweep that gets no answer so often in a row gives the gateway a rest."""
+"""A sweep ends early after so many calls in a row without an answer from the gateway."""
 
 
 @frozen
 class PayOrder:
-    """`method` is a token of the gateway's own making: card numbers have no business here."""
+    """Pay an order; `method` is a payment method token of the gateway, never a card number."""
 
     order_id: OrderId
     buyer: AccountId
@@ -51,7 +53,7 @@ class PayOrder:
 
 @frozen
 class UnknownCharge:
-    """The gateway knows of no such charge."""
+    """The gateway has no charge with this key."""
 
 
 @frozen
@@ -64,7 +66,7 @@ GatewayAnswer = Charged | Declined | UnknownCharge | NoAnswer
 
 @frozen
 class PaymentResult:
-    """What the gateway said of an attempt."""
+    """The gateway's answer about one payment attempt."""
 
     payment_id: PaymentId
     order_id: OrderId
@@ -73,12 +75,15 @@ class PaymentResult:
 
 @frozen
 class PaymentRules:
-    """How long an attempt may take before the gateway is asked what became of it."""
+    """Time limit of payment attempts; the servers set it from `PAYMENT_SECONDS`."""
 
     deadline: timedelta = timedelta(seconds=60)
+    """After this time an attempt is not sent any more, and `reconcile` looks its charge up."""
 
 
 class Payments:
+    """Use cases of payments and of refunds through the gateway."""
+
     def __init__(
         self, store: Store, clock: Clock, *, ids: Ids, gateway: PaymentGateway, rules: PaymentRules = PaymentRules()
     ) -> None:
@@ -91,9 +96,10 @@ class Payments:
     # --- the three steps
 
     def pay(self, commands: Sequence[PayOrder]) -> list[Order | MarketError]:
-        """Open, charge and record, one after the other: for callers that have the time. Never call it in a batcher.
+        """Run the three steps for each command in turn. It blocks on the gateway: do not call it in a batcher.
 
-        `GatewayUnavailable` means that nobody knows yet; `PaymentInProgress` that somebody is at it.
+        Errors: those of `open` and `record`. `GatewayUnavailable`: the outcome is unknown until `reconcile` settles
+        it.
         """
         opened = self.open(commands)
         results = [self.charge(attempt) for attempt in opened if isinstance(attempt, Payment)]
@@ -101,8 +107,12 @@ class Payments:
         return [next(recorded) if isinstance(attempt, Payment) else attempt for attempt in opened]
 
     def open(self, commands: Sequence[PayOrder]) -> list[Payment | Order | MarketError]:
-        """Write attempts down: the orders wait for them from now on. A PAID order of the buyer is the answer itself."""
-        # Before the first try, so that a try after a lost COMMIT finds its own attempt.
+        """Step 1: store payment attempts. Return the `Order` instead for an order that is PAID already.
+
+        Errors: `NotFound`, `TransitionNotAllowed`, `PaymentInProgress` (another attempt of the order is open),
+        `Invalid`, `Refused`.
+        """
+        # Ids are made before the first try, so that a retry after a lost COMMIT finds its own attempt.
         return self._open([(PaymentId(self._ids.command()), command) for command in commands])
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -111,24 +121,22 @@ class Payments:
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for _, command in commands})
             being_paid = dict(tx.payments.open_attempts(orders))
-            outcomes: list[Payment | Order | MarketError] = []
-            new = []
-            for id_, command in commands:
-                try:
-                    order = _of_buyer(orders.get(command.order_id), command)
-                    if order.status is OrderStatus.PAID:
-                        outcomes.append(order)
-                        continue
-                    earlier = being_paid.get(order.id)
-                    payment = earlier if earlier is not None and earlier.id == id_ else None
-                    if payment is None:
-                        payment = self._attempt(id_, order, command, now, earlier)
-                        being_paid[order.id] = payment
-                        new.append(payment)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    outcomes.append(payment)
+            new: list[Payment] = []
+
+            def open_attempt(numbered: tuple[PaymentId, PayOrder]) -> Payment | Order:
+                id_, command = numbered
+                order = _of_buyer(orders.get(command.order_id), command)
+                if order.status is OrderStatus.PAID:
+                    return order
+                earlier = being_paid.get(order.id)
+                if earlier is not None and earlier.id == id_:
+                    return earlier
+                payment = self._attempt(id_, order, command, now, earlier)
+                being_paid[order.id] = payment
+                new.append(payment)
+                return payment
+
+            outcomes = apply_each(commands, open_attempt)
             tx.payments.add(new)
             return outcomes
 
@@ -144,9 +152,9 @@ class Payments:
         )
 
     def charge(self, payment: Payment) -> PaymentResult:
-        """Ask the gateway for the money; outside of any transaction, as long as it takes. Raises nothing.
+        """Step 2: charge at the gateway, outside any transaction. It blocks until the gateway answers; raises nothing.
 
-        An attempt whose deadline has passed meanwhile (a long queue) is not sent: somebody may be looking for it.
+        An attempt past its deadline is not sent, because `reconcile` may be looking it up: the answer is `NoAnswer`.
         """
         if self._clock.now() >= payment.deadline:
             return PaymentResult(payment.id, payment.order_id, NoAnswer())
@@ -154,9 +162,10 @@ class Payments:
 
     @retry_on(TransactionAborted, ConnectionLost)
     def record(self, results: Sequence[PaymentResult]) -> list[Order | MarketError]:
-        """Settle attempts by what the gateway said; recording the same twice is harmless.
+        """Step 3: settle attempts by the gateway's answers; recording the same answer twice changes nothing.
 
-        A charge makes its order PAID, or, where that cannot be any more, is sent back (`PaymentTooLate`).
+        A charge makes its order PAID. If the order cannot be paid any more, the money is sent back and the result is
+        `PaymentTooLate`. Other errors: `NotFound`, `PaymentDeclined`, `GatewayUnavailable`.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -165,12 +174,11 @@ class Payments:
             charged = {result.order_id for result in results if isinstance(result.answer, Charged)}
             payable = [order for order in orders.values() if order.id in charged and _is_payable(order)]
             stock = tx.stock.lock({line.product_id for order in payable for line in order.lines})
-            outcomes: list[Order | MarketError] = []
-            for result in results:
+
+            def settle(result: PaymentResult) -> Order:
                 payment, order = payments.get(result.payment_id), orders.get(result.order_id)
                 if payment is None or order is None or payment.order_id != order.id:
-                    outcomes.append(NotFound("payment", result.payment_id))
-                    continue
+                    raise NotFound("payment", result.payment_id)
                 match result.answer:
                     case Charged() if payment.is_charged:
                         pass
@@ -185,7 +193,9 @@ class Payments:
                         payment.record_unknown(now)
                     case NoAnswer():
                         payment.schedule_check(now)
-                outcomes.append(_outcome(payment, order))
+                return _paid_order(payment, order)
+
+            outcomes = apply_each(results, settle)
             tx.orders.save([order for order in payable if order.status is OrderStatus.PAID])
             tx.payments.save(list(payments.values()))
             tx.stock.save(list(stock.values()), now)
@@ -194,17 +204,17 @@ class Payments:
     # --- the sweeps
 
     def reconcile(self, limit: int = 100) -> int:
-        """Ask the gateway about up to `limit` attempts that nobody has settled in time; return how many it took up.
+        """Look up at the gateway up to `limit` attempts that are past their deadline; return how many were claimed.
 
-        Attempts that the gateway does not know are abandoned, which frees their orders; they are looked for again for
-        a day, since a charge may still arrive. Any number of sweeps may run at once.
+        An attempt that the gateway does not know is ABANDONED, which frees its order. It is looked up again for
+        `domain.payment.LATE_CHARGE_WINDOW`, because a charge may still arrive. Any number of sweeps may run at once.
         """
-        waiting = self._claim_payments(limit)
+        claimed = self._claim_payments(limit)
         results = []
-        for payment, answer in _asked(waiting, lambda payment: self._gateway.find(payment.id) or UnknownCharge()):
+        for payment, answer in _call_each(claimed, lambda payment: self._gateway.find(payment.id) or UnknownCharge()):
             results.append(PaymentResult(payment.id, payment.order_id, answer))
-        self._record_what_can_be(results)
-        return len(waiting)
+        self._record_recordable(results)
+        return len(claimed)
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _claim_payments(self, limit: int) -> Sequence[Payment]:
@@ -216,8 +226,8 @@ class Payments:
             tx.payments.save(due)
             return due
 
-    def _record_what_can_be(self, results: Sequence[PaymentResult]) -> None:
-        """One that cannot be recorded must not keep the others back: halve until it stands alone."""
+    def _record_recordable(self, results: Sequence[PaymentResult]) -> None:
+        """Record results; after an exception, halve the batch until the faulty result stands alone, and log it."""
         if not results:
             return
         try:
@@ -229,22 +239,22 @@ class Payments:
                 logger.exception("payment %s could not be recorded", results[0].payment_id)
                 return
             half = len(results) // 2
-            self._record_what_can_be(results[:half])
-            self._record_what_can_be(results[half:])
+            self._record_recordable(results[:half])
+            self._record_recordable(results[half:])
 
     def send_refunds(self, limit: int = 100) -> int:
-        """Send up to `limit` refunds that are due through the gateway; return how many it took up.
+        """Send up to `limit` due refunds through the gateway; return how many were claimed.
 
-        One that the gateway does not confirm is sent again, under its key, after pauses that grow to an hour.
+        A refund that the gateway does not confirm is sent again with the same key (`domain.payment.retry_delay`).
         """
-        waiting = self._claim_refunds(limit)
+        claimed = self._claim_refunds(limit)
 
         def send(refund: PaymentRefund) -> bool:
             self._gateway.refund(refund.request())
             return True
 
-        self._settle_refunds({refund.id: answer is True for refund, answer in _asked(waiting, send)})
-        return len(waiting)
+        self._settle_refunds({refund.id: answer is True for refund, answer in _call_each(claimed, send)})
+        return len(claimed)
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _claim_refunds(self, limit: int) -> Sequence[PaymentRefund]:
@@ -279,37 +289,38 @@ def _is_payable(order: Order) -> bool:
     return (order.status, Action.PAY) in TRANSITIONS
 
 
-def _outcome(payment: Payment, order: Order) -> Order | MarketError:
+def _paid_order(payment: Payment, order: Order) -> Order:
+    """The order if the attempt paid it; raise the error that the status of the attempt stands for."""
     match payment.status:
         case PaymentStatus.CAPTURED:
             return order
         case PaymentStatus.TOO_LATE:
-            return PaymentTooLate(order.id, order.status)
+            raise PaymentTooLate(order.id, order.status)
         case PaymentStatus.DECLINED:
-            return PaymentDeclined(order.id, payment.reason or "")
+            raise PaymentDeclined(order.id, payment.reason or "")
         case _:
-            return GatewayUnavailable(
-                "The payment gateway has not answered yet. Nothing is lost: look at the order in a moment."
+            raise GatewayUnavailable(
+                "The payment gateway has not answered yet. The payment is not lost: read the order again in a moment."
             )
 
 
-def _answer(ask: Callable[[], T]) -> T | NoAnswer:
-    """An adapter that fails in a way of its own has not answered either: the money may have moved."""
+def _answer(call: Callable[[], T]) -> T | NoAnswer:
+    """Call the gateway. Any other exception of its adapter counts as no answer too, because money may have moved."""
     try:
-        return ask()
+        return call()
     except GatewayUnavailable as error:
         logger.warning("the payment gateway does not answer: %s", error)
     except Exception:
-        logger.exception("the payment gateway's adapter failed")
+        logger.exception("the adapter of the payment gateway failed")
     return NoAnswer()
 
 
-def _asked(waiting: Iterable[W], ask: Callable[[W], T]) -> Iterator[tuple[W, T | NoAnswer]]:
-    """Each with its answer; after some silence the rest are left for when their lease is over."""
-    silent = 0
-    for each in waiting:
-        answer = _answer(partial(ask, each))
-        yield each, answer
-        silent = silent + 1 if isinstance(answer, NoAnswer) else 0
-        if silent >= MAX_CONSECUTIVE_FAILURES:
+def _call_each(items: Iterable[W], call: Callable[[W], T]) -> Iterator[tuple[W, T | NoAnswer]]:
+    """Pairs of item and answer; ends early after `MAX_CONSECUTIVE_FAILURES`. The rest is retried after its lease."""
+    failures = 0
+    for item in items:
+        answer = _answer(partial(call, item))
+        yield item, answer
+        failures = failures + 1 if isinstance(answer, NoAnswer) else 0
+        if failures >= MAX_CONSECUTIVE_FAILURES:
             return

@@ -1,6 +1,6 @@
-"""Pricing policies: making and editing them, which products they are for, and the kill switches.
+"""Management of pricing policies and assignments, and the kill switches of products and of all pricing.
 
-Running them is `services.repricing`.
+`services.repricing` runs the policies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,15 +23,15 @@ from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
-from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
 MAX_POLICIES_PER_SELLER: Final = 100
-"""Of one seller."""
+"""A seller has at most this many policies."""
 
 
 class TooManyPolicies(Conflict):
-    """The seller has as many policies as one may have."""
+    """The seller has `MAX_POLICIES_PER_SELLER` policies: delete one first."""
 
     code = "too_many_policies"
 
@@ -47,7 +47,7 @@ class CreatePolicy:
 
 @frozen
 class EditPolicy:
-    """`changes` are any parts of the document. Staff may act on the policies of others."""
+    """Set the fields of the policy's document that `changes` names. Staff may edit the policies of all sellers."""
 
     policy_id: PolicyId
     owner: AccountId
@@ -66,7 +66,7 @@ class DeletePolicy:
 
 @frozen
 class AssignProduct:
-    """Let a product follow a policy, whatever is for its category; None: that of its category again."""
+    """Assign a product to a policy, which overrides the policy of its category; None removes the assignment."""
 
     product_id: ProductId
     owner: AccountId
@@ -76,7 +76,7 @@ class AssignProduct:
 
 @frozen
 class ExcludeProduct:
-    """The kill switch of one product; `excluded` False takes it back. What it is assigned to is remembered."""
+    """The kill switch of one product: no policy changes its price while it is excluded. Its assignment is kept."""
 
     product_id: ProductId
     owner: AccountId
@@ -85,6 +85,8 @@ class ExcludeProduct:
 
 
 class Pricing:
+    """Use cases of pricing policies."""
+
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
@@ -93,7 +95,11 @@ class Pricing:
 
     @retry_on(TransactionAborted)
     def create(self, commands: Sequence[CreatePolicy]) -> list[PricingPolicy | Replayed | MarketError]:
-        """New policies, due at once if active. `Invalid` names the fields (`parameters.caution`, `guardrails.step`)."""
+        """Create policies; active ones are due at once.
+
+        Errors: `NotFound` (no such account), `TooManyPolicies`, `Invalid`, which names fields such as
+        `parameters.caution` or `guardrails.step`; `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             return run_idempotent(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
@@ -101,91 +107,96 @@ class Pricing:
     def _create(
         self, tx: Transaction, commands: Sequence[CreatePolicy], now: datetime
     ) -> list[PricingPolicy | MarketError]:
-        # Locked, so that two at a time cannot both be a seller's last.
+        # The lock keeps two concurrent transactions from both creating a seller's last allowed policy.
         owners = tx.accounts.lock({command.owner for command in commands})
         counts = dict.fromkeys(owners, 0)
         for policy in tx.policies.of_sellers(owners):
             counts[policy.seller_id] += 1
-        outcomes: list[PricingPolicy | MarketError] = []
-        for command, policy_id in zip(commands, tx.policies.next_ids(len(commands)), strict=True):
-            try:
-                if command.owner not in owners:
-                    raise NotFound("account", command.owner)
-                if counts[command.owner] >= MAX_POLICIES_PER_SELLER:
-                    raise TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first.")
-                policy = PricingPolicy.from_document(
-                    command.document, id=policy_id, seller_id=command.owner, created_at=now
-                )
-                _check_category(tx, policy)
-            except MarketError as error:
-                outcomes.append(error)
-            else:
-                counts[command.owner] += 1
-                outcomes.append(policy)
-        tx.policies.add([outcome for outcome in outcomes if isinstance(outcome, PricingPolicy)])
+        ids = iter(tx.policies.next_ids(len(commands)))
+
+        def create(command: CreatePolicy) -> PricingPolicy:
+            policy_id = next(ids)
+            if command.owner not in owners:
+                raise NotFound("account", command.owner)
+            if counts[command.owner] >= MAX_POLICIES_PER_SELLER:
+                raise TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first.")
+            policy = PricingPolicy.from_document(
+                command.document, id=policy_id, seller_id=command.owner, created_at=now
+            )
+            _check_category(tx, policy)
+            counts[command.owner] += 1
+            return policy
+
+        outcomes = apply_each(commands, create)
+        tx.policies.add(succeeded(outcomes))
         return outcomes
 
     @retry_on(TransactionAborted)
     def edit(self, commands: Sequence[EditPolicy]) -> list[PricingPolicy | MarketError]:
-        """Change what is given. A run that is at work follows the policy as it was, unless it is switched off.
+        """Edit policies. A run in progress continues with the policy as it was, unless the policy is switched off.
 
-        Other rules, or another list of prices, make what was learned worthless: it is forgotten, and a run at work is
-        cancelled.
+        Another strategy, or another list parameter such as a list of prices, invalidates the policy state: the state is
+        deleted, and a run in progress is cancelled. Errors: `NotFound`, `VersionMismatch`, `Invalid`.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
             found = dict(tx.policies.lock({command.policy_id for command in commands}))
-            outcomes: list[PricingPolicy | MarketError] = []
-            forgetful: list[PricingPolicy] = []
-            for command in commands:
-                try:
-                    # A copy: a refused edit leaves nothing to the next one of the same policy.
-                    policy = evolve(_visible(found, command))
-                    before = _meaning(policy)
-                    policy.edit(**command.changes)
-                    _check_category(tx, policy)
-                except MarketError as error:
-                    outcomes.append(error)
-                else:
-                    found[policy.id] = policy
-                    if _meaning(policy) != before:
-                        forgetful.append(policy)
-                    outcomes.append(policy)
-            accepted = [each for each in outcomes if isinstance(each, PricingPolicy)]
+            invalidated: list[PolicyId] = []
+
+            def edit(command: EditPolicy) -> PricingPolicy:
+                # A copy: a refused edit must not leave changes for the next edit of the same policy.
+                policy = evolve(_visible(found, command))
+                before = _state_basis(policy)
+                policy.edit(**command.changes)
+                _check_category(tx, policy)
+                found[policy.id] = policy
+                if _state_basis(policy) != before:
+                    invalidated.append(policy.id)
+                return policy
+
+            outcomes = apply_each(commands, edit)
+            accepted = succeeded(outcomes)
             edited = {policy.id: policy for policy in accepted}
             tx.policies.save(list(edited.values()))
-            _cancel(tx, [each.id for each in forgetful], now, "The policy was given other rules.")
-            # After the runs: a run that ends locks itself before the schedule of its policy.
+            _cancel(tx, invalidated, now, "The policy's strategy or a list of its parameters was changed.")
+            # Runs before schedules: the lock order of `ports.unit_of_work`.
             schedules = tx.policies.lock_schedules(edited)
             for policy in accepted:
                 schedules[policy.id].reschedule(policy, now)
             tx.policies.save_schedules(list(schedules.values()))
-            tx.runs.delete_policy_states([each.id for each in forgetful])
+            tx.runs.delete_policy_states(invalidated)
         return outcomes
 
     @retry_on(TransactionAborted)
     def delete(self, commands: Sequence[DeletePolicy]) -> list[PricingPolicy | MarketError]:
-        """Its products follow other policies from now on, or none; what its runs did stays in the log."""
+        """Delete policies; runs in progress are cancelled. The records of earlier runs and decisions are kept.
+
+        A product of the policy follows the policy of its category afterwards, or none. Errors: `NotFound`,
+        `VersionMismatch`.
+        """
         now = self._clock.now()
         with self._store.begin() as tx:
             found = dict(tx.policies.lock({command.policy_id for command in commands}))
-            outcomes: list[PricingPolicy | MarketError] = []
-            for command in commands:
-                try:
-                    outcomes.append(_visible(found, command))
-                    del found[command.policy_id]
-                except MarketError as error:
-                    outcomes.append(error)
-            gone = [outcome.id for outcome in outcomes if isinstance(outcome, PricingPolicy)]
-            _cancel(tx, gone, now, "The policy was deleted.")
-            tx.policies.remove(gone)
+
+            def delete(command: DeletePolicy) -> PricingPolicy:
+                policy = _visible(found, command)
+                del found[command.policy_id]
+                return policy
+
+            outcomes = apply_each(commands, delete)
+            deleted = [policy.id for policy in succeeded(outcomes)]
+            _cancel(tx, deleted, now, "The policy was deleted.")
+            tx.policies.remove(deleted)
         return outcomes
 
     # --- products
 
     @retry_on(TransactionAborted)
     def assign(self, commands: Sequence[AssignProduct]) -> list[Assignment | MarketError]:
-        """Of several commands for one product the last one counts."""
+        """Assign products to policies; of several commands for one product the last one applies.
+
+        Errors: `NotFound` (product or policy), `Forbidden` (neither the seller nor staff).
+        """
         with self._store.begin() as tx:
             policies = tx.policies.get_many({c.policy_id for c in commands if c.policy_id is not None})
 
@@ -195,29 +206,33 @@ class Pricing:
                     if policy is None or policy.seller_id != seller_id:
                         raise NotFound("policy", command.policy_id)
 
-            refused = _refused(tx, commands, check)
+            refused = _refused_commands(tx, commands, check)
             chosen = {c.product_id: c.policy_id for c in commands if c not in refused}
             tx.policies.assign(chosen)
-            return _said(tx, commands, refused)
+            return _assignments(tx, commands, refused)
 
     @retry_on(TransactionAborted)
     def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
-        """Of several commands for one product the last one counts."""
-        with self._store.begin() as tx:
-            refused = _refused(tx, commands)
-            tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in refused})
-            return _said(tx, commands, refused)
+        """Set or clear kill switches of products; of several commands for one product the last one applies.
 
-    # --- the switch for everything
+        Errors: `NotFound`, `Forbidden` (neither the seller nor staff).
+        """
+        with self._store.begin() as tx:
+            refused = _refused_commands(tx, commands)
+            tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in refused})
+            return _assignments(tx, commands, refused)
+
+    # --- the kill switch of all pricing
 
     @retry_on(TransactionAborted)
     def stop(self) -> None:
-        """No price moves by itself any more, of whichever seller; runs at work are cancelled at their next range."""
+        """Stop all pricing: no policy changes a price any more; runs in progress are cancelled at their next range."""
         with self._store.begin() as tx:
             tx.policies.stop(True)
 
     @retry_on(TransactionAborted)
     def resume(self) -> None:
+        """Undo `stop`."""
         with self._store.begin() as tx:
             tx.policies.stop(False)
 
@@ -240,8 +255,8 @@ def _check_category(tx: Transaction, policy: PricingPolicy) -> None:
         raise Invalid.field("category_id", "There is no such category.")
 
 
-def _meaning(policy: PricingPolicy) -> tuple[object, ...]:
-    """What gives the numbers that a policy remembers their meaning: its rules, and lists that they are counted by."""
+def _state_basis(policy: PricingPolicy) -> tuple[object, ...]:
+    """What the numbers of the policy state refer to: the strategy, and its list parameters, which index the state."""
     lists = {name: tuple(value) for name, value in policy.parameters.items() if isinstance(value, list | tuple)}
     return policy.policy, tuple(sorted(lists.items()))
 
@@ -256,34 +271,33 @@ def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: 
                 tx.runs.save(run)
 
 
-_Said = TypeVar("_Said", AssignProduct, ExcludeProduct)
+_Command = TypeVar("_Command", AssignProduct, ExcludeProduct)
 
 
-def _refused(
+def _refused_commands(
     tx: Transaction,
-    commands: Sequence[_Said],
-    check: Callable[[_Said, AccountId], None] = lambda _command, _seller: None,
-) -> Mapping[_Said, MarketError]:
-    """Commands about products that are not there or somebody else's, and those that `check` refuses."""
+    commands: Sequence[_Command],
+    check: Callable[[_Command, AccountId], None] = lambda _command, _seller: None,
+) -> Mapping[_Command, MarketError]:
+    """The commands with an error: no such product, not the caller's product, or an error that `check` raises."""
     offers = tx.products.offers({command.product_id for command in commands})
-    refused: dict[_Said, MarketError] = {}
-    for command in commands:
-        try:
-            offer = offers.get(command.product_id)
-            if offer is None:
-                raise NotFound("product", command.product_id)
-            if offer.seller_id != command.owner and not command.as_staff:
-                raise Forbidden("Only its seller may say how a product is priced.")
-            check(command, offer.seller_id)
-        except MarketError as error:
-            refused[command] = error
-    return refused
+
+    def check_one(command: _Command) -> None:
+        offer = offers.get(command.product_id)
+        if offer is None:
+            raise NotFound("product", command.product_id)
+        if offer.seller_id != command.owner and not command.as_staff:
+            raise Forbidden("Only its seller may say how a product is priced.")
+        check(command, offer.seller_id)
+
+    results = zip(commands, apply_each(commands, check_one), strict=True)
+    return {command: result for command, result in results if result is not None}
 
 
-def _said(
-    tx: Transaction, commands: Sequence[_Said], refused: Mapping[_Said, MarketError]
+def _assignments(
+    tx: Transaction, commands: Sequence[_Command], refused: Mapping[_Command, MarketError]
 ) -> list[Assignment | MarketError]:
-    """What is said of each product in the end."""
+    """The resulting assignment, or the error, of each command."""
     known = tx.policies.assignments({command.product_id for command in commands})
     return [
         refused.get(command) or known.get(command.product_id) or Assignment(command.product_id) for command in commands

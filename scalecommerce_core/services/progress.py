@@ -1,13 +1,13 @@
-"""How long work tells that it goes on."""
+"""Progress reports of long use cases."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """`done` of `total` units of `step` are finished; `total` is None while nobody knows."""
+    """Called with the name of a step and how many of its units are done; `total` is None while it is unknown."""
 
     def __call__(self, step: str, done: int, total: int | None, /) -> None: ...
 
 
 def no_progress(step: str, done: int, total: int | None) -> None:
-    """Progress for callers who do not ask."""
+    """Ignore progress reports."""

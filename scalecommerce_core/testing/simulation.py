@@ -32,6 +32,7 @@ from attrs import frozen
 from scalecommerce_core.domain.errors import ConnectionLost, TransactionAborted
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.ports import Clock
+from scalecommerce_core.services.retry import no_backoff
 from scalecommerce_core.testing.failpoints import REPOSITORIES, Crash, FailPoints, Seams
 from scalecommerce_core.testing.fakes import SettableClock
 
@@ -258,7 +259,8 @@ def explore(seeds: Iterable[int], run: Callable[[Simulation], object], faults: F
     for seed in seeds:
         simulation = Simulation(seed, faults)
         try:
-            run(simulation)
+            with no_backoff():
+                run(simulation)
         except Exception as error:
             last = "\n  ".join(simulation.trace[-TRACE_LINES:])
             error.add_note(f"This was seed {seed}: explore([{seed}], …) replays it. Its trace ends with:\n  {last}")
