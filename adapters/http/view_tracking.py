@@ -1,4 +1,4 @@
-"""Which requests for a product are looks of a possible buyer, and whose."""
+"""Decides which requests for a product count as views, and identifies the viewer."""
 
 import re
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.services.accounts import Identity
 
 PREFETCH_HEADERS: Final = frozenset({b"purpose", b"sec-purpose", b"x-moz"})
-"""Headers by which browsers say that they load a page ahead (`prefetch`, `prefetch;prerender`), unseen so far."""
+"""Headers in which browsers send `prefetch` for a page that is loaded ahead of a visit."""
 BOT_CACHE_SIZE: Final = 4_096
-"""So many different ones are remembered as bots or not."""
+"""User agents whose match with the bot patterns is cached."""
 USER_AGENT_BYTES: Final = 512
-"""Bytes of a user agent that are looked at: they are as long as a stranger wants them to be."""
+"""Bytes of a user agent that are read. Clients choose its length, so it must be bounded."""
 
 
 class ViewTracker:
-    """Counts those who look: GET requests, a 304 as well, since somebody looks at the copy that is still good.
+    """Counts GET requests for products, including those answered with 304.
 
-    Not the product's owner, nor staff: they work on it. Nor bots, by the patterns (regular expressions, whatever the
-    case) that their user agents match, nor pages that a browser loads ahead.
+    Not counted: requests of the product's seller and of staff, prefetches of browsers, and user agents that match one
+    of the `bots` patterns (regular expressions, case-insensitive).
     """
 
     def __init__(self, views: ViewCounter, bots: Sequence[str] = ()) -> None:
@@ -37,7 +37,7 @@ class ViewTracker:
         self._is_bot = is_bot
 
     def record_view(self, scope: Scope, identity: Identity | None, product_id: ProductId, seller_id: AccountId) -> None:
-        """Count this answered request for a product, if it is a look. For the event loop: it waits for nothing."""
+        """Record a successful request for a product if it counts as a view. Never blocks."""
         if scope["method"] != "GET":
             return
         if identity is not None and (identity.is_staff or identity.account_id == seller_id):

@@ -1,1 +1,1 @@
-"""Answers that are kept as bytes, and what says that they still hold."""
+"""Encoded responses held in memory, and the rules that say whether they are still valid."""

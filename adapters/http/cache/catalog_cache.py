@@ -1,4 +1,4 @@
-"""The copies of one API process, and the news that it hears."""
+"""The caches of one API process and the change feed that invalidates them."""
 
 import asyncio
 from typing import Final
@@ -13,12 +13,12 @@ from scalecommerce_core.ports import CatalogChange, CatalogFeed
 from scalecommerce_core.queries import Queries
 
 LIST_CACHE_DIVISOR: Final = 4
-"""One part in so many of all room is for lists."""
+"""Lists get this fraction (1/4) of the memory limit, products the rest."""
 
 
 @frozen
 class CacheLimits:
-    """`megabytes` per process; `seconds` for what changes without being told of, such as views."""
+    """`megabytes` is per process; `ttl_seconds` bounds the age of data that changes without a notification (views)."""
 
     megabytes: int = 64
     ttl_seconds: float = 5.0
@@ -28,12 +28,12 @@ DEFAULT_LIMITS: Final = CacheLimits()
 
 
 class CatalogCache:
-    """`feed` tells of changes; without one nothing is kept."""
+    """The product and list caches. Without a `feed` nothing is served from them."""
 
     def __init__(
         self,
         queries: Queries,
-        in_thread: RunInThread,
+        run_in_thread: RunInThread,
         *,
         limits: CacheLimits,
         feed: CatalogFeed | None = None,
@@ -41,25 +41,25 @@ class CatalogCache:
     ) -> None:
         self._feed = feed
         self.validity = CacheValidity()
-        room = limits.megabytes * 1024 * 1024
+        limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
             queries.visibility_horizon,
             self.validity,
-            in_thread,
-            limit=room // LIST_CACHE_DIVISOR,
+            run_in_thread,
+            limit=limit // LIST_CACHE_DIVISOR,
             ttl_seconds=limits.ttl_seconds,
             shared=shared,
         )
         self.products = ProductCache(
             queries,
             self.validity,
-            limit=room - room // LIST_CACHE_DIVISOR,
+            limit=limit - limit // LIST_CACHE_DIVISOR,
             ttl_seconds=limits.ttl_seconds,
             shared=shared,
         )
 
     def start(self) -> None:
-        """On the running loop."""
+        """Follow the feed; call it on the running loop."""
         if self._feed is not None:
             self.validity.keep_alive = self._feed.keep_alive
             self._feed.follow(EventLoopListener(asyncio.get_running_loop(), self))
@@ -67,17 +67,17 @@ class CatalogCache:
     async def close(self) -> None:
         await self.products.close()
 
-    # --- news, on the loop
+    # --- `CacheListener`, on the loop
 
     def on_start(self, number: int) -> None:
         self.validity.on_start(number)
         self._clear()
 
-    def on_change(self, change: CatalogChange, *, here: bool) -> None:
-        if self.validity.on_change(change, here=here):
+    def on_change(self, change: CatalogChange, *, is_local: bool) -> None:
+        if self.validity.on_change(change, is_local=is_local):
             self._clear()
         self.products.on_change(change)
-        if here:
+        if is_local:
             self.lists.on_local_change()
 
     def on_heartbeat(self, moment: float) -> None:

@@ -1,8 +1,9 @@
-"""What this process knows to have changed in the catalogue: it decides whether a copy may still be shown.
+"""Cache invalidation: decides whether a cache entry is still valid.
 
-Every copy carries a *stamp*: the horizon that was read before the copy's content was. It has seen every change with
-a smaller number. So a copy is good if its stamp is larger than the number of each change of what it shows, whoever
-made it, when, and in which order the news and the copy came. `docs/adr/0025` has the argument.
+Each entry carries a `snapshot_xid`: the visibility horizon, read before the entry's content. The content includes
+every change with a smaller transaction id. An entry is valid if its `snapshot_xid` exceeds the transaction id of every
+known change of its product and seller. This holds in whatever order change notifications and loaded entries arrive.
+ADR 0025 has the proof.
 """
 
 import asyncio
@@ -16,29 +17,29 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 
 HEARTBEAT_TIMEOUT: Final = 0.7
-"""So long after a moment as of which all is known, copies are shown without having heard anything newer."""
+"""Seconds after a heartbeat in which the cache serves entries. Without a newer heartbeat invalidations may be missing,
+so the cache serves nothing."""
 LIST_STALENESS: Final = 0.3
-"""So long a list may be shown after the news that something in the catalogue changed elsewhere. Together: a second."""
+"""Seconds for which lists stay valid after a change in another process. A cached response is therefore at most
+`HEARTBEAT_TIMEOUT + LIST_STALENESS`, one second, out of date."""
 MAX_TRACKED: Final = 50_000
-"""Products, and sellers, whose last change is remembered one by one; beyond that, as if all had changed last of all.
-
-It matters for what was read before and is still on its way: a copy that is made now has seen them anyhow.
-"""
+"""Products, and sellers, whose last change is tracked individually. Beyond this number the records are replaced by
+their maximum, up to which all snapshots are invalid."""
 _NOT_STARTED: Final = 2**63
 
 
 class CacheValidity:
-    """Lives on the event loop; other threads may ask `is_trusted` and `is_unchanged`.
+    """The known changes of the catalog, by transaction id. No entry is valid before `on_start`.
 
-    Until `begun`, nothing is good.
+    Belongs to the event loop. Other threads may call `has_heartbeat` and `is_product_valid`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.keep_alive: Callable[[], None] = lambda: None
-        """Called when what is heard would be of use, and has not been complete for too long."""
+        """Requests heartbeats from the feed."""
         self.was_read = False
-        """Whether somebody has asked since the last news."""
+        """Whether `has_heartbeat` was called since the last heartbeat."""
         self.heartbeat_deadline = float("-inf")
         self._floor_xid = _NOT_STARTED
         self._product_xids: dict[ProductId, int] = {}
@@ -47,7 +48,7 @@ class CacheValidity:
         self._pending_list_changes: deque[tuple[float, int]] = deque()
 
     def has_heartbeat(self, now: float) -> bool:
-        """Whether copies may be shown at all: nothing that is older than `TRUST_SECONDS` can have gone unheard."""
+        """Whether the cache may serve entries; if not, requests a heartbeat."""
         self.was_read = True
         if now < self.heartbeat_deadline:
             return True
@@ -55,7 +56,7 @@ class CacheValidity:
         return False
 
     def is_product_valid(self, snapshot_xid: int, product: ProductId, seller: AccountId | None) -> bool:
-        """Whether a copy of the product has seen every change of it, and of its seller, that was heard of."""
+        """Whether the snapshot includes every known change of the product and of its seller."""
         return (
             snapshot_xid > self._floor_xid
             and snapshot_xid > self._product_xids.get(product, -1)
@@ -63,11 +64,11 @@ class CacheValidity:
         )
 
     def are_lists_valid(self, snapshot_xid: int) -> bool:
-        """Whether a list has seen every change but those that were heard of just now."""
+        """Whether the snapshot includes every known change, except those of the last `LIST_STALENESS` seconds."""
         self._apply_list_changes()
         return snapshot_xid > self._list_xid
 
-    # --- what a feed tells
+    # --- called for each message of the feed
 
     def on_start(self, number: int) -> None:
         self._floor_xid = self._list_xid = number - 1
@@ -76,8 +77,8 @@ class CacheValidity:
         self._pending_list_changes.clear()
         self.heartbeat_deadline = float("-inf")
 
-    def on_change(self, change: CatalogChange, *, here: bool) -> bool:
-        """Return whether all copies are to be dropped, since it is not known which of them it changes."""
+    def on_change(self, change: CatalogChange, *, is_local: bool) -> bool:
+        """Record a change; return whether the caller must clear the whole cache."""
         if self._floor_xid == _NOT_STARTED:
             return False
         for product in change.products:
@@ -85,10 +86,10 @@ class CacheValidity:
         for seller in change.sellers:
             self.seller_xids[seller] = max(self.seller_xids.get(seller, -1), change.number)
         self._apply_list_changes()
-        if here:
+        if is_local:
             self._list_xid = max(self._list_xid, change.number)
         else:
-            # It may be as old as the moment as of which all was known: late news is no reason to wait still longer.
+            # A notification may be as old as the last heartbeat; a late one must not extend the staleness.
             until = min(self._clock(), self.heartbeat_deadline) + LIST_STALENESS
             self._pending_list_changes.append((until, change.number))
         if change.everything:
@@ -97,7 +98,7 @@ class CacheValidity:
             self._floor_xid = max(self._floor_xid, *self._product_xids.values())
             self._product_xids.clear()
         if len(self.seller_xids) > MAX_TRACKED:
-            # Copies that are kept rely on what is known of their sellers.
+            # `ProductCache.get_valid` compares entries with `seller_xids` only, so they must go.
             self._floor_xid = max(self._floor_xid, *self.seller_xids.values())
             self.seller_xids.clear()
             return True
@@ -116,20 +117,20 @@ class CacheValidity:
 
 
 class CacheListener(Protocol):
-    """`ports.ChangeListener`, on the event loop."""
+    """`ports.ChangeListener` on the event loop."""
 
     def on_start(self, number: int) -> None: ...
 
-    def on_change(self, change: CatalogChange, *, here: bool) -> None: ...
+    def on_change(self, change: CatalogChange, *, is_local: bool) -> None: ...
 
     def on_heartbeat(self, moment: float) -> None: ...
 
 
 class EventLoopListener:
-    """`ports.ChangeListener` that brings what a feed's thread says to the event loop, in the same order.
+    """`ports.ChangeListener` that forwards the calls of the feed's thread to the event loop, in order.
 
-    What a thread says before it hands a result to the loop is there before the result: whoever is told that a change
-    was made finds no older copy.
+    A thread that reports a local change before it returns its result to the loop invalidates the cache first: a client
+    that has received the response to its change gets no older entry.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, listener: CacheListener) -> None:
@@ -140,15 +141,15 @@ class EventLoopListener:
         self._call(lambda: self._listener.on_start(number))
 
     def on_change(self, change: CatalogChange) -> None:
-        self._call(lambda: self._listener.on_change(change, here=False))
+        self._call(lambda: self._listener.on_change(change, is_local=False))
 
     def on_local_change(self, change: CatalogChange) -> None:
-        self._call(lambda: self._listener.on_change(change, here=True))
+        self._call(lambda: self._listener.on_change(change, is_local=True))
 
     def on_heartbeat(self, moment: float) -> None:
         self._call(lambda: self._listener.on_heartbeat(moment))
 
     def _call(self, callback: Callable[[], None]) -> None:
-        # A closed loop has nobody left who could read.
+        # The loop may be closed already; then no request reads the cache.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback)

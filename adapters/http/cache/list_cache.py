@@ -1,11 +1,11 @@
-"""Lists that many ask for, with their facets: whole answers by their address."""
+"""Cache of public lists with their facets: whole response bodies by URL."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,14 +18,13 @@ from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.errors import MarketError
 
-T = TypeVar("T")
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 RunInThread = Callable[..., Awaitable[Any]]
 
 REVALIDATE_HEADERS: Final = {"Cache-Control": "public, no-cache"}
 ADMISSION_KEYS: Final = 10_000
 SNAPSHOT_REUSE_SECONDS: Final = 0.05
-"""So long a horizon is as good as a new one: it vouches for less, never for more."""
+"""Loads within this time share one read of the visibility horizon. An older horizon is safe: it vouches for less."""
 
 
 class ListCacheEntry:
@@ -39,8 +38,10 @@ class ListCacheEntry:
 
 
 class ListCache:
-    """Any change may change any list, so a list is shown for as long as nothing at all has changed, and `GRACE_SECONDS`
-    more. `in_thread` calls a function in a thread.
+    """Any change of the catalog may change any list, so every change invalidates all lists: at once for a change of
+    this process, after `LIST_STALENESS` seconds for a change elsewhere.
+
+    `run_in_thread` calls a function in a thread; `limit` is in bytes; `ttl_seconds` bounds the age of an entry.
     """
 
     def __init__(
@@ -68,10 +69,10 @@ class ListCache:
         self._snapshot_read_at = float("-inf")
 
     def cached(self, handler: Handler) -> Handler:
-        """The handler of a list that is the same for everybody, with its answers kept."""
+        """Return `handler` with its responses cached. Its responses must not depend on the caller."""
 
-        async def answer(call: Call[Any, Any]) -> Response:
-            found = await self._get(_address(call.request), partial(handler, call))
+        async def respond(call: Call[Any, Any]) -> Response:
+            found = await self._get(_url_digest(call.request), partial(handler, call))
             if isinstance(found, Response):
                 return found
             headers = {"ETag": found.etag, **REVALIDATE_HEADERS}
@@ -79,10 +80,10 @@ class ListCache:
                 return Response(status_code=304, headers=headers)
             return Response(found.body, headers=headers, media_type="application/json")
 
-        return answer
+        return respond
 
     def on_local_change(self) -> None:
-        """Who comes from now on must not be given what was begun before."""
+        """Detach the loads that started before the change: later requests must see it."""
         self._snapshot_read_at = float("-inf")
         self._single_flight.detach_all()
 
@@ -90,83 +91,87 @@ class ListCache:
         self._entries.clear()
         self._single_flight.detach_all()
 
-    async def _get(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
-        if (copy := self._entries.get(address)) is not None and self._is_valid(copy):
-            return copy
-        flight = self._single_flight.find_joinable(address)
-        if flight is None:
-            flight = self._single_flight.start(address, self._store)
-            loading = asyncio.ensure_future(self._load(address, make))
-            # Goes on when whoever began it goes away, as long as somebody knows of it: the loop does not.
+    async def _get(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
+        if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
+            return entry
+        in_flight = self._single_flight.find_joinable(digest)
+        if in_flight is None:
+            in_flight = self._single_flight.start(digest, self._store)
+            loading = asyncio.ensure_future(self._load(digest, load))
+            # The task outlives a cancelled request; the loop holds only a weak reference to it.
             self._loading.add(loading)
-            loading.add_done_callback(partial(self._complete, flight))
-        return await flight.wait()
+            loading.add_done_callback(partial(self._complete, in_flight))
+        return await in_flight.wait()
 
     def _complete(
-        self, flight: InFlightLoad[str, ListCacheEntry | Response], loading: "asyncio.Task[ListCacheEntry | Response]"
+        self,
+        in_flight: InFlightLoad[str, ListCacheEntry | Response],
+        loading: "asyncio.Task[ListCacheEntry | Response]",
     ) -> None:
         self._loading.discard(loading)
         if loading.cancelled():
-            flight.cancel()
+            in_flight.cancel()
         elif (error := loading.exception()) is not None:
-            flight.set_exception(error)
+            in_flight.set_exception(error)
         else:
-            flight.set_result(loading.result())
+            in_flight.set_result(loading.result())
 
-    def _is_valid(self, copy: ListCacheEntry) -> bool:
+    def _is_valid(self, entry: ListCacheEntry) -> bool:
         now = self._clock()
         return (
             self._validity.has_heartbeat(now)
-            and now < copy.expires
-            and self._validity.are_lists_valid(copy.snapshot_xid)
+            and now < entry.expires
+            and self._validity.are_lists_valid(entry.snapshot_xid)
         )
 
-    def _store(self, address: str, found: ListCacheEntry | Response) -> None:
+    def _store(self, digest: str, found: ListCacheEntry | Response) -> None:
         if isinstance(found, ListCacheEntry) and self._validity.are_lists_valid(found.snapshot_xid):
-            self._entries.put(address, found, len(found.body))
+            self._entries.put(digest, found, len(found.body))
 
-    async def _load(self, address: str, make: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
+    async def _load(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         expires = self._clock() + self._ttl_seconds
-        key = f"list:{address}"
-        # Others are asked, and told, only of what recurs.
-        shared = self._shared if self._shared is not None and self._admission.seen_before(address) else None
+        key = f"list:{digest}"
+        # Only recurring lists are worth a round trip to the shared cache.
+        shared = self._shared if self._shared is not None and self._admission.seen_before(digest) else None
         if shared is not None:
             (content,) = await self._run_in_thread(shared.get, [key])
-            theirs = decode_entry(content)
-            if theirs is not None and theirs.body is not None:
-                copy = ListCacheEntry(
-                    theirs.body, theirs.snapshot_xid, expires - SHARED_TTL_FRACTION * self._ttl_seconds
+            found = decode_entry(content)
+            if found is not None and found.body is not None:
+                entry = ListCacheEntry(
+                    found.body, found.snapshot_xid, expires - SHARED_TTL_FRACTION * self._ttl_seconds
                 )
-                if self._is_valid(copy):
-                    return copy
-        # Before what it vouches for.
+                if self._is_valid(entry):
+                    return entry
+        # Before the content is read: `snapshot_xid` must not vouch for later changes.
         snapshot_xid = await self._current_snapshot_xid()
-        response = await make()
+        response = await load()
         if response.status_code != 200:
             return response
-        copy = ListCacheEntry(bytes(response.body), snapshot_xid, expires)
+        entry = ListCacheEntry(bytes(response.body), snapshot_xid, expires)
         if shared is not None:
-            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_xid, 0, "", copy.body)})
-        return copy
+            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_xid, 0, "", entry.body)})
+        return entry
 
     async def _current_snapshot_xid(self) -> int:
-        """One read for all that load within a moment; who is cancelled meanwhile takes nobody else along."""
+        """Read the visibility horizon, once for all loads within `SNAPSHOT_REUSE_SECONDS`."""
         now = self._clock()
         if self._snapshot_xid is None or now - self._snapshot_read_at >= SNAPSHOT_REUSE_SECONDS:
-            self._snapshot_xid, self._snapshot_read_at = (
-                asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid)),
-                now,
-            )
+            self._snapshot_xid = asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid))
+            self._snapshot_read_at = now
         snapshot_xid = self._snapshot_xid
         try:
+            # A cancelled load must not cancel the read that others share.
             return await asyncio.shield(snapshot_xid)
         except MarketError:
-            # Who comes later may have more luck.
+            # The next load tries again.
             if self._snapshot_xid is snapshot_xid:
                 self._snapshot_xid = None
             raise
 
 
-def _address(request: Request) -> str:
-    """All that an answer is made of, scheme and host as well; a digest, since it is as long as strangers want."""
+def _url_digest(request: Request) -> str:
+    """Return a digest of the URL with scheme and host, on which the links in a response depend.
+
+    Clients choose the length of a URL; the digest bounds the memory that a key takes.
+    """
     return sha256(str(request.url).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A dictionary that keeps what was used last, up to so many bytes."""
+"""An LRU cache that is bounded by bytes, and a filter that admits recurring keys."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -8,10 +8,15 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 ENTRY_OVERHEAD: Final = 1_000
-"""Bytes of an entry beside its content: the objects around it, and its place here."""
+"""Bytes per entry beside its content: the Python objects and the slot in the dictionary."""
 
 
 class LruCache(Generic[Key, Value]):
+    """Evicts the least recently used entries beyond `limit` bytes. Not thread-safe.
+
+    cachetools.LRUCache takes 1.6 times as long per hit; ADR 0037 has the figures.
+    """
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
@@ -21,7 +26,7 @@ class LruCache(Generic[Key, Value]):
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Looked at, it is the last to go."""
+        """Return the value and mark it as used now."""
         found = self._entries.get(key)
         if found is None:
             return None
@@ -29,11 +34,12 @@ class LruCache(Generic[Key, Value]):
         return found[0]
 
     def peek(self, key: Key) -> Value | None:
+        """Return the value without marking it as used."""
         found = self._entries.get(key)
         return None if found is None else found[0]
 
     def put(self, key: Key, value: Value, size: int) -> None:
-        """`size` is that of its content; what would take more than an eighth of all room is not kept."""
+        """Store a value with `size` bytes of content; a value above an eighth of the limit is not stored."""
         self.discard(key)
         size += ENTRY_OVERHEAD
         if size * 8 > self._limit:
@@ -55,16 +61,17 @@ class LruCache(Generic[Key, Value]):
 
 
 class AdmissionFilter(Generic[Key]):
-    """Whether a key was met before, not long ago: two generations of at most `limit` keys each."""
+    """Says whether a key was seen recently, with two generations of at most `limit` keys each."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._young: set[Key] = set()
-        self._old: set[Key] = set()
+        self._current: set[Key] = set()
+        self._previous: set[Key] = set()
 
     def seen_before(self, key: Key) -> bool:
-        known = key in self._young or key in self._old
-        self._young.add(key)
-        if len(self._young) >= self._limit:
-            self._old, self._young = self._young, set()
+        """Return whether the key was seen recently, and record it as seen."""
+        known = key in self._current or key in self._previous
+        self._current.add(key)
+        if len(self._current) >= self._limit:
+            self._previous, self._current = self._current, set()
         return known

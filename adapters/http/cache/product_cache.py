@@ -1,4 +1,4 @@
-"""Products as everybody sees them, ready to be sent."""
+"""Cache of product pages as strangers see them, encoded and with their headers."""
 
 import asyncio
 import time
@@ -23,9 +23,9 @@ from scalecommerce_core.queries import ProductQueries, ProductView
 NO_SELLER: Final = AccountId(0)
 ADMISSION_KEYS: Final = 100_000
 STALE_WHILE_REVALIDATE_SECONDS: Final = 1.0
-"""So long a copy that has had its time is still shown, while another is made."""
+"""Seconds for which an entry past its TTL is still served while it is loaded again."""
 REFRESH_DELAY_SECONDS: Final = 0.25
-"""Copies that have had their time wait so long for others to be made anew with."""
+"""Seconds between the first use of an entry past its TTL and the reload; entries that expire meanwhile join it."""
 ANONYMOUS_CACHE_CONTROL: Final = "public, no-cache"
 AUTHENTICATED_CACHE_CONTROL: Final = "private, no-cache"
 
@@ -39,9 +39,10 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class ProductCacheEntry:
-    """What strangers are answered: `body` None is a 404, of a product that is not there or not for them.
+    """The response to a reader who is neither the product's `seller` nor staff.
 
-    Its `seller`, and staff, see more, or see it at all: they are not answered from copies.
+    `body` None is a 404: the product does not exist or is inactive. Sellers and staff see more fields, and inactive
+    products; their requests bypass the cache.
     """
 
     __slots__ = ("_authenticated_headers", "body", "etag", "etag_bytes", "expires", "headers", "seller", "snapshot_xid")
@@ -53,13 +54,13 @@ class ProductCacheEntry:
         self.body = body
         self.snapshot_xid = snapshot_xid
         self.expires = expires
-        # All that an answer has but the request's id, for those who did not say who they are.
+        # All headers of the response to an anonymous request, except the request id.
         self.headers = self._headers(_ANONYMOUS_HEADERS)
         self._authenticated_headers: Headers | None = None
 
     @property
     def authenticated_headers(self) -> Headers:
-        """The same for those who did."""
+        """The headers of the response to an authenticated request, except the request id."""
         if self._authenticated_headers is None:
             self._authenticated_headers = self._headers(_AUTHENTICATED_HEADERS)
         return self._authenticated_headers
@@ -69,9 +70,9 @@ class ProductCacheEntry:
 
 
 class LoadQueue(Protocol):
-    """What is wanted of `Batcher`."""
+    """The methods of `Batcher` that `ProductCache` calls."""
 
-    def enqueue(self, command: ProductId, answer: Waiter[ProductCacheEntry]) -> None: ...
+    def enqueue(self, command: ProductId, waiter: Waiter[ProductCacheEntry]) -> None: ...
 
     async def drain(self) -> None: ...
 
@@ -80,10 +81,9 @@ LoadQueueFactory = Callable[[Callable[[Sequence[ProductId]], Sequence[ProductCac
 
 
 class ProductCache:
-    """`seconds` bounds what no change tells of: views are counted without one.
+    """Product pages by id, loaded by single-flight; loads that start during another load share one statement.
 
-    Whoever asks for a product that somebody else is waiting for waits for the same; all that are asked for while the
-    database is busy with others share its next statements.
+    `limit` is in bytes. `ttl_seconds` bounds the age of fields whose changes send no notification (view counts).
     """
 
     def __init__(
@@ -109,40 +109,40 @@ class ProductCache:
         self._load_queue = create_queue(self._load_batch)
 
     def get_valid(self, product: ProductId) -> ProductCacheEntry | None:
-        """A copy that holds now."""
+        """Return the entry if it is valid now."""
         now = self._clock()
         validity = self._validity
         if not validity.has_heartbeat(now):
             return None
-        copy = self._entries.get(product)
-        if copy is None:
+        entry = self._entries.get(product)
+        if entry is None:
             return None
-        # Of products each change takes its copy away; what a seller has is not known there.
-        if validity.seller_xids and not validity.is_product_valid(copy.snapshot_xid, product, copy.seller):
+        # `on_change` has removed entries of changed products. A changed seller's entries are found here.
+        if validity.seller_xids and not validity.is_product_valid(entry.snapshot_xid, product, entry.seller):
             self._entries.discard(product)
             return None
-        if now >= copy.expires:
-            if now >= copy.expires + STALE_WHILE_REVALIDATE_SECONDS:
+        if now >= entry.expires:
+            if now >= entry.expires + STALE_WHILE_REVALIDATE_SECONDS:
                 self._entries.discard(product)
                 return None
             self._schedule_refresh(product)
-        return copy
+        return entry
 
     async def get(self, product: ProductId) -> ProductCacheEntry:
-        """A copy that holds, made now if there is none; raise `Unavailable` or `Overloaded`."""
+        """Return a valid entry, loaded if necessary; raise `Unavailable` or `Overloaded`."""
         return self.get_valid(product) or await self.load(product)
 
     async def load(self, product: ProductId) -> ProductCacheEntry:
-        """As `get`, for who knows that none is ready."""
+        """Load the entry, for callers that got None from `get_valid`; raise `Unavailable` or `Overloaded`."""
         return await (self._single_flight.find_joinable(product) or self._start_load(product)).wait()
 
     def on_change(self, change: CatalogChange) -> None:
         for product in change.products:
-            copy = self._entries.peek(product)
-            # What was made here is told twice: by then the copy is a new one.
-            if copy is not None and copy.snapshot_xid <= change.number:
+            entry = self._entries.peek(product)
+            # A local change is notified twice; an entry loaded between the two notifications stays.
+            if entry is not None and entry.snapshot_xid <= change.number:
                 self._entries.discard(product)
-        # Who comes from now on must not be given what was read before.
+        # Requests after the change must not join loads that started before it.
         self._single_flight.detach(change.products)
         if change.sellers:
             self._single_flight.detach_all()
@@ -155,47 +155,47 @@ class ProductCache:
         await self._load_queue.drain()
 
     def _start_load(self, product: ProductId) -> InFlightLoad[ProductId, ProductCacheEntry]:
-        flight = self._single_flight.start(product, self._store)
+        load = self._single_flight.start(product, self._store)
         try:
-            self._load_queue.enqueue(product, flight)
+            self._load_queue.enqueue(product, load)
         except Overloaded:
-            flight.cancel()
+            load.cancel()
             raise
-        return flight
+        return load
 
     def _schedule_refresh(self, product: ProductId) -> None:
-        """Soon, together with others: a statement for each would cost many times as much."""
+        """Reload the entry with others after `REFRESH_DELAY_SECONDS`: one statement each would cost many times more."""
         if product not in self._single_flight:
             if not self._to_refresh:
                 asyncio.get_running_loop().call_later(REFRESH_DELAY_SECONDS, self._refresh)
             self._to_refresh.add(product)
 
     def _refresh(self) -> None:
-        due, self._to_refresh = self._to_refresh, set()
-        # When too many wait already, those who ask will make it anew.
+        products, self._to_refresh = self._to_refresh, set()
+        # Under overload the entries expire, and the next request loads them.
         with suppress(Overloaded):
-            for product in due:
+            for product in products:
                 if product not in self._single_flight:
                     self._start_load(product)
 
-    def _store(self, product: ProductId, copy: ProductCacheEntry) -> None:
-        if self._validity.is_product_valid(copy.snapshot_xid, product, copy.seller):
-            self._entries.put(product, copy, len(copy.body or b""))
+    def _store(self, product: ProductId, entry: ProductCacheEntry) -> None:
+        if self._validity.is_product_valid(entry.snapshot_xid, product, entry.seller):
+            self._entries.put(product, entry, len(entry.body or b""))
 
-    # --- in the batcher's thread
+    # --- in the thread of the load queue
 
     def _load_batch(self, products: Sequence[ProductId]) -> list[ProductCacheEntry]:
         expires = self._clock() + self._ttl_seconds
         unique = dict.fromkeys(products)
-        # Nothing is gained by sharing what is asked for once a day.
-        often = [product for product in unique if self._admission.seen_before(product)] if self._shared else []
-        found = self._read_shared(often, expires - SHARED_TTL_FRACTION * self._ttl_seconds)
+        # Only recurring products are worth a round trip to the shared cache.
+        recurring = [product for product in unique if self._admission.seen_before(product)] if self._shared else []
+        found = self._read_shared(recurring, expires - SHARED_TTL_FRACTION * self._ttl_seconds)
         missing = {product: None for product in unique if product not in found}
         if missing:
             snapshot_xid, views = self._queries.snapshot(missing)
             for product in missing:
                 found[product] = _build_entry(views.get(product), snapshot_xid, expires)
-            self._write_shared({product: found[product] for product in often if product in missing})
+            self._write_shared({product: found[product] for product in recurring if product in missing})
         return [found[product] for product in products]
 
     def _read_shared(self, products: Sequence[ProductId], expires: float) -> dict[ProductId, ProductCacheEntry]:
@@ -203,21 +203,21 @@ class ProductCache:
         if self._shared is None or not products:
             return found
         for product, content in zip(products, self._shared.get([_key(p) for p in products]), strict=True):
-            copy = decode_entry(content)
-            # What others have put there may have changed unheard while nothing is heard.
-            if copy is None or not self._validity.has_heartbeat(self._clock()):
+            shared = decode_entry(content)
+            # Without a heartbeat, invalidations of this entry may be missing.
+            if shared is None or not self._validity.has_heartbeat(self._clock()):
                 continue
-            if self._validity.is_product_valid(copy.snapshot_xid, product, AccountId(copy.seller)):
-                seller = AccountId(copy.seller)
-                found[product] = ProductCacheEntry(seller, copy.etag, copy.body, copy.snapshot_xid, expires)
+            seller = AccountId(shared.seller)
+            if self._validity.is_product_valid(shared.snapshot_xid, product, seller):
+                found[product] = ProductCacheEntry(seller, shared.etag, shared.body, shared.snapshot_xid, expires)
         return found
 
-    def _write_shared(self, copies: Mapping[ProductId, ProductCacheEntry]) -> None:
-        if self._shared is not None and copies:
+    def _write_shared(self, entries: Mapping[ProductId, ProductCacheEntry]) -> None:
+        if self._shared is not None and entries:
             self._shared.put(
                 {
-                    _key(p): encode_entry(copy.snapshot_xid, copy.seller, copy.etag, copy.body)
-                    for p, copy in copies.items()
+                    _key(product): encode_entry(entry.snapshot_xid, entry.seller, entry.etag, entry.body)
+                    for product, entry in entries.items()
                 }
             )
 
@@ -229,6 +229,6 @@ def _key(product: ProductId) -> str:
 def _build_entry(view: ProductView | None, snapshot_xid: int, expires: float) -> ProductCacheEntry:
     if view is None:
         return ProductCacheEntry(NO_SELLER, "", None, snapshot_xid, expires)
-    document = to_product_schema(view)
-    body = _ENCODER.encode(document) if view.is_active else None
-    return ProductCacheEntry(view.seller.id, product_etag(view.version, document), body, snapshot_xid, expires)
+    schema = to_product_schema(view)
+    body = _ENCODER.encode(schema) if view.is_active else None
+    return ProductCacheEntry(view.seller.id, product_etag(view.version, schema), body, snapshot_xid, expires)

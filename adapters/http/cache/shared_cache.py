@@ -1,4 +1,4 @@
-"""Copies that the processes of one engine share."""
+"""The cache that the API processes of one engine share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -7,18 +7,21 @@ import msgspec
 
 
 class SharedCache(Protocol):
-    """May forget anything at any time, and holds what others have put there: who reads it asks the stamp.
+    """Maps text keys to bytes. It may lose any entry at any time.
 
-    Waits for nothing for long, and never raises: away, it knows nothing and keeps nothing.
+    Other processes write to it, so a reader must check the `snapshot_xid` of each entry. Calls never raise and return
+    within a fraction of a second: while the server is away, `get` finds nothing and `put` stores nothing.
     """
 
-    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]: ...
+    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Return the value of each key, in order; None for a key without one."""
+        ...
 
-    def put(self, copies: Mapping[str, bytes]) -> None: ...
+    def put(self, entries: Mapping[str, bytes]) -> None: ...
 
 
 class SharedCacheEntry(msgspec.Struct, array_like=True, frozen=True):
-    """A copy on its way: `seller` 0 is nobody's, `body` None that there is nothing to see; lists have no `etag`."""
+    """The stored form of an entry. `seller` 0: no seller; `body` None: the response is 404. Lists have no `etag`."""
 
     snapshot_xid: int
     seller: int
@@ -27,7 +30,8 @@ class SharedCacheEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 SHARED_TTL_FRACTION: Final = 0.5
-"""Of the time that a copy may be shown, so much it is there for others; who takes it shows it for the rest."""
+"""The share of an entry's TTL that it spends in the shared cache at most; the process that reads it serves it for the
+rest of the TTL."""
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(SharedCacheEntry)
 
@@ -37,7 +41,7 @@ def encode_entry(snapshot_xid: int, seller: int, etag: str, body: bytes | None) 
 
 
 def decode_entry(content: bytes | None) -> SharedCacheEntry | None:
-    """None for what is not there, and for what is not ours: other releases may have put it there."""
+    """Return None for a missing entry, and for bytes of another format (another release may have written them)."""
     if content is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Who makes what, while others wait for it: one loader per key at a time."""
+"""Single-flight: concurrent requests for one missing cache entry share one load."""
 
 import asyncio
 import time
@@ -12,20 +12,24 @@ Value = TypeVar("Value")
 
 
 class InFlightLoad(Generic[Key, Value]):
-    """A value on its way. Whoever makes it sets it, as that of a future; whoever wants it joins.
+    """A load in progress. Its loader sets the result, as on a future; each request calls `wait`.
 
-    Each who joins waits for a future of their own: one who goes away takes nothing from the others.
+    Each request gets a future of its own, so that cancelling one request does not cancel the others.
     """
 
     __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiters", "started_at")
 
     def __init__(
-        self, flights: "SingleFlight[Key, Value]", key: Key, begun: float, landed: Callable[[Key, Value], None]
+        self,
+        group: "SingleFlight[Key, Value]",
+        key: Key,
+        started_at: float,
+        on_complete: Callable[[Key, Value], None],
     ) -> None:
-        self.started_at: Final = begun
-        self._group = flights
+        self.started_at: Final = started_at
+        self._group = group
         self._key = key
-        self._on_complete = landed
+        self._on_complete = on_complete
         self._waiters: list[asyncio.Future[Value]] = []
         self._is_done = False
 
@@ -61,8 +65,11 @@ class InFlightLoad(Generic[Key, Value]):
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Whoever joins a flight gets what was read since it began. So one that is older than what may be shown, or older
-    than news, is not joined any more: it ends for those that wait for it already, and another begins.
+    """The loads in progress, at most one joinable load per key.
+
+    A request that joins a load gets data read since the load started. So a load is not joinable once it is older than
+    `HEARTBEAT_TIMEOUT`, or after an invalidation of its key (`detach`). The requests that joined before still get its
+    result; later requests start another load.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,16 +87,16 @@ class SingleFlight(Generic[Key, Value]):
         return found if found is not None and self._clock() - found.started_at < HEARTBEAT_TIMEOUT else None
 
     def start(self, key: Key, on_complete: Callable[[Key, Value], None]) -> InFlightLoad[Key, Value]:
-        """`landed` gets what it brings, if it brings anything, before those who wait do."""
-        flight = self._in_flight[key] = InFlightLoad(self, key, self._clock(), on_complete)
-        return flight
+        """Register a new load. `on_complete` gets its result, before the waiting requests; an error skips it."""
+        load = self._in_flight[key] = InFlightLoad(self, key, self._clock(), on_complete)
+        return load
 
-    def remove(self, key: Key, flight: InFlightLoad[Key, Value]) -> None:
-        if self._in_flight.get(key) is flight:
+    def remove(self, key: Key, load: InFlightLoad[Key, Value]) -> None:
+        if self._in_flight.get(key) is load:
             del self._in_flight[key]
 
     def detach(self, keys: Iterable[Key]) -> None:
-        """Nobody joins these any more."""
+        """Make the loads of these keys unjoinable."""
         for key in keys:
             self._in_flight.pop(key, None)
 

@@ -1,1 +1,1 @@
-"""How handlers reach the synchronous core: batching and payments in worker threads."""
+"""Calls of the synchronous core from asynchronous handlers: the batcher and the payment runner."""

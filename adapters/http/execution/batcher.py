@@ -1,7 +1,7 @@
-"""Commands of concurrent requests, gathered into batches for use cases that take many at once.
+"""Gathers the commands of concurrent requests into batches for use cases that take many commands at once.
 
-No timer: a batch is whatever is waiting when the one before it is done. Under light load that is one command, which
-then waits for nothing; under heavy load batches grow by themselves.
+There is no timer: a batch is whatever waits when the previous batch is done. Under light load a batch holds one
+command, which does not wait; under heavy load batches grow.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
 class Waiter(Protocol[Result_contra]):
-    """What is wanted of a future by whoever answers."""
+    """The methods of a future that `Batcher` calls."""
 
     def done(self) -> bool: ...
 
@@ -30,12 +30,15 @@ class Waiter(Protocol[Result_contra]):
 
 
 class Batcher(Generic[Command, Result]):
-    """`run` answers each command of a batch, in order, with a result or with an error for that command alone.
+    """Runs commands in batches, one batch at a time, in a thread of its own.
 
-    It is called in one thread, one batch at a time. When it raises one of `indivisible`, all of the batch get that
-    error: trying halves of it against a store that does not answer would only take longer. After any other exception
-    the batch is split and tried again, until the guilty command is alone with it. `run` must therefore leave nothing
-    behind when it raises.
+    `run` returns one result or error per command, in order. If it raises, it must have changed nothing:
+
+    - after one of `whole_batch_errors`, every command of the batch gets that error, since smaller batches would fail
+      the same way;
+    - after any other exception the batch is split in halves and run again, until the failing command is alone.
+
+    `limit` bounds the commands of a batch, `queue_size` the waiting commands.
     """
 
     def __init__(
@@ -58,17 +61,17 @@ class Batcher(Generic[Command, Result]):
 
     @property
     def waiting(self) -> int:
-        """Commands that are not yet part of a batch."""
+        """The number of commands that are not yet part of a batch."""
         return len(self._queue)
 
     async def submit(self, command: Command) -> Result:
-        """The result, or the error, of this command; raise `Overloaded` at once when too many wait already."""
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.enqueue(command, answer)
-        return await answer
+        """Return the result of the command or raise its error; raise `Overloaded` at once if the queue is full."""
+        waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.enqueue(command, waiter)
+        return await waiter
 
     def enqueue(self, command: Command, waiter: Waiter[Result]) -> None:
-        """As `submit`, for whoever does not wait here."""
+        """Queue a command whose result goes to `waiter`; raise `Overloaded` if the queue is full."""
         if self._closed:
             raise Overloaded("The server is shutting down: send the request again.")
         if len(self._queue) >= self._queue_size:
@@ -78,7 +81,7 @@ class Batcher(Generic[Command, Result]):
             self._worker = asyncio.get_running_loop().create_task(self._drain_queue())
 
     async def drain(self) -> None:
-        """Take no more commands, answer those that wait, and end the thread."""
+        """Reject further commands, run those in the queue, and end the thread."""
         self._closed = True
         if self._worker is not None:
             await asyncio.wait([self._worker])
@@ -92,7 +95,7 @@ class Batcher(Generic[Command, Result]):
             self._worker = None
 
     def _next_batch(self) -> list[tuple[Command, Waiter[Result]]]:
-        """The next batch, without those that nobody waits for any more."""
+        """Take a batch from the queue, without commands whose waiter is done (its request was cancelled)."""
         batch: list[tuple[Command, Waiter[Result]]] = []
         while self._queue and len(batch) < self._limit:
             entry = self._queue.popleft()
@@ -105,29 +108,29 @@ class Batcher(Generic[Command, Result]):
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._run_or_split, commands)
         except BaseException:
-            # The loop is closing, or the thread is gone: nobody may wait for ever.
-            for _, answer in batch:
-                answer.cancel()
+            # The loop is closing, or the thread has ended: the waiters must not wait for ever.
+            for _, waiter in batch:
+                waiter.cancel()
             raise
-        for (_, answer), outcome in zip(batch, outcomes, strict=True):
-            if answer.done():
+        for (_, waiter), outcome in zip(batch, outcomes, strict=True):
+            if waiter.done():
                 continue
             if isinstance(outcome, Exception):
-                answer.set_exception(outcome)
+                waiter.set_exception(outcome)
             else:
-                answer.set_result(outcome)
+                waiter.set_result(outcome)
 
     def _run_or_split(self, commands: Sequence[Command]) -> list[Result | Exception]:
         try:
             outcomes = list(self._run(commands))
             if len(outcomes) != len(commands):
-                raise RuntimeError(f"{len(commands)} commands got {len(outcomes)} answers.")  # noqa: TRY301 - handled below, as if `run` had raised it
+                raise RuntimeError(f"{len(commands)} commands got {len(outcomes)} outcomes.")  # noqa: TRY301 - handled below, as if `run` had raised it
         except self._whole_batch_errors as error:
             return [error] * len(commands)
         except StopIteration as error:
-            # The one exception that a future refuses to carry.
+            # asyncio.Future.set_exception rejects StopIteration.
             return [RuntimeError(repr(error))] * len(commands)
-        except Exception as error:  # noqa: BLE001 - each waiter raises its own
+        except Exception as error:  # noqa: BLE001 - passed to the waiters
             if len(commands) == 1:
                 return [error]
             half = len(commands) // 2

@@ -1,6 +1,6 @@
-"""Payments of concurrent requests: what touches the database is batched, the gateway is asked in threads.
+"""Runs payments: database work in batches, gateway requests in threads.
 
-A charge that has begun is finished and recorded, whether somebody still waits for the answer or not.
+A started charge is completed and recorded even if its request is cancelled.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrd
 logger = logging.getLogger(__name__)
 
 CHARGE_THREADS: Final = 32
-"""Threads that wait for the gateway: so many charges of one process are under way at once."""
+"""Concurrent gateway requests per process."""
 MAX_PAYMENTS: Final = 256
-"""Payments that one process has in hand; those beyond are told to come back before anything is written."""
+"""Payments in progress per process. Further ones get 503 before anything is written."""
 
 
 class PaymentRunner:
@@ -33,13 +33,13 @@ class PaymentRunner:
         self._closed = False
 
     async def pay(self, command: PayOrder) -> Order:
-        """The order, PAID; raise `Overloaded` at once when too many are being paid already."""
+        """Return the order, PAID; raise `Overloaded` at once if `max_payments` payments are in progress."""
         if self._closed or len(self._running) >= self._max_payments:
-            raise Overloaded("The server has more payments in hand than it can take: try again in a moment.")
+            raise Overloaded("The server has more payments in progress than it can take: try again in a moment.")
         task = asyncio.get_running_loop().create_task(self._run(command))
         self._running.add(task)
         task.add_done_callback(self._on_done)
-        # Who goes away takes only their waiting with them.
+        # A cancelled request must not cancel the payment.
         return await asyncio.shield(task)
 
     async def _run(self, command: PayOrder) -> Order:
@@ -54,12 +54,12 @@ class PaymentRunner:
         if task.cancelled():
             return
         error = task.exception()
-        # Otherwise nobody would ever learn of it, if nobody waits; those who do get it anyway.
+        # The request that would report this error may have been cancelled.
         if error is not None and not isinstance(error, MarketError):
             logger.error("a payment failed", exc_info=error)
 
     async def close(self) -> None:
-        """Take no more, finish what is in hand, and end the threads."""
+        """Reject further payments, complete those in progress, and end the threads."""
         self._closed = True
         if self._running:
             await asyncio.wait(self._running)

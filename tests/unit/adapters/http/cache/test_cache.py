@@ -105,8 +105,8 @@ class Shop:
             clock=self.time,
         )
 
-    def hear(self, change: CatalogChange, *, here: bool = False) -> None:
-        self.validity.on_change(change, here=here)
+    def hear(self, change: CatalogChange, *, is_local: bool = False) -> None:
+        self.validity.on_change(change, is_local=is_local)
         self.copies.on_change(change)
 
     async def price(self, product: ProductId = TEA) -> int:
@@ -172,7 +172,7 @@ def test_nothing_is_good_before_anything_was_heard() -> None:
     validity = CacheValidity(Time())
     assert not validity.has_heartbeat(0)
     assert not validity.is_product_valid(10**12, TEA, None)
-    assert not validity.on_change(CatalogChange(1, everything=True), here=False)
+    assert not validity.on_change(CatalogChange(1, everything=True), is_local=False)
 
 
 def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
@@ -197,14 +197,14 @@ def test_a_copy_is_good_if_it_has_seen_each_change_of_it_and_of_its_seller() -> 
     seller = AccountId(7)
     assert not validity.is_product_valid(4, TEA, seller)
     assert validity.is_product_valid(5, TEA, seller)
-    validity.on_change(CatalogChange(8, frozenset({TEA})), here=False)
+    validity.on_change(CatalogChange(8, frozenset({TEA})), is_local=False)
     # Numbers are not in the order of commits.
-    validity.on_change(CatalogChange(6, frozenset({TEA}), frozenset({seller})), here=False)
+    validity.on_change(CatalogChange(6, frozenset({TEA}), frozenset({seller})), is_local=False)
     assert not validity.is_product_valid(8, TEA, seller)
     assert validity.is_product_valid(9, TEA, seller)
     assert validity.is_product_valid(7, POT, seller)
     assert not validity.is_product_valid(6, POT, seller)
-    assert validity.on_change(CatalogChange(20, everything=True), here=False)
+    assert validity.on_change(CatalogChange(20, everything=True), is_local=False)
     assert not validity.is_product_valid(20, POT, None)
 
 
@@ -213,12 +213,12 @@ def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_her
     validity = CacheValidity(time)
     validity.on_start(5)
     validity.on_heartbeat(time.now)
-    validity.on_change(CatalogChange(8), here=False)
+    validity.on_change(CatalogChange(8), is_local=False)
     assert validity.are_lists_valid(8)
     time.now += LIST_STALENESS
     assert not validity.are_lists_valid(8)
     assert validity.are_lists_valid(9)
-    validity.on_change(CatalogChange(10), here=True)
+    validity.on_change(CatalogChange(10), is_local=True)
     assert not validity.are_lists_valid(10)
 
 
@@ -229,11 +229,11 @@ def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
     validity.on_heartbeat(time.now)
     # As when the process, or its network, stood still: the change may be as old as what was heard last.
     time.now += 10
-    validity.on_change(CatalogChange(8), here=False)
+    validity.on_change(CatalogChange(8), is_local=False)
     validity.on_heartbeat(time.now - 0.1)
     assert validity.has_heartbeat(time.now)
     assert not validity.are_lists_valid(8)
-    validity.on_change(CatalogChange(9), here=False)
+    validity.on_change(CatalogChange(9), is_local=False)
     assert validity.are_lists_valid(9)
 
 
@@ -241,10 +241,10 @@ def test_what_is_forgotten_singly_is_remembered_together() -> None:
     validity = CacheValidity(Time())
     validity.on_start(5)
     many = range(1000, 1001 + MAX_TRACKED)
-    assert not validity.on_change(CatalogChange(8, frozenset(map(ProductId, many))), here=False)
+    assert not validity.on_change(CatalogChange(8, frozenset(map(ProductId, many))), is_local=False)
     assert not validity.is_product_valid(8, TEA, None)
     assert validity.is_product_valid(9, TEA, None)
-    assert validity.on_change(CatalogChange(12, sellers=frozenset(map(AccountId, many))), here=False)
+    assert validity.on_change(CatalogChange(12, sellers=frozenset(map(AccountId, many))), is_local=False)
     assert not validity.is_product_valid(12, TEA, None)
 
 
@@ -283,14 +283,14 @@ def test_one_who_goes_away_leaves_the_others_their_answer() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("here", [True, False])
-def test_what_was_read_before_a_change_is_neither_kept_nor_given_to_who_comes_after_it(here: bool) -> None:
+@pytest.mark.parametrize("is_local", [True, False])
+def test_what_was_read_before_a_change_is_neither_kept_nor_given_to_who_comes_after_it(is_local: bool) -> None:
     async def scenario() -> None:
         shop = Shop()
         shop.database.gate.clear()
         early = asyncio.ensure_future(shop.price())
         await asyncio.to_thread(shop.database.reading.wait, 5)
-        shop.hear(shop.database.change(TEA), here=here)
+        shop.hear(shop.database.change(TEA), is_local=is_local)
         late = asyncio.ensure_future(shop.price())
         await asyncio.sleep(0)
         shop.database.gate.set()
@@ -307,7 +307,7 @@ def test_a_change_takes_the_copy_away_and_hearing_of_it_again_does_not() -> None
         shop = Shop()
         await shop.price(), await shop.price(POT)
         change = shop.database.change(TEA)
-        shop.hear(change, here=True)
+        shop.hear(change, is_local=True)
         assert await shop.price() == 1
         shop.hear(change)
         assert [await shop.price(), await shop.price(POT)] == [1, 0]
@@ -581,8 +581,8 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
             def on_start(self, number: int) -> None:
                 heard.append(number)
 
-            def on_change(self, change: CatalogChange, *, here: bool) -> None:
-                heard.append(change.number * (10 if here else 1))
+            def on_change(self, change: CatalogChange, *, is_local: bool) -> None:
+                heard.append(change.number * (10 if is_local else 1))
 
             def on_heartbeat(self, moment: float) -> None:
                 heard.append(int(moment))

@@ -152,7 +152,7 @@ class Process:
         message = self.database.log[self.place]
         self.place += 1
         if isinstance(message, CatalogChange):
-            self.validity.on_change(message, here=False)
+            self.validity.on_change(message, is_local=False)
             self.copies.on_change(message)
         elif message[0] == mine:
             self.validity.on_heartbeat(message[1])
@@ -160,7 +160,7 @@ class Process:
     def commit(self, number: int) -> None:
         change = self.database.commit(number)
         (product,) = change.products
-        self.validity.on_change(change, here=True)
+        self.validity.on_change(change, is_local=True)
         self.copies.on_change(change)
         self.made[product] = self.database.versions[product]
 
