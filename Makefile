@@ -72,7 +72,7 @@ torture: .venv/.ready ## Kill every process of an engine under load, then read i
 
 .PHONY: docs
 docs: .venv/.ready ## The documentation as a site in build/site; fails on broken links
-	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -W --keep-going -q . build/site
+	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -E -W --keep-going -q . build/site
 	@echo "build/site/index.html"
 
 .PHONY: format
