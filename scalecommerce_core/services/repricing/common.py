@@ -1,0 +1,167 @@
+"""What planning, execution and control of pricing runs share: errors, dependencies and small helpers."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import field, frozen
+
+from scalecommerce_core.domain.errors import Conflict, NotFound
+from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
+from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
+from scalecommerce_core.pricing.observation import RangeResult, decide_range, price_window_days
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
+from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
+from scalecommerce_core.pricing.runs import Run, RunStatus
+
+RETENTION: Final = timedelta(days=90)
+"""Default age at which ended runs and their decisions are purged."""
+NOTE_LENGTH: Final = 500
+"""Longest note of a run, in characters."""
+TICK: Final = timedelta(microseconds=1)
+"""Resolution of stored times."""
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class RunInProgress(Conflict):
+    """Another run of the policy decides or writes."""
+
+    code = "run_in_progress"
+
+
+class StrategyUnknown(Conflict):
+    """The policy's strategy is not registered in this process."""
+
+    code = "policy_unknown"
+
+    def __init__(self, policy_id: PolicyId, strategy: str) -> None:
+        super().__init__(
+            f"Policy {policy_id} uses the pricing strategy {strategy!r}, which is not installed in this process."
+            f" Installed strategies: {', '.join(registered_strategies())}. Install the package that provides it,"
+            " or name its module in PRICING_POLICIES."
+        )
+
+
+class PricingStopped(Conflict):
+    """The policy is switched off, or all pricing is stopped."""
+
+    code = "pricing_stopped"
+
+
+@frozen
+class Selection:
+    """The part of a policy's products that a run covers.
+
+    `category_id`: only products of this category. `limit`: at most so many products, in id order, of those that no run
+    has decided in this epoch.
+    """
+
+    category_id: CategoryId | None = None
+    limit: int | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.category_id is None and self.limit is None
+
+
+EVERYTHING: Final = Selection()
+"""All products of the policy."""
+
+
+@frozen
+class RunContext:
+    """A policy, its strategy, and the products that it covers."""
+
+    policy: PricingPolicy
+    strategy: PricingStrategy = field(repr=False)
+    scope: PolicyScope
+
+
+class RepricingBase:
+    """Dependencies of the use cases. A range has `block` products; ended runs are kept for `retention`.
+
+    `pause` waits between two checks while other processes finish the last ranges of a run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        retention: timedelta = RETENTION,
+        block: int = BLOCK_SIZE,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._pause = pause
+        self._clock = clock
+        self._retention = retention
+        self._block = block
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC, as the arrays of `pricing` hold times."""
+    return (moment - _EPOCH) // TICK
+
+
+def policy_of(run: Run) -> PricingPolicy:
+    """The policy as it was when the run began; its time of creation is not stored and irrelevant here."""
+    return run.policy(_EPOCH)
+
+
+def check_known(policy: PricingPolicy) -> None:
+    """Raise `StrategyUnknown` if the policy's strategy is not registered."""
+    if policy.policy not in registered_strategies():
+        raise StrategyUnknown(policy.id, policy.policy)
+
+
+def strategy_of(policy: PricingPolicy) -> PricingStrategy:
+    """Build the policy's strategy; raise `StrategyUnknown`, or `Invalid` for parameters that it does not accept."""
+    check_known(policy)
+    return policy.strategy()
+
+
+def scope_of(tx: Transaction, policy: PricingPolicy, only: Selection) -> PolicyScope:
+    """The products of `policy` in `only`; raise `NotFound` for an unknown category."""
+    if only.category_id is not None and not tx.categories.existing([only.category_id]):
+        raise NotFound("category", only.category_id)
+    return policy_scope(policy, tx.policies.of_sellers([policy.seller_id]), only.category_id)
+
+
+def scope_of_run(tx: Transaction, run: Run) -> PolicyScope:
+    return policy_scope(policy_of(run), tx.policies.of_sellers([run.seller_id]), run.within)
+
+
+def decide(
+    tx: Transaction,
+    context: RunContext,
+    block: int,
+    bounds: tuple[ProductId, ProductId],
+    *,
+    epoch: int,
+    now: datetime,
+) -> RangeResult:
+    """Decide the prices of the products with ids from `bounds[0]` to `bounds[1]`; store nothing."""
+    first, last = bounds
+    strategy, policy_id = context.strategy, context.policy.id
+    return decide_range(
+        context.policy,
+        strategy,
+        policy_state=tx.runs.policy_state(policy_id, block) or PolicyState.empty(strategy.columns),
+        category_parameters=tx.runs.category_parameters(policy_id),
+        facts=tx.runs.facts(context.scope, first, last, now),
+        past=tx.runs.past_prices(first, last, now - timedelta(days=price_window_days(context.policy))),
+        epoch=epoch,
+        now=microseconds(now),
+    )
+
+
+def finish_epoch(tx: Transaction, run: Run) -> None:
+    """Mark the policy's epoch as done, unless the run was cancelled: the policy is then due again when it may run."""
+    for schedule in tx.policies.lock_schedules([run.policy_id]).values():
+        if schedule.epoch == run.epoch and run.status is not RunStatus.CANCELLED:
+            schedule.is_done = True
+            tx.policies.save_schedules([schedule])

@@ -1,0 +1,50 @@
+"""Control of pricing runs: cancel, roll back, purge."""
+
+from scalecommerce_core.domain.errors import ConnectionLost, NotFound, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, RunId
+from scalecommerce_core.pricing.runs import IN_PROGRESS, Run, RunStatus
+from scalecommerce_core.services.repricing.common import RepricingBase, finish_epoch
+from scalecommerce_core.services.retry import retry_on
+
+
+class Control(RepricingBase):
+    """Use cases that end runs and delete old ones. `owner` is the seller who acts; None for an operator."""
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def begin_rollback(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+        """Mark a run for rollback, which workers or `Repricing.rollback` carry out; repeating it changes nothing.
+
+        A run in progress is cancelled by it. Raise `NotFound` and `RunNotReversible`.
+        """
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or owner not in {None, run.seller_id}:
+                raise NotFound("run", run_id)
+            was_in_progress = run.status in IN_PROGRESS
+            if run.begin_rollback():
+                tx.runs.save(run)
+                if was_in_progress and run.is_whole:
+                    finish_epoch(tx, run)
+        return run
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def cancel(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+        """End a run in progress; prices that it has written stay. A finished run is unchanged. Raise `NotFound`."""
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or owner not in {None, run.seller_id}:
+                raise NotFound("run", run_id)
+            if run.status in IN_PROGRESS:
+                run.sum_ranges(tx.runs.ranges(run_id))
+                run.end(RunStatus.CANCELLED, self._clock.now(), "It was cancelled.")
+                tx.runs.save(run)
+        return run
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge(self, limit: int = 20) -> int:
+        """Delete up to `limit` ranges, with their decisions, of runs that ended before the retention; return how many.
+
+        A run without ranges is deleted too, and counted.
+        """
+        with self._store.begin() as tx:
+            return tx.runs.purge(self._clock.now() - self._retention, limit)

@@ -1,0 +1,223 @@
+"""Execution of pricing runs: decide all ranges, check the circuit breaker, write all ranges; or undo them.
+
+Any number of processes may work on one run, and each may die at any time: a range changes its status in the transaction
+of its effects. Each step is one transaction of bounded size.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from attrs import evolve
+
+from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotFound, TransactionAborted
+from scalecommerce_core.domain.identifiers import RunId
+from scalecommerce_core.ports import Transaction
+from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, RangeStatus, Run, RunStatus, Tally
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.services.progress import Progress, no_progress
+from scalecommerce_core.services.repricing.common import (
+    NOTE_LENGTH,
+    TICK,
+    RepricingBase,
+    RunContext,
+    check_known,
+    decide,
+    finish_epoch,
+    microseconds,
+    policy_of,
+    scope_of_run,
+    strategy_of,
+)
+from scalecommerce_core.services.retry import retry_on
+
+WAIT_SECONDS: Final = 0.1
+"""Seconds between two checks while other processes work on the last ranges."""
+
+_PENDING: Final[Mapping[RunStatus, RangeStatus]] = {
+    RunStatus.DECIDING: RangeStatus.OPEN,
+    RunStatus.WRITING: RangeStatus.DECIDED,
+    RunStatus.ROLLING_BACK: RangeStatus.WRITTEN,
+}
+"""The status of ranges that are still to be processed, by phase of the run."""
+_PHASE_NAMES: Final = {
+    RunStatus.DECIDING: "deciding",
+    RunStatus.WRITING: "writing",
+    RunStatus.ROLLING_BACK: "rolling back",
+}
+
+
+class RunStep(Enum):
+    """Result of `Repricing.step`."""
+
+    WORKED = "worked"
+    """A range was processed, or the run entered its next phase."""
+    WAITING = "waiting"
+    """Other processes work on the last ranges of the phase."""
+    FINISHED = "finished"
+
+
+class _StrategyError(Exception):
+    """The strategy's code failed; the message goes into the run's note."""
+
+
+class Execution(RepricingBase):
+    """Use cases that work on runs."""
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def step(self, run_id: RunId) -> RunStep:
+        """Process one range of a run, or bring the run into its next phase.
+
+        Raise `NotFound`, and `StrategyUnknown` for a deciding run whose strategy is not registered in this process;
+        another process may have it. An exception of the strategy's code ends the run as FAILED with the message as its
+        note.
+        """
+        try:
+            with self._store.begin() as tx:
+                run = tx.runs.lock_shared(run_id)
+                if run is None:
+                    raise NotFound("run", run_id)
+                if (pending := _PENDING.get(run.status)) is None:
+                    return RunStep.FINISHED
+                stopped = run.status in IN_PROGRESS and _is_stopped(tx, run)
+                if run.status is RunStatus.DECIDING and not stopped:
+                    check_known(policy_of(run))
+                part = None if stopped else tx.runs.claim_range(run_id, pending)
+                if part is not None:
+                    self._process(tx, run, part)
+                    return RunStep.WORKED
+        except _StrategyError as error:
+            self._fail(run_id, str(error))
+            return RunStep.FINISHED
+        return self._advance(run_id)
+
+    def finish(self, run_id: RunId, progress: Progress = no_progress) -> Run:
+        """Work on a run until it is finished, alone or beside other processes; raise what `step` raises.
+
+        `progress` receives the products of each phase.
+        """
+        while (step := self.step(run_id)) is not RunStep.FINISHED:
+            self._report(run_id, progress)
+            if step is RunStep.WAITING:
+                self._pause(WAIT_SECONDS)
+        return self.get_run(run_id)
+
+    def get_run(self, run_id: RunId) -> Run:
+        """The run in its present state; raise `NotFound`."""
+        with self._store.begin() as tx:
+            run = tx.runs.lock_shared(run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        return run
+
+    def _process(self, tx: Transaction, run: Run, part: Range) -> None:
+        if run.status is RunStatus.DECIDING:
+            self._decide(tx, run, part)
+        elif run.status is RunStatus.WRITING:
+            self._write(tx, run, part)
+        else:
+            part.status = RangeStatus.UNDONE
+            part.undone = tx.runs.revert_prices(run, part, self._later_than(part.written_at))
+
+    def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
+        policy = policy_of(run)
+        try:
+            context = RunContext(policy, strategy_of(policy), scope_of_run(tx, run))
+            bounds, now = (part.first, part.last), self._clock.now()
+            result = decide(tx, context, part.block, bounds, epoch=run.epoch, now=now)
+        except (Invalid, StrategyFailed) as error:
+            raise _StrategyError(str(error)) from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            raise _StrategyError(f"{type(error).__name__}: {error}") from error
+        part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
+        part.tally = Tally.of(result.decisions)
+        tx.runs.stage_decisions(part, result)
+
+    def _write(self, tx: Transaction, run: Run, part: Range) -> None:
+        part.status = RangeStatus.WRITTEN
+        at = self._later_than(part.decided_at)
+        if run.is_shadow:
+            moved = np.empty(0, dtype=np.int64)
+        else:
+            part.written_at = at
+            moved = tx.runs.apply_prices(run, part, at)
+            part.written = len(moved)
+        if run.updates_state:
+            state, groups = tx.runs.staged_state(part)
+            # Sales from `at` on belong to the new prices.
+            began = np.where(np.isin(state.product, moved), microseconds(at), state.priced_at)
+            tx.runs.save_policy_state(run.policy_id, part.block, evolve(state, priced_at=began))
+            tx.runs.add_category_parameters(run.policy_id, groups)
+        tx.runs.save_range(part)
+
+    def _later_than(self, moment: datetime | None) -> datetime:
+        """The present time, or one tick after `moment`, which another process's clock may have put in the future."""
+        now = self._clock.now()
+        return now if moment is None else max(now, moment + TICK)
+
+    def _advance(self, run_id: RunId) -> RunStep:
+        """Bring the run into its next phase once all ranges of the present phase are processed.
+
+        From deciding to writing if the circuit breaker allows it, otherwise to STOPPED; from writing to DONE.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is None or run.status not in _PENDING:
+                return RunStep.FINISHED
+            before = run.status
+            if run.status in IN_PROGRESS and _is_stopped(tx, run):
+                run.sum_ranges(tx.runs.ranges(run_id))
+                run.end(RunStatus.CANCELLED, now, "A kill switch was thrown.")
+            else:
+                ranges = tx.runs.ranges(run_id)
+                if any(part.status is _PENDING[run.status] for part in ranges):
+                    return RunStep.WAITING
+                _close_phase(run, ranges, now)
+            if run.status not in IN_PROGRESS and before in IN_PROGRESS and run.updates_state and run.is_whole:
+                finish_epoch(tx, run)
+            tx.runs.save(run)
+        return RunStep.WORKED if run.status in _PENDING else RunStep.FINISHED
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _fail(self, run_id: RunId, note: str) -> None:
+        with self._store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            if run is not None and run.status in IN_PROGRESS:
+                run.end(RunStatus.FAILED, self._clock.now(), note[:NOTE_LENGTH])
+                if run.updates_state and run.is_whole:
+                    finish_epoch(tx, run)
+                tx.runs.save(run)
+
+    def _report(self, run_id: RunId, progress: Progress) -> None:
+        if progress is no_progress:
+            return
+        with self._store.begin() as tx:
+            run, ranges = tx.runs.lock_shared(run_id), tx.runs.ranges(run_id)
+        if run is None:
+            return
+        pending, phase = _PENDING.get(run.status), _PHASE_NAMES.get(run.status)
+        if pending is not None and phase is not None:
+            progress(phase, sum(each.products for each in ranges if each.status is not pending), run.products)
+
+
+def _is_stopped(tx: Transaction, run: Run) -> bool:
+    policy = tx.policies.get_many([run.policy_id]).get(run.policy_id)
+    return policy is None or not policy.is_active or tx.policies.is_stopped()
+
+
+def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
+    run.sum_ranges(ranges)
+    if run.status is RunStatus.DECIDING:
+        policy = policy_of(run)
+        note = run.tally.sentence(policy)
+        if run.tally.breaker(policy).tripped:
+            run.end(RunStatus.STOPPED, now, note)
+        else:
+            run.status, run.note = RunStatus.WRITING, note
+    elif run.status is RunStatus.WRITING:
+        run.end(RunStatus.DONE, now, run.note)
+    else:
+        run.end_rollback(ranges, now)
