@@ -17,35 +17,35 @@ from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_propose
 
 _WHY: Final = {
-    Motive.OTHER: "the policy asks for it",
-    Motive.HOLD: "nothing speaks for another price",
-    Motive.WAITING: "this price has not been seen by enough buyers yet",
-    Motive.PROFIT_ROSE: "profit per view rose with the last move",
-    Motive.PROFIT_FELL: "profit per view fell with the last move",
-    Motive.STOCK_SHORT: "the stock would be gone too soon",
-    Motive.STOCK_LONG: "the stock lasts longer than it has to",
-    Motive.DEMAND_ABOVE: "clearly more is sold than your threshold",
-    Motive.DEMAND_BELOW: "clearly less is sold than your threshold",
-    Motive.LEARNED: "past sales at other prices say that this one earns most",
-    Motive.TRYING: "trying a price is the only way to learn from it",
-    Motive.NO_PRICE: "the policy proposed no price",
-    Motive.UNUSABLE_PRICE: "the policy proposed a price that is infinite, zero or negative",
+    Motive.OTHER: "the strategy proposes this price",
+    Motive.HOLD: "there is no reason for another price",
+    Motive.WAITING: "too few buyers have seen this price yet",
+    Motive.PROFIT_ROSE: "profit per view rose after the last change",
+    Motive.PROFIT_FELL: "profit per view fell after the last change",
+    Motive.STOCK_SHORT: "the stock would sell out too soon",
+    Motive.STOCK_LONG: "the stock would last longer than needed",
+    Motive.DEMAND_ABOVE: "sales are clearly above your target",
+    Motive.DEMAND_BELOW: "sales are clearly below your target",
+    Motive.LEARNED: "past sales at other prices indicate that this price earns most",
+    Motive.TRYING: "sales at other prices are needed to estimate demand",
+    Motive.NO_PRICE: "the strategy proposed no price",
+    Motive.UNUSABLE_PRICE: "the strategy proposed a price that is infinite, zero or negative",
 }
 _HELD: Final = {
-    Guardrail.FEW_VIEWS: "too few people have seen the product",
+    Guardrail.FEW_VIEWS: "too few people have viewed the product",
     Guardrail.SHORT_HISTORY: "the product is too new",
-    Guardrail.OUT_OF_STOCK: "nothing is in stock, and its sales say nothing about its price",
-    Guardrail.MANUAL_EDIT: "you have set this price yourself",
-    Guardrail.PROMOTION: "a promotion is on",
-    Guardrail.COOLDOWN: "the price has moved lately",
-    Guardrail.DEAD_BAND: "the move would be too small to matter",
+    Guardrail.OUT_OF_STOCK: "the product is out of stock, so its sales say nothing about its price",
+    Guardrail.MANUAL_EDIT: "you set this price yourself",
+    Guardrail.PROMOTION: "a promotion is running",
+    Guardrail.COOLDOWN: "the price changed recently",
+    Guardrail.DEAD_BAND: "the change would be too small to matter",
 }
 _BOUNDED: Final = {
-    Guardrail.FLOOR: "the lowest price that your bounds and costs allow",
-    Guardrail.CEILING: "the highest price that your bounds and the usual price allow",
+    Guardrail.FLOOR: "the lowest price that your limits and costs allow",
+    Guardrail.CEILING: "the highest price that your limits and the usual price allow",
     Guardrail.STEP: "the largest step",
-    Guardrail.DAY_LIMIT: "the largest move in a day",
-    Guardrail.MONTH_LIMIT: "the largest move in 30 days",
+    Guardrail.DAY_LIMIT: "the largest change in a day",
+    Guardrail.MONTH_LIMIT: "the largest change in 30 days",
     Guardrail.ENDING: "the price ending",
 }
 
@@ -87,9 +87,9 @@ class Decision:
         why, acted = _WHY[self.motive], {Guardrail[name.upper()] for name in self.guardrails}
         if not self.moves:
             held = next((said for rail, said in _HELD.items() if rail in acted), None)
-            return held or next((f"it is at {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
+            return held or next((f"limited by {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
         limits = " and ".join(said for rail, said in _BOUNDED.items() if rail in acted)
-        return f"{why}; {limits} decided how far" if limits else why
+        return f"{why}; limited by {limits}" if limits else why
 
 
 @frozen(eq=False)
@@ -177,11 +177,15 @@ class Breaker:
 
     @property
     def sentence(self) -> str:
-        verdict = "tripped, no price is written" if self.tripped else "not tripped"
+        verdict = "tripped, no price is changed" if self.tripped else "not tripped"
         noun = "price" if self.prices == 1 else "prices"
-        moves = f"mean move {self.mean_move:+.1%}, {self.large_share:.0%} of {self.prices:,} {noun} by more than 4%"
-        remedy = " If this is intended, raise the policy's breaker_share and breaker_mean." if self.tripped else ""
-        return f"Catalog breaker {verdict}: {moves}.{remedy}"
+        moves = f"mean change {self.mean_move:+.1%}, {self.large_share:.0%} of {self.prices:,} {noun} by more than 4%"
+        remedy = (
+            " If these changes are intended, raise breaker_share and breaker_mean in the policy's guardrails."
+            if self.tripped
+            else ""
+        )
+        return f"Circuit breaker {verdict}: {moves}.{remedy}"
 
 
 def check_breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:

@@ -28,9 +28,11 @@ class Belief(NamedTuple):
 class Drift:
     """How fast the world is believed to change, per week, and how noisy it is."""
 
-    level: float = parameter(0.005, at_least=0, at_most=1, says="Variance that log conversion gains a week.")
-    slope: float = parameter(0.0005, at_least=0, at_most=1, says="Variance that the elasticity gains a week.")
-    dispersion: float = parameter(1.2, at_least=1, at_most=100, says="Variance of sales over a Poisson's.")
+    level: float = parameter(0.005, at_least=0, at_most=1, says="Variance added to the log conversion rate each week.")
+    slope: float = parameter(0.0005, at_least=0, at_most=1, says="Variance added to the elasticity each week.")
+    dispersion: float = parameter(
+        1.2, at_least=1, at_most=100, says="Variance of sales divided by that of a Poisson distribution."
+    )
 
 
 def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Floats, weeks: Floats) -> Belief:

@@ -13,19 +13,19 @@ from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.signals import COLUMNS
 
 GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
-    "few_views": "too few people have seen the product to judge its price",
+    "few_views": "too few people have viewed the product",
     "short_history": "the product is too new",
-    "out_of_stock": "nothing is in stock",
-    "manual_edit": "somebody has set the price by hand, so automation steps back for an epoch",
-    "promotion": "a promotion is on",
-    "floor": "not below the seller's lowest price, nor below cost, fees and the least margin",
-    "ceiling": "not above the seller's highest price, nor far above the usual price of 90 days",
-    "step": "no larger step than allowed at once",
-    "day_limit": "no larger move than allowed in a day",
-    "month_limit": "no larger move than allowed in 30 days",
-    "cooldown": "the price has moved lately and rests",
-    "dead_band": "the move would be too small to matter",
-    "ending": "prices end as the seller wants them to",
+    "out_of_stock": "the product is out of stock",
+    "manual_edit": "the price was set by hand and is kept for an epoch",
+    "promotion": "a promotion is running",
+    "floor": "not below min_price, nor below cost, fees and the least margin",
+    "ceiling": "not above max_price, nor far above the median price of 90 days",
+    "step": "limited to the largest change in an epoch",
+    "day_limit": "limited to the largest change in a day",
+    "month_limit": "limited to the largest change in 30 days",
+    "cooldown": "the price changed recently and is kept for a while",
+    "dead_band": "the change would be too small to matter",
+    "ending": "rounded to the price ending that the seller chose",
 }
 """Each guardrail by its name in a decision, and what it did there."""
 
@@ -54,7 +54,7 @@ def explain_inputs(inputs: Inputs) -> dict[str, str]:
     seen = _defaults() | input_values(inputs)
     told = {
         "price": f"{_amount(seen, seen['price'])}, {_since(seen['since_change'])}",
-        "reference": f"{_amount(seen, seen['reference'])}, where the seller started it",
+        "reference": f"{_amount(seen, seen['reference'])}, the seller's starting price",
         "demand": _demand(seen),
         "stock": _stock(seen),
         "cost": _cost(seen),
@@ -92,10 +92,10 @@ def _since(days: float) -> str:
 def _demand(seen: Mapping[str, Any]) -> str:
     views, units = seen["views"], seen["units"]
     if not seen["days"]:
-        return "nothing is known of it at this price yet"
+        return "no data at this price yet"
     if not views and not units:
-        return f"nobody looked or bought at this price in the last {_days(seen['days'])} on sale"
-    rate = f", {units / views:.1%} of those who looked" if views else ""
+        return f"no views and no sales at this price in the last {_days(seen['days'])} on sale"
+    rate = f", a conversion of {units / views:.1%}" if views else ""
     return f"{views:,.0f} views and {units:,.0f} units sold in {_days(seen['days'])} on sale{rate}"
 
 
@@ -104,18 +104,18 @@ def _stock(seen: Mapping[str, Any]) -> str:
     if not isfinite(stock):
         return ""
     a_day = seen["units"] / days if days > 0 else 0.0
-    lasts = f"enough for {_days(stock / a_day)} at this pace" if a_day > 0 and stock > 0 else ""
-    until = f"meant to last {_days(seen['days_left'])}" if isfinite(seen["days_left"]) else ""
+    lasts = f"enough for {_days(stock / a_day)} at this rate of sales" if a_day > 0 and stock > 0 else ""
+    until = f"intended to last {_days(seen['days_left'])}" if isfinite(seen["days_left"]) else ""
     return ", ".join(filter(None, [f"{stock:,.0f} units", lasts, until]))
 
 
 def _cost(seen: Mapping[str, Any]) -> str:
     cost, fee = seen["cost"], seen["fee"] / 10_000
     if cost < 0:
-        return "unknown, so the price stays near its reference"
+        return "unknown, so the price stays near its reference price"
     margin = (1 - fee) - cost / seen["price"]
     fees = f" and a fee of {fee:.1%}" if fee else ""
-    return f"{_amount(seen, cost)}{fees}: {margin:.1%} of the price is earned"
+    return f"{_amount(seen, cost)}{fees}: a margin of {margin:.1%} of the price"
 
 
 def _bounds(seen: Mapping[str, Any]) -> str:
@@ -131,7 +131,7 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
         return ""
     lowest, highest = _amount(seen, low), _amount(seen, high)
     month = f"{lowest} to {highest}" if low != high else f"always {lowest}"
-    by_hand = f"; last set by hand {_days(seen['since_edit'])} before" if isfinite(seen["since_edit"]) else ""
+    by_hand = f"; last set by hand {_days(seen['since_edit'])} earlier" if isfinite(seen["since_edit"]) else ""
     common = f"median {_amount(seen, usual)} in the last {_days(MEDIAN_DAYS * scale)}"
     return f"{month} in the last {_days(MONTH_DAYS * scale)}, {common}{by_hand}"
 
@@ -141,7 +141,7 @@ def _belief(seen: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     return (
-        f"a price 1 % higher sells {-found.elasticity:.1f} % less, give or take {found.standard_deviation:.1f}"
+        f"a price 1 % higher sells {-found.elasticity:.1f} % less, plus or minus {found.standard_deviation:.1f}"
         f" (elasticity {found.elasticity:.2f}); in its category {-found.category_elasticity:.1f} % less"
     )
 

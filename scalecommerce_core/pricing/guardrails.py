@@ -46,28 +46,43 @@ ENDINGS: Final = ("none", "99", "90", "whole")
 class Guardrails:
     """The settings. The defaults are meant to be left alone; a shop that knows better may differ per policy."""
 
-    least_views: int = parameter(30, at_least=0, at_most=10**9, says="Fewer views say too little to move a price.")
-    least_history_days: float = parameter(14, at_least=0, at_most=365, says="A product this young keeps its price.")
-    least_margin: float = parameter(0.0, at_least=0, at_most=0.9, says="Of the price after fees, above the cost.")
-    over_median: float = parameter(0.3, at_least=0, at_most=10, says="Above the median price of 90 days, at most.")
-    unknown_cost_range: float = parameter(0.2, at_least=0, at_most=0.9, says="Around the reference, without a cost.")
-    step: float = parameter(0.05, at_least=0, at_most=0.5, says="The largest move in an epoch.")
-    day_range: float = parameter(0.05, at_least=0, at_most=0.9, says="The largest move within a day.")
-    month_range: float = parameter(0.2, at_least=0, at_most=0.9, says="The largest move within 30 days.")
-    cooldown_days: float = parameter(7, at_least=0, at_most=365, says="A price that moved rests this long.")
-    dead_band: float = parameter(0.02, at_least=0, at_most=0.5, says="Smaller moves are not worth a buyer's surprise.")
+    least_views: int = parameter(30, at_least=0, at_most=10**9, says="Products with fewer views keep their price.")
+    least_history_days: float = parameter(
+        14, at_least=0, at_most=365, says="Products listed for fewer days keep their price."
+    )
+    least_margin: float = parameter(
+        0.0, at_least=0, at_most=0.9, says="Lowest margin above the cost, as a share of the price after fees."
+    )
+    over_median: float = parameter(
+        0.3, at_least=0, at_most=10, says="Highest price, as a share above the median price of 90 days."
+    )
+    unknown_cost_range: float = parameter(
+        0.2,
+        at_least=0,
+        at_most=0.9,
+        says="Largest distance from the reference price while the cost is unknown, as a share.",
+    )
+    step: float = parameter(0.05, at_least=0, at_most=0.5, says="Largest relative change in an epoch.")
+    day_range: float = parameter(0.05, at_least=0, at_most=0.9, says="Largest relative change within a day.")
+    month_range: float = parameter(0.2, at_least=0, at_most=0.9, says="Largest relative change within 30 days.")
+    cooldown_days: float = parameter(7, at_least=0, at_most=365, says="Days for which a changed price is kept.")
+    dead_band: float = parameter(0.02, at_least=0, at_most=0.5, says="Smaller relative changes are not made.")
     ending: str = parameter(
         "none",
         choices=ENDINGS,
-        says="How prices end: .99, .90 (in a currency without decimals: 99, 90), a whole amount, or as they come.",
+        says="Price ending: .99, .90 (in a currency without decimals: 99, 90), a whole amount, or any.",
     )
-    breaker_share: float = parameter(0.3, at_least=0, at_most=1, says="Of the prices that may move by more than 4 %.")
-    breaker_mean: float = parameter(0.02, at_least=0, at_most=1, says="The mean move of all prices that may be.")
+    breaker_share: float = parameter(
+        0.3, at_least=0, at_most=1, says="Circuit breaker: largest share of prices that may change by more than 4 %."
+    )
+    breaker_mean: float = parameter(
+        0.02, at_least=0, at_most=1, says="Circuit breaker: largest mean relative change of all prices."
+    )
     breaker_least: int = parameter(
         50,
         at_least=0,
         at_most=10**9,
-        says="Fewer prices in a run are not judged as a whole: one alone would be all of it.",
+        says="Circuit breaker: runs with fewer prices are not checked.",
     )
 
 

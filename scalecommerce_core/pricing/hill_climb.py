@@ -31,13 +31,24 @@ class HillClimb:
         "recent_views": 1, "recent_units": 1, "recent_days": 1,
     }  # fmt: skip
     step: float = parameter(
-        0.04, at_least=0.001, at_most=0.5, says="How far a price moves at once; many larger moves trip the breaker."
+        0.04,
+        at_least=0.001,
+        at_most=0.5,
+        says="Relative size of a price change; larger values can trip the circuit breaker.",
     )
-    enough_units: float = parameter(25, at_least=1, at_most=10**6, says="Sales at a price that say what it earns.")
-    longest_weeks: float = parameter(8, at_least=1, at_most=104, says="A price is not held longer than this.")
-    elasticity: float = parameter(-2.4, at_least=-6, at_most=-1, says="Of the category, for stock cover.")
-    smoothing: float = parameter(200, at_least=0, at_most=10**6, says="Views that the category's conversion weighs.")
-    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="In which recent views and sales fade.")
+    enough_units: float = parameter(
+        25, at_least=1, at_most=10**6, says="Units to sell at a price before its profit is compared."
+    )
+    longest_weeks: float = parameter(8, at_least=1, at_most=104, says="Longest time at one price, in weeks.")
+    elasticity: float = parameter(
+        -2.4, at_least=-6, at_most=-1, says="Elasticity of demand, for stock cover and unknown costs."
+    )
+    smoothing: float = parameter(
+        200, at_least=0, at_most=10**6, says="Weight of the category's conversion rate, in views."
+    )
+    memory_days: float = parameter(
+        28.0, at_least=1, at_most=365, says="Time constant with which past views and sales fade, in days."
+    )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         n = len(signals)

@@ -44,10 +44,13 @@ class DemandLearning(Drift):
 
     columns: ClassVar[Mapping[str, int]] = _BELIEF
     pace: float = parameter(
-        0.04, at_least=0, at_most=1, says="The largest move it asks for at once; many larger ones trip the breaker."
+        0.04,
+        at_least=0,
+        at_most=1,
+        says="Largest relative change that is proposed in an epoch; larger values can trip the circuit breaker.",
     )
     level_spread: float = parameter(
-        0.25, at_least=0.01, at_most=4, says="Variance of the log conversion between products of a category."
+        0.25, at_least=0.01, at_most=4, says="Variance of the log conversion rate between products of a category."
     )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
@@ -92,11 +95,16 @@ class ElasticityLearning(DemandLearning):
     """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
 
     name: ClassVar[str] = "elasticity_learning"
-    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that varies prices.")
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Seed of the random price variation.")
     caution: float = parameter(
-        0.5, at_least=0, at_most=2, says="Standard deviations of the belief that Thompson sampling draws with."
+        0.5,
+        at_least=0,
+        at_most=2,
+        says="Standard deviations by which the sampled elasticity varies; 0 turns sampling off.",
     )
-    vary: bool = parameter(True, says="Move prices by 3 % up or down at random, which is what makes them informative.")
+    vary: bool = parameter(
+        True, says="Also move each price 3 % up or down at random, which makes its sales informative."
+    )
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         prices = _optimal_prices(self._drawn(state, signals, epoch), state, signals)
@@ -130,8 +138,18 @@ class ControlledVariance(DemandLearning):
     retired_parameters: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
     """Parameters of release 0.1.0 that had no effect."""
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"epochs": 1, "mean_x": 1}
-    width: float = parameter(0.04, at_least=0, at_most=1, says="How far prices are kept apart, of the reference.")
-    exponent: float = parameter(0.51, at_least=0.5, at_most=1, says="How fast their variance grows with time.")
+    width: float = parameter(
+        0.04,
+        at_least=0,
+        at_most=1,
+        says="Scale of the distance from the mean of past prices, relative to the reference price.",
+    )
+    exponent: float = parameter(
+        0.51,
+        at_least=0.5,
+        at_most=1,
+        says="Exponent with which the total price variance grows with the number of epochs.",
+    )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         first = super().start(signals, groups)
@@ -169,8 +187,10 @@ class Inventory(ElasticityLearning):
 
     name: ClassVar[str] = "inventory"
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"views_a_day": 1}
-    perishable: bool = parameter(False, says="What is left at the end is worth nothing, so its cost is spent anyway.")
-    memory_days: float = parameter(28.0, at_least=1, at_most=365, says="Over which views per day are averaged.")
+    perishable: bool = parameter(False, says="Unsold units are worthless at the end, so their cost is ignored.")
+    memory_days: float = parameter(
+        28.0, at_least=1, at_most=365, says="Averaging period of the views per day, in days."
+    )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         first = super().start(signals, groups)

@@ -25,14 +25,14 @@ class LinearDemand:
 
     name: ClassVar[str] = "linear_demand"
     columns: ClassVar[Mapping[str, int]] = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
-    intercept: float = parameter(1.1, at_least=0, at_most=10**6, says="Mean of a.")
-    intercept_spread: float = parameter(0.03, at_least=1e-9, at_most=10**12, says="Variance of a.")
-    slope: float = parameter(-0.575, at_least=-(10**6), at_most=-1e-6, says="Mean of b.")
-    slope_spread: float = parameter(0.0169, at_least=1e-9, at_most=10**12, says="Variance of b.")
-    noise: float = parameter(0.04, at_least=1e-9, at_most=10**12, says="Variance of what one view buys.")
-    drift: float = parameter(0.0, at_least=0, at_most=10**6, says="Variance that a and b gain a week.")
-    caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
-    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
+    intercept: float = parameter(1.1, at_least=0, at_most=10**6, says="Prior mean of a.")
+    intercept_spread: float = parameter(0.03, at_least=1e-9, at_most=10**12, says="Prior variance of a.")
+    slope: float = parameter(-0.575, at_least=-(10**6), at_most=-1e-6, says="Prior mean of b.")
+    slope_spread: float = parameter(0.0169, at_least=1e-9, at_most=10**12, says="Prior variance of b.")
+    noise: float = parameter(0.04, at_least=1e-9, at_most=10**12, says="Variance of the units bought in one view.")
+    drift: float = parameter(0.0, at_least=0, at_most=10**6, says="Variance added to a and b each week.")
+    caution: float = parameter(0.5, at_least=0, at_most=3, says="Standard deviations by which sampled a and b vary.")
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Seed of the random draws.")
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         del groups

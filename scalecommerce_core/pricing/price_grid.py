@@ -34,14 +34,22 @@ class PriceGrid(Drift):
         at_least=1,
         at_most=9_999_999_999,
         longest=MOST_PRICES,
-        says="In minor units; none: 70 % to 130 % of the reference.",
+        says="Prices in minor units; an empty list: 70 % to 130 % of the reference price.",
     )
-    prior_views: float = parameter(50.0, at_least=1, at_most=10**6, says="What the curve's word on a price weighs.")
-    half_life_weeks: float = parameter(104.0, at_least=0.1, at_most=10**4, says="Counts of the past fade at this pace.")
-    caution: float = parameter(1.4, at_least=0, at_most=3, says="Standard deviations that sampling draws with.")
-    slope_mean: float = parameter(-1.0, at_least=-10, at_most=0, says="Elasticity at the reference, before any sale.")
-    slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Its variance.")
-    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Of the chance that draws.")
+    prior_views: float = parameter(
+        50.0, at_least=1, at_most=10**6, says="Weight of the demand curve at each price, in views."
+    )
+    half_life_weeks: float = parameter(
+        104.0, at_least=0.1, at_most=10**4, says="Weeks after which a view or sale counts half."
+    )
+    caution: float = parameter(
+        1.4, at_least=0, at_most=3, says="Standard deviations by which sampled conversion rates vary."
+    )
+    slope_mean: float = parameter(
+        -1.0, at_least=-10, at_most=0, says="Mean elasticity at the reference price, before any sale."
+    )
+    slope_spread: float = parameter(1.0, at_least=0.01, at_most=10, says="Variance of the elasticity, before any sale.")
+    seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Seed of the random draws.")
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         del groups

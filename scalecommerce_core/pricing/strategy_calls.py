@@ -44,7 +44,7 @@ class StrategyFailed(Conflict):
     code = "policy_failed"
 
     def __init__(self, policy: str, method: str, problem: str) -> None:
-        super().__init__(f"The policy {policy!r} failed in {method}: {problem}.")
+        super().__init__(f"The pricing strategy {policy!r} failed in {method}: {problem}.")
         self.policy = policy
 
 
@@ -108,8 +108,8 @@ def unpriced_sentence(policy: str, count: int, decided: int) -> str:
     if not count:
         return ""
     return (
-        f"The policy {policy!r} proposed no usable price (NaN, infinite, zero or negative) in {count:,} of {decided:,}"
-        " decisions: these prices stay as they are."
+        f"The pricing strategy {policy!r} proposed no usable price (NaN, infinite, zero or negative) in {count:,} of"
+        f" {decided:,} decisions: these prices stay as they are."
     )
 
 

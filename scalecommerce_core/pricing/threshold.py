@@ -25,11 +25,13 @@ class Threshold:
 
     name: ClassVar[str] = "threshold"
     columns: ClassVar[Mapping[str, int]] = {"at": 1, "days": 1, "views": 1, "units": 1}
-    measure: str = parameter("units", choices=("units", "conversion"), says="What is counted.")
-    wanted: float = parameter(10.0, at_least=0, at_most=10**9, says="Units in the window, or units per view.")
-    window_days: int = parameter(7, at_least=1, at_most=30, says="1, 7, 10, 14 or 30 are usual.")
-    step: float = parameter(0.03, at_least=0.001, at_most=0.5, says="How far a price moves at once.")
-    raises: bool = parameter(True, says="Also raise the price of what sells clearly more.")
+    measure: str = parameter(
+        "units", choices=("units", "conversion"), says="What is compared: units sold, or conversion (units per view)."
+    )
+    wanted: float = parameter(10.0, at_least=0, at_most=10**9, says="Target: units in the window, or units per view.")
+    window_days: int = parameter(7, at_least=1, at_most=30, says="Length of the window in days.")
+    step: float = parameter(0.03, at_least=0.001, at_most=0.5, says="Relative size of a price change.")
+    raises: bool = parameter(True, says="Also raise prices of products that sell clearly more than the target.")
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         del groups

@@ -358,7 +358,7 @@ def test_the_breaker_stops_a_run_before_anything_is_written(shelf: Shelf) -> Non
     policy = shelf.policy(breaker_share=0.0, breaker_mean=0.0, breaker_least=0)
     run = shelf.repricing.run(policy)
     assert (run.status, run.written) == (RunStatus.STOPPED, 0)
-    assert "breaker tripped, no price is written" in run.note
+    assert "breaker tripped, no price is changed" in run.note
     assert set(shelf.prices().values()) == {1000}
     assert set(outcomes(shelf, run.id)) <= {DecisionOutcome.STAGED, DecisionOutcome.KEPT}
     assert shelf.repricing.due() == []

@@ -286,7 +286,7 @@ def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: s
 
             runs[kind] = eventually(ended, f"a run of {kind}")
             runs[kind]["price"] = seller.get(f"/products/api/v1/{product['id']}/").json()["price"]
-        said = r"The policy 'broken' failed in propose: RuntimeError: no such luck \(mine\.py, line 25\)\."
+        said = r"The pricing strategy 'broken' failed in propose: RuntimeError: no such luck \(mine\.py, line 25\)\."
         site.commands["worker"].says(rf"run {runs['broken']['id']} of policy \d+ \(broken\) failed: {said}")
         skipped = f"Policy {left} uses the pricing strategy 'gone', which is not installed"
         site.commands["worker"].says(f"policy skipped: {skipped}")

@@ -44,7 +44,7 @@ _STEP: Final = ParameterSchema(
     choices=[],
     description="How far a price moves at once; many larger moves trip the breaker.",
 )
-_LIMIT: Final = replace(_STEP, default=0.05, description="The largest move at once.")
+_LIMIT: Final = replace(_STEP, default=0.05, description="Largest relative change in an epoch.")
 _NEW: Final = {
     "name": "Appliances, carefully",
     "policy": "hill_climb",
@@ -74,7 +74,7 @@ _POLICY: Final = PolicySchema(
     created_at=NOW,
 )
 _BELIEVED: Final = (
-    "a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40); in its category 2.4 % less"
+    "a price 1 % higher sells 2.4 % less, plus or minus 0.9 (elasticity -2.40); in its category 2.4 % less"
 )
 _DECISION: Final = StoredDecisionSchema(
     product=3,
@@ -87,7 +87,7 @@ _DECISION: Final = StoredDecisionSchema(
     currency="USD",
     motive=Motive.TRYING,
     guardrails=[],
-    sentence="Raised by 3.4% to 94.09: trying a price is the only way to learn from it.",
+    sentence="Raised by 3.4% to 94.09: sales at other prices are needed to estimate demand.",
     run=RUN,
     decided_at=NOW,
     outcome=DecisionOutcome.WRITTEN,
@@ -95,10 +95,10 @@ _DECISION: Final = StoredDecisionSchema(
     in_force_until=None,
     explained={
         "price": "90.99, in force for 30 days",
-        "reference": "90.99, where the seller started it",
-        "demand": "412 views and 9 units sold in 7 days on sale, 2.2% of those who looked",
-        "stock": "38 units, enough for 29.6 days at this pace",
-        "cost": "unknown, so the price stays near its reference",
+        "reference": "90.99, the seller's starting price",
+        "demand": "412 views and 9 units sold in 7 days on sale, a conversion of 2.2%",
+        "stock": "38 units, enough for 29.6 days at this rate of sales",
+        "cost": "unknown, so the price stays near its reference price",
         "belief": _BELIEVED,
     },
     belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
@@ -114,7 +114,7 @@ _KEPT: Final = StoredDecisionSchema(
     currency="USD",
     motive=Motive.TRYING,
     guardrails=["few_views", "short_history"],
-    sentence="Kept at 36.00: too few people have seen the product.",
+    sentence="Kept at 36.00: too few people have viewed the product.",
     run=16,
     decided_at=NOW,
     outcome=DecisionOutcome.KEPT,
@@ -122,9 +122,9 @@ _KEPT: Final = StoredDecisionSchema(
     in_force_until=None,
     explained={
         "price": "36.00, in force from the start",
-        "reference": "36.00, where the seller started it",
-        "demand": "nothing is known of it at this price yet",
-        "cost": "10.00: 72.2% of the price is earned",
+        "reference": "36.00, the seller's starting price",
+        "demand": "no data at this price yet",
+        "cost": "10.00: a margin of 72.2% of the price",
         "belief": _BELIEVED,
     },
     belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
@@ -144,7 +144,7 @@ _RUN: Final = RunSchema(
     written=183,
     undone=0,
     unpriced=0,
-    note="Catalog breaker not tripped: mean move -0.2%, 0% of 195 prices by more than 4%.",
+    note="Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices by more than 4%.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),
 )
@@ -195,7 +195,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 looked_at=1,
                 moves=0,
                 would_stop=False,
-                sentence="Catalog breaker not tripped: mean move +0.0%, 0% of 1 price by more than 4%.",
+                sentence="Circuit breaker not tripped: mean change +0.0%, 0% of 1 price by more than 4%.",
                 decisions=[DecisionSchema(**{name: getattr(_KEPT, name) for name in DecisionSchema.__struct_fields__})],
             )
         },

@@ -199,7 +199,7 @@ def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None
         dry = cli("reprice", "--dry-run")
     assert (ended.code, dry.code) == (1, 1)
     assert "FAILED" in ended.out
-    said = "The policy 'odd' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
+    said = "The pricing strategy 'odd' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
     assert said in " ".join(ended.out.split())
     assert said in " ".join(dry.out.split())
     unknown = cli("reprice")

@@ -150,7 +150,7 @@ def test_a_policy_that_fails_is_named_with_its_line_and_the_others_sell(cli: Cli
     chosen = ("--load", "mine_b", "--policy", "mine", "--policy", "static")
     ended = cli("simulate", "limited-stock", *chosen, *SMALL)
     assert ended.code == ExitCode.PROBLEM
-    said = "The policy 'mine' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
+    said = "The pricing strategy 'mine' failed in propose: AttributeError: 'Signals' object has no attribute 'colour'"
     assert f"{said} (mine_b.py, line 13)." in ended.err
     assert "static" in ended.out
     document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)

@@ -99,19 +99,19 @@ def test_an_edit_makes_a_version() -> None:
 
 # --- decisions and their sentences
 
-BEST = "trying a price is the only way to learn from it"
-CEILING = "the highest price that your bounds and the usual price allow"
+BEST = "sales at other prices are needed to estimate demand"
+CEILING = "the highest price that your limits and the usual price allow"
 
 
 @pytest.mark.parametrize(
     ("seen", "sentence"),
     [
-        ({"views_ever": 3}, "Kept at 100.00: too few people have seen the product."),
-        ({"stock": 0}, "Kept at 100.00: nothing is in stock, and its sales say nothing about its price."),
-        ({"cost": 30_00}, f"Lowered by 5.0% to 95.00: {BEST}; the largest step decided how far."),
-        ({"cost": 90_00, "max_price": 103_00}, f"Raised by 3.0% to 103.00: {BEST}; {CEILING} decided how far."),
-        ({"cost": 90_00, "max_price": 100_00}, f"Kept at 100.00: it is at {CEILING}."),
-        ({"cost": 58_50}, "Kept at 100.00: the move would be too small to matter."),
+        ({"views_ever": 3}, "Kept at 100.00: too few people have viewed the product."),
+        ({"stock": 0}, "Kept at 100.00: the product is out of stock, so its sales say nothing about its price."),
+        ({"cost": 30_00}, f"Lowered by 5.0% to 95.00: {BEST}; limited by the largest step."),
+        ({"cost": 90_00, "max_price": 103_00}, f"Raised by 3.0% to 103.00: {BEST}; limited by {CEILING}."),
+        ({"cost": 90_00, "max_price": 100_00}, f"Kept at 100.00: limited by {CEILING}."),
+        ({"cost": 58_50}, "Kept at 100.00: the change would be too small to matter."),
     ],
 )  # fmt: skip
 def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
@@ -172,7 +172,7 @@ def test_the_breaker(moves: list[float], tripped: bool) -> None:
     chosen, decisions = run_of(*moves)
     broken = check_breaker(chosen, [decisions])
     assert broken.tripped == tripped
-    assert ("no price is written" in broken.sentence) == tripped
+    assert ("no price is changed" in broken.sentence) == tripped
     chosen, other = run_of(*moves[1:]) if len(moves) > 1 else (chosen, decisions)
     assert check_breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
 

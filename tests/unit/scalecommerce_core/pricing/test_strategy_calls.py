@@ -72,7 +72,9 @@ FAULTS: list[tuple[Callable[[Any], Any], str]] = [
 
 @pytest.mark.parametrize(("fault", "said"), FAULTS, ids=[said for _, said in FAULTS])
 def test_a_faulty_proposal_names_the_policy_and_the_fault(fault: Callable[[Any], Any], said: str) -> None:
-    with pytest.raises(StrategyFailed, match=re.escape("The policy 'faulty' failed in propose: ") + said) as caught:
+    with pytest.raises(
+        StrategyFailed, match=re.escape("The pricing strategy 'faulty' failed in propose: ") + said
+    ) as caught:
         call_propose(proposing(fault)(), State(), SEEN, 0)
     assert caught.value.policy == "faulty"
 
@@ -126,7 +128,9 @@ def test_a_faulty_state_names_the_policy_the_method_and_the_fault(
 ) -> None:
     called(remembering)
     remembering.broken[method] = answer
-    with pytest.raises(StrategyFailed, match=re.escape(f"The policy 'remembering' failed in {method}: {said}")):
+    with pytest.raises(
+        StrategyFailed, match=re.escape(f"The pricing strategy 'remembering' failed in {method}: {said}")
+    ):
         called(remembering)
 
 
@@ -149,19 +153,19 @@ def test_a_price_that_is_no_price_moves_nothing_and_is_told(price: float) -> Non
     assert decisions.new.tolist() == [100_00, 210_00, 300_00]
     assert decisions[0].motive is Motive.UNUSABLE_PRICE
     assert decisions[0].wanted is None
-    assert decisions[0].sentence == "Kept at 100.00: the policy proposed a price that is infinite, zero or negative."
+    assert decisions[0].sentence == "Kept at 100.00: the strategy proposed a price that is infinite, zero or negative."
     assert is_unpriced(decisions.motive).tolist() == [True, False, False]
 
 
 def test_nan_without_a_motive_is_told_and_nan_with_one_is_a_decision() -> None:
     holds = np.full(3, MOTIVES.index(Motive.WAITING))
-    for motive, said, count in ((None, "the policy proposed no price", 1), (holds, "enough buyers", 0)):
+    for motive, said, count in ((None, "the strategy proposed no price", 1), (holds, "too few buyers", 0)):
         rules = proposing(lambda seen, motive=motive: Proposal(np.array([np.nan, 1.0, 1.0]) * seen.price, motive))()
         decisions = decide(policy(guardrails=RAILS), State(), SEEN, 0, strategy=rules)
         assert not decisions.moves.any()
         assert said in decisions[0].sentence
         assert np.count_nonzero(is_unpriced(decisions.motive)) == count
-    assert unpriced_sentence("markup", 2, 3).startswith("The policy 'markup' proposed no usable price")
+    assert unpriced_sentence("markup", 2, 3).startswith("The pricing strategy 'markup' proposed no usable price")
     assert unpriced_sentence("markup", 0, 3) == ""
 
 

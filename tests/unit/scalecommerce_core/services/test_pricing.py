@@ -226,10 +226,10 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     facts, told = seen(shop, policy, product)
     assert [facts[name] for name in ("views", "days", "fee", "days_left", "epoch_days")] == [40, 10, 1000, 20, 1]
     assert told["price"] == "10.00, in force for 10 days"
-    assert told["demand"] == "40 views and 0 units sold in 10 days on sale, 0.0% of those who looked"
-    assert told["stock"] == "90 units, meant to last 20 days"
-    assert told["cost"] == "6.00 and a fee of 10.0%: 30.0% of the price is earned"
-    assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9 (elasticity -2.40)")
+    assert told["demand"] == "40 views and 0 units sold in 10 days on sale, a conversion of 0.0%"
+    assert told["stock"] == "90 units, intended to last 20 days"
+    assert told["cost"] == "6.00 and a fee of 10.0%: a margin of 30.0% of the price"
+    assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, plus or minus 0.9 (elasticity -2.40)")
     shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 30}))
     shop.buy(buyer, line(product, 3))
     shop.market.relay.assign_sequence()
@@ -237,7 +237,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     shop.clock.advance(days=1)
     facts, told = seen(shop, policy, product)
     assert (facts["views"], facts["units"], facts["days"]) == (30, 3, 1)
-    assert told["stock"] == "87 units, enough for 29 days at this pace, meant to last 20 days"
+    assert told["stock"] == "87 units, enough for 29 days at this rate of sales, intended to last 20 days"
     shop.clock.advance(minutes=1)
     shop.edit(product, price=usd("14.00"))
     shop.clock.advance(days=1)
@@ -245,7 +245,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     assert (facts["price"], facts["reference"], facts.get("views", 0)) == (1400, 1400, 0), "a new beginning"
     assert (
         told["past prices"]
-        == "10.00 to 14.00 in the last 4.3 days, median 10.00 in the last 12.9 days; last set by hand 1 day before"
+        == "10.00 to 14.00 in the last 4.3 days, median 10.00 in the last 12.9 days; last set by hand 1 day earlier"
     )
 
 
@@ -253,8 +253,8 @@ def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, mak
     product = shop.list(seller)
     policy = make(policy="hill_climb")
     _, told = seen(shop, policy, product)
-    assert told["cost"] == "unknown, so the price stays near its reference"
-    assert told["demand"] == "nothing is known of it at this price yet"
+    assert told["cost"] == "unknown, so the price stays near its reference price"
+    assert told["demand"] == "no data at this price yet"
     assert "belief" not in told
 
 

@@ -74,7 +74,7 @@ def test_a_policy_that_raises_is_told_by_name_and_the_others_go_on(
     bad, good = make(shop, seller, "faulty", category_id=1), make(shop, seller, "markup", category_id=2)
     jobs(shop).reprice()
     failed, done = last_run(shop, bad), last_run(shop, good)
-    said = "The policy 'faulty' failed in propose: RuntimeError: no such luck (user_policies.py, line "
+    said = "The pricing strategy 'faulty' failed in propose: RuntimeError: no such luck (user_policies.py, line "
     assert (failed.status, done.status) == (RunStatus.FAILED, RunStatus.DONE)
     assert failed.note.startswith(said)
     assert [price(shop, each) for each in products] == [10_00, 10_50]
@@ -99,7 +99,7 @@ def test_prices_that_are_none_are_counted_in_the_record_and_logged(
         preview = shop.market.repricing.preview(policy.id)
         jobs(shop).reprice()
     run = last_run(shop, policy)
-    said = "The policy 'half' proposed no usable price (NaN, infinite, zero or negative) in 1 of 2 decisions"
+    said = "The pricing strategy 'half' proposed no usable price (NaN, infinite, zero or negative) in 1 of 2 decisions"
     assert (run.status, run.tally.unpriced, run.written) == (RunStatus.DONE, 1, 1)
     assert said in run.note
     assert said in preview.sentence
@@ -122,7 +122,7 @@ def test_a_policy_that_fails_to_learn_across_products_fails_its_run_and_tries_ag
         jobs(shop).reprice()
         run = last_run(shop, bad)
         assert run.status is RunStatus.FAILED
-        assert "The policy 'remembering' failed in pool: RuntimeError: no such luck" in run.note
+        assert "The pricing strategy 'remembering' failed in pool: RuntimeError: no such luck" in run.note
         assert last_run(shop, good).status is RunStatus.DONE
         assert price(shop, products[0]) == before
         shop.clock.advance(days=7)

@@ -86,7 +86,9 @@ def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None
             failed = problem(seller.get(at(made, "preview/")), 409)
             run(place, made)
         assert failed["code"] == "policy_failed"
-        assert failed["detail"].startswith("The policy 'faulty' failed in propose: RuntimeError: no such luck")
+        assert failed["detail"].startswith(
+            "The pricing strategy 'faulty' failed in propose: RuntimeError: no such luck"
+        )
         (shown,) = answer(seller.get(RUNS))["results"]
         assert (shown["status"], shown["note"]) == ("FAILED", failed["detail"])
         unknown = problem(seller.get(at(made, "preview/")), 409)
@@ -105,8 +107,8 @@ def test_a_decision_says_what_it_was_made_of_and_when_its_price_was_in_force(
     (of_product,) = answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"]
     (of_run,) = answer(seller.get(f"{RUNS}{done.id}/decisions/"))["results"]
     assert of_product == of_run
-    assert of_run["explained"]["reference"] == "20.00, where the seller started it"
-    assert of_run["explained"]["belief"].startswith("a price 1 % higher sells 2.4 % less, give or take 0.9")
+    assert of_run["explained"]["reference"] == "20.00, the seller's starting price"
+    assert of_run["explained"]["belief"].startswith("a price 1 % higher sells 2.4 % less, plus or minus 0.9")
     believed = of_run["belief"]
     assert (believed["elasticity"], believed["category_elasticity"], round(believed["standard_deviation"], 2)) == (
         -2.4,
