@@ -1,4 +1,4 @@
-"""What handlers work with: the engine, its batchers and threads for what cannot be batched."""
+"""The objects that handlers use: the market, batchers for frequent commands, thread pools and the cache."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -37,24 +37,28 @@ T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
 
 READER_THREADS = 4
-"""Threads for lists and searches: as many statements of one process run at once. A search takes as much of the
-interpreter as of the database, and more threads would only wait for each other there."""
+"""Threads for lists and searches, so the number of such statements that a process runs at once. A search uses the
+interpreter as much as the database; more threads would only contend for the GIL."""
 MAX_PENDING_READS = 2000
-"""Reads in those threads, waiting or at work; beyond it, 503: many of those who asked would be gone by then."""
+"""Limit on waiting and running calls in the reader threads; a call beyond it is a 503, since its client would probably
+time out."""
 HASHER_THREADS = 2
-"""Threads for passwords: hashing is meant to be slow, and must not keep readers waiting."""
+"""Threads for password hashing, which is slow by design and must not delay reads."""
 
 
 @frozen
 class Readiness:
-    """`oldest_undecided` is in seconds; None: no order waits for its verdict."""
+    """The state of the services that the process depends on.
+
+    `oldest_undecided_seconds` is the age of the oldest order without a decision; None without such an order.
+    """
 
     redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided_seconds: float | None
 
 
 class ReaderThreads:
-    """Threads, and a bound on what waits for them."""
+    """A thread pool with a limit on waiting and running calls."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
@@ -62,7 +66,7 @@ class ReaderThreads:
 
     async def run(self, read: Callable[[], T]) -> T:
         if self._pending >= MAX_PENDING_READS:
-            raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
+            raise Overloaded("The server is overloaded: retry the request in a few seconds.")
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, read)
@@ -74,7 +78,7 @@ class ReaderThreads:
 
 
 class Dependencies:
-    """One per process. `ready` raises `Unavailable` when the database does not answer or has other tables."""
+    """The dependencies of all handlers; one instance per process."""
 
     def __init__(
         self,
@@ -91,7 +95,10 @@ class Dependencies:
         shared: SharedCache | None = None,
         cache_limits: CacheLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Without a `feed` that tells of changes, every read goes to the database."""
+        """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
+
+        Without `feed`, which reports changes of the catalog, nothing is cached.
+        """
         self.market = market
         self.wakeups = wakeups
         self.view_tracker = ViewTracker(views, bots)
@@ -120,19 +127,22 @@ class Dependencies:
         self.cache = CatalogCache(queries, self.run_in_thread, limits=cache_limits, feed=feed, shared=shared)
 
     def start(self) -> None:
-        """On the loop that serves."""
+        """Start the background tasks; call this in the event loop of the server."""
         self.cache.start()
 
     async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a query, or a use case that is rare, in a thread; raise `Overloaded` when too many wait."""
+        """Call a query or an infrequent use case in a reader thread.
+
+        Raise `Overloaded` above `MAX_PENDING_READS` calls.
+        """
         return await self._readers.run(lambda: query(*args, **kwargs))
 
     async def run_in_hasher(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a use case that hashes passwords in a thread."""
+        """Call a use case that hashes passwords in a hasher thread."""
         return await asyncio.get_running_loop().run_in_executor(self._hashers, lambda: use_case(*args, **kwargs))
 
     async def close(self) -> None:
-        """Answer who waits, and end the threads."""
+        """Complete all pending commands, then stop the threads."""
         await self.payment_runner.close()
         await self.cache.close()
         batchers = (
@@ -147,7 +157,7 @@ class Dependencies:
 def _batch_query(
     query: Callable[[Sequence[Id]], Mapping[Id, T]], kind: str
 ) -> Callable[[Sequence[Id]], list[T | MarketError]]:
-    """A query by ids as a batch: concurrent readers of single things share one statement."""
+    """Adapt a query by ids to a `Batcher`, so that concurrent reads of single rows share one statement."""
 
     def batch(ids: Sequence[Id]) -> list[T | MarketError]:
         found = query(ids)

@@ -1,1 +1,4 @@
-"""The HTTP layer on Starlette: routing, decoding, validation, negotiation, errors, OpenAPI. It knows no resource."""
+"""The HTTP layer on Starlette: routing, decoding, validation, content negotiation, problems, OpenAPI.
+
+It does not import any resource.
+"""

@@ -1,4 +1,4 @@
-"""The HTTP application, from operations."""
+"""Building the ASGI application from operations."""
 
 from collections.abc import Iterable, Mapping
 
@@ -21,7 +21,7 @@ from adapters.http.framework.swagger_ui import docs_routes
 
 
 class Application(Starlette):
-    """Starlette with one piece in place of its middleware, which `Envelope` does without."""
+    """Starlette with `BaselineMiddleware` in place of its own middleware stack."""
 
     fast_path: FastPath | None = None
 
@@ -40,28 +40,34 @@ def build_application(
     examples: Mapping[str, Example] | None = None,
     guide: str = "",
 ) -> Starlette:
-    listed = list(operations)
+    """Build the application: the operations, `/`, `/docs` and `/openapi.json`.
+
+    `examples` are by operation name; `guide` is Markdown that is appended to the description of the document;
+    `currency` is that of amounts in the document. `fast_path` may respond before routing.
+    """
+    operations = list(operations)
     app = Application(
         routes=[
-            *build_routes(listed, authenticate),
+            *build_routes(operations, authenticate),
             *index_routes(version),
             *docs_routes(),
             *openapi_routes(
                 msgspec.json.encode(
-                    build_document(listed, version=version, examples=examples or {}, guide=guide, currency=currency)
+                    build_document(operations, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
             ),
         ],
         lifespan=lifespan,
     )
     app.fast_path = fast_path
-    # Starlette's own redirect makes an absolute address from the Host header, which the client chooses.
+    # The redirect of Starlette builds an absolute URL from the Host header, which the client controls.
     app.router.redirect_slashes = False
     app.router.default = SlashRedirect(app.router, app.router.default)
     return app
 
 
 def openapi_routes(encoded: bytes) -> list[BaseRoute]:
+    """The route of `/openapi.json`, which serves the encoded document with an ETag."""
     etag = content_etag(encoded)
 
     async def openapi(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Who calls: a Bearer token, or nobody."""
+"""Authentication by Bearer tokens."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,36 +10,41 @@ from scalecommerce_core.domain.errors import Forbidden, NotAuthenticated, TokenN
 from scalecommerce_core.services.accounts import Identity
 
 Authenticate = Callable[[str], Identity]
-"""Whose token this is; raises `TokenNotValid`. Called on the event loop, so it must not wait for anything."""
+"""Convert an access token to an identity, or raise `TokenNotValid`. Called in the event loop, so it must not block."""
 
 
 class Access(StrEnum):
-    """Who may use an operation."""
+    """The access rule of an operation."""
 
     PUBLIC = "public"
-    """Anyone; a token is not even looked at."""
+    """Everybody; an Authorization header is ignored."""
     OPTIONAL = "optional"
-    """Anyone, but the answer may depend on who asks; a bad token is refused."""
+    """Everybody, but the response may depend on the caller; an invalid token is rejected."""
     ACCOUNT = "account"
+    """Authenticated callers."""
     STAFF = "staff"
+    """Authenticated callers who are staff."""
 
 
 BEARER: Final = "bearer"
 
 
 def authenticate_request(headers: Headers, access: Access, authenticate: Authenticate) -> Identity | None:
-    """The identity behind the request; raise `NotAuthenticated` (401) or `Forbidden` (403)."""
+    """The identity of the caller, or None for an anonymous one.
+
+    Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires.
+    """
     if access is Access.PUBLIC:
         return None
     given = headers.getlist("authorization")
     if not given and access is Access.OPTIONAL:
         return None
     if not given:
-        raise NotAuthenticated("Log in first: an access token is wanted as Authorization: Bearer.")
+        raise NotAuthenticated("Authentication required: send an access token as `Authorization: Bearer <token>`.")
     scheme, _, token = given[0].partition(" ")
     if len(given) > 1 or scheme.lower() != BEARER or not token.strip():
-        raise TokenNotValid("The Authorization header is not a Bearer token.")
+        raise TokenNotValid("The Authorization header must be `Bearer <token>`.")
     identity = authenticate(token.strip())
     if access is Access.STAFF and not identity.is_staff:
-        raise Forbidden("This is for staff.")
+        raise Forbidden("Only staff may do this.")
     return identity

@@ -1,4 +1,4 @@
-"""Whether the client can read what we write."""
+"""The Accept header: whether the client accepts JSON."""
 
 import re
 from functools import lru_cache
@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from adapters.http.framework.problems import Problem
 
 MAX_CACHED_LENGTH: Final = 512
-"""Characters of a header that is looked at once and not each time: browsers send a third of that, strangers 400,000."""
+"""Characters. Results for longer headers are not cached, to bound the memory; browsers send about 150 characters."""
 
 
 _WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
@@ -17,19 +17,19 @@ _WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def check_accepts_json(headers: Headers) -> None:
-    """Raise a 406 `Problem` when the Accept header leaves no room for application/json."""
+    """Raise a 406 `Problem` if the Accept header excludes application/json."""
     given = headers.getlist("accept")
     if given and not accepts_json(", ".join(given)):
-        raise Problem(406, "Answers are application/json: the Accept header must allow it.")
+        raise Problem(406, "Responses are application/json: the Accept header must allow it.")
 
 
 def accepts_json(accept: str) -> bool:
-    """By the most specific range that matches (RFC 9110, section 12.5.1)."""
+    """Whether the most specific matching range has a weight above 0 (RFC 9110, section 12.5.1)."""
     return _cached_accepts_json(accept) if len(accept) <= MAX_CACHED_LENGTH else _accepts_json(accept)
 
 
 def _accepts_json(accept: str) -> bool:
-    # Empty elements of a list say nothing (RFC 9110, section 5.6.1.2), and a list of nothing else asks for nothing.
+    # Empty list elements are ignored (RFC 9110, section 5.6.1.2); an empty list accepts everything.
     ranges = [media_range for media_range in accept.split(",") if media_range.strip()]
     if not ranges:
         return True
@@ -43,7 +43,7 @@ def _accepts_json(accept: str) -> bool:
     return False
 
 
-# Clients send the same few values over and over.
+# Clients send few distinct values.
 _cached_accepts_json: Final = lru_cache(maxsize=256)(_accepts_json)
 
 
@@ -51,6 +51,6 @@ def _parse_weight(parameters: list[str]) -> float:
     for parameter in parameters:
         if parameter.startswith("q="):
             weight = parameter.removeprefix("q=")
-            # An invalid weight is ignored rather than refused.
+            # An invalid weight is ignored.
             return float(weight) if _WEIGHT.fullmatch(weight) else 1.0
     return 1.0

@@ -1,4 +1,4 @@
-"""Cursors of lists: opaque to clients, signed, good for the list and the filters that they were made for."""
+"""Signed, opaque cursors. A cursor is valid only for the list and the filters for which it was created."""
 
 import base64
 import binascii
@@ -27,18 +27,22 @@ class Direction(StrEnum):
 
 @frozen
 class Position:
-    """A page begins behind, or ends before, the row with these sort values."""
+    """A position in a list: after or before the row with the sort values `key`."""
 
     direction: Direction
     key: tuple[Scalar, ...]
 
 
 class Cursors:
-    """`key` signs; `context` says for which list and filters, so that a cursor opens no other door."""
+    """Encodes and decodes cursors.
+
+    `key` signs them (at least `MIN_KEY_BYTES` bytes). `context` identifies the list and its filters; it is part of the
+    signature, so that a cursor cannot be used elsewhere.
+    """
 
     def __init__(self, key: bytes) -> None:
         if len(key) < MIN_KEY_BYTES:
-            raise ValueError(f"A cursor key has at least {MIN_KEY_BYTES} bytes.")
+            raise ValueError(f"The cursor key must have at least {MIN_KEY_BYTES} bytes.")
         self._key = hmac.digest(key, b"cursors", hashlib.sha256)
 
     def encode(self, position: Position, context: bytes) -> str:
@@ -46,7 +50,7 @@ class Cursors:
         return _encode_base64(self._mac(content, context) + content)
 
     def decode(self, text: str, context: bytes) -> Position:
-        """Raise a 400 `Problem` naming `cursor`."""
+        """Decode a cursor; raise a 400 `Problem` that names `cursor` if it is invalid for this context."""
         packed = _decode_base64(text)
         mac, content = packed[:MAC_BYTES], packed[MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(content, context)):
@@ -59,7 +63,7 @@ class Cursors:
 
 
 def encode_context(parts: Sequence[Any]) -> bytes:
-    """What a cursor belongs to, from anything that msgspec encodes."""
+    """Encode the parts that identify a list and its filters: any values that msgspec encodes."""
     return msgspec.json.encode(parts, enc_hook=str)
 
 
@@ -68,16 +72,18 @@ def _encode_base64(content: bytes) -> str:
 
 
 def _decode_base64(text: str) -> bytes:
-    """Nothing, which no signature fits, for text that we did not write."""
+    """The decoded bytes, or no bytes, for which no signature is valid, if the text is not canonical base64."""
     if len(text) > MAX_LENGTH or not text.isascii():
         return b""
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         return b""
-    # The last character may hold spare bits; only our own spelling counts.
+    # The last character may contain unused bits; only the canonical spelling is accepted.
     return content if _encode_base64(content) == text else b""
 
 
 def _invalid_cursor() -> Exception:
-    return invalid_fields({"cursor": ["This cursor is not from this list with these filters: start again without it."]})
+    return invalid_fields(
+        {"cursor": ["The cursor is invalid for this list and these filters: start again without it."]}
+    )

@@ -1,4 +1,4 @@
-"""Requests into Structs: JSON bodies and query strings, strictly, with all that is wrong in one answer."""
+"""Decoding JSON bodies and query strings to Structs, strictly; all errors are reported in one response."""
 
 import re
 from collections.abc import Mapping
@@ -18,31 +18,34 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_PARAMETERS: Final = 200
 MAX_SUGGESTIONS: Final = 10
-"""Unknown parameters that get a suggestion; bounded, because searching one costs more than reading the parameter."""
+"""Limit on suggestions for unknown parameters, since finding one costs more than decoding the parameter."""
 MAX_NAME_LENGTH_SHOWN: Final = 100
 """Characters of an unknown parameter's name that the response repeats."""
 
-# What msgspec alone would not see as `fields` does: escapes can bring in texts that nobody wants, numbers can be long
-# or have a fraction.
+# Bodies that msgspec alone would not validate as `convert_struct` does: escapes may contain NUL or lone surrogates, and
+# numbers may be long or have a fraction.
 _NEEDS_FULL_VALIDATION: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
 
 
 async def read_body(request: Request, struct: type[S]) -> S:
-    """The JSON object in the request's body; raise a 415 or 400 `Problem`."""
+    """Decode the JSON object in the request body; raise a 400 or 415 `Problem`."""
     check_media_type(request.headers)
     return decode_body(await request.body(), struct)
 
 
 def decode_body(body: bytes, struct: type[S]) -> S:
-    """Raise a 400 `Problem` that names every field that is wrong. Unknown fields are ignored, as v1 does."""
+    """Decode a JSON object; raise a 400 `Problem` that names all invalid fields.
+
+    Unknown fields are ignored, as in version 1.
+    """
     if not body.strip():
-        raise Problem(400, "A JSON object is wanted as the request's body, this is empty.", code="malformed")
+        raise Problem(400, "The request body is empty; it must be a JSON object.", code="malformed")
     try:
         document = parse_json(body)
     except InvalidJson as error:
         raise Problem(400, str(error), code="malformed") from None
     if not isinstance(document, dict):
-        raise Problem(400, "A JSON object is wanted as the request's body.", code="malformed")
+        raise Problem(400, "The request body must be a JSON object.", code="malformed")
     if not _NEEDS_FULL_VALIDATION.search(body) and (plain := convert_valid(document, struct)) is not None:
         return plain
     found = FieldErrors()
@@ -53,10 +56,10 @@ def decode_body(body: bytes, struct: type[S]) -> S:
 
 
 def decode_query(query_string: bytes, struct: type[S] | None) -> S | None:
-    """The query parameters; None for an operation that declares none (`wanted` is None).
+    """Decode the query parameters; None for an operation that declares none (`struct` is None).
 
-    Raise a 400 `Problem` that names each parameter that is unknown or has a wrong value. A parameter of a list type may
-    be repeated, any other must not.
+    Raise a 400 `Problem` that names all unknown parameters and all invalid values. Only a parameter of a list type may
+    be repeated.
     """
     if struct is None and not query_string:
         return None
@@ -71,7 +74,7 @@ def decode_query(query_string: bytes, struct: type[S] | None) -> S | None:
         elif is_list_field(field):
             values[name] = given
         elif len(given) > 1:
-            found.add(name, "Give this parameter once.")
+            found.add(name, "This parameter must not be repeated.")
         else:
             values[name] = given[0]
     result = None if struct is None else convert_struct(values, struct, found, from_text=True)
@@ -96,13 +99,14 @@ def _parse_parameters(query_string: bytes) -> Mapping[str, list[str]]:
 
 
 def check_media_type(headers: Headers) -> None:
+    """Raise a 415 `Problem` unless the body is uncompressed application/json in UTF-8."""
     given = headers.get("content-type", "")
     media_type, _, parameters = given.partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
         raise Problem(
             415,
-            f"The body must be application/json in UTF-8, not {given[:100] or 'without a Content-Type'}.",
+            f"The Content-Type must be application/json in UTF-8, not {given[:100] or 'missing'}.",
             headers={"Accept": "application/json"},
         )
     if headers.get("content-encoding", "identity").strip().lower() != "identity":

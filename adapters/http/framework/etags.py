@@ -1,4 +1,4 @@
-"""Entity tags and the conditions that requests put on them (RFC 9110, section 13)."""
+"""Entity tags and conditional requests (RFC 9110, section 13)."""
 
 import hashlib
 import re
@@ -20,10 +20,10 @@ WILDCARD: Final = "*"
 
 @frozen
 class EntityTag:
-    """The version and figures that an entity tag names, of the representation that the client has read.
+    """The contents of an entity tag: the version, price and stock of the representation that the client has read.
 
-    `price` (in minor units) and `stock` are the figures that were shown; None: the tag does not say. Tags of other
-    resources, of other people's views, and of releases before 0.2.0 name fewer.
+    `price` is in minor units. `price` and `stock` are None if the tag does not contain them: tags of resources other
+    than products, of products as read by buyers (no stock), and of releases before 0.2.0.
     """
 
     version: int
@@ -32,56 +32,60 @@ class EntityTag:
 
 
 def version_etag(version: int) -> str:
-    """Of a resource whose editions are numbered."""
+    """The entity tag of a resource with a version number."""
     return f'"v{version}"'
 
 
-def view_etag(edition: EntityTag, *shown: str) -> str:
-    """The entity tag of one view of such a resource; all views of one version match the same If-Match.
+def view_etag(tag: EntityTag, *contents: str) -> str:
+    """The entity tag of a representation that depends on further `contents`, such as the names of other resources.
 
-    The tag contains the figures in clear, so that an edit with If-Match can be compared with them.
+    The tag contains version, price and stock in plain text, so that an edit with If-Match can be compared with them;
+    `contents` enter as a digest, which If-Match ignores.
     """
-    digest = hashlib.blake2b("\0".join(shown).encode(), digest_size=8)
-    price = "" if edition.price is None else f"-p{edition.price}"
-    stock = "" if edition.stock is None else f"-s{edition.stock}"
-    return f'"v{edition.version}{price}{stock}-{digest.hexdigest()}"'
+    digest = hashlib.blake2b("\0".join(contents).encode(), digest_size=8)
+    price = "" if tag.price is None else f"-p{tag.price}"
+    stock = "" if tag.stock is None else f"-s{tag.stock}"
+    return f'"v{tag.version}{price}{stock}-{digest.hexdigest()}"'
 
 
 def content_etag(body: bytes) -> str:
-    """Of bytes that are the same for everybody."""
+    """The entity tag of a body that is the same for all callers."""
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def is_current(headers: Headers, etag: str) -> bool:
-    """Whether If-None-Match names what we would send: answer 304 then."""
+    """Whether If-None-Match contains the entity tag of the response, which is a 304 then."""
     given = _parse_tags(headers, "if-none-match")
     return WILDCARD in given or etag in {tag.removeprefix("W/") for tag in given}
 
 
 def expected_version(headers: Headers) -> int | None:
-    """The version that If-Match insists on; None: any. A tag that we never gave out is a 412 `Problem`."""
-    edition = parse_if_match(headers)
-    return None if edition is None else edition.version
+    """The version in If-Match; None without the header or for `*`.
+
+    Raise a 400 `Problem` for a malformed header, and a 412 `Problem` for a tag that no response contained.
+    """
+    tag = parse_if_match(headers)
+    return None if tag is None else tag.version
 
 
 def parse_if_match(headers: Headers) -> EntityTag | None:
-    """As `expected_version`, with the figures in the tag."""
+    """As `expected_version`, but with the price and stock in the tag."""
     if "if-match" not in headers:
         return None
     given = _parse_tags(headers, "if-match")
     if given == [WILDCARD]:
         return None
     if len(given) != 1:
-        raise invalid_fields({"If-Match": ["Give one entity tag in double quotes, or *."]})
-    tag = _VERSION.fullmatch(given[0])
-    if tag is None:
-        raise Problem(412, "If-Match names an edition that does not exist: read the resource again.")
-    price, stock = tag["price"], tag["stock"]
-    return EntityTag(int(tag["number"]), None if price is None else int(price), None if stock is None else int(stock))
+        raise invalid_fields({"If-Match": ["The header must be one entity tag in double quotes, or *."]})
+    match = _VERSION.fullmatch(given[0])
+    if match is None:
+        raise Problem(412, "If-Match contains an unknown entity tag: read the resource again.")
+    price, stock = match["price"], match["stock"]
+    return EntityTag(int(match["number"]), None if price is None else int(price), None if stock is None else int(stock))
 
 
 def _parse_tags(headers: Headers, name: str) -> list[str]:
-    """Entity tags, or `*`; nothing at all when one of them is none."""
+    """The entity tags in a header, or `*`; an empty list if the header is malformed."""
     text = ",".join(headers.getlist(name)).strip()
     if text == WILDCARD:
         return [WILDCARD]

@@ -1,4 +1,4 @@
-"""`/`: what runs here, and where to go from here."""
+"""The index page `/`, with links to documentation and health checks."""
 
 import base64
 import hashlib
@@ -32,15 +32,16 @@ code { color: var(--mark); font: .9rem ui-monospace, monospace; }
 """
 
 LINKS: Final = (
-    ("docs", "Browse and try the API", "/docs"),
+    ("docs", "API documentation", "/docs"),
     ("openapi.json", "OpenAPI 3.1 document", "/openapi.json"),
     ("products/api/v1/", "Products", "/products/api/v1/"),
-    ("readyz", "Ready to serve?", "/readyz"),
-    ("healthz", "Process alive?", "/healthz"),
+    ("readyz", "Readiness check", "/readyz"),
+    ("healthz", "Liveness check", "/healthz"),
 )
 
 
 def index_routes(version: str) -> list[BaseRoute]:
+    """The route of `/`."""
     page = _page(version)
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
@@ -53,8 +54,8 @@ def index_routes(version: str) -> list[BaseRoute]:
 
 def _page(version: str) -> bytes:
     links = "\n".join(
-        f'<li><a href="{href}"><span>{escape(text)}</span><code>{escape(shown)}</code></a></li>'
-        for href, text, shown in LINKS
+        f'<li><a href="{href}"><span>{escape(text)}</span><code>{escape(label)}</code></a></li>'
+        for href, text, label in LINKS
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -68,7 +69,7 @@ def _page(version: str) -> bytes:
 <body>
 <main>
 <h1>ScaleCommerce <small>{escape(version)}</small></h1>
-<p>A marketplace engine: sellers list, buyers order under load, prices follow demand.</p>
+<p>A marketplace engine for many concurrent orders, with prices that follow demand.</p>
 <ul>
 {links}
 </ul>

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it, into builtins: numbers exact, names unique, nothing that Python alone would take."""
+"""A strict JSON parser (RFC 8259): exact numbers, unique names, no extensions such as NaN."""
 
 import json
 from collections import Counter
@@ -6,18 +6,21 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 MAX_DEPTH: Final = 32
-"""Our deepest request has three levels."""
+"""Levels of nesting. The deepest valid request has three."""
 
 MAX_DIGITS: Final = 40
-"""A number that is longer fits no field; longer whole numbers would also take quadratic time to convert."""
+"""Longer numbers fit no field, and converting a long integer takes quadratic time."""
 
 
 class InvalidJson(ValueError):
-    """The message says where and why."""
+    """The body is not valid JSON; the message contains the reason and the position."""
 
 
 def parse_json(body: bytes) -> Any:
-    """dict, list, str, int, Decimal (for numbers with a fraction or exponent), bool, None; raise `NotJson`."""
+    """Parse JSON to dict, list, str, int, bool, None, and Decimal for numbers with a fraction or exponent.
+
+    Raise `InvalidJson`.
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -28,21 +31,21 @@ def parse_json(body: bytes) -> Any:
         raise InvalidJson(f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}.") from None
     except RecursionError:
         raise InvalidJson(f"The body is nested more than {MAX_DEPTH} levels deep.") from None
-    # Without so many brackets, nothing can be so deep.
+    # The number of brackets is an upper bound of the depth.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
         raise InvalidJson(f"The body is nested more than {MAX_DEPTH} levels deep.")
     return document
 
 
 def decimals_to_numbers(value: Any) -> Any:
-    """The value with its decimals as JSON numbers: whole ones as int, others as float.
+    """Convert the Decimals in a parsed value: integral ones to int, others to float.
 
-    For values without a declared type, which `parse` keeps as exact decimals.
+    For fields without a declared type; `parse_json` returns their numbers as exact Decimals.
     """
     match value:
         case Decimal():
-            # Without `abs`, which rounds: exponents may be larger than arithmetic takes.
-            # `float` of what is too large or too small for one is infinite or 0, which all bounds refuse.
+            # `abs` is not used, since it fails for very large exponents. Numbers outside the range of float become
+            # infinite or 0, which every bound rejects.
             return (
                 int(value)
                 if value == value.to_integral_value() and -_EXACT_FLOAT_LIMIT < value < _EXACT_FLOAT_LIMIT
@@ -57,16 +60,16 @@ def decimals_to_numbers(value: Any) -> Any:
 
 
 _EXACT_FLOAT_LIMIT: Final = 2**53
-"""Whole numbers below it are exact as floats, too."""
+"""Floats represent all integers below this limit exactly."""
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        # One pass: a body may hold a hundred thousand names.
-        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        # Readers disagree on which one counts, which has let requests past checks (RFC 8259, section 4).
-        raise InvalidJson(f"The name {twice[:100]!r} appears twice in one object.")
+        # Counted in one pass, since a body may contain 100,000 names.
+        duplicate = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        # Parsers disagree on which duplicate applies, which can be used to bypass checks (RFC 8259, section 4).
+        raise InvalidJson(f"The name {duplicate[:100]!r} appears twice in one object.")
     return found
 
 
@@ -78,12 +81,12 @@ def _parse_decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        # An exponent beyond even Decimal's.
-        raise InvalidJson("The body holds a number of absurd size.") from None
+        # The exponent is out of the range of Decimal.
+        raise InvalidJson("The body contains a number that is out of range.") from None
 
 
 def _reject_constant(text: str) -> NoReturn:
-    raise InvalidJson(f"The body is not JSON: {text} is no number.")
+    raise InvalidJson(f"The body is not JSON: {text} is not a number.")
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -1,7 +1,7 @@
-"""What every request and answer goes through, as one piece of plain ASGI.
+"""The middleware of every request, as one ASGI application.
 
-One piece, not a stack: each layer that wraps `send` and `receive` and looks through the headers anew costs every
-request about as much as its handler.
+It is one application and not a stack, because each layer that wraps `send` and `receive` and searches the headers again
+costs a request about as much as its handler.
 """
 
 import logging
@@ -19,7 +19,7 @@ from adapters.http.framework.problems import Problem, content_too_large, error_r
 BODY_LIMIT: Final = 1024 * 1024
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-# On every answer, so that browsers and caches do not do too much with it.
+# Headers of every response, which restrict browsers and caches.
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -28,26 +28,29 @@ _SECURITY_HEADERS: Final = (
 )
 _CONTENT_SECURITY_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 BASELINE_HEADERS: Final = (*_SECURITY_HEADERS, _CONTENT_SECURITY_POLICY)
-"""Of those that are nothing special."""
-# Above all tokens, but what one account sees is no other's business either.
+"""Security headers of JSON responses."""
+# For responses to authenticated requests and to unsafe methods: they may contain tokens or private data.
 _PRIVATE_NO_STORE: Final = (b"cache-control", b"private, no-store")
 PreparedResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
-"""Status, headers, body, and the id that the request gives itself."""
+"""Status, headers, body, and the value of the request's X-Request-ID header, or None."""
 FastPath = Callable[[Scope], PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None]
 
 logger = logging.getLogger(__name__)
 
 
 class BaselineMiddleware:
-    """Gives each request an id and each answer its headers, bounds bodies, and answers whatever is raised inside."""
+    """Sets the request id and the security headers, limits the size of bodies, and converts exceptions to problems."""
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, fast_path: FastPath | None = None) -> None:
-        """`fast_path` knows answers that need nothing of all this but an id: all their other headers are made."""
+        """`fast_path` may return a response with complete headers, to which only the request id is added.
+
+        `limit` is the maximum size of a body in bytes.
+        """
         self._app = app
         self._fast_path = fast_path
         self._limit = limit
-        # Names of this process's requests: a random word, and a number behind it. Randomness for each would cost more
-        # than it is worth, since nobody gains from guessing one.
+        # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
+        # each request would be a waste.
         self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +74,7 @@ class BaselineMiddleware:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > self._limit:
-                    # Raised inside of whoever reads the body, and answered like any other problem.
+                    # Raised in the code that reads the body, and handled below.
                     raise content_too_large(self._limit)
             return message
 
@@ -100,11 +103,11 @@ class BaselineMiddleware:
                 about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
                 logger.exception("unexpected error", extra=about)
                 if started:
-                    # Half an answer is out; only breaking the connection tells the client.
+                    # A part of the response is sent; only closing the connection signals the error.
                     raise
                 known = internal_error(name).response()
             else:
-                # One error may answer a whole batch of requests, and would gather the tracebacks of all.
+                # An error may be shared by all requests of a batch, and would accumulate their tracebacks.
                 error.__traceback__ = None
             refused = known
         await refused(scope, receive, send_with_headers)
@@ -113,22 +116,22 @@ class BaselineMiddleware:
         try:
             found = fast_path(scope)
             return found if found is None or isinstance(found, tuple) else await found
-        except Exception:  # noqa: BLE001 - the long way meets it again, and knows what to do with it
+        except Exception:  # noqa: BLE001 - the regular path raises it again and handles it
             return None
 
     def _request_id(self, given: bytes | None) -> bytes:
         return given if given and _REQUEST_ID.fullmatch(given) else next(self._request_ids).encode()
 
     def _reject_by_content_length(self, declared: bytes) -> Response | None:
-        """The answer to a body that is too long by what it says of itself; what really comes is counted as well."""
-        # `int` alone would also take a sign, spaces and underscores (RFC 9110, section 8.6).
+        """A 400 or 413 for the Content-Length header; the actual length is checked while the body is read."""
+        # `int` would also accept a sign, spaces and underscores (RFC 9110, section 8.6).
         if not declared.isdigit():
             return Problem(400, "The Content-Length header is not a number.", code="malformed").response()
         return content_too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
 
 
 def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
-    """The request's id and length as it gives them, the first of each, and whether it comes with credentials."""
+    """The first X-Request-ID and Content-Length headers, and whether there is an Authorization header."""
     given, declared, authorized = b"", b"", False
     for name, value in headers:
         if name == b"authorization":

@@ -1,7 +1,7 @@
-"""Amounts of money in requests: a decimal string (`scalecommerce_core.domain.numbers`) or a JSON number, exact.
+"""Amounts of money in requests: a decimal string (`scalecommerce_core.domain.numbers`) or an exact JSON number.
 
-The currency decides how many decimals an amount may have, and may be known only when the product is loaded. So a field
-accepts what any currency allows, and `in_currency` checks it against the currency afterwards.
+The currency limits the number of decimals, and may be known only after the product is loaded. A field therefore accepts
+every amount that is valid in some currency, and `convert_amounts` checks it against the actual currency.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ _MAX_AMOUNT: Final = Decimal(MAX_PRICE)
 
 
 class Amount(Decimal):
-    """An amount of 0 or more; equal amounts are equal however they were written."""
+    """An amount of 0 or more; `9.9` and `9.90` are equal."""
 
     __slots__ = ("decimals",)
     minimum: ClassVar[int] = 0
     decimals: int
-    """Decimals as the amount was written; of a JSON number, without trailing zeros."""
+    """Number of decimals in the request; for a JSON number, without trailing zeros."""
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Raise `NotMoney` (a ValueError) with a message for the sender."""
+        """Parse a decimal string or number; raise `NotMoney` (a ValueError) with a message for the client."""
         if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-            raise NotMoney('An amount such as "9.99" is wanted.')
+            raise NotMoney('This must be an amount such as "9.99".')
         number = _to_decimal(value)
         if number < 0 or number > _MAX_AMOUNT or (cls.minimum and not number):
             raise NotMoney(
@@ -46,11 +46,11 @@ class Amount(Decimal):
         return amount
 
     def as_text(self) -> str:
-        """The text with all decimals that were given: trailing zeros may be too many for a currency."""
+        """The text with all decimals of the request, of which trailing zeros may be too many for a currency."""
         return f"{self:.{self.decimals}f}"
 
     def to_minor_units(self, currency: str) -> int:
-        """Minor units; raise `NotMoney` for too many decimals for the currency, or an amount out of bounds."""
+        """Convert to minor units; raise `NotMoney` for too many decimals or an amount out of bounds."""
         minor = minor_units(self.as_text(), currency)
         if not self.minimum <= minor <= MAX_PRICE:
             lowest, highest = decimal_text(self.minimum, currency), decimal_text(MAX_PRICE, currency)
@@ -59,7 +59,7 @@ class Amount(Decimal):
 
     @classmethod
     def json_schema(cls, currency: str) -> dict[str, Any]:
-        """JSON Schema of the amounts that are accepted in this currency."""
+        """The JSON Schema of the amounts that are valid in this currency."""
         digits = MINOR_DIGITS[currency]
         least, most = decimal_text(cls.minimum, currency), decimal_text(MAX_PRICE, currency)
         number: dict[str, Any] = {"type": "number", "minimum": float(least), "maximum": float(most)}
@@ -74,13 +74,13 @@ class Amount(Decimal):
 
     @classmethod
     def _patterns(cls, digits: int) -> list[str]:
-        """Regular expressions of the texts that are accepted, with at most `digits` decimals."""
+        """Regular expressions of the valid texts, with at most `digits` decimals."""
         fraction = f"(\\.[0-9]{{1,{digits}}})?" if digits else ""
         return [f"(0|{_whole_units_pattern(digits)}){fraction}"]
 
 
 class Price(Amount):
-    """As `Amount`, and more than 0."""
+    """An amount above 0."""
 
     __slots__ = ()
     minimum: ClassVar[int] = MIN_PRICE
@@ -119,5 +119,5 @@ def _to_decimal(value: str | int | Decimal) -> Decimal:
 
 
 def _whole_units_pattern(digits: int) -> str:
-    """Whole units above 0: an amount has as many digits in all as the highest price."""
+    """The regular expression of whole units above 0, limited by the number of digits of the highest price."""
     return f"[1-9][0-9]{{0,{len(str(MAX_PRICE)) - digits - 1}}}"

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the declarations that also make the routes."""
+"""The OpenAPI 3.1 document, built from the same declarations as the routes."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "m
 
 IDEMPOTENCY_KEY: Final = Header(
     idempotency_key.HEADER,
-    "A key of your choice: repeating the request with it returns the first answer.",
+    "A key of your choice: a repeated request with the same key returns the first response.",
     {
         "type": "string",
         "minLength": 1,
@@ -40,13 +40,15 @@ IDEMPOTENCY_KEY: Final = Header(
 )
 IF_MATCH: Final = Header(
     "If-Match",
-    "Act only on this edition: the ETag of an earlier answer.",
+    "Perform the request only if the resource has this ETag, that of an earlier response.",
     {"type": "string", "pattern": '^"[!#-~]*"$', "examples": ['"v1"']},
 )
 IF_NONE_MATCH: Final = Header(
-    "If-None-Match", "Answer 304 when the ETag is still this one.", {"type": "string", "examples": ['"v1"']}
+    "If-None-Match", "Respond with 304 if the resource has this ETag.", {"type": "string", "examples": ['"v1"']}
 )
-RETRY_AFTER: Final = Header("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1, "examples": [2]})
+RETRY_AFTER: Final = Header(
+    "Retry-After", "Seconds to wait before a retry.", {"type": "integer", "minimum": 1, "examples": [2]}
+)
 WWW_AUTHENTICATE: Final = Header(
     "WWW-Authenticate",
     "The authentication scheme, and the error of a token that was sent.",
@@ -69,7 +71,7 @@ LOCATION: Final = Header(
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 COMMON_CODES: Final = ("method_not_allowed", "internal")
-"""Problems that belong to no operation; the document has their schemas, too."""
+"""Codes of problems that belong to no operation; the document contains their schemas too."""
 
 UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
 """Errors that every operation can raise."""
@@ -90,11 +92,11 @@ INVALID_QUERY_VALUES: Final[Mapping[str, str]] = {
     "series": "month",
     "interval": "month",
 }
-"""Invalid values by query parameter; the first one that an operation has makes its example of field errors."""
+"""Invalid values by query parameter. The example of field errors uses the first parameter that the operation has."""
 
 CONVENTIONS: Final = (
-    "Errors are RFC 9457 problem documents; `code` identifies the kind. Money is a decimal string with a currency."
-    " Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous one."
+    "Errors are RFC 9457 problem documents; `code` identifies the kind. An amount of money is a decimal string with a"
+    " currency beside it. Times are RFC 3339 in UTC. Lists are pages with links to the next and the previous page."
 )
 
 COMPONENT_NAMES: Final[Mapping[str, str]] = {
@@ -106,31 +108,30 @@ COMPONENT_NAMES: Final[Mapping[str, str]] = {
 
 TAGS: Final[Mapping[str, str]] = {
     "Users": "Accounts, log-in and tokens",
-    "Products": "The catalogue: search, products, stock, statistics, categories",
+    "Products": "The catalog: search, products, stock, statistics, categories",
     "Orders": "Orders, payments, refunds and sales",
-    "Pricing": "Policies that move prices, their runs and their decisions",
-    "Events": "What happened, in order",
-    "Webhooks": "Events sent to a server of yours",
+    "Pricing": "Pricing policies, their runs and decisions",
+    "Events": "The event feed",
+    "Webhooks": "Events sent to your server",
     "Operations": "Health checks for load balancers",
 }
 
 _NO_EXAMPLES: Final[Mapping[str, Example]] = {}
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
-    400: "The request is malformed, breaks a rule or has an unknown query parameter; `errors` names the fields and"
-    " parameters.",
-    401: "Nobody is logged in, or the token is not valid.",
-    403: "This account may not do this.",
-    404: "It does not exist, or not for this caller.",
-    406: "The Accept header leaves no room for application/json.",
-    409: "The state of the resource does not allow this.",
-    410: "It was there and is not kept any more.",
-    412: "Somebody edited the resource since it was read.",
-    413: "The body is longer than 1 MiB.",
+    400: "The request is malformed or invalid, or has an unknown query parameter; `errors` contains messages by field.",
+    401: "The access token is missing or invalid.",
+    403: "The account does not have the permission.",
+    404: "The resource does not exist, or the caller may not see it.",
+    406: "The Accept header excludes application/json.",
+    409: "The state of the resource does not allow the operation.",
+    410: "The data has been deleted.",
+    412: "The resource has changed since it was read.",
+    413: "The body exceeds 1 MiB.",
     415: "The body is not application/json.",
     422: "The Idempotency-Key was used for another request.",
-    429: "Too many attempts for now.",
-    503: "The server is overloaded, or its database is away.",
+    429: "Too many attempts; retry later.",
+    503: "The server is overloaded, or the database is unreachable.",
 }
 
 
@@ -143,14 +144,16 @@ def build_document(
     guide: str = "",
     currency: str = "USD",
 ) -> Json:
-    """`examples` are by operation name; `guide` is appended to the description.
+    """Build the document.
 
-    Amounts are described for the market's `currency`.
+    `examples` are by operation name; `guide` is Markdown that is appended to the description; schemas of amounts are
+    those of `currency`. Raise `ValueError` for contradictions: a duplicate name, a link to or an example of an unknown
+    operation, a problem without an example in `problem_kinds`.
     """
     listed = list(operations)
     _validate_names(listed)
     if unused := examples.keys() - {operation.name for operation in listed}:
-        raise ValueError(f"There are examples of {', '.join(sorted(unused))}, which are no operations.")
+        raise ValueError(f"There are examples of unknown operations: {', '.join(sorted(unused))}.")
     schemas = _SchemaRegistry(listed, currency)
     paths: dict[str, Json] = {}
     for operation in listed:
@@ -164,11 +167,11 @@ def build_document(
         "info": {
             "title": title,
             "version": version,
-            "summary": "Sellers list, buyers order under load, prices follow demand.",
+            "summary": "A marketplace: catalog, orders, payments, and prices that follow demand.",
             "description": CONVENTIONS + guide,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        # Relative to this document, so that it is correct behind any proxy and under any prefix.
+        # Relative to the document, so that it is correct behind a proxy and under a prefix.
         "servers": [{"url": "./", "description": "This server"}],
         "tags": [
             {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
@@ -195,8 +198,8 @@ def build_document(
 
 
 def problem_codes(operation: Operation) -> Mapping[int, Sequence[str]]:
-    """The `code`s of problems that an operation can answer with, by their status."""
-    # Query parameters that an operation does not have are a 400 everywhere.
+    """The codes of the problems that an operation can respond with, by status."""
+    # Every operation rejects undeclared query parameters with a 400.
     possible: list[type[errors.MarketError] | tuple[int, str]] = [
         errors.Invalid,
         (400, "malformed"),
@@ -222,9 +225,10 @@ def problem_codes(operation: Operation) -> Mapping[int, Sequence[str]]:
     found = {each if isinstance(each, tuple) else (http_status(each), each.code) for each in possible}
     documented = [(status, code) for code, kind in KINDS.items() for status in kind.documents]
     if unknown := found - set(documented):
-        raise ValueError(f"{operation.name}: no document shows {', '.join(code for _, code in sorted(unknown))}.")
+        raise ValueError(
+            f"{operation.name}: problem_kinds has no example of {', '.join(code for _, code in sorted(unknown))}."
+        )
     by_status: dict[int, list[str]] = {}
-    # In the order of the kinds.
     for status, code in documented:
         if (status, code) in found:
             by_status.setdefault(status, []).append(code)
@@ -233,19 +237,19 @@ def problem_codes(operation: Operation) -> Mapping[int, Sequence[str]]:
 
 def _validate_names(operations: Sequence[Operation]) -> None:
     names = [operation.name for operation in operations]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"Several operations are named {', '.join(sorted(twice))}.")
+    if duplicates := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Several operations are named {', '.join(sorted(duplicates))}.")
     for operation in operations:
         for answer in operation.responses.values():
-            if unused := {link.to for link in answer.links} - set(names):
-                raise ValueError(f"{operation.name} links to {', '.join(sorted(unused))}, which does not exist.")
+            if unknown := {link.to for link in answer.links} - set(names):
+                raise ValueError(f"{operation.name} links to unknown operations: {', '.join(sorted(unknown))}.")
 
 
 class _SchemaRegistry:
-    """JSON Schemas of all types that the operations mention, each once."""
+    """The JSON Schemas of all types of the operations, each as one component."""
 
     def __init__(self, operations: Sequence[Operation], currency: str) -> None:
-        requests = [wanted for each in operations for wanted in (each.body, each.query) if wanted is not None]
+        requests = [struct for each in operations for struct in (each.body, each.query) if struct is not None]
         answers = [answer.body for each in operations for answer in each.responses.values() if answer.body is not None]
         types = list(dict.fromkeys([*requests, *answers, ProblemSchema]))
         self.problems: set[str] = set()
@@ -255,64 +259,66 @@ class _SchemaRegistry:
         )
         found, self._components = _publish_names(found), _publish_names(self._components)
         self._references = dict(zip(types, found, strict=True))
-        for info in (info for wanted in types for info in nested_types(wanted)):
+        for info in (info for struct in types for info in nested_types(struct)):
             if isinstance(info, msgspec.inspect.StructType):
                 _add_time_formats(info, self._components)
-        for name in self._reachable_names([self._references[wanted] for wanted in requests]):
+        for name in self._reachable_names([self._references[struct] for struct in requests]):
             _add_text_pattern(self._components[name])
         for component in self._components.values():
             if component.get("required") == []:
                 del component["required"]
-        for wanted in requests:
-            self._component(wanted).update(getattr(wanted, "schema", {}))
-            # Parts that are known at run time only, such as names of installed policies.
-            if complete := getattr(wanted, "complete_schema", None):
-                complete(self._component(wanted))
-        # Query parameters are listed one by one; their Structs are of no interest.
+        for struct in requests:
+            self._component(struct).update(getattr(struct, "schema", {}))
+            # Parts that are known at run time only, such as the names of registered strategies.
+            if complete := getattr(struct, "complete_schema", None):
+                complete(self._component(struct))
+        # Query parameters are published one by one; their Structs are not published.
         for each in operations:
             if each.query is not None:
                 self._component(each.query)
         self._queries = {each.query for each in operations if each.query is not None}
 
-    def reference(self, wanted: Any) -> Json:
-        return dict(self._references[wanted])
+    def reference(self, struct: Any) -> Json:
+        """The schema of a type: a reference, or an inline schema."""
+        return dict(self._references[struct])
 
-    def properties(self, wanted: Any) -> tuple[Mapping[str, Json], Sequence[str]]:
-        component = self._component(wanted)
+    def properties(self, struct: Any) -> tuple[Mapping[str, Json], Sequence[str]]:
+        """The schemas of the fields of a Struct by name, and the names of the required fields."""
+        component = self._component(struct)
         return component["properties"], component.get("required", [])
 
     def problem(self, code: str) -> Json:
-        """The schema of problems with this code."""
+        """A reference to the schema of problems with this code."""
         kind = KINDS[code]
         self.problems.add(kind.schema_name)
         self._components.setdefault(kind.schema_name, kind.schema(SCHEMAS + component_name(ProblemSchema.__name__)))
         return {"$ref": SCHEMAS + kind.schema_name}
 
     def components(self) -> Json:
-        """Complete only after all operations are described."""
+        """All components; call this after all operations are described."""
         hidden = {self._references[query]["$ref"].removeprefix(SCHEMAS) for query in self._queries}
         self._component(ProblemSchema)["properties"]["code"]["enum"] = sorted(
             code for code, kind in KINDS.items() if kind.schema_name in self.problems
         )
         return {name: schema for name, schema in sorted(self._components.items()) if name not in hidden}
 
-    def _component(self, wanted: Any) -> Json:
-        found: Json = self._components[self._references[wanted]["$ref"].removeprefix(SCHEMAS)]
+    def _component(self, struct: Any) -> Json:
+        found: Json = self._components[self._references[struct]["$ref"].removeprefix(SCHEMAS)]
         return found
 
     def _reachable_names(self, schemas: Iterable[Any]) -> set[str]:
         found: set[str] = set()
-        waiting = list(schemas)
-        while waiting:
-            schema = waiting.pop()
+        pending = list(schemas)
+        while pending:
+            schema = pending.pop()
             if isinstance(schema, list):
-                waiting.extend(schema)
+                pending.extend(schema)
             elif isinstance(schema, dict):
-                waiting.extend(schema.values())
+                pending.extend(schema.values())
                 name = str(schema.get("$ref", "")).removeprefix(SCHEMAS)
                 if name in self._components and name not in found:
                     found.add(name)
-                    waiting.append(self._components[name])
+                    pending.append(self._components[name])
         return found
 
 
@@ -357,7 +363,7 @@ def _is_time(info: msgspec.inspect.Type) -> bool:
 
 
 def _add_time_formats(struct: msgspec.inspect.StructType, components: Mapping[str, Json]) -> None:
-    """Add `format: date-time` to all times: msgspec omits it for fields declared without `tz=True`."""
+    """Add `format: date-time` to all times, which msgspec omits for fields declared without `tz=True`."""
     times = {each.encode_name for each in struct.fields if _is_time(each.type)}
     if not times:
         return
@@ -368,14 +374,14 @@ def _add_time_formats(struct: msgspec.inspect.StructType, components: Mapping[st
                 schema["format"] = "date-time"
 
 
-def _amount_schema(currency: str, wanted: type) -> Json:
-    if issubclass(wanted, Amount):
-        return wanted.json_schema(currency)
+def _amount_schema(currency: str, struct: type) -> Json:
+    if issubclass(struct, Amount):
+        return struct.json_schema(currency)
     raise NotImplementedError
 
 
 def _add_text_pattern(schema: Any) -> None:
-    """Say of every free text in a request what is true of it."""
+    """Add a pattern without NUL to every unconstrained string of a request."""
     if isinstance(schema, list):
         for each in schema:
             _add_text_pattern(each)
@@ -457,7 +463,7 @@ class _OperationDescription:
         ]
 
     def _example_value(self, name: str) -> Json:
-        """The example value of a parameter, which `/docs` fills in."""
+        """The example of a parameter, which `/docs` fills in; empty without an example."""
         return {"example": self._example.parameters[name]} if name in self._example.parameters else {}
 
     def _success_response(self, status: int, answer: ResponseSpec) -> Json:
@@ -509,7 +515,7 @@ class _OperationDescription:
         return {"summary": code, "value": documents[status]}
 
     def _validation_problem(self) -> Problem:
-        """The problem that the code answers to an invalid request of this operation."""
+        """The problem for an invalid request, as the decoder raises it."""
         operation = self._operation
         if operation.body is not None:
             properties, required = self._schemas.properties(operation.body)
@@ -524,9 +530,9 @@ class _OperationDescription:
 
 
 def path_noun(path: str, parameter: str | None = None) -> str:
-    """The noun for the id in a path parameter, by default the last one."""
-    place = path.index(f"{{{parameter}:") if parameter else len(path)
-    words = re.findall(r"\w+", path[:place])
+    """The noun for the id in a path parameter, by default in the last one."""
+    end = path.index(f"{{{parameter}:") if parameter else len(path)
+    words = re.findall(r"\w+", path[:end])
     return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")
 
 
@@ -544,27 +550,34 @@ def _describe_security(access: Access) -> list[Json]:
 
 
 def _describe_query_parameter(name: str, schema: Json, *, required: bool) -> Json:
-    told = _query_string_schema(schema)
-    parameter: Json = {"name": name, "in": "query", "required": required, "schema": told}
-    if description := told.pop("description", None):
+    parameter_schema = _query_string_schema(schema)
+    parameter: Json = {"name": name, "in": "query", "required": required, "schema": parameter_schema}
+    if description := parameter_schema.pop("description", None):
         parameter["description"] = description
-    if told.get("type") == "array":
+    if parameter_schema.get("type") == "array":
         parameter |= {"style": "form", "explode": True}
     return parameter
 
 
 def _query_string_schema(schema: Json) -> Json:
-    """What a query string can say: it has no null, and of an amount only the string."""
-    told = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
-    options = [option for option in told.pop("anyOf", []) if option != {"type": "null"}]
+    """The schema of a query parameter: without null, and with only the string form of an amount."""
+    parameter_schema = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+    options = [option for option in parameter_schema.pop("anyOf", []) if option != {"type": "null"}]
     if not options:
-        return told
+        return parameter_schema
     strings = [option for option in options if option.get("type") == "string" and "pattern" in option]
     numbers = [option for option in options if option.get("type") == "number"]
     if strings and numbers:
         options = strings
-        strings[0] = {**strings[0], "examples": [each for each in told.pop("examples", ()) if isinstance(each, str)]}
-    return {**told, **_query_string_schema(options[0])} if len(options) == 1 else {**told, "anyOf": options}
+        strings[0] = {
+            **strings[0],
+            "examples": [each for each in parameter_schema.pop("examples", ()) if isinstance(each, str)],
+        }
+    return (
+        {**parameter_schema, **_query_string_schema(options[0])}
+        if len(options) == 1
+        else {**parameter_schema, "anyOf": options}
+    )
 
 
 def _header_parameters(operation: Operation) -> list[Json]:

@@ -1,4 +1,4 @@
-"""Pages of lists: `{next, previous, results}` with links that keep every other parameter."""
+"""Pages of lists: `{next, previous, results}`. The links keep all other query parameters."""
 
 from collections.abc import Callable
 from typing import Annotated, Final, Generic, TypeVar
@@ -15,16 +15,16 @@ View = TypeVar("View")
 DEFAULT_SIZE: Final = 20
 MAX_SIZE: Final = 100
 PAGINATION_PARAMETERS: Final = frozenset({"cursor", "page_size"})
-"""Parameters that move through a list; all others say which list it is."""
+"""Parameters that select the page; all other parameters are filters, which identify the list."""
 
 
 class PageQuery(msgspec.Struct, kw_only=True, frozen=True):
-    """Subclass it to add filters."""
+    """Query parameters of a list. Subclasses add filters."""
 
     cursor: Annotated[
         str | None,
         msgspec.Meta(
-            description="Where the page begins: the `cursor` in the link `next` or `previous` of another page.",
+            description="The position of the page: the `cursor` in the link `next` or `previous` of another page.",
             examples=["RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"],
         ),
     ] = None
@@ -34,7 +34,7 @@ class PageQuery(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PageSchema(msgspec.Struct, Generic[Row]):
-    """One page; `next` and `previous` are absolute links, or null at the ends."""
+    """One page. `next` and `previous` are absolute URLs, or null if there is no such page."""
 
     next: str | None
     previous: str | None
@@ -42,11 +42,13 @@ class PageSchema(msgspec.Struct, Generic[Row]):
 
 
 class Paginator:
+    """Converts query parameters to page requests of the core, and pages to schemas with links."""
+
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
 
     def parse_request(self, request: Request, query: PageQuery) -> PageRequest:
-        """Which page is wanted; raise a 400 `Problem` naming `cursor`."""
+        """Convert the query parameters; raise a 400 `Problem` that names `cursor` if it is invalid."""
         if query.cursor is None:
             return PageRequest(query.page_size)
         position = self._cursors.decode(query.cursor, _cursor_context(request, query))
@@ -55,13 +57,14 @@ class Paginator:
         return PageRequest(query.page_size, before=position.key)
 
     def to_schema(
-        self, request: Request, query: PageQuery, page: Page[View], show: Callable[[View], Row]
+        self, request: Request, query: PageQuery, page: Page[View], convert: Callable[[View], Row]
     ) -> PageSchema[Row]:
+        """Build the page; `convert` converts a row."""
         context = _cursor_context(request, query)
         return PageSchema(
             next=self._link(request, Direction.AFTER, page.next, context),
             previous=self._link(request, Direction.BEFORE, page.previous, context),
-            results=[show(row) for row in page.rows],
+            results=[convert(row) for row in page.rows],
         )
 
     def _link(self, request: Request, direction: Direction, key: Key | None, context: bytes) -> str | None:

@@ -1,6 +1,6 @@
-"""Every kind of problem that an operation can answer with, by its `code`: a JSON Schema and an example of each.
+"""All kinds of problems by `code`, each with a JSON Schema and example documents.
 
-The documents are made by the code that answers requests, so that they cannot differ from what it sends.
+The examples are built by the code that responds to requests, so that they have the same structure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ MISSING_ID: Final = 999_999
 
 @frozen
 class ProblemKind:
-    """One `code`: example documents by status, and the members that only this code has."""
+    """One `code`: its example documents by status, and the schemas of its extension members."""
 
     code: str
     documents: Mapping[int, Json]
@@ -62,7 +62,7 @@ class ProblemKind:
 
 
 def catch_problem(act: Callable[[], object]) -> Problem:
-    """The problem that `act` raises."""
+    """The problem that `act` raises; raise `AssertionError` if it raises none."""
     try:
         act()
     except Problem as problem:
@@ -90,50 +90,46 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.Refused("0.00 USD cannot be paid at once."),
     _authentication_problem({}),
     _authentication_problem({"Authorization": "Bearer eyJhbGciOiJI"}),
-    errors.Forbidden("This is for staff."),
+    errors.Forbidden("Only staff may do this."),
     errors.NotFound("product", MISSING_ID),
     method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),
     catch_problem(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
-    errors.Conflict("The answer to this key cannot be read any more: the endpoint exists, rotate its secret."),
+    errors.Conflict("The stored response cannot be decrypted: the endpoint exists, rotate its secret."),
     errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
     errors.StockMoved(1, 40, 37),
     errors.PriceMoved(1, "264.99 USD"),
     errors.PaymentInProgress(1651),
     errors.PaymentDeclined(1651, "card_declined"),
     errors.PaymentTooLate(1651, "CANCELLED"),
-    errors.IdempotencyKeyInFlight("A request with this idempotency key is being worked on: ask again in a moment."),
+    errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
-    DeliveryPending("Delivery 1 has not been tried yet: it will be."),
+    DeliveryPending("Delivery 1 is still pending."),
     StrategyUnknown(PolicyId(7), "markup"),
     StrategyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
-    RunNotReversible("This run has changed no price."),
+    RunNotReversible("The run has not changed any price."),
     errors.EventsForgotten(100, 52_310),
-    errors.VersionMismatch("The product was edited since you read it: read it again."),
+    errors.VersionMismatch("The product has been edited since you read it: read it again."),
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),
     stock_precondition_failed(1, 40, 37),
     content_too_large(BODY_LIMIT),
     catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
-    errors.IdempotencyKeyReused(
-        "This idempotency key was used for another request: send a new key with a new request."
-    ),
+    errors.IdempotencyKeyReused("This idempotency key was used for another request: use a new key for a new request."),
     errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),
     internal_error("5f0c9a3e0000002a"),
-    errors.Unavailable("The database cannot be reached."),
-    errors.TransactionAborted("Another transaction was in the way."),
-    errors.ConnectionLost("The connection to the database broke."),
-    errors.Overloaded("The server has more requests than it can take: send this one again in a moment."),
-    errors.GatewayUnavailable(
-        "The payment gateway has not answered yet. Nothing is lost: look at the order in a moment."
-    ),
+    errors.Unavailable("The database is unreachable."),
+    errors.TransactionAborted("The transaction conflicted with another one."),
+    errors.ConnectionLost("The connection to the database was lost."),
+    errors.Overloaded("The server is overloaded: retry the request in a few seconds."),
+    errors.GatewayUnavailable("The payment gateway has not responded yet: read the order later for the result."),
 )
 """At least one problem of each kind."""
 
 _ERRORS: Final[Json] = {
     "type": "object",
     "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-    "description": "Messages by field; `order_item[0].quantity` is the quantity of the first item.",
+    "description": "Messages by field; `order_item[0].quantity` names the quantity of the first item.",
 }
 _REQUEST_ID: Final[Json] = {"type": "string", "description": "Id of the request in the server's log."}
 

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents; the one table that gives core errors their HTTP status."""
+"""RFC 9457 problem documents, and the HTTP status of each core error."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -30,10 +30,10 @@ STATUS: Final[Mapping[type[errors.MarketError], int]] = {
     errors.Conflict: 409,
     errors.VersionMismatch: 412,
     errors.Unavailable: 503,
-    # Of the base class itself, and of a new branch that somebody forgot here.
+    # The base class, and branches without an entry.
     errors.MarketError: 400,
 }
-"""The nearest ancestor decides, so new leaves of the error tree need no line."""
+"""The entry of the nearest ancestor applies, so a new leaf of the error tree needs no entry."""
 
 _PRODUCT: Final[Json] = {"type": "integer", "format": "int64", "description": "Id of the product."}
 
@@ -47,40 +47,43 @@ EXTENSION_MEMBERS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] 
             "type": ["integer", "null"],
             "description": "The stock that the request expected; null if the entity tag in If-Match does not name it.",
         },
-        "actual": {"type": "integer", "description": "The stock now."},
+        "actual": {"type": "integer", "description": "The current stock."},
     },
     errors.PriceMoved: {
         "product_id": _PRODUCT,
-        "current": {"type": "string", "description": "The price now, a decimal string."},
+        "current": {"type": "string", "description": "The current price, a decimal string."},
         "currency": {"type": "string", "description": "ISO 4217 code of the currency of `current`."},
     },
-    errors.PaymentDeclined: {
-        "reason": {"type": "string", "description": "The payment gateway's own code for the decline."}
-    },
+    errors.PaymentDeclined: {"reason": {"type": "string", "description": "The reason code of the payment gateway."}},
     errors.InsufficientStock: {
         "product_id": _PRODUCT,
         "wanted": {"type": "integer", "description": "Units that were requested."},
-        "available": {"type": "integer", "description": "Units that can be promised."},
+        "available": {"type": "integer", "description": "Available units."},
     },
 }
-"""Members of the problem document beside the standard ones, for programs: JSON Schemas by name."""
+"""Extension members of problem documents (RFC 9457, section 3.2) by error class: JSON Schemas by name."""
 
 
 class ProblemSchema(msgspec.Struct, omit_defaults=True, rename={"kind": "type"}):
-    """What went wrong. Problems of some codes have further members, which their schemas list."""
+    """An error. Problems of some codes have further members, which their schemas list."""
 
-    title: Annotated[str, msgspec.Meta(description="The phrase of the status.")]
+    title: Annotated[str, msgspec.Meta(description="The reason phrase of the status.")]
     status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The status of the response.")]
-    detail: Annotated[str, msgspec.Meta(description="A sentence for people.")]
-    code: Annotated[str, msgspec.Meta(description="A stable word for programs.", examples=["invalid"])]
+    detail: Annotated[str, msgspec.Meta(description="An explanation for humans.")]
+    code: Annotated[
+        str,
+        msgspec.Meta(description="The kind of the problem, a stable identifier for programs.", examples=["invalid"]),
+    ]
     kind: Annotated[
         str | msgspec.UnsetType,
-        msgspec.Meta(description="A URI reference; `about:blank` says that the status says it all."),
+        msgspec.Meta(
+            description="A URI reference; `about:blank` means that the problem has no type beyond its status."
+        ),
     ] = msgspec.UNSET
 
 
 class Problem(Exception):
-    """Raise it anywhere under the application to answer with this status."""
+    """An error response. Code below the middleware may raise it; `extensions` are further members of the document."""
 
     def __init__(
         self,
@@ -98,12 +101,12 @@ class Problem(Exception):
         self.title = title or HTTPStatus(status).phrase
         self.detail = detail
         self.code = code or HTTPStatus(status).name.lower()
-        self.errors = {field: list(said) for field, said in errors.items()} if errors else None
+        self.errors = {field: list(texts) for field, texts in errors.items()} if errors else None
         self.headers = dict(headers or {})
         self.extensions = dict(extensions or {})
 
     def document(self) -> Json:
-        """The body of the response."""
+        """The problem document as JSON value."""
         document: Json = {
             **self.extensions,
             "type": "about:blank",
@@ -117,24 +120,25 @@ class Problem(Exception):
         return document
 
     def response(self) -> Response:
-        # Problems are about one moment: nobody shall keep them.
+        """The HTTP response with the problem document."""
+        # Error responses must not be cached.
         headers = {"Cache-Control": "no-store"} | self.headers
         return Response(_encode(self.document()), self.status, headers, MEDIA_TYPE)
 
 
 def invalid_fields(messages: Mapping[str, Sequence[str]]) -> Problem:
-    """400, naming fields."""
-    detail = "; ".join(f"{field}: {' '.join(said)}" for field, said in list(messages.items())[:5])
+    """A 400 with messages by field or parameter."""
+    detail = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in list(messages.items())[:5])
     return Problem(400, detail, code=errors.Invalid.code, errors=messages)
 
 
 def http_status(kind: type[errors.MarketError]) -> int:
-    """The HTTP status of this kind of core error."""
+    """The HTTP status of a class of core errors."""
     return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
 
 
 def problem_from_error(error: errors.MarketError) -> Problem:
-    """How a core error looks over HTTP."""
+    """Convert a core error to a problem."""
     if isinstance(error, errors.Invalid):
         return invalid_fields(error.errors)
     kind = type(error)
@@ -150,39 +154,40 @@ def problem_from_error(error: errors.MarketError) -> Problem:
 
 def _extensions(error: errors.MarketError) -> dict[str, object]:
     if isinstance(error, errors.PriceMoved):
-        # As everywhere in the API: a decimal string, and the currency beside it.
+        # Amounts in the API are decimal strings with the currency beside them.
         current, _, currency = error.current.partition(" ")
         return {"product_id": error.product_id, "current": current, "currency": currency}
     return {name: getattr(error, name) for name in EXTENSION_MEMBERS.get(type(error), ())}
 
 
 def internal_error(request_id: str) -> Problem:
-    """500: the log has the rest, under the same id."""
+    """A 500 without details, which the log contains under the same request id."""
     return Problem(
         500,
-        "The server met an error that is not yours. It was logged.",
+        "Internal server error. The details are in the log of the server.",
         code="internal",
         extensions={"request_id": request_id},
     )
 
 
 def stock_precondition_failed(product_id: int, expected: int | None, actual: int, detail: str = "") -> Problem:
-    """412: the stock differs from the one in the If-Match tag (RFC 9110, section 13.1.1)."""
+    """A 412: the stock differs from the one in the If-Match tag (RFC 9110, section 13.1.1)."""
     extensions = {"product_id": product_id, "expected": expected, "actual": actual}
     moved = str(errors.StockMoved(product_id, expected or 0, actual))
     return Problem(412, detail or moved, code=errors.StockMoved.code, extensions=extensions)
 
 
 def content_too_large(limit: int) -> Problem:
+    """A 413 for a body of more than `limit` bytes."""
     return Problem(
-        413, f"A request body has at most {limit} bytes.", title="Content Too Large", code="content_too_large"
+        413, f"The request body must not exceed {limit} bytes.", title="Content Too Large", code="content_too_large"
     )
 
 
 def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
-    return Problem(
-        405, f"{method} is not among {', '.join(allowed)}.", headers={"Allow": ", ".join(allowed)}
-    )  # fmt: skip
+    """A 405 with an Allow header."""
+    methods = ", ".join(allowed)
+    return Problem(405, f"The method {method} is not allowed; allowed are {methods}.", headers={"Allow": methods})
 
 
 def _error_headers(error: errors.MarketError) -> dict[str, str]:
@@ -200,7 +205,7 @@ def _format_retry_after(wait: timedelta) -> str:
 
 
 def _encode(document: Mapping[str, object]) -> bytes:
-    """Messages may quote what was sent, lone surrogates too, which no encoder takes."""
+    """Encode a document. Lone surrogates, which messages may quote from requests, are escaped."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:
@@ -217,22 +222,19 @@ def _escape_surrogates(value: Any) -> Any:
     return value
 
 
-# --- whatever is raised
-
-
 def error_response(error: Exception) -> Response | None:
-    """The answer to an error that is meant to be one; None for all others."""
+    """The response for an expected exception; None for an unexpected one."""
     match error:
         case Problem():
             return error.response()
         case errors.MarketError():
             return problem_from_error(error).response()
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
-            return Problem(404, "There is nothing at this address.").response()
+            return Problem(404, "There is no resource at this URL.").response()
         case HTTPException():
             return Problem(error.status_code, error.detail, headers=error.headers).response()
         case ClientDisconnect():
-            # Nobody is left to read this.
-            return Problem(400, "The client went away before its request was complete.").response()
+            # The client is disconnected, so nothing reads the response.
+            return Problem(400, "The client disconnected before the request was complete.").response()
         case _:
             return None

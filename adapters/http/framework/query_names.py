@@ -1,4 +1,4 @@
-"""Unknown query parameters: which known one the caller probably meant."""
+"""Suggestions for unknown query parameters."""
 
 import difflib
 import re
@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 MAX_NAME_LENGTH: Final = 40
-"""Characters of a name that gets a suggestion: comparing takes time quadratic in the length."""
+"""Characters. Longer names get no suggestion, since comparing takes time quadratic in the length."""
 MIN_SIMILARITY: Final = 0.6
-"""Least similarity of a suggestion, as `difflib.SequenceMatcher.ratio` measures it."""
+"""Minimum similarity of a suggestion (`difflib.SequenceMatcher.ratio`)."""
 
-UNKNOWN: Final = "There is no such parameter."
+UNKNOWN: Final = "Unknown parameter."
 
 _FROM: Final = (
     "from", "since", "start", "start_date", "date_from", "from_date", "created_from", "created_gte", "created_at_gte",
@@ -53,20 +53,20 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("period", "granularity", "group_by"), ("interval", "series")),
     **dict.fromkeys(("facet", "aggregations"), ("facets",)),
 }
-"""Our parameters by the names that other APIs use, best guess first; those of the operation are suggested."""
+"""Parameters of this API by names that other APIs use, best match first. Those that the operation has are suggested."""
 
 
 def unknown_parameter_message(name: str, known: Collection[str]) -> str:
-    """The message about a parameter that an operation does not have; `known` are those that it has."""
+    """The message for an unknown parameter; `known` are the parameters of the operation."""
     if not known:
         return "This operation takes no query parameters."
     if meant := suggest_parameters(name, known):
         return f"{UNKNOWN} Did you mean {' or '.join(meant)}?"
-    return f"{UNKNOWN} Those that exist: {', '.join(sorted(known))}."
+    return f"{UNKNOWN} Known parameters: {', '.join(sorted(known))}."
 
 
 def suggest_parameters(name: str, known: Collection[str]) -> list[str]:
-    """Parameters among `known` that `name` was probably meant for, the likeliest first."""
+    """The parameters among `known` that `name` probably means, best match first."""
     if len(name) > MAX_NAME_LENGTH:
         return []
     plain = _normalize(name)
@@ -78,6 +78,6 @@ def suggest_parameters(name: str, known: Collection[str]) -> list[str]:
 
 
 def _normalize(name: str) -> str:
-    """Convert to our spelling: `pageSize`, `page-size`, `price__gte` and `category[]` in small letters and `_`."""
+    """Convert to snake case: `pageSize`, `page-size`, `price__gte` and `category[]`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")

@@ -1,6 +1,6 @@
-"""The request as handlers see it: Starlette's, with quicker ways to its headers and its body.
+"""The request of handlers: Starlette's request with faster access to headers and body.
 
-An operation asks for about eight headers, and Starlette looks through all of them each time.
+An operation reads about eight headers, and Starlette searches the whole list for each.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ _NO_VALUES: Final[list[str]] = []
 
 
 class IndexedHeaders(Headers):
-    """Starlette's headers, found by name in one step."""
+    """Starlette's headers with a dictionary by name."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope=scope)
@@ -32,6 +32,8 @@ class IndexedHeaders(Headers):
 
 
 class IncomingRequest(Request):
+    """A Starlette request with indexed headers."""
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
         self._indexed = IndexedHeaders(scope)
@@ -41,7 +43,7 @@ class IncomingRequest(Request):
         return self._indexed
 
     async def body(self) -> bytes:
-        """All of it; raise `ClientDisconnect` when it breaks off."""
+        """Read the whole body; raise `ClientDisconnect` if the client disconnects before its end."""
         if not hasattr(self, "_body"):
             parts = []
             while True:

@@ -1,4 +1,4 @@
-"""Operations as Starlette routes: one per path, so that it knows all methods that the path allows."""
+"""Operations as Starlette routes. Each path is one route, which has all methods of the path for 405 and OPTIONS."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -23,14 +23,14 @@ MAX_ID: Final = 2**63 - 1
 
 
 class IdConvertor(Convertor[int]):
-    """Ids as PostgreSQL numbers them; Starlette's own `int` would also convert a million digits."""
+    """Ids from 1 to `MAX_ID`. The `int` convertor of Starlette accepts any number of digits."""
 
     regex = "[1-9][0-9]{0,18}"
 
     def convert(self, value: str) -> int:
         number = int(value)
         if number > MAX_ID:
-            raise Problem(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+            raise Problem(HTTPStatus.NOT_FOUND, "There is no resource at this URL.")
         return number
 
     def to_string(self, value: int) -> str:
@@ -41,6 +41,7 @@ CONVERTOR_TYPES["id"] = IdConvertor()
 
 
 def build_routes(operations: Iterable[Operation], authenticate: Authenticate) -> list[BaseRoute]:
+    """One route per path; raise `ValueError` if two operations have the same method and path."""
     paths: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
@@ -51,7 +52,7 @@ def build_routes(operations: Iterable[Operation], authenticate: Authenticate) ->
 
 
 class ExactPathRouter:
-    """Finds what has a path of its own at once; all else is matched by the router, route by route."""
+    """Finds paths without parameters in a dictionary; Starlette's router, which tries each route, finds the others."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -67,10 +68,10 @@ class ExactPathRouter:
 
 
 class SlashRedirect:
-    """Answers unknown paths: 308 if the path with one trailing slash more or less exists, else what `fallback` does.
+    """Handles unknown paths: a 308 if the path with or without a trailing slash exists, otherwise `fallback`.
 
-    A 308 keeps method and body (RFC 9110, section 15.4.9). `Location` has no host, and only paths of routes are put
-    into it, so that it cannot lead to another site.
+    A 308 preserves method and body (RFC 9110, section 15.4.9). `Location` contains no host and only paths of routes, so
+    it cannot point to another site.
     """
 
     def __init__(self, router: Router, fallback: ASGIApp) -> None:
@@ -89,7 +90,7 @@ class SlashRedirect:
 
 
 def _toggle_trailing_slash(path: str) -> str:
-    """The path without its trailing slash, or with one: pages such as `/docs` have none, operations have one."""
+    """Remove the trailing slash, or add one. Operations have one; pages such as `/docs` have none."""
     return path[:-1] if path.endswith("/") else path + "/"
 
 
@@ -97,7 +98,7 @@ _PRINTABLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class PathEndpoint:
-    """ASGI application of one path."""
+    """The ASGI application of one path: selects the operation by method, decodes the request and calls the handler."""
 
     def __init__(self, operations: Mapping[str, Operation], authenticate: Authenticate) -> None:
         self._operations = operations
@@ -118,7 +119,7 @@ class PathEndpoint:
     async def _respond(self, operation: Operation, request: Request) -> Response:
         if operation.has_json_response:
             check_accepts_json(request.headers)
-        # Before the body is read: what strangers send is not looked at.
+        # Authenticate before reading the body, so that unauthenticated bodies are not decoded.
         identity = authenticate_request(request.headers, operation.access, self._authenticate)
         key = read_idempotency_key(request.headers) if operation.idempotent else None
         query = decode_query(request.scope["query_string"], operation.query)
@@ -136,11 +137,12 @@ async def _read_declared_body(operation: Operation, request: Request) -> Any:
 
 
 def allowed_methods(methods: Iterable[str]) -> Sequence[str]:
+    """The methods of the Allow header: the given ones, OPTIONS, and HEAD with GET."""
     return sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
 def discard_body(send: Send) -> Send:
-    """The headers of a GET, as HEAD wants them, Content-Length included."""
+    """Wrap `send` for HEAD: the headers of the GET response, including Content-Length, without the body."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":

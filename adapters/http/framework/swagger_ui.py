@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI on our own document. All of its files come from here; the browser asks nobody else."""
+"""`/docs`: Swagger UI for the OpenAPI document. All files come from this server; the page loads nothing else."""
 
 import gzip
 from functools import cache
@@ -14,17 +14,17 @@ from starlette.routing import BaseRoute, Route
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.problems import Problem
 
-# The wheel that carries the files is made for Flask; it is never imported, only found.
+# This wheel contains the files of Swagger UI. It is made for Flask; the package is located but never imported.
 PACKAGE: Final = "flask_swagger_ui"
 
 FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 """Files of Swagger UI in the installed package."""
 PAGE_FILES: Final = {"page.css": "text/css", "theme.js": "text/javascript", "start.js": "text/javascript"}
-"""Beside this module, in the folder `docs_page`."""
+"""Files in the folder `docs_page` beside this module."""
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; "
-    # Swagger UI styles some of its elements inline.
+    # Swagger UI uses inline styles.
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -43,7 +43,7 @@ PAGE: Final = """<!doctype html>
 </head>
 <body>
 <div id="browser"></div>
-<noscript>This page needs JavaScript; <a href="openapi.json">the document</a> does not.</noscript>
+<noscript>This page requires JavaScript; the <a href="openapi.json">OpenAPI document</a> does not.</noscript>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </body>
@@ -53,6 +53,8 @@ PAGE: Final = """<!doctype html>
 
 @frozen
 class Asset:
+    """A static file, also in gzip compression."""
+
     content: bytes
     compressed: bytes
     media_type: str
@@ -60,6 +62,7 @@ class Asset:
 
 
 def docs_routes() -> list[BaseRoute]:
+    """The routes of the page and its files."""
     return [Route("/docs", _page), Route("/docs/{name}", _asset)]
 
 
@@ -67,7 +70,7 @@ async def _page(_request: Request) -> Response:
     return Response(PAGE, headers={"Content-Security-Policy": POLICY}, media_type="text/html")
 
 
-# Not async: Starlette runs it in a thread, where the first reading and compressing of a file may take its time.
+# Not async, so Starlette runs it in a thread: the first request of a file reads and compresses it.
 def _asset(request: Request) -> Response:
     asset = _load(request.path_params["name"])
     headers = {"ETag": asset.etag, "Cache-Control": "public, max-age=3600", "Vary": "Accept-Encoding"}
@@ -85,12 +88,12 @@ def _load(name: str) -> Asset:
     elif name in FILES:
         content, media_type = (_package_folder() / name).read_bytes(), FILES[name]
     else:
-        raise Problem(404, "There is nothing at this address.")
+        raise Problem(404, "There is no resource at this URL.")
     return Asset(content, gzip.compress(content, 6, mtime=0), media_type, content_etag(content))
 
 
 def _package_folder() -> Path:
     found = find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise Problem(404, "The API browser is not installed: pip install 'scalecommerce[server]' brings it.")
+        raise Problem(404, "Swagger UI is not installed: run `pip install 'scalecommerce[server]'`.")
     return Path(found.submodule_search_locations[0]) / "dist"

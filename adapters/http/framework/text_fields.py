@@ -1,4 +1,4 @@
-"""Text in requests: bounded, without NUL, and blank only where that is allowed. The core has the last word."""
+"""Types of text fields in requests: limited length, no NUL, blank only where allowed. The core validates them again."""
 
 from typing import Annotated, Final
 
@@ -10,15 +10,16 @@ from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION
 ANY_TEXT: Final = r"^[^\x00]*$"
 _SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_BLANK: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
-"""As `str.strip` sees it, in regular expressions that JavaScript and Rust read alike."""
+"""Text with a character that `str.strip` does not remove, in a syntax that JavaScript and Rust share."""
 
 EXAMPLE_EMAIL: Final = "kara@example.com"
 
 
 def text_meta(at_most: int, example: str, *, blank: bool = True) -> Meta:
-    """Patterns are for the document only: reading a request finds NUL in any text, with a better message.
+    """The constraints of a text field: at most `at_most` characters, and not blank unless `blank`.
 
-    Without an example, browsers of the document make one up from the pattern, which is not nice to look at.
+    The pattern is for the document only; decoding rejects NUL in any text, with a better message. The example is
+    required, since Swagger UI would generate an unreadable one from the pattern.
     """
     return Meta(
         min_length=None if blank else 1,

@@ -1,7 +1,7 @@
-"""Field by field from builtins to Structs, collecting what is wrong under paths like `order_item[0].quantity`.
+"""Conversion of builtins to Structs, with all errors by path, such as `order_item[0].quantity`.
 
-msgspec stops at the first error; people who fill in a form want all of them. So msgspec converts the leaves, and this
-module walks the Structs and lists between them.
+msgspec stops at the first error, but a form should show all of them. Therefore msgspec converts only the leaves, and
+this module traverses the Structs and lists above them.
 """
 
 import re
@@ -21,23 +21,24 @@ from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_REPORTED_FIELDS: Final = 100
-"""Fields with messages; who makes more mistakes than that sees the rest next time."""
+"""Limit on reported fields in one response."""
 
 REQUIRED: Final = "This field is required."
 OUT_OF_RANGE: Final = "This number is out of range."
 
 MAX_MAGNITUDE: Final = 300
-"""Decimal exponent of the largest number that is looked at: a double holds it, and it fits no field anyway."""
+"""Decimal exponent of the largest number that is converted: a double can represent it, and no field allows more."""
 
 
 @define
 class FieldErrors:
-    """Messages by path; `count` also counts those that are not kept."""
+    """Messages by path, of at most `MAX_REPORTED_FIELDS` fields; `count` counts all messages."""
 
     errors: dict[str, list[str]] = field(factory=dict)
     count: int = 0
 
     def add(self, path: str, message: str) -> None:
+        """Add a message, once per path."""
         self.count += 1
         if path in self.errors:
             if message not in self.errors[path]:
@@ -46,13 +47,14 @@ class FieldErrors:
             self.errors[path] = [message]
 
     def extend(self, found: Iterable[tuple[str, str]]) -> None:
+        """Add pairs of path and message."""
         for path, message in found:
             self.add(path, message)
 
 
 @frozen
 class FieldType:
-    """A type as written and as msgspec sees it; `items` is that of a list's items."""
+    """A type as annotated and as described by msgspec; `items` is the type of the items of a list."""
 
     annotation: Any
     info: msgspec.inspect.Type
@@ -61,7 +63,7 @@ class FieldType:
 
 @frozen
 class StructField:
-    """A field of a Struct as requests name it."""
+    """A field of a Struct: `name` in requests, `attribute` in Python."""
 
     name: str
     attribute: str
@@ -71,11 +73,12 @@ class StructField:
 
 @cache
 def struct_fields(struct: type[msgspec.Struct]) -> Mapping[str, StructField]:
-    seen = msgspec.inspect.type_info(struct)
-    assert isinstance(seen, msgspec.inspect.StructType)  # noqa: S101 - narrows for the type checker
+    """The fields of a Struct by their names in requests."""
+    described = msgspec.inspect.type_info(struct)
+    assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 - narrows for the type checker
     return {
         info.encode_name: StructField(info.encode_name, info.name, _field_type(plain.type, info.type), info.required)
-        for plain, info in zip(msgspec.structs.fields(struct), seen.fields, strict=True)
+        for plain, info in zip(msgspec.structs.fields(struct), described.fields, strict=True)
     }
 
 
@@ -90,18 +93,18 @@ def _field_type(annotation: Any, info: msgspec.inspect.Type) -> FieldType:
 
 
 def _item_annotation(annotation: Any) -> Any:
-    """`X` of `list[X]`, also inside `Annotated` and `list[X] | UnsetType`."""
+    """`X` of `list[X]`, also inside `Annotated` and unions; None for other types."""
     if get_origin(annotation) is list:
         return get_args(annotation)[0]
     return next((item for part in get_args(annotation) if (item := _item_annotation(part)) is not None), None)
 
 
 def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
-    """The type and all its nested types, as `msgspec.inspect` describes them; each Struct once."""
+    """The type and all nested types, as described by `msgspec.inspect`; each Struct once."""
     seen: set[type] = set()
-    waiting: list[object] = [msgspec.inspect.type_info(wanted)]
-    while waiting:
-        info = waiting.pop()
+    pending: list[object] = [msgspec.inspect.type_info(wanted)]
+    while pending:
+        info = pending.pop()
         if isinstance(info, msgspec.inspect.StructType):
             if info.cls in seen:
                 continue
@@ -109,14 +112,14 @@ def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
         if isinstance(info, msgspec.inspect.Type):
             yield info
         if isinstance(info, tuple):
-            waiting.extend(info)
+            pending.extend(info)
         elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
-            waiting.extend(getattr(info, name) for name in info.__struct_fields__)
+            pending.extend(getattr(info, name) for name in info.__struct_fields__)
 
 
 @cache
 def has_untyped_fields(struct: type[msgspec.Struct]) -> bool:
-    """Whether the Struct, or one nested in it, has a field without a declared type."""
+    """Whether the Struct or a nested one has a field of type `Any`."""
     return any(isinstance(each, msgspec.inspect.AnyType) for each in nested_types(struct))
 
 
@@ -125,7 +128,7 @@ def is_list_field(wanted: StructField) -> bool:
 
 
 def convert_valid(given: Mapping[str, Any], struct: type[S]) -> S | None:
-    """The Struct in one step, for most requests have nothing wrong in them; None: `convert_struct` may tell more."""
+    """Convert a valid object in one step, as most are; None for an invalid one, whose errors `convert_struct` finds."""
     try:
         return msgspec.convert(given, struct, dec_hook=_decode_amount)
     except (msgspec.ValidationError, Invalid):
@@ -135,9 +138,10 @@ def convert_valid(given: Mapping[str, Any], struct: type[S]) -> S | None:
 def convert_struct(
     given: Mapping[str, Any], struct: type[S], found: FieldErrors, *, path: str = "", from_text: bool = False
 ) -> S | None:
-    """The Struct, or None once its errors are in `found`. `from_text` reads numbers and booleans from strings.
+    """Convert an object; None if it is invalid, after adding its errors to `found` under `path`.
 
-    A `__post_init__` may raise `Invalid` to refuse a combination of fields.
+    `from_text` parses numbers and booleans from strings. `__post_init__` of the Struct may raise `Invalid` to reject a
+    combination of fields.
     """
     values: dict[str, Any] = {}
     before = found.count
@@ -152,7 +156,9 @@ def convert_struct(
     try:
         return struct(**values)
     except Invalid as error:
-        found.extend((f"{path}.{name}" if path else name, text) for name, said in error.errors.items() for text in said)
+        found.extend(
+            (f"{path}.{name}" if path else name, text) for name, messages in error.errors.items() for text in messages
+        )
         return None
 
 
@@ -174,10 +180,10 @@ def _convert_list(
     from_text: bool,
 ) -> list[Any]:
     if info.min_length is not None and len(value) < info.min_length:
-        found.add(path, f"At least {info.min_length} {'is' if info.min_length == 1 else 'are'} wanted.")
+        found.add(path, f"At least {info.min_length} {'is' if info.min_length == 1 else 'are'} required.")
     if info.max_length is not None and len(value) > info.max_length:
-        # Its items are not worth a look, and there may be very many.
-        found.add(path, f"At most {info.max_length} are allowed, these are {len(value)}.")
+        # The items, of which there may be very many, are not validated.
+        found.add(path, f"At most {info.max_length} are allowed, not {len(value)}.")
         return []
     return [
         _convert(item, items, path if from_text else f"{path}[{index}]", found, from_text=from_text)
@@ -196,13 +202,13 @@ def _convert_leaf(value: Any, wanted: FieldType, path: str, found: FieldErrors, 
         value = _to_number(value)
     if from_text and isinstance(value, str) and _find_type(wanted.info, msgspec.inspect.IntType):
         try:
-            # Leniently, msgspec would also take 5.0 and 1e1.
+            # msgspec in lenient mode would also accept 5.0 and 1e1.
             value = parse_integer(value)
         except NotNumber as error:
             found.add(path, str(error))
             return None
     try:
-        # Read leniently, the text "2020" would be a time: so many seconds after 1970.
+        # In lenient mode the text "2020" would be a time, as seconds since 1970.
         lenient = from_text and not _find_type(wanted.info, msgspec.inspect.DateTimeType)
         annotation = _without_none(wanted.annotation) if from_text else wanted.annotation
         result = msgspec.convert(value, annotation, strict=not lenient, dec_hook=_decode_amount)
@@ -222,7 +228,7 @@ def _convert_leaf(value: Any, wanted: FieldType, path: str, found: FieldErrors, 
 
 @cache
 def _without_none(annotation: Any) -> Any:
-    """`X` of `X | None`: a parameter that is given is not null, even if its text is `null`."""
+    """`X` of `X | None`: a query parameter is never null, even if its text is `null`."""
     if get_origin(annotation) is Annotated:
         return Annotated[_without_none(annotation.__origin__), *annotation.__metadata__]
     options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
@@ -235,7 +241,7 @@ K = TypeVar("K", bound=msgspec.inspect.Type)
 
 
 def _find_type(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
-    """The type itself, or the member of a union, that is of this kind."""
+    """The type, or the member of a union, that is an instance of `kind`; None if there is none."""
     if isinstance(info, msgspec.inspect.Metadata):
         return _find_type(info.type, kind)
     if isinstance(info, msgspec.inspect.UnionType):
@@ -244,14 +250,14 @@ def _find_type(info: msgspec.inspect.Type, kind: type[K]) -> K | None:
 
 
 def _to_number(value: Decimal) -> int | float:
-    """JSON has one kind of number: 2.0 is a whole one."""
+    """Convert to int or float; JSON does not distinguish 2.0 from 2."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _decode_amount(wanted: type, value: Any) -> Any:
     if issubclass(wanted, Amount):
         return wanted.parse(value)
-    raise NotImplementedError(f"No way is known to read a {wanted.__name__}.")
+    raise NotImplementedError(f"There is no decoder for {wanted.__name__}.")
 
 
 _PATH: Final = re.compile(r"(?P<message>.*?)(?: - at `(?:key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
@@ -268,14 +274,14 @@ _TYPE_NAMES: Final = {
 
 
 def _describe_error(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The message for people, and the path inside of the leaf (a dict's key, say)."""
+    """The message for the client, and the path inside the leaf, such as the key of a dict."""
     match = _PATH.fullmatch(str(error))
     message, path = (match["message"], match["path"] or "") if match else (str(error), "")
     if length := _LENGTH.fullmatch(message):
         limit = int(length["length"])
         if length["relation"] == "<=":
             return f"At most {limit} characters are allowed.", path
-        return "This must not be blank." if limit == 1 else f"At least {limit} characters are wanted.", path
+        return "This must not be blank." if limit == 1 else f"At least {limit} characters are required.", path
     if kinds := re.fullmatch(r"Expected `([a-z |]+)`, got `(\w+)`", message):
         wanted = " or ".join(_TYPE_NAMES.get(kind, kind) for kind in kinds[1].split(" | "))
         return f"This must be {wanted}, not {_TYPE_NAMES.get(kinds[2], kinds[2])}.", path
@@ -286,10 +292,10 @@ def _describe_error(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def _find_text_error(value: str) -> str | None:
-    """Texts that no database stores and no reader wants."""
+    """The message for text with characters that the database cannot store; None for valid text."""
     if "\x00" in value:
         return "NUL characters are not allowed."
-    # Only JSON escapes and percent-encoding can bring these in.
+    # Only JSON escapes and percent-encoding can produce lone surrogates.
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        return "Lone surrogates are not text."
+        return "Lone surrogates are not allowed."
     return None

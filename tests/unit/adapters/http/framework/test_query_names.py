@@ -53,10 +53,10 @@ def test_an_unknown_name_suggests_what_other_apis_call_so_else_the_nearest(
 
 def test_the_message_lists_all_parameters_when_none_is_near() -> None:
     assert unknown_parameter_message("utm_source", ["page_size", "cursor"]) == (
-        "There is no such parameter. Those that exist: cursor, page_size."
+        "Unknown parameter. Known parameters: cursor, page_size."
     )
     assert unknown_parameter_message("page", ["page_size", "cursor"]) == (
-        "There is no such parameter. Did you mean cursor or page_size?"
+        "Unknown parameter. Did you mean cursor or page_size?"
     )
     assert unknown_parameter_message("page", []) == "This operation takes no query parameters."
 
