@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "search", "secret_ciphers", "stage", "statistics", "stock",
+            "payments", "policies", "runs", "search", "secret_ciphers", "stage", "statistics", "stock",
             "transactions", "views", "webhooks",
         )
     )
@@ -34,6 +34,7 @@ from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E4
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
+from scalecommerce_core.testing.contracts.runs import RunListsContract, RunsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
 from scalecommerce_core.testing.contracts.secret_ciphers import SecretCipherContract  # noqa: E402
 from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
@@ -60,6 +61,7 @@ class StoreContract(
     OrdersContract,
     PaymentsContract,
     PoliciesContract,
+    RunsContract,
     IdempotencyContract,
     EventsContract,
     RollupsContract,
@@ -69,6 +71,6 @@ class StoreContract(
 
 
 class QueriesContract(
-    ListsContract, SearchContract, FiguresContract, SalesContract, FeedContract, WebhookListsContract
+    ListsContract, SearchContract, FiguresContract, SalesContract, FeedContract, WebhookListsContract, RunListsContract
 ):
     """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""

@@ -271,6 +271,7 @@ class MemoryRuns:
                 self._reprice(product.id, int(decisions.new[row]), at, PriceCause.POLICY)
                 written.append(int(product.id))
         self._tables.staged.put((part.run_id, part.number), evolve(staged, written=frozenset(written)))
+        part.written = len(written)
         self.save_range(part)
         return np.array(written, dtype=np.int64)
 

@@ -1,0 +1,226 @@
+"""Runs of pricing policies: their ranges, staged decisions, price changes, and the lists of them."""
+
+from typing import Final
+
+import pytest
+from attrs import evolve
+
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.ports import Duplicate, Store
+from scalecommerce_core.pricing.observation import RangeResult, decide_range
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_scope import policy_scope
+from scalecommerce_core.pricing.policy_state import PolicyState
+from scalecommerce_core.pricing.runs import DecisionOutcome, Range, RangeStatus, Run, RunStatus, Tally, Trigger
+from scalecommerce_core.queries import PageRequest, Queries
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
+
+PRICE: Final = 10_00
+NEW_PRICE: Final = 10_40
+
+
+class Pricing:
+    """A seller with products at `PRICE` and a policy; decides `NEW_PRICE` for products, without a strategy's say."""
+
+    def __init__(self, store: Store, products: int = 2) -> None:
+        self.store = store
+        self.stage = Stage(store)
+        self.seller: AccountId = self.stage.account()
+        self.products: list[ProductId] = [
+            self.stage.product(self.seller, price=PRICE, at=NOW - DAY) for _ in range(products)
+        ]
+        with store.begin() as tx:
+            (id_,) = tx.policies.next_ids(1)
+            self.policy = PricingPolicy(id_, self.seller, "Climb", NOW, policy="hill_climb")
+            tx.policies.add([self.policy])
+
+    def begin(self) -> Run:
+        """A new run in the database, with one range for each product."""
+        with self.store.begin() as tx:
+            (id_,) = tx.runs.next_ids(1)
+            run = Run(
+                id_,
+                self.policy.id,
+                self.seller,
+                self.policy.version,
+                self.policy.document(),
+                epoch=0,
+                trigger=Trigger.COMMAND,
+                started_at=NOW,
+                products=len(self.products),
+            )
+            first = self.products[0]
+            ranges = [Range(id_, number, first, product, product, 1) for number, product in enumerate(self.products)]
+            tx.runs.add(run, ranges)
+        return run
+
+    def stage_range(self, run: Run) -> tuple[Range, RangeResult]:
+        """Claim the first open range and stage the decision to move its product's price to `NEW_PRICE`."""
+        with self.store.begin() as tx:
+            part = tx.runs.claim_range(run.id, RangeStatus.OPEN)
+            assert part is not None
+            strategy = self.policy.strategy()
+            result = decide_range(
+                self.policy,
+                strategy,
+                policy_state=PolicyState.empty(strategy.columns),
+                category_parameters={},
+                facts=tx.runs.facts(policy_scope(self.policy, [self.policy]), part.first, part.last, NOW),
+                past=tx.runs.past_prices(part.first, part.last, NOW - DAY),
+                epoch=0,
+                now=int(NOW.timestamp()) * 1_000_000,
+            )
+            old = result.decisions.old
+            result = evolve(result, decisions=evolve(result.decisions, new=old - old + NEW_PRICE))
+            part.status, part.decided_at, part.tally = RangeStatus.DECIDED, NOW, Tally.of(result.decisions)
+            tx.runs.stage_decisions(part, result)
+        return part, result
+
+    def apply(self, run: Run, part: Range) -> list[ProductId]:
+        with self.store.begin() as tx:
+            part.status, part.written_at = RangeStatus.WRITTEN, NOW + SECOND
+            return [ProductId(int(id_)) for id_ in tx.runs.apply_prices(run, part, NOW + SECOND)]
+
+    def revert(self, run: Run, part: Range) -> int:
+        with self.store.begin() as tx:
+            part.status = RangeStatus.UNDONE
+            return tx.runs.revert_prices(run, part, NOW + 2 * SECOND)
+
+    def finish(self, run: Run) -> None:
+        with self.store.begin() as tx:
+            run.sum_ranges(tx.runs.ranges(run.id))
+            run.end(RunStatus.DONE, NOW + 3 * SECOND)
+            tx.runs.save(run)
+
+    def price(self, product: ProductId) -> int:
+        with self.store.begin() as tx:
+            return tx.products.offers([product])[product].price.minor
+
+
+class RunsContract:
+    def test_a_policy_has_one_run_in_progress(self, store: Store) -> None:
+        pricing = Pricing(store)
+        with store.begin() as tx:
+            assert tx.runs.active_run(pricing.policy.id) is None
+        run = pricing.begin()
+        with pytest.raises(Duplicate, match="policy"):
+            pricing.begin()
+        with store.begin() as tx:
+            assert tx.runs.active_run(pricing.policy.id) == run.id
+            assert tx.runs.lock_shared(run.id) == run
+        pricing.finish(run)
+        with store.begin() as tx:
+            assert tx.runs.active_run(pricing.policy.id) is None
+            assert tx.runs.lock_shared(run.id) == run
+
+    def test_ranges_are_claimed_in_order_by_their_status(self, store: Store) -> None:
+        pricing = Pricing(store)
+        run = pricing.begin()
+        with store.begin() as tx:
+            assert [part.number for part in tx.runs.ranges(run.id)] == [0, 1]
+            assert tx.runs.claim_range(run.id, RangeStatus.DECIDED) is None
+            part = tx.runs.claim_range(run.id, RangeStatus.OPEN)
+            assert part is not None
+            assert part.number == 0
+            part.status, part.decided_at, part.tally = RangeStatus.DECIDED, NOW, Tally(decided=1, unpriced=1)
+            tx.runs.save_range(part)
+        with store.begin() as tx:
+            assert tx.runs.claim_range(run.id, RangeStatus.DECIDED) == part
+            following = tx.runs.claim_range(run.id, RangeStatus.OPEN)
+            assert following is not None
+            assert following.number == 1
+
+    def test_staged_state_comes_back(self, store: Store) -> None:
+        pricing = Pricing(store)
+        part, result = pricing.stage_range(pricing.begin())
+        with store.begin() as tx:
+            state, parameters = tx.runs.staged_state(part)
+            assert state.to_bytes() == result.policy_state.to_bytes()
+            assert parameters == result.category_parameters
+            assert tx.runs.ranges(part.run_id)[0] == part
+
+    def test_staged_prices_are_applied_and_reverted(self, store: Store) -> None:
+        pricing = Pricing(store, products=1)
+        (product,) = pricing.products
+        run = pricing.begin()
+        part, _ = pricing.stage_range(run)
+        assert pricing.price(product) == PRICE
+        assert pricing.apply(run, part) == [product]
+        assert pricing.price(product) == NEW_PRICE
+        assert pricing.revert(run, part) == 1
+        assert pricing.price(product) == PRICE
+        with store.begin() as tx:
+            assert (tx.runs.ranges(run.id)[0].written, tx.runs.ranges(run.id)[0].undone) == (1, 1)
+            promised = tx.products.prices_since([product], NOW - 2 * DAY)[product]
+            assert {change.price for change in promised} == {usd(PRICE)}
+
+    def test_a_price_that_was_edited_meanwhile_stays(self, store: Store) -> None:
+        pricing = Pricing(store)
+        edited, untouched = pricing.products
+        run = pricing.begin()
+        first, _ = pricing.stage_range(run)
+        second, _ = pricing.stage_range(run)
+        pricing.stage.edit(edited, NOW, price=usd(12_00))
+        assert pricing.apply(run, first) == []
+        assert pricing.apply(run, second) == [untouched]
+        pricing.stage.edit(untouched, NOW + 2 * SECOND, price=usd(13_00))
+        assert (pricing.revert(run, first), pricing.revert(run, second)) == (0, 0)
+        assert (pricing.price(edited), pricing.price(untouched)) == (12_00, 13_00)
+
+    def test_finished_runs_are_purged_range_by_range(self, store: Store) -> None:
+        pricing = Pricing(store)
+        run = pricing.begin()
+        pricing.stage_range(run)
+        with store.begin() as tx:
+            assert tx.runs.purge(NOW + DAY, 10) == 0
+        pricing.finish(run)
+        with store.begin() as tx:
+            assert tx.runs.purge(NOW, 10) == 0
+            assert tx.runs.purge(NOW + DAY, 1) == 1
+        for _ in range(2):
+            with store.begin() as tx:
+                tx.runs.purge(NOW + DAY, 10)
+        with store.begin() as tx:
+            assert tx.runs.lock(run.id) is None
+            assert tx.runs.ranges(run.id) == []
+
+
+class RunListsContract:
+    def test_policies_are_listed_by_owner(self, store: Store, queries: Queries) -> None:
+        pricing, other = Pricing(store), Pricing(store)
+        assert queries.policy(pricing.policy.id) == pricing.policy
+        assert queries.policies(pricing.seller, PageRequest()).rows == (pricing.policy,)
+        assert queries.policies(None, PageRequest()).rows == (pricing.policy, other.policy)
+
+    def test_runs_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
+        pricing, other = Pricing(store), Pricing(store)
+        old = pricing.begin()
+        pricing.finish(old)
+        new, of_other = pricing.begin(), other.begin()
+        assert queries.repricing_run(old.id) == old
+        assert queries.runs(pricing.seller, PageRequest()).rows == (new, old)
+        assert queries.runs(None, PageRequest(), policy_id=other.policy.id).rows == (of_other,)
+        assert queries.runs(other.seller, PageRequest(), policy_id=pricing.policy.id).rows == ()
+
+    def test_decisions_show_what_became_of_them(self, store: Store, queries: Queries) -> None:
+        pricing = Pricing(store)
+        first, second = pricing.products
+        run = pricing.begin()
+        parts = [pricing.stage_range(run) for _ in pricing.products]
+        pricing.apply(run, parts[0][0])
+        pricing.apply(run, parts[1][0])
+        pricing.revert(run, parts[1][0])
+        written, reverted = queries.decisions(run.id, PageRequest()).rows
+        assert [each.decision.product_id for each in (written, reverted)] == [first, second]
+        assert [each.outcome for each in (written, reverted)] == [
+            DecisionOutcome.WRITTEN,
+            DecisionOutcome.ROLLED_BACK,
+        ]
+        assert (written.decision.old, written.decision.new) == (PRICE, NEW_PRICE)
+        assert (written.in_force_from, written.in_force_until) == (NOW + SECOND, None)
+        assert reverted.in_force_until == NOW + 2 * SECOND
+        assert queries.decisions(run.id, PageRequest(), moves_only=True).rows == (written, reverted)
+        assert queries.product_decisions(second, PageRequest()).rows == (reverted,)
+        recorded = list(queries.recorded_decisions(run.id))
+        assert [decisions.product.tolist() for _, decisions in recorded] == [[first], [second]]
+        assert [inputs.rows for inputs, _ in recorded] == [result.inputs.rows for _, result in parts]
