@@ -1,4 +1,4 @@
-"""The clock and the randomness of the machine."""
+"""`ports.Clock`, `ports.Ids` and `ports.Randomness` of the operating system."""
 
 import os
 import random
@@ -18,16 +18,16 @@ class SystemClock:
 
 
 class RandomIds:
-    """Command ids are UUIDs of version 4, whose bits are fetched from the system for many of them at once: asking it
-    costs more than all else that an id takes.
+    """Command ids are version 4 UUIDs. Random bytes are read for many ids at once: the system call costs more than the
+    rest of an id.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bits = b""
-        # A process that was forked must not hand out its parent's ids again.
-        forget = weakref.WeakMethod(self._forget)
-        os.register_at_fork(after_in_child=lambda: (found := forget()) and found())
+        # A forked process must not repeat its parent's ids.
+        discard = weakref.WeakMethod(self._discard_bits)
+        os.register_at_fork(after_in_child=lambda: (method := discard()) and method())
 
     def command(self) -> CommandId:
         with self._lock:
@@ -39,14 +39,14 @@ class RandomIds:
     def token(self) -> str:
         return secrets.token_urlsafe(24)
 
-    def _forget(self) -> None:
+    def _discard_bits(self) -> None:
         self._lock = threading.Lock()
         self._bits = b""
 
 
 class SystemRandomness:
     def fraction(self) -> float:
-        return random.random()  # noqa: S311 - spreads retries, guards nothing
+        return random.random()  # noqa: S311 - it spreads retries and protects nothing
 
     def secret(self, count: int) -> bytes:
         return secrets.token_bytes(count)

@@ -1,1 +1,1 @@
-"""What the engine keeps in Redis: nothing that may not be lost."""
+"""Adapters on Redis. Redis holds only data that may be lost."""

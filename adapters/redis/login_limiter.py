@@ -1,4 +1,4 @@
-"""Failed log-ins in Redis: a sorted set of times per key, so that the window slides."""
+"""`ports.LoginLimiter` in Redis: one sorted set of failure times per key makes the sliding window."""
 
 import logging
 from collections.abc import Collection
@@ -12,30 +12,34 @@ from adapters.redis.reachability import describe_error
 logger = logging.getLogger(__name__)
 
 ADDRESS_FACTOR = 10
-"""Many accounts may share an address (an office, a proxy), so it gets more attempts than an account."""
+"""A client address gets this many times the attempts of an account: an office or a proxy shares one address."""
 
 
 class RedisLoginLimiter:
-    """`ports.LoginLimiter`. Without Redis nobody is kept from logging in: availability wins, and it is logged."""
+    """Allows `attempts` failures per account and `window`.
+
+    While Redis is away it allows every attempt, since availability matters more, and logs a warning.
+    """
 
     def __init__(self, redis: Redis, *, attempts: int, window: timedelta) -> None:
         self._redis = redis
         self._attempts = attempts
         self._window = window
 
-    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
+    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
         waits = []
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
-                    # The oldest failure that has to leave the window before another attempt is allowed.
+                    # The next attempt is allowed when this failure, the n-th newest, leaves the window.
+                    nth = self._max_failures(key) - 1
                     pipe.zremrangebyscore(_redis_key(key), "-inf", (now - self._window).timestamp())
-                    pipe.zrevrange(_redis_key(key), self._limit(key) - 1, self._limit(key) - 1, withscores=True)
-                answers = pipe.execute()
+                    pipe.zrevrange(_redis_key(key), nth, nth, withscores=True)
+                replies = pipe.execute()
         except RedisError as error:
             logger.warning("log-ins are not limited while Redis is away: %s", describe_error(error))
             return None
-        for oldest in answers[1::2]:
+        for oldest in replies[1::2]:
             waits += [datetime.fromtimestamp(score, UTC) + self._window - now for _, score in oldest]
         return max(waits, default=None)
 
@@ -53,9 +57,9 @@ class RedisLoginLimiter:
         try:
             self._redis.delete(*map(_redis_key, keys))
         except RedisError as error:
-            logger.warning("failed log-ins were not forgotten while Redis is away: %s", describe_error(error))
+            logger.warning("failed log-ins were not reset while Redis is away: %s", describe_error(error))
 
-    def _limit(self, key: str) -> int:
+    def _max_failures(self, key: str) -> int:
         return self._attempts * (ADDRESS_FACTOR if key.startswith("address:") else 1)
 
 

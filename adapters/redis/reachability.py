@@ -1,4 +1,4 @@
-"""Messages for a Redis that does not answer, which say what to check; they name no host, user or password."""
+"""Error messages for a Redis that does not answer. They say what to check, without host, user or password."""
 
 import socket
 from typing import Final, Literal
@@ -13,7 +13,7 @@ WRONG_PASSWORD: Final = "Redis refuses the user name or the password in REDIS_UR
 
 
 def check_redis(redis: Redis) -> tuple[RedisState, str]:
-    """The state of Redis after a ping, and a message; empty if Redis answers."""
+    """Ping Redis; return its state and an error message, which is empty if the state is `ok`."""
     try:
         redis.ping()
     except RedisError as error:
@@ -22,7 +22,8 @@ def check_redis(redis: Redis) -> tuple[RedisState, str]:
 
 
 def describe_error(error: RedisError) -> str:
-    # The client raises its own errors from within the handler of the system's, which say which of them it was.
+    """Return one sentence that says what to check."""
+    # redis-py wraps the operating system's error, which says more.
     cause = error.__cause__ or error.__context__
     match error:
         case AuthenticationError():

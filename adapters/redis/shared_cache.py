@@ -1,4 +1,4 @@
-"""Copies of answers in Redis, for all API processes of one engine."""
+"""`adapters.http.cache.shared_cache.SharedCache` in Redis."""
 
 import logging
 import time
@@ -17,26 +17,24 @@ logger = logging.getLogger(__name__)
 
 PREFIX: Final = "scalecommerce:copies"
 TIMEOUT_SECONDS: Final = 0.1
-"""Seconds for an answer: PostgreSQL is not far behind."""
+"""For connecting and for each reply. A slow cache is worth little: PostgreSQL answers in milliseconds."""
 RETRY_AFTER_SECONDS: Final = 5.0
-"""Seconds without another try, once Redis did not answer."""
+"""After an error the cache makes no request for this time."""
 
 
 class RedisSharedCache:
-    """Of `adapters.http.cache.shared_cache.SharedCopies`. Each is forgotten after `seconds`.
-
-    Processes of one `release` share them: another may show other fields.
-    """
+    """Entries expire after `seconds`. Only processes of one `release` share them: others may encode other fields."""
 
     def __init__(self, redis: Redis, release: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._prefix = f"{PREFIX}:{release}:"
         self._milliseconds = max(1, round(seconds * 1000))
         self._clock = clock
-        self._away_until = float("-inf")
+        self._retry_at = float("-inf")
 
     @classmethod
     def at(cls, url: str, release: str, seconds: float) -> "RedisSharedCache":
+        """Create a cache with a client of its own, which uses the short timeout and no retries."""
         retry = Retry(NoBackoff(), 0)
         redis = Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry)
         return cls(redis, release, seconds)
@@ -47,26 +45,26 @@ class RedisSharedCache:
 
     def _fetch(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         found = self._redis.mget([self._prefix + key for key in keys])
-        return [copy if isinstance(copy, bytes) else None for copy in found]
+        return [value if isinstance(value, bytes) else None for value in found]
 
-    def put(self, copies: Mapping[str, bytes]) -> None:
-        def put() -> None:
-            with self._redis.pipeline(transaction=False) as together:
-                for key, copy in copies.items():
-                    together.set(self._prefix + key, copy, px=self._milliseconds)
-                together.execute()
+    def put(self, entries: Mapping[str, bytes]) -> None:
+        def store() -> None:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for key, value in entries.items():
+                    pipe.set(self._prefix + key, value, px=self._milliseconds)
+                pipe.execute()
 
-        self._call(put, None)
+        self._call(store, None)
 
     def close(self) -> None:
         self._redis.close()
 
     def _call(self, operation: Callable[[], T], default: T) -> T:
-        if self._clock() < self._away_until:
+        if self._clock() < self._retry_at:
             return default
         try:
             return operation()
         except RedisError as error:
-            self._away_until = self._clock() + RETRY_AFTER_SECONDS
-            logger.warning("processes do not share copies while Redis is away: %s", describe_error(error))
+            self._retry_at = self._clock() + RETRY_AFTER_SECONDS
+            logger.warning("processes do not share cache entries while Redis is away: %s", describe_error(error))
             return default

@@ -1,12 +1,13 @@
-"""Product views on their way to PostgreSQL: gathered in the process, then in Redis, written in bulk by a task.
+"""Counts product views: collected in each process, added up in Redis, written to PostgreSQL in batches by a task.
 
-    the process    every view since the last push, some `PUSH_SECONDS`; lost when the process is killed
-    …:open         a hash of sums by product and moment, to which all processes push
-    …:sealed       the same, renamed for the task, with an id in it. It stays until PostgreSQL has it, so a task that
-                   dies anywhere has lost nothing, and the next one hands over the same batch under the same id
+    the process    views since the last push, some `PUSH_SECONDS`; lost if the process is killed
+    …:open         a hash of sums by product and time slice, to which all processes push
+    …:sealed       the hash renamed for the task, with a batch id in it. It stays until PostgreSQL holds the batch: if a
+                   task dies, the next one gets the same batch under the same id
 
-A push is one script, which is run whole or not at all, and a repeated one (no answer is no proof) changes nothing.
-Repeated looks of a client are left out twice: by the process as far as it saw them, and by the script across all.
+A push is one Lua script, which Redis runs completely or not at all. A push that is repeated because its reply was lost
+changes nothing. Repeated views of a client are skipped twice: by each process for the views it saw, and by the script
+for the views of all processes.
 """
 
 import logging
@@ -30,26 +31,27 @@ logger = logging.getLogger(__name__)
 
 PUSH_SECONDS: Final = 0.5
 PUSH_BATCH_SIZE: Final = 500
-"""Views that are pushed at once: Redis does nothing else meanwhile, for some milliseconds."""
+"""Views per push. The script blocks Redis for some milliseconds."""
 MAX_UNPUSHED: Final = 100_000
-"""Views that wait in a process at most, some 20 MB; further ones are not counted."""
+"""Views that a process holds, some 20 MB; it drops further ones."""
 MAX_REMEMBERED: Final = 100_000
-"""Looks that a process remembers at most, twice, to leave out repetitions without asking Redis."""
+"""Viewers per generation (two) that a process remembers, to skip repeated views without a request to Redis."""
 MAX_UNFLUSHED: Final = 100_000
-"""Sums that wait in Redis for PostgreSQL, twice, at most; further views wait in their processes."""
+"""Sums in each of the two hashes in Redis; beyond it, further views wait in their processes."""
 DAY_SECONDS: Final = 86_400
 MAX_PRODUCT_ID: Final = 2**63 - 1
-"""The largest id that PostgreSQL gives."""
+"""The largest `bigint`."""
 MAX_VIEWS: Final = 2**31 - 1
-"""Of one product in five seconds."""
+"""Views of one product in one time slice; the largest `integer`."""
 
 OPEN: Final = "scalecommerce:views:open"
 SEALED: Final = "scalecommerce:views:sealed"
 PUSHED: Final = "scalecommerce:views:pushed:"
 SEEN: Final = "scalecommerce:views:looked:"
 
-# KEYS: open, what this process pushed last. ARGV: number of the push, id for the batch if this push opens it, room,
-# window in ms, prefix of looks, the views as JSON: [who looked at what, or "", when in ms, product and moment].
+# KEYS: the open hash, the number of this process's last push. ARGV: number of this push, batch id (used if this push
+# creates the hash), limit of sums, window in ms, key prefix of viewers, and the views as JSON:
+# [viewer hash or "", time in ms, "product:slice"].
 _PUSH: Final = """
 if redis.call('GET', KEYS[2]) == ARGV[1] then return 1 end
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then return 0 end
@@ -83,10 +85,10 @@ PendingView = tuple[str, int, str]
 
 
 class RedisViewCounter:
-    """`ports.ViewCounter`; without Redis, views wait in the process until it is back, `WAITING` of them.
+    """`ports.ViewCounter`. While Redis is away, up to `MAX_UNPUSHED` views wait in the process.
 
-    Who looked is kept as a keyed hash together with the product, for one `window` and under another key each day.
-    With no `window`, every view counts. `now` is in seconds since the epoch.
+    Redis holds a viewer only as a keyed hash of client and product, for one `window`, with another key each day.
+    If `window` is zero, every view counts. `now` returns seconds since the epoch.
     """
 
     def __init__(self, redis: Redis, *, secret: bytes, window: timedelta, now: Callable[[], float] = time.time) -> None:
@@ -100,7 +102,7 @@ class RedisViewCounter:
         self._acknowledge_script = redis.register_script(_ACKNOWLEDGE)
         self._unpushed: list[tuple[str, float, ProductId]] = []
         self._uncounted = 0
-        # Two generations, so that forgetting is one assignment: looks of this window, and of the one before.
+        # Two generations, of this window and the one before, so that expiry is one assignment.
         self._seen: dict[int, float] = {}
         self._seen_before: dict[int, float] = {}
         self._generation_began = 0.0
@@ -115,22 +117,22 @@ class RedisViewCounter:
 
     def record_view(self, product_id: ProductId, client: str = "") -> None:
         at = self._now()
-        look, known = "", 0
+        viewer, viewer_key = "", 0
         if client and self._window:
-            # Python's own hash, salted anew in each process, is enough in here, and an eighth of the other's cost.
-            known = hash((product_id, client))
-            if self._is_repeated(known, at):
+            # Within the process Python's hash is enough, at an eighth of the cost of blake2b.
+            viewer_key = hash((product_id, client))
+            if self._is_repeated(viewer_key, at):
                 return
-            look = self._viewer_hash(product_id, client, at)
+            viewer = self._viewer_hash(product_id, client, at)
         with self._lock:
             if len(self._unpushed) >= MAX_UNPUSHED:
                 self._uncounted += 1
                 return
-            if look:
-                self._remember(known, at)
-            self._unpushed.append((look, at, product_id))
+            if viewer:
+                self._remember(viewer_key, at)
+            self._unpushed.append((viewer, at, product_id))
             if self._pusher is None:
-                # Started by the first view and not by the constructor: processes that fork afterwards have none yet.
+                # Started here and not in the constructor: a thread does not survive a fork.
                 self._process = uuid4().hex
                 self._pusher = threading.Thread(target=self._push_regularly, name="views", daemon=True)
                 self._pusher.start()
@@ -146,8 +148,8 @@ class RedisViewCounter:
         batch_id = sums.pop("id")
         read = [_parse_count(name, count) for name, count in sums.items()]
         if None in read:
-            # Another release's, or somebody's. No later attempt could read them either, and all views would wait.
-            logger.warning("%s entries that wait in Redis are no views, and are dropped", read.count(None))
+            # Another release or program wrote them. Retrying would block all later views.
+            logger.warning("dropped %s malformed entries from the views in Redis", read.count(None))
         return ViewBatch(batch_id, dict(each for each in read if each is not None))
 
     def acknowledge(self, batch_id: str) -> None:
@@ -157,62 +159,62 @@ class RedisViewCounter:
             raise Unavailable(describe_error(error)) from error
 
     def push(self) -> None:
-        """Hand what was gathered here to Redis, or keep it when Redis is away or has no room."""
+        """Push the collected views to Redis; keep them if Redis is away or its hash is full."""
         with self._push_lock:
             while self._pushing_batch or self._take_batch():
-                if obstacle := self._push_batch():
+                if failure := self._push_batch():
                     if not self._is_stuck:
-                        logger.warning("views wait in this process: %s", obstacle)
+                        logger.warning("views wait in this process: %s", failure)
                     self._is_stuck = True
                     break
                 self._pushing_batch = []
                 self._is_stuck = False
 
     def close(self) -> None:
-        """Push what is left; for an orderly end of the process."""
+        """Push the remaining views and end the thread."""
         self._stopping.set()
         if self._pusher is not None:
             self._pusher.join(timeout=5)
         self.push()
 
-    # --- whose look
+    # --- viewers
 
     def _viewer_hash(self, product_id: ProductId, client: str, at: float) -> str:
         day = int(at // DAY_SECONDS)
-        known, key = self._key
-        if known != day:
+        key_day, key = self._key
+        if key_day != day:
             key = blake2b(b"%d" % day, key=self._secret, digest_size=32).digest()
             self._key = day, key
-        who = f"{product_id} {client}".encode(errors="replace")
-        return blake2b(who, key=key, digest_size=8).hexdigest()
+        viewer = f"{product_id} {client}".encode(errors="replace")
+        return blake2b(viewer, key=key, digest_size=8).hexdigest()
 
-    def _is_repeated(self, known: int, at: float) -> bool:
-        last = self._seen.get(known) or self._seen_before.get(known)
+    def _is_repeated(self, viewer_key: int, at: float) -> bool:
+        last = self._seen.get(viewer_key) or self._seen_before.get(viewer_key)
         return last is not None and abs(at - last) < self._window
 
-    def _remember(self, known: int, at: float) -> None:
+    def _remember(self, viewer_key: int, at: float) -> None:
         if at - self._generation_began >= self._window or len(self._seen) >= MAX_REMEMBERED:
             self._seen_before, self._seen, self._generation_began = self._seen, {}, at
-        self._seen[known] = at
+        self._seen[viewer_key] = at
 
     # --- pushing
 
     def _take_batch(self) -> bool:
-        """The next portion; it stays the same until Redis has it, under one number."""
+        """Take the next batch. It keeps its number until Redis has accepted it."""
         with self._lock:
             taken, self._unpushed = self._unpushed[:PUSH_BATCH_SIZE], self._unpushed[PUSH_BATCH_SIZE:]
             uncounted, self._uncounted = self._uncounted, 0
         if uncounted:
-            logger.warning("%s views were not counted: too many waited in this process", uncounted)
+            logger.warning("%s views were not counted: this process held too many unpushed views", uncounted)
         if taken:
             self._pushes += 1
             self._pushing_batch = [
-                (look, int(at * 1000), f"{product_id}:{time_slice(at)}") for look, at, product_id in taken
+                (viewer, int(at * 1000), f"{product_id}:{time_slice(at)}") for viewer, at, product_id in taken
             ]
         return bool(taken)
 
     def _push_batch(self) -> str:
-        """Push what is under way; say why that could not be done, if so."""
+        """Push the current batch; return an error message, empty after success."""
         try:
             has_room = self._push_script(
                 keys=[OPEN, PUSHED + self._process],
@@ -227,7 +229,7 @@ class RedisViewCounter:
             )
         except RedisError as error:
             return describe_error(error)
-        return "" if has_room else "nobody takes those that are in Redis"
+        return "" if has_room else "the views in Redis have not been flushed"
 
     def _push_regularly(self) -> None:
         while not self._stopping.wait(PUSH_SECONDS):
@@ -235,7 +237,7 @@ class RedisViewCounter:
 
 
 def _parse_count(name: str, count: str) -> tuple[tuple[ProductId, datetime], int] | None:
-    """What a field of the hash says; None if it says nothing that could be written."""
+    """Parse a field of the hash (`product:slice`, views); None if it is malformed or out of range."""
     product_id, _, seconds = name.partition(":")
     try:
         number, views, at = int(product_id), int(count), datetime.fromtimestamp(int(seconds), UTC)

@@ -64,12 +64,19 @@ class Tokens(Protocol):
 
 
 class LoginLimiter(Protocol):
-    """Counts failed log-ins per key (an account's address, a client's address) in a sliding window."""
+    """Limits failed log-ins per key (`account:<e-mail>`, `address:<IP>`) in a sliding window.
 
-    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
-        """How long until another attempt is allowed; None: now."""
+    Never raises: while its server is away, attempts are neither counted nor limited.
+    """
+
+    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
+        """Return the time until all keys allow another attempt; None: they do now."""
         ...
 
-    def record_failure(self, keys: Collection[str], now: datetime) -> None: ...
+    def record_failure(self, keys: Collection[str], now: datetime) -> None:
+        """Count one failure for each of the keys."""
+        ...
 
-    def reset(self, keys: Collection[str]) -> None: ...
+    def reset(self, keys: Collection[str]) -> None:
+        """Remove the failures of the keys, after a successful log-in."""
+        ...

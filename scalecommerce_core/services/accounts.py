@@ -131,7 +131,7 @@ class Accounts:
         # An invalid e-mail address is not looked up: it may be of any length and content.
         name = _email_or_none(email)
         keys = [key for key, given in ((f"account:{name}", name), (f"address:{address}", address)) if given]
-        if wait := self._limiter.wait(keys, now):
+        if wait := self._limiter.retry_after(keys, now):
             seconds = max(1, round(wait.total_seconds()))
             raise TooManyAttempts(f"Too many failed log-ins: try again in {seconds} s.", wait)
         with self._store.begin() as tx:

@@ -119,17 +119,17 @@ class RememberedTokens:
 class MemoryLoginLimiter:
     """Counts failures in a sliding window, in this process alone."""
 
-    def __init__(self, limit: int = 10, window: timedelta = timedelta(minutes=5)) -> None:
-        self._limit = limit
+    def __init__(self, attempts: int = 10, window: timedelta = timedelta(minutes=5)) -> None:
+        self._attempts = attempts
         self._window = window
         self._failures: dict[str, list[datetime]] = {}
 
-    def wait(self, keys: Collection[str], now: datetime) -> timedelta | None:
+    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
         waits = []
         for key in keys:
             recent = [at for at in self._failures.get(key, []) if at > now - self._window]
-            if len(recent) >= self._limit:
-                waits.append(recent[-self._limit] + self._window - now)
+            if len(recent) >= self._attempts:
+                waits.append(recent[-self._attempts] + self._window - now)
         return max(waits, default=None)
 
     def record_failure(self, keys: Collection[str], now: datetime) -> None:

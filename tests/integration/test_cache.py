@@ -1,5 +1,6 @@
 """Copies of the catalogue in several processes, on real servers."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 from tests.integration.test_repricing import Shelf
+from tests.unit.support.shared_cache import SharedCacheContract, SharedCaches
 
 PRODUCTS = "/products/api/v1/"
 
@@ -248,34 +250,44 @@ def test_no_use_case_changes_what_strangers_see_untold(engine: Engine, database:
 # --- Redis
 
 
-def test_copies_are_shared_by_those_of_one_release(redis_url: str) -> None:
-    one, other, newer = (RedisSharedCache.at(redis_url, release, 5) for release in ("1.0", "1.0", "1.1"))
-    one.put({"product:1": b"tea", "product:2": b"pot"})
-    assert other.get(["product:2", "product:3", "product:1"]) == [b"pot", None, b"tea"]
+class TestRedisSharedCache(SharedCacheContract):
+    @pytest.fixture
+    def caches(self, redis_url: str) -> Iterator[SharedCaches]:
+        with contextlib.ExitStack() as stack:
+
+            def create() -> RedisSharedCache:
+                cache = RedisSharedCache.at(redis_url, "1.0", 5)
+                stack.callback(cache.close)
+                return cache
+
+            yield create
+
+
+def test_a_shared_entry_expires_and_other_releases_do_not_see_it(redis_url: str) -> None:
+    cache, newer = (RedisSharedCache.at(redis_url, release, 5) for release in ("1.0", "1.1"))
+    cache.put({"product:1": b"tea"})
     assert newer.get(["product:1"]) == [None]
     with Redis.from_url(redis_url) as redis:
         assert 0 < redis.pttl(f"{PREFIX}:1.0:product:1") <= 5000
-    for each in (one, other, newer):
+    for each in (cache, newer):
         each.close()
 
 
-def test_without_redis_nothing_is_known_and_it_is_not_asked_again_for_a_while(tmp_path: Path) -> None:
+def test_the_shared_cache_skips_redis_for_some_seconds_after_an_error(tmp_path: Path) -> None:
     now = [100.0]
     with EmbeddedRedis(tmp_path) as server:
-        asked: list[int] = []
         redis = Redis.from_url(server.url, socket_timeout=1, socket_connect_timeout=1)
-        copies = RedisSharedCache(redis, "1.0", 5, clock=lambda: now[0])
-        copies.put({"a": b"A"})
+        cache = RedisSharedCache(redis, "1.0", 5, clock=lambda: now[0])
+        cache.put({"a": b"A"})
         server.stop()
-        assert copies.get(["a", "b"]) == [None, None]
-        copies.put({"a": b"A"})
+        assert cache.get(["a", "b"]) == [None, None]
+        cache.put({"a": b"A"})
         server.start()
-        asked.append(1)
-        assert copies.get(["a"]) == [None]
+        assert cache.get(["a"]) == [None]
         now[0] += 10
-        copies.put({"b": b"B"})
-        assert copies.get(["b"]) == [b"B"]
-        copies.close()
+        cache.put({"b": b"B"})
+        assert cache.get(["b"]) == [b"B"]
+        cache.close()
 
 
 # --- two API processes

@@ -16,9 +16,9 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists", "orders",
-            "payments", "policies", "runs", "search", "secret_ciphers", "stage", "statistics", "stock",
-            "transactions", "views", "webhooks",
+            "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists",
+            "login_limiters", "orders", "payments", "policies", "runs", "search", "secret_ciphers", "stage",
+            "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -31,6 +31,7 @@ from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa
 from scalecommerce_core.testing.contracts.gateways import PaymentGatewayContract  # noqa: E402
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
 from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
+from scalecommerce_core.testing.contracts.login_limiters import LoginLimiterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
@@ -39,16 +40,19 @@ from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: 
 from scalecommerce_core.testing.contracts.secret_ciphers import SecretCipherContract  # noqa: E402
 from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
+from scalecommerce_core.testing.contracts.tokens import TokensContract  # noqa: E402
 from scalecommerce_core.testing.contracts.transactions import TransactionsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.views import ViewCounterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.webhooks import WebhookListsContract, WebhooksContract  # noqa: E402
 
 __all__ = [
     "CatalogChangesContract",
+    "LoginLimiterContract",
     "PaymentGatewayContract",
     "QueriesContract",
     "SecretCipherContract",
     "StoreContract",
+    "TokensContract",
     "ViewCounterContract",
 ]
 

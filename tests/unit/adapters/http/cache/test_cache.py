@@ -4,7 +4,8 @@ import asyncio
 import gc
 import threading
 import tracemalloc
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from functools import cache
 from typing import Any, cast
 
 import pytest
@@ -31,6 +32,7 @@ from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import ProductQueries, ProductView
 from tests.unit.adapters.http.cache.test_races import _view
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
+from tests.unit.support.shared_cache import MemorySharedCache, SharedCacheContract, SharedCaches
 
 TEA, POT = ProductId(1), ProductId(2)
 
@@ -77,21 +79,10 @@ class Database:
         return CatalogChange(self.number - 1, frozenset({product}))
 
 
-class Shared:
-    def __init__(self) -> None:
-        self.copies: dict[str, bytes] = {}
-
-    def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
-        return [self.copies.get(key) for key in keys]
-
-    def put(self, copies: Mapping[str, bytes]) -> None:
-        self.copies.update(copies)
-
-
 class Shop:
     """One process's copies, which trust what they heard unless a test says otherwise."""
 
-    def __init__(self, shared: Shared | None = None, limit: int = 10**6) -> None:
+    def __init__(self, shared: MemorySharedCache | None = None, limit: int = 10**6) -> None:
         self.time, self.database = Time(), Database()
         self.validity = CacheValidity(self.time)
         self.validity.on_start(self.database.number)
@@ -438,15 +429,15 @@ def test_what_cannot_be_begun_is_not_waited_for() -> None:
 
 def test_what_recurs_is_shared_and_taken_from_others_if_it_has_seen_all_that_is_known() -> None:
     async def scenario() -> None:
-        shared = Shared()
+        shared = MemorySharedCache()
         one, other = Shop(shared), Shop(shared)
         for shop in (one, other):
             await shop.price()
-        assert shared.copies == {}
+        assert shared.entries == {}
         for shop in (one, other):
             shop.hear(shop.database.change(TEA))
         assert await one.price() == 1
-        assert list(shared.copies) == ["product:1"]
+        assert list(shared.entries) == ["product:1"]
         assert await other.price() == 1
         assert len(other.database.reads) == 1
         # News that the copy in there has not seen.
@@ -461,7 +452,7 @@ def test_what_recurs_is_shared_and_taken_from_others_if_it_has_seen_all_that_is_
 
 def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
     async def scenario() -> None:
-        shared = Shared()
+        shared = MemorySharedCache()
         one, other = Shop(shared), Shop(shared)
         for shop in (one, other):
             await shop.price()
@@ -471,7 +462,7 @@ def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
         other.time.now += 5 * SHARED_TTL_FRACTION
         assert await other.price() == 0
         assert len(other.database.reads) == 1
-        shared.copies.clear()
+        shared.entries.clear()
         other.database.version += 1
         other.time.now += 5 - 5 * SHARED_TTL_FRACTION + STALE_WHILE_REVALIDATE_SECONDS
         assert await other.price() == 1
@@ -484,6 +475,12 @@ def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", encode_entry(10**9, 7, "", b"x")[:-1]])
 def test_what_is_no_copy_is_taken_for_nothing(content: bytes | None) -> None:
     assert decode_entry(content) is None
+
+
+class TestMemorySharedCache(SharedCacheContract):
+    @pytest.fixture
+    def caches(self) -> SharedCaches:
+        return cache(MemorySharedCache)
 
 
 # --- lists
@@ -504,7 +501,7 @@ def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
         validity = CacheValidity(Time())
         validity.on_start(1)
         validity.on_heartbeat(10**9)
-        copies = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=Shared())
+        copies = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=MemorySharedCache())
         made: list[bytes] = []
 
         async def make(call: Call[None, None]) -> Response:
