@@ -1,0 +1,161 @@
+"""Delivery: sends messages at least once, records the answers, and repeats deliveries on request.
+
+A delivery is leased, sent outside any transaction, and its answer is recorded. If the process dies in between, the lease
+ends and the same message is sent again with the same id. The retry schedule is `domain.webhook.RETRY_DELAYS`.
+"""
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attrs import field, frozen
+
+from scalecommerce_core.domain.errors import ConnectionLost, MarketError, NotFound, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
+from scalecommerce_core.domain.webhook import WebhookAnswer, WebhookDelivery, WebhookEndpoint, signed_headers
+from scalecommerce_core.ports import DecryptionFailed, OutgoingWebhook, Transaction
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
+from scalecommerce_core.services.results import Replayed, apply_each, succeeded
+from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.webhooks.common import WebhooksBase, visible_endpoint
+
+logger = logging.getLogger(__name__)
+
+
+@frozen
+class Redeliver:
+    """Send a delivery again. With `endpoint_id`, only if it goes to that endpoint; None for operators."""
+
+    delivery_id: DeliveryId
+    owner: AccountId
+    endpoint_id: EndpointId | None = None
+    as_staff: bool = False
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class DeliverySummary:
+    """Attempts of one batch: `delivered` ones, and `failed` ones, which may be retried."""
+
+    delivered: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.delivered + self.failed
+
+
+class Deliveries(WebhooksBase):
+    """Use cases of deliveries."""
+
+    @retry_on(TransactionAborted)
+    def redeliver(self, commands: Sequence[Redeliver]) -> list[WebhookDelivery | Replayed | MarketError]:
+        """Send messages again with their old ids and the whole retry schedule, whatever their last result was.
+
+        Errors: `NotFound`, `EndpointDisabled`, `DeliveryPending`, `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            return run_idempotent(tx, commands, now, lambda fresh: _redeliver(tx, fresh, now))
+
+    def deliver(self, limit: int = 200) -> DeliverySummary:
+        """Send up to `limit` due deliveries, all at once, and record the answers."""
+        now = self._clock.now()
+        lease = now + self._rules.lease
+        claimed, endpoints = self._claim(limit, now, lease)
+        if not claimed:
+            return DeliverySummary()
+        answers: dict[DeliveryId, WebhookAnswer] = {}
+        messages: dict[DeliveryId, OutgoingWebhook] = {}
+        for delivery in claimed:
+            try:
+                messages[delivery.id] = self._signed(delivery, endpoints[delivery.endpoint_id], now)
+            except DecryptionFailed:
+                answers[delivery.id] = WebhookAnswer(
+                    timedelta(0), error="The secret cannot be read any more: rotate it (rotate-secret)."
+                )
+        answers |= zip(messages, self._sender.send(list(messages.values())), strict=True)
+        revisions = {delivery.id: delivery.revision for delivery in claimed}
+        self._record(answers, now, revisions)
+        delivered = sum(answer.is_success for answer in answers.values())
+        return DeliverySummary(delivered, len(answers) - delivered)
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _claim(
+        self, limit: int, now: datetime, lease: datetime
+    ) -> tuple[Sequence[WebhookDelivery], Mapping[EndpointId, WebhookEndpoint]]:
+        with self._store.begin() as tx:
+            claimed = tx.deliveries.claim_due(limit, now, per_endpoint=self._rules.per_endpoint)
+            for delivery in claimed:
+                delivery.lease(lease)
+            tx.deliveries.save(claimed)
+            return claimed, tx.webhooks.get_many({delivery.endpoint_id for delivery in claimed})
+
+    def _signed(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: datetime) -> OutgoingWebhook:
+        body = delivery.body.encode()
+        secrets = self._decrypted_secrets(endpoint.sealed_secrets(now))
+        headers = {"content-type": "application/json", **signed_headers(secrets, delivery.message_id, now, body)}
+        return OutgoingWebhook(endpoint.url, headers, body)
+
+    def _decrypted_secrets(self, encrypted: Sequence[str]) -> list[str]:
+        """The secrets that can be decrypted; raise `DecryptionFailed` if none can."""
+        secrets = []
+        for each in encrypted:
+            with contextlib.suppress(DecryptionFailed):
+                secrets.append(self._cipher.decrypt(each).decode())
+        if not secrets:
+            raise DecryptionFailed
+        return secrets
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _record(
+        self, answers: Mapping[DeliveryId, WebhookAnswer], sent_at: datetime, revisions: Mapping[DeliveryId, int]
+    ) -> None:
+        with self._store.begin() as tx:
+            endpoints = tx.webhooks.lock(tx.deliveries.endpoints_of(answers))
+            by_endpoint: dict[EndpointId, list[WebhookAnswer]] = {}
+            recorded = []
+            for delivery_id, delivery in tx.deliveries.lock(answers).items():
+                if delivery.record(answers[delivery_id], sent_at, revisions[delivery_id], self._randomness.fraction()):
+                    recorded.append(delivery)
+                    by_endpoint.setdefault(delivery.endpoint_id, []).append(answers[delivery_id])
+            for endpoint_id, of_endpoint in by_endpoint.items():
+                endpoint = endpoints[endpoint_id]
+                was_active = endpoint.is_active
+                endpoint.record_results(of_endpoint, self._clock.now())
+                if was_active and not endpoint.is_active:
+                    logger.warning("webhook endpoint %s is disabled: %s", endpoint_id, endpoint.disabled_because)
+            tx.webhooks.save([endpoints[endpoint_id] for endpoint_id in by_endpoint])
+            tx.deliveries.save(recorded)
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def purge(self, limit: int = 500) -> int:
+        """Delete up to `limit` deliveries that are older than the retention or whose endpoint was deleted.
+
+        Deleted endpoints without deliveries are deleted too. Return how many rows of both kinds.
+        """
+        with self._store.begin() as tx:
+            purged = tx.deliveries.purge(self._clock.now() - self._rules.retention, limit)
+            return purged + tx.webhooks.purge_deleted(limit)
+
+
+def _redeliver(tx: Transaction, commands: Sequence[Redeliver], now: datetime) -> list[WebhookDelivery | MarketError]:
+    # Endpoints are locked before deliveries, so the endpoints of the deliveries are read without a lock first.
+    ids = {command.delivery_id for command in commands}
+    endpoints = tx.webhooks.lock(tx.deliveries.endpoints_of(ids))
+    found = tx.deliveries.lock(ids)
+
+    def redeliver(command: Redeliver) -> WebhookDelivery:
+        delivery = found.get(command.delivery_id)
+        if delivery is None or command.endpoint_id not in {None, delivery.endpoint_id}:
+            raise NotFound("delivery", command.delivery_id)
+        endpoint = visible_endpoint(endpoints, delivery.endpoint_id, command.owner, as_staff=command.as_staff)
+        endpoint.resume()
+        delivery.redeliver(now)
+        return delivery
+
+    outcomes = apply_each(commands, redeliver)
+    tx.webhooks.save(list(endpoints.values()))
+    tx.deliveries.save(succeeded(outcomes))
+    return outcomes

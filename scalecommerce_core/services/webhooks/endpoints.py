@@ -1,0 +1,248 @@
+"""Webhook endpoints: create, edit, delete, rotate their secrets, ping."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from scalecommerce_core.domain.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    MarketError,
+    NotFound,
+    TransactionAborted,
+)
+from scalecommerce_core.domain.identifiers import AccountId, EndpointId
+from scalecommerce_core.domain.webhook import (
+    MAX_ENDPOINTS,
+    PING,
+    SECRET_BYTES,
+    WebhookDelivery,
+    WebhookEndpoint,
+    message_body,
+    secret_text,
+)
+from scalecommerce_core.ports import DecryptionFailed, Transaction
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
+from scalecommerce_core.services.results import Replayed, apply_each, succeeded
+from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhooksBase, visible_endpoint
+
+
+class TooManyEndpoints(Conflict):
+    """The account has `MAX_ENDPOINTS` endpoints: delete one first."""
+
+    code = "too_many_endpoints"
+
+
+@frozen
+class CreateEndpoint:
+    """Create an endpoint of `owner`. Without `topics` it receives all topics; only staff may set `all_events`."""
+
+    owner: AccountId
+    url: str
+    topics: Sequence[str] = ()
+    description: str = ""
+    all_events: bool = False
+    as_staff: bool = False
+    idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class EditEndpoint:
+    """Set the fields that `changes` names: url, topics, description, all_events, is_active."""
+
+    endpoint_id: EndpointId
+    owner: AccountId
+    changes: Mapping[str, Any]
+    expected_version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class EndpointWithSecret:
+    """An endpoint with its new secret. The secret is returned by `create` and `rotate` only."""
+
+    endpoint: WebhookEndpoint
+    secret: str = field(repr=False)
+
+
+class Endpoints(WebhooksBase):
+    """Use cases of endpoints. Each takes a batch and returns one result or error per command."""
+
+    @retry_on(TransactionAborted)
+    def create(self, commands: Sequence[CreateEndpoint]) -> list[EndpointWithSecret | Replayed | MarketError]:
+        """Create endpoints, each with its own secret.
+
+        The response stored for a replay contains the secret, so it is encrypted as the secret is. Errors: `NotFound`,
+        `TooManyEndpoints`, `Invalid`, which names topics as `topics[0]`; `IdempotencyKeyReused`,
+        `IdempotencyKeyInFlight`.
+        """
+        now = self._clock.now()
+        encrypting = [evolve(command, idempotency=self._encrypting(command.idempotency)) for command in commands]
+        with self._store.begin() as tx:
+            outcomes = run_idempotent(tx, encrypting, now, lambda fresh: self._create(tx, fresh, now))
+        return [self._decrypted(outcome) for outcome in outcomes]
+
+    def _create(
+        self, tx: Transaction, commands: Sequence[CreateEndpoint], now: datetime
+    ) -> list[EndpointWithSecret | MarketError]:
+        # The lock keeps two concurrent transactions from both creating an account's last allowed endpoint.
+        accounts = tx.accounts.lock({command.owner for command in commands})
+        counts = dict(tx.webhooks.count_by_owner(accounts))
+        ids = iter(tx.webhooks.next_ids(len(commands)))
+
+        def create(command: CreateEndpoint) -> EndpointWithSecret:
+            endpoint_id = next(ids)
+            if command.owner not in accounts:
+                raise NotFound("account", command.owner)
+            _check_all_events(command.all_events, as_staff=command.as_staff)
+            if counts.get(command.owner, 0) >= MAX_ENDPOINTS:
+                raise TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first.")
+            secret = self._new_secret()
+            endpoint = WebhookEndpoint.registered(
+                id=endpoint_id,
+                owner_id=command.owner,
+                url=command.url,
+                sealed=self._cipher.encrypt(secret.encode()),
+                now=now,
+                topics=command.topics,
+                description=command.description,
+                all_events=command.all_events,
+                allow_loopback=self._rules.allow_loopback,
+            )
+            counts[command.owner] = counts.get(command.owner, 0) + 1
+            return EndpointWithSecret(endpoint, secret)
+
+        outcomes = apply_each(commands, create)
+        tx.webhooks.add([created.endpoint for created in succeeded(outcomes)])
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def edit(self, commands: Sequence[EditEndpoint]) -> list[WebhookEndpoint | MarketError]:
+        """Edit endpoints. Enabling one resets its failures; its pending deliveries are then sent.
+
+        Errors: `NotFound`, `VersionMismatch`, `Invalid`.
+        """
+        with self._store.begin() as tx:
+            found = tx.webhooks.lock({command.endpoint_id for command in commands})
+
+            def edit(command: EditEndpoint) -> WebhookEndpoint:
+                endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+                _check_all_events(bool(command.changes.get("all_events")), as_staff=command.as_staff)
+                endpoint.edit(
+                    expected_version=command.expected_version,
+                    allow_loopback=self._rules.allow_loopback,
+                    **command.changes,
+                )
+                return endpoint
+
+            outcomes = apply_each(commands, edit)
+            tx.webhooks.save(succeeded(outcomes))
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def delete(self, commands: Sequence[ActOnEndpoint]) -> list[WebhookEndpoint | MarketError]:
+        """Delete endpoints and their secrets; nothing is sent to them any more. `purge` deletes their logs later.
+
+        Errors: `NotFound`, `VersionMismatch`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            found = tx.webhooks.lock({command.endpoint_id for command in commands})
+
+            def delete(command: ActOnEndpoint) -> WebhookEndpoint:
+                endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+                endpoint.check_version(command.expected_version)
+                endpoint.delete(now)
+                return endpoint
+
+            outcomes = apply_each(commands, delete)
+            tx.webhooks.save(succeeded(outcomes))
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def rotate(self, commands: Sequence[ActOnEndpoint]) -> list[EndpointWithSecret | Replayed | MarketError]:
+        """Give endpoints new secrets; the old one also signs for `domain.webhook.SECRET_OVERLAP`.
+
+        Errors: `NotFound`; `Forbidden` for staff, who may not see the secrets of other accounts;
+        `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        """
+        now = self._clock.now()
+        encrypting = [evolve(command, idempotency=self._encrypting(command.idempotency)) for command in commands]
+        with self._store.begin() as tx:
+            outcomes = run_idempotent(tx, encrypting, now, lambda fresh: self._rotate(tx, fresh, now))
+        return [self._decrypted(outcome) for outcome in outcomes]
+
+    def _rotate(
+        self, tx: Transaction, commands: Sequence[ActOnEndpoint], now: datetime
+    ) -> list[EndpointWithSecret | MarketError]:
+        found = tx.webhooks.lock({command.endpoint_id for command in commands})
+
+        def rotate(command: ActOnEndpoint) -> EndpointWithSecret:
+            endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+            if endpoint.owner_id != command.owner:
+                raise Forbidden("Only its owner may see the secret of an endpoint.")
+            secret = self._new_secret()
+            endpoint.rotate(self._cipher.encrypt(secret.encode()), now)
+            return EndpointWithSecret(endpoint, secret)
+
+        outcomes = apply_each(commands, rotate)
+        tx.webhooks.save(list(found.values()))
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def ping(self, commands: Sequence[ActOnEndpoint]) -> list[WebhookDelivery | Replayed | MarketError]:
+        """Queue a `webhook.ping` per endpoint, which is sent once without retries; its log holds the result.
+
+        Errors: `NotFound`, `EndpointDisabled`, `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            return run_idempotent(tx, commands, now, lambda fresh: self._ping(tx, fresh, now))
+
+    def _ping(
+        self, tx: Transaction, commands: Sequence[ActOnEndpoint], now: datetime
+    ) -> list[WebhookDelivery | MarketError]:
+        found = tx.webhooks.lock({command.endpoint_id for command in commands})
+        ids = iter(tx.deliveries.next_ids(len(commands)))
+
+        def ping(command: ActOnEndpoint) -> WebhookDelivery:
+            delivery_id = next(ids)
+            endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+            endpoint.resume()
+            body = message_body(PING, now, {"endpoint_id": endpoint.id})
+            return self._new_delivery(delivery_id, endpoint.id, None, PING, body, now)
+
+        outcomes = apply_each(commands, ping)
+        tx.webhooks.save(list(found.values()))
+        tx.deliveries.add(succeeded(outcomes))
+        return outcomes
+
+    # --- secrets
+
+    def _new_secret(self) -> str:
+        return secret_text(self._randomness.secret(SECRET_BYTES))
+
+    def _encrypting(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
+        """The key with a `render` that encrypts the response."""
+        if key is None:
+            return None
+        return evolve(key, render=lambda outcome: self._cipher.encrypt(key.render(outcome)).encode())
+
+    def _decrypted(
+        self, outcome: EndpointWithSecret | Replayed | MarketError
+    ) -> EndpointWithSecret | Replayed | MarketError:
+        if not isinstance(outcome, Replayed):
+            return outcome
+        try:
+            return Replayed(self._cipher.decrypt(outcome.body.decode()))
+        except DecryptionFailed:
+            return Conflict("The answer to this key cannot be read any more: the endpoint exists, rotate its secret.")
+
+
+def _check_all_events(all_events: bool, *, as_staff: bool) -> None:
+    if all_events and not as_staff:
+        raise Invalid.field("all_events", "Only staff may receive all events.")
