@@ -1,30 +1,47 @@
-"""Everything that can go wrong, as a tree that callers can catch at the level they care about.
+"""All errors of the marketplace, as a tree: catch the level that you can handle.
 
 MarketError
-├── NotFound                 the thing does not exist, or not for this caller
-├── EventsForgotten          the reader of the feed is further behind than events are kept
-├── Refused                  the request breaks a rule; asking again will not help
-│   ├── Invalid              …because of these fields
-│   ├── NotAuthenticated     …because nobody, or nobody valid, asks
-│   │   └── TokenNotValid
-│   ├── Forbidden            …because somebody else may, but not this caller
-│   ├── IdempotencyKeyReused …because the key was used for another request
-│   └── TooManyAttempts      …for now
-├── Conflict                 the request was fine, but the world has moved
-│   ├── TransitionNotAllowed
-│   ├── StockMoved
-│   ├── PriceMoved
-│   ├── InsufficientStock
-│   ├── VersionMismatch
-│   ├── PaymentInProgress
-│   ├── PaymentDeclined
-│   ├── PaymentTooLate
-│   └── IdempotencyKeyInFlight
-└── Unavailable              the store cannot answer; nothing was written that is not said to be
-    ├── TransactionAborted   …but trying again at once is likely to work
-    ├── Overloaded
-    ├── SchemaMismatch       the store has the tables of an older or a newer release
-    └── GatewayUnavailable   the payment gateway: whether money moved is not known yet
+├── NotFound                  no such thing, or not visible to the caller: check the id
+├── EventsForgotten           the reader of the feed is behind its oldest event: read the current state, then continue
+├── Refused                   the request breaks a rule: sending it again does not help
+│   ├── Invalid               fields have invalid values: correct the fields that `errors` names
+│   ├── NotAuthenticated      no credentials, or wrong ones: log in
+│   │   └── TokenNotValid     the token is malformed, expired, revoked or of the wrong kind: refresh it or log in
+│   ├── Forbidden             another account may do this, this one may not
+│   ├── IdempotencyKeyReused  the key was used for another request: make a new key
+│   ├── TooManyAttempts       too many failed log-ins: wait for `retry_after`
+│   └── NothingToSeedOn       seeding needs users or products that do not exist: seed them first
+├── Conflict                  the request does not fit the present state: read the state, then decide
+│   ├── TransitionNotAllowed  the status of the order does not allow the action
+│   ├── StockMoved            the stock is not what the caller expected: read it again
+│   ├── PriceMoved            the price is no longer promised: confirm the current price
+│   ├── InsufficientStock     fewer units are available than requested: request fewer
+│   ├── VersionMismatch       the resource was edited since the caller read it: read it again
+│   ├── PaymentInProgress     a payment attempt of the order is open: wait for its result
+│   ├── PaymentDeclined       the gateway declined the charge: pay by another method
+│   ├── PaymentTooLate        the charge succeeded too late and is sent back: place a new order
+│   ├── IdempotencyKeyInFlight  a request with this key is being processed: repeat it after `retry_after`
+│   ├── Duplicate             a unique field has this value already: choose another value
+│   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
+│   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
+│   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
+│   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
+│   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
+│   ├── RunNotReversible      the pricing run has changed no price, or cannot be rolled back
+│   ├── PricingStopped        the policy is switched off, or all pricing is stopped: switch it on
+│   ├── StrategyUnknown       the strategy is not registered in this process: install its package
+│   ├── StrategyFailed        the strategy's code raised an exception: the message says where
+│   └── AlreadySeeded         this step was seeded with this seed before: choose another seed
+└── Unavailable               the store or a service does not answer: try again after `retry_after`
+    ├── TransactionAborted    deadlock, serialization failure or lock timeout: nothing was written, try again at once
+    ├── ConnectionLost        the connection broke: the transaction may have been committed or not
+    ├── Overloaded            a bounded queue is full: try again after `retry_after`
+    ├── SchemaMismatch        the store has the tables of another release: migrate it or upgrade the code
+    └── GatewayUnavailable    the payment gateway gave no answer: whether money moved is not known yet
+
+Errors that need the vocabulary of a module are defined there: Duplicate in `ports.errors`, those of webhooks in
+`domain.webhook` and `services.webhooks`, those of pricing in `pricing` and `services`, those of seeding in
+`services.seeding`. `LedgerInconsistent` is not a `MarketError`: no caller can correct it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +50,7 @@ from typing import ClassVar
 
 
 class MarketError(Exception):
-    """Base of all errors; `code` is a stable word for programs, `str(error)` a sentence for people."""
+    """Base of all errors: `code` is a stable identifier for programs, `str(error)` a sentence for people."""
 
     code: ClassVar[str] = "error"
 
@@ -50,14 +67,14 @@ class NotFound(MarketError):
 
 
 class EventsForgotten(MarketError):
-    """`after` lies before what is kept of the feed; `oldest_after` is where it can be read from."""
+    """The events after `after` were purged; the feed can be read from `oldest_after` on."""
 
     code = "events_forgotten"
 
     def __init__(self, after: int, oldest_after: int) -> None:
         super().__init__(
-            f"Events up to {oldest_after} are not kept any more, and you have read up to {after}: read the present"
-            f" state of what you follow, then go on with after={oldest_after}."
+            f"Events up to {oldest_after} were deleted, and you have read up to {after}: read the current state of the"
+            f" resources that you follow, then continue with after={oldest_after}."
         )
         self.after = after
         self.oldest_after = oldest_after
@@ -70,7 +87,7 @@ class Refused(MarketError):
 
 
 class Invalid(Refused):
-    """Fields with messages: `{"price": ["…"], "order_item[0].quantity": ["…"]}`."""
+    """Fields have invalid values; `errors` maps fields to messages: `{"order_item[0].quantity": ["…"]}`."""
 
     code = "invalid"
 
@@ -80,11 +97,12 @@ class Invalid(Refused):
 
     @classmethod
     def field(cls, name: str, message: str) -> "Invalid":
+        """An error about one field."""
         return cls({name: [message]})
 
 
 class NotAuthenticated(Refused):
-    """Nobody is logged in, or the credentials are wrong."""
+    """The request has no credentials, or wrong ones."""
 
     code = "not_authenticated"
 
@@ -96,19 +114,19 @@ class TokenNotValid(NotAuthenticated):
 
 
 class Forbidden(Refused):
-    """The caller is known, and may not do this."""
+    """The caller is authenticated but has no right to do this."""
 
     code = "forbidden"
 
 
 class IdempotencyKeyReused(Refused):
-    """The key was already used by this account for a different request."""
+    """The account has used the idempotency key for a different request."""
 
     code = "idempotency_key_reused"
 
 
 class TooManyAttempts(Refused):
-    """`retry_after` tells how long to wait."""
+    """Too many log-ins failed; the next attempt is allowed after `retry_after`."""
 
     code = "too_many_attempts"
 
@@ -136,7 +154,7 @@ class TransitionNotAllowed(Conflict):
 
 
 class StockMoved(Conflict):
-    """Compare-and-set on stock failed: `actual` is the figure now."""
+    """The available units are `actual`, not `expected`: a compare-and-set failed."""
 
     code = "stock_moved"
 
@@ -148,7 +166,7 @@ class StockMoved(Conflict):
 
 
 class PriceMoved(Conflict):
-    """The promised price is not in force any more; `current` is (decimal string and currency)."""
+    """The price that the buyer saw is no longer promised; `current` is the price in force, such as `264.99 USD`."""
 
     code = "price_moved"
 
@@ -159,35 +177,35 @@ class PriceMoved(Conflict):
 
 
 class InsufficientStock(Conflict):
-    """Less than `wanted` units can be taken: `available` are left."""
+    """`wanted` units were requested of a product that has `available` units."""
 
     code = "insufficient_stock"
 
     def __init__(self, product_id: int, wanted: int, available: int) -> None:
-        super().__init__(f"Product {product_id}: {wanted} wanted, {available} available.")
+        super().__init__(f"Product {product_id}: {wanted} requested, {available} available.")
         self.product_id = product_id
         self.wanted = wanted
         self.available = available
 
 
 class VersionMismatch(Conflict):
-    """Somebody edited the resource since the caller read it (HTTP's If-Match)."""
+    """The resource was edited since the caller read it (HTTP: `If-Match`)."""
 
     code = "version_mismatch"
 
 
 class PaymentInProgress(Conflict):
-    """The order is being paid: until that is settled it can neither be paid again nor be cancelled."""
+    """A payment attempt of the order is open: until then the order can be neither paid again nor cancelled."""
 
     code = "payment_in_progress"
 
     def __init__(self, order_id: int) -> None:
-        super().__init__(f"Order {order_id} is being paid: look at it again in a moment.")
+        super().__init__(f"Order {order_id} is being paid: read it again in a moment.")
         self.order_id = order_id
 
 
 class PaymentDeclined(Conflict):
-    """The gateway said no, and why (`reason`, a word of its own); no money moved."""
+    """The gateway declined the charge with the code `reason`; no money moved."""
 
     code = "payment_declined"
 
@@ -198,38 +216,38 @@ class PaymentDeclined(Conflict):
 
 
 class PaymentTooLate(Conflict):
-    """The charge went through when the order could not be paid any more: the money is sent back by itself."""
+    """The charge succeeded after the order had left the status PENDING; the engine sends the money back."""
 
     code = "payment_too_late"
 
     def __init__(self, order_id: int, status: str) -> None:
-        super().__init__(f"Order {order_id} was {status} before the payment came: the money is sent back.")
+        super().__init__(f"Order {order_id} was {status} before the payment arrived: the money is sent back.")
         self.order_id = order_id
         self.status = status
 
 
 class IdempotencyKeyInFlight(Conflict):
-    """A request with the same key is being worked on; its outcome will be there after `retry_after`."""
+    """A request with the same key is being processed; repeat the request after `retry_after` to get its result."""
 
     code = "idempotency_key_in_flight"
     retry_after: timedelta = timedelta(seconds=1)
 
 
 class Unavailable(MarketError):
-    """The store, or something else that the engine needs, does not answer."""
+    """The store, or a service that the engine needs, does not answer; try again after `retry_after`."""
 
     code = "unavailable"
     retry_after: timedelta = timedelta(seconds=2)
 
 
 class TransactionAborted(Unavailable):
-    """Deadlock, serialization failure or lock timeout: nothing was written, trying again may work."""
+    """Deadlock, serialization failure or lock timeout: nothing was written (`services.retry` repeats the use case)."""
 
     code = "transaction_aborted"
 
 
 class ConnectionLost(Unavailable):
-    """The connection broke: the transaction may have been committed, or not."""
+    """The connection to the store broke: the transaction may have been committed or not."""
 
     code = "connection_lost"
 
@@ -248,13 +266,14 @@ class SchemaMismatch(Unavailable):
 
 
 class GatewayUnavailable(Unavailable):
-    """The payment gateway gave no answer: a charge or refund may have happened, or not. Asking again by key tells."""
+    """The payment gateway gave no answer: the charge or refund may have happened. A look-up by its key will tell."""
 
     code = "gateway_unavailable"
 
 
 class LedgerInconsistent(Exception):
-    """More units were to be given back or sold than are reserved: the figures were wrong before.
+    """Stock or payment figures contradict each other, for example more units would be released than are reserved.
 
-    No `MarketError`, because no caller can mend it: the transaction fails as a whole, and `stock verify` tells where.
+    It is not a `MarketError`, because no caller can correct it: the transaction is rolled back, and an operator finds
+    the wrong figures with `scalecommerce stock verify`.
     """

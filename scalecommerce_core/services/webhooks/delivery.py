@@ -1,6 +1,6 @@
 """Delivery: sends messages at least once, records the answers, and repeats deliveries on request.
 
-A delivery is leased, sent outside any transaction, and its answer is recorded. If the process dies in between, the lease
+A delivery is leased, sent outside any transaction, and its answer recorded. If the process dies in between, the lease
 ends and the same message is sent again with the same id. The retry schedule is `domain.webhook.RETRY_DELAYS`.
 """
 
