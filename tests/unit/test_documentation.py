@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,8 @@ def test_retired_names_of_modules_do_not_come_back() -> None:
     assert {name: found for name, found in written.items() if found} == {}
 
 
-def defined_names(path: Path) -> set[str]:
+@cache
+def defined_names(path: Path) -> frozenset[str]:
     """Names of classes, functions, parameters, fields and module variables that a file defines."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -236,7 +238,7 @@ def defined_names(path: Path) -> set[str]:
                 names.add(name)
             case ast.Assign(targets=targets):
                 names.update(target.id for target in targets if isinstance(target, ast.Name))
-    return names
+    return frozenset(names)
 
 
 @pytest.mark.parametrize("package", RETIRED_NAMES)

@@ -259,7 +259,7 @@ class _SchemaRegistry:
         )
         found, self._components = _publish_names(found), _publish_names(self._components)
         self._references = dict(zip(types, found, strict=True))
-        for info in (info for struct in types for info in nested_types(struct)):
+        for info in nested_types(*types):
             if isinstance(info, msgspec.inspect.StructType):
                 _add_time_formats(info, self._components)
         for name in self._reachable_names([self._references[struct] for struct in requests]):

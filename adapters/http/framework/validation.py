@@ -99,10 +99,10 @@ def _item_annotation(annotation: Any) -> Any:
     return next((item for part in get_args(annotation) if (item := _item_annotation(part)) is not None), None)
 
 
-def nested_types(wanted: Any) -> Iterator[msgspec.inspect.Type]:
-    """The type and all nested types, as described by `msgspec.inspect`; each Struct once."""
+def nested_types(*types: Any) -> Iterator[msgspec.inspect.Type]:
+    """The types and all nested types, as described by `msgspec.inspect`; each Struct once."""
     seen: set[type] = set()
-    pending: list[object] = [msgspec.inspect.type_info(wanted)]
+    pending: list[object] = list(msgspec.inspect.multi_type_info(types))
     while pending:
         info = pending.pop()
         if isinstance(info, msgspec.inspect.StructType):

@@ -1,5 +1,6 @@
 """What the policies that come along want, one product at a time."""
 
+from functools import cache
 from math import exp, sqrt
 from typing import Any
 
@@ -299,27 +300,36 @@ def varied() -> list[tuple[str, str, Any]]:
     return cases
 
 
+def prices_proposed(name: str, values: dict[str, Any]) -> list[bytes]:
+    """The proposals of 40 epochs, in a world with scarce stock, unknown costs and several categories."""
+    strategy, state, price, proposals = strategy_named(name, values), None, np.full(40, 100_00), []
+    rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
+    for epoch in range(40):
+        seen = signals(
+            product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
+            cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
+            units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0),
+            stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
+        )  # fmt: skip
+        state = call_start(strategy, seen, {}) if state is None else call_update(strategy, state, seen)
+        if epoch % 4 == 3:
+            state = call_pool(strategy, state, seen)
+        proposed = call_propose(strategy, state, seen, epoch)
+        proposals.append(proposed.prices.tobytes())
+        price = np.where(np.isnan(proposed.prices), price, proposed.prices).clip(50_00, 200_00).astype(np.int64)
+    return proposals
+
+
+@cache
+def prices_by_default(name: str) -> list[bytes]:
+    return prices_proposed(name, {})
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in varied()}))
+def test_a_strategy_proposes_the_same_prices_again(name: str) -> None:
+    assert prices_proposed(name, {}) == prices_by_default(name)
+
+
 @pytest.mark.parametrize(("name", "parameter", "value"), varied(), ids=str)
-def test_every_parameter_of_a_policy_changes_what_it_wants(name: str, parameter: str, value: Any) -> None:
-    """In some epoch, in a world with scarce stock, unknown costs and several categories."""
-
-    def path(values: dict[str, Any]) -> list[bytes]:
-        rules, state, price, wanted = strategy_named(name, values), None, np.full(40, 100_00), []
-        rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
-        for epoch in range(40):
-            seen = signals(
-                product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
-                cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
-                units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0),
-                stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
-            )  # fmt: skip
-            state = call_start(rules, seen, {}) if state is None else call_update(rules, state, seen)
-            if epoch % 4 == 3:
-                state = call_pool(rules, state, seen)
-            proposed = call_propose(rules, state, seen, epoch)
-            wanted.append(proposed.prices.tobytes())
-            price = np.where(np.isnan(proposed.prices), price, proposed.prices).clip(50_00, 200_00).astype(np.int64)
-        return wanted
-
-    assert path({}) == path({})
-    assert path({parameter: value}) != path({})
+def test_every_parameter_of_a_strategy_changes_its_proposals(name: str, parameter: str, value: Any) -> None:
+    assert prices_proposed(name, {parameter: value}) != prices_by_default(name)

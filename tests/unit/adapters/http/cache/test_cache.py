@@ -30,7 +30,7 @@ from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import ProductQueries, ProductView
-from tests.unit.adapters.http.cache.test_races import _view
+from tests.simulation.http_cache.test_cache_races import _view
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
 from tests.unit.support.shared_cache import MemorySharedCache, SharedCacheContract, SharedCaches
 
