@@ -13,14 +13,14 @@ from adapters.db.schema import Moment
 from scalecommerce_core.domain.order import OrderOrigin
 from scalecommerce_core.ports import STATISTICS_CONSUMER
 
-IN_FORCE: Final = """
+PRICE_INTERVAL_START: Final = """
     coalesce(
         (SELECT max(valid_from) FROM price_history WHERE product_id = {product} AND valid_from <= {at}),
         (SELECT min(valid_from) FROM price_history WHERE product_id = {product})
     )"""
 """When the price interval began that a moment belongs to; clocks differ, so it may seem to be before the first."""
 
-FACTS: Final = f"""
+FACTS_CTES: Final = f"""
     waiting AS MATERIALIZED (
         SELECT topic, occurred_at, payload FROM events
         WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS_CONSUMER}'), 0)
@@ -49,7 +49,7 @@ FACTS: Final = f"""
     ), facts AS (
         SELECT parts.*, orders.currency, orders.currency = products.currency AS is_own,
                orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', occurred_at, 'UTC') AS hour,
-               {IN_FORCE.format(product="parts.product_id", at="orders.created_at")} AS valid_from
+               {PRICE_INTERVAL_START.format(product="parts.product_id", at="orders.created_at")} AS valid_from
         FROM parts JOIN orders ON orders.id = parts.order_id JOIN products ON products.id = parts.product_id
         WHERE {is_sale_in("parts")}
           AND (parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL)
@@ -69,7 +69,7 @@ PAST_SUMS: Final = _SUMS.format(past="past_", and_past=" AND is_past", past_only
 _COUNTERS: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amount")
 
 
-class Rolled:
+class RollupSpec:
     """How the rows of one rollup are made of facts: grouped by its key, of those that meet the condition."""
 
     def __init__(self, table: str, keys: str, condition: str, sums: str, counters: tuple[str, ...]) -> None:
@@ -81,18 +81,18 @@ class Rolled:
         self.select = f"SELECT {keys}, {sums} FROM {{facts}} WHERE {condition} GROUP BY {keys}"  # noqa: S608 - no values in it
 
 
-ROLLED_UP: Final = (
-    Rolled(
+ROLLUPS: Final = (
+    RollupSpec(
         "product_sales",
         "product_id",
         "is_own",
         f"{SUMS}, {PAST_SUMS}",
         (*_COUNTERS, *(f"past_{name}" for name in _COUNTERS)),
     ),
-    Rolled("product_hours", "product_id, hour", "is_own", SUMS, _COUNTERS),
-    Rolled("price_sales", "product_id, valid_from", "is_own AND valid_from IS NOT NULL", SUMS, _COUNTERS),
-    Rolled("seller_sales", "seller_id, currency", "true", SUMS, _COUNTERS),
-    Rolled("seller_hours", "seller_id, currency, hour", "true", SUMS, _COUNTERS),
+    RollupSpec("product_hours", "product_id, hour", "is_own", SUMS, _COUNTERS),
+    RollupSpec("price_sales", "product_id, valid_from", "is_own AND valid_from IS NOT NULL", SUMS, _COUNTERS),
+    RollupSpec("seller_sales", "seller_id, currency", "true", SUMS, _COUNTERS),
+    RollupSpec("seller_hours", "seller_id, currency, hour", "true", SUMS, _COUNTERS),
 )
 
 _OF_SELLER: Final = {
@@ -102,22 +102,22 @@ _OF_SELLER: Final = {
 }
 
 
-def _emptied(rolled: Rolled) -> str:
-    assignments = ", ".join(f"{name} = 0" for name in rolled.counters)
-    used = " OR ".join(f"{name} <> 0" for name in rolled.counters)
-    return f"UPDATE {rolled.table} SET {assignments} WHERE ({used}) AND {_mine(rolled)}"  # noqa: S608 - no values in it
+def _zero_counters(spec: RollupSpec) -> str:
+    assignments = ", ".join(f"{name} = 0" for name in spec.counters)
+    used = " OR ".join(f"{name} <> 0" for name in spec.counters)
+    return f"UPDATE {spec.table} SET {assignments} WHERE ({used}) AND {_seller_condition(spec)}"  # noqa: S608 - no values in it
 
 
-def _filled(rolled: Rolled) -> str:
-    assignments = ", ".join(f"{name} = excluded.{name}" for name in rolled.counters)
+def _fill_counters(spec: RollupSpec) -> str:
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in spec.counters)
     return (
-        f"INSERT INTO {rolled.table} ({rolled.keys}, {', '.join(rolled.counters)})"
-        f" {rolled.select.format(facts='rebuilt')} ON CONFLICT ({rolled.keys}) DO UPDATE SET {assignments}"
+        f"INSERT INTO {spec.table} ({spec.keys}, {', '.join(spec.counters)})"
+        f" {spec.select.format(facts='rebuilt')} ON CONFLICT ({spec.keys}) DO UPDATE SET {assignments}"
     )
 
 
-def _mine(rolled: Rolled) -> str:
-    return _OF_SELLER[rolled.keys.partition(",")[0]]
+def _seller_condition(spec: RollupSpec) -> str:
+    return _OF_SELLER[spec.keys.partition(",")[0]]
 
 
 # Writers of views wait, readers do not. What fold and rebuild write otherwise is kept apart by the consumer's row.
@@ -131,7 +131,7 @@ _KEEP: Final = "CREATE TEMPORARY TABLE rebuilt ({columns}) ON COMMIT DROP".forma
     " refunded_units integer, refunded_amount numeric, occurred_at timestamptz, currency char(3), is_own boolean,"
     " is_past boolean, hour timestamptz, valid_from timestamptz"
 )
-_READ: Final = f"WITH {FACTS} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values in it
+_READ: Final = f"WITH {FACTS_CTES} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values in it
 _RANKS_CLEARED: Final = f"DELETE FROM product_ranks WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
 _RANKED: Final = f"""
     INSERT INTO product_ranks (product_id, seller_id, currency, revenue)
@@ -174,14 +174,14 @@ def _statement(sql: str) -> TextClause:
     return statement.bindparams(bindparam("now", type_=Moment)) if ":now" in sql else statement
 
 
-REBUILD: Final = tuple(
+REBUILD_STATEMENTS: Final = tuple(
     (_statement(sql), [name for name in ("seller", "now") if f":{name}" in sql])
     for sql in (
         _LOCK,
         _KEEP,
         _READ,
-        *(_emptied(rolled) for rolled in ROLLED_UP),
-        *(_filled(rolled) for rolled in ROLLED_UP),
+        *(_zero_counters(spec) for spec in ROLLUPS),
+        *(_fill_counters(spec) for spec in ROLLUPS),
         _RANKS_CLEARED,
         _RANKED,
         _SHELVES_MADE,

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
-from adapters.db.queries.search.search_pages import Scale
+from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.category import slug_of
 from scalecommerce_core.domain.errors import Invalid
@@ -176,8 +176,8 @@ def test_random_searches_are_answered_as_the_naive_way_would(engine: Engine) -> 
     chance = random.Random(SEED)
     twins = Twins.made(engine, chance)
     # Both ways to sort by price and views are met, and both kinds of totals.
-    scales = Scale(sort_all=20), Scale(sort_all=20, count_bytes=0)
-    both, naive = [PostgresQueries(engine, scale=scale) for scale in scales], MemoryQueries(_memory(twins))
+    both_limits = SearchLimits(sort_all=20), SearchLimits(sort_all=20, exact_count_bytes=0)
+    both, naive = [PostgresQueries(engine, limits=limits) for limits in both_limits], MemoryQueries(_memory(twins))
     kinds: set[str] = set()
     for number in range(COMBINATIONS):
         if number % 50 == 49:
@@ -237,8 +237,10 @@ def _change(twins: Twins, chance: random.Random) -> None:
 # --- walks
 
 
-SMALL: Final = Scale(rank_all=15, candidates=8, most_candidates=40, sort_all=15, facet_cap=50, count_bytes=0)
-"""So that many matches are more than can be ranked."""
+SMALL_LIMITS: Final = SearchLimits(
+    rank_all=15, target_candidates=8, max_candidates=40, sort_all=15, facet_cap=50, exact_count_bytes=0
+)
+"""Limits that the matches of a frequent word exceed."""
 
 
 def _walk(queries: Queries, wanted: ProductFilter, size: int) -> list[Page[ProductView]]:
@@ -265,7 +267,7 @@ def test_what_is_not_ranked_follows_what_is(engine: Engine) -> None:
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real, naive = PostgresQueries(engine, scale=SMALL), MemoryQueries(_memory(twins))
+    real, naive = PostgresQueries(engine, limits=SMALL_LIMITS), MemoryQueries(_memory(twins))
     was_cut = False
     for wanted, size in _walks():
         pages = _walk(real, wanted, size)
@@ -290,7 +292,7 @@ def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
     both = stage.product(name="Lamp and kettle")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real = PostgresQueries(engine, scale=evolve(SMALL, rank_all=2, candidates=2))
+    real = PostgresQueries(engine, limits=evolve(SMALL_LIMITS, rank_all=2, target_candidates=2))
     for search, expected in (("lamp kettle", [both]), ("lamp -lamp", [])):
         for sort_order in SortOrder:
             answer = real.search(ProductFilter(search=search, sort_order=sort_order), PageRequest())
@@ -331,7 +333,7 @@ def test_facets_of_more_than_can_be_counted_are_there_where_nothing_is_prominent
         stage.product(new, name="Lamp", category_id=CategoryId(1 + number % 2), at=NOW - SECOND)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real = PostgresQueries(engine, scale=SMALL)
+    real = PostgresQueries(engine, limits=SMALL_LIMITS)
 
     def counts(**filters: Any) -> dict[str, int]:
         found = real.facets(ProductFilter(search="lamp", **filters), [Facet.CATEGORY])
@@ -354,7 +356,7 @@ def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real, naive = PostgresQueries(engine, scale=SMALL), MemoryQueries(_memory(twins))
+    real, naive = PostgresQueries(engine, limits=SMALL_LIMITS), MemoryQueries(_memory(twins))
     still = {ProductId(id_) for id_ in range(1, PRODUCTS + 1) if id_ % 2}
     over, failures = threading.Event(), list[BaseException]()
 

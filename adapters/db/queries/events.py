@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Select, and_, bindparam, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import equals_any, id_array
-from adapters.db.queries.executor import Reader, Rows
+from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.schema import Moment, events, order_lines, orders
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
@@ -90,19 +90,19 @@ _LINES: Final[Select[Any]] = (
 
 
 class EventQueries:
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, executor: QueryExecutor) -> None:
+        self._executor = executor
 
     def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
         statement = _FEED if account is None else _FEED_OF_ACCOUNT
         given = {"after": after, "limit": limit} | ({} if account is None else {"account": account})
-        rows = self._reader.rows(statement, given)
+        rows = self._executor.fetch(statement, given)
         last, forgotten = rows[0][:2]
         check_feed_position(after, forgotten, last)
         return FeedPage.of(self._events([row[2:] for row in rows if row[2] is not None], account), limit, last)
 
     def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
-        rows = self._reader.rows(_TOLD, {"ids": id_array(numbers), "account": account})
+        rows = self._executor.fetch(_TOLD, {"ids": id_array(numbers), "account": account})
         return {event.seq: event for event in self._events(rows, account)}
 
     def _events(self, rows: Collection[Any], account: AccountId | None) -> list[FeedEvent]:
@@ -115,7 +115,7 @@ class EventQueries:
     def _orders(self, ids: Collection[OrderId], account: AccountId | None) -> Mapping[OrderId, EventOrder]:
         if not ids:
             return {}
-        rows: Rows = self._reader.rows(_LINES, {"ids": id_array(ids), "account": account})
+        rows: Rows = self._executor.fetch(_LINES, {"ids": id_array(ids), "account": account})
         lines: dict[OrderId, list[EventOrderLine]] = {}
         currencies: dict[OrderId, str] = {}
         for order_id, currency, *line in rows:

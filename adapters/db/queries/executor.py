@@ -1,4 +1,4 @@
-"""Runs the statements of the read side: one at a time, in autocommit, so that no transaction is held open."""
+"""Execution of read statements: one at a time, in autocommit mode, so that no transaction stays open."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -12,60 +12,62 @@ from scalecommerce_core.domain.errors import ConnectionLost
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
-class Reader:
-    """Reads again, once, when the connection turns out to be broken: after a restart of the database the pool learns
-    only by use, and reading twice is harmless.
+class QueryExecutor:
+    """Executes statements, each a second time if its connection is lost.
+
+    The pool detects connections that a restart of the database has closed only when it uses them. Reads have no side
+    effects, so that repeating one is safe.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def rows(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Rows:
+    def fetch(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        plan_each_time: bool = False,
+        explain_only: bool = False,
+    ) -> Rows:
+        """Return all rows of a statement.
+
+        `plan_each_time` is for statements whose best plan depends on their values: no generic plan suits both a rare
+        word and a common one. With `explain_only` too, the result is the plan as JSON and the statement does not run.
+        """
+        options = {PLAN_EACH_TIME: True, EXPLAIN_ONLY: explain_only} if plan_each_time else None
 
         def read() -> Rows:
             with translate_errors(self._engine), self._autocommit.connect() as connection:
-                return connection.execute(statement, parameters).all()
+                return connection.execute(statement, parameters, execution_options=options).all()
 
-        return _twice(read)
+        return _retry_once(read)
 
-    def rows_with(
+    def fetch_with_settings(
         self, settings: Mapping[str, str], statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> Rows:
-        """As `rows`, under other settings of the server, for this statement only."""
+        """Return all rows of a statement that runs under other settings of the server."""
 
         def read() -> Rows:
             with translate_errors(self._engine), self._engine.begin() as connection:
                 for name, value in settings.items():
-                    connection.execute(_SET, {"name": name, "value": value})
+                    connection.execute(_SET_LOCAL, {"name": name, "value": value})
                 return connection.execute(statement, parameters).all()
 
-        return _twice(read)
+        return _retry_once(read)
 
-    def rows_planned(
-        self, statement: Executable, parameters: Mapping[str, object] | None = None, **options: bool
-    ) -> Rows:
-        """As `rows`, planned for these very values: what is best for a rare word is bad for a common one."""
-
-        def read() -> Rows:
-            with translate_errors(self._engine), self._autocommit.connect() as connection:
-                return connection.execute(
-                    statement, parameters, execution_options={PLAN_EACH_TIME: True, **options}
-                ).all()
-
-        return _twice(read)
-
-    def estimate(self, statement: Select[tuple[int]], parameters: Mapping[str, object]) -> int:
-        """How many rows the planner expects of a query of one column, which is not run."""
-        ((plan,),) = self.rows_planned(statement, parameters, **{EXPLAIN_ONLY: True})
+    def estimate_rows(self, statement: Select[tuple[int]], parameters: Mapping[str, object]) -> int:
+        """Return the planner's estimate of the number of rows. The statement does not run."""
+        ((plan,),) = self.fetch(statement, parameters, plan_each_time=True, explain_only=True)
         return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])
 
 
-def _twice(read: Callable[[], Rows]) -> Rows:
+def _retry_once(read: Callable[[], Rows]) -> Rows:
     try:
         return read()
     except ConnectionLost:
         return read()
 
 
-_SET: Final = text("SELECT set_config(:name, :value, true)")
+_SET_LOCAL: Final = text("SELECT set_config(:name, :value, true)")

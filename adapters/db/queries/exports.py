@@ -41,6 +41,6 @@ class ExportQueries(ProductQueries, OrderQueries):
 
     def _pages(self, statement: Select[Any], parameters: Mapping[str, object]) -> Iterator[list[Any]]:
         after = 0
-        while ids := [id_ for (id_,) in self._reader.rows(statement, {**parameters, "after": after})]:
+        while ids := [id_ for (id_,) in self._executor.fetch(statement, {**parameters, "after": after})]:
             yield ids
             after = ids[-1]

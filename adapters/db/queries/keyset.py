@@ -1,6 +1,6 @@
-"""Keyset pages: where a page begins is a comparison with a row's sort values, so that page 5,000 costs as much as 1.
+"""Keyset pagination: a page begins after a key, the sort values of a row, so that page 5,000 costs as much as page 1.
 
-Rows that are inserted or deleted meanwhile move nothing that stood still.
+Rows that are inserted or deleted between two pages do not shift the other rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,72 +20,84 @@ BIGINT: Final = range(-(2**63), 2**63)
 
 @frozen
 class Keyset:
-    """What a list is sorted by, the id last; all in one direction, so that one row comparison finds the place."""
+    """Sort columns of a list, the id last.
+
+    All columns have one direction, so that a single row comparison finds the beginning of a page.
+    """
 
     columns: tuple[ColumnElement[Any], ...]
     descending: bool = False
-    kinds: tuple[type, ...] = field(init=False)
+    types: tuple[type, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(column.type.python_type for column in self.columns))
+        object.__setattr__(self, "types", tuple(column.type.python_type for column in self.columns))
 
-    def page(self, statement: Select[*tuple[Any, ...]], request: PageRequest) -> Select[*tuple[Any, ...]]:
-        """The page's rows and one more, which tells whether the list goes on; backwards for `before`."""
+    def page_statement(self, statement: Select[*tuple[Any, ...]], request: PageRequest) -> Select[*tuple[Any, ...]]:
+        """Return the statement of a page; for `before`, it returns the rows in reverse.
+
+        It fetches one row more than the page holds: that row exists if the list goes on.
+        """
         backwards = request.before is not None
-        return self.slice(statement, marked=backwards or request.after is not None, backwards=backwards)
+        has_cursor = backwards or request.after is not None
+        return self.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
 
-    def slice(self, statement: Select[*tuple[Any, ...]], *, marked: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
-        """Rows behind a mark, or before it, from the nearest on; from the start without any. See `marks`."""
+    def slice_statement(
+        self, statement: Select[*tuple[Any, ...]], *, has_cursor: bool, backwards: bool
+    ) -> Select[*tuple[Any, ...]]:
+        """Sort and limit a statement; with a cursor, start after it or, backwards, before it.
+
+        Rows nearest to the cursor come first. `cursor_params` makes the parameters.
+        """
         descending = self.descending is not backwards
-        if marked:
+        if has_cursor:
             values = [bindparam(f"key_{index}", type_=column.type) for index, column in enumerate(self.columns)]
-            place, mark = tuple_(*self.columns), tuple_(*values)
-            statement = statement.where(place < mark if descending else place > mark)
+            row, cursor = tuple_(*self.columns), tuple_(*values)
+            statement = statement.where(row < cursor if descending else row > cursor)
         order = [column.desc() if descending else column.asc() for column in self.columns]
         return statement.order_by(*order).limit(bindparam("limit", type_=Integer))
 
-    def parameters(self, request: PageRequest) -> dict[str, object]:
-        """What `page` needs; raise `Invalid` for a key of another list."""
+    def page_params(self, request: PageRequest) -> dict[str, object]:
+        """Return the parameters of `page_statement`; raise `Invalid` for a key of another list."""
         key = request.before if request.before is not None else request.after
-        return marks(() if key is None else values_of(key, self.kinds), request.size + 1)
+        return cursor_params(() if key is None else decode_key(key, self.types), request.size + 1)
 
 
-def marks(mark: Sequence[Any], limit: int) -> dict[str, object]:
-    """What a slice needs: so many rows, from these sort values on."""
-    return {"limit": limit, **{f"key_{index}": value for index, value in enumerate(mark)}}
+def cursor_params(cursor: Sequence[Any], limit: int) -> dict[str, object]:
+    """Return the parameters of `Keyset.slice_statement`: sort values of the cursor's row, and the number of rows."""
+    return {"limit": limit, **{f"key_{index}": value for index, value in enumerate(cursor)}}
 
 
-def key_of(values: Sequence[Any]) -> Key:
-    """Sort values as JSON scalars."""
+def encode_key(values: Sequence[Any]) -> Key:
+    """Return sort values as JSON scalars."""
     return tuple(value.isoformat() if isinstance(value, datetime) else value for value in values)
 
 
-def values_of(key: Key, kinds: Sequence[type]) -> list[Any]:
-    """Sort values out of a key; raise `Invalid` if they are not of these kinds."""
-    if len(key) != len(kinds):
-        raise foreign_key()
-    return [_value(part, kind) for part, kind in zip(key, kinds, strict=True)]
+def decode_key(key: Key, types: Sequence[type]) -> list[Any]:
+    """Return the sort values of a key; raise `Invalid` if they do not have these types."""
+    if len(key) != len(types):
+        raise cursor_mismatch()
+    return [_decode_value(part, type_) for part, type_ in zip(key, types, strict=True)]
 
 
-def _value(part: object, kind: type) -> object:
-    if kind is datetime and isinstance(part, str):
+def _decode_value(part: object, type_: type) -> object:
+    if type_ is datetime and isinstance(part, str):
         try:
             moment = datetime.fromisoformat(part)
         except ValueError:
-            raise foreign_key() from None
+            raise cursor_mismatch() from None
         if moment.tzinfo is not None:
             return moment
-    elif kind is int and isinstance(part, int) and not isinstance(part, bool) and part in BIGINT:
+    elif type_ is int and isinstance(part, int) and not isinstance(part, bool) and part in BIGINT:
         return part
-    raise foreign_key()
+    raise cursor_mismatch()
 
 
-def foreign_key() -> Invalid:
+def cursor_mismatch() -> Invalid:
     return Invalid.field("cursor", "This cursor does not belong to this list.")
 
 
-def page_of(fetched: Sequence[R], request: PageRequest, view: Callable[[R], T], key: Callable[[R], Key]) -> Page[T]:
-    """The page out of what `Keyset.page` has fetched."""
+def build_page(fetched: Sequence[R], request: PageRequest, view: Callable[[R], T], key: Callable[[R], Key]) -> Page[T]:
+    """Return the page of the rows that `Keyset.page_statement` has fetched."""
     more = len(fetched) > request.size
     rows = list(fetched[: request.size])
     if request.before is not None:
@@ -100,8 +112,11 @@ def page_of(fetched: Sequence[R], request: PageRequest, view: Callable[[R], T], 
     )
 
 
-def three(make: Callable[[PageRequest], T]) -> Mapping[str, T]:
-    """Statements for the first page, one after and one before a key, built once."""
+def page_statements(make: Callable[[PageRequest], T]) -> Mapping[str, T]:
+    """Build the statements of the first page, of a page after a key and of a page before a key.
+
+    `page_direction` chooses among them.
+    """
     return {
         "first": make(PageRequest()),
         "after": make(PageRequest(after=())),
@@ -109,7 +124,7 @@ def three(make: Callable[[PageRequest], T]) -> Mapping[str, T]:
     }
 
 
-def which(request: PageRequest) -> str:
+def page_direction(request: PageRequest) -> str:
     if request.before is not None:
         return "before"
     return "first" if request.after is None else "after"

@@ -5,12 +5,12 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.queries.executor import Reader
+from adapters.db.queries.executor import QueryExecutor
 from adapters.db.schema import stock_movements
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
 
-_UNHURRIED: Final = {"statement_timeout": "0"}
+_NO_TIMEOUT: Final = {"statement_timeout": "0"}
 
 # One statement, so that all figures are of one moment.
 _DISCREPANCIES: Final = text(
@@ -66,15 +66,18 @@ _TOTALS: Final = select(stock_movements.c.kind, func.count(), func.sum(stock_mov
 
 
 class StockQueries:
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, executor: QueryExecutor) -> None:
+        self._executor = executor
 
     def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
-        return [StockDiscrepancy(*row) for row in self._reader.rows_with(_UNHURRIED, _DISCREPANCIES, {"limit": limit})]
+        return [
+            StockDiscrepancy(*row)
+            for row in self._executor.fetch_with_settings(_NO_TIMEOUT, _DISCREPANCIES, {"limit": limit})
+        ]
 
     def movement_totals(self) -> Sequence[MovementTotal]:
         totals = [
             MovementTotal(MovementKind(kind), entries, int(units))
-            for kind, entries, units in self._reader.rows_with(_UNHURRIED, _TOTALS)
+            for kind, entries, units in self._executor.fetch_with_settings(_NO_TIMEOUT, _TOTALS)
         ]
         return sorted(totals, key=lambda total: total.kind)

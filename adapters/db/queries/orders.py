@@ -8,8 +8,8 @@ from attrs import frozen
 from sqlalchemy import BigInteger, Select, bindparam, func, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
-from adapters.db.queries.executor import Reader, Rows
-from adapters.db.queries.keyset import Keyset, page_of, three, values_of, which
+from adapters.db.queries.executor import QueryExecutor, Rows
+from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
 from adapters.db.sales import IS_SALE
 from adapters.db.schema import order_lines, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
@@ -53,9 +53,11 @@ def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Sele
 
 
 _NEWEST_FIRST: Final = Keyset((orders.c.id,), descending=True)
-_OF_BUYER: Final = three(
+_OF_BUYER: Final = page_statements(
     lambda request: _with_lines(
-        _NEWEST_FIRST.page(select(*_ORDER).where(orders.c.buyer_id == bindparam("buyer", type_=BigInteger)), request),
+        _NEWEST_FIRST.page_statement(
+            select(*_ORDER).where(orders.c.buyer_id == bindparam("buyer", type_=BigInteger)), request
+        ),
         newest_first=request.before is None,
     )
 )
@@ -79,8 +81,8 @@ _SALE: Final = (
     orders.c.created_at,
 )
 _NEWEST_LINES_FIRST: Final = Keyset((order_lines.c.order_id, order_lines.c.position), descending=True)
-_SALES: Final = three(
-    lambda request: _NEWEST_LINES_FIRST.page(
+_SALES: Final = page_statements(
+    lambda request: _NEWEST_LINES_FIRST.page_statement(
         select(*_SALE)
         .select_from(order_lines)
         .join(orders, orders.c.id == order_lines.c.order_id)
@@ -96,41 +98,41 @@ _SALES: Final = three(
 
 
 class OrderQueries:
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, executor: QueryExecutor) -> None:
+        self._executor = executor
 
     def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
-        parameters = {"buyer": buyer_id, **_NEWEST_FIRST.parameters(page)}
-        views = _views(self._reader.rows(_OF_BUYER[which(page)], parameters))
-        return page_of(views, page, lambda view: view, lambda view: (view.id,))
+        parameters = {"buyer": buyer_id, **_NEWEST_FIRST.page_params(page)}
+        views = _views(self._executor.fetch(_OF_BUYER[page_direction(page)], parameters))
+        return build_page(views, page, lambda view: view, lambda view: (view.id,))
 
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
-        return {view.id: view for view in _views(self._reader.rows(_BY_ID, {"ids": id_array(ids)}))}
+        return {view.id: view for view in _views(self._executor.fetch(_BY_ID, {"ids": id_array(ids)}))}
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
-        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.parameters(_by_position(page))}
-        fetched = self._reader.rows(_SALES[which(page)], parameters)
-        return page_of(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
+        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.page_params(_by_position(page))}
+        fetched = self._executor.fetch(_SALES[page_direction(page)], parameters)
+        return build_page(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
 
     def oldest_undecided(self) -> datetime | None:
-        ((oldest,),) = self._reader.rows(_OLDEST_UNDECIDED)
+        ((oldest,),) = self._executor.fetch(_OLDEST_UNDECIDED)
         moment: datetime | None = oldest
         return moment
 
 
 def _views(rows: Rows) -> list[OrderView]:
     """Orders in the order of their first rows."""
-    found: dict[OrderId, _Gathered] = {}
+    found: dict[OrderId, _GroupedOrder] = {}
     for row in rows:
-        if (gathered := found.get(row[0])) is None:
-            gathered = found[row[0]] = _Gathered(row[:8], [])
+        if (grouped := found.get(row[0])) is None:
+            grouped = found[row[0]] = _GroupedOrder(row[:8], [])
         if row[8] is not None:
-            gathered.lines.append(_line(row[0], row[8:]))
-    return [gathered.view() for gathered in found.values()]
+            grouped.lines.append(_line(row[0], row[8:]))
+    return [grouped.view() for grouped in found.values()]
 
 
 @frozen
-class _Gathered:
+class _GroupedOrder:
     order: Sequence[Any]
     lines: list[OrderLineView]
 
@@ -183,6 +185,6 @@ def _by_position(page: PageRequest) -> PageRequest:
 def _split(key: Key | None) -> Key | None:
     if key is None:
         return None
-    (line_id,) = values_of(key, [int])
+    (line_id,) = decode_key(key, [int])
     order_id, position = divmod(line_id, LINE_ID_SPAN)
     return order_id, position

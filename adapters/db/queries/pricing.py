@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import BigInteger, bindparam, func, select
 
-from adapters.db.queries.executor import Reader
-from adapters.db.queries.keyset import Keyset, page_of, three, which
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
 from adapters.db.repositories.policies import POLICY, policy_of
 from adapters.db.repositories.pricing_runs import RUN, run_of
 from adapters.db.schema import (
@@ -30,8 +30,8 @@ _OWNER: Final = bindparam("owner", type_=BigInteger)
 _POLICY_ID: Final = bindparam("policy", type_=BigInteger)
 _POLICIES_BY_ID: Final = Keyset((pricing_policies.c.id,))
 _POLICIES: Final = {
-    owned: three(
-        lambda request, owned=owned: _POLICIES_BY_ID.page(  # type: ignore[misc]
+    owned: page_statements(
+        lambda request, owned=owned: _POLICIES_BY_ID.page_statement(  # type: ignore[misc]
             POLICY.where(pricing_policies.c.seller_id == _OWNER) if owned else POLICY, request
         )
     )
@@ -51,8 +51,8 @@ def _runs(*, owned: bool, of_policy: bool) -> Any:
 
 _NEWEST: Final = Keyset((pricing_runs.c.id,), descending=True)
 _RUNS: Final = {
-    (owned, of_policy): three(
-        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page(  # type: ignore[misc]
+    (owned, of_policy): page_statements(
+        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page_statement(  # type: ignore[misc]
             _runs(owned=owned, of_policy=of_policy), request
         )
     )
@@ -84,8 +84,8 @@ _REPLACED_AT: Final = (
 _WITH_END: Final = _DECISION.add_columns(_REPLACED_AT)
 _BY_PRODUCT: Final = Keyset((_d.product_id,))
 _OF_RUN: Final = {
-    moves: three(
-        lambda request, moves=moves: _BY_PRODUCT.page(  # type: ignore[misc]
+    moves: page_statements(
+        lambda request, moves=moves: _BY_PRODUCT.page_statement(  # type: ignore[misc]
             _WITH_END.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
         )
     )
@@ -93,8 +93,8 @@ _OF_RUN: Final = {
 }
 _BY_RUN: Final = Keyset((_d.run_id,), descending=True)
 # By way of the seller's runs: the log is keyed by run, and a second index would cost each run dearly.
-_OF_PRODUCT: Final = three(
-    lambda request: _BY_RUN.page(
+_OF_PRODUCT: Final = page_statements(
+    lambda request: _BY_RUN.page_statement(
         _WITH_END.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
             _d.product_id == bindparam("product", type_=BigInteger), pricing_runs.c.seller_id == products.c.seller_id
         ),
@@ -109,41 +109,41 @@ _PART: Final = _DECISION.where(
 
 
 class PricingQueries:
-    _reader: Reader
+    _executor: QueryExecutor
 
     def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:
         given = {} if owner is None else {"owner": owner}
-        statement = _POLICIES[owner is not None][which(page)]
-        fetched = self._reader.rows(statement, {**given, **_POLICIES_BY_ID.parameters(page)})
-        return page_of(fetched, page, policy_of, lambda row: (row[0],))
+        statement = _POLICIES[owner is not None][page_direction(page)]
+        fetched = self._executor.fetch(statement, {**given, **_POLICIES_BY_ID.page_params(page)})
+        return build_page(fetched, page, policy_of, lambda row: (row[0],))
 
     def policy(self, policy_id: PolicyId) -> PricingPolicy | None:
-        found = self._reader.rows(_ONE_POLICY, {"policy": policy_id})
+        found = self._executor.fetch(_ONE_POLICY, {"policy": policy_id})
         return policy_of(found[0]) if found else None
 
     def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
         given = {name: value for name, value in (("owner", owner), ("policy", policy_id)) if value is not None}
-        statement = _RUNS[owner is not None, policy_id is not None][which(page)]
-        fetched = self._reader.rows(statement, {**given, **_NEWEST.parameters(page)})
-        return page_of(fetched, page, run_of, lambda row: (row[0],))
+        statement = _RUNS[owner is not None, policy_id is not None][page_direction(page)]
+        fetched = self._executor.fetch(statement, {**given, **_NEWEST.page_params(page)})
+        return build_page(fetched, page, run_of, lambda row: (row[0],))
 
     def repricing_run(self, run_id: RunId) -> Run | None:
-        found = self._reader.rows(_ONE_RUN, {"run": run_id})
+        found = self._executor.fetch(_ONE_RUN, {"run": run_id})
         return run_of(found[0]) if found else None
 
     def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
-        parameters = {"run": run_id, **_BY_PRODUCT.parameters(page)}
-        fetched = self._reader.rows(_OF_RUN[moves_only][which(page)], parameters)
-        return page_of(fetched, page, _stored, lambda row: (row[1],))
+        parameters = {"run": run_id, **_BY_PRODUCT.page_params(page)}
+        fetched = self._executor.fetch(_OF_RUN[moves_only][page_direction(page)], parameters)
+        return build_page(fetched, page, _stored, lambda row: (row[1],))
 
     def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
-        parameters = {"product": product_id, **_BY_RUN.parameters(page)}
-        fetched = self._reader.rows(_OF_PRODUCT[which(page)], parameters)
-        return page_of(fetched, page, _stored, lambda row: (row[0],))
+        parameters = {"product": product_id, **_BY_RUN.page_params(page)}
+        fetched = self._executor.fetch(_OF_PRODUCT[page_direction(page)], parameters)
+        return build_page(fetched, page, _stored, lambda row: (row[0],))
 
     def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
-        for first, last in self._reader.rows(_PARTS, {"run": run_id}):
-            rows = self._reader.rows(_PART, {"run": run_id, "first": first, "last": last})
+        for first, last in self._executor.fetch(_PARTS, {"run": run_id}):
+            rows = self._executor.fetch(_PART, {"run": run_id, "first": first, "last": last})
             if rows:
                 yield Inputs(rows[0][9], [bytes(row[7]) for row in rows]), _decisions(rows)
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Text, bindparam, text
 
 from adapters.db.core.bulk_statements import id_array
-from adapters.db.queries.executor import Reader
-from adapters.db.rollup_sql import FACTS, LISTING_STATE, ROLLED_UP, SUMS, Rolled
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.rollup_sql import FACTS_CTES, LISTING_STATE, ROLLUPS, SUMS, RollupSpec
 from adapters.db.schema import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -29,7 +29,7 @@ from scalecommerce_core.queries import (
 )
 
 TOP_PRODUCTS: Final = 10
-_UNHURRIED: Final = {"statement_timeout": "0"}
+_NO_TIMEOUT: Final = {"statement_timeout": "0"}
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 # What was sold counts whether the product is still there or not; what is listed and viewed is what is there. Amounts
@@ -109,17 +109,15 @@ _PRICES: Final = text(
 # --- the comparison
 
 
-def _compared(rolled: Rolled) -> str:
-    keys = "product_id" if rolled.table == "price_sales" else rolled.keys
-    stored = ", ".join(f"sum({name}) AS {name}" for name in rolled.counters)
-    sums = SUMS if rolled.table == "price_sales" else rolled.sums
-    figures = ", ".join(
-        f"('{name}', coalesce(stored.{name}, 0), coalesce(wanted.{name}, 0))" for name in rolled.counters
-    )
+def _compared(spec: RollupSpec) -> str:
+    keys = "product_id" if spec.table == "price_sales" else spec.keys
+    stored = ", ".join(f"sum({name}) AS {name}" for name in spec.counters)
+    sums = SUMS if spec.table == "price_sales" else spec.sums
+    figures = ", ".join(f"('{name}', coalesce(stored.{name}, 0), coalesce(wanted.{name}, 0))" for name in spec.counters)
     return f"""
-        SELECT '{rolled.table}' AS rollup, CAST(jsonb_build_array({keys}) AS text) AS key, figure.*
-        FROM (SELECT {keys}, {stored} FROM {rolled.table} GROUP BY {keys}) AS stored
-        FULL JOIN (SELECT {keys}, {sums} FROM facts WHERE {rolled.condition} GROUP BY {keys}) AS wanted USING ({keys})
+        SELECT '{spec.table}' AS rollup, CAST(jsonb_build_array({keys}) AS text) AS key, figure.*
+        FROM (SELECT {keys}, {stored} FROM {spec.table} GROUP BY {keys}) AS stored
+        FULL JOIN (SELECT {keys}, {sums} FROM facts WHERE {spec.condition} GROUP BY {keys}) AS wanted USING ({keys})
         CROSS JOIN LATERAL (VALUES {figures}) AS figure(name, stored, wanted)
         WHERE figure.stored <> figure.wanted
     """  # noqa: S608 - no values in it
@@ -155,18 +153,18 @@ _SHELVES: Final = f"""
 """  # noqa: S608 - no values in it
 # One statement, so that rollups, facts and what is not folded yet are of one moment.
 _DISCREPANCIES: Final = text(
-    f"WITH {FACTS} SELECT * FROM ({' UNION ALL '.join([*map(_compared, ROLLED_UP), _SHELVES])}) AS differing"  # noqa: S608
+    f"WITH {FACTS_CTES} SELECT * FROM ({' UNION ALL '.join([*map(_compared, ROLLUPS), _SHELVES])}) AS differing"  # noqa: S608
     " ORDER BY rollup, key, name LIMIT :limit"
 ).bindparams(bindparam("seller", None, type_=BigInteger), bindparam("limit", type_=BigInteger))
 
 
 class StatisticsQueries:
-    def __init__(self, reader: Reader, currency: str) -> None:
-        self._reader = reader
+    def __init__(self, executor: QueryExecutor, currency: str) -> None:
+        self._executor = executor
         self._currency = currency
 
     def seller_stats(self, seller_id: AccountId) -> SellerStats:
-        rows = self._reader.rows(_SELLER, {"seller": seller_id, "top": TOP_PRODUCTS})
+        rows = self._executor.fetch(_SELLER, {"seller": seller_id, "top": TOP_PRODUCTS})
         listed, active, views, revenue, currency, units, orders, *_ = rows[0]
         return SellerStats(
             total_products=listed,
@@ -199,15 +197,15 @@ class StatisticsQueries:
     ) -> list[SeriesPoint]:
         check_ranges(("since", since, "until", until))
         given |= {"interval": interval.value, "since": since, "until": until}
-        return [SeriesPoint(start, _sold(figures)) for start, *figures in self._reader.rows(statement, given)]
+        return [SeriesPoint(start, _sold(figures)) for start, *figures in self._executor.fetch(statement, given)]
 
     def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None:
-        found = self._reader.rows(_PRODUCT, {"ids": id_array([product_id])})
+        found = self._executor.fetch(_PRODUCT, {"ids": id_array([product_id])})
         if not found:
             return None
         currency, cost, *figures, microseconds, since = found[0]
         prices = []
-        for price, of_price, valid_from, valid_to, cause, *counted in self._reader.rows(
+        for price, of_price, valid_from, valid_to, cause, *counted in self._executor.fetch(
             _PRICES, {"product": product_id}
         ):
             sold = _sold(counted)
@@ -224,7 +222,7 @@ class StatisticsQueries:
         )
 
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
-        rows = self._reader.rows_with(_UNHURRIED, _DISCREPANCIES, {"limit": limit})
+        rows = self._executor.fetch_with_settings(_NO_TIMEOUT, _DISCREPANCIES, {"limit": limit})
         return [
             StatisticsDiscrepancy(rollup, json.dumps(json.loads(key)), figure, int(stored), int(wanted))
             for rollup, key, figure, stored, wanted in rows

@@ -8,8 +8,8 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
-from adapters.db.queries.executor import Reader
-from adapters.db.queries.keyset import Keyset, page_of, three, which
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
 from adapters.db.schema import webhook_attempts, webhook_deliveries, webhook_endpoints
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import DeliveryStatus
@@ -32,9 +32,9 @@ _ENDPOINT: Final = select(
     webhook_endpoints.c.version,
 ).where(webhook_endpoints.c.deleted_at.is_(None))
 _BY_ID: Final = Keyset((webhook_endpoints.c.id,))
-_ALL: Final = three(lambda request: _BY_ID.page(_ENDPOINT, request))
-_OF_OWNER: Final = three(
-    lambda request: _BY_ID.page(
+_ALL: Final = page_statements(lambda request: _BY_ID.page_statement(_ENDPOINT, request))
+_OF_OWNER: Final = page_statements(
+    lambda request: _BY_ID.page_statement(
         _ENDPOINT.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger)), request
     )
 )
@@ -94,8 +94,8 @@ def _narrowed(*, to_endpoint: bool, to_status: bool) -> Select[*tuple[Any, ...]]
 
 
 _DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ...]]]]] = {
-    (to_endpoint, to_status): three(
-        partial(_NEWEST_FIRST.page, _narrowed(to_endpoint=to_endpoint, to_status=to_status))
+    (to_endpoint, to_status): page_statements(
+        partial(_NEWEST_FIRST.page_statement, _narrowed(to_endpoint=to_endpoint, to_status=to_status))
     )
     for to_endpoint in (False, True)
     for to_status in (False, True)
@@ -104,32 +104,32 @@ _ONE_DELIVERY: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id"
 
 
 class WebhookQueries:
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, executor: QueryExecutor) -> None:
+        self._executor = executor
 
     def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
         statements, parameters = (_ALL, {}) if owner is None else (_OF_OWNER, {"owner": owner})
-        fetched = self._reader.rows(statements[which(page)], {**parameters, **_BY_ID.parameters(page)})
-        return page_of(fetched, page, _endpoint, lambda row: (row[0],))
+        fetched = self._executor.fetch(statements[page_direction(page)], {**parameters, **_BY_ID.page_params(page)})
+        return build_page(fetched, page, _endpoint, lambda row: (row[0],))
 
     def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
-        found = self._reader.rows(_ONE, {"id": endpoint_id})
+        found = self._executor.fetch(_ONE, {"id": endpoint_id})
         return _endpoint(found[0]) if found else None
 
     def deliveries(
         self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
     ) -> Page[DeliveryView]:
-        parameters = _NEWEST_FIRST.parameters(page)
+        parameters = _NEWEST_FIRST.page_params(page)
         if endpoint_id is not None:
             parameters["endpoint"] = endpoint_id
         if status is not None:
             parameters["status"] = status.value
         statements = _DELIVERIES[endpoint_id is not None, status is not None]
-        fetched = self._reader.rows(statements[which(page)], parameters)
-        return page_of(fetched, page, _delivery, lambda row: (row[0],))
+        fetched = self._executor.fetch(statements[page_direction(page)], parameters)
+        return build_page(fetched, page, _delivery, lambda row: (row[0],))
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
-        found = self._reader.rows(_ONE_DELIVERY, {"id": delivery_id})
+        found = self._executor.fetch(_ONE_DELIVERY, {"id": delivery_id})
         return _delivery(found[0]) if found else None
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, and_, bindparam, select, text
 
 from adapters.db.core.bulk_statements import Increment, Insert, Row, Upsert, equals_any, id_array, int_array
 from adapters.db.core.session import SqlSession
-from adapters.db.rollup_sql import IN_FORCE, LISTING_STATE, REBUILD
+from adapters.db.rollup_sql import LISTING_STATE, PRICE_INTERVAL_START, REBUILD_STATEMENTS
 from adapters.db.schema import (
     Moment,
     price_sales,
@@ -63,7 +63,7 @@ _SOLD: Final = text(
     WHERE orders.id = ANY (CAST(:ids AS bigint[]))
     ORDER BY orders.id, order_lines.position
     """.format(  # noqa: S608 - no values in it
-        interval=IN_FORCE.format(product="products.id", at="orders.created_at"), api=OrderOrigin.API
+        interval=PRICE_INTERVAL_START.format(product="products.id", at="orders.created_at"), api=OrderOrigin.API
     )
 )
 _RANK: Final = text(
@@ -204,7 +204,7 @@ class PostgresStatisticsRepository:
 
     def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
         given: dict[str, object] = {"seller": seller_id, "now": now}
-        for statement, names in REBUILD:
+        for statement, names in REBUILD_STATEMENTS:
             self._sql.execute(statement, {name: given[name] for name in names})
 
     def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:

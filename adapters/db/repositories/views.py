@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, bindparam, text
 
 from adapters.db.core.bulk_statements import int_array, timestamp_array
 from adapters.db.core.session import SqlSession
-from adapters.db.rollup_sql import IN_FORCE
+from adapters.db.rollup_sql import PRICE_INTERVAL_START
 from scalecommerce_core.domain.product_views import ViewCounts
 
 # What is known of the products that were viewed, as arrays for the statements below, each in words that PostgreSQL
@@ -20,7 +20,7 @@ _VIEWED: Final = text(
     FROM (
         SELECT products.id, seller_id, currency, given.at, given.views,
                CASE WHEN given.at >= priced_at THEN priced_at
-                    ELSE {IN_FORCE.format(product="products.id", at="given.at")} END AS valid_from
+                    ELSE {PRICE_INTERVAL_START.format(product="products.id", at="given.at")} END AS valid_from
         FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]))
             AS given(id, at, views) JOIN products USING (id)
         ORDER BY products.id

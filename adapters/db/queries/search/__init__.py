@@ -1,1 +1,1 @@
-"""Full-text search and filtered lists of products."""
+"""Full-text search and filtered lists of products, in three stages: understanding, planning, fetching."""

@@ -1,22 +1,20 @@
-"""A thread-safe cache of query results that may be some seconds old."""
+"""A thread-safe cache whose entries expire."""
 
 import time
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from cachetools import TTLCache
 
 V = TypeVar("V")
 
-COUNT_STALENESS_SECONDS: Final = 30.0
-
 
 class TtlCache(Generic[V]):
-    """Holds each value for `COUNT_STALENESS_SECONDS`; beyond `max_entries` it evicts the least recently used one."""
+    """Holds each value for `ttl` seconds; beyond `max_entries` it evicts the least recently used one."""
 
-    def __init__(self, max_entries: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._values: TTLCache[Hashable, V] = TTLCache(max_entries, COUNT_STALENESS_SECONDS, timer=clock)
+    def __init__(self, max_entries: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._values: TTLCache[Hashable, V] = TTLCache(max_entries, ttl, timer=clock)
         # cachetools does no locking.
         self._lock = Lock()
 

@@ -1,18 +1,20 @@
-from adapters.db.queries.search.ttl_cache import COUNT_STALENESS_SECONDS, TtlCache
+from adapters.db.queries.search.ttl_cache import TtlCache
+
+TTL = 30.0
 
 
-class Time:
+class SettableTime:
     now = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def test_each_value_is_held_for_the_staleness_limit() -> None:
-    time = Time()
-    cache: TtlCache[int] = TtlCache(10, time)
+def test_each_value_is_held_for_the_ttl() -> None:
+    time = SettableTime()
+    cache: TtlCache[int] = TtlCache(10, TTL, time)
     cache.put("a", 1)
-    time.now += COUNT_STALENESS_SECONDS - 1
+    time.now += TTL - 1
     assert cache.get("a") == 1
     cache.put("b", 2)
     time.now += 2
@@ -22,7 +24,7 @@ def test_each_value_is_held_for_the_staleness_limit() -> None:
 
 
 def test_the_least_recently_used_value_is_evicted() -> None:
-    cache: TtlCache[int] = TtlCache(2, Time())
+    cache: TtlCache[int] = TtlCache(2, TTL, SettableTime())
     cache.put("a", 1)
     cache.put("b", 2)
     cache.get("a")

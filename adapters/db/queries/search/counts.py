@@ -1,0 +1,89 @@
+"""How many products match: counted in a small catalog, else estimated by PostgreSQL's planner and cached."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import evolve, frozen
+from sqlalchemy import text
+
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.search.limits import SearchLimits
+from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
+from adapters.db.queries.search.statements import Selection, count_statement, ids_statement
+from adapters.db.queries.search.ttl_cache import TtlCache
+from scalecommerce_core.domain.popularity import TOP_TIER, tier_size
+
+COUNT_STALENESS_SECONDS: Final = 30.0
+"""The age up to which estimated totals, approximate facets and the size of the catalog are reused.
+
+Planning a search takes as long as fetching a page, and autovacuum renews the statistics behind estimates less often.
+Exact totals and facets are counted anew for every answer.
+"""
+MAX_CACHED_ESTIMATES: Final = 5_000
+
+_CATALOG_SIZE: Final = text(
+    """
+    SELECT greatest(reltuples, 1), pg_relation_size(oid) FROM pg_class WHERE oid = CAST('products' AS regclass)
+    """
+)
+
+
+@frozen
+class CatalogSize:
+    """`products` comes from PostgreSQL's statistics, and is 1 until there are any; `size` is in bytes."""
+
+    products: int
+    size: int
+
+
+class ProductCounts:
+    def __init__(self, executor: QueryExecutor, limits: SearchLimits) -> None:
+        self._executor = executor
+        self._exact_count_bytes = limits.exact_count_bytes
+        self._estimates: TtlCache[int] = TtlCache(MAX_CACHED_ESTIMATES, COUNT_STALENESS_SECONDS)
+        self._catalog_size: TtlCache[CatalogSize] = TtlCache(1, COUNT_STALENESS_SECONDS)
+
+    def estimate(self, query: BoundQuery) -> int:
+        """Return the number of matches that the planner expects. The query does not run."""
+        return self._estimate(query.shape, query.values)
+
+    def estimate_without_filters(self, query: BoundQuery) -> int:
+        shape = evolve(query.shape, filters=frozenset(), in_stock=None)
+        texts = {name: value for name, value in query.values.items() if name not in query.shape.filters}
+        return self._estimate(shape, texts)
+
+    def lowest_tier(self, expected: int, at_most: int) -> int:
+        """Return the lowest popularity tier from which on about `at_most` of `expected` products match."""
+        count = self.catalog_size().products
+        for tier in range(TOP_TIER):
+            if expected * tier_size(tier, count) <= at_most * count:
+                return tier
+        return TOP_TIER
+
+    def total(self, query: BoundQuery, at_least: int) -> tuple[int, bool]:
+        """Return how many products match and whether that is exact; an estimate is `at_least` the number given."""
+        if self.is_catalog_small:
+            ((count,),) = self._executor.fetch(count_statement(query.shape), query.values, plan_each_time=True)
+            return count, True
+        return max(self.estimate(query), at_least), False
+
+    @property
+    def is_catalog_small(self) -> bool:
+        return self.catalog_size().size <= self._exact_count_bytes
+
+    def catalog_size(self) -> CatalogSize:
+        found = self._catalog_size.get("")
+        if found is None:
+            ((count, size),) = self._executor.fetch(_CATALOG_SIZE)
+            found = CatalogSize(int(count), size)
+            self._catalog_size.put("", found)
+        return found
+
+    def _estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int:
+        selection = Selection(shape)
+        key = selection, tuple(values.items())
+        found = self._estimates.get(key)
+        if found is None:
+            found = self._executor.estimate_rows(ids_statement(selection), values)
+            self._estimates.put(key, found)
+        return found
