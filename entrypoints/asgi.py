@@ -35,7 +35,7 @@ def build(chosen: Settings) -> Starlette:
     watch = ReadinessCheck(engine)
     dependencies = Dependencies(
         engine.market,
-        wakeups=engine.wakeups,
+        notifier=engine.notifier,
         views=engine.views,
         ids=engine.ids,
         cursor_key=engine.cursor_key,

@@ -62,7 +62,7 @@ class Engine:
     redis: Redis
     passwords: Argon2Passwords
     views: RedisViewCounter
-    wakeups: CeleryWorkNotifier
+    notifier: CeleryWorkNotifier
     ids: RandomIds
     feed: PostgresCatalogFeed
 
@@ -85,7 +85,7 @@ class Engine:
 
     def close(self) -> None:
         self.feed.close()
-        self.wakeups.close()
+        self.notifier.close()
         self.views.close()
         self.redis.close()
         self.database.dispose()
@@ -109,7 +109,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derive_key(settings, b"views"), window=settings.view_window)
-    wakeups = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
+    notifier = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
     gateway: PaymentGateway = (
         SandboxGateway(database)
         if settings.payment_gateway == SANDBOX
@@ -123,8 +123,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
         sender = seams.port("webhook_sender", sender)
-        wakeups = seams.port(
-            "wakeups", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
+        notifier = seams.port(
+            "notifier", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
         )
     market = Market(
         accounts=Accounts(
@@ -179,7 +179,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         redis=redis,
         passwords=passwords,
         views=views,
-        wakeups=wakeups,
+        notifier=notifier,
         ids=ids,
         feed=feed,
     )
@@ -238,7 +238,7 @@ def worker_application(settings: Settings, session: str) -> Celery:
         return BackgroundTasks(
             engine.market,
             engine.views,
-            engine.wakeups.acknowledge,
+            engine.notifier.acknowledge,
             delivery_lock=lambda: worker_lock(engine.redis, "deliver"),
             repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
         )

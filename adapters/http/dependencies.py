@@ -84,7 +84,7 @@ class Dependencies:
         self,
         market: Market,
         *,
-        wakeups: WorkNotifier,
+        notifier: WorkNotifier,
         views: ViewCounter,
         ids: Ids,
         cursor_key: bytes,
@@ -100,7 +100,7 @@ class Dependencies:
         Without `feed`, which reports changes of the catalog, nothing is cached.
         """
         self.market = market
-        self.wakeups = wakeups
+        self.notifier = notifier
         self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
         self.check_readiness = ready

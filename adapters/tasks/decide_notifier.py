@@ -52,7 +52,7 @@ class CeleryWorkNotifier:
         if self._sender is None:
             with self._lock:
                 if self._sender is None:
-                    self._sender = threading.Thread(target=self._send_messages, name="wakeups", daemon=True)
+                    self._sender = threading.Thread(target=self._send_messages, name="notifier", daemon=True)
                     self._sender.start()
 
     def acknowledge(self) -> None:

@@ -8,7 +8,7 @@ wraps ports so that each such moment, a *seam*, is announced by name to a `FailP
     begin:before         a transaction is about to begin
     commit:before        all of the transaction's work is done, and nothing of it lasts
     commit:after         it lasts, and the caller has not heard of it
-    wakeups.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
+    notifier.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
 
 In a simulation, dying is an exception, `Crash`, that no `except Exception` swallows. In a real process, it is SIGKILL
 to itself: `parse_failpoints` makes such fail-points of the setting `FAILPOINTS`, comma-separated parts of three kinds:
@@ -55,7 +55,7 @@ REPOSITORIES: Final[dict[str, type]] = {
     if isinstance(getter, property)
 }
 PORTS: Final[dict[str, type]] = {
-    "wakeups": ports.WorkNotifier,
+    "notifier": ports.WorkNotifier,
     "views": ports.ViewCounter,
     "gateway": ports.PaymentGateway,
     "webhook_sender": ports.WebhookSender,

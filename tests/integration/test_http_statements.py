@@ -38,7 +38,7 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
         staff = _filled(market)
         dependencies = Dependencies(
             market,
-            wakeups=CountingWorkNotifier(),
+            notifier=CountingWorkNotifier(),
             views=MemoryViewCounter(),
             ids=CountingIds(),
             cursor_key=b"k" * 32,

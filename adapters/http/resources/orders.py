@@ -200,7 +200,7 @@ class OrderResource:
             body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderSchema).id)
         else:
             body, number = encode_order(outcome), outcome.id
-            self._dependencies.wakeups.orders_placed()
+            self._dependencies.notifier.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
         seconds = parse_wait(call.request.headers)
         if seconds is not None:

@@ -25,7 +25,7 @@ def read(store: Store, after: int = 0, limit: int = 1_000) -> Sequence[NumberedE
         return tx.events.read_after(after, limit)
 
 
-def forget(store: Store, before: datetime, limit: int = 1_000) -> int:
+def purge(store: Store, before: datetime, limit: int = 1_000) -> int:
     with store.begin() as tx:
         return tx.events.purge(before, limit)
 
@@ -185,7 +185,7 @@ class EventsContract:
 
     def test_old_events_are_forgotten_in_batches(self, store: Store) -> None:
         self.listed(store, 9, 8, 7, 2, 1)
-        assert [forget(store, NOW - 5 * DAY, 2) for _ in range(3)] == [2, 1, 0]
+        assert [purge(store, NOW - 5 * DAY, 2) for _ in range(3)] == [2, 1, 0]
         assert [event.seq for event in read(store)] == [4, 5]
         Stage(store).product()
         number(store)
@@ -194,12 +194,12 @@ class EventsContract:
     def test_only_the_old_end_is_cut_off(self, store: Store) -> None:
         """Clocks differ: an event may have a later number and an earlier time."""
         self.listed(store, 9, 2, 8)
-        assert forget(store, NOW - 5 * DAY) == 1
+        assert purge(store, NOW - 5 * DAY) == 1
         assert [event.seq for event in read(store)] == [2, 3]
 
     def test_numbers_go_on_when_everything_is_forgotten(self, store: Store) -> None:
         self.listed(store, 9, 9)
-        assert forget(store, NOW) == 2
+        assert purge(store, NOW) == 2
         assert read(store) == []
         self.listed(store, 0)
         assert [event.seq for event in read(store)] == [3]
@@ -209,18 +209,18 @@ class EventsContract:
             with store.begin() as tx:
                 tx.events.claim(consumer)
         self.listed(store, 9, 8, 7)
-        assert forget(store, NOW) == 0
+        assert purge(store, NOW) == 0
         for consumer, seq in (("slow", 1), ("fast", 3)):
             with store.begin() as tx:
                 tx.events.claim(consumer)
                 tx.events.advance(consumer, seq)
-        assert forget(store, NOW) == 1
+        assert purge(store, NOW) == 1
         assert [event.seq for event in read(store)] == [2, 3]
 
     def test_unnumbered_events_are_never_forgotten(self, store: Store) -> None:
         stage = Stage(store)
         stage.product(at=NOW - 9 * DAY)
-        assert forget(store, NOW) == 0
+        assert purge(store, NOW) == 0
         number(store)
         assert len(read(store)) == 1
 
@@ -235,10 +235,10 @@ class EventsContract:
                 number(store)
 
         def cut() -> None:
-            forgotten.extend(forget(store, NOW, 3) for _ in range(20))
+            forgotten.extend(purge(store, NOW, 3) for _ in range(20))
 
         together(sell_and_number, cut, cut)
-        while cut_off := forget(store, NOW, 3):
+        while cut_off := purge(store, NOW, 3):
             forgotten.append(cut_off)
         assert sum(forgotten) == 20
         assert read(store) == []
@@ -374,7 +374,7 @@ class FeedContract:
         for age in (9, 8, 0):
             stage.product(seller, at=NOW - age * DAY)
         number(store)
-        assert forget(store, NOW - DAY) == 2
+        assert purge(store, NOW - DAY) == 2
         for reader in (None, seller, stage.account()):
             for after in (0, 1):
                 with pytest.raises(EventsForgotten) as caught:

@@ -208,13 +208,13 @@ class WebhooksContract:
         new = delivery(store, kept, created_at=NOW)
         of_gone = delivery(store, gone, created_at=NOW + DAY)
 
-        def forget(limit: int) -> tuple[int, int]:
+        def purge(limit: int) -> tuple[int, int]:
             with store.begin() as tx:
                 return tx.deliveries.purge(NOW, limit), tx.webhooks.purge_deleted(limit)
 
-        assert forget(1) == (1, 0)
-        assert forget(9) == (2, 1)
-        assert forget(9) == (0, 0)
+        assert purge(1) == (1, 0)
+        assert purge(9) == (2, 1)
+        assert purge(9) == (0, 0)
         with store.begin() as tx:
             assert tx.deliveries.lock([*old, new, of_gone]).keys() == {new}
             assert tx.webhooks.get_many([kept.id, gone.id]).keys() == {kept.id}

@@ -30,7 +30,7 @@ from tests.unit.support.tampering import TamperedStore, with_repository
 
 STEPS = 60
 OF_ORDERS = {
-    "begin", "commit", "orders", "payments", "idempotency", "events", "gateway", "wakeups", "webhook_sender",
+    "begin", "commit", "orders", "payments", "idempotency", "events", "gateway", "notifier", "webhook_sender",
     "stock.lock", "stock.save", "deliveries.lock", "deliveries.save",
 }  # fmt: skip
 """The ports, and some calls of others, at each of whose seams somebody dies."""

@@ -80,7 +80,7 @@ class Api:
 
     def __init__(self, life: Life, world: "World") -> None:
         self.market = world.market(life)
-        self.wakeups = life.seams.port("wakeups", world.redis)
+        self.notifier = life.seams.port("notifier", world.redis)
         self.views = MemoryViewCounter(life.clock, window=WINDOW, shared=world.redis.views)
 
 
@@ -290,7 +290,7 @@ class World:
         def place(api: Api) -> list[Order | Replayed | MarketError]:
             outcomes = api.market.ordering.place([command for _, command in batch])
             if any(isinstance(outcome, Order) for outcome in outcomes):
-                api.wakeups.orders_placed()
+                api.notifier.orders_placed()
             return outcomes
 
         try:

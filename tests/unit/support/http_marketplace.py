@@ -190,7 +190,7 @@ def _keeps_promises(client: Client) -> Callable[[Response], None]:
 def marketplace(
     *,
     readiness: Callable[[], Readiness] = all_is_well,
-    wakeups: Callable[[Market], WorkNotifier] = lambda _market: CountingWorkNotifier(),
+    notifier: Callable[[Market], WorkNotifier] = lambda _market: CountingWorkNotifier(),
     rebuilt: Callable[[Market], Market] = lambda market: market,
     intake_queue: int = 2000,
     view_window: timedelta = timedelta(),
@@ -204,7 +204,7 @@ def marketplace(
     market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
     dependencies = Dependencies(
         market,
-        wakeups=wakeups(market),
+        notifier=notifier(market),
         views=views,
         ids=CountingIds(),
         cursor_key=b"k" * 32,

@@ -65,10 +65,10 @@ def test_a_port_keeps_what_else_it_can_do() -> None:
         def close(self) -> str:
             return "closed"
 
-    fatal, reached = dying_at("wakeups.orders_placed:after")
-    wakeups: WorkNotifier = (sender := fatal.port("wakeups", Sender()))
+    fatal, reached = dying_at("notifier.orders_placed:after")
+    notifier: WorkNotifier = (sender := fatal.port("notifier", Sender()))
     with pytest.raises(Crash):
-        wakeups.orders_placed()
+        notifier.orders_placed()
     assert (sender.placed, sender.close(), len(reached)) == (1, "closed", 2)
 
 
@@ -112,12 +112,12 @@ def test_a_real_process_is_killed_and_says_where() -> None:
     program = (
         "from scalecommerce_core.testing import CountingWorkNotifier\n"
         "from scalecommerce_core.testing.failpoints import parse_failpoints\n"
-        "wakeups = parse_failpoints('wakeups.*:before@2', 'api').port('wakeups', CountingWorkNotifier())\n"
-        "wakeups.orders_placed()\n"
+        "notifier = parse_failpoints('notifier.*:before@2', 'api').port('notifier', CountingWorkNotifier())\n"
+        "notifier.orders_placed()\n"
         "print('once', flush=True)\n"
-        "wakeups.orders_placed()\n"
+        "notifier.orders_placed()\n"
         "print('twice')\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (ended.returncode, ended.stdout) == (-9, "once\n")
-    assert ended.stderr == "fail-point wakeups.orders_placed:before in api: killed\n"
+    assert ended.stderr == "fail-point notifier.orders_placed:before in api: killed\n"

@@ -108,7 +108,7 @@ def declared() -> list[Operation]:
     market = in_memory_market(memory=MemoryStore())
     dependencies = Dependencies(
         market,
-        wakeups=CountingWorkNotifier(),
+        notifier=CountingWorkNotifier(),
         views=MemoryViewCounter(market.clock),
         ids=CountingIds(),
         cursor_key=b"k" * 32,

@@ -40,7 +40,7 @@ def wanted(*items: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def quick() -> Iterator[Marketplace]:
     """A market whose worker needs no time."""
-    with marketplace(wakeups=DecideAtOnce) as made:
+    with marketplace(notifier=DecideAtOnce) as made:
         yield made
 
 
