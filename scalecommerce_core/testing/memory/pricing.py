@@ -87,10 +87,10 @@ class MemoryPolicies:
             self._tables.schedules.put(schedule.policy_id, schedule)
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        active = {run.policy_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
+        running = {run.policy_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
         active = {policy.id for policy in self._tables.policies.all() if policy.is_active and policy.policy in known}
         due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
-        return sorted(policy_id for policy_id in due if policy_id in active - active)[:limit]
+        return sorted(policy_id for policy_id in due if policy_id in active - running)[:limit]
 
     def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
         found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
