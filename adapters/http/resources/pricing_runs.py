@@ -91,7 +91,7 @@ class PricingRunResource:
         name="rollBackPricingRun",
         summary="Roll back a run: restore the prices before it",
         description="Prices that were changed after the run keep their values. A run in progress is ended first. The"
-        " rollback runs in the background until `status` is `rolled_back`; repeating the request changes nothing. For a"
+        " rollback runs in the background until `status` is `ROLLED_BACK`; repeating the request changes nothing. For a"
         " run without price changes the response is 409 `run_not_reversible`.",
         responses={
             200: ResponseSpec(

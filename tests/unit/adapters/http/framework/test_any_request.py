@@ -117,7 +117,7 @@ FRESH: Final = 0
 
 
 @every()
-def test_no_request_is_answered_with_a_server_error(target: Target, endpoint: Endpoint) -> None:
+def test_no_request_causes_a_server_error(target: Target, endpoint: Endpoint) -> None:
     numbers = st.sampled_from([FRESH, FRESH, FRESH, 999, 2**63 - 1, 2**63, "x"]) if endpoint.has_id else st.just(FRESH)
 
     @FEW

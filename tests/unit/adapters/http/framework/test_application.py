@@ -19,7 +19,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
     return document
 
 
-def test_made_and_read(ann: Client) -> None:
+def test_a_created_thing_can_be_read(ann: Client) -> None:
     made = ann.post("/things/", json=GOOD)
     assert made.status_code == 201
     assert made.headers["cache-control"] == "private, no-store"
@@ -29,18 +29,18 @@ def test_made_and_read(ann: Client) -> None:
     assert read.headers["vary"] == "Authorization"
 
 
-def test_400_names_fields(ann: Client) -> None:
+def test_a_400_names_all_invalid_fields(ann: Client) -> None:
     document = problem(ann.post("/things/", json={"price": 0, "parts": [{"quantity": 0}]}), 400)
     assert list(document["errors"]) == ["name", "price", "parts[0].quantity"]
     assert document["code"] == "invalid"
 
 
-def test_400_quotes_even_what_cannot_be_written(ann: Client) -> None:
+def test_a_400_escapes_lone_surrogates_that_it_quotes(ann: Client) -> None:
     body = b'{"\\ud800": 1, "\\ud800": 2}'
     problem(ann.post("/things/", content=body, headers={"Content-Type": "application/json"}), 400)
 
 
-def test_401_comes_before_any_look_at_the_body(client: Client) -> None:
+def test_a_401_is_sent_before_the_body_is_validated(client: Client) -> None:
     response = client.post("/things/", content=b"{", headers={"Content-Type": "text/plain"})
     assert problem(response, 401)["code"] == "not_authenticated"
     assert response.headers["www-authenticate"] == 'Bearer realm="scalecommerce"'
@@ -48,49 +48,49 @@ def test_401_comes_before_any_look_at_the_body(client: Client) -> None:
 
 @pytest.mark.parametrize("header", ["Bearer nobody", "Bearer", "Bearer ", "Basic YTpi", "nonsense", ""])
 @pytest.mark.parametrize("path", ["/staff/", "/things/1/"])
-def test_401_for_a_bad_token_also_where_none_is_needed(client: Client, header: str, path: str) -> None:
+def test_an_invalid_token_is_a_401_even_if_it_is_optional(client: Client, header: str, path: str) -> None:
     response = client.get(path, headers={"Authorization": header})
     assert problem(response, 401)["code"] == "token_not_valid"
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
-def test_the_scheme_is_read_in_any_case(client: Client) -> None:
+def test_the_bearer_scheme_is_case_insensitive(client: Client) -> None:
     assert client.get("/staff/", headers={"Authorization": "bEARER  staff"}).json() == {"staff": 2}
 
 
-def test_a_token_is_not_looked_at_where_it_does_not_matter(client: Client) -> None:
+def test_a_public_operation_ignores_tokens(client: Client) -> None:
     assert client.get("/things/", headers={"Authorization": "Bearer nobody"}).status_code == 200
 
 
-def test_403(ann: Client) -> None:
+def test_an_account_gets_a_403_for_a_staff_operation(ann: Client) -> None:
     assert problem(ann.get("/staff/"), 403)["code"] == "forbidden"
 
 
 @pytest.mark.parametrize("path", ["/nothing/", "/things/1/", f"/things/{2**63}/", "/things/0/", "/things/01/"])
-def test_404(client: Client, path: str) -> None:
+def test_an_unknown_path_or_id_is_a_404(client: Client, path: str) -> None:
     problem(client.get(path), 404)
 
 
 @pytest.mark.parametrize("noise", ["x", "-1", "1.5", "%00", "9" * 5000, "%D9%A3", "%ff"])
-def test_404_for_an_id_that_is_none(client: Client, noise: str) -> None:
+def test_an_invalid_id_is_a_404(client: Client, noise: str) -> None:
     problem(client.get(f"/things/{noise}/"), 404)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY"])
 @pytest.mark.parametrize("path", ["/things", "/things/1", "/staff"])
-def test_308_for_a_path_without_its_last_slash(client: Client, method: str, path: str) -> None:
+def test_a_path_without_its_trailing_slash_is_redirected(client: Client, method: str, path: str) -> None:
     response = client.request(method, path)
     assert (response.status_code, response.content) == (308, b"")
     assert response.headers["location"] == f"{path}/"
 
 
-def test_308_keeps_the_query_string_as_it_was_sent(client: Client) -> None:
+def test_a_redirect_keeps_the_query_string_unchanged(client: Client) -> None:
     query = "brand=A%20B&brand=%C3%9F&price_min=1+2&x=%0D%0A&y=a/b?c"
     assert client.get(f"/things?{query}").headers["location"] == f"/things/?{query}"
     assert client.get("/things?").headers["location"] == "/things/"
 
 
-def test_308_keeps_method_and_body_for_clients_that_follow(ann: Client) -> None:
+def test_a_redirect_keeps_method_and_body(ann: Client) -> None:
     made = ann.post("/things", json=GOOD, follow_redirects=True)
     assert made.status_code == 201
     assert ann.get("/things/1", follow_redirects=True).json() == made.json()
@@ -105,7 +105,7 @@ def test_308_keeps_method_and_body_for_clients_that_follow(ann: Client) -> None:
         "/docs/swagger-ui.css/x",
     ],
 )  # fmt: skip
-def test_404_for_a_path_that_exists_neither_with_nor_without_a_slash(client: Client, path: str) -> None:
+def test_a_path_that_exists_in_neither_spelling_is_a_404(client: Client, path: str) -> None:
     # Joined by hand: the client would take what follows `//` for a host.
     response = client.get(f"{str(client.base_url).rstrip('/')}{path}")
     problem(response, 404)
@@ -113,27 +113,27 @@ def test_404_for_a_path_that_exists_neither_with_nor_without_a_slash(client: Cli
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
-def test_308_for_a_page_with_a_slash_too_many(client: Client, path: str) -> None:
+def test_a_page_with_an_extra_slash_is_redirected(client: Client, path: str) -> None:
     response = client.get(f"{path}/?a=1")
     assert (response.status_code, response.headers["location"]) == (308, f"{path}?a=1")
     problem(client.get(f"{path}//"), 404)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "NONSENSE"])
-def test_405_says_what_is_allowed(client: Client, method: str) -> None:
+def test_a_405_lists_the_allowed_methods(client: Client, method: str) -> None:
     response = client.request(method, "/things/")
     problem(response, 405)
     assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
-def test_405_on_pages(client: Client, path: str) -> None:
+def test_a_post_to_a_page_is_a_405(client: Client, path: str) -> None:
     response = client.post(path)
     problem(response, 405)
     assert "GET" in response.headers["allow"]
 
 
-def test_options_and_head(client: Client) -> None:
+def test_options_and_head_send_headers_without_a_body(client: Client) -> None:
     options = client.options("/things/1/")
     assert (options.status_code, options.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS")
     head = client.head("/things/")
@@ -142,7 +142,7 @@ def test_options_and_head(client: Client) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0, */*", "application/*;q=0", "image/*, text/*"])
-def test_406(client: Client, accept: str) -> None:
+def test_an_accept_header_without_json_is_a_406(client: Client, accept: str) -> None:
     problem(client.get("/things/", headers={"Accept": accept}), 406)
 
 
@@ -160,11 +160,11 @@ def test_406(client: Client, accept: str) -> None:
         "APPLICATION/JSON",
     ],
 )
-def test_accepted(client: Client, accept: str) -> None:
+def test_an_accept_header_that_allows_json_is_accepted(client: Client, accept: str) -> None:
     assert client.get("/things/", headers={"Accept": accept}).status_code == 200
 
 
-def test_412_and_conditions(ann: Client) -> None:
+def test_conditional_requests_compare_entity_tags(ann: Client) -> None:
     ann.post("/things/", json=GOOD)
     assert ann.get("/things/1/", headers={"If-None-Match": '"v0", W/"v1"'}).status_code == 304
     assert ann.get("/things/1/", headers={"If-None-Match": "*"}).status_code == 304
@@ -176,11 +176,11 @@ def test_412_and_conditions(ann: Client) -> None:
     assert ann.delete("/things/1/", headers={"If-Match": '"v1"'}).status_code == 204
 
 
-def test_413_by_declaration(ann: Client) -> None:
+def test_a_body_with_a_long_content_length_is_a_413(ann: Client) -> None:
     problem(ann.post("/things/", json={"name": "x" * 1024 * 1024}), 413)
 
 
-def test_413_while_streaming(ann: Client) -> None:
+def test_a_streamed_body_that_is_too_long_is_a_413(ann: Client) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(20):
             yield b" " * 100_000
@@ -198,22 +198,22 @@ def test_413_while_streaming(ann: Client) -> None:
         {},
     ],
 )
-def test_415(ann: Client, headers: dict[str, str]) -> None:
+def test_a_body_that_is_not_plain_json_is_a_415(ann: Client, headers: dict[str, str]) -> None:
     problem(ann.post("/things/", content=b"{}", headers=headers), 415)
 
 
-def test_content_type_may_name_utf_8(ann: Client) -> None:
+def test_the_content_type_may_name_utf_8(ann: Client) -> None:
     headers = {"Content-Type": 'Application/JSON; charset="UTF-8"'}
     assert ann.post("/things/", content=b'{"name": "a", "price": 1}', headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", "two words", "k" * 256, "\x7f"])
-def test_an_idempotency_key_that_is_none(ann: Client, key: str) -> None:
+def test_an_invalid_idempotency_key_is_a_400(ann: Client, key: str) -> None:
     document = problem(ann.post("/things/", json=GOOD, headers={"Idempotency-Key": key}), 400)
     assert list(document["errors"]) == ["Idempotency-Key"]
 
 
-def test_500_says_nothing_but_where_to_look(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_500_contains_only_the_request_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     response = client.get("/crash/", headers={"X-Request-ID": "request-77"})
     document = problem(response, 500)
     assert "secret" not in response.text
@@ -223,19 +223,19 @@ def test_500_says_nothing_but_where_to_look(client: Client, caplog: pytest.LogCa
     assert record.exc_info is not None
 
 
-def test_request_ids(client: Client) -> None:
+def test_request_ids_are_taken_from_the_client_or_generated(client: Client) -> None:
     assert len(client.get("/things/").headers["x-request-id"]) == 16
     assert client.get("/things/", headers={"X-Request-ID": "bad id\t!"}).headers["x-request-id"] != "bad id\t!"
 
 
-def test_security_headers_everywhere(client: Client) -> None:
+def test_every_response_has_security_headers(client: Client) -> None:
     for path in ("/", "/docs", "/openapi.json", "/things/", "/nothing/"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
-def test_pages_link_on_and_keep_parameters(ann: Client) -> None:
+def test_page_links_keep_the_other_parameters(ann: Client) -> None:
     for _ in range(3):
         ann.post("/things/", json=GOOD)
     first = ann.get("/things/?brand=A&brand=B&page_size=2").json()
@@ -247,7 +247,7 @@ def test_pages_link_on_and_keep_parameters(ann: Client) -> None:
     assert second["next"] is None
 
 
-def test_a_cursor_is_good_for_its_list_only(ann: Client) -> None:
+def test_a_cursor_is_valid_for_its_list_only(ann: Client) -> None:
     for _ in range(3):
         ann.post("/things/", json=GOOD)
     link = ann.get("/things/?brand=A&page_size=2").json()["next"]

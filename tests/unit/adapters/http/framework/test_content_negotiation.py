@@ -5,7 +5,7 @@ import tracemalloc
 from adapters.http.framework.content_negotiation import accepts_json
 
 
-def test_long_headers_are_read_and_not_remembered() -> None:
+def test_long_headers_are_parsed_but_not_cached() -> None:
     tracemalloc.start()
     try:
         for number in range(20):

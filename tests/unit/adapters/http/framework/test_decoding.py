@@ -55,19 +55,19 @@ def errors_of(body: bytes) -> dict[str, list[str]]:
     return errors
 
 
-def test_a_good_body() -> None:
+def test_a_valid_body_is_decoded() -> None:
     body = b'{"order_item": [{"product": 1, "quantity": 2.0, "price": 6.21}], "note": "hello", "is_staff": true}'
     assert decode_body(body, Order) == Order([Item(1, 2, Price("6.21"))], "hello")
 
 
-def test_what_may_be_left_out_may_be_null_only_where_it_says_so() -> None:
+def test_an_optional_field_is_nullable_only_if_declared() -> None:
     assert decode_body(b'{"order_item": [{"product": 1, "quantity": 2}], "tags": null}', Order).tags is None
     assert errors_of(b'{"order_item": [{"product": 1, "quantity": 2}], "note": null}') == {
         "note": ["This must be text, not null."]
     }
 
 
-def test_every_wrong_field_is_named() -> None:
+def test_every_invalid_field_is_named() -> None:
     body = b"""{"order_item": [{"product": 0, "quantity": "2", "price": 6.21555}, 5, {"product": 1}],
                 "note": "abcdefg", "gift": 1, "tags": ["a", 1]}"""
     assert errors_of(body) == {
@@ -92,18 +92,18 @@ def test_every_wrong_field_is_named() -> None:
         (b'{"order_item": 1e400}', "This number is out of range."),
     ],
 )
-def test_lists(body: bytes, message: str) -> None:
+def test_the_length_of_a_list_is_checked(body: bytes, message: str) -> None:
     assert errors_of(body) == {"order_item": [message]}
 
 
-def test_a_combination_may_be_refused() -> None:
+def test_an_invalid_combination_of_fields_is_rejected() -> None:
     assert errors_of(b'{"order_item": [{"product": 1, "quantity": 2}], "gift": true}') == {
         "note": ["A gift wants a note."]
     }
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 5000, "9223372036854775808", "1e99999999", "1.5", "0"])
-def test_numbers_out_of_range(number: str) -> None:
+def test_a_number_out_of_range_is_rejected(number: str) -> None:
     assert list(errors_of(f'{{"order_item": [{{"product": {number}, "quantity": 1}}]}}'.encode())) == [
         "order_item[0].product"
     ]
@@ -132,13 +132,13 @@ def test_numbers_out_of_range(number: str) -> None:
         (b'{"a":' * 33 + b"1" + b"}" * 33, "nested"),
     ],
 )
-def test_what_is_no_json_object(body: bytes, why: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes, why: str) -> None:
     problem = refused(body)
     assert why in problem.detail
     assert problem.code == "malformed"
 
 
-def test_a_name_that_appears_twice_is_found_among_very_many() -> None:
+def test_a_duplicate_name_among_many_is_found_quickly() -> None:
     names = ",".join(f'"{number}": 0' for number in range(100_000))
     began = time.process_time()
     assert "'99999' appears twice" in refused(f'{{{names}, "99999": 1}}'.encode()).detail
@@ -147,7 +147,7 @@ def test_a_name_that_appears_twice_is_found_among_very_many() -> None:
 
 
 @pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udfff x"])
-def test_text_that_no_database_stores(escape: str) -> None:
+def test_nul_and_lone_surrogates_are_rejected(escape: str) -> None:
     assert list(errors_of(f'{{"order_item": [{{"product": 1, "quantity": 2}}], "note": "{escape}"}}'.encode())) == [
         "note"
     ]
@@ -171,7 +171,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["order_item", "note", "tags", "gift"]), JSON))
-def test_any_document_is_read_or_refused_with_reasons(document: dict[str, Any]) -> None:
+def test_any_document_is_decoded_or_rejected_with_messages(document: dict[str, Any]) -> None:
     try:
         decode_body(msgspec.json.encode(document), Order)
     except Problem as problem:
@@ -195,7 +195,7 @@ ALMOST_ORDERS = st.fixed_dictionaries(
 
 
 @given(ALMOST_ORDERS, st.booleans())
-def test_the_short_way_and_the_long_way_agree(document: dict[str, Any], escaped: bool) -> None:
+def test_the_fast_and_the_full_conversion_agree(document: dict[str, Any], escaped: bool) -> None:
     body = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     found = FieldErrors()
     try:
@@ -211,7 +211,7 @@ def test_the_short_way_and_the_long_way_agree(document: dict[str, Any], escaped:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused_quietly(body: bytes) -> None:
+def test_any_bytes_are_rejected_without_an_exception(body: bytes) -> None:
     with pytest.raises(Problem):
         decode_body(body, Order)
 
@@ -223,7 +223,7 @@ def test_any_bytes_are_refused_quietly(body: bytes) -> None:
     ("given_amount", "read"),
     [("6.21", 621), ("6.2", 620), ("6", 600), (6, 600), (Decimal("6.210"), 621), ("99999999.99", MAX_PRICE)],
 )
-def test_prices(given_amount: object, read: int) -> None:
+def test_valid_prices_are_parsed(given_amount: object, read: int) -> None:
     assert Price.parse(given_amount).to_minor_units("USD") == read
 
 
@@ -235,19 +235,19 @@ def test_prices(given_amount: object, read: int) -> None:
         *[True, None, 1.5, []],
     ],
 )
-def test_no_prices(bad: object) -> None:
+def test_invalid_prices_are_rejected(bad: object) -> None:
     with pytest.raises(ValueError, match=r"\."):
         Price.parse(bad).to_minor_units("USD")
 
 
-def test_an_amount_may_be_nothing() -> None:
+def test_an_amount_may_be_zero() -> None:
     assert Amount.parse("0") == 0
 
 
 # --- query strings
 
 
-def test_a_query() -> None:
+def test_a_valid_query_string_is_decoded() -> None:
     found = decode_query(b"brand=A&brand=B%20C&category=5&price_min=0.5&in_stock=true&page_size=5", Search)
     assert found == Search(["A", "B C"], [5], Amount("0.50"), in_stock=True, page_size=5)
 
@@ -281,7 +281,7 @@ def test_a_query() -> None:
         (b"x" * 200, "x" * 100 + "\u2026"),
     ],
 )
-def test_a_wrong_parameter_is_named(query: bytes, field: str) -> None:
+def test_an_invalid_parameter_is_named(query: bytes, field: str) -> None:
     with pytest.raises(Problem) as caught:
         decode_query(query, Search)
     assert caught.value.status == 400
@@ -289,13 +289,13 @@ def test_a_wrong_parameter_is_named(query: bytes, field: str) -> None:
 
 
 @pytest.mark.parametrize("query", [b"brand=%ff", b"brand=\xff", b"&".join([b"a=1"] * 300)])
-def test_a_query_string_that_is_none(query: bytes) -> None:
+def test_a_malformed_query_string_is_rejected(query: bytes) -> None:
     with pytest.raises(Problem) as caught:
         decode_query(query, Search)
     assert caught.value.status == 400
 
 
-def test_unknown_and_wrong_parameters_are_named_together() -> None:
+def test_unknown_and_invalid_parameters_are_reported_together() -> None:
     with pytest.raises(Problem) as caught:
         decode_query(b"page=2&page_size=x&categoryId=5&in_stock=true", Search)
     assert caught.value.errors == {
@@ -305,7 +305,7 @@ def test_unknown_and_wrong_parameters_are_named_together() -> None:
     }
 
 
-def test_an_operation_without_parameters_refuses_all_and_takes_an_empty_query_string() -> None:
+def test_an_operation_without_parameters_accepts_only_an_empty_query_string() -> None:
     assert decode_query(b"", None) is None
     assert decode_query(b"&", None) is None
     with pytest.raises(Problem) as caught:

@@ -63,7 +63,7 @@ POLICY = '{"name":"Mine","parameters":{"step":0.03,"window":4},"guardrails":{"en
         (NewCategory, '{"name":"Tea"}', '\t{"name":"T\\u0065a"}'),
     ],
 )
-def test_requests_that_mean_the_same_have_one_fingerprint(wanted: type[msgspec.Struct], body: str, same: str) -> None:
+def test_equivalent_requests_have_equal_fingerprints(wanted: type[msgspec.Struct], body: str, same: str) -> None:
     assert fingerprint(body, wanted) == fingerprint(same, wanted)
 
 
@@ -93,13 +93,11 @@ def test_requests_that_mean_the_same_have_one_fingerprint(wanted: type[msgspec.S
         (StockBody, '{"set":40}', '{"set":40,"expected":40}'),
     ],
 )
-def test_requests_that_mean_different_things_have_different_fingerprints(
-    wanted: type[msgspec.Struct], body: str, other: str
-) -> None:
+def test_different_requests_have_different_fingerprints(wanted: type[msgspec.Struct], body: str, other: str) -> None:
     assert fingerprint(body, wanted) != fingerprint(other, wanted)
 
 
-def test_method_and_path_belong_to_the_fingerprint() -> None:
+def test_the_fingerprint_covers_method_and_path() -> None:
     assert len({compute_fingerprint(method, path, None) for method in ("POST", "PUT") for path in ("/a/", "/b/")}) == 4
 
 
@@ -117,7 +115,7 @@ def declared() -> list[Operation]:
     return [each for each in operations(dependencies) if each.idempotent and each.body is not None]
 
 
-def test_a_default_that_is_written_out_is_left_out_of_every_fingerprint(declared: list[Operation]) -> None:
+def test_an_explicit_default_does_not_change_the_fingerprint(declared: list[Operation]) -> None:
     structs = [
         each.cls
         for operation in declared
@@ -139,7 +137,7 @@ def test_a_default_that_is_written_out_is_left_out_of_every_fingerprint(declared
     assert checked > 10
 
 
-def test_a_body_that_writes_out_defaults_is_refused_at_declaration() -> None:
+def test_an_idempotent_body_that_encodes_defaults_is_rejected_at_declaration() -> None:
     class Careless(msgspec.Struct):
         count: int = 1
 
@@ -179,7 +177,7 @@ def otherwise_written(document: Any) -> bytes:
         ("createWebhook", "/webhooks/api/v1/"),
     ],
 )
-def test_a_repetition_in_other_bytes_gets_the_first_answer(
+def test_an_equivalent_repetition_gets_the_first_response(
     place: Marketplace, staff: Person, buyer: Person, name: str, path: str
 ) -> None:
     products = [staff.list(stock=5)["id"] for _ in range(2)]
@@ -209,7 +207,7 @@ def change(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("action", ["rotate-secret", "test"])
-def test_what_is_sent_without_being_read_is_no_part_of_the_request(buyer: Person, action: str) -> None:
+def test_an_undeclared_body_does_not_change_the_fingerprint(buyer: Person, action: str) -> None:
     made = answer(buyer.post("/webhooks/api/v1/", {"url": "https://example.com/"}), 201)
     path, headers = f"/webhooks/api/v1/{made['id']}/{action}/", {"Idempotency-Key": action}
     first, again = buyer.post(path, headers=headers), buyer.post(path, {}, headers=headers)

@@ -15,22 +15,22 @@ def takes_key(endpoint: Endpoint) -> bool:
     return any(each["name"] == "Idempotency-Key" for each in endpoint.described.get("parameters", []))
 
 
-def test_every_post_of_a_logged_in_caller_takes_a_key_unless_it_creates_nothing() -> None:
+def test_every_authenticated_post_that_creates_something_accepts_a_key() -> None:
     posts = {each for each in endpoints() if each.method == "POST" and each.described.get("security")}
     assert {each.name for each in posts} >= CREATES_NOTHING, "a name above is none"
     assert {each.name for each in posts if not takes_key(each)} == CREATES_NOTHING
 
 
-def test_what_creates_nothing_says_so() -> None:
+def test_operations_that_create_nothing_have_no_201_or_202() -> None:
     created = {each.name for each in endpoints() if each.described["responses"].keys() & {"201", "202"}}
     assert created & CREATES_NOTHING == set()
 
 
-def test_nothing_else_takes_a_key() -> None:
+def test_other_methods_accept_no_key() -> None:
     assert {each.method for each in endpoints() if takes_key(each)} == {"POST"}
 
 
-def test_a_key_makes_one_category(place: Marketplace, staff: Person) -> None:
+def test_a_repeated_key_creates_one_category(place: Marketplace, staff: Person) -> None:
     path, key = f"{PRODUCTS}categories/", {"Idempotency-Key": "tea"}
     first = staff.post(path, {"name": "Loose tea"}, headers=key)
     again = staff.post(path, {"name": "Loose tea"}, headers=key)
@@ -42,7 +42,7 @@ def test_a_key_makes_one_category(place: Marketplace, staff: Person) -> None:
     assert [each.name for each in place.market.queries.categories()][-2:] == ["Loose tea", "Green tea"]
 
 
-def test_a_key_makes_one_restock(seller: Person) -> None:
+def test_a_repeated_key_restocks_once(seller: Person) -> None:
     made = seller.list(stock=5)
     path = f"{PRODUCTS}{made['id']}/stock/"
 
@@ -57,7 +57,7 @@ def test_a_key_makes_one_restock(seller: Person) -> None:
 
 
 @every(takes_key)
-def test_a_key_that_is_none_is_refused_everywhere(seller: Person, staff: Person, endpoint: Endpoint) -> None:
+def test_every_operation_rejects_an_invalid_key(seller: Person, staff: Person, endpoint: Endpoint) -> None:
     headers = {"Idempotency-Key": "two words"}
     refused = [person.send("POST", endpoint.path(), json={}, headers=headers) for person in (seller, staff)]
     assert {each.status_code for each in refused} <= {400, 403}

@@ -38,7 +38,7 @@ def test_a_price_is_stored_in_minor_units_and_charged_in_them(place: Marketplace
     assert history["lowest_price_30d"] == price
 
 
-def test_decimals_that_the_currency_does_not_have_are_refused(place: Marketplace) -> None:
+def test_decimals_beyond_those_of_the_currency_are_rejected(place: Marketplace) -> None:
     currency = place.market.currency
     price, lower, wrong = AMOUNTS[currency]
     seller = place.person()
@@ -58,12 +58,12 @@ def test_decimals_that_the_currency_does_not_have_are_refused(place: Marketplace
     assert [product["id"] for product in inside["results"]] == [made["id"]]
 
 
-def test_grouped_thousands_are_not_taken_for_decimals() -> None:
+def test_grouped_thousands_are_not_parsed_as_decimals() -> None:
     with marketplace() as place:
         problem(place.anybody.get(f"{PRODUCTS}?price_min=1.290"), 400, "price_min")
 
 
-def test_a_market_has_a_currency_that_there_is() -> None:
+def test_a_market_rejects_an_unknown_currency() -> None:
     for code in ("ZZZ", "usd", "BGN"):
         with pytest.raises(NotCurrency):
             in_memory_market(currency=code)

@@ -30,7 +30,7 @@ def test_every_operation_is_described(described: Any) -> None:
     }
 
 
-def test_answers_follow_from_the_declaration(described: Any) -> None:
+def test_documented_responses_follow_from_the_declaration(described: Any) -> None:
     paths = described["paths"]
     assert sorted(paths["/things/"]["post"]["responses"]) == [
         "201", "400", "401", "406", "409", "413", "415", "422", "503",
@@ -39,7 +39,7 @@ def test_answers_follow_from_the_declaration(described: Any) -> None:
     assert sorted(paths["/staff/"]["get"]["responses"]) == ["200", "400", "401", "403", "406", "503"]
 
 
-def test_headers_links_and_security(described: Any) -> None:
+def test_headers_links_and_security_are_documented(described: Any) -> None:
     made = described["paths"]["/things/"]["post"]
     assert sorted(made["responses"]["201"]["headers"]) == ["ETag", "Location"]
     assert made["responses"]["201"]["links"]["read_thing"] == {
@@ -94,7 +94,7 @@ def test_names_of_components_are_stable(place: Marketplace) -> None:
     assert sorted(place.client.get("/openapi.json").json()["components"]["schemas"]) == COMPONENTS
 
 
-def test_all_references_lead_somewhere(described: Any) -> None:
+def test_all_references_resolve(described: Any) -> None:
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
     assert names <= set(described["components"]["schemas"])
     for schema in described["components"]["schemas"].values():
@@ -116,26 +116,26 @@ REFUSED: dict[str, list[object]] = {
 
 
 @pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in TAKEN.items() for value in values])
-def test_the_schema_of_a_price_takes_what_the_code_takes(currency: str, value: object) -> None:
+def test_the_schema_of_a_price_accepts_what_the_code_accepts(currency: str, value: object) -> None:
     for written in (Decimal(str(value)), str(value)):
         assert convert_amounts(currency, {"price": Price.parse(written)})["price"] == Money.of(str(value), currency)
     assert Draft202012Validator(Price.json_schema(currency)).is_valid(value)
 
 
 @pytest.mark.parametrize(("currency", "value"), [(code, value) for code, values in REFUSED.items() for value in values])
-def test_the_schema_of_a_price_refuses_what_the_code_refuses(currency: str, value: object) -> None:
+def test_the_schema_of_a_price_rejects_what_the_code_rejects(currency: str, value: object) -> None:
     with pytest.raises((ValueError, Invalid), match=r"\."):
         convert_amounts(currency, {"price": Price.parse(Decimal(str(value)) if isinstance(value, float) else value)})
     assert not Draft202012Validator(Price.json_schema(currency)).is_valid(value)
 
 
-def test_equal_amounts_are_equal_however_they_are_written() -> None:
+def test_amounts_that_differ_in_trailing_zeros_are_equal() -> None:
     amounts = [Price.parse(written) for written in ("9.9", "9.90", Decimal("9.9"), Decimal("9.900"))]
     assert {str(amount) for amount in amounts} == {"9.9"}
     assert [amount.as_text() for amount in amounts] == ["9.9", "9.90", "9.9", "9.9"]
 
 
-def test_each_currency_describes_its_own_amounts() -> None:
+def test_the_schema_of_amounts_depends_on_the_currency() -> None:
     price = Price.json_schema("JPY")
     assert price["description"] == "1 to 9999999999, as decimal string or number."
     assert Price.json_schema("KWD")["examples"] == ["0.999", 20]
@@ -154,14 +154,14 @@ def operation(name: str, to: str) -> Operation:
     )
 
 
-def test_mistakes_in_declarations_are_found_at_start() -> None:
+def test_contradictory_declarations_are_rejected_at_startup() -> None:
     with pytest.raises(ValueError, match="unknown operations: b"):
         build_document([operation("a", "b")], version="1")
     with pytest.raises(ValueError, match="are named a"):
         build_document([operation("a", "a"), operation("a", "a")], version="1")
 
 
-def test_the_browser_loads_nothing_from_elsewhere(client: Client) -> None:
+def test_swagger_ui_loads_nothing_from_other_hosts(client: Client) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -176,7 +176,7 @@ def test_the_browser_loads_nothing_from_elsewhere(client: Client) -> None:
             assert client.get(f"/{source}", headers={"If-None-Match": asset.headers["etag"]}).status_code == 304
 
 
-def test_the_browser_follows_the_colour_scheme_of_the_reader(client: Client) -> None:
+def test_swagger_ui_follows_the_color_scheme_of_the_browser(client: Client) -> None:
     page = client.get("/docs").text
     # Before any style, so that a dark page does not flash white.
     assert page.index("docs/theme.js") < page.index("docs/swagger-ui.css") < page.index("docs/page.css")
@@ -186,7 +186,7 @@ def test_the_browser_follows_the_colour_scheme_of_the_reader(client: Client) -> 
     assert f"html.{name} .swagger-ui" in client.get("/docs/swagger-ui.css").text
 
 
-def test_the_browser_has_what_our_script_calls(client: Client) -> None:
+def test_swagger_ui_has_the_functions_that_the_script_calls(client: Client) -> None:
     """Swagger UI's plug-in functions may change with the wheel that carries it."""
     script, bundle = client.get("/docs/start.js").text, client.get("/docs/swagger-ui-bundle.js").text
     called = set(re.findall(r"(?:oas3Actions|specSelectors|ui)\.(\w+)\(", script)) - {"getSystem"}
@@ -196,7 +196,7 @@ def test_the_browser_has_what_our_script_calls(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "%2e%2e", "..%2f__init__.py"])
-def test_the_browser_serves_its_own_files_only(client: Client, name: str) -> None:
+def test_only_the_files_of_swagger_ui_are_served(client: Client, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
 
 
@@ -205,14 +205,14 @@ def test_the_document_is_cacheable(client: Client) -> None:
     assert client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_the_landing_page_links_on(client: Client) -> None:
+def test_the_index_page_has_links(client: Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
         assert f'href="{link}"' in page.text
 
 
-def test_whatever_people_type_has_an_example(place: Marketplace) -> None:
+def test_every_field_with_a_pattern_or_bound_has_an_example(place: Marketplace) -> None:
     """Else the browser makes one up from the pattern, or takes the smallest or largest number that is allowed."""
     described = place.client.get("/openapi.json").json()
     lacking = [

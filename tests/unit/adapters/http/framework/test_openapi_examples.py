@@ -53,7 +53,7 @@ def test_servers_are_relative_to_the_document(document: Any) -> None:
     assert [server["url"] for server in document["servers"]] == ["./"]
 
 
-def test_the_description_says_how_to_begin(document: Any) -> None:
+def test_the_description_contains_first_steps(document: Any) -> None:
     text = document["info"]["description"]
     for word in ("scalecommerce up --demo", "/users/api/v1/token/", "omar.sexton.10@seed-1.example", "Authorize"):
         assert word in text
@@ -65,7 +65,7 @@ def test_every_operation_has_its_examples() -> None:
 
 
 @every_that_takes_a_body()
-def test_examples_of_bodies_fit_their_schema(document: Any, endpoint: Endpoint) -> None:
+def test_examples_of_bodies_match_their_schema(document: Any, endpoint: Endpoint) -> None:
     content = endpoint.described["requestBody"]["content"][JSON]
     assert content["examples"]
     for example in content["examples"].values():
@@ -74,7 +74,7 @@ def test_examples_of_bodies_fit_their_schema(document: Any, endpoint: Endpoint) 
 
 
 @every(lambda endpoint: endpoint.answers_json)
-def test_examples_of_responses_fit_their_schema(document: Any, endpoint: Endpoint) -> None:
+def test_examples_of_responses_match_their_schema(document: Any, endpoint: Endpoint) -> None:
     for response in endpoint.described["responses"].values():
         if JSON in response.get("content", {}):
             content = response["content"][JSON]
@@ -82,7 +82,7 @@ def test_examples_of_responses_fit_their_schema(document: Any, endpoint: Endpoin
 
 
 @every()
-def test_examples_of_problems_fit_their_schema(document: Any, endpoint: Endpoint) -> None:
+def test_examples_of_problems_match_their_schema(document: Any, endpoint: Endpoint) -> None:
     for status in endpoint.problems:
         content = endpoint.described["responses"][str(status)]["content"][MEDIA_TYPE]
         assert content["examples"]
@@ -93,9 +93,7 @@ def test_examples_of_problems_fit_their_schema(document: Any, endpoint: Endpoint
 
 
 @every()
-def test_examples_of_refused_fields_name_fields_and_parameters_of_the_operation(
-    document: Any, endpoint: Endpoint
-) -> None:
+def test_examples_of_field_errors_name_fields_of_the_operation(document: Any, endpoint: Endpoint) -> None:
     examples = endpoint.described["responses"]["400"]["content"][MEDIA_TYPE]["examples"]
     fields = {re.split(r"[.\[]", name)[0] for name in examples["invalid"]["value"]["errors"]}
     known = set(endpoint.query_parameters) | {"page"}
@@ -106,7 +104,7 @@ def test_examples_of_refused_fields_name_fields_and_parameters_of_the_operation(
 
 
 @every(lambda endpoint: bool(endpoint.described["parameters"]))
-def test_parameters_are_described_and_shown_by_example(document: Any, endpoint: Endpoint) -> None:
+def test_parameters_have_descriptions_and_examples(document: Any, endpoint: Endpoint) -> None:
     for parameter in endpoint.described["parameters"]:
         where = (endpoint.name, parameter["name"])
         schema = parameter["schema"]
@@ -139,7 +137,7 @@ def values(thing: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, thing
 
 
-def test_times_have_their_format(document: Any) -> None:
+def test_times_have_the_format_date_time(document: Any) -> None:
     """Whatever looks like a time in an example of a response is described as one."""
     times = {
         name
@@ -161,7 +159,7 @@ def test_times_have_their_format(document: Any) -> None:
 CLOSED = {"status", "cause", "motive", "outcome", "trigger", "topic", "topics", "guardrails", "redis", "postgresql"}
 
 
-def test_fields_with_a_closed_set_of_values_name_them(document: Any) -> None:
+def test_fields_with_a_closed_set_of_values_are_enums(document: Any) -> None:
     open_ones = []
     for schema, field, described in properties(document):
         # What a policy is given, and the status of a response, are no such sets.
@@ -173,7 +171,7 @@ def test_fields_with_a_closed_set_of_values_name_them(document: Any) -> None:
     assert open_ones == []
 
 
-def test_numbers_in_examples_are_believable(document: Any) -> None:
+def test_numbers_in_examples_are_realistic(document: Any) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             content = operation.get("requestBody", {}).get("content", {}).get(JSON, {})
@@ -184,7 +182,7 @@ def test_numbers_in_examples_are_believable(document: Any) -> None:
                     assert value >= 3_600
 
 
-def test_codes_are_an_enum(document: Any) -> None:
+def test_problem_codes_are_an_enum(document: Any) -> None:
     schemas = document["components"]["schemas"]
     shown = {
         code
@@ -196,14 +194,14 @@ def test_codes_are_an_enum(document: Any) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: to_problem(sample).code)
-def test_documented_problems_are_those_that_the_code_sends(sample: Any) -> None:
+def test_example_problems_equal_those_that_the_code_sends(sample: Any) -> None:
     sent = json.loads(bytes(to_problem(sample).response().body))
     kind = KINDS[sent["code"]]
     assert kind.documents[sent["status"]] == sent
     assert set(sent) - set(kind.members) == {"type", "title", "status", "detail", "code"}
 
 
-def test_the_check_of_all_other_tests_finds_undocumented_problems(document: Any) -> None:
+def test_the_response_hook_detects_undocumented_problems(document: Any) -> None:
     """Those on a marketplace all go through it."""
     with marketplace() as place:
         place.client.event_hooks["response"].clear()

@@ -34,7 +34,7 @@ def _endpoint(seller: Person) -> tuple[str, Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("made", [_product, _policy, _endpoint])
-def test_equal_values_are_no_edit(made: Made) -> None:
+def test_a_patch_with_equal_values_changes_nothing(made: Made) -> None:
     with marketplace() as place:
         seller = place.person()
         path, fields = made(seller)
@@ -51,7 +51,7 @@ def test_equal_values_are_no_edit(made: Made) -> None:
         problem(seller.patch(path, fields, headers={"If-Match": etag}), 412)
 
 
-def test_a_form_that_is_put_back_untouched_is_no_edit() -> None:
+def test_a_put_of_an_unchanged_product_changes_nothing() -> None:
     with marketplace() as place:
         seller = place.person()
         path, fields = _product(seller)
@@ -62,7 +62,7 @@ def test_a_form_that_is_put_back_untouched_is_no_edit() -> None:
         assert heard() == ([], [])
 
 
-def test_an_equal_profile_is_no_edit() -> None:
+def test_a_patch_with_an_equal_profile_changes_nothing() -> None:
     with marketplace() as place:
         person = place.person(first_name="Ann", bio="Sells tea.")
         heard = watched(place)

@@ -75,17 +75,17 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=list(MALFORMED))
-def test_400_malformed_json(seller: Person, body: bytes) -> None:
+def test_malformed_json_is_a_400(seller: Person, body: bytes) -> None:
     assert problem(seller.post(PRODUCTS, content=body, headers=JSON), 400)["code"] == "malformed"
 
 
 @every_that_takes_a_body()
-def test_400_malformed_json_everywhere(staff: Person, endpoint: Endpoint) -> None:
+def test_malformed_json_is_a_400_for_every_operation(staff: Person, endpoint: Endpoint) -> None:
     problem(staff.send(endpoint.method, endpoint.path(), content=b"{", headers=JSON), 400)
 
 
 @every_that_takes_a_body()
-def test_400_what_is_no_object_everywhere(staff: Person, endpoint: Endpoint) -> None:
+def test_a_body_that_is_not_an_object_is_a_400_for_every_operation(staff: Person, endpoint: Endpoint) -> None:
     for body in (b"[]", b"0", b'"text"'):
         problem(staff.send(endpoint.method, endpoint.path(), content=body, headers=JSON), 400)
 
@@ -94,7 +94,7 @@ WRONG_TYPES: list[object] = [None, True, 0, -1, 1.5, 10**30, "", "text", [], [[]
 
 
 @pytest.mark.parametrize("field", ["name", "category_id", "price", "stock", "brand", "is_active"])
-def test_400_wrong_types(seller: Person, field: str) -> None:
+def test_fields_of_the_wrong_type_are_a_400(seller: Person, field: str) -> None:
     refused = 0
     for value in WRONG_TYPES:
         response = seller.post(PRODUCTS, GOOD | {field: value})
@@ -108,13 +108,13 @@ def test_400_wrong_types(seller: Person, field: str) -> None:
     "number", ["1" * 50_000, "-" + "9" * 400, "1e308", "1e-308", "1e400", "0." + "0" * 5_000 + "1"]
 )
 @pytest.mark.parametrize("field", ["category_id", "price", "stock"])
-def test_400_huge_numbers(seller: Person, field: str, number: str) -> None:
+def test_huge_numbers_are_a_400(seller: Person, field: str, number: str) -> None:
     body = json.dumps({**GOOD, field: 0}).replace(f'"{field}": 0', f'"{field}": {number}')
     problem(seller.post(PRODUCTS, content=body.encode(), headers=JSON), 400, field)
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "a\udfffb"], ids=ascii)
-def test_400_nul_bytes_and_lone_surrogates(anybody: Visitor, seller: Person, text: str) -> None:
+def test_nul_and_lone_surrogates_are_a_400(anybody: Visitor, seller: Person, text: str) -> None:
     for field in ("name", "brand", "description", "sku"):
         problem(seller.post(PRODUCTS, GOOD | {field: text}), 400, field)
     problem(seller.patch(USERS + "me/", {"bio": text}), 400, "bio")
@@ -123,11 +123,11 @@ def test_400_nul_bytes_and_lone_surrogates(anybody: Visitor, seller: Person, tex
     problem(anybody.post(USERS + "token/verify/", {"token": text}), 400, "token")
 
 
-def test_400_lone_surrogates_in_names_of_fields_are_no_harm(seller: Person) -> None:
+def test_lone_surrogates_in_field_names_cause_no_error(seller: Person) -> None:
     answer(seller.post(PRODUCTS, GOOD | {"\ud800": "\ud800"}), 201)
 
 
-def test_400_what_is_said_is_bounded(seller: Person) -> None:
+def test_the_length_of_a_400_is_bounded(seller: Person) -> None:
     body = {"order_item": [{"product": "x" * 1_000, "quantity": "y" * 1_000}] * 100}
     response = seller.post(ORDERS, body)
     assert response.status_code == 400
@@ -143,31 +143,31 @@ ANYBODY = {
 }  # fmt: skip
 
 
-def test_who_may_call_what() -> None:
+def test_access_rules_are_as_documented() -> None:
     assert {each.name for each in endpoints() if not each.needs_account} == ANYBODY
 
 
 @every(lambda endpoint: endpoint.name not in ANYBODY)
-def test_401_for_all_that_need_an_account(anybody: Visitor, endpoint: Endpoint) -> None:
+def test_anonymous_callers_get_a_401(anybody: Visitor, endpoint: Endpoint) -> None:
     response = anybody.send(endpoint.method, endpoint.path(), json=EXAMPLES.get(endpoint.name))
     assert problem(response, 401)["code"] == "not_authenticated"
     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
 @every(lambda endpoint: endpoint.heeds_tokens)
-def test_401_for_a_token_that_is_none(place: Marketplace, endpoint: Endpoint) -> None:
+def test_invalid_tokens_are_a_401(place: Marketplace, endpoint: Endpoint) -> None:
     response = Visitor(place.client, "nonsense").send(endpoint.method, endpoint.path())
     assert problem(response, 401)["code"] == "token_not_valid"
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
 @every(lambda endpoint: endpoint.name in {"listUsers", "addCategory"})
-def test_403_for_what_is_for_staff(stranger: Person, endpoint: Endpoint) -> None:
+def test_staff_operations_are_a_403_for_others(stranger: Person, endpoint: Endpoint) -> None:
     problem(stranger.send(endpoint.method, endpoint.path(), json=EXAMPLES.get(endpoint.name)), 403)
 
 
 @every(lambda endpoint: endpoint.name in {"putProduct", "patchProduct", "withdrawProduct", "adjustStock"})
-def test_403_for_what_is_for_the_owner(seller: Person, stranger: Person, endpoint: Endpoint) -> None:
+def test_owner_operations_are_a_403_for_others(seller: Person, stranger: Person, endpoint: Endpoint) -> None:
     path = endpoint.path(seller.list()["id"])
     problem(stranger.send(endpoint.method, path, json=EXAMPLES.get(endpoint.name)), 403)
 
@@ -176,25 +176,25 @@ def test_403_for_what_is_for_the_owner(seller: Person, stranger: Person, endpoin
 
 
 @every(lambda endpoint: endpoint.has_id)
-def test_404_for_what_does_not_exist(staff: Person, endpoint: Endpoint) -> None:
+def test_unknown_resources_are_a_404(staff: Person, endpoint: Endpoint) -> None:
     response = staff.send(endpoint.method, endpoint.path(10**9), json=EXAMPLES.get(endpoint.name))
     assert problem(response, 404)["code"] == "not_found"
 
 
 @every(lambda endpoint: endpoint.has_id)
-def test_404_for_an_id_that_is_none(staff: Person, endpoint: Endpoint) -> None:
+def test_an_invalid_id_is_a_404(staff: Person, endpoint: Endpoint) -> None:
     for number in ("0", "-1", "x", "1.0", "01", "9" * 30, str(2**63), "%00", "%2f"):
         problem(staff.send(endpoint.method, endpoint.path(number), json=EXAMPLES.get(endpoint.name)), 404)
 
 
 @every(lambda endpoint: endpoint.template.endswith("/"))
-def test_308_without_the_slash(anybody: Visitor, endpoint: Endpoint) -> None:
+def test_paths_without_a_trailing_slash_are_redirected(anybody: Visitor, endpoint: Endpoint) -> None:
     response = anybody.send(endpoint.method, f"{endpoint.path()[:-1]}?page_size=5")
     assert (response.status_code, response.headers["location"]) == (308, f"{endpoint.path()}?page_size=5")
     problem(anybody.send(endpoint.method, f"/x{endpoint.path()[:-1]}"), 404)
 
 
-def test_405_says_what_is_allowed(anybody: Visitor) -> None:
+def test_a_405_lists_the_allowed_methods(anybody: Visitor) -> None:
     methods: dict[str, set[str]] = {}
     for each in endpoints():
         methods.setdefault(each.path(), {"OPTIONS"}).add(each.method)
@@ -207,26 +207,26 @@ def test_405_says_what_is_allowed(anybody: Visitor) -> None:
 
 
 @every(lambda endpoint: endpoint.answers_json)
-def test_406_when_json_is_not_wanted(staff: Person, endpoint: Endpoint) -> None:
+def test_an_accept_header_that_excludes_json_is_a_406(staff: Person, endpoint: Endpoint) -> None:
     problem(staff.send(endpoint.method, endpoint.path(), headers={"Accept": "text/html"}), 406)
 
 
 # --- 409, 412, 422: see the resources too
 
 
-def test_409_from_a_state_that_does_not_allow_it(seller: Person, buyer: Person) -> None:
+def test_a_forbidden_state_transition_is_a_409(seller: Person, buyer: Person) -> None:
     order = buyer.place((seller.list(stock=1)["id"], 1))
     assert problem(buyer.act(order, "pay"), 409)["code"] == "transition_not_allowed"
 
 
-def test_412_when_an_etag_is_old(seller: Person) -> None:
+def test_an_outdated_etag_is_a_412(seller: Person) -> None:
     path = f"{PRODUCTS}{seller.list()['id']}/"
     for etag in ('"v2"', '"other"', 'W/"v1"'):
         problem(seller.patch(path, {"name": "New"}, headers={"If-Match": etag}), 412)
         problem(seller.delete(path, headers={"If-Match": etag}), 412)
 
 
-def test_422_when_a_key_comes_with_another_request(seller: Person) -> None:
+def test_a_key_reused_for_another_request_is_a_422(seller: Person) -> None:
     headers = {"Idempotency-Key": "k"}
     seller.post(PRODUCTS, GOOD, headers=headers)
     problem(seller.post(PRODUCTS, GOOD | {"stock": 1}, headers=headers), 422)
@@ -236,19 +236,19 @@ def test_422_when_a_key_comes_with_another_request(seller: Person) -> None:
 
 
 @every_that_takes_a_body()
-def test_413_for_a_body_over_a_mebibyte(staff: Person, endpoint: Endpoint) -> None:
+def test_a_body_over_a_mebibyte_is_a_413(staff: Person, endpoint: Endpoint) -> None:
     body = b'{"name": "' + b"x" * 1024 * 1024 + b'"}'
     problem(staff.send(endpoint.method, endpoint.path(), content=body, headers=JSON), 413)
 
 
-def test_a_mebibyte_is_not_too_much(seller: Person) -> None:
+def test_a_body_of_a_mebibyte_is_accepted(seller: Person) -> None:
     body = json.dumps(GOOD | {"unknown": ""})
     filled = body[:-2] + "x" * (1024 * 1024 - len(body)) + body[-2:]
     answer(seller.post(PRODUCTS, content=filled.encode(), headers=JSON), 201)
 
 
 @every_that_takes_a_body()
-def test_415_for_what_does_not_call_itself_json(staff: Person, endpoint: Endpoint) -> None:
+def test_a_body_with_another_media_type_is_a_415(staff: Person, endpoint: Endpoint) -> None:
     problem(staff.send(endpoint.method, endpoint.path(), content=b"{}"), 415)
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
         headers = {"Content-Type": media_type}
@@ -258,7 +258,7 @@ def test_415_for_what_does_not_call_itself_json(staff: Person, endpoint: Endpoin
 # --- 429
 
 
-def test_429_says_when_to_come_back() -> None:
+def test_a_429_contains_retry_after() -> None:
     with marketplace() as place:
         for _ in range(10):
             place.anybody.post(USERS + "token/", {"email": "a@example.com", "password": "wrong"})
@@ -340,7 +340,7 @@ NEED_NO_DATABASE = {"isAlive", "verifyToken", "listPolicyKinds"}
 
 
 @every()
-def test_503_while_postgresql_is_away(failing: tuple[Marketplace, Person, Outage], endpoint: Endpoint) -> None:
+def test_an_unreachable_database_is_a_503(failing: tuple[Marketplace, Person, Outage], endpoint: Endpoint) -> None:
     _, staff, outage = failing
     tokens = {"refreshToken": {"refresh": staff.refresh}, "verifyToken": {"token": staff.token}}
     body = tokens.get(endpoint.name, EXAMPLES.get(endpoint.name))
@@ -354,7 +354,7 @@ def test_503_while_postgresql_is_away(failing: tuple[Marketplace, Person, Outage
         assert int(response.headers["retry-after"]) > 0
 
 
-def test_an_outage_leaves_nothing_behind(failing: tuple[Marketplace, Person, Outage]) -> None:
+def test_a_failed_request_writes_nothing(failing: tuple[Marketplace, Person, Outage]) -> None:
     place, staff, outage = failing
     outage.on = True
     problem(staff.post(PRODUCTS, GOOD, headers={"Idempotency-Key": "again"}), 503)
@@ -366,7 +366,7 @@ def test_an_outage_leaves_nothing_behind(failing: tuple[Marketplace, Person, Out
 # --- 500
 
 
-def test_500_says_nothing_and_is_logged(
+def test_an_internal_error_is_logged_and_not_disclosed(
     place: Marketplace, seller: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def crash(*_: object) -> None:
@@ -383,7 +383,7 @@ def test_500_says_nothing_and_is_logged(
 # --- readiness
 
 
-def test_health(anybody: Visitor) -> None:
+def test_healthz_and_readyz_respond(anybody: Visitor) -> None:
     response = anybody.get("/healthz")
     assert answer(response) == {"status": "ok"}
     assert response.headers["cache-control"] == "no-store"
@@ -392,14 +392,14 @@ def test_health(anybody: Visitor) -> None:
     }  # fmt: skip
 
 
-def test_redis_away_is_a_degradation_only() -> None:
+def test_an_unreachable_redis_is_reported_as_degraded() -> None:
     with marketplace(readiness=lambda: Readiness(redis="away", oldest_undecided_seconds=12.5)) as place:
         assert answer(place.anybody.get("/readyz")) == {
             "status": "degraded", "postgresql": "ok", "redis": "away", "oldest_undecided_seconds": 12.5,
         }  # fmt: skip
 
 
-def test_the_password_is_in_no_answer(anybody: Visitor) -> None:
+def test_no_response_contains_a_password(anybody: Visitor) -> None:
     made = anybody.post(USERS + "sign-up/", {"email": "quiet@example.com", "password": PASSWORD})
     refused = anybody.post(USERS + "sign-up/", {"email": "quiet@example.com", "password": PASSWORD})
     assert PASSWORD not in made.text + refused.text

@@ -46,7 +46,7 @@ def test_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_headers_follow_from_the_error() -> None:
+def test_headers_depend_on_the_error() -> None:
     late = problem_from_error(errors.TooManyAttempts("Later.", timedelta(seconds=1.2)))
     assert late.headers == {"Retry-After": "2"}
     assert problem_from_error(errors.Unavailable("Away.")).headers == {"Retry-After": "2"}
@@ -56,12 +56,12 @@ def test_headers_follow_from_the_error() -> None:
     assert 'error="invalid_token"' in problem_from_error(errors.TokenNotValid("Old.")).headers["WWW-Authenticate"]
 
 
-def test_facts_for_programs() -> None:
+def test_problems_have_extension_members() -> None:
     document = msgspec.json.decode(problem_from_error(errors.PriceMoved(5, "9.99")).response().body)
     assert (document["product_id"], document["current"]) == (5, "9.99")
 
 
-def test_an_unexpected_error_tells_nothing_but_its_id() -> None:
+def test_an_unexpected_error_discloses_only_the_request_id() -> None:
     document = msgspec.json.decode(internal_error("r1").response().body)
     assert document["request_id"] == "r1"
     assert document["code"] == "internal"

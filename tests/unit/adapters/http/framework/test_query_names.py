@@ -45,13 +45,13 @@ LISTS = {each.name: each.query_parameters for each in endpoints()}
         ("previewPricingPolicy", "page_size", ["limit"]),
     ],
 )
-def test_an_unknown_name_suggests_what_other_apis_call_so_else_the_nearest(
+def test_an_unknown_name_suggests_a_synonym_or_the_most_similar_parameter(
     operation: str, name: str, meant: list[str]
 ) -> None:
     assert suggest_parameters(name, LISTS[operation]) == meant
 
 
-def test_the_message_lists_all_parameters_when_none_is_near() -> None:
+def test_the_message_lists_all_parameters_without_a_similar_one() -> None:
     assert unknown_parameter_message("utm_source", ["page_size", "cursor"]) == (
         "Unknown parameter. Known parameters: cursor, page_size."
     )
@@ -62,13 +62,13 @@ def test_the_message_lists_all_parameters_when_none_is_near() -> None:
 
 
 @every()
-def test_every_operation_refuses_a_parameter_that_it_does_not_have(staff: Person, endpoint: Endpoint) -> None:
+def test_every_operation_rejects_unknown_parameters(staff: Person, endpoint: Endpoint) -> None:
     refused = staff.send(endpoint.method, endpoint.path(), params={"colour": "red"})
     problem(refused, 400, "colour")
     assert 400 in endpoint.statuses
 
 
-def test_a_cached_product_and_cached_lists_refuse_it_too(place: Marketplace, seller: Person) -> None:
+def test_cached_products_and_lists_reject_unknown_parameters(place: Marketplace, seller: Person) -> None:
     path = f"{PRODUCTS}{seller.list()['id']}/"
     kept = (path, PRODUCTS, f"{PRODUCTS}categories/")
     for each in kept:

@@ -35,11 +35,11 @@ def feed(place: Marketplace, person: Person, query: str = "", **headers: str) ->
     return answer(person.get(EVENTS + query, headers=headers))
 
 
-def test_only_people_with_an_account_may_look(anybody: Visitor) -> None:
+def test_reading_events_requires_an_account(anybody: Visitor) -> None:
     problem(anybody.get(EVENTS), 401)
 
 
-def test_staff_read_everything_page_by_page(place: Marketplace, staff: Person, seller: Person, buyer: Person) -> None:
+def test_staff_read_all_events_in_pages(place: Marketplace, staff: Person, seller: Person, buyer: Person) -> None:
     product = seller.list(stock=5)["id"]
     order = place.sell(buyer, (product, 2))
     first = feed(place, staff, "?limit=3")
@@ -68,7 +68,7 @@ def test_staff_read_everything_page_by_page(place: Marketplace, staff: Person, s
     assert feed(place, staff, "?after=4") == {"results": [], "next_after": 4, "last": 4}
 
 
-def test_others_read_what_concerns_them(
+def test_accounts_read_only_their_own_events(
     place: Marketplace, seller: Person, buyer: Person, stranger: Person, staff: Person
 ) -> None:
     pot, cup = seller.list(stock=5)["id"], stranger.list(stock=5, price="3.00")["id"]
@@ -87,15 +87,15 @@ def test_others_read_what_concerns_them(
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "after=9223372036854775808", "limit=0", "limit=1001"])
-def test_what_is_no_place_in_the_feed(buyer: Person, query: str) -> None:
+def test_an_invalid_event_number_is_a_400(buyer: Person, query: str) -> None:
     problem(buyer.get(f"{EVENTS}?{query}"), 400, query.partition("=")[0])
 
 
-def test_a_place_that_the_feed_has_not_reached(buyer: Person) -> None:
+def test_a_future_event_number_is_a_400(buyer: Person) -> None:
     assert "0 events so far" in problem(buyer.get(f"{EVENTS}?after=1"), 400, "after")["detail"]
 
 
-def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_410_names_the_oldest_event_number(place: Marketplace, seller: Person, buyer: Person) -> None:
     seller.list(stock=1)
     feed(place, seller)
     place.clock.advance(minutes=5)
@@ -109,7 +109,7 @@ def test_410_says_where_to_go_on(place: Marketplace, seller: Person, buyer: Pers
     problem(buyer.get(f"{EVENTS}?after=0"), 410)
 
 
-def test_events_are_kept_as_long_as_it_was_said(place: Marketplace, seller: Person) -> None:
+def test_events_are_kept_for_the_retention_period(place: Marketplace, seller: Person) -> None:
     relay = OutboxRelay(place.market.store, place.clock, timedelta(days=2))
     seller.list(stock=1)
     feed(place, seller)
@@ -122,7 +122,7 @@ def test_events_are_kept_as_long_as_it_was_said(place: Marketplace, seller: Pers
 # --- waiting
 
 
-def test_who_prefers_to_wait_is_answered_when_something_happens() -> None:
+def test_a_waiting_request_returns_with_the_next_event() -> None:
     asked: list[int | None] = []
 
     def late(market: Market) -> Market:
@@ -144,7 +144,7 @@ def test_who_prefers_to_wait_is_answered_when_something_happens() -> None:
         assert "Preference-Applied" not in seller.get(EVENTS).headers
 
 
-def test_nobody_waits_for_ever(buyer: Person) -> None:
+def test_a_waiting_request_returns_after_its_seconds(buyer: Person) -> None:
     response = buyer.get(EVENTS, headers={"Prefer": "wait=0"})
     assert answer(response)["results"] == []
     assert response.headers["Preference-Applied"] == "wait=0"

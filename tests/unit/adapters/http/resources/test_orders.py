@@ -47,7 +47,7 @@ def quick() -> Iterator[Marketplace]:
 # --- placing
 
 
-def test_an_order_is_taken_in(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_an_order_is_accepted(place: Marketplace, seller: Person, buyer: Person) -> None:
     tea, pot = seller.list(price="2.50"), seller.list(price="20.00")
     response = buyer.post(ORDERS, wanted((tea["id"], 3), (pot["id"], 1)))
     order = answer(response, 202)
@@ -71,7 +71,7 @@ def test_an_order_is_taken_in(place: Marketplace, seller: Person, buyer: Person)
     assert buyer.see(order) == order
 
 
-def test_an_order_without_stock_is_taken_in_all_the_same_and_rejected(
+def test_an_order_without_stock_is_accepted_and_later_rejected(
     place: Marketplace, seller: Person, buyer: Person
 ) -> None:
     scarce, plenty = seller.list(stock=1), seller.list(stock=9)
@@ -81,13 +81,13 @@ def test_an_order_without_stock_is_taken_in_all_the_same_and_rejected(
     assert answer(buyer.get(f"{PRODUCTS}{plenty['id']}/"))["stock"] == 9
 
 
-def test_an_order_wakes_a_worker(quick: Marketplace) -> None:
+def test_an_order_notifies_the_decider(quick: Marketplace) -> None:
     seller, buyer = quick.person(), quick.person()
     order = buyer.place((seller.list(stock=1)["id"], 1))
     assert buyer.see(order)["status"] == "PENDING"
 
 
-def test_the_same_product_twice_is_summed(seller: Person, buyer: Person) -> None:
+def test_quantities_of_the_same_product_are_added_up(seller: Person, buyer: Person) -> None:
     made = seller.list(price="2.00")
     order = buyer.place((made["id"], 1), (made["id"], 2))
     assert [(item["product"], item["quantity"]) for item in order["order_items"]] == [(made["id"], 3)]
@@ -115,11 +115,11 @@ def test_the_same_product_twice_is_summed(seller: Person, buyer: Person) -> None
         ([{"product": 1, "quantity": 1, "price": "0"}], "order_item[0].price"),
     ],
 )
-def test_a_bad_line_is_named(buyer: Person, items: object, field: str) -> None:
+def test_an_invalid_line_is_named(buyer: Person, items: object, field: str) -> None:
     problem(buyer.post(ORDERS, {"order_item": items}), 400, field)
 
 
-def test_nothing_is_written_when_one_line_is_bad(seller: Person, buyer: Person) -> None:
+def test_an_invalid_line_writes_nothing(seller: Person, buyer: Person) -> None:
     good, inactive = seller.list(), seller.list(is_active=False)
     gone = seller.list()
     seller.delete(f"{PRODUCTS}{gone['id']}/")
@@ -135,26 +135,26 @@ def test_an_order_has_at_most_100_lines(seller: Person, buyer: Person) -> None:
     problem(buyer.post(ORDERS, wanted(*[(made["id"], 1)] * 101)), 400, "order_item")
 
 
-def test_a_sum_may_be_too_much(seller: Person, buyer: Person) -> None:
+def test_a_total_out_of_range_is_rejected(seller: Person, buyer: Person) -> None:
     made = seller.list()
     body = wanted((made["id"], MAX_QUANTITY), (made["id"], 1))
     problem(buyer.post(ORDERS, body), 400, "order_item[1].quantity")
 
 
-def test_who_is_anonymous_orders_nothing(anybody: Visitor, seller: Person) -> None:
+def test_an_anonymous_caller_cannot_order(anybody: Visitor, seller: Person) -> None:
     problem(anybody.post(ORDERS, wanted((seller.list()["id"], 1))), 401)
 
 
 # --- the price that the buyer saw
 
 
-def test_the_price_in_force_is_what_it_costs(seller: Person, buyer: Person) -> None:
+def test_an_order_costs_the_price_in_force(seller: Person, buyer: Person) -> None:
     made = seller.list(price="10.00")
     for price in ("10.00", "10", 10, 10.0):
         assert answer(buyer.post(ORDERS, wanted((made["id"], 1, price))), 202)["total_amount"] == "10.00"
 
 
-def test_a_price_is_promised_for_ten_minutes_and_the_lower_one_is_paid(place: Marketplace, seller: Person) -> None:
+def test_the_price_promise_holds_ten_minutes_and_the_lower_price_applies(place: Marketplace, seller: Person) -> None:
     dearer, cheaper = seller.list(price="10.00"), seller.list(price="10.00")
     place.clock.advance(minutes=1)
     answer(seller.patch(f"{PRODUCTS}{dearer['id']}/", {"price": "12.00"}))
@@ -170,7 +170,7 @@ def test_a_price_is_promised_for_ten_minutes_and_the_lower_one_is_paid(place: Ma
     assert (moved["current"], moved["currency"]) == ("12.00", "USD")
 
 
-def test_a_price_that_never_was_is_a_409_and_writes_nothing(seller: Person, buyer: Person) -> None:
+def test_a_price_that_was_never_in_force_is_a_409_and_writes_nothing(seller: Person, buyer: Person) -> None:
     made = seller.list(price="10.00")
     problem(buyer.post(ORDERS, wanted((made["id"], 1, "9.99"))), 409)
     problem(buyer.post(ORDERS, wanted((made["id"], 1), (made["id"], 1, "11.00"))), 409)
@@ -180,7 +180,7 @@ def test_a_price_that_never_was_is_a_409_and_writes_nothing(seller: Person, buye
 # --- waiting for the verdict
 
 
-def test_waiting_brings_the_verdict(quick: Marketplace) -> None:
+def test_a_waiting_order_returns_its_decision(quick: Marketplace) -> None:
     seller, buyer = quick.person(), quick.person()
     made = seller.list(stock=1)
     for status, short_by in (("PENDING", []), ("REJECTED", [0])):
@@ -192,7 +192,9 @@ def test_waiting_brings_the_verdict(quick: Marketplace) -> None:
         assert [short["available"] for short in order.get("rejected_because", [])] == short_by
 
 
-def test_waiting_while_another_thread_decides(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_waiting_order_returns_a_decision_of_another_thread(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
     made = seller.list(stock=1)
     over = threading.Event()
 
@@ -210,13 +212,13 @@ def test_waiting_while_another_thread_decides(place: Marketplace, seller: Person
     assert answer(response, 201)["status"] == "PENDING"
 
 
-def test_waiting_ends(seller: Person, buyer: Person) -> None:
+def test_a_waiting_order_returns_undecided_after_its_seconds(seller: Person, buyer: Person) -> None:
     response = buyer.post(ORDERS, wanted((seller.list()["id"], 1)), headers={"Prefer": "wait=0"})
     assert answer(response, 202)["status"] == "CREATED"
     assert response.headers["preference-applied"] == "wait=0"
 
 
-def test_an_order_that_is_kept_is_a_202_though_its_verdict_cannot_be_read() -> None:
+def test_a_stored_order_is_a_202_even_if_its_decision_cannot_be_read() -> None:
     def blind(_ids: object) -> object:
         raise Unavailable("The database went away.")
 
@@ -235,7 +237,7 @@ def test_an_order_that_is_kept_is_a_202_though_its_verdict_cannot_be_read() -> N
     ("prefer", "applied"),
     [("wait=999999", "wait=30"), ('WAIT = "5"', "wait=5"), ("wait=5; foo=bar", "wait=5"), ("a, wait=1, b", "wait=1")],
 )
-def test_preferences_are_understood(quick: Marketplace, prefer: str, applied: str) -> None:
+def test_the_preference_wait_is_parsed(quick: Marketplace, prefer: str, applied: str) -> None:
     made = quick.person().list(stock=1)
     response = quick.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": prefer})
     assert response.headers["preference-applied"] == applied
@@ -244,7 +246,7 @@ def test_preferences_are_understood(quick: Marketplace, prefer: str, applied: st
 @pytest.mark.parametrize(
     "prefer", ["wait", "wait=x", "wait=-1", "wait=1.5", "", "return=minimal", "wait=1000000000000"]
 )
-def test_preferences_that_are_not_understood_are_ignored(quick: Marketplace, prefer: str) -> None:
+def test_unknown_preferences_are_ignored(quick: Marketplace, prefer: str) -> None:
     made = quick.person().list(stock=1)
     response = quick.person().post(ORDERS, wanted((made["id"], 1)), headers={"Prefer": prefer})
     assert response.status_code == 202
@@ -254,7 +256,7 @@ def test_preferences_that_are_not_understood_are_ignored(quick: Marketplace, pre
 # --- idempotency
 
 
-def test_a_key_makes_one_order(place: Marketplace, seller: Person, buyer: Person, stranger: Person) -> None:
+def test_a_repeated_key_creates_one_order(place: Marketplace, seller: Person, buyer: Person, stranger: Person) -> None:
     made = seller.list(stock=5)
     headers = {"Idempotency-Key": "order-1"}
     first = buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
@@ -270,7 +272,7 @@ def test_a_key_makes_one_order(place: Marketplace, seller: Person, buyer: Person
     assert answer(stranger.post(ORDERS, wanted((made["id"], 1)), headers=headers), 202)["id"] != first.json()["id"]
 
 
-def test_a_refused_order_leaves_its_key_free(seller: Person, buyer: Person) -> None:
+def test_a_rejected_request_does_not_consume_its_key(seller: Person, buyer: Person) -> None:
     made = seller.list(is_active=False)
     headers = {"Idempotency-Key": "order-2"}
     problem(buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers), 400, "order_item[0].product")
@@ -278,7 +280,7 @@ def test_a_refused_order_leaves_its_key_free(seller: Person, buyer: Person) -> N
     answer(buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers), 202)
 
 
-def test_a_key_is_free_again_after_a_day(place: Marketplace, seller: Person) -> None:
+def test_a_key_expires_after_a_day(place: Marketplace, seller: Person) -> None:
     made = seller.list()
     headers = {"Idempotency-Key": "order-3"}
     account = place.account()
@@ -291,7 +293,7 @@ def test_a_key_is_free_again_after_a_day(place: Marketplace, seller: Person) -> 
     assert len(orders) == 2
 
 
-def test_a_key_belongs_to_one_kind_of_request(seller: Person, buyer: Person) -> None:
+def test_a_key_is_shared_by_all_operations(seller: Person, buyer: Person) -> None:
     made = seller.list()
     headers = {"Idempotency-Key": "order-4"}
     buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers)
@@ -299,7 +301,7 @@ def test_a_key_belongs_to_one_kind_of_request(seller: Person, buyer: Person) -> 
     problem(buyer.post(PRODUCTS, body, headers=headers), 422)
 
 
-def test_409_when_a_twin_is_in_flight_for_too_long(
+def test_a_request_whose_key_stays_in_flight_is_a_409(
     place: Marketplace, seller: Person, buyer: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency_key, "POLL_SECONDS", (0.001, 0.002))
@@ -313,7 +315,7 @@ def test_409_when_a_twin_is_in_flight_for_too_long(
     assert [row["id"] for row in answer(buyer.get(ORDERS))["results"]] == [first.json()["id"]]
 
 
-def test_a_twin_in_flight_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_waits_for_another_one_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency_key, "POLL_SECONDS", (0.001,) * 3)
     looks: list[int] = []
 
@@ -343,7 +345,7 @@ def forget_the_answer(place: Marketplace, person: Person, key: str) -> None:
 # --- reading
 
 
-def test_an_order_is_for_its_buyer_and_staff(
+def test_only_the_buyer_and_staff_read_an_order(
     anybody: Visitor, seller: Person, buyer: Person, stranger: Person, staff: Person
 ) -> None:
     order = buyer.place((seller.list()["id"], 1))
@@ -355,7 +357,7 @@ def test_an_order_is_for_its_buyer_and_staff(
     problem(buyer.get(f"{ORDERS}999999/"), 404)
 
 
-def test_the_list_is_ones_own_newest_first(
+def test_the_list_contains_the_callers_orders_newest_first(
     anybody: Visitor, seller: Person, buyer: Person, stranger: Person, staff: Person
 ) -> None:
     made = seller.list()
@@ -366,7 +368,7 @@ def test_the_list_is_ones_own_newest_first(
     problem(anybody.get(ORDERS), 401)
 
 
-def test_the_list_pages_both_ways(seller: Person, buyer: Person, stranger: Person) -> None:
+def test_the_list_has_next_and_previous_pages(seller: Person, buyer: Person, stranger: Person) -> None:
     made = seller.list()
     ids = [buyer.place((made["id"], 1))["id"] for _ in range(5)][::-1]
     first = answer(buyer.get(f"{ORDERS}?page_size=2"))
@@ -381,7 +383,7 @@ def test_the_list_pages_both_ways(seller: Person, buyer: Person, stranger: Perso
 # --- paying and cancelling
 
 
-def test_paying(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_paid_order_is_a_sale(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.reserve(buyer, (made["id"], 2))
     assert (order["status"], order["expires_at"] is None) == ("PENDING", False)
@@ -391,7 +393,7 @@ def test_paying(place: Marketplace, seller: Person, buyer: Person) -> None:
     problem(buyer.act(order, "cancel"), 409)
 
 
-def test_cancelling(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_cancelled_order_releases_its_reservation(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     for order in (buyer.place((made["id"], 2)), place.reserve(buyer, (made["id"], 2))):
         cancelled = answer(buyer.act(order, "cancel"))
@@ -401,7 +403,7 @@ def test_cancelling(place: Marketplace, seller: Person, buyer: Person) -> None:
     assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 5
 
 
-def test_what_is_undecided_or_rejected_cannot_be_paid(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_an_undecided_or_rejected_order_cannot_be_paid(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=1)
     problem(buyer.act(buyer.place((made["id"], 1)), "pay"), 409)
     rejected = place.reserve(buyer, (made["id"], 5))
@@ -422,7 +424,7 @@ def test_only_the_buyer_pays_and_cancels(
     assert buyer.see(order) == order
 
 
-def test_what_is_not_paid_in_time_is_given_back(place: Marketplace, seller: Person) -> None:
+def test_an_unpaid_order_expires(place: Marketplace, seller: Person) -> None:
     made = seller.list(stock=5)
     buyer = place.person()
     order = place.reserve(buyer, (made["id"], 2))
@@ -441,7 +443,7 @@ def refund(*lines: tuple[int, int], **more: Any) -> dict[str, Any]:
     return {"lines": [{"product": product, "quantity": quantity} for product, quantity in lines]} | more
 
 
-def test_a_seller_refunds_their_own_lines_only(
+def test_a_seller_refunds_only_own_lines(
     place: Marketplace, anybody: Visitor, seller: Person, buyer: Person, stranger: Person
 ) -> None:
     mine, theirs = seller.list(stock=5), stranger.list(stock=5)
@@ -456,7 +458,7 @@ def test_a_seller_refunds_their_own_lines_only(
     assert (refunded["status"], [item["refunded"] for item in refunded["order_items"]]) == ("PAID", [1, 0])
 
 
-def test_staff_refunds_everything(place: Marketplace, seller: Person, buyer: Person, staff: Person) -> None:
+def test_staff_refund_all_lines(place: Marketplace, seller: Person, buyer: Person, staff: Person) -> None:
     made = seller.list(stock=5)
     order = place.sell(buyer, (made["id"], 2))
     refunded = answer(staff.act(order, "refunds", refund((made["id"], 2))), 201)
@@ -465,7 +467,7 @@ def test_staff_refunds_everything(place: Marketplace, seller: Person, buyer: Per
     problem(staff.act(order, "refunds", refund((made["id"], 1))), 409)
 
 
-def test_a_refund_without_restock(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_refund_without_restock_leaves_the_stock(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.sell(buyer, (made["id"], 2))
     answer(seller.act(order, "refunds", refund((made["id"], 2), restock=False)), 201)
@@ -483,11 +485,11 @@ def test_a_refund_without_restock(place: Marketplace, seller: Person, buyer: Per
         ({"lines": [{"product": 1, "quantity": 1}], "restock": "yes"}, "restock"),
     ],
 )
-def test_a_bad_refund_is_named(seller: Person, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_refund_is_named(seller: Person, body: dict[str, Any], field: str) -> None:
     problem(seller.post(f"{ORDERS}1/refunds/", body), 400, field)
 
 
-def test_no_more_is_refunded_than_was_sold(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_refund_is_limited_to_the_sold_units(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.sell(buyer, (made["id"], 2))
     problem(seller.act(order, "refunds", refund((made["id"], 3))), 400, "lines[0].quantity")
@@ -495,14 +497,14 @@ def test_no_more_is_refunded_than_was_sold(place: Marketplace, seller: Person, b
     assert buyer.see(order)["order_items"][0]["refunded"] == 0
 
 
-def test_what_is_not_paid_is_not_refunded(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_an_unpaid_order_cannot_be_refunded(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.reserve(buyer, (made["id"], 2))
     problem(seller.act(order, "refunds", refund((made["id"], 1))), 409)
     problem(seller.post(f"{ORDERS}999999/refunds/", refund((made["id"], 1))), 404)
 
 
-def test_a_key_makes_one_refund(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_repeated_key_refunds_once(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     path = f"{ORDERS}{place.sell(buyer, (made['id'], 3))['id']}/refunds/"
     headers = {"Idempotency-Key": "refund-1"}
@@ -515,7 +517,7 @@ def test_a_key_makes_one_refund(place: Marketplace, seller: Person, buyer: Perso
 # --- sales
 
 
-def test_sales_show_the_sellers_lines_and_nothing_else(
+def test_sales_contain_only_the_sellers_lines(
     place: Marketplace, anybody: Visitor, seller: Person, buyer: Person, stranger: Person
 ) -> None:
     mine, theirs = seller.list(name="Tea", price="2.50", stock=5), stranger.list(stock=5)
@@ -542,7 +544,7 @@ def test_sales_show_the_sellers_lines_and_nothing_else(
     problem(anybody.get(SALES), 401)
 
 
-def test_sales_page_both_ways(seller: Person, buyer: Person) -> None:
+def test_sales_have_next_and_previous_pages(seller: Person, buyer: Person) -> None:
     tea, pot = seller.list(), seller.list()
     for _ in range(2):
         buyer.place((tea["id"], 1), (pot["id"], 1))
@@ -558,7 +560,7 @@ def test_sales_page_both_ways(seller: Person, buyer: Person) -> None:
 # --- overload
 
 
-def test_503_when_too_many_orders_wait() -> None:
+def test_an_order_above_the_queue_limit_is_a_503() -> None:
     with marketplace(intake_queue=0) as place:
         made = place.person().list()
         response = place.person().post(ORDERS, wanted((made["id"], 1)))

@@ -40,7 +40,7 @@ def run(place: Marketplace, policy: Any, **only: Any) -> Any:
     return place.market.repricing.run(PolicyId(policy["id"]), only=Selection(**only))
 
 
-def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
+def test_strategies_are_listed_with_their_parameters(anybody: Visitor) -> None:
     response = anybody.get(PRICING + "policy-kinds/")
     listed = answer(response)
     kinds = {kind["name"]: kind for kind in listed["results"]}
@@ -55,7 +55,7 @@ def test_the_kinds_are_listed_with_their_parameters(anybody: Visitor) -> None:
     assert anybody.get(PRICING + "policy-kinds/", headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters() -> None:
+def test_a_user_strategy_is_listed_and_its_parameters_are_validated() -> None:
     with registered_for_a_while(Markup), marketplace() as place:
         seller = place.person()
         kinds = {kind["name"]: kind for kind in answer(seller.get(PRICING + "policy-kinds/"))["results"]}
@@ -74,7 +74,7 @@ def test_a_policy_of_a_user_is_listed_taken_and_validated_by_its_own_parameters(
     assert "markup" not in registered_strategies()
 
 
-def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None:
+def test_a_failing_or_unknown_strategy_is_a_409_that_names_it() -> None:
     def raising(_signals: Any) -> Any:
         raise RuntimeError("no such luck")
 
@@ -97,9 +97,7 @@ def test_a_policy_that_fails_or_is_unknown_is_a_conflict_that_names_it() -> None
         assert answer(seller.patch(at(made), {"is_active": False}))["policy"] == "faulty"
 
 
-def test_a_decision_says_what_it_was_made_of_and_when_its_price_was_in_force(
-    place: Marketplace, seller: Person
-) -> None:
+def test_a_decision_contains_its_inputs_and_when_its_price_was_in_force(place: Marketplace, seller: Person) -> None:
     (product,) = wares(seller)
     done = run(place, wanting(place, seller))
     place.clock.advance(minutes=1)
@@ -135,7 +133,7 @@ def test_a_policy_has_defaults_for_everything_but_its_name(seller: Person) -> No
     assert [each["id"] for each in answer(seller.get(POLICIES))["results"]] == [made["id"]]
 
 
-def test_what_is_chosen_is_kept(seller: Person) -> None:
+def test_given_settings_are_stored(seller: Person) -> None:
     chosen = {
         "policy": "hill_climb",
         "parameters": {"step": 0.03, "enough_units": 10},
@@ -151,7 +149,7 @@ def test_what_is_chosen_is_kept(seller: Person) -> None:
     assert (made["guardrails"]["ending"], made["guardrails"]["step"]) == ("99", 0.04)
 
 
-def test_what_is_wrong_is_named(seller: Person) -> None:
+def test_invalid_fields_are_named(seller: Person) -> None:
     for fields, named in (
         ({"policy": "magic"}, "policy"),
         ({"parameters": {"caution": -1}}, "parameters.caution"),
@@ -177,7 +175,7 @@ def test_what_is_wrong_is_named(seller: Person) -> None:
         problem(seller.send("POST", POLICIES, content=body, headers=headers), 400, "guardrails.step")
 
 
-def test_a_key_makes_one_policy(seller: Person) -> None:
+def test_a_repeated_key_creates_one_policy(seller: Person) -> None:
     headers = {"Idempotency-Key": "one-policy"}
     first, again = (seller.post(POLICIES, {"name": "Mine"}, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
@@ -185,7 +183,7 @@ def test_a_key_makes_one_policy(seller: Person) -> None:
     assert len(answer(seller.get(POLICIES))["results"]) == 1
 
 
-def test_there_are_no_more_than_may_be() -> None:
+def test_the_number_of_policies_is_limited() -> None:
     with marketplace() as place:  # of its own: lists of all policies stay short in the others
         seller = place.person()
         for _ in range(MAX_POLICIES_PER_SELLER):
@@ -193,7 +191,7 @@ def test_there_are_no_more_than_may_be() -> None:
         assert problem(seller.post(POLICIES, {"name": "Mine"}), 409)["code"] == "too_many_policies"
 
 
-def test_a_policy_is_edited_and_deleted_by_its_edition(seller: Person) -> None:
+def test_a_policy_is_edited_and_deleted_with_if_match(seller: Person) -> None:
     made = create(seller, parameters={"caution": 1})
     edited = seller.patch(at(made), {"is_active": False, "parameters": {}}, headers={"If-Match": '"v1"'})
     assert edited.headers["etag"] == '"v2"'
@@ -208,7 +206,7 @@ def test_a_policy_is_edited_and_deleted_by_its_edition(seller: Person) -> None:
     problem(seller.delete(at(made)), 404)
 
 
-def test_a_preview_says_what_would_change_and_changes_nothing(place: Marketplace, seller: Person) -> None:
+def test_a_preview_returns_decisions_and_changes_nothing(place: Marketplace, seller: Person) -> None:
     products = wares(seller, 3)
     made = wanting(place, seller, is_active=False)
     seen = answer(seller.get(at(made, "preview/"), params={"limit": 2}))
@@ -226,7 +224,7 @@ def test_a_preview_says_what_would_change_and_changes_nothing(place: Marketplace
     problem(seller.get(at(made, "preview/"), params={"limit": 1_001}), 400, "limit")
 
 
-def test_a_run_tells_what_it_did_and_is_taken_back_as_one(place: Marketplace, seller: Person) -> None:
+def test_a_run_lists_its_decisions_and_is_rolled_back_as_a_whole(place: Marketplace, seller: Person) -> None:
     products = wares(seller, 3)
     made = wanting(place, seller)
     done = run(place, made)
@@ -251,7 +249,7 @@ def test_a_run_tells_what_it_did_and_is_taken_back_as_one(place: Marketplace, se
     assert {answer(seller.get(f"{PRODUCTS}{each['id']}/"))["price"] for each in products} == {"20.00"}
 
 
-def test_who_keeps_a_product_is_told_of_prices_that_runs_move_and_put_back(
+def test_price_changes_of_runs_and_rollbacks_change_the_etag(
     place: Marketplace, seller: Person, anybody: Visitor
 ) -> None:
     (product,) = wares(seller)
@@ -270,7 +268,7 @@ def test_who_keeps_a_product_is_told_of_prices_that_runs_move_and_put_back(
     assert kept(moved) == 200
 
 
-def test_a_run_is_taken_back_while_the_next_one_is_at_work(place: Marketplace, seller: Person) -> None:
+def test_a_run_is_rolled_back_while_the_next_one_is_in_progress(place: Marketplace, seller: Person) -> None:
     (product,) = wares(seller)
     made = wanting(place, seller, epoch_seconds=60)
     done = run(place, made)
@@ -290,7 +288,7 @@ def test_a_run_is_taken_back_while_the_next_one_is_at_work(place: Marketplace, s
     assert causes == ["rollback", "policy", "listed"]
 
 
-def test_each_price_of_a_policy_has_its_own_figures(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_statistics_separate_the_prices_of_a_policy(place: Marketplace, seller: Person, buyer: Person) -> None:
     (product,) = wares(seller)
     path = f"{PRODUCTS}{product['id']}/"
     made = wanting(place, seller, epoch_seconds=60)
@@ -313,7 +311,7 @@ def test_each_price_of_a_policy_has_its_own_figures(place: Marketplace, seller: 
     assert (still["views"], still["orders"], still["profit"]) == (0, 0, "0.00")
 
 
-def test_only_moves_are_shown_on_request(place: Marketplace, seller: Person) -> None:
+def test_decisions_can_be_filtered_by_price_changes(place: Marketplace, seller: Person) -> None:
     moving, still = wares(seller, 2)
     answer(seller.patch(f"{PRODUCTS}{still['id']}/", {"min_price": "20.00", "max_price": "20.00"}))
     done = run(place, wanting(place, seller))
@@ -323,21 +321,21 @@ def test_only_moves_are_shown_on_request(place: Marketplace, seller: Person) -> 
     assert only["product"] == moving["id"]
 
 
-def test_what_moved_nothing_is_not_taken_back(place: Marketplace, seller: Person) -> None:
+def test_a_run_without_price_changes_cannot_be_rolled_back(place: Marketplace, seller: Person) -> None:
     wares(seller)
     done = run(place, wanting(place, seller, is_shadow=True))
     assert answer(seller.get(f"{RUNS}{done.id}/"))["is_shadow"] is True
     assert problem(seller.post(f"{RUNS}{done.id}/rollback/"), 409)["code"] == "run_not_reversible"
 
 
-def test_a_run_at_work_is_cancelled(place: Marketplace, seller: Person) -> None:
+def test_a_run_in_progress_is_cancelled(place: Marketplace, seller: Person) -> None:
     wares(seller)
     begun = place.market.repricing.begin(PolicyId(wanting(place, seller)["id"]))
     assert answer(seller.post(f"{RUNS}{begun.id}/cancel/"))["status"] == "CANCELLED"
     assert answer(seller.post(f"{RUNS}{begun.id}/cancel/"))["status"] == "CANCELLED"
 
 
-def test_a_product_follows_what_it_is_assigned_to(place: Marketplace, seller: Person) -> None:
+def test_a_product_follows_its_assignment(place: Marketplace, seller: Person) -> None:
     assigned, other = wares(seller, 2)
     made = wanting(place, seller, assigned_only=True)
     path = f"{PRICING}products/{assigned['id']}/"
@@ -352,7 +350,7 @@ def test_a_product_follows_what_it_is_assigned_to(place: Marketplace, seller: Pe
     problem(seller.patch(path, {"policy": 10**9}), 400, "policy")
 
 
-def test_strangers_find_nothing(place: Marketplace, seller: Person, stranger: Person) -> None:
+def test_other_accounts_get_a_404(place: Marketplace, seller: Person, stranger: Person) -> None:
     (product,) = wares(seller)
     made = wanting(place, seller)
     done = run(place, made)
@@ -373,7 +371,7 @@ def test_strangers_find_nothing(place: Marketplace, seller: Person, stranger: Pe
     assert answer(seller.get(at(made)))["is_active"] is True
 
 
-def test_staff_see_and_act_on_everything(place: Marketplace, seller: Person, staff: Person) -> None:
+def test_staff_read_and_edit_everything(place: Marketplace, seller: Person, staff: Person) -> None:
     (product,) = wares(seller)
     made = wanting(place, seller)
     done = run(place, made)
@@ -386,7 +384,7 @@ def test_staff_see_and_act_on_everything(place: Marketplace, seller: Person, sta
     assert staff.delete(at(made)).status_code == 204
 
 
-def test_there_is_nothing_for_nobody(place: Marketplace, anybody: Visitor, seller: Person) -> None:
+def test_anonymous_callers_have_no_access(place: Marketplace, anybody: Visitor, seller: Person) -> None:
     made = create(seller)
     for path in (POLICIES, at(made), RUNS):
         problem(anybody.get(path), 401)

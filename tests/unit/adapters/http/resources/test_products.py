@@ -26,7 +26,7 @@ def etag_of(visitor: Visitor, product: Any) -> str:
 # --- listing
 
 
-def test_the_published_example_works_alone(place: Marketplace, seller: Person) -> None:
+def test_the_published_example_works_unchanged(place: Marketplace, seller: Person) -> None:
     response = seller.post(PRODUCTS, V1)
     made = answer(response, 201)
     assert made == {
@@ -52,56 +52,56 @@ def test_the_published_example_works_alone(place: Marketplace, seller: Person) -
     assert answer(seller.get(path_of(made))) == made
 
 
-def test_stock_is_nothing_unless_given(seller: Person) -> None:
+def test_the_default_stock_is_zero(seller: Person) -> None:
     assert seller.list()["stock"] == 0
 
 
 @pytest.mark.parametrize("price", [999, "999", 999.0, "999.0"])
-def test_a_price_may_be_text_or_number(seller: Person, price: object) -> None:
+def test_a_price_may_be_a_string_or_a_number(seller: Person, price: object) -> None:
     assert seller.list(price=price)["price"] == "999.00"
 
 
 @pytest.mark.parametrize("field", ["cost", "min_price", "max_price"])
-def test_the_owners_amounts_are_prices_too(seller: Person, field: str) -> None:
+def test_the_private_amounts_are_validated_as_prices(seller: Person, field: str) -> None:
     for price in BAD_PRICES:
         problem(seller.post(PRODUCTS, V1 | {field: price}), 400, field)
 
 
-def test_amounts_that_may_be_missing_may_be_numbers_too(seller: Person) -> None:
+def test_optional_amounts_may_be_numbers(seller: Person) -> None:
     made = seller.list(cost=4.25, min_price=0.1, max_price=20)
     assert (made["cost"], made["min_price"], made["max_price"]) == ("4.25", "0.10", "20.00")
 
 
 @pytest.mark.parametrize("price", ["0.01", "99999999.99"])
-def test_the_ends_of_what_a_price_may_be(seller: Person, price: str) -> None:
+def test_the_lowest_and_highest_prices_are_accepted(seller: Person, price: str) -> None:
     assert seller.list(price=price)["price"] == price
 
 
 @pytest.mark.parametrize("price", [*BAD_PRICES, "٣", "1,5", " 1", True, [], {}, None])
-def test_a_price_that_is_none(seller: Person, price: object) -> None:
+def test_an_invalid_price_is_rejected(seller: Person, price: object) -> None:
     problem(seller.post(PRODUCTS, V1 | {"price": price}), 400, "price")
 
 
 @pytest.mark.parametrize("stock", [-1, 2**31, "ten", 1.5, None])
-def test_a_stock_that_is_none(seller: Person, stock: object) -> None:
+def test_an_invalid_stock_is_rejected(seller: Person, stock: object) -> None:
     problem(seller.post(PRODUCTS, V1 | {"stock": stock}), 400, "stock")
 
 
-def test_stock_may_be_as_large_as_published(seller: Person) -> None:
+def test_the_published_maximum_stock_is_accepted(seller: Person) -> None:
     assert seller.list(stock=2**31 - 1)["stock"] == 2**31 - 1
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\x00b", None, 5])
-def test_a_name_that_is_none(seller: Person, name: object) -> None:
+def test_an_invalid_name_is_rejected(seller: Person, name: object) -> None:
     problem(seller.post(PRODUCTS, V1 | {"name": name}), 400, "name")
 
 
 @pytest.mark.parametrize("category", [21, 0, -1, 2**31, 2**70, "electronics", None])
-def test_a_category_that_does_not_exist(seller: Person, category: object) -> None:
+def test_an_unknown_category_is_rejected(seller: Person, category: object) -> None:
     problem(seller.post(PRODUCTS, V1 | {"category_id": category}), 400, "category_id")
 
 
-def test_all_that_is_wrong_is_said_at_once(seller: Person) -> None:
+def test_all_errors_are_reported_together(seller: Person) -> None:
     body = {"price": 0, "stock": -1, "brand": "x" * 101, "description": "\x00"}
     problem(seller.post(PRODUCTS, body), 400, "name", "category_id", "price", "stock", "brand", "description")
 
@@ -122,7 +122,7 @@ def test_a_stock_code_is_unique_to_its_seller(seller: Person, stranger: Person) 
 # --- reading
 
 
-def test_the_world_sees_what_was_published_and_no_more(anybody: Visitor, seller: Person, stranger: Person) -> None:
+def test_private_fields_are_hidden_from_others(anybody: Visitor, seller: Person, stranger: Person) -> None:
     made = seller.list(cost="5.00", min_price="8.00", max_price="20.00", sku="T-1")
     for visitor in (anybody, stranger):
         assert answer(visitor.get(path_of(made))).keys() == PUBLIC
@@ -130,7 +130,7 @@ def test_the_world_sees_what_was_published_and_no_more(anybody: Visitor, seller:
     assert [row.keys() for row in listed["results"]] == [PUBLIC]
 
 
-def test_owner_and_staff_see_more(seller: Person, staff: Person) -> None:
+def test_the_seller_and_staff_see_private_fields(seller: Person, staff: Person) -> None:
     made = seller.list(cost="5.00", min_price="8.00", max_price="20.00", sku="T-1")
     for visitor in (seller, staff):
         shown = answer(visitor.get(path_of(made)))
@@ -138,9 +138,7 @@ def test_owner_and_staff_see_more(seller: Person, staff: Person) -> None:
         assert (shown["cost"], shown["min_price"], shown["max_price"], shown["sku"]) == ("5.00", "8.00", "20.00", "T-1")
 
 
-def test_reading_counts_a_view_and_a_look_at_the_headers_does_not(
-    place: Marketplace, anybody: Visitor, seller: Person
-) -> None:
+def test_get_counts_a_view_and_head_does_not(place: Marketplace, anybody: Visitor, seller: Person) -> None:
     made = seller.list()
     for _ in range(3):
         anybody.get(path_of(made))
@@ -151,7 +149,7 @@ def test_reading_counts_a_view_and_a_look_at_the_headers_does_not(
     assert answer(seller.get(path_of(made)))["count_viewed"] == 4
 
 
-def test_304_when_nothing_was_edited(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
+def test_an_unchanged_product_is_a_304(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=3)
     etag = etag_of(anybody, made)
     place.sell(buyer, (made["id"], 1))
@@ -161,7 +159,7 @@ def test_304_when_nothing_was_edited(place: Marketplace, anybody: Visitor, selle
     assert anybody.get(path_of(made), headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_stock_is_what_can_be_promised(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
+def test_stock_excludes_reserved_units(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.reserve(buyer, (made["id"], 2))
     assert answer(anybody.get(path_of(made)))["stock"] == 3
@@ -169,7 +167,7 @@ def test_stock_is_what_can_be_promised(place: Marketplace, anybody: Visitor, sel
     assert answer(anybody.get(path_of(made)))["stock"] == 5
 
 
-def test_an_inactive_product_is_there_for_owner_and_staff_only(
+def test_an_inactive_product_is_visible_to_the_seller_and_staff_only(
     anybody: Visitor, seller: Person, stranger: Person, staff: Person
 ) -> None:
     made = seller.list(is_active=False)
@@ -191,7 +189,9 @@ def test_an_inactive_product_is_there_for_owner_and_staff_only(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_only_owner_and_staff_write(anybody: Visitor, seller: Person, stranger: Person, method: str) -> None:
+def test_only_the_seller_and_staff_edit_a_product(
+    anybody: Visitor, seller: Person, stranger: Person, method: str
+) -> None:
     made = seller.list()
     body = {} if method == "DELETE" else {"json": V1}
     problem(anybody.send(method, path_of(made), **body), 401)
@@ -200,12 +200,12 @@ def test_only_owner_and_staff_write(anybody: Visitor, seller: Person, stranger: 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_404_for_what_was_never_there(seller: Person, method: str) -> None:
+def test_an_unknown_product_is_a_404(seller: Person, method: str) -> None:
     body = {} if method == "DELETE" else {"json": V1}
     problem(seller.send(method, f"{PRODUCTS}999999/", **body), 404)
 
 
-def test_put_keeps_what_is_optional(seller: Person) -> None:
+def test_put_keeps_omitted_optional_fields(seller: Person) -> None:
     made = seller.list(stock=7, brand="Leaf", description="Green", sku="X", cost="1.00", min_price="2.00")
     put = answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00"}))
     changes = {"name": "Pot", "category": {"id": 2, "name": "computers"}, "price": "12.00"}
@@ -213,7 +213,7 @@ def test_put_keeps_what_is_optional(seller: Person) -> None:
     problem(seller.put(path_of(made), {"stock": 5}), 400, "name", "category_id", "price")
 
 
-def test_put_sets_the_stock_that_can_be_promised(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_put_sets_the_available_stock(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=7)
     place.reserve(buyer, (made["id"], 2))
     put = answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00", "stock": 10}))
@@ -221,13 +221,13 @@ def test_put_sets_the_stock_that_can_be_promised(place: Marketplace, seller: Per
     assert answer(seller.put(path_of(made), {"name": "Pot", "category_id": 2, "price": "12.00"}))["stock"] == 10
 
 
-def test_patch_changes_what_is_given(seller: Person) -> None:
+def test_patch_changes_only_given_fields(seller: Person) -> None:
     made = seller.list(brand="Leaf", cost="1.00")
     assert answer(seller.patch(path_of(made), {"cost": None, "brand": ""})) == made | {"cost": None, "brand": ""}
     assert answer(seller.patch(path_of(made), {}))["brand"] == ""
 
 
-def test_null_does_not_unset_what_must_be_there(seller: Person) -> None:
+def test_null_is_rejected_for_required_fields(seller: Person) -> None:
     made = seller.list()
     body = {"name": None, "price": None, "is_active": None, "stock": None, "category_id": 99, "brand": None}
     fields = ("stock", "brand", "is_active", "name", "category_id", "price")
@@ -237,17 +237,17 @@ def test_null_does_not_unset_what_must_be_there(seller: Person) -> None:
 
 
 @pytest.mark.parametrize("price", [*BAD_PRICES, None])
-def test_a_new_price_is_as_bounded_as_the_first(seller: Person, price: object) -> None:
+def test_an_edited_price_has_the_bounds_of_a_new_one(seller: Person, price: object) -> None:
     problem(seller.patch(path_of(seller.list()), {"price": price}), 400, "price")
 
 
-def test_staff_edits_for_the_owner(seller: Person, staff: Person) -> None:
+def test_staff_edit_products_of_sellers(seller: Person, staff: Person) -> None:
     made = seller.list()
     edited = answer(staff.patch(path_of(made), {"name": "Better"}))
     assert (edited["name"], edited["seller"]["email"]) == ("Better", seller.email)
 
 
-def test_412_when_somebody_was_faster(seller: Person, staff: Person) -> None:
+def test_an_edit_with_an_outdated_tag_is_a_412(seller: Person, staff: Person) -> None:
     made = seller.list()
     etag = etag_of(seller, made)
     edited = staff.patch(path_of(made), {"name": "Faster"}, headers={"If-Match": etag})
@@ -259,7 +259,7 @@ def test_412_when_somebody_was_faster(seller: Person, staff: Person) -> None:
     answer(seller.patch(path_of(made), {"name": "Any"}, headers={"If-Match": "*"}))
 
 
-def test_a_sale_does_not_disturb_an_editor(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_sale_does_not_cause_a_412(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=3)
     etag = etag_of(seller, made)
     place.sell(buyer, (made["id"], 1))
@@ -269,7 +269,7 @@ def test_a_sale_does_not_disturb_an_editor(place: Marketplace, seller: Person, b
 # --- what happens between reading and writing
 
 
-def test_a_form_sent_back_after_a_sale_does_not_put_the_sold_units_back(
+def test_an_unchanged_stock_in_a_put_does_not_restore_sold_units(
     place: Marketplace, seller: Person, buyer: Person
 ) -> None:
     made = seller.list(stock=5)
@@ -283,9 +283,7 @@ def test_a_form_sent_back_after_a_sale_does_not_put_the_sold_units_back(
     assert answer(seller.patch(path_of(made), {"stock": 3}, headers=again))["stock"] == 2
 
 
-def test_a_new_stock_is_refused_when_the_one_that_was_read_has_moved(
-    place: Marketplace, seller: Person, buyer: Person
-) -> None:
+def test_a_new_stock_is_rejected_after_a_stock_change(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     etag = etag_of(seller, made)
     place.sell(buyer, (made["id"], 2))
@@ -304,7 +302,7 @@ def test_a_new_stock_may_be_sent_twice_with_the_tag_that_was_read(seller: Person
         assert answer(seller.patch(path_of(made), {"stock": 8}, headers=condition))["stock"] == 8
 
 
-def test_a_form_sent_back_after_a_policy_moved_the_price_does_not_put_the_old_price_back(
+def test_an_unchanged_price_in_a_put_does_not_undo_repricing(
     place: Marketplace, seller: Person, anybody: Visitor
 ) -> None:
     made = seller.list(price="10.00", stock=5)
@@ -322,7 +320,7 @@ def test_a_form_sent_back_after_a_policy_moved_the_price_does_not_put_the_old_pr
     assert answer(seller.put(path_of(other), form, headers={"If-Match": public}))["price"] == "12.00"
 
 
-def test_a_tag_that_does_not_name_the_stock_cannot_put_an_old_one_back(
+def test_a_tag_without_a_stock_cannot_restore_an_old_stock(
     place: Marketplace, seller: Person, buyer: Person, anybody: Visitor, stranger: Person
 ) -> None:
     made = seller.list(stock=5)
@@ -345,9 +343,7 @@ def test_the_stock_endpoint_does_not_overwrite_a_sale(place: Marketplace, seller
     assert answer(seller.post(path_of(made, "stock/"), {"delta": 1}))["stock"] == 4
 
 
-def test_a_seller_who_revalidates_is_shown_the_stock_after_a_sale(
-    place: Marketplace, seller: Person, buyer: Person
-) -> None:
+def test_a_sale_changes_the_etag_of_the_seller(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     condition = {"If-None-Match": etag_of(seller, made)}
     assert seller.get(path_of(made), headers=condition).status_code == 304
@@ -376,7 +372,7 @@ def test_a_product_with_orders_can_be_deleted(
 # --- stock
 
 
-def test_stock_by_delta_and_by_figure(anybody: Visitor, seller: Person, stranger: Person) -> None:
+def test_stock_is_changed_by_delta_and_set(anybody: Visitor, seller: Person, stranger: Person) -> None:
     made = seller.list(stock=3)
     path = path_of(made, "stock/")
     assert answer(seller.post(path, {"delta": 5})) == {"product": made["id"], "stock": 8, "on_hand": 8, "reserved": 0}
@@ -391,7 +387,7 @@ def test_stock_by_delta_and_by_figure(anybody: Visitor, seller: Person, stranger
     problem(stranger.post(path, {"delta": 1}), 403)
 
 
-def test_stock_cannot_be_taken_that_is_not_there(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_delta_cannot_make_the_stock_negative(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=3)
     place.reserve(buyer, (made["id"], 2))
     problem(seller.post(path_of(made, "stock/"), {"delta": -2}), 400, "delta")
@@ -399,11 +395,11 @@ def test_stock_cannot_be_taken_that_is_not_there(place: Marketplace, seller: Per
 
 
 @pytest.mark.parametrize("body", [{}, {"delta": 1, "set": 1}, {"expected": 4}])
-def test_stock_wants_one_figure(seller: Person, body: dict[str, int]) -> None:
+def test_stock_requires_either_delta_or_set(seller: Person, body: dict[str, int]) -> None:
     problem(seller.post(path_of(seller.list(), "stock/"), body), 400, "delta")
 
 
-def test_a_delta_expects_nothing(seller: Person) -> None:
+def test_expected_is_rejected_with_a_delta(seller: Person) -> None:
     problem(seller.post(path_of(seller.list(), "stock/"), {"delta": 1, "expected": 0}), 400, "expected")
 
 
@@ -414,12 +410,12 @@ def test_stock_is_bounded(seller: Person, body: dict[str, int], field: str) -> N
     problem(seller.post(path_of(seller.list(), "stock/"), body), 400, field)
 
 
-def test_stock_cannot_grow_beyond_its_bound(seller: Person) -> None:
+def test_stock_cannot_exceed_its_maximum(seller: Person) -> None:
     made = seller.list(stock=2**31 - 1)
     problem(seller.post(path_of(made, "stock/"), {"delta": 1}), 400, "delta")
 
 
-def test_a_figure_leaves_room_for_what_is_reserved(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_set_plus_reserved_units_cannot_exceed_the_maximum(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=1)
     place.reserve(buyer, (made["id"], 1))
     problem(seller.post(path_of(made, "stock/"), {"set": 2**31 - 1}), 400, "set")
@@ -463,7 +459,7 @@ def stamp(moment: datetime) -> str:
 # --- statistics
 
 
-def test_statistics_of_nothing(stranger: Person, anybody: Visitor) -> None:
+def test_statistics_without_sales_are_zero(stranger: Person, anybody: Visitor) -> None:
     assert answer(stranger.get(PRODUCTS + "seller-stats/")) == {
         "total_products": 0, "active_products": 0, "total_views": 0, "avg_views": 0.0, "total_revenue": "0.00",
         "totat_sold": 0.0, "currency": "USD", "units_sold": 0, "orders": 0, "conversion_rate": 0.0, "top_products": [],
@@ -492,7 +488,7 @@ def test_a_sale_counts_when_it_is_paid(place: Marketplace, seller: Person, buyer
     }  # fmt: skip
 
 
-def test_refunds_are_taken_off(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_refunds_reduce_revenue(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(price="2.50", stock=10)
     order = place.sell(buyer, (made["id"], 3))
     answer(seller.act(order, "refunds", {"lines": [{"product": made["id"], "quantity": 1}]}), 201)
@@ -503,14 +499,14 @@ def test_refunds_are_taken_off(place: Marketplace, seller: Person, buyer: Person
 # --- categories
 
 
-def test_categories(anybody: Visitor) -> None:
+def test_categories_are_listed_by_id(anybody: Visitor) -> None:
     listed = answer(anybody.get(PRODUCTS + "categories/"))
     assert len(listed["results"]) >= 20
     assert listed["results"][8] == {"id": 9, "name": "beauty_health", "slug": "beauty_health"}
     assert (listed["next"], listed["previous"]) == (None, None)
 
 
-def test_staff_adds_categories(anybody: Visitor, seller: Person, staff: Person) -> None:
+def test_only_staff_add_categories(anybody: Visitor, seller: Person, staff: Person) -> None:
     path = PRODUCTS + "categories/"
     problem(anybody.post(path, {"name": "Tea"}), 401)
     problem(seller.post(path, {"name": "Tea"}), 403)
@@ -524,7 +520,7 @@ def test_staff_adds_categories(anybody: Visitor, seller: Person, staff: Person) 
 # --- idempotency
 
 
-def test_listing_twice_with_a_key_lists_once(place: Marketplace, seller: Person, stranger: Person) -> None:
+def test_a_repeated_key_creates_one_product(place: Marketplace, seller: Person, stranger: Person) -> None:
     headers = {"Idempotency-Key": "list-1"}
     first = seller.post(PRODUCTS, V1, headers=headers)
     place.clock.advance(minutes=1)
@@ -536,7 +532,7 @@ def test_listing_twice_with_a_key_lists_once(place: Marketplace, seller: Person,
     assert len(answer(seller.get(f"{PRODUCTS}?seller={seller.id}"))["results"]) == 1
 
 
-def test_a_refused_listing_leaves_its_key_free(seller: Person) -> None:
+def test_a_rejected_product_does_not_consume_its_key(seller: Person) -> None:
     headers = {"Idempotency-Key": "list-2"}
     problem(seller.post(PRODUCTS, V1 | {"category_id": 99}, headers=headers), 400, "category_id")
     answer(seller.post(PRODUCTS, V1, headers=headers), 201)

@@ -72,21 +72,21 @@ def search(shop: tuple[Marketplace, Person]) -> Search:
         ("hidden", []),
     ],
 )
-def test_words(search: Search, words: str, found: list[str]) -> None:
+def test_search_finds_words(search: Search, words: str, found: list[str]) -> None:
     assert sorted(search.names(search=words)) == sorted(found)
 
 
 @pytest.mark.parametrize("words", ["", "   "])
-def test_no_words_find_everything(search: Search, words: str) -> None:
+def test_a_blank_search_finds_all_products(search: Search, words: str) -> None:
     assert search.names(search=words) == ACTIVE[::-1]
 
 
 @pytest.mark.parametrize("words", ["'", '"', "-", "&|!:*()<->", "\\", "%_", "a" * 200, "🦊", "' OR 1=1 --"])
-def test_odd_words_are_only_words(search: Search, words: str) -> None:
+def test_special_characters_have_no_meaning(search: Search, words: str) -> None:
     search.names(search=words)
 
 
-def test_words_are_bounded(search: Search) -> None:
+def test_the_length_of_a_search_is_limited(search: Search) -> None:
     search.refuse("search", "a" * 201)
     search.refuse("search", "nul\x00")
 
@@ -94,7 +94,7 @@ def test_words_are_bounded(search: Search) -> None:
 # --- filters
 
 
-def test_by_category_id_or_slug_or_several(search: Search) -> None:
+def test_the_category_filter_accepts_ids_and_slugs(search: Search) -> None:
     assert len(search.names(category="8")) == len(search.names(category="shoes")) == 3
     assert sorted(search.names(category=["4", "home_appliances"])) == ["Headphone stand", "Tea pot"]
     search.refuse("category", "nothing")
@@ -102,19 +102,19 @@ def test_by_category_id_or_slug_or_several(search: Search) -> None:
     search.refuse("category", "")
 
 
-def test_by_brand_or_several(search: Search) -> None:
+def test_the_brand_filter_accepts_several_brands(search: Search) -> None:
     assert search.names(brand=["Oak", "Sonor"]) == ["Headphone stand", "Wireless headphones"]
     assert search.names(brand="Nobody") == []
 
 
-def test_by_seller(search: Search, shop: tuple[Marketplace, Person]) -> None:
+def test_the_seller_filter_accepts_an_id(search: Search, shop: tuple[Marketplace, Person]) -> None:
     assert len(search.names(seller=shop[1].id)) == len(ACTIVE)
     assert search.names(seller=shop[1].id + 1) == []
     for wrong in ("x", "0", "-1", str(2**63), "1.5"):
         search.refuse("seller", wrong)
 
 
-def test_by_price_both_ends_included(search: Search) -> None:
+def test_the_price_filter_includes_both_bounds(search: Search) -> None:
     assert search.names(price_min="49.90", price_max="59.90") == ["Blue running shoes", "Red running shoes"]
     assert search.names(price_max=9.99) == ["Headphone stand"]
     for wrong in ("x", "-1", "1e3", "0.001", "100000000", "NaN", ""):
@@ -122,19 +122,19 @@ def test_by_price_both_ends_included(search: Search) -> None:
         search.refuse("price_max", wrong)
 
 
-def test_a_range_that_ends_before_it_begins_is_refused(search: Search) -> None:
+def test_a_reversed_range_is_rejected(search: Search) -> None:
     search.refuse_all("price_min", price_min="10.01", price_max="10.00")
     search.refuse_all("created_after", created_after="2026-01-02T00:00:00Z", created_before="2026-01-01T00:00:00Z")
     assert search.names(price_min="9.99", price_max="9.99") == ["Headphone stand"]
 
 
-def test_by_stock(search: Search) -> None:
+def test_the_stock_filter_separates_available_products(search: Search) -> None:
     assert search.names(in_stock="false") == ["Blue running shoes"]
     assert len(search.names(in_stock="true")) == len(ACTIVE) - 1
     search.refuse("in_stock", "maybe")
 
 
-def test_by_time_both_ends_excluded(search: Search) -> None:
+def test_the_time_filter_excludes_both_bounds(search: Search) -> None:
     first, second, third = "2026-01-01T00:00:01Z", "2026-01-01T00:00:02+00:00", "2026-01-01T02:00:03+02:00"
     assert search.names(created_after=first, created_before=third) == [ACTIVE[1]]
     assert search.names(created_before=second) == [ACTIVE[0]]
@@ -146,7 +146,7 @@ def test_by_time_both_ends_excluded(search: Search) -> None:
 @pytest.mark.parametrize(
     "name", ["seller", "price_min", "price_max", "in_stock", "created_after", "created_before", "ordering"]
 )
-def test_null_is_no_value(search: Search, name: str) -> None:
+def test_null_is_rejected_as_a_parameter(search: Search, name: str) -> None:
     search.refuse(name, "null")
 
 
@@ -157,7 +157,7 @@ def test_filters_narrow_each_other(search: Search) -> None:
 # --- order
 
 
-def test_orderings(search: Search) -> None:
+def test_products_are_sorted_as_requested(search: Search) -> None:
     by_price = sorted(CATALOGUE[:-1], key=lambda row: float(row["price"]))
     cheapest = [row["name"] for row in by_price]
     assert search.names(ordering="price") == cheapest
@@ -166,7 +166,7 @@ def test_orderings(search: Search) -> None:
     assert search.names(ordering="-created_at") == search.names() == search.names(ordering="relevance") == ACTIVE[::-1]
 
 
-def test_most_viewed_first() -> None:
+def test_the_most_viewed_product_is_first() -> None:
     with marketplace() as place:
         seller = place.person()
         quiet, loud = seller.list(name="Quiet"), seller.list(name="Loud")
@@ -182,7 +182,7 @@ def test_the_name_weighs_more_than_the_description(search: Search) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "name", "price,-price", "PRICE", "--price"])
-def test_an_ordering_that_is_none(search: Search, wrong: str) -> None:
+def test_an_unknown_ordering_is_rejected(search: Search, wrong: str) -> None:
     search.refuse("ordering", wrong)
     search.refuse("ordering", "price", "-price")
 
@@ -190,7 +190,7 @@ def test_an_ordering_that_is_none(search: Search, wrong: str) -> None:
 # --- facets
 
 
-def test_facets_count_everything_that_matches(search: Search) -> None:
+def test_facets_count_all_matches(search: Search) -> None:
     found = search(search="shoes", page_size=1, facets=["category", "brand", "price"])
     assert found["facets"] == {
         "category": [{"label": "shoes", "count": 2, "value": "8"}],
@@ -203,7 +203,7 @@ def test_facets_count_everything_that_matches(search: Search) -> None:
     assert len(found["results"]) == 1
 
 
-def test_a_facet_leads_to_what_it_counts(search: Search) -> None:
+def test_the_value_of_a_facet_works_as_a_filter(search: Search) -> None:
     for facet, values in search(facets=["category", "brand", "price"])["facets"].items():
         for value in values:
             filters = {facet: value["value"]} if "value" in value else {}
@@ -211,7 +211,7 @@ def test_a_facet_leads_to_what_it_counts(search: Search) -> None:
             assert len(search.names(**filters)) == value["count"]
 
 
-def test_no_facets_unless_asked(search: Search) -> None:
+def test_facets_are_omitted_by_default(search: Search) -> None:
     assert search().keys() == {"next", "previous", "results", "total", "total_is_exact"}
     assert search(facets="brand")["facets"].keys() == {"brand"}
     search.refuse("facets", "seller")
@@ -233,7 +233,7 @@ def test_no_facets_unless_asked(search: Search) -> None:
         {"category": ["8", "1"], "in_stock": "true"},
     ],
 )
-def test_pages_forwards_and_backwards_show_each_product_once(search: Search, parameters: dict[str, Any]) -> None:
+def test_pages_in_both_directions_contain_each_product_once(search: Search, parameters: dict[str, Any]) -> None:
     everything = [row["id"] for row in search(**parameters)["results"]]
     pages = [search(page_size=1, **parameters)]
     while pages[-1]["next"]:
@@ -253,7 +253,7 @@ def test_links_keep_filters_and_facets(search: Search) -> None:
     assert search.follow(first["next"])["facets"] == first["facets"]
 
 
-def test_a_cursor_is_good_for_its_own_list_only(search: Search) -> None:
+def test_a_cursor_is_valid_for_its_own_list_only(search: Search) -> None:
     cursor = parse_qs(urlsplit(search(page_size=1, ordering="price")["next"]).query)["cursor"][0]
     assert search(page_size=2, ordering="price", cursor=cursor)["results"]
     for parameters in ({"ordering": "-price"}, {"ordering": "price", "brand": "Oak"}, {}):
@@ -263,7 +263,7 @@ def test_a_cursor_is_good_for_its_own_list_only(search: Search) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["0", "101", "-1", "ten", "1.5", "", "9" * 500])
-def test_page_sizes(search: Search, wrong: str) -> None:
+def test_the_page_size_is_limited(search: Search, wrong: str) -> None:
     search.refuse("page_size", wrong)
 
 
@@ -277,11 +277,11 @@ def test_the_default_page_has_twenty_rows() -> None:
         assert len(search(page_size=100)["results"]) == 21
 
 
-def test_all_wrong_parameters_are_named(shop: tuple[Marketplace, Person]) -> None:
+def test_all_invalid_parameters_are_named(shop: tuple[Marketplace, Person]) -> None:
     anybody = shop[0].anybody
     problem(anybody.get(f"{PRODUCTS}?page_size=0&price_min=x&ordering=up"), 400, "page_size", "price_min", "ordering")
 
 
 @pytest.mark.parametrize("query", ["search=%ff", "search=%ED%A0%80", "brand=%00", "&".join(["a=1"] * 300)])
-def test_a_query_string_that_is_none(shop: tuple[Marketplace, Person], query: str) -> None:
+def test_a_malformed_query_string_is_rejected(shop: tuple[Marketplace, Person], query: str) -> None:
     assert shop[0].anybody.get(f"{PRODUCTS}?{query}").status_code == 400

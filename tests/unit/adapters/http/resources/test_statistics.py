@@ -46,9 +46,7 @@ FIRST = sold(
 SECOND = sold(orders=1, units=1, revenue="8.00")
 
 
-def test_a_product_shows_what_was_sold_when_and_at_which_price(
-    place: Marketplace, seller: Person, buyer: Person
-) -> None:
+def test_product_statistics_are_by_time_and_by_price(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     found = answer(seller.get(f"{PRODUCTS}{product}/statistics/"))
     assert found.pop("series") == [
@@ -74,7 +72,7 @@ def test_a_product_shows_what_was_sold_when_and_at_which_price(
     }
 
 
-def test_a_series_has_hours_or_days_of_a_span(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_series_has_points_by_hour_or_day(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     path = f"{PRODUCTS}{product}/statistics/"
     hours = answer(seller.get(f"{path}?interval=hour&from=2026-01-01T23:00:00Z&to=2026-01-02T01:00:00Z"))["series"]
@@ -85,7 +83,7 @@ def test_a_series_has_hours_or_days_of_a_span(place: Marketplace, seller: Person
     assert answer(seller.get(f"{path}?to=2025-12-31T00:00:00Z"))["series"] == []
 
 
-def test_a_series_shows_nothing_from_before_its_beginning(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_series_excludes_sales_before_its_start(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     second = [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
     for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=day&"):
@@ -96,7 +94,7 @@ def test_a_series_shows_nothing_from_before_its_beginning(place: Marketplace, se
         assert answer(seller.get(f"{path}to=2026-01-31T12:00:00Z"))["series"] == second
 
 
-def test_a_span_that_ends_before_it_begins_is_refused(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_a_reversed_span_is_rejected(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=hour&"):
         reversed_span = seller.get(f"{path}from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z")
@@ -110,12 +108,12 @@ def test_a_span_that_ends_before_it_begins_is_refused(place: Marketplace, seller
         }
 
 
-def test_bounds_without_a_series_are_refused(seller: Person) -> None:
+def test_bounds_without_a_series_are_rejected(seller: Person) -> None:
     problem(seller.get(f"{STATS}?from=2026-01-01T00:00:00Z"), 400, "from")
     problem(seller.get(f"{STATS}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from", "to")
 
 
-def test_a_seller_has_a_series_on_request(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_seller_statistics_include_a_series_on_request(place: Marketplace, seller: Person, buyer: Person) -> None:
     one_was_sold(place, seller, buyer)
     plain = answer(seller.get(STATS))
     assert "series" not in plain
@@ -128,7 +126,7 @@ def test_a_seller_has_a_series_on_request(place: Marketplace, seller: Person, bu
     assert answer(buyer.get(f"{STATS}?series=hour"))["series"] == []
 
 
-def test_nonsense_is_refused(place: Marketplace, seller: Person, buyer: Person) -> None:
+def test_invalid_parameters_are_rejected(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=day&"):
         problem(seller.get(f"{path}from=2001-01-01T00:00:00Z"), 400, "from")
@@ -140,7 +138,7 @@ def test_nonsense_is_refused(place: Marketplace, seller: Person, buyer: Person) 
     problem(seller.get(f"{PRODUCTS}{product}/statistics/?interval=week"), 400, "interval")
 
 
-def test_they_are_for_the_seller_and_for_staff(
+def test_statistics_are_for_the_seller_and_staff(
     place: Marketplace, seller: Person, buyer: Person, anybody: Visitor
 ) -> None:
     product = one_was_sold(place, seller, buyer)

@@ -30,13 +30,13 @@ def tokens(visitor: Visitor, email: str, password: str = PASSWORD) -> Any:
 # --- the list
 
 
-def test_the_list_is_for_staff(anybody: Visitor, stranger: Person, staff: Person) -> None:
+def test_only_staff_list_accounts(anybody: Visitor, stranger: Person, staff: Person) -> None:
     problem(anybody.get(USERS), 401)
     problem(stranger.get(USERS), 403)
     answer(staff.get(USERS))
 
 
-def test_the_list_shows_profiles_and_nothing_else(place: Marketplace, staff: Person) -> None:
+def test_the_list_contains_profiles_only(place: Marketplace, staff: Person) -> None:
     person = place.person(first_name="Ann", last_name="Lee", bio="Sells tea.")
     listed = answer(staff.get(f"{USERS}?page_size=100"))
     assert listed.keys() == {"next", "previous", "results"}
@@ -45,7 +45,7 @@ def test_the_list_shows_profiles_and_nothing_else(place: Marketplace, staff: Per
     }  # fmt: skip
 
 
-def test_the_list_pages_both_ways(place: Marketplace, staff: Person) -> None:
+def test_the_list_has_next_and_previous_pages(place: Marketplace, staff: Person) -> None:
     for _ in range(3):
         place.account()
     first = answer(staff.get(f"{USERS}?page_size=2"))
@@ -55,7 +55,7 @@ def test_the_list_pages_both_ways(place: Marketplace, staff: Person) -> None:
     assert answer(staff.get(second["previous"]))["results"] == first["results"]
 
 
-def test_the_list_leaves_out_who_is_inactive(place: Marketplace, staff: Person) -> None:
+def test_the_list_omits_inactive_accounts(place: Marketplace, staff: Person) -> None:
     person = place.person()
     deactivate(place, person)
     assert person.id not in [row["id"] for row in answer(staff.get(f"{USERS}?page_size=100"))["results"]]
@@ -71,7 +71,7 @@ def deactivate(place: Marketplace, person: Person) -> None:
 # --- signing up
 
 
-def test_sign_up(anybody: Visitor) -> None:
+def test_sign_up_creates_an_account(anybody: Visitor) -> None:
     body = {"email": "Kara@Example.com", "password": PASSWORD, "first_name": "Kara", "last_name": "S.", "bio": "Hi"}
     response = anybody.post(SIGN_UP, body)
     made = answer(response, 201)
@@ -82,19 +82,19 @@ def test_sign_up(anybody: Visitor) -> None:
     tokens(anybody, "KARA@example.COM")
 
 
-def test_sign_up_needs_an_address_and_a_password_only(anybody: Visitor) -> None:
+def test_sign_up_requires_only_address_and_password(anybody: Visitor) -> None:
     made = answer(anybody.post(SIGN_UP, {"email": "less@example.com", "password": PASSWORD}), 201)
     assert (made["first_name"], made["last_name"], made["bio"]) == ("", "", "")
     problem(anybody.post(SIGN_UP, {}), 400, "email", "password")
 
 
 @pytest.mark.parametrize("again", ["taken@example.com", "TAKEN@Example.COM", " taken@example.com "])
-def test_an_address_is_taken_whatever_its_case(anybody: Visitor, again: str) -> None:
+def test_addresses_are_unique_regardless_of_case(anybody: Visitor, again: str) -> None:
     anybody.post(SIGN_UP, {"email": "taken@example.com", "password": PASSWORD})
     problem(anybody.post(SIGN_UP, {"email": again, "password": PASSWORD}), 400, "email")
 
 
-def test_nobody_makes_themselves_staff(place: Marketplace) -> None:
+def test_sign_up_cannot_set_is_staff(place: Marketplace) -> None:
     body = {"email": "sly@example.com", "password": PASSWORD, "is_staff": True, "is_superuser": True, "id": 1}
     made = answer(place.anybody.post(SIGN_UP, body), 201)
     assert made["id"] != 1
@@ -103,11 +103,11 @@ def test_nobody_makes_themselves_staff(place: Marketplace) -> None:
 
 
 @pytest.mark.parametrize("email", ["", "no address", "a@b", "@example.com", "a@@example.com", "a b@example.com"])
-def test_an_address_that_is_none(anybody: Visitor, email: str) -> None:
+def test_an_invalid_address_is_rejected(anybody: Visitor, email: str) -> None:
     problem(anybody.post(SIGN_UP, {"email": email, "password": PASSWORD}), 400, "email")
 
 
-def test_a_password_that_is_refused_is_named(anybody: Visitor) -> None:
+def test_a_rejected_password_is_named(anybody: Visitor) -> None:
     problem(anybody.post(SIGN_UP, {"email": "weak@example.com", "password": "short"}), 400, "password")
     problem(anybody.post(SIGN_UP, {"email": "weak@example.com", "password": "weak@example.com"}), 400, "password")
 
@@ -120,13 +120,13 @@ def test_long_names_are_named_together(anybody: Visitor) -> None:
 # --- logging in
 
 
-def test_log_in(anybody: Visitor, stranger: Person) -> None:
+def test_log_in_returns_both_tokens(anybody: Visitor, stranger: Person) -> None:
     pair = tokens(anybody, stranger.email.upper())
     assert pair.keys() == {"access", "refresh"}
     assert answer(Visitor(anybody.client, pair["access"]).get(ME))["id"] == stranger.id
 
 
-def test_all_wrong_log_ins_look_the_same() -> None:
+def test_all_failed_log_ins_have_the_same_response() -> None:
     with marketplace() as place:
         person, inactive = place.person(), place.person()
         deactivate(place, inactive)
@@ -142,12 +142,12 @@ def test_all_wrong_log_ins_look_the_same() -> None:
         assert all(each == said[0] for each in said)
 
 
-def test_tokens_are_not_kept_by_caches(anybody: Visitor, stranger: Person) -> None:
+def test_tokens_are_not_cacheable(anybody: Visitor, stranger: Person) -> None:
     response = anybody.post(TOKEN, {"email": stranger.email, "password": PASSWORD})
     assert response.headers["cache-control"] == "private, no-store"
 
 
-def test_429_after_too_many_failures_says_when_to_come_back() -> None:
+def test_too_many_failed_log_ins_are_a_429_with_retry_after() -> None:
     with marketplace() as place:
         person = place.person()
         wrong = {"email": person.email, "password": "wrong"}
@@ -170,11 +170,11 @@ def test_an_access_token_expires(place: Marketplace, stranger: Person) -> None:
     assert "invalid_token" in response.headers["www-authenticate"]
 
 
-def test_a_refresh_token_is_no_access_token(place: Marketplace, stranger: Person) -> None:
+def test_a_refresh_token_is_not_an_access_token(place: Marketplace, stranger: Person) -> None:
     problem(Visitor(place.client, stranger.refresh).get(ME), 401)
 
 
-def test_refresh_rotates(anybody: Visitor, stranger: Person) -> None:
+def test_refresh_returns_a_new_pair(anybody: Visitor, stranger: Person) -> None:
     pair = answer(anybody.post(REFRESH, {"refresh": stranger.refresh}))
     assert pair.keys() == {"access", "refresh"}
     assert pair["refresh"] != stranger.refresh
@@ -187,7 +187,7 @@ def test_a_refresh_token_used_twice_at_once_gets_the_same_bytes(anybody: Visitor
     assert (first.status_code, first.content) == (second.status_code, second.content)
 
 
-def test_using_a_refresh_token_again_later_ends_its_family(place: Marketplace, stranger: Person) -> None:
+def test_a_late_second_use_of_a_refresh_token_ends_its_session(place: Marketplace, stranger: Person) -> None:
     anybody = place.anybody
     pair = answer(anybody.post(REFRESH, {"refresh": stranger.refresh}))
     place.clock.advance(seconds=10)
@@ -205,21 +205,21 @@ def test_a_refresh_token_expires_when_it_is_not_used(place: Marketplace, strange
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "é"])
-def test_what_is_no_token_is_not_valid(anybody: Visitor, token: str) -> None:
+def test_an_arbitrary_text_is_not_a_valid_token(anybody: Visitor, token: str) -> None:
     for path, field in ((REFRESH, "refresh"), (VERIFY, "token")):
         assert problem(anybody.post(path, {field: token}), 401)["code"] == "token_not_valid"
 
 
-def test_an_access_token_refreshes_nothing(anybody: Visitor, stranger: Person) -> None:
+def test_an_access_token_cannot_be_refreshed(anybody: Visitor, stranger: Person) -> None:
     problem(anybody.post(REFRESH, {"refresh": stranger.token}), 401)
 
 
-def test_verify(anybody: Visitor, stranger: Person) -> None:
+def test_verify_accepts_valid_tokens(anybody: Visitor, stranger: Person) -> None:
     for token in (stranger.token, stranger.refresh):
         assert answer(anybody.post(VERIFY, {"token": token})) == {}
 
 
-def test_verify_refuses_what_has_expired(place: Marketplace, stranger: Person) -> None:
+def test_verify_rejects_an_expired_token(place: Marketplace, stranger: Person) -> None:
     place.clock.advance(minutes=10)
     assert problem(place.anybody.post(VERIFY, {"token": stranger.token}), 401)["code"] == "token_not_valid"
 
@@ -227,12 +227,12 @@ def test_verify_refuses_what_has_expired(place: Marketplace, stranger: Person) -
 # --- one's own account
 
 
-def test_profile(stranger: Person) -> None:
+def test_the_profile_can_be_read(stranger: Person) -> None:
     shown = answer(stranger.get(ME))
     assert shown == {"id": stranger.id, "first_name": "", "last_name": "", "email": stranger.email, "bio": ""}
 
 
-def test_editing_the_profile_keeps_what_is_not_given(stranger: Person) -> None:
+def test_a_profile_patch_keeps_omitted_fields(stranger: Person) -> None:
     answer(stranger.patch(ME, {"first_name": "Zoë", "bio": "Hello"}))
     edited = answer(stranger.patch(ME, {"bio": "", "email": "else@example.com", "is_staff": True}))
     assert edited == {"id": stranger.id, "first_name": "Zoë", "last_name": "", "email": stranger.email, "bio": ""}
@@ -240,7 +240,7 @@ def test_editing_the_profile_keeps_what_is_not_given(stranger: Person) -> None:
     problem(stranger.patch(ME, {"first_name": None, "last_name": "x" * 101}), 400, "first_name", "last_name")
 
 
-def test_log_out_ends_this_session_only(place: Marketplace, stranger: Person) -> None:
+def test_log_out_ends_only_its_session(place: Marketplace, stranger: Person) -> None:
     other = tokens(place.anybody, stranger.email)
     assert stranger.post(USERS + "logout/").status_code == 204
     problem(place.anybody.post(REFRESH, {"refresh": stranger.refresh}), 401)
@@ -248,7 +248,7 @@ def test_log_out_ends_this_session_only(place: Marketplace, stranger: Person) ->
     assert stranger.post(USERS + "logout/").status_code == 204
 
 
-def test_changing_the_password_ends_all_other_sessions(place: Marketplace, stranger: Person) -> None:
+def test_a_password_change_ends_all_other_sessions(place: Marketplace, stranger: Person) -> None:
     other = tokens(place.anybody, stranger.email)
     body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
     changed = stranger.post(USERS + "password/", body)
@@ -259,14 +259,14 @@ def test_changing_the_password_ends_all_other_sessions(place: Marketplace, stran
     answer(place.anybody.post(REFRESH, {"refresh": stranger.refresh}))
 
 
-def test_changing_the_password_needs_the_old_one_and_a_good_new_one(stranger: Person) -> None:
+def test_a_password_change_requires_the_old_password_and_a_valid_new_one(stranger: Person) -> None:
     path = USERS + "password/"
     problem(stranger.post(path, {"old_password": "wrong", "new_password": NEW_PASSWORD}), 400, "old_password")
     problem(stranger.post(path, {"old_password": PASSWORD, "new_password": "short"}), 400, "new_password")
     problem(stranger.post(path, {"old_password": PASSWORD}), 400, "new_password")
 
 
-def test_who_is_gone_has_no_profile(place: Marketplace, stranger: Person) -> None:
+def test_a_deleted_account_has_no_profile(place: Marketplace, stranger: Person) -> None:
     """A token outlives its account when the database is put back to an earlier state."""
     accounts, now = place.market.accounts, place.clock.now()
     claims = evolve(accounts.verify(stranger.token), id="gone", account_id=AccountId(10**6))

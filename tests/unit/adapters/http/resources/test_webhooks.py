@@ -22,7 +22,7 @@ def send_news(place: Marketplace) -> None:
     place.market.webhooks.deliver()
 
 
-def test_an_endpoint_shows_its_secret_once(seller: Person) -> None:
+def test_the_secret_of_an_endpoint_is_returned_once(seller: Person) -> None:
     response = seller.post(WEBHOOKS, {"url": URL, "topics": ["order.paid"], "description": "Shop"})
     made = answer(response, 201)
     assert response.headers["location"] == at(made)
@@ -35,7 +35,7 @@ def test_an_endpoint_shows_its_secret_once(seller: Person) -> None:
     assert listed == shown
 
 
-def test_what_is_wrong_is_named(seller: Person) -> None:
+def test_invalid_fields_are_named(seller: Person) -> None:
     for url in ("http://example.com/", "https://10.0.0.1/", "https://localhost/", "https://user@example.com/", "x"):
         problem(seller.post(WEBHOOKS, {"url": url}), 400, "url")
     document = problem(seller.post(WEBHOOKS, {"url": URL, "topics": ["order.paid", "order.eaten"]}), 400, "topics[1]")
@@ -43,7 +43,7 @@ def test_what_is_wrong_is_named(seller: Person) -> None:
     problem(seller.post(WEBHOOKS, {"url": URL, "all_events": True}), 400, "all_events")
 
 
-def test_a_key_makes_one_endpoint_and_shows_its_secret_again(seller: Person) -> None:
+def test_a_repeated_key_creates_one_endpoint_and_returns_its_secret_again(seller: Person) -> None:
     headers = {"Idempotency-Key": "one-endpoint"}
     first, again = (seller.post(WEBHOOKS, {"url": URL}, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
@@ -51,7 +51,7 @@ def test_a_key_makes_one_endpoint_and_shows_its_secret_again(seller: Person) -> 
     problem(seller.post(WEBHOOKS, {"url": URL + "2"}, headers=headers), 422)
 
 
-def test_an_endpoint_is_edited_and_deleted_by_its_edition(seller: Person) -> None:
+def test_an_endpoint_is_edited_and_deleted_with_if_match(seller: Person) -> None:
     made = create(seller)
     edited = seller.patch(at(made), {"topics": ["order.paid"], "is_active": False}, headers={"If-Match": '"v1"'})
     assert answer(edited)["is_active"] is False
@@ -73,7 +73,9 @@ def test_a_secret_is_rotated_once_per_key(seller: Person) -> None:
     assert answer(seller.post(path))["secret"] != answer(first)["secret"]
 
 
-def test_others_see_nothing_and_staff_no_secret(seller: Person, stranger: Person, staff: Person) -> None:
+def test_endpoints_are_hidden_from_others_and_secrets_from_staff(
+    seller: Person, stranger: Person, staff: Person
+) -> None:
     made = create(seller)
     ping = answer(seller.post(at(made, "test/")), 202)
     of_delivery = f"deliveries/{ping['id']}/"
@@ -89,7 +91,7 @@ def test_others_see_nothing_and_staff_no_secret(seller: Person, stranger: Person
     answer(staff.post(WEBHOOKS, {"url": URL, "all_events": True}), 201)
 
 
-def test_a_ping_and_its_redelivery(place: Marketplace, seller: Person) -> None:
+def test_a_ping_is_delivered_and_redelivered(place: Marketplace, seller: Person) -> None:
     made = create(seller)
     response = seller.post(at(made, "test/"), headers={"Idempotency-Key": "ping"})
     ping = answer(response, 202)
@@ -107,13 +109,13 @@ def test_a_ping_and_its_redelivery(place: Marketplace, seller: Person) -> None:
     assert len(answer(seller.get(response.headers["location"]))["attempts"]) == 2
 
 
-def test_a_disabled_endpoint_is_sent_nothing(seller: Person) -> None:
+def test_a_disabled_endpoint_receives_nothing(seller: Person) -> None:
     made = create(seller)
     answer(seller.patch(at(made), {"is_active": False}))
     assert problem(seller.post(at(made, "test/")), 409)["code"] == "endpoint_disabled"
 
 
-def test_deliveries_come_in_pages_and_by_status(place: Marketplace, seller: Person) -> None:
+def test_deliveries_are_paged_and_filtered_by_status(place: Marketplace, seller: Person) -> None:
     made = create(seller, topics=["product.listed"])
     for _ in range(3):
         seller.list()
@@ -129,7 +131,7 @@ def test_deliveries_come_in_pages_and_by_status(place: Marketplace, seller: Pers
     problem(seller.get(at(made, "deliveries/"), params={"status": "LOST"}), 400, "status")
 
 
-def test_a_delivery_belongs_to_its_endpoint(seller: Person) -> None:
+def test_a_delivery_is_found_only_under_its_endpoint(seller: Person) -> None:
     made, other = create(seller), create(seller)
     ping = answer(seller.post(at(made, "test/")), 202)
     problem(seller.get(at(other, f"deliveries/{ping['id']}/")), 404)
