@@ -1,7 +1,7 @@
-"""A payment gateway that moves no money: for development, demonstrations and tests, behind the same port as a real one.
+"""A payment gateway that moves no money, for development, demonstrations and tests.
 
-Its books are two tables of its own, so it remembers what our processes forget when they are killed, and all of them
-ask the same gateway. What a method does is in its name, as with the test cards of real gateways.
+It stores charges and refunds in two database tables, so that they survive killed processes and all processes share
+them. The payment method selects the behaviour, as the test cards of real gateways do.
 """
 
 import time
@@ -20,14 +20,14 @@ from scalecommerce_core.domain.payment import DEFAULT_METHOD, Charged, ChargeReq
 OK: Final = "sandbox-ok"
 DECLINED: Final = "sandbox-declined"
 SLOW: Final = "sandbox-slow"
-"""Charges at once, and takes its time to say so."""
+"""Charges at once and replies after `slow_seconds`."""
 LOST_REPLY: Final = "sandbox-lost-reply"
-"""Charges, and never says so."""
+"""Charges and raises `GatewayUnavailable`, as if the reply was lost."""
 
 DECLINE_CODES: Final = {OK: None, DEFAULT_METHOD: None, SLOW: None, LOST_REPLY: None, DECLINED: "card_declined"}
 UNKNOWN_METHOD: Final = "unknown_method"
 
-# A twin that is at work is waited for, then both read the one row.
+# A concurrent insert of the same key waits for the first one; then both read its row.
 _CHARGE: Final = text(
     """
     INSERT INTO sandbox_charges (key, amount, currency, method, declined_because)
@@ -52,11 +52,11 @@ _REFUND: Final = text("INSERT INTO sandbox_refunds (key, charge, amount) VALUES 
 
 
 class SandboxRefundRejected(Exception):
-    """A refund that no gateway would make: of no charge, or of more than was charged."""
+    """The refund has no charge, or exceeds what is left of it."""
 
 
 class SandboxGateway:
-    """`ports.PaymentGateway`. `wait` is what `sandbox-slow` does for `slow_seconds`."""
+    """`ports.PaymentGateway`. `sandbox-slow` calls `wait(slow_seconds)`."""
 
     def __init__(
         self, engine: Engine, *, slow_seconds: float = 5.0, wait: Callable[[float], None] = time.sleep
@@ -77,12 +77,12 @@ class SandboxGateway:
                     "declined_because": DECLINE_CODES.get(request.method, UNKNOWN_METHOD),
                 },
             )
-            answer = _to_result(request.key, connection.execute(_FIND, {"key": request.key}).one())
+            result = _to_result(request.key, connection.execute(_FIND, {"key": request.key}).one())
         if request.method == SLOW:
             self._wait(self._slow_seconds)
         if request.method == LOST_REPLY:
-            raise GatewayUnavailable("The sandbox lost its reply, as it was told to.")
-        return answer
+            raise GatewayUnavailable("The sandbox gateway simulated a lost reply.")
+        return result
 
     def find(self, key: PaymentId) -> Charged | Declined | None:
         with self._transaction() as connection:
@@ -94,15 +94,15 @@ class SandboxGateway:
             charge = connection.execute(_LOCK, {"key": request.payment}).one_or_none()
             if charge is None or request.reference != _reference(request.payment):
                 raise SandboxRefundRejected(f"There is no charge {request.payment} ({request.reference}).")
-            asked = {"key": request.key, "charge": request.payment}
-            before, is_known = connection.execute(_REFUNDED, asked).one()
+            refund = {"key": request.key, "charge": request.payment}
+            before, is_known = connection.execute(_REFUNDED, refund).one()
             if is_known:
                 return
             if request.amount.currency != charge.currency or request.amount.minor > charge.amount - before:
                 raise SandboxRefundRejected(
-                    f"Of charge {request.payment}, {before} of {charge.amount} were sent back before."
+                    f"Only {charge.amount - before} of {charge.amount} are left to refund of charge {request.payment}."
                 )
-            connection.execute(_REFUND, {**asked, "amount": request.amount.minor})
+            connection.execute(_REFUND, {**refund, "amount": request.amount.minor})
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -1,4 +1,4 @@
-"""Which new passwords are too easy to guess."""
+"""Rules for new passwords: length, common passwords, similarity to personal data."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,10 @@ from typing import Final
 
 MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 128
-"""Far above any real password; bounds the work that a request can cause."""
+"""Bounds the hashing work per request; far above the length of real passwords."""
 
 MAX_SIMILARITY: Final = 0.7
-"""How alike (1: the same characters) a password and a personal word may not be."""
+"""A password this similar to a personal word, or more, is refused (`SequenceMatcher.quick_ratio`, from 0 to 1)."""
 
 SEQUENCES: Final = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -22,23 +22,23 @@ SEQUENCES: Final = (
     "zxcvbnm",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )
-"""Runs along the alphabet or a keyboard, either way, are no passwords."""
+"""Passwords that follow the alphabet or a keyboard row, forwards or backwards, are refused."""
 
 
-def complaints(password: str, *, about: Iterable[str] = ()) -> list[str]:
-    """What is wrong with a new password, as sentences; `about` holds the owner's e-mail address and names."""
+def find_violations(password: str, *, about: Iterable[str] = ()) -> list[str]:
+    """Return one sentence per violated rule; `about` holds the owner's e-mail address and names."""
     if len(password) > MAX_LENGTH:
         return [f"At most {MAX_LENGTH} characters are allowed."]
-    said = []
+    violations = []
     if len(password) < MIN_LENGTH:
-        said.append(f"At least {MIN_LENGTH} characters are wanted.")
+        violations.append(f"At least {MIN_LENGTH} characters are required.")
     if password.isdigit():
-        said.append("A password must not be only digits.")
+        violations.append("A password must not be only digits.")
     if _is_common(password.casefold()):
-        said.append("This password is too common.")
-    if _is_close_to(password.casefold(), about):
-        said.append("This password is too close to the e-mail address or a name.")
-    return said
+        violations.append("This password is too common.")
+    if _is_similar_to(password.casefold(), about):
+        violations.append("This password is too similar to the e-mail address or a name.")
+    return violations
 
 
 def _is_common(password: str) -> bool:
@@ -50,7 +50,7 @@ def _is_common(password: str) -> bool:
 
 
 def _repeats(password: str) -> bool:
-    """`aaaaaaaa`, `abcabcabc`: up to four characters, again and again."""
+    """Whether it repeats up to four characters: `aaaaaaaa`, `abcabcabc`."""
     return re.fullmatch(r"(.{1,4}?)\1+", password, re.DOTALL) is not None and len(password) >= MIN_LENGTH
 
 
@@ -58,17 +58,17 @@ def _follows_sequence(row: str, password: str) -> bool:
     return len(password) >= MIN_LENGTH and (password in row or password[::-1] in row)
 
 
-def _is_close_to(password: str, about: Iterable[str]) -> bool:
+def _is_similar_to(password: str, about: Iterable[str]) -> bool:
     return any(
         SequenceMatcher(a=password, b=word).quick_ratio() >= MAX_SIMILARITY
         for word in _personal_words(about)
-        # Words of very different length cannot be close; a short name inside a long password is no harm.
+        # A short name inside a long password is allowed; this also skips the comparison.
         if len(password) < 10 * len(word)
     )
 
 
 def _personal_words(about: Iterable[str]) -> Iterator[str]:
-    """Each text and its parts: `ann.lee@example.com`, `ann`, `lee`, `example`, `com`."""
+    """Yield each text and its words of three or more letters: `ann.lee@example.com`, `ann`, `lee`, `example`, `com`."""
     for text in about:
         folded = text.casefold()[:MAX_LENGTH]
         for word in dict.fromkeys([folded, *re.split(r"\W+", folded)]):
@@ -78,7 +78,7 @@ def _personal_words(about: Iterable[str]) -> Iterator[str]:
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    # Imported late: 45 ms and some megabytes that only sign-ups need.
+    # Imported here: it takes 45 ms and some megabytes, and only sign-ups need it.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
 
     return frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)

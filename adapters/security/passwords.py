@@ -1,4 +1,4 @@
-"""Passwords, hashed with Argon2id."""
+"""`ports.Passwords` with Argon2id."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from attrs import frozen
 
-from adapters.security.password_rules import MAX_LENGTH, complaints
+from adapters.security.password_rules import MAX_LENGTH, find_violations
 
 
 @frozen
 class Cost:
-    """What one hash costs. The default is OWASP's: 19 MiB for some 20 ms."""
+    """Argon2 parameters. The default is OWASP's minimum (Password Storage Cheat Sheet): 19 MiB, about 20 ms."""
 
     iterations: int = 2
     memory_kib: int = 19_456
@@ -21,18 +21,18 @@ class Cost:
 
 
 CHEAP: Final = Cost(iterations=1, memory_kib=8)
-"""For tests and seeded accounts: a thousand hashes in some milliseconds, worthless against an attacker."""
+"""For tests and seeded accounts: microseconds per hash, and no protection against an attacker."""
 
 
 class Argon2Passwords:
-    """Hashes that were made at another cost stay valid."""
+    """Verifies hashes of any cost; creates hashes of the given one."""
 
     def __init__(self, cost: Cost | None = None) -> None:
         cost = cost or Cost()
         self._hasher = PasswordHasher(
             time_cost=cost.iterations, memory_cost=cost.memory_kib, parallelism=cost.parallelism
         )
-        # Checked for accounts that do not exist, so that an answer takes as long as for those that do.
+        # Verified for accounts that do not exist, so that timing does not reveal which accounts exist.
         self._decoy = self._hasher.hash("nobody's password")
 
     def hash(self, password: str) -> str:
@@ -41,15 +41,15 @@ class Argon2Passwords:
         return self._hasher.hash(_bytes(password))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        # An endless password cannot be right, but neither may it be refused sooner than a wrong one.
+        # Too long a password is always wrong, but must take as long as any wrong one.
         guess = _bytes(password[:MAX_LENGTH])
         if password_hash is None:
             self._matches(self._decoy, guess)
             return False
         return self._matches(password_hash, guess) and len(password) <= MAX_LENGTH
 
-    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
-        return complaints(password, about=about)
+    def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
+        return find_violations(password, about=about)
 
     def _matches(self, password_hash: str, guess: bytes) -> bool:
         try:
@@ -59,5 +59,5 @@ class Argon2Passwords:
 
 
 def _bytes(password: str) -> bytes:
-    """The same bytes for the same characters, however a keyboard composed them (NIST SP 800-63B, 3.1.1.2)."""
+    """Return UTF-8 after NFKC normalization: keyboards compose characters differently (NIST SP 800-63B-4, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
-"""Access and refresh tokens: signed JWTs, read as RFC 8725 asks.
+"""`ports.Tokens` as signed JWTs, verified by the rules of RFC 8725.
 
-Whoever reads a token decides how: the key named by `kid` fixes the one algorithm that may have signed it, the
-`typ` header and the `token_type` claim must agree on its kind, and every claim is required.
+The verifier determines the algorithm: the key named by `kid` allows one algorithm only. The `typ` header and the
+`token_type` claim must agree, and every claim is required.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ MIN_SECRET_BYTES: Final = 32
 MIN_RSA_BITS: Final = 2048
 MAX_TOKEN_LENGTH: Final = 4096
 VERIFIED_CACHE_SIZE: Final = 10_000
-"""Tokens whose claims are kept: a few megabytes."""
+"""Verified tokens whose claims are remembered: a few megabytes."""
 CLOCK_SKEW: Final = timedelta(seconds=60)
-"""How far ahead the clock of another node may be."""
+"""How far the clock of the issuing host may be ahead."""
 
 TYP: Final = {TokenKind.ACCESS: "at+jwt", TokenKind.REFRESH: "rt+jwt"}
 REQUIRED: Final = ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type", "staff")
@@ -36,7 +36,7 @@ Algorithm = Literal["HS256", "RS256", "EdDSA"]
 
 @frozen
 class Key:
-    """One key, its one algorithm and the `kid` that names both; made by `secret_key` or `private_key`."""
+    """A key, its algorithm and the `kid` that names both. `secret_key` and `private_key` create it."""
 
     id: str
     algorithm: Algorithm
@@ -45,26 +45,26 @@ class Key:
 
 
 def secret_key(secret: str | bytes) -> Key:
-    """HS256 with a shared secret of at least 32 bytes."""
+    """Return an HS256 key; raise `ValueError` for a secret of fewer than 32 bytes."""
     material = secret.encode() if isinstance(secret, str) else secret
     if len(material) < MIN_SECRET_BYTES:
-        raise ValueError(f"A token secret has at least {MIN_SECRET_BYTES} bytes, this has {len(material)}.")
+        raise ValueError(f"A token secret needs at least {MIN_SECRET_BYTES} bytes; this one has {len(material)}.")
     name = hmac.new(material, b"key id", hashlib.sha256).hexdigest()[:12]
     return Key(id=name, algorithm="HS256", signing=material, verifying=material)
 
 
 def private_key(pem: str | bytes) -> Key:
-    """EdDSA or RS256, as the PEM text says."""
+    """Return an EdDSA or RS256 key from PEM text; raise `ValueError` for other kinds and RSA keys below 2048 bits."""
     key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password=None)
     if isinstance(key, Ed25519PrivateKey):
         public_ed25519 = key.public_key()
         return Key(id=_fingerprint(public_ed25519), algorithm="EdDSA", signing=key, verifying=public_ed25519)
     if isinstance(key, RSAPrivateKey):
         if key.key_size < MIN_RSA_BITS:
-            raise ValueError(f"An RSA key for tokens has at least {MIN_RSA_BITS} bits, this has {key.key_size}.")
+            raise ValueError(f"An RSA key for tokens needs at least {MIN_RSA_BITS} bits; this one has {key.key_size}.")
         public_rsa = key.public_key()
         return Key(id=_fingerprint(public_rsa), algorithm="RS256", signing=key, verifying=public_rsa)
-    raise ValueError("A key for tokens is an RSA or an Ed25519 private key.")
+    raise ValueError("A key for tokens must be an RSA or an Ed25519 private key.")
 
 
 def _fingerprint(key: RSAPublicKey | Ed25519PublicKey) -> str:
@@ -72,7 +72,7 @@ def _fingerprint(key: RSAPublicKey | Ed25519PublicKey) -> str:
 
 
 class JwtTokens:
-    """Signs with `current`; reads what `current` and `previous` keys have signed, so that keys can be rotated."""
+    """Signs with the `current` key; accepts signatures of `current` and `previous`, so that keys can be rotated."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class JwtTokens:
         self._issuer = issuer
         self._audience = audience
         self._verified_tokens: dict[str, tuple[Claims, int]] = {}
-        # The clock is an argument here, so times are checked below instead of against the machine's clock.
+        # `read` gets the time as an argument and checks it; PyJWT would use the clock of the machine.
         self._jwt = jwt.PyJWT(
             {
                 "require": list(REQUIRED),
@@ -118,10 +118,10 @@ class JwtTokens:
         )
 
     def read(self, token: str, now: datetime) -> Claims:
-        """Raise `TokenNotValid`.
+        """Return the claims; raise `TokenNotValid`.
 
-        What a token says, and that it was signed here, does not change; so both are remembered, and a caller's later
-        requests only ask for the time.
+        Signature and claims of a token do not change, so they are verified once and remembered; later calls check the
+        times only.
         """
         found = self._verified_tokens.get(token)
         if found is None:
@@ -133,22 +133,22 @@ class JwtTokens:
         if claims.expires_at <= now:
             raise TokenNotValid("The token has expired.")
         if issued_at > (now + CLOCK_SKEW).timestamp():
-            raise TokenNotValid("The token is from the future.")
+            raise TokenNotValid("The token was issued in the future.")
         return claims
 
     def _verify(self, token: str) -> tuple[Claims, int]:
-        """What the token says and when it was issued, once everything but the time is right."""
+        """Return the claims and the `iat` of a token that is valid except for its times."""
         header, payload = self._verify_signature(token)
         try:
             claims = _claims(payload)
         except (KeyError, TypeError, ValueError, OverflowError):
-            raise TokenNotValid("The token's claims are not understood.") from None
+            raise TokenNotValid("The token has invalid claims.") from None
         if header.get("typ") != TYP[claims.kind]:
-            raise TokenNotValid("The token is of another kind than it says.")
+            raise TokenNotValid("The token's type and its claims do not agree.")
         return claims, payload["iat"]
 
     def _verify_signature(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Header and payload, once the signature, issuer and audience are right and all claims are there."""
+        """Return header and payload after checking signature, issuer, audience and the presence of all claims."""
         if len(token) > MAX_TOKEN_LENGTH:
             raise TokenNotValid("The token is too long.")
         try:
@@ -158,9 +158,9 @@ class JwtTokens:
             complete = self._jwt.decode_complete(
                 token, key.verifying, algorithms=[key.algorithm], issuer=self._issuer, audience=self._audience
             )
-        # ValueError: text that is not even Unicode.
+        # ValueError: text with lone surrogates.
         except (jwt.PyJWTError, ValueError):
-            raise TokenNotValid("The token is malformed, or was not signed here.") from None
+            raise TokenNotValid("The token is malformed, or has an invalid signature.") from None
         return complete["header"], complete["payload"]
 
 

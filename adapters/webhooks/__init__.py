@@ -1,1 +1,1 @@
-"""Sends webhooks to where strangers want them, and nowhere else than to the public internet."""
+"""Sends webhooks to URLs that sellers choose, and connects to public internet addresses only."""

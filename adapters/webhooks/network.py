@@ -1,4 +1,4 @@
-"""Connections to checked addresses only: the name is resolved once, and what was checked is what is connected to."""
+"""Connects to checked addresses only. A host name is resolved once; the checked address is the one connected to."""
 
 import asyncio
 import socket
@@ -15,30 +15,31 @@ from scalecommerce_core.domain.web_address import Address, check_address
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 RESOLVER_THREADS: Final = 16
-"""Threads: the system's resolver blocks, for as long as name servers are silent."""
+"""The system's resolver blocks its thread until a name server answers."""
 MAX_ADDRESSES: Final = 4
-"""A host that has more is tried at the first of them."""
+"""Addresses of one host that are tried."""
 
 
 class SystemResolver:
-    """Asks the system, in threads of its own: a name server that hangs holds up nothing else."""
+    """The system's resolver in threads of its own, which a hanging name server may block."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
+        self._executor = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolver")
 
     async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        """Raise `OSError` for a name that nobody knows."""
+        """Return the addresses; raise `OSError` if the name cannot be resolved."""
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            self._executor, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         )
         return [ip_address(address[0]) for *_, address in found]
 
 
 class CheckedNetwork(AsyncNetworkBackend):
-    """For one message. Raises `UnsafeAddress` if any address of the host is not what it should be.
+    """The network backend of one message; raises `UnsafeAddress` if any address of the host is not public.
 
-    Any, not all: a name with a public and a private address is an attack, or a mistake that should be noticed.
+    One private address among public ones is refused too: it is an attack or a configuration error. `loopback` allows
+    loopback addresses.
     """
 
     def __init__(self, resolve: Resolve, network: AsyncNetworkBackend, *, loopback: bool) -> None:
@@ -50,7 +51,7 @@ class CheckedNetwork(AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the protocol's
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature of the base class
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
@@ -70,11 +71,11 @@ class CheckedNetwork(AsyncNetworkBackend):
 
     async def connect_unix_socket(
         self,
-        path: str,  # noqa: ARG002 - as the protocol has it
+        path: str,  # noqa: ARG002 - the signature of the base class
         timeout: float | None = None,  # noqa: ARG002, ASYNC109
         socket_options: Iterable[SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> AsyncNetworkStream:
-        raise httpcore2.UnsupportedProtocol("No webhook goes to a socket of this machine.")
+        raise httpcore2.UnsupportedProtocol("Webhooks cannot be sent to Unix sockets.")
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)

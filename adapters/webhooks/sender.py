@@ -1,4 +1,4 @@
-"""`ports.WebhookSender` over httpcore2, which follows no redirects, asks no proxy and reads no more than it is told."""
+"""`ports.WebhookSender` with httpcore2, which follows no redirects, uses no proxy and streams the response."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from scalecommerce_core.domain.webhook import ANSWER_LENGTH, WebhookAnswer
 from scalecommerce_core.ports import OutgoingWebhook
 
 TIMEOUT: Final = timedelta(seconds=10)
-"""For all of a message: resolving, connecting, sending, and the part of the answer that is read."""
+"""For one message in total: resolving, connecting, sending and reading the beginning of the response."""
 MAX_CONCURRENT: Final = 200
 USER_AGENT: Final = "ScaleCommerce-Webhooks/1"
 
@@ -32,7 +32,7 @@ REASONS: Final[dict[type[Exception], str]] = {
 
 
 class HttpWebhookSender:
-    """`resolve`, `network` and `trusted` replace the system's own resolver, sockets and certificates."""
+    """`resolve`, `network` and `ssl_context` replace the system's resolver, sockets and certificates."""
 
     def __init__(
         self,
@@ -54,30 +54,32 @@ class HttpWebhookSender:
 
     async def _send_all(self, messages: Sequence[OutgoingWebhook]) -> list[WebhookAnswer]:
         if self._ssl_context is None:
-            # Reading the certificates takes a while, and most processes never send anything.
+            # Loading the certificates is slow, and most processes send no webhooks.
             self._ssl_context = ssl.create_default_context()
-        places = asyncio.Semaphore(MAX_CONCURRENT)
-        return list(await asyncio.gather(*(self._send_one(message, places, self._ssl_context) for message in messages)))
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT)
+        return list(
+            await asyncio.gather(*(self._send_one(message, semaphore, self._ssl_context) for message in messages))
+        )
 
     async def _send_one(
-        self, message: OutgoingWebhook, places: asyncio.Semaphore, trusted: ssl.SSLContext
+        self, message: OutgoingWebhook, semaphore: asyncio.Semaphore, ssl_context: ssl.SSLContext
     ) -> WebhookAnswer:
-        async with places:
-            begun = time.monotonic()
+        async with semaphore:
+            started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeout):
-                    response, body = await self._post(message, trusted)
+                    response, body = await self._post(message, ssl_context)
                 retry_after = _parse_retry_after(response.headers, datetime.now(UTC))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
-                return WebhookAnswer(_elapsed(begun), error=_describe_error(error, self._timeout))
-            return WebhookAnswer(_elapsed(begun), status=response.status, body=body, retry_after=retry_after)
+            except Exception as error:  # noqa: BLE001 - one message must not stop the others
+                return WebhookAnswer(_elapsed(started), error=_describe_error(error, self._timeout))
+            return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
 
-    async def _post(self, message: OutgoingWebhook, trusted: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
+    async def _post(self, message: OutgoingWebhook, ssl_context: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
         target = parse_target(message.url, allow_loopback=self._allow_loopback)
         network = CheckedNetwork(self._resolve, self._network, loopback=target.is_loopback)
-        # One connection per message: what was checked for one is not what another would be checked for.
+        # One connection per message, since addresses are checked per message.
         async with httpcore2.AsyncConnectionPool(
-            ssl_context=trusted, max_connections=1, network_backend=network
+            ssl_context=ssl_context, max_connections=1, network_backend=network
         ) as pool:
             url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
             headers = {"Host": target.authority, "User-Agent": USER_AGENT, **message.headers}
@@ -94,8 +96,8 @@ async def _read_body(response: httpcore2.Response) -> bytes:
     return body[:ANSWER_LENGTH]
 
 
-def _elapsed(begun: float) -> timedelta:
-    return timedelta(seconds=time.monotonic() - begun)
+def _elapsed(started: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - started)
 
 
 def _describe_error(error: Exception, seconds: float) -> str:
@@ -103,12 +105,12 @@ def _describe_error(error: Exception, seconds: float) -> str:
         return f"no answer within {seconds:g} s"
     if isinstance(error, UnsafeAddress):
         return f"refused: {error}"
-    told = next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), type(error).__name__)
-    return f"{told}: {error}" if str(error) else told
+    reason = next((text for kind, text in REASONS.items() if isinstance(error, kind)), type(error).__name__)
+    return f"{reason}: {error}" if str(error) else reason
 
 
 def _parse_retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> timedelta | None:
-    """Seconds or a date (RFC 9110, section 10.2.3); None for anything else."""
+    """Parse `Retry-After`, seconds or a date (RFC 9110, section 10.2.3); None if it is missing or malformed."""
     given = next((value for name, value in headers if name.lower() == b"retry-after"), b"").decode("latin-1").strip()
     if given.isascii() and given.isdecimal():
         return timedelta(seconds=min(int(given[:9]), 10**8))

@@ -30,11 +30,11 @@ class Passwords(Protocol):
     def hash(self, password: str) -> str: ...
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """The same work for a missing hash, so that timing does not tell which accounts exist."""
+        """Whether the password matches the hash. A hash of None takes as long, so that timing reveals no accounts."""
         ...
 
-    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
-        """What is wrong with a new password (too short, common, only digits, close to a word of `about`)."""
+    def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
+        """Return one sentence per violated rule: too short, common, only digits, similar to a text of `about`."""
         ...
 
 
@@ -45,7 +45,7 @@ class TokenKind(StrEnum):
 
 @frozen
 class Claims:
-    """What a signed token says. `id` is its jti."""
+    """The content of a signed token. `id` is the claim `jti`."""
 
     kind: TokenKind
     id: str

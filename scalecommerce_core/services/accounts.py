@@ -222,7 +222,9 @@ class Accounts:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
         if not self._passwords.verify(account.password_hash, old):
             raise Invalid.field("old_password", "This is not your password.")
-        complaints = self._passwords.complaints(new, about=_words(account.email, account.first_name, account.last_name))
+        complaints = self._passwords.find_violations(
+            new, about=_words(account.email, account.first_name, account.last_name)
+        )
         if complaints:
             raise Invalid({"new_password": complaints})
         hashed = self._passwords.hash(new)
@@ -252,8 +254,8 @@ class Accounts:
         hashed = None
         if password is not None:
             about = _words(found.email, found.first_name, found.last_name)
-            if complaints := self._passwords.complaints(password, about=about):
-                raise Invalid({"password": complaints})
+            if violations := self._passwords.find_violations(password, about=about):
+                raise Invalid({"password": violations})
             # Outside the transaction: hashing takes long.
             hashed = self._passwords.hash(password)
         return self._appoint(found.id, hashed, self._clock.now())
@@ -285,8 +287,8 @@ class Accounts:
             errors |= error.errors
         if command.password is not None:
             about = _words(command.email, command.first_name, command.last_name)
-            if complaints := self._passwords.complaints(command.password.reveal(), about=about):
-                errors["password"] = complaints
+            if violations := self._passwords.find_violations(command.password.reveal(), about=about):
+                errors["password"] = violations
         if errors:
             return Invalid(errors)
         return None if command.password is None else self._passwords.hash(command.password.reveal())

@@ -89,13 +89,13 @@ class PlainPasswords:
     def verify(self, password_hash: str | None, password: str) -> bool:
         return password_hash == f"plain:{password}"
 
-    def complaints(self, password: str, *, about: Iterable[str]) -> list[str]:
-        said = []
+    def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
+        violations = []
         if len(password) < 8:
-            said.append("At least 8 characters are wanted.")
+            violations.append("At least 8 characters are required.")
         if password in {word for word in about if word}:
-            said.append("This is too close to your e-mail address or name.")
-        return said
+            violations.append("This password is too similar to the e-mail address or a name.")
+        return violations
 
 
 class RememberedTokens:

@@ -276,9 +276,9 @@ def test_the_certificate_is_that_of_the_name(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path, "localhost")
     with receiving(server) as receiver:
         url = f"https://localhost:{receiver.port}/"
-        assert send(url, trusted=trusting).status == 200
+        assert send(url, ssl_context=trusting).status == 200
         stranger = send(url)
-        by_address = send(f"https://127.0.0.1:{receiver.port}/", trusted=trusting)
+        by_address = send(f"https://127.0.0.1:{receiver.port}/", ssl_context=trusting)
     for refused in (stranger, by_address):
         assert refused.status is None
         assert "certificate verify failed" in (refused.error or "")
@@ -288,6 +288,6 @@ def test_the_certificate_is_that_of_the_name(tmp_path: Path) -> None:
 def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path, "other.example.com")
     with receiving(server) as receiver:
-        answer = send(f"https://localhost:{receiver.port}/", trusted=trusting)
+        answer = send(f"https://localhost:{receiver.port}/", ssl_context=trusting)
     assert "certificate verify failed" in (answer.error or "")
     assert receiver.received == []

@@ -70,7 +70,7 @@ def test_a_script_cannot_be_asked(cli: Cli) -> None:
 
 def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
     short = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="short\n")
-    assert (short.code, short.err) == (1, "password: At least 8 characters are wanted.\n")
+    assert (short.code, short.err) == (1, "password: At least 8 characters are required.\n")
     odd = cli("createsuperuser", "--email", "ada", "--password-stdin", stdin=f"{GOOD}\n")
     assert (odd.code, odd.err) == (1, "email: Enter an e-mail address such as name@example.com.\n")
 
@@ -94,7 +94,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
     unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
     refused = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="short\n")
-    assert (refused.code, refused.err) == (1, "password: At least 8 characters are wanted.\n")
+    assert (refused.code, refused.err) == (1, "password: At least 8 characters are required.\n")
     assert not account(runtime).is_staff
     ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
     assert (ended.code, ended.out) == (
