@@ -120,9 +120,9 @@ def _rolled_back(run: Run) -> str:
     if not run.written:
         return f"Run {run.id} had moved no price yet; it is ended."
     if not run.undone:
-        return f"Run {run.id}: no price was restored. All {run.written:,} had moved since and were kept."
+        return f"Run {run.id}: no price was restored. All {run.written:,} had changed since and were kept."
     stayed = run.written - run.undone
-    rest = f" The other {stayed:,} had moved since and were kept." if stayed else ""
+    rest = f" The other {stayed:,} had changed since and were kept." if stayed else ""
     return f"Run {run.id}: {run.undone:,} of {run.written:,} prices are back in force.{rest}"
 
 

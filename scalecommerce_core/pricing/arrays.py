@@ -1,4 +1,4 @@
-"""The array types of pricing. One element per product, unless a docstring says otherwise."""
+"""Array types. Arrays have one element per product, unless a docstring says otherwise."""
 
 from typing import TypeAlias
 

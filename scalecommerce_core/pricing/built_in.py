@@ -1,4 +1,4 @@
-"""The policies that come with the engine, and finding any registered one by its name."""
+"""The built-in strategies, and look-up of registered strategies by name."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,21 +12,24 @@ from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.threshold import Threshold
 
 BUILT_IN: Final = (ElasticityLearning, ControlledVariance, Inventory, PriceGrid, LinearDemand, HillClimb, Threshold)
-"""The first is the default. Being imported here registers them."""
+"""The first one is the default. Importing this module registers all of them."""
 
 
 def strategy_named(name: str, values: Mapping[str, Any]) -> PricingStrategy:
-    """The registered policy with these parameters; raise `Invalid` naming the fields `policy` or `parameters.…`."""
+    """Build the registered strategy `name` with these parameters. `name` may be a former name.
+
+    Raise `Invalid`, which names the field `policy` or `parameters.…`.
+    """
     cls = registered_strategies().get(current_name(name))
     if cls is None:
         raise Invalid.field(
-            "policy", f"There is no such policy; these are known: {', '.join(registered_strategies())}."
+            "policy", f"There is no such pricing strategy. Installed: {', '.join(registered_strategies())}."
         )
-    policy: PricingStrategy = build(cls, values, within="parameters.")
-    return policy
+    strategy: PricingStrategy = build(cls, values, within="parameters.")
+    return strategy
 
 
 def drop_retired_parameters(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored parameters without those of an earlier release that had no effect (`retired_parameters`)."""
+    """Remove parameters that earlier releases accepted without effect (`retired_parameters` of the strategy)."""
     retired: frozenset[str] = getattr(registered_strategies().get(name), "retired_parameters", frozenset())
     return {each: value for each, value in values.items() if each not in retired}

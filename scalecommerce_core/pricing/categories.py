@@ -1,4 +1,4 @@
-"""What products of a category have in common: arrays with a value per group, which grow with the groups."""
+"""Estimates per category (group): arrays with one element per group."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,17 +10,17 @@ from scalecommerce_core.pricing.signals import Signals
 
 _USUAL_CONVERSION: Final = 0.02
 _SURE_AFTER: Final = 1_000.0
-"""Views after which a category's own conversion counts more than the usual one."""
+"""Weight of `_USUAL_CONVERSION`, in views."""
 
 
 def group_count(groups: Mapping[str, Floats], signals: Signals) -> int:
-    """How many groups there are with those that `signals` bring."""
+    """Number of groups, including groups that occur only in `signals`."""
     known = max((len(values) for values in groups.values()), default=0)
     return max(known, int(signals.group.max(initial=-1)) + 1)
 
 
 def estimate_conversions(signals: Signals, groups: Mapping[str, Floats]) -> Floats:
-    """Units per view of each group, drawn towards what is usual while little has been seen."""
+    """Conversion rate (units per view) of each group, shrunk towards `_USUAL_CONVERSION`."""
     size = group_count(groups, signals)
     views = np.bincount(signals.group, weights=signals.views, minlength=size)
     units = np.bincount(signals.group, weights=signals.units, minlength=size)
@@ -28,7 +28,7 @@ def estimate_conversions(signals: Signals, groups: Mapping[str, Floats]) -> Floa
 
 
 def extend_groups(groups: Mapping[str, Floats], usual: Mapping[str, Floats]) -> Mapping[str, Floats]:
-    """What is known of the groups, with what is `usual` for those that are seen for the first time."""
+    """Append to `groups` the elements of `usual` for groups that `groups` does not have yet."""
     if not groups:
         return usual
     return {name: np.concatenate([groups[name], new[len(groups[name]) :]]) for name, new in usual.items()}

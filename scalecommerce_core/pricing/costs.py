@@ -1,4 +1,4 @@
-"""What a unit costs, where the seller has told it and where not."""
+"""Break-even prices, also for products whose cost is unknown."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from scalecommerce_core.pricing.signals import Signals
 
 
 def break_even(signals: Signals, elasticity: Floats | float) -> Floats:
-    """The price at which nothing is earned, fee included.
+    """Price at which the margin after fees is 0, in minor units.
 
-    Where the cost is unknown, the one that makes the reference the best price at this elasticity: the seller knew
-    what they did, until sales say otherwise.
+    If the cost is unknown, the reference price is assumed to be optimal at this elasticity e, which gives
+    reference · (1 + 1/e), with e limited to at most -1.
     """
     assumed = signals.reference * (1.0 + 1.0 / np.minimum(elasticity, -1.0))
     cost = signals.full_cost()

@@ -1,4 +1,4 @@
-"""Decisions: what a policy wanted, what the guardrails made of it, and how a seller is told."""
+"""Decisions: proposed prices, prices after the guardrails, and sentences that explain them to sellers."""
 
 from collections.abc import Sequence
 from typing import Final, Self
@@ -52,7 +52,7 @@ _BOUNDED: Final = {
 
 @frozen
 class Decision:
-    """For one product, amounts in minor units; `new` equals `old` when the price stays."""
+    """Decision about one product. Amounts are in minor units; `new` equals `old` if the price is kept."""
 
     product_id: ProductId
     policy_id: PolicyId
@@ -61,10 +61,10 @@ class Decision:
     old: int
     new: int
     wanted: int | None
-    """What the policy wanted before the guardrails; None: nothing."""
+    """Price proposed by the strategy, before the guardrails; None: no proposal."""
     motive: Motive
     guardrails: tuple[str, ...]
-    """Names of those that acted, in the order in which they did."""
+    """Names of the guardrails that acted, in their order."""
     minor_per_unit: int = DEFAULT_MINOR_PER_UNIT
     """Minor units in one whole unit of the product's currency."""
 
@@ -74,7 +74,7 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """What became of the price and why, for the seller."""
+        """A sentence for the seller: the price change and its reason."""
         if not self.moves:
             return f"Kept at {unit_text(self.old, self.minor_per_unit)}: {self.reason}."
         verb = "Raised" if self.new > self.old else "Lowered"
@@ -83,7 +83,7 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """The part of the sentence that says why."""
+        """The reason in `sentence`."""
         why, acted = _WHY[self.motive], {Guardrail[name.upper()] for name in self.guardrails}
         if not self.moves:
             held = next((said for rail, said in _HELD.items() if rail in acted), None)
@@ -94,7 +94,7 @@ class Decision:
 
 @frozen(eq=False)
 class Decisions:
-    """Of one policy for one epoch; a row per product, in the order of the signals."""
+    """Decisions of one policy in one epoch; arrays with an element per product, in the order of the signals."""
 
     policy_id: PolicyId
     policy_version: int
@@ -103,10 +103,10 @@ class Decisions:
     old: Whole
     new: Whole
     wanted: Floats = field(repr=False)
-    """NaN: nothing."""
+    """Proposed prices in minor units; NaN: no proposal."""
     motive: Whole = field(repr=False)
     guardrails: Whole = field(repr=False)
-    """Flags of `Guardrail`."""
+    """Flags of `Guardrail` that acted."""
     minor_per_unit: Whole = field(repr=False)
     """Minor units in one whole unit of each product's currency."""
 
@@ -136,11 +136,11 @@ class Decisions:
 def decide(
     policy: PricingPolicy, state: State, signals: Signals, epoch: int, *, strategy: PricingStrategy | None = None
 ) -> Decisions:
-    """The prices that `policy` puts in force now, of `state` that has learned from `seen` already.
+    """Decide prices from signals and a `state` that was updated with the same signals.
 
-    A pure function: equal arguments give equal decisions, bit for bit, and a product's decision does not depend on
-    the others in the batch. `rules` saves building the policy's rules for each batch. Raise `StrategyFailed` if the
-    rules fail, and `Invalid` if they cannot be built.
+    A pure function: equal arguments give equal decisions, bit for bit, and the decision about a product does not depend
+    on other products in the batch. `strategy` avoids building the policy's strategy for each batch. Raise
+    `StrategyFailed` if the strategy fails, and `Invalid` if it cannot be built.
     """
     wanted = call_propose(strategy or policy.strategy(), state, signals, epoch)
     new, acted = apply_guardrails(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
@@ -149,26 +149,26 @@ def decide(
 
 
 LARGE: Final = 0.04
-"""The catalogue breaker counts moves of more than this."""
+"""The circuit breaker counts changes larger than this share of the old price."""
 
 
 @frozen
 class Breaker:
-    """The catalogue breaker's view of a run: a run that trips it is not written.
+    """Result of the circuit breaker for a run; a run that trips it writes no price.
 
-    Of a few prices a single move is a large share, and the mean is what one of them does: they are left to the
-    guardrails of each price.
+    Runs with few prices never trip it, because a single change would be a large share of them; the other guardrails
+    limit each price.
     """
 
     prices: int
     large_share: float
-    """Of the prices, that moved by more than 4 %."""
+    """Share of the prices that changed by more than 4 %."""
     mean_move: float
     tripped: bool
 
     @classmethod
     def evaluate(cls, policy: PricingPolicy, prices: int, large: int, total_move: float) -> Self:
-        """Of so many prices, `large` moved by more than 4 %, and all by `total_move` in sum."""
+        """Evaluate a run: `large` of its prices changed by more than 4 %, all by `total_move` in total (relative)."""
         if not prices:
             return cls(0, 0.0, 0.0, tripped=False)
         share, mean, rails = large / prices, total_move / prices, policy.guardrails
@@ -179,17 +179,17 @@ class Breaker:
     def sentence(self) -> str:
         verdict = "tripped, no price is changed" if self.tripped else "not tripped"
         noun = "price" if self.prices == 1 else "prices"
-        moves = f"mean change {self.mean_move:+.1%}, {self.large_share:.0%} of {self.prices:,} {noun} by more than 4%"
+        large = f"{self.large_share:.0%} of {self.prices:,} {noun} changed by more than 4%"
         remedy = (
             " If these changes are intended, raise breaker_share and breaker_mean in the policy's guardrails."
             if self.tripped
             else ""
         )
-        return f"Circuit breaker {verdict}: {moves}.{remedy}"
+        return f"Circuit breaker {verdict}: mean change {self.mean_move:+.1%}, {large}.{remedy}"
 
 
 def check_breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
-    """Whether all decisions of a run together are more than a catalogue should see at once."""
+    """Evaluate all decisions of a run."""
     return Breaker.evaluate(
         policy,
         sum(len(part) for part in run),

@@ -1,8 +1,9 @@
-"""The demand filter: what a product's sales say about its price, in five floats that follow a drifting world.
+"""Demand filter: estimates a product's conversion rate and elasticity from its sales; five floats per product.
 
 Units sold ~ Poisson(views · exp(a + b·x)) with x = price / reference - 1, so b is the elasticity at the reference.
-Both a and b walk at random: without that, a filter that also sets the prices grows ever surer of what it believes
-and decays below fixed prices (closed-loop confounding). An extended Kalman filter with a bounded innovation.
+The estimate of (a, b) is updated by an extended Kalman filter with a bounded innovation, as in a dynamic generalized
+linear model (West, Harrison and Migon 1985). a and b follow random walks: without their variance, a filter that also
+sets the prices becomes certain of a wrong elasticity (incomplete learning: Keskin and Zeevi 2014).
 """
 
 from typing import NamedTuple
@@ -15,7 +16,10 @@ from scalecommerce_core.pricing.interface import parameter
 
 
 class Belief(NamedTuple):
-    """Mean (a, b) and covariance (c00, c01, c11) of the log conversion at the reference and of the elasticity."""
+    """Estimate of the log conversion rate at the reference price (a) and of the elasticity (b).
+
+    a and b are means; c00, c01 and c11 are the variance of a, the covariance, and the variance of b.
+    """
 
     a: Floats
     b: Floats
@@ -26,7 +30,7 @@ class Belief(NamedTuple):
 
 @frozen
 class Drift:
-    """How fast the world is believed to change, per week, and how noisy it is."""
+    """Parameters of the filter: variance of the random walks per week, and noise of sales."""
 
     level: float = parameter(0.005, at_least=0, at_most=1, says="Variance added to the log conversion rate each week.")
     slope: float = parameter(0.0005, at_least=0, at_most=1, says="Variance added to the elasticity each week.")
@@ -36,7 +40,10 @@ class Drift:
 
 
 def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Floats, weeks: Floats) -> Belief:
-    """The belief after `views` that bought `units` at price `x`; without views, time alone passes."""
+    """Update the belief with `units` sold in `views` at relative price `x`, after `weeks` of random walk.
+
+    Without views, only the random walk is applied.
+    """
     a, b, c00, c01, c11 = belief
     c00 = c00 + drift.level * weeks
     c11 = c11 + drift.slope * weeks
@@ -49,12 +56,12 @@ def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, uni
     k0 = k0_ / f
     k1 = k1_ / f
     r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -2.0, 3.0), 0.0)
-    # With f infinite (nothing seen) both gains are 0, and so is what is taken off the covariance.
+    # Without views f is infinite, so both gains are 0 and the covariance is not reduced.
     return Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
 
 
 def rebase_belief(belief: Belief, old: Floats, new: Floats) -> Belief:
-    """The same belief about demand, told relative to another reference price: x' = (1 + x)·old/new - 1."""
+    """Express the belief relative to another reference price: x' = (1 + x)·old/new - 1."""
     a, b, c00, c01, c11 = belief
     scale = new / old
     shift = scale - 1.0

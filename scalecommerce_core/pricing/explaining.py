@@ -1,4 +1,4 @@
-"""What a decision was made of, in words: the facts that were seen, and what the policy believed by then."""
+"""Sentences that describe the inputs of a decision: signals and estimates."""
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
@@ -27,32 +27,32 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "dead_band": "the change would be too small to matter",
     "ending": "rounded to the price ending that the seller chose",
 }
-"""Each guardrail by its name in a decision, and what it did there."""
+"""Effect of each guardrail, by its name in a decision."""
 
 
 @frozen
 class ElasticityBelief:
-    """The elasticities that a learning policy had estimated for a product when it decided.
+    """The elasticities that a strategy had estimated for a product when it decided.
 
-    Elasticities are at the reference price, in percent of sales per percent of price; usually negative.
+    Elasticities are at the reference price: percent of sales per percent of price, usually negative.
     """
 
     elasticity: float
     standard_deviation: float
     """Standard deviation of `elasticity`."""
     category_elasticity: float
-    """The mean of the product's category."""
+    """Mean elasticity of the product's category."""
 
 
 def elasticity_belief(inputs: Inputs) -> ElasticityBelief | None:
-    """The belief behind the first decision of `inputs`; None for policies without elasticities."""
+    """The estimate in the first row of `inputs`; None for strategies that estimate no elasticities."""
     return _belief_in(input_values(inputs))
 
 
 def explain_inputs(inputs: Inputs) -> dict[str, str]:
-    """What the first decision of `inputs` was made of: headings and sentences, in the order in which one asks."""
+    """Describe the first row of `inputs`: headings with sentences, in the order of their display."""
     seen = _defaults() | input_values(inputs)
-    told = {
+    sections = {
         "price": f"{_amount(seen, seen['price'])}, {_since(seen['since_change'])}",
         "reference": f"{_amount(seen, seen['reference'])}, the seller's starting price",
         "demand": _demand(seen),
@@ -62,11 +62,11 @@ def explain_inputs(inputs: Inputs) -> dict[str, str]:
         "past prices": _past(seen, inputs.head["document"]["epoch_seconds"] / 86_400 / USUAL_EPOCH_DAYS),
         "belief": _belief(seen),
     }
-    return {heading: said for heading, said in told.items() if said}
+    return {heading: said for heading, said in sections.items() if said}
 
 
 def _defaults() -> dict[str, Any]:
-    """Columns that hold nothing but their default are not stored."""
+    """Default values of columns that `inputs` leaves out."""
     return {name: column.metadata["default"] for name, column in COLUMNS.items()}
 
 
@@ -125,7 +125,7 @@ def _bounds(seen: Mapping[str, Any]) -> str:
 
 
 def _past(seen: Mapping[str, Any], scale: float) -> str:
-    """Durations are meant for epochs of a week, and scale with the epoch."""
+    """Past prices. Durations are those of an epoch of a week, multiplied by `scale`."""
     low, high, usual = seen["lowest_30d"], seen["highest_30d"], seen["median_90d"]
     if low < 0 or usual < 0:
         return ""

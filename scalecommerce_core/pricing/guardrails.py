@@ -1,7 +1,7 @@
-"""Guardrails: what no policy can do, whatever it has learned. Whole minor units, no float touches a price here.
+"""Guardrails: limits for the prices that strategies propose. Prices are whole minor units; no limit uses floats.
 
-They act in the order of `Guardrail`, and each one that acts writes its name into the decision. Durations are given
-for an epoch of 7 days and shrink or grow with it, so that a demonstration with epochs of seconds is guarded too.
+They act in the order of `Guardrail`, and each one that acts is named in the decision. Durations apply to an epoch of
+7 days and scale with the epoch's length, so that they also protect a demonstration with epochs of seconds.
 """
 
 from enum import IntFlag
@@ -18,11 +18,11 @@ from scalecommerce_core.pricing.signals import Signals
 
 USUAL_EPOCH_DAYS: Final = 7.0
 _PARTS: Final = 10_000
-"""Shares are hundredths of a percent from here on."""
+"""Shares are converted to whole hundredths of a percent."""
 
 
 class Guardrail(IntFlag):
-    """In the order in which they act."""
+    """Flags, in the order in which the guardrails act."""
 
     FEW_VIEWS = 1 << 0
     SHORT_HISTORY = 1 << 1
@@ -44,7 +44,7 @@ ENDINGS: Final = ("none", "99", "90", "whole")
 
 @frozen
 class Guardrails:
-    """The settings. The defaults are meant to be left alone; a shop that knows better may differ per policy."""
+    """Settings of the guardrails of one policy."""
 
     least_views: int = parameter(30, at_least=0, at_most=10**9, says="Products with fewer views keep their price.")
     least_history_days: float = parameter(
@@ -87,7 +87,10 @@ class Guardrails:
 
 
 def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_days: float) -> tuple[Whole, Whole]:
-    """New prices for what a policy wants (minor units, NaN: leave it), and the `Guardrail` flags that acted."""
+    """Apply the guardrails to proposed prices (minor units; NaN keeps the price).
+
+    Return new prices in minor units, and the `Guardrail` flags that acted.
+    """
     scale = epoch_days / USUAL_EPOCH_DAYS
     old = seen.price
     acted = _freezing_guardrails(seen, rails, scale)
@@ -105,7 +108,7 @@ def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_
         (Guardrail.MONTH_LIMIT, seen.lowest_30d, seen.highest_30d, rails.month_range),
     ):
         least, most = price_band(np.where(lowest < 0, old, lowest), np.where(highest < 0, old, highest), share)
-        # The price in force is always allowed, however it came to be.
+        # The current price is always allowed.
         low, high = np.maximum(low, np.minimum(least, old)), np.minimum(high, np.maximum(most, old))
         price.bound(low, high, limit, limit)
 
@@ -114,7 +117,7 @@ def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_
     price.hold(old, (price.now != old) & (np.abs(price.now - old) < least_move), Guardrail.DEAD_BAND)
 
     if rails.ending != "none":
-        # The ending neither turns a move around nor makes it too small to be one.
+        # The ending must not reverse a change or make it smaller than the dead band.
         low, high = np.maximum(low, floor), np.minimum(high, ceiling)
         rises = price.now > old
         ended, found = nearest_ending(
@@ -129,7 +132,7 @@ def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_
 
 
 def price_bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
-    """Lowest and highest price, inclusive, rounded inwards; the floor beats the ceiling."""
+    """Lowest and highest price (inclusive), rounded towards each other; the floor takes precedence."""
     known = seen.cost >= 0
     # 10^10 · 10^8 still fits into 63 bits.
     share = (_PARTS - seen.fee) * (_PARTS - _parts(rails.least_margin))
@@ -145,13 +148,13 @@ def price_bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
 
 
 def price_band(lowest: Whole, highest: Whole, share: float) -> tuple[Whole, Whole]:
-    """From `highest` less `share` to `lowest` plus `share`, rounded inwards: prices that moved at most by `share`."""
+    """The band from `highest` · (1 - share) to `lowest` · (1 + share), rounded inwards."""
     parts = _parts(share)
     return -(-highest * (_PARTS - parts) // _PARTS), lowest * (_PARTS + parts) // _PARTS
 
 
 def guardrail_names(acted: int) -> tuple[str, ...]:
-    """Of the guardrails in a decision's flags, in order."""
+    """Names of the guardrails in a decision's flags, in order."""
     return tuple(rail.name.lower() for rail in Guardrail if acted & rail and rail.name is not None)
 
 
@@ -160,7 +163,7 @@ def _parts(share: float) -> int:
 
 
 def _freezing_guardrails(seen: Signals, rails: Guardrails, scale: float) -> Whole:
-    """Flags of what keeps a price from being looked at."""
+    """Flags of the guardrails that keep a price regardless of the proposal."""
     acted = np.zeros(len(seen), dtype=np.int64)
     for rail, holds in (
         (Guardrail.FEW_VIEWS, seen.views_ever < rails.least_views),
@@ -174,19 +177,19 @@ def _freezing_guardrails(seen: Signals, rails: Guardrails, scale: float) -> Whol
 
 
 class _Price:
-    """Prices on their way through the guardrails, and which of those have acted on each."""
+    """Prices while guardrails are applied, and flags of those that acted on each."""
 
     def __init__(self, now: Whole, free: Flags, acted: Whole) -> None:
         self.now, self.acted, self._free = now, acted, free
 
     def bound(self, low: Whole, high: Whole, below: Guardrail, above: Guardrail) -> None:
-        """Up to `low`, then down to `high`, which is obeyed where both cannot be."""
+        """Raise prices to `low`, then lower them to `high`; where `low` exceeds `high`, `high` applies."""
         raised = np.where(self._free, np.maximum(self.now, low), self.now)
         self.acted |= np.where(raised != self.now, below.value, 0)
         self.now = np.where(self._free, np.minimum(raised, high), raised)
         self.acted |= np.where(self.now != raised, above.value, 0)
 
     def hold(self, price: Whole, where: Flags, rail: Guardrail) -> None:
-        """At `price`, whatever was wanted."""
+        """Set the price to `price` where `where` is true."""
         self.acted |= np.where(where, rail.value, 0)
         self.now = np.where(where, price, self.now)

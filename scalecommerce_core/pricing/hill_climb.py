@@ -1,7 +1,7 @@
-"""The rule policy: climb the hill of profit per view step by step, and stretch a stock that has to last.
+"""Hill climbing on profit per view, and price rises for stock that would sell out too soon.
 
-Conversion drives the climb, demand drives stock cover. The level of demand says nothing about its slope: raising a
-price because it sells well loses money.
+Profit per view determines the direction of a step, and the rate of sales the stock cover. The level of demand alone
+never raises a price, because it says nothing about its elasticity.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _UNSEEN = np.nan
 @register
 @frozen
 class HillClimb:
-    """Holds a price until it has sold enough, then steps on if profit per view rose, and back if it fell."""
+    """Holds a price until it has sold enough, then continues in its direction if profit per view rose, else turns."""
 
     name: ClassVar[str] = "hill_climb"
     columns: ClassVar[Mapping[str, int]] = {
@@ -54,7 +54,7 @@ class HillClimb:
         n = len(signals)
         zero = np.zeros(n)
         price = signals.price.astype(np.float64)
-        # Half of the products begin upwards, so that a catalogue does not move as one.
+        # Half of the products begin with a rise, so that the mean price of a catalog does not change.
         direction = np.where(signals.product % 2 == 0, 1.0, -1.0)
         products = {
             "at": price, "views": zero, "units": zero, "weeks": zero, "direction": direction,
@@ -68,7 +68,7 @@ class HillClimb:
         price = signals.price.astype(np.float64)
         moved = price != was["at"]
         climbed = moved & (_Stock.of(state).rests)
-        # The margin is that of the price which has ended.
+        # Use the margin at the previous price.
         ended = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
         kept = self.memory_days / (self.memory_days + signals.days)
         recent = {name: was[f"recent_{name}"] * kept + getattr(signals, name) for name in ("views", "units", "days")}
@@ -84,14 +84,14 @@ class HillClimb:
             "direction": np.where(climbed, np.sign(price - was["at"]), was["direction"]),
             "before": np.where(climbed, ended, np.where(moved, _UNSEEN, was["before"])),
             "free": np.where(climbed, price, np.minimum(was["free"], price)),
-            # Of the time that the stock has to last; infinite where no time or no sale is in sight.
+            # Stock divided by expected sales until `days_left`; infinite without an end or without sales.
             "cover": np.where(np.isfinite(cover), cover, np.inf),
             **{f"recent_{name}": values for name, values in recent.items()},
         }  # fmt: skip
         return State(products, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:
-        """The categories' conversion anew; every product climbs alone."""
+        """Re-estimate the conversion rate of each category; products are not combined otherwise."""
         views, units = state.products["recent_views"], state.products["recent_units"]
         recent = signals.with_columns(views=views, units=units)
         return State(state.products, {"conversion": estimate_conversions(recent, state.groups)})
@@ -116,7 +116,7 @@ class HillClimb:
         enough = (was["units"] >= self.enough_units) | (was["weeks"] >= self.longest_weeks)
         now = _profit_per_view(self._margin(was["at"], signals), was["views"], was["units"])
         fell = now < was["before"]
-        # A guardrail that has stopped the last step would stop the next one too.
+        # The last step was prevented, probably by a guardrail that would prevent the next one too.
         stuck = (was["units"] >= 2 * self.enough_units) & (was["weeks"] >= 2) | (was["weeks"] >= 2 * self.longest_weeks)
         direction = np.where(fell ^ stuck, -was["direction"], was["direction"])
         down, up = price_band(signals.price, signals.price, self.step)
@@ -128,12 +128,12 @@ class HillClimb:
         return wanted, motive
 
     def _margin(self, price: Floats, signals: Signals) -> Floats:
-        """Of a unit, over what it costs with fees; in proportion to profit."""
+        """Price minus break-even price, which is proportional to the profit of a unit."""
         return price - break_even(signals, self.elasticity)
 
 
 class _Stock(NamedTuple):
-    """Which rule has a price: stock cover first, then the climb."""
+    """Which rule determines each price: `short` and `eases` are stock cover, `rests` is hill climbing."""
 
     short: Flags
     eases: Flags
@@ -148,5 +148,5 @@ class _Stock(NamedTuple):
 
 
 def _profit_per_view(margin: Floats, views: Floats, units: Floats) -> Floats:
-    """Smoothed towards something small, so that a lucky first sale proves nothing."""
+    """Margin times a smoothed conversion rate, which limits the effect of a single early sale."""
     return margin * (units + 0.5) / (views + 20.0)

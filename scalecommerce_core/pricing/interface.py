@@ -1,6 +1,6 @@
-"""The one interface that every pricing policy has, and the register in which a policy is found by its name.
+"""The interface of pricing strategies, and the register of strategies by name.
 
-A policy is a frozen attrs class whose fields are its parameters:
+A strategy is a frozen attrs class whose fields are its parameters:
 
     @register
     @frozen
@@ -11,7 +11,7 @@ A policy is a frozen attrs class whose fields are its parameters:
         def propose(self, state, signals, epoch):
             return Proposal(signals.full_cost() * (1 + self.share))
 
-Guardrails come after it: a policy proposes freely, and nothing that it proposes is dangerous.
+Guardrails limit every proposal, so a strategy need not check limits itself.
 """
 
 import re
@@ -31,7 +31,7 @@ from scalecommerce_core.pricing.signals import Signals
 
 
 class Motive(StrEnum):
-    """Why a policy wants a price; a seller reads its sentence."""
+    """Why a strategy proposes a price; `decisions` has a sentence for each."""
 
     OTHER = "other"
     HOLD = "hold"
@@ -45,32 +45,32 @@ class Motive(StrEnum):
     LEARNED = "learned"
     TRYING = "trying"
     NO_PRICE = "no_price"
-    """Set by the engine when the policy returned NaN without a motive."""
+    """Set by the engine if the strategy returns NaN without a motive."""
     UNUSABLE_PRICE = "unusable_price"
-    """Set by the engine when the policy's price was infinite or not positive."""
+    """Set by the engine if the proposed price is infinite or not positive."""
 
 
 MOTIVES: Final = tuple(Motive)
-"""A motive is stored as its place in this order: append, never insert."""
+"""A motive is stored as its index in this tuple: append new motives at the end."""
 
 
 @frozen(eq=False)
 class State:
-    """What a policy remembers: arrays with a row per product, and per group of products. Treat them as immutable."""
+    """State of a strategy: arrays with an element per product, and per group of products. Treat them as immutable."""
 
     products: Mapping[str, Floats] = field(factory=dict)
     groups: Mapping[str, Floats] = field(factory=dict)
 
     def rows(self, chosen: slice | Whole | Flags) -> "State":
-        """Of some products; the groups stay as they are."""
+        """The state of some products, with all groups."""
         return State({name: column[chosen] for name, column in self.products.items()}, self.groups)
 
 
 @frozen(eq=False)
 class Proposal:
-    """Prices in minor units, not yet rounded; NaN leaves the price as it is. `motive` numbers `MOTIVES`.
+    """Prices in minor units, not rounded; NaN keeps the price. `motive` holds indexes of `MOTIVES`.
 
-    NaN without a motive, and prices that are infinite, zero or negative, are reported as faults of the policy; these
+    NaN without a motive, and prices that are infinite, zero or negative, are reported as errors of the strategy; these
     products keep their prices.
     """
 
@@ -80,35 +80,41 @@ class Proposal:
 
 @runtime_checkable
 class PricingStrategy(Protocol):
-    """Methods are pure: equal arguments, equal answers; arguments are not changed. Arrays have a row per product."""
+    """Methods are pure functions: results depend only on the arguments, which they do not modify.
+
+    Arrays have an element per product.
+    """
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, int]]
-    """What it remembers of a product: names, and how many floats each has. Stored with the product."""
+    """Columns of the state: name and number of floats per product."""
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
-        """The state of products that are seen for the first time; `groups` is what is known of the groups, or empty.
+        """Return the initial state of new products. `groups` holds the present state of the groups, or is empty.
 
-        The answer's groups replace them: they have grown where a product brings a group of its own.
+        The groups of the result replace `groups`; they must include groups that occur only in `signals`.
         """
         ...
 
     def update(self, state: State, signals: Signals) -> State:
-        """Learn from an epoch that has ended: `signals.price` was in force."""
+        """Update the state with the signals of an epoch that has ended, in which `signals.price` was in force."""
         ...
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Learn across products of a group; called every few epochs with all of them. Most return `state`."""
+        """Update the state across the products of each group; called every few epochs with all products.
+
+        A strategy that does not combine products returns `state`.
+        """
         ...
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        """Prices for the epoch that begins; `epoch` numbers it, for policies that vary prices on purpose."""
+        """Propose prices for the epoch that begins. `epoch` is its number, from which random numbers are derived."""
         ...
 
 
 @frozen
 class Stateless:
-    """What a policy that remembers nothing has beside its name, its parameters and `propose`."""
+    """Base class of strategies without a state: they implement `propose` only."""
 
     columns: ClassVar[Mapping[str, int]] = {}
 
@@ -134,17 +140,23 @@ def parameter(
     choices: Sequence[str] = (),
     longest: int = 20,
 ) -> Any:
-    """A parameter of a policy: its default says its type (a whole number, a number, a word, yes or no, prices), and an
-    annotation with `float` that a whole default is not meant to be the only kind.
+    """Declare a parameter of a strategy, or a guardrail.
+
+    The type of `default` is the type of the parameter: int, float, str (one of `choices`), bool, or a tuple of int
+    with at most `longest` items. The annotation `float` makes an int default a float parameter. `at_least` and
+    `at_most` are inclusive bounds; `says` describes the parameter in the HTTP API and the documentation.
     """
     rule = {"at_least": at_least, "at_most": at_most, "says": says, "choices": tuple(choices), "longest": longest}
     return field(default=default, metadata={"rule": rule}, kw_only=True)
 
 
 def build(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any:
-    """An instance of `cls` with these parameters; raise `Invalid` naming each wrong one, prefixed by `within`."""
+    """Build an instance of `cls` from JSON values.
+
+    Raise `Invalid`, which names each wrong parameter, prefixed by `within`.
+    """
     known = {attribute.name: attribute for attribute in fields(cls) if "rule" in attribute.metadata}
-    errors = {f"{within}{name}": ["There is no such parameter."] for name in values.keys() - known.keys()}
+    errors = {f"{within}{name}": ["Unknown parameter."] for name in values.keys() - known.keys()}
     clean = {}
     for name in known.keys() & values.keys():
         clean[name], said = _checked(known[name], values[name])
@@ -156,7 +168,7 @@ def build(cls: type[Any], values: Mapping[str, Any], *, within: str = "") -> Any
         return cls(**clean)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the class may be a user's, with validation of its own
+    except BaseException as error:  # validation in a user's class may raise anything
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise Invalid.field(within.rstrip(".") or "parameters", f"{kind}{one_line_message(error)}") from error
 
@@ -167,18 +179,18 @@ _UNSTORABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def one_line_message(error: BaseException) -> str:
-    """The message of an error of a user's code in one line of bounded length that PostgreSQL and JSON accept."""
+    """The error's message in one line of bounded length, with characters that PostgreSQL and JSON accept."""
     try:
         said = str(error)
     except Exception:  # noqa: BLE001 - `__str__` is user code as well
-        return "(an error without a message)"
+        return "(no message)"
     if len(said) > MESSAGE_LENGTH:
         said = f"{said[:MESSAGE_LENGTH]}…"
     return _UNSTORABLE.sub(lambda found: " " if found.group().isspace() else "\ufffd", said)
 
 
 def parameter_values(instance: Any) -> dict[str, Any]:
-    """All parameters of a policy or of guardrails as JSON has them; `built` reads them back."""
+    """All parameters of a strategy or of guardrails as JSON values; `build` is the inverse."""
     return {
         attribute.name: list(value) if isinstance(value, tuple) else value
         for attribute in fields(type(instance))
@@ -188,17 +200,17 @@ def parameter_values(instance: Any) -> dict[str, Any]:
 
 
 def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
-    """The value in its proper type, and what is wrong with it."""
+    """Return the value in its proper type, and an error message, empty if it is valid."""
     rule, default = attribute.metadata["rule"], attribute.default
     if isinstance(default, bool):
-        return value, "" if isinstance(value, bool) else "This is true or false."
+        return value, "" if isinstance(value, bool) else "Must be true or false."
     if isinstance(default, str):
-        return value, "" if value in rule["choices"] else f"This is one of {', '.join(rule['choices'])}."
+        return value, "" if value in rule["choices"] else f"Must be one of {', '.join(rule['choices'])}."
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple):
-            return value, "A list of numbers is wanted."
+            return value, "Must be a list of numbers."
         if len(value) > rule["longest"]:
-            return value, f"At most {rule['longest']} are allowed."
+            return value, f"Must have at most {rule['longest']} items."
         said = [_number(item, rule, whole=True) for item in value]
         return tuple(value), next(filter(None, said), "")
     whole = isinstance(default, int) and attribute.type not in {float, "float"}
@@ -208,18 +220,18 @@ def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
 
 def _number(value: Any, rule: Mapping[str, Any], *, whole: bool) -> str:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        return "A whole number is wanted." if whole else "A number is wanted."
+        return "Must be a whole number." if whole else "Must be a number."
     low, high = rule["at_least"], rule["at_most"]
-    # An int may be beyond the range of floats: compared, but not turned into one.
+    # An int may exceed the range of floats: it can be compared, but not converted.
     finite = whole or abs(value) <= float_info.max
     if not finite or (low is not None and value < low) or (high is not None and value > high):
-        return "A finite number is wanted." if low is None and high is None else f"This lies between {low} and {high}."
+        return "Must be finite." if low is None and high is None else f"Must be between {low} and {high}."
     return ""
 
 
 _REGISTER: Final[dict[str, type[Any]]] = {}
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,49}")
-"""Names of policies and parameters that the HTTP API accepts."""
+"""Names of strategies and parameters that the HTTP API accepts."""
 RENAMED: Final[Mapping[str, str]] = {"learning": "elasticity_learning"}
 """Former names of strategies and their current names. Stored policies and runs may have a former name."""
 _RESERVED: Final = ("static", *RENAMED)
@@ -228,20 +240,20 @@ _P = TypeVar("_P", bound=type[Any])
 
 
 def register(cls: _P) -> _P:
-    """Class decorator: register a policy by its name, which must be unique.
+    """Class decorator: register a strategy by its name, which must be unique.
 
-    Raise `TypeError` for a class that is not a policy, or whose parameters could not be set over HTTP, and
+    Raise `TypeError` for a class that is not a strategy, or whose parameters cannot be set over HTTP, and
     `ValueError` for a name that another class has.
     """
     if "__attrs_attrs__" not in vars(cls):
-        raise TypeError(f"{cls.__name__} is no attrs class: put @register above @frozen.")
+        raise TypeError(f"{cls.__name__} is not an attrs class: put @register above @frozen.")
     missing = [part for part in ("name", "columns", "start", "update", "pool", "propose") if not hasattr(cls, part)]
     if missing:
         raise TypeError(f"{cls.__name__} lacks {', '.join(missing)}.")
     if not isinstance(cls.name, str) or not _NAME.fullmatch(cls.name) or cls.name in _RESERVED:
         raise TypeError(
-            f"{cls.__name__} is named {cls.name!r}: a policy's name has at most 50 lower-case letters, digits and _,"
-            f" begins with a letter, and is not {' or '.join(map(repr, _RESERVED))}."
+            f"{cls.__name__} is named {cls.name!r}: the name of a strategy has at most 50 lower-case letters, digits"
+            f" and _, begins with a letter, and is not {' or '.join(map(repr, _RESERVED))}."
         )
     for attribute in fields(cls):
         if "rule" in attribute.metadata and not _NAME.fullmatch(attribute.name):
@@ -256,13 +268,13 @@ def register(cls: _P) -> _P:
         raise TypeError(f"{cls.__name__}.columns names each column and how many floats it has, as {{'epochs': 1}}.")
     known = _REGISTER.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"There is a policy {cls.name!r} already: {known.__module__}.{known.__qualname__}.")
+        raise ValueError(f"There is already a strategy {cls.name!r}: {known.__module__}.{known.__qualname__}.")
     _REGISTER[cls.name] = cls
     return cls
 
 
 def _declaration_error(attribute: "Attribute[Any]") -> str:
-    """What is wrong with the default or the bounds of a parameter, which must be valid JSON; empty if nothing is."""
+    """Error message for a default or bounds that are not valid JSON values; empty if they are valid."""
     rule, default = attribute.metadata["rule"], attribute.default
     bounds = [bound for bound in (rule["at_least"], rule["at_most"]) if bound is not None]
     if any(type(bound) not in {int, float} or isnan(bound) for bound in bounds):
@@ -281,7 +293,7 @@ def _are_columns(columns: Any) -> bool:
 
 @contextmanager
 def atomic_registration() -> Iterator[None]:
-    """Unregister the policies that the block registered if it raises."""
+    """If the block raises, unregister the strategies that it registered."""
     before = dict(_REGISTER)
     try:
         yield
@@ -307,11 +319,12 @@ def known_strategies() -> frozenset[str]:
 
 
 def motive_column(motive: Motive, size: int) -> Whole:
+    """An array of `size` times the same motive."""
     return np.full(size, MOTIVES.index(motive), dtype=np.int64)
 
 
 def select_motives(usual: Motive | Whole, *others: tuple[Flags, Motive]) -> Whole:
-    """Motives by case; of the cases that hold, the last one counts."""
+    """Select motives by condition; where several conditions hold, the last one applies."""
     motive = MOTIVES.index(usual) if isinstance(usual, Motive) else usual
     for holds, other in others:
         motive = np.where(holds, MOTIVES.index(other), motive)

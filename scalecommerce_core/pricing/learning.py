@@ -1,7 +1,7 @@
-"""The learning policies: a demand filter per product, shrunk towards its category, priced at its optimum.
+"""Strategies that estimate elasticities: a demand filter per product, shrunk towards its category.
 
-`learning` varies prices by Thompson sampling; `controlled_variance` without chance; `inventory` respects a stock that
-has to last.
+`elasticity_learning` varies prices by Thompson sampling, `controlled_variance` without random numbers; `inventory`
+also takes into account stock that must last for some time.
 """
 
 from collections.abc import Mapping
@@ -30,17 +30,17 @@ from scalecommerce_core.pricing.signals import Signals
 
 _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
 _FLATTEST: Final = -0.8
-"""Demand is never believed to be less elastic than this: the best price would run away."""
+"""Upper limit of the elasticity in the optimal price, which diverges as the elasticity approaches 0."""
 _UNTRIED: Final = 0.9
-"""Share of the category's variance above which a product's own sales have contributed next to nothing yet."""
+"""Share of the category's variance above which a product's estimate is nearly that of its category."""
 _UP: Final = 1.0304545339535169
 _DOWN: Final = 0.9704455335485082
-"""e^0.03 and e^-0.03, written out: every machine multiplies alike."""
+"""e^0.03 and e^-0.03 as literals, because the exponential function differs between machines in the last bit."""
 
 
 @frozen
 class DemandLearning(Drift):
-    """Base of the learning policies: a belief about each product's demand, its category's prior, and a largest move."""
+    """Base class: a belief about each product's demand, the prior of its category, and a largest step."""
 
     columns: ClassVar[Mapping[str, int]] = _BELIEF
     pace: float = parameter(
@@ -74,7 +74,7 @@ class DemandLearning(Drift):
         return State({**state.products, **belief._asdict()}, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:
-        """The categories' elasticities anew, and each product's prior swapped for its category's."""
+        """Re-estimate the elasticities of each category, and replace the prior of its products by them."""
         belief, groups = _belief(state), state.groups
         mean, variance = groups["mean"], groups["variance"]
         found = collect_evidence(signals.group, belief.b, belief.c11, mean, variance)
@@ -92,7 +92,9 @@ class DemandLearning(Drift):
 @register
 @frozen
 class ElasticityLearning(DemandLearning):
-    """Learns each product's elasticity, and prices at the optimum of a demand curve drawn from what it believes."""
+    """Estimates each product's elasticity, and proposes the price of highest profit for an elasticity drawn from the
+    estimate (Thompson sampling, Thompson 1933).
+    """
 
     name: ClassVar[str] = "elasticity_learning"
     seed: int = parameter(0, at_least=0, at_most=2**63 - 1, says="Seed of the random price variation.")
@@ -111,7 +113,7 @@ class ElasticityLearning(DemandLearning):
         if self.vary:
             up = seeded_random.sign(signals.product, epoch, seed=self.seed, use=1) > 0
             prices = prices * np.where(up, _UP, _DOWN)
-        # As long as next to all that is known of a product is its category's.
+        # The estimate is still nearly that of the category.
         trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
         return Proposal(
             self._limit_step(prices, signals),
@@ -128,10 +130,10 @@ class ElasticityLearning(DemandLearning):
 @register
 @frozen
 class ControlledVariance(DemandLearning):
-    """`learning` without chance: the best price, kept away from the mean of past prices far enough to go on learning.
+    """`elasticity_learning` without random numbers: the optimal price, kept at a distance from the mean of past prices.
 
-    Controlled variance pricing (den Boer and Zwart 2014): after n epochs the variance of the prices, times n, is
-    at least `width`²·n^`exponent`, both relative to the reference price.
+    Controlled variance pricing (den Boer and Zwart 2014): after n epochs, n times the variance of the prices is at
+    least `width`²·n^`exponent`, relative to the reference price.
     """
 
     name: ClassVar[str] = "controlled_variance"
@@ -179,10 +181,11 @@ class ControlledVariance(DemandLearning):
 @register
 @frozen
 class Inventory(ElasticityLearning):
-    """`learning` for goods that are not replenished in time: the price at which the stock just lasts, if dearer.
+    """`elasticity_learning` for goods that are not restocked in time: at least the price at which the stock just lasts.
 
-    The fluid problem is solved anew each epoch with what is left (Gallego and van Ryzin 1994; re-solving: Maglaras
-    and Meissner 2006): maximise margin · expected sales, with expected sales until `days_left` within the stock.
+    Each epoch solves the fluid problem with the remaining stock (Gallego and van Ryzin 1994; repeated solution:
+    Maglaras and Meissner 2006): maximize margin · expected sales, with expected sales until `days_left` within the
+    stock.
     """
 
     name: ClassVar[str] = "inventory"
@@ -209,7 +212,7 @@ class Inventory(ElasticityLearning):
             signals = signals.with_columns(cost=np.zeros_like(signals.cost))
         free = super().propose(state, signals, epoch)
         b = np.minimum(state.products["b"], _FLATTEST)
-        # Without views or an end there is nothing to stretch: what is not finite asks for no price.
+        # Without views or an end x is not finite, and no price is required.
         with np.errstate(divide="ignore", invalid="ignore"):
             visitors = state.products["views_a_day"] * signals.days_left
             x = (np.log(signals.stock / visitors) - state.products["a"]) / b
@@ -230,6 +233,6 @@ def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
 
 
 def _optimal_prices(b: Floats, state: State, signals: Signals) -> Floats:
-    """Argmax (p - cost)·exp(b·p/reference) over the price p."""
+    """The price p that maximizes (p - cost)·exp(b·p/reference): cost + reference / -b."""
     cost = break_even(signals, state.groups["mean"][signals.group])
     return cost + signals.reference / -np.minimum(b, _FLATTEST)

@@ -1,4 +1,4 @@
-"""Linear demand with Gaussian noise: for what is sold in bulk, where units per view are no small probability."""
+"""Linear demand with Gaussian noise, for goods sold in bulk, where units per view are not a small probability."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -18,9 +18,9 @@ from scalecommerce_core.pricing.signals import Signals
 @register
 @frozen
 class LinearDemand:
-    """Units per view = a + b·price/reference + noise: exact Bayesian regression, and Thompson sampling from it.
+    """Fits units per view = a + b·price/reference + noise by Bayesian regression, and prices by Thompson sampling.
 
-    The prior is what a population of such products looks like.
+    The prior describes a population of such products.
     """
 
     name: ClassVar[str] = "linear_demand"
@@ -58,7 +58,7 @@ class LinearDemand:
         })  # fmt: skip
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Nothing: the population is known."""
+        """Return `state`: the prior of the population is a parameter."""
         del signals
         return state
 
@@ -67,7 +67,7 @@ class LinearDemand:
         cost = break_even(signals, ROOT_MEAN)
         steepest = np.minimum(b, 0.1 * self.slope)
         best = 0.5 * (cost - signals.reference * a / steepest)
-        # If the intercept was drawn below 0, the best price is below 0: the lowest possible price replaces it.
+        # An intercept below 0 gives an optimum below 0, which the lowest possible price replaces.
         return Proposal(np.maximum(best, MIN_PRICE), motive_column(Motive.LEARNED, len(signals)))
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:

@@ -1,7 +1,7 @@
-"""From what the marketplace counts to what a policy sees: running totals less what they were at the last look.
+"""Observation: signals are the running totals of the marketplace minus their values at the previous run.
 
-So an epoch is as long as it happens to be, and what is late counts in the next one, once. A price that somebody
-changed meanwhile starts anew: nothing that was sold under two prices is put down to one of them.
+The time between two runs may therefore have any length, and late events count once, in the next run. If a price
+changed between two runs, its counts start at 0: sales at two prices are never attributed to one of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ MONTH_DAYS: Final = 30
 _TICK: Final = timedelta(microseconds=1)
 _HOUR: Final = DAY // 24
 _RESTART: Final = 0.2
-"""A price by hand that is farther from the reference is a new beginning: the seller knows something new."""
+"""If the seller sets a price farther from the reference price than this share, the product starts anew."""
 
 CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
 """Parameters that a strategy has estimated for each category, by name."""
@@ -39,8 +39,10 @@ CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
 
 @frozen(eq=False)
 class Facts:
-    """Of products, by id; amounts in minor units of the product's currency, -1 for unknown; moments and times in
-    microseconds (since 1970). Totals are those of `ports.ProductCounters`; `units` are less refunds.
+    """One row per product, sorted by id. Amounts are minor units, -1 for unknown.
+
+    Times are microseconds since 1970, durations microseconds. `views`, `units` (net of refunds) and `out_of_stock`
+    are the running totals of `ports.ProductCounters`.
     """
 
     product: Whole
@@ -71,9 +73,10 @@ FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
 
 @frozen(eq=False)
 class PastPrices:
-    """Of products whose price has changed in the window: each change in it and the one before, by product and moment.
+    """Price changes within a window, and the last one before it, sorted by product and time.
 
-    `by_hand` are those that no policy made, but for the listing.
+    Only products whose price changed within the window have rows. `is_manual` marks changes that were not made by a
+    policy; the first price of a product does not count as one.
     """
 
     product: Whole
@@ -84,12 +87,12 @@ class PastPrices:
 
 @frozen(eq=False)
 class RangeResult:
-    """What a run makes of some products: `memory` and `groups` are to be kept if the run is not stopped."""
+    """Result of `decide_range`. `policy_state` and `category_parameters` are stored when the range is written."""
 
     decisions: Decisions
     inputs: Inputs
     priced_at: Whole
-    """When the prices began that the decisions replace."""
+    """Times at which the old prices began, in microseconds since 1970."""
     policy_state: PolicyState
     category_parameters: CategoryParameters
     signals: Signals = field(repr=False)
@@ -97,11 +100,11 @@ class RangeResult:
 
 
 def price_window_days(policy: PricingPolicy) -> float:
-    """How far back past prices matter: durations are meant for epochs of a week, and scale with the epoch."""
+    """Days of past prices that signals depend on: `MEDIAN_DAYS` for an epoch of a week, scaled with the epoch."""
     return MEDIAN_DAYS * policy.epoch_days / USUAL_EPOCH_DAYS
 
 
-def decide_range(  # the whole of a step, with all that it is made of
+def decide_range(
     policy: PricingPolicy,
     strategy: PricingStrategy,
     *,
@@ -112,21 +115,23 @@ def decide_range(  # the whole of a step, with all that it is made of
     epoch: int,
     now: int,
 ) -> RangeResult:
-    """Learn from what happened since the last look, and decide. Products that had their turn in this epoch are left
-    out. Pure: equal arguments give equal results. Raise `StrategyFailed` if the rules fail.
+    """Compute the signals of a range of products, update the policy state, and decide.
+
+    Products that were already decided in this epoch are left out. `now` is in microseconds since 1970. A pure function
+    of its arguments. Raise `StrategyFailed` if the strategy fails.
     """
     if not policy_state.fits(strategy.columns):
         policy_state = PolicyState.empty(strategy.columns)
     at = _find_rows(policy_state.product, facts.product)
-    # Rows of products that are not known yet hold another's facts, and are not looked at.
+    # Products without a stored state get row -1 of another product; `known` masks these values.
     old = (policy_state if len(policy_state) else _blank_row(strategy)).rows(at)
-    turn = (at < 0) | (old.epoch < epoch)
-    facts, old, known = facts.rows(turn), old.rows(turn), (at >= 0)[turn]
+    due = (at < 0) | (old.epoch < epoch)
+    facts, old, known = facts.rows(due), old.rows(due), (at >= 0)[due]
 
-    hand = _last_manual_change(facts, past)
-    known &= (hand <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
+    last_manual = _last_manual_change(facts, past)
+    known &= (last_manual <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
     same_price = known & (facts.priced_at == old.priced_at)
-    # At first sight all that is known counts, if it is about this price.
+    # The totals of a new product count in full if its price never changed.
     whole_life = ~known & (facts.priced_at == facts.created_at)
 
     def since(name: str) -> Floats:
@@ -134,8 +139,8 @@ def decide_range(  # the whole of a step, with all that it is made of
         delta = np.where(same_price, total - getattr(old, name), np.where(whole_life, total, 0))
         return np.maximum(delta, 0).astype(np.float64)
 
-    begun = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
-    on_sale = np.maximum(now - begun - since("out_of_stock"), 0.0)
+    counted_from = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
+    on_sale = np.maximum(now - counted_from - since("out_of_stock"), 0.0)
     categories, group = _number_categories(facts.category, category_parameters)
     reference = np.where(known, old.reference, facts.price)
     scale = policy.epoch_days / USUAL_EPOCH_DAYS
@@ -157,14 +162,14 @@ def decide_range(  # the whole of a step, with all that it is made of
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
         since_change=_round_up_to_epoch(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
-        since_edit=np.where(hand < 0, np.inf, np.maximum(now - hand, 0) / DAY),
+        since_edit=np.where(last_manual < 0, np.inf, np.maximum(now - last_manual, 0) / DAY),
         stock=facts.stock,
         fee=round(policy.fee * 10_000),
         days_left=np.inf if policy.stock_days is None else policy.stock_days,
     )
     state = _update_state(strategy, signals, known=known, old=old, categories=categories, groups=category_parameters)
     decisions = decide(policy, state, signals, epoch, strategy=strategy)
-    kept = PolicyState(
+    updated = PolicyState(
         product=facts.product,
         category=facts.category,
         reference=reference,
@@ -178,20 +183,25 @@ def decide_range(  # the whole of a step, with all that it is made of
         state=dict(state.products),
     )
     inputs = pack_inputs(policy, state, signals, epoch)
-    grown = _by_category(categories, state.groups)
-    return RangeResult(decisions, inputs, facts.priced_at, policy_state.updated_with(kept), grown, signals, state)
+    parameters = _by_category(categories, state.groups)
+    return RangeResult(
+        decisions, inputs, facts.priced_at, policy_state.updated_with(updated), parameters, signals, state
+    )
 
 
 def pool_state(
     strategy: PricingStrategy, policy_state: PolicyState, groups: CategoryParameters
 ) -> tuple[PolicyState, CategoryParameters]:
-    """Learn across all products of a policy: signals hold only what does not change from epoch to epoch."""
+    """Call `pool` of the strategy with all products of a policy.
+
+    The signals hold only product, group, price and reference price.
+    """
     if not len(policy_state) or not policy_state.fits(strategy.columns):
         return policy_state, groups
     categories, group = _number_categories(policy_state.category, groups)
     known = len(groups)
     if known < len(categories):
-        # Products whose category is not known yet have nothing to share.
+        # Products in a category without parameters are left out: they have no estimates to combine.
         policy_state = policy_state.rows(group < known)
         categories, group = categories[:known], group[group < known]
     signals = Signals.of(
@@ -211,7 +221,7 @@ def _update_state(
     groups: CategoryParameters,
 ) -> State:
     first = _group_arrays(categories[: len(groups)], groups)
-    # Also of products that have moved to a category which nobody knows: only for what they tell of it.
+    # Products that moved to a category without parameters are included, so that `start` initializes the category.
     starting = ~known | (signals.group >= len(groups))
     begun = (
         call_start(strategy, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
@@ -230,11 +240,13 @@ def _update_state(
 
 
 def _round_up_to_epoch(times: Whole, epoch: int) -> Whole:
-    """Up to the next whole epoch where hardly anything is missing: prices begin a while after their run has decided,
-    so that they are never quite an epoch old when the next one looks, and would rest for two.
+    """Round times up to a whole number of epochs if less than an hour (a quarter of a short epoch) is missing.
+
+    A price begins shortly after its run has computed the signals, so at the next run its age is slightly less than an
+    epoch. Without rounding, a cooldown of one epoch would last two.
     """
     missing = -times % epoch
-    # A microsecond more, since seven days scaled to an epoch need not be that epoch to the last bit.
+    # One microsecond more, because a scaled cooldown may exceed the epoch by rounding.
     return np.where(missing <= min(epoch // 4, _HOUR), times + missing + 1, times)
 
 
@@ -245,7 +257,7 @@ def _blank_row(strategy: PricingStrategy) -> PolicyState:
 
 
 def _find_rows(known: Whole, wanted: Whole) -> Whole:
-    """Where each of `wanted` stands in `known` (both sorted), or -1."""
+    """Index of each of `wanted` in `known` (both sorted), or -1."""
     if not len(known):
         return np.full(len(wanted), -1, dtype=np.int64)
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -253,7 +265,7 @@ def _find_rows(known: Whole, wanted: Whole) -> Whole:
 
 
 def _number_categories(category: Whole, groups: CategoryParameters) -> tuple[list[CategoryId], Whole]:
-    """Categories in the order of their groups' numbers, known ones first, and each product's number."""
+    """Number the categories as groups, those with parameters first; return them and each product's group number."""
     known = sorted(groups)
     new = np.setdiff1d(category, np.array(known, dtype=np.int64))
     categories = [*known, *(CategoryId(int(each)) for each in new)]
@@ -268,7 +280,7 @@ def _group_arrays(categories: Sequence[CategoryId], groups: CategoryParameters) 
 
 
 def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats]) -> CategoryParameters:
-    """Nothing, when the rules know nothing of groups."""
+    """Inverse of `_group_arrays`; empty if the strategy has no parameters per group."""
     if not arrays:
         return {}
     return {
@@ -281,7 +293,7 @@ def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats])
 
 
 def _last_manual_change(facts: Facts, past: PastPrices) -> Whole:
-    """When each product was last priced by hand within the window; -1 for never."""
+    """Time of each product's last manual price change within the window; -1 if there is none."""
     last = np.full(len(facts), -1, dtype=np.int64)
     at = _find_rows(facts.product, past.product[past.is_manual])
     np.maximum.at(last, at[at >= 0], past.valid_from[past.is_manual][at >= 0])
@@ -289,7 +301,10 @@ def _last_manual_change(facts: Facts, past: PastPrices) -> Whole:
 
 
 def _price_ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
-    """Median of 90 days, and bounds of a day and of 30, all scaled; the price in force always counts."""
+    """Median price of 90 days, and lowest and highest price of 1 and 30 days, including the current price.
+
+    The durations are multiplied by `scale`; the median is weighted by time.
+    """
     size = len(facts)
     found = {"median_90d": facts.price.copy()}
     at = _find_rows(facts.product, past.product)

@@ -1,4 +1,4 @@
-"""`PricingPolicy`: a seller's choice of how prices move, which products it is for, and what it may never do."""
+"""`PricingPolicy`: a seller's choice of a pricing strategy, its scope, its epoch and its guardrails."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -40,31 +40,31 @@ _EDITABLE: Final = frozenset(
 
 @define
 class PricingPolicy:
-    """Prices without a policy never move. `version` counts edits: a decision names the version that made it."""
+    """Prices without a policy never change by themselves. `version` counts edits; decisions record it."""
 
     id: PolicyId = field(on_setattr=setters.frozen)
     seller_id: AccountId = field(on_setattr=setters.frozen)
     name: str
     created_at: datetime = field(on_setattr=setters.frozen)
     category_id: CategoryId | None = None
-    """None: all of the seller's products."""
+    """None: all categories."""
     assigned_only: bool = False
-    """Only for products that are assigned to it one by one."""
+    """Covers only products that are assigned to the policy one by one."""
     policy: str = BUILT_IN[0].name
-    """Name of a registered policy."""
+    """Name of the strategy."""
     parameters: dict[str, Any] = field(factory=dict)
-    """Those that differ from the policy's defaults, as JSON has them."""
+    """Parameters that differ from the strategy's defaults, as JSON values."""
     guardrails: Guardrails = field(factory=Guardrails)
     epoch: timedelta = timedelta(days=7)
-    """How often prices may move; the guardrails' durations are scaled by it."""
+    """Interval between runs; durations of guardrails scale with it."""
     fee: float = 0.0
-    """What the marketplace keeps of each price: a share, counted in hundredths of a percent."""
+    """The marketplace's share of the price, rounded to hundredths of a percent."""
     stock_days: float | None = None
-    """How long the stock is meant to last, as until the next delivery; None: stock does not matter to the price."""
+    """Days that the stock is intended to last, as until the next delivery; None: stock does not affect prices."""
     is_shadow: bool = False
-    """Decides, records and learns, and leaves prices alone."""
+    """Runs decide, record and update the policy state, but change no price."""
     is_active: bool = True
-    """The kill switch."""
+    """False: the policy does not run."""
     version: int = 1
 
     def __attrs_post_init__(self) -> None:
@@ -75,26 +75,26 @@ class PricingPolicy:
         return self.epoch / timedelta(days=1)
 
     def epoch_at(self, now: datetime) -> int:
-        """Number of the epoch at `now`; 0 begins when the policy is made."""
+        """Number of the epoch at `now`; epoch 0 begins at `created_at`."""
         return (now - self.created_at) // self.epoch
 
     def strategy(self) -> PricingStrategy:
-        """The policy by its name, with its parameters; raise `Invalid` when it is not registered any more."""
+        """Build the strategy with its parameters; raise `Invalid` if it is not registered."""
         return strategy_named(self.policy, self.parameters)
 
     def edit(self, **changes: Any) -> None:
-        """Set any of the fields of a `document`; equal values are not an edit.
+        """Set fields of the `document`; equal values do not count as an edit.
 
-        Raise `Invalid` naming the fields; nothing is changed then. Rules that this process does not know are
-        validated only if they are edited, so that such a policy can still be switched off.
+        Raise `Invalid`, which names the fields; nothing is changed then. The strategy and its parameters are validated
+        only if they are edited, so that a policy whose strategy is not registered can still be deactivated.
         """
         if unknown := changes.keys() - _EDITABLE:
-            raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
+            raise Invalid({name: ["Unknown field."] for name in sorted(unknown)})
         facts = _read(changes)
         apply_edit(self, facts, lambda: self._check(check_strategy=bool(facts.keys() & _STRATEGY_FIELDS)))
 
     def document(self) -> dict[str, Any]:
-        """What is chosen, as JSON has it; `read` and `edit` take it back."""
+        """The editable fields as JSON values; `from_document` and `edit` read them."""
         return {
             "name": self.name,
             "category_id": self.category_id,
@@ -119,9 +119,12 @@ class PricingPolicy:
         created_at: datetime,
         version: int = 1,
     ) -> "PricingPolicy":
-        """The policy of a `document`; what it does not name has its default. Raise `Invalid` naming the fields."""
+        """Build a policy from a `document`; missing fields have their defaults.
+
+        Raise `Invalid`, which names the fields.
+        """
         if unknown := document.keys() - _EDITABLE:
-            raise Invalid({name: ["There is no such field."] for name in sorted(unknown)})
+            raise Invalid({name: ["Unknown field."] for name in sorted(unknown)})
         facts = {"name": "", **_read(document)}
         errors: dict[str, list[str]] = {}
         try:
@@ -153,13 +156,13 @@ class PricingPolicy:
         if said := text_errors(self.name, at_most=NAME_LENGTH, at_least=1):
             errors["name"] = said
         if not MIN_EPOCH <= self.epoch <= MAX_EPOCH:
-            errors["epoch_seconds"] = ["An epoch lasts from one second to 90 days."]
+            errors["epoch_seconds"] = ["Must be between 1 second and 90 days."]
         if not 0 <= self.fee <= MAX_FEE:
-            errors["fee"] = [f"A fee lies between 0 and {MAX_FEE}."]
+            errors["fee"] = [f"Must be between 0 and {MAX_FEE}."]
         if self.stock_days is not None and not MIN_STOCK_DAYS <= self.stock_days <= MAX_STOCK_DAYS:
-            errors["stock_days"] = [f"This lies between {MIN_STOCK_DAYS} and {MAX_STOCK_DAYS}."]
+            errors["stock_days"] = [f"Must be between {MIN_STOCK_DAYS} and {MAX_STOCK_DAYS}."]
         if self.assigned_only and self.category_id is not None:
-            errors["category_id"] = ["A policy is for a category, or for what is assigned to it."]
+            errors["category_id"] = ["Must be null if assigned_only is true."]
         if check_strategy:
             try:
                 self.strategy()
@@ -170,20 +173,20 @@ class PricingPolicy:
 
 
 def _read(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of the aggregate for those of a document."""
+    """Convert fields of a document to fields of `PricingPolicy`."""
     facts, errors = dict(document), {}
     for name, kinds, said in (
-        ("name", str, "A text is wanted."),
-        ("policy", str, "The name of a policy is wanted."),
-        ("assigned_only", bool, "This is true or false."),
-        ("is_shadow", bool, "This is true or false."),
-        ("is_active", bool, "This is true or false."),
-        ("category_id", int | None, "A whole number or nothing is wanted."),
-        ("parameters", Mapping, "An object is wanted."),
-        ("guardrails", Mapping, "An object is wanted."),
-        ("epoch_seconds", int | float, "A number of seconds is wanted."),
-        ("fee", int | float, "A share is wanted."),
-        ("stock_days", int | float | None, "A number of days or nothing is wanted."),
+        ("name", str, "Must be a string."),
+        ("policy", str, "Must be the name of a pricing strategy."),
+        ("assigned_only", bool, "Must be true or false."),
+        ("is_shadow", bool, "Must be true or false."),
+        ("is_active", bool, "Must be true or false."),
+        ("category_id", int | None, "Must be a whole number or null."),
+        ("parameters", Mapping, "Must be an object."),
+        ("guardrails", Mapping, "Must be an object."),
+        ("epoch_seconds", int | float, "Must be a number of seconds."),
+        ("fee", int | float, "Must be a number."),
+        ("stock_days", int | float | None, "Must be a number of days or null."),
     ):
         if name in facts and (
             not isinstance(facts[name], kinds) or (isinstance(facts[name], bool) and kinds is not bool)
@@ -194,7 +197,7 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
     if not errors and "epoch_seconds" in facts:
         seconds = facts.pop("epoch_seconds")
         if not 0 <= seconds <= MAX_EPOCH.total_seconds():
-            raise Invalid.field("epoch_seconds", "An epoch lasts from one second to 90 days.")
+            raise Invalid.field("epoch_seconds", "Must be between 1 second and 90 days.")
         facts["epoch"] = timedelta(seconds=seconds)
     if errors:
         raise Invalid(errors)

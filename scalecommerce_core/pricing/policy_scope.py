@@ -1,7 +1,7 @@
-"""Which products a policy is for: each product follows one policy at most.
+"""Policy scope: which products a policy covers. Each product follows at most one policy.
 
-What is assigned to a product beats what is for its category, and that beats what is for all; of equals the policy
-made last wins. A policy that is switched off keeps its products: a kill switch hands nothing over to another policy.
+The policy that a product is assigned to takes precedence over one for its category, and that over one for all
+products; of equal policies, the newest one. An inactive policy keeps its products: they do not pass to another one.
 """
 
 from collections.abc import Collection
@@ -14,10 +14,13 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 
 @frozen
 class PolicyScope:
-    """Active products of the seller that are not excluded, and that are assigned to the policy, or, unless it is
-    `assigned_only`, assigned to none and of its category; without a category, of any but `others`.
+    """The products of one policy. It covers active products of the seller that are not excluded and that are
 
-    `within` narrows a run to one category.
+    - assigned to the policy, or
+    - unless `assigned_only`: assigned to no policy, and in `category_id` or, if that is None, in any category except
+      `other_categories`.
+
+    `within` restricts a run to one category.
     """
 
     policy_id: PolicyId
@@ -28,7 +31,7 @@ class PolicyScope:
     within: CategoryId | None = None
 
     def covers(self, category_id: CategoryId, assigned: PolicyId | None) -> bool:
-        """Whether it is for a product of that category that is assigned to that policy."""
+        """Whether the scope covers a product of this category that is assigned to the policy `assigned`, if any."""
         if self.within not in {None, category_id}:
             return False
         if assigned is not None:
@@ -41,7 +44,7 @@ class PolicyScope:
 def policy_scope(
     policy: PricingPolicy, of_seller: Collection[PricingPolicy], within: CategoryId | None = None
 ) -> PolicyScope:
-    """`of_seller` are all policies of the seller, this one among them or not."""
+    """Compute the scope of a policy. `of_seller` holds all policies of the seller, with or without this one."""
     open_ones = [each for each in of_seller if not each.assigned_only and each.id != policy.id]
     later = any(each.category_id == policy.category_id and each.id > policy.id for each in open_ones)
     others = frozenset(each.category_id for each in open_ones if each.category_id is not None)

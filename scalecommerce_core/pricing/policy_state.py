@@ -1,7 +1,7 @@
-"""What a policy remembers of its products between runs, in blocks of some thousand products by id.
+"""Policy state: what a policy stores about its products between runs, in blocks of some thousand product ids.
 
-A block is loaded, changed and stored as a whole, column by column: to write a row per product and epoch would cost as
-much as writing its price.
+A block is loaded, changed and stored as a whole, column by column. One database row per product and epoch would cost
+as much as writing the product's price.
 """
 
 import itertools
@@ -15,16 +15,17 @@ from attrs import field, fields, frozen
 from scalecommerce_core.pricing.arrays import Floats, Whole
 
 BLOCK_SIZE: Final = 4_096
-"""Products of a block when it is made; it is cut when it has twice as many."""
+"""Products in a new block. A block with more than twice as many is split."""
 _FORMAT: Final = 1
 
 
 @frozen(eq=False)
 class PolicyState:
-    """By product id. Moments are microseconds since 1970; `state` has what the policy's rules remember.
+    """One row per product, sorted by id. Times are microseconds since 1970; amounts are minor units.
 
-    `views`, `units` and `out_of_stock` (microseconds) are running totals as they were at `seen_at`, when the price
-    that began at `priced_at` was in force. `epoch` is the last one in which the product was decided.
+    `views`, `units` and `out_of_stock` (microseconds) are running totals at the time `seen_at`, when the price that
+    began at `priced_at` was in force. `epoch` is the last epoch in which the product was decided. `state` holds the
+    columns of the strategy's state.
     """
 
     product: Whole
@@ -49,7 +50,7 @@ class PolicyState:
         return cls(*(none for _ in STATE_FACTS), state=state)
 
     def fits(self, columns: Mapping[str, int]) -> bool:
-        """Whether the state is that of rules with these columns."""
+        """Whether `state` has exactly these columns."""
         return {name: _width(values) for name, values in self.state.items()} == dict(columns)
 
     def rows(self, chosen: "slice | Whole | np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "PolicyState":
@@ -60,7 +61,7 @@ class PolicyState:
 
     @classmethod
     def concatenate(cls, parts: Sequence["PolicyState"]) -> Self:
-        """One memory of several that have no product in common and remember the same columns."""
+        """Merge states that have no product in common and the same columns."""
         order = np.argsort(np.concatenate([part.product for part in parts]), kind="stable")
         return cls(
             *(np.concatenate([getattr(part, name) for part in parts])[order] for name in STATE_FACTS),
@@ -68,11 +69,11 @@ class PolicyState:
         )
 
     def updated_with(self, other: "PolicyState") -> "PolicyState":
-        """With the rows of `other`, which replace those of the same products."""
+        """Merge with `other`, whose rows replace those of the same products."""
         return PolicyState.concatenate([self.rows(~np.isin(self.product, other.product)), other])
 
     def for_products(self, products: Whole) -> "PolicyState":
-        """Of these products (sorted ids) alone, as far as they are known."""
+        """The rows of these products (sorted ids); products without a row are left out."""
         if not len(products):
             return self.rows(slice(0, 0))
         near = self.rows(
@@ -84,7 +85,7 @@ class PolicyState:
         return near.rows(np.isin(near.product, products))
 
     def to_bytes(self) -> bytes:
-        """A line of JSON that names the columns, and the columns, little-endian."""
+        """Serialize: a line of JSON that names the columns, then the columns, little-endian."""
         head = {"format": _FORMAT, "rows": len(self), "state": {n: _width(v) for n, v in self.state.items()}}
         columns = [getattr(self, name).astype("<i8").tobytes() for name in STATE_FACTS]
         columns += [values.astype("<f8").tobytes() for values in self.state.values()]
@@ -92,11 +93,11 @@ class PolicyState:
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
-        """Raise `ValueError` for a format that this release does not know."""
+        """Inverse of `to_bytes`. Raise `ValueError` for an unknown format version."""
         end = stored.index(b"\n")
         head = json.loads(stored[:end])
         if head["format"] != _FORMAT:
-            raise ValueError(f"A memory of format {head['format']}; this release reads {_FORMAT}.")
+            raise ValueError(f"Policy state has format {head['format']}; this release reads format {_FORMAT}.")
         rows, at = head["rows"], end + 1
         facts = []
         for _ in STATE_FACTS:
@@ -123,7 +124,7 @@ def _shape(rows: int, width: int) -> tuple[int, ...]:
 
 @frozen
 class StateBlockRange:
-    """A range of products within one block."""
+    """A range of product ids within one block; `block` is the first id of the block."""
 
     block: int
     first: int
@@ -132,9 +133,9 @@ class StateBlockRange:
 
 
 def split_into_ranges(products: Whole, blocks: Sequence[int], size: int = BLOCK_SIZE) -> list[StateBlockRange]:
-    """The blocks that these products (sorted ids) fall into, new ones where none is or one has grown too large.
+    """Divide products (sorted ids) into ranges by block; blocks that are too large are split into new ones.
 
-    `blocks` are the first ids of the blocks there are, in order. The first block also takes what comes before it.
+    `blocks` holds the first ids of the existing blocks, in order. Products before the first block belong to it.
     """
     if not len(products):
         return []

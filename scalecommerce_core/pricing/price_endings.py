@@ -1,4 +1,4 @@
-"""Price endings: .99, .90 or a whole amount, as sellers like them."""
+"""Price endings: .99, .90 or a whole amount."""
 
 from typing import Final
 
@@ -10,11 +10,11 @@ _HUNDREDTHS: Final = {"99": 99, "90": 90, "whole": 0}
 
 
 def nearest_ending(price: Whole, low: Whole, high: Whole, ending: str, minor_per_unit: Whole) -> tuple[Whole, Flags]:
-    """The price nearest to `price` that has the ending and lies in [low, high], and whether there is one.
+    """The price nearest to `price` that has the ending and lies in [low, high], and whether such a price exists.
 
-    Of two equally near prices, the lower one. Endings are hundredths of a whole unit of `minor_per_unit` minor units:
-    with three decimals, .99 is .990. Without decimals every price is whole, and the other endings apply to hundreds:
-    1,999 or 1,990 yen.
+    All prices are in minor units. Of two equally near prices, the lower one is returned. An ending is a number of
+    hundredths of a whole unit; with three decimals, .99 is .990. In a currency without decimals, the endings 99 and
+    90 apply to hundreds: 1,999 or 1,990 yen.
     """
     step = minor_per_unit if ending == "whole" else np.where(minor_per_unit == 1, 100, minor_per_unit)
     rest = step * _HUNDREDTHS[ending] // 100

@@ -1,6 +1,6 @@
-"""A list of prices for products with much traffic: what each price sold, blended with the demand filter's curve.
+"""A list of prices for products with much traffic: counts at each price, combined with the demand filter's curve.
 
-Where the filter's curve has the wrong shape, counts correct it; where a price has not been tried, the curve stands in.
+Counts correct the curve where its shape is wrong; the curve predicts prices that have not been tried.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,11 @@ _BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
 @register
 @frozen
 class PriceGrid(Drift):
-    """Thompson sampling over Beta arms whose prior is the demand curve, worth `prior_views` views."""
+    """Chooses from a list of prices by Thompson sampling.
+
+    The conversion rate of each price has a Beta distribution, whose prior mean is the demand curve and whose prior
+    weight is `prior_views` views. It is sampled by a normal approximation.
+    """
 
     name: ClassVar[str] = "price_grid"
     columns: ClassVar[Mapping[str, int]] = _BELIEF | {"arm_views": MOST_PRICES, "arm_units": MOST_PRICES}
@@ -69,7 +73,7 @@ class PriceGrid(Drift):
             Belief(*(was[name] for name in _BELIEF)), self, x=x, views=signals.views, units=signals.units, weeks=weeks
         )
         arms = self._arms(signals)
-        # A price that a guardrail has bent counts for the arm that is nearest.
+        # A price that a guardrail has changed counts for the nearest arm.
         arm = np.abs(arms - signals.price[:, None]).argmin(axis=1)
         hit = np.zeros_like(was["arm_views"])
         hit[np.arange(len(arm)), arm] = 1.0
@@ -79,7 +83,7 @@ class PriceGrid(Drift):
         return State({**belief._asdict(), "arm_views": views, "arm_units": units})
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Nothing: a product with much traffic knows more than its category."""
+        """Return `state`: products with much traffic need no estimate of their category."""
         del signals
         return state
 

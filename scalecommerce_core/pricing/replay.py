@@ -1,13 +1,13 @@
-"""What a decision was made of, packed to be stored with it, so that it can be made again, bit for bit.
+"""Store the inputs of decisions in compact form, and repeat the decisions from them, bit for bit.
 
-A run has one head, a JSON document:
+The inputs of a range have one head, a JSON document:
 
     {"format": 1, "policy_id": …, "version": …, "epoch": …, "document": {…}, "columns": [["product", "<i4", 1], …]}
 
-with the policy's document as it was, and each decision has one row of bytes: the named columns one after the other,
-little-endian, without padding. A column is a signal, `state.…` (what the policy remembered of the product after
-learning from the epoch) or `group.…` (what it remembered of the product's category). Columns whose value is a
-signal's default in every row are left out, and each column has the narrowest type that holds all of its values exactly.
+It holds the policy's document at that time. Each decision has one row of bytes: the columns in order, little-endian,
+without padding. A column is a signal, `state.…` (state of the product after the update) or `group.…` (parameter of the
+product's category). Columns in which every value is the signal's default are left out, and each column has the
+narrowest type that represents all of its values exactly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,26 +33,26 @@ _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @frozen
 class Inputs:
-    """Of the decisions of one batch: `head` is JSON, `rows` one for each decision in order."""
+    """Inputs of the decisions of one range: `head` is a JSON document, `rows` has one item per decision."""
 
     head: Mapping[str, Any]
     rows: Sequence[bytes]
 
 
-def pack_inputs(policy: PricingPolicy, state: State, seen: Signals, epoch: int) -> Inputs:
-    """What `decide(policy, state, seen, epoch)` is made of."""
+def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: int) -> Inputs:
+    """Pack the arguments of `decide(policy, state, signals, epoch)`."""
     columns: dict[str, NDArray[Any]] = {
         name: values
         for name, column in COLUMNS.items()
         if name != "group"
-        for values in [getattr(seen, name)]
+        for values in [getattr(signals, name)]
         if column.metadata["default"] is None or not (values == column.metadata["default"]).all()
     }
     columns |= {f"state.{name}": values for name, values in state.products.items()}
-    columns |= {f"group.{name}": values[seen.group] for name, values in state.groups.items()}
-    narrow = {name: _narrowed(values) for name, values in columns.items()}
+    columns |= {f"group.{name}": values[signals.group] for name, values in state.groups.items()}
+    narrow = {name: _narrow(values) for name, values in columns.items()}
     layout = [(name, values.dtype.str, values.shape[1:]) for name, values in narrow.items()]
-    table = np.empty(len(seen), dtype=layout)
+    table = np.empty(len(signals), dtype=layout)
     for name, values in narrow.items():
         table[name] = values
     head = {
@@ -60,7 +60,7 @@ def pack_inputs(policy: PricingPolicy, state: State, seen: Signals, epoch: int) 
         "policy_id": policy.id,
         "version": policy.version,
         "epoch": epoch,
-        # With all parameters: a later release may have other defaults.
+        # All parameters are stored, because defaults may change in a later release.
         "document": policy.document() | {"parameters": parameter_values(policy.strategy())},
         "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
     }
@@ -69,16 +69,16 @@ def pack_inputs(policy: PricingPolicy, state: State, seen: Signals, epoch: int) 
 
 
 def replay(inputs: Inputs) -> Decisions:
-    """The decisions that these inputs led to. Raise `ValueError` for a format that this release does not know."""
+    """Repeat the decisions of these inputs. Raise `ValueError` for an unknown format version."""
     head = inputs.head
     if head["format"] != FORMAT:
-        raise ValueError(f"Inputs of format {head['format']}; this release reads {FORMAT}.")
+        raise ValueError(f"Inputs have format {head['format']}; this release reads format {FORMAT}.")
     layout = [(name, kind, (width,)) if width > 1 else (name, kind) for name, kind, width in head["columns"]]
     table = np.frombuffer(b"".join(inputs.rows), dtype=np.dtype(layout))
     at = np.arange(len(table))
-    signals = {name: table[name] for name in table.dtype.names or () if "." not in name}
-    # Each row brings what its category knew: every product is a category of its own here.
-    seen = Signals.of(group=at, **signals)
+    columns = {name: table[name] for name in table.dtype.names or () if "." not in name}
+    # Each row contains the parameters of its category, so each row is its own group here.
+    signals = Signals.of(group=at, **columns)
     state = State(
         {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("state.")},
         {name[6:]: table[name].astype(np.float64) for name in table.dtype.names or () if name.startswith("group.")},
@@ -91,10 +91,10 @@ def replay(inputs: Inputs) -> Decisions:
         created_at=_EARLY,
         version=head["version"],
     )
-    return decide(policy, state, seen, head["epoch"])
+    return decide(policy, state, signals, head["epoch"])
 
 
-def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype == np.bool_:
         return values.astype("|b1")
     kinds = _FLOAT if values.dtype.kind == "f" else _WHOLE
@@ -107,7 +107,7 @@ def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def input_values(inputs: Inputs) -> dict[str, Any]:
-    """Of the first row: what the decision was made of, by name; lists for columns of several numbers."""
+    """Inputs of the first decision by column name; lists for columns with several numbers."""
     layout = [(name, kind, (width,)) if width > 1 else (name, kind) for name, kind, width in inputs.head["columns"]]
     row = np.frombuffer(inputs.rows[0], dtype=np.dtype(layout), count=1)
     return {name: row[name][0].tolist() for name in row.dtype.names or ()}

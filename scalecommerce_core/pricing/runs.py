@@ -1,7 +1,7 @@
-"""Runs: a policy looks at all of its products once an epoch, range by range, and moves prices if the whole is sane.
+"""Runs: one execution of a policy over its products per epoch, divided into ranges of products.
 
-Every range is decided before any is written. A run that is killed goes on where it was: what a range has become is
-committed with its effects, and a range that nobody finished is taken up by the next one who looks.
+All ranges are decided before the first is written, and the circuit breaker judges them as a whole. The status of a
+range is committed together with its effects, so any process can continue a run after another one has died.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ class RunStatus(StrEnum):
     WRITING = "WRITING"
     DONE = "DONE"
     STOPPED = "STOPPED"
-    """The catalogue breaker tripped: nothing was written or learned."""
+    """The circuit breaker tripped: no price and no policy state was written."""
     CANCELLED = "CANCELLED"
-    """A kill switch was thrown, or somebody cancelled it; what was written by then stands."""
+    """Cancelled, or its policy or all pricing was stopped; prices written before stay."""
     FAILED = "FAILED"
     ROLLING_BACK = "ROLLING_BACK"
     ROLLED_BACK = "ROLLED_BACK"
@@ -35,7 +35,7 @@ class RunStatus(StrEnum):
 
 UNFINISHED: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING, RunStatus.ROLLING_BACK})
 IN_PROGRESS: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING})
-"""A policy has one run at most that decides or writes."""
+"""A policy has at most one run in one of these states."""
 
 
 class Trigger(StrEnum):
@@ -44,29 +44,29 @@ class Trigger(StrEnum):
 
 
 class DecisionOutcome(StrEnum):
-    """What became of a decision."""
+    """Outcome of a decision."""
 
     KEPT = "kept"
-    """The price stays."""
+    """The decision keeps the price."""
     STAGED = "staged"
-    """It would move, and has not (yet): the run goes on, was stopped, or leaves prices alone."""
+    """The decided change is not written: the run is in progress, was stopped, or is in shadow."""
     WRITTEN = "written"
     SUPERSEDED = "superseded"
-    """The price or the product was changed between reading and writing: whoever did that wins."""
+    """Not written, because the price or the product was changed after the run had read it."""
     ROLLED_BACK = "rolled_back"
 
 
 class RunNotReversible(Conflict):
-    """The run has not moved prices, or is still at work."""
+    """The run has changed no price."""
 
     code = "run_not_reversible"
 
 
 @frozen
 class Tally:
-    """Counts of decisions: all, moves, moves of more than 4 %, and the sum of all relative moves.
+    """Counts of decisions: all, changes, changes of more than 4 %, and the sum of all relative changes.
 
-    `unpriced` counts decisions in which the policy proposed no usable price.
+    `unpriced` counts decisions for which the strategy proposed no usable price.
     """
 
     decided: int = 0
@@ -97,11 +97,11 @@ class Tally:
         )
 
     def breaker(self, policy: PricingPolicy) -> Breaker:
-        """As `decisions.breaker`, of a run whose decisions are not at hand any more."""
+        """`decisions.check_breaker` computed from the counts alone."""
         return Breaker.evaluate(policy, self.decided, self.large, self.total_move)
 
     def sentence(self, policy: PricingPolicy) -> str:
-        """The verdict of the breaker, and the number of decisions without a usable price."""
+        """The result of the circuit breaker, and the number of decisions without a usable price."""
         said = (self.breaker(policy).sentence, unpriced_sentence(policy.policy, self.unpriced, self.decided))
         return " ".join(filter(None, said))
 
@@ -115,9 +115,9 @@ class RangeStatus(StrEnum):
 
 @define
 class Range:
-    """Products with ids from `first` to `last`, of which `products` belonged to the policy when the run began.
+    """Products with ids from `first` to `last`; `products` of them belonged to the policy when the run began.
 
-    `block` is where what is remembered of them stands: the first id of its part of the policy's memory.
+    `block` is the first product id of the block that holds their policy state.
     """
 
     run_id: RunId = field(on_setattr=setters.frozen)
@@ -130,14 +130,17 @@ class Range:
     tally: Tally = Tally()
     decided_at: datetime | None = None
     written_at: datetime | None = None
-    """When every price that was written began to be in force."""
+    """Time from which all written prices of the range are in force."""
     written: int = 0
     undone: int = 0
 
 
 @define
 class Run:
-    """`document` is the policy as it was: edits of it concern later runs. `note` is a sentence about the end."""
+    """A run of a policy. `document` is the policy when the run began; later edits do not affect the run.
+
+    `note` explains how the run ended.
+    """
 
     id: RunId = field(on_setattr=setters.frozen)
     policy_id: PolicyId = field(on_setattr=setters.frozen)
@@ -148,14 +151,14 @@ class Run:
     trigger: Trigger = field(on_setattr=setters.frozen)
     started_at: datetime = field(on_setattr=setters.frozen)
     products: int = field(on_setattr=setters.frozen)
-    """How many were the policy's when the run began."""
+    """Number of products of the policy when the run began."""
     is_shadow: bool = field(default=False, on_setattr=setters.frozen)
-    """Leaves prices alone."""
+    """The run changes no price."""
     updates_state: bool = field(default=True, on_setattr=setters.frozen)
-    """Whether the policy remembers this run; a trial (`--shadow`) leaves no trace but its record."""
+    """Whether the run updates the policy state; false for a run that was begun with `shadow=True` (`--shadow`)."""
     within: CategoryId | None = field(default=None, on_setattr=setters.frozen)
     is_whole: bool = field(default=True, on_setattr=setters.frozen)
-    """Whether it is for all of the policy's products, so that the epoch is done with it."""
+    """Whether the run covers all of the policy's products; its end completes the epoch."""
     status: RunStatus = RunStatus.DECIDING
     finished_at: datetime | None = None
     tally: Tally = Tally()
@@ -165,17 +168,17 @@ class Run:
 
     @property
     def superseded(self) -> int:
-        """Moves that were not written because somebody else moved the price meanwhile; 0 until all are written."""
+        """Changes not written because price or product was changed in the meantime; 0 until the run is DONE."""
         return self.tally.moves - self.written if self.status is RunStatus.DONE and not self.is_shadow else 0
 
     @property
     def min_price_per_cost(self) -> float:
-        """The lowest price that a cost of 1 allows."""
+        """The lowest price that guardrails allow for a cost of 1."""
         policy = self.policy(self.started_at)
         return 1.0 / ((1.0 - policy.fee) * (1.0 - policy.guardrails.least_margin))
 
     def policy(self, created_at: datetime) -> PricingPolicy:
-        """The policy that this run follows."""
+        """The policy as it was when the run began."""
         return PricingPolicy.from_stored(
             self.document,
             id=self.policy_id,
@@ -185,7 +188,7 @@ class Run:
         )
 
     def sum_ranges(self, ranges: Sequence[Range]) -> None:
-        """What its ranges have come to by now, in sum."""
+        """Set the totals of the run to the sums over its ranges."""
         self.tally = Tally.sum([part.tally for part in ranges])
         self.written = sum(part.written for part in ranges)
         self.undone = sum(part.undone for part in ranges)
@@ -194,7 +197,7 @@ class Run:
         self.status, self.finished_at, self.note = status, now, note
 
     def begin_rollback(self) -> bool:
-        """Whether there is something to do; raise `RunNotReversible` for a run that has not moved prices."""
+        """Begin a rollback; return false if it has ended. Raise `RunNotReversible` for a run that changed no price."""
         if self.status in {RunStatus.ROLLING_BACK, RunStatus.ROLLED_BACK}:
             return self.status is RunStatus.ROLLING_BACK
         wrote_nothing = self.status not in UNFINISHED and not self.written
@@ -204,28 +207,28 @@ class Run:
         return True
 
     def end_rollback(self, ranges: Sequence[Range], now: datetime) -> None:
-        """End a rollback when no range can be undone further; if no price was restored, the status is as before."""
+        """End a rollback after its last range. If no price was restored, the run gets its former status."""
         stayed = self.written - self.undone
         if not stayed:
             self.end(RunStatus.ROLLED_BACK, now, self.note)
         elif self.undone:
-            said = "1 had moved since and was kept" if stayed == 1 else f"{stayed:,} had moved since and were kept"
+            said = "1 had changed since and was kept" if stayed == 1 else f"{stayed:,} had changed since and were kept"
             note = f"{self.undone:,} of {self.written:,} prices were restored; {said}."
             self.end(RunStatus.ROLLED_BACK, now, note)
         else:
             whole = all(part.status is RangeStatus.UNDONE for part in ranges)
             note = (
-                f"A rollback restored none of the {self.written:,} prices: all of them had moved since and were kept."
+                f"A rollback restored none of the {self.written:,} prices: all of them had changed since and were kept."
             )
             self.end(RunStatus.DONE if whole else RunStatus.CANCELLED, now, note)
 
 
 @frozen
 class StoredDecision:
-    """A decision as it was recorded; `inputs` is what it was made of, one row.
+    """A recorded decision with its inputs (one row).
 
-    The new price was in force from `in_force_from` to `in_force_until`: both are None if it never was, the second also
-    if it still is.
+    The new price was in force from `in_force_from` to `in_force_until`. Both are None if it never was in force;
+    `in_force_until` is also None if it still is.
     """
 
     run_id: RunId
@@ -243,32 +246,35 @@ class StoredDecision:
 
 @define
 class Schedule:
-    """Epochs of a policy, counted; in each, every product is decided once at most.
+    """The current epoch of a policy. In each epoch, every product is decided at most once.
 
-    `is_done`: all of them had their turn in this one, or the run was stopped.
+    `is_done`: all products were decided in this epoch, or its run was stopped.
     """
 
     policy_id: PolicyId = field(on_setattr=setters.frozen)
     ends_at: datetime
-    """The first epoch begins with the first run."""
+    """End of the current epoch; the first epoch begins with the first run."""
     epoch: int = -1
     is_done: bool = True
     pooled_in: int = 0
-    """The epoch in which products last learned from each other."""
+    """The epoch in which `pool` of the strategy was last called."""
 
     def advance(self, policy: PricingPolicy, now: datetime) -> None:
-        """Begin the next epoch if this one is over. Epochs end at multiples of their length from the policy's start."""
+        """Begin the next epoch if the current one has ended.
+
+        Epochs end at multiples of their length after the policy's `created_at`.
+        """
         if now >= self.ends_at:
             self.epoch += 1
             self.is_done = False
             self.ends_at = _epoch_end(policy, now)
 
     def next_epoch(self, now: datetime) -> int:
-        """The epoch that a run would be of that begins now."""
+        """Number of the epoch of a run that would begin at `now`."""
         return self.epoch + (self.is_done or now >= self.ends_at)
 
     def reschedule(self, policy: PricingPolicy, now: datetime) -> None:
-        """The length of the policy's epochs was edited."""
+        """Adjust the end of the current epoch after an edit of the policy's epoch length; it is never postponed."""
         if self.epoch >= 0:
             self.ends_at = min(self.ends_at, _epoch_end(policy, now))
 
@@ -279,9 +285,12 @@ def _epoch_end(policy: PricingPolicy, now: datetime) -> datetime:
 
 @frozen
 class Assignment:
-    """What was said about one product; a product of which nothing was said follows the policies for its category."""
+    """Assignment of a product to a policy, or its exclusion from all.
+
+    A product without an assignment follows the policy for its category, else the one for all products.
+    """
 
     product_id: ProductId
     policy_id: PolicyId | None = None
     is_excluded: bool = False
-    """The product's kill switch."""
+    """True: no policy changes this product's price."""

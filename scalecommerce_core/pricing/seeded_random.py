@@ -1,7 +1,7 @@
-"""Chance that can be repeated: numbers that depend on a seed, a product and an epoch, and on nothing else.
+"""Reproducible random numbers: functions of a seed, a product, an epoch and a use.
 
-Only integer operations, additions and one multiplication: every machine computes the same bits, so that a run
-that is repeated, resumed or replayed elsewhere decides the same.
+They use only integer operations, additions and multiplications, whose results are the same on every machine. A run
+that is repeated, resumed or replayed elsewhere therefore makes the same decisions.
 """
 
 from typing import Final
@@ -18,7 +18,10 @@ _MASK: Final = 2**64 - 1
 
 
 def bits(product: Whole, epoch: int, *, seed: int, use: int = 0) -> NDArray[np.uint64]:
-    """64 well-mixed bits per product (SplitMix64, Steele and others 2014); `use` separates numbers drawn at once."""
+    """64 random bits per product (SplitMix64; Steele, Lea and Flood 2014).
+
+    `use` distinguishes several numbers for the same product and epoch.
+    """
     key = _mixed_number(seed, epoch, use)
     x = product.astype(np.uint64)
     x *= _GOLDEN
@@ -32,10 +35,11 @@ def bits(product: Whole, epoch: int, *, seed: int, use: int = 0) -> NDArray[np.u
 
 
 def normal(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
-    """About standard normal: four 16-bit uniforms summed (Irwin-Hall), scaled to variance 1, its light tails
-    stretched by the next term of Cornish and Fisher's expansion; within ±3.9.
+    """Approximately standard normal numbers within ±3.9.
 
-    A normal quantile would need a logarithm, whose last bit differs between mathematical libraries.
+    The sum of four 16-bit uniforms (Irwin-Hall distribution), scaled to variance 1 and corrected for its kurtosis by
+    the Cornish-Fisher expansion. The exact quantile function needs a logarithm, whose last bit differs between
+    mathematical libraries.
     """
     x = bits(product, epoch, seed=seed, use=use)
     low = np.uint64(0xFFFF)
@@ -48,13 +52,13 @@ def normal(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
 
 
 def sign(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
-    """+1 or -1, each half of the time."""
+    """+1 or -1 with equal probability."""
     top = bits(product, epoch, seed=seed, use=use) >> np.uint64(63)
     return 1.0 - 2.0 * top.astype(np.float64)
 
 
 def _mixed_number(*numbers: int) -> int:
-    """The numbers in one, so that neighbouring seeds and epochs have nothing in common."""
+    """Mix the numbers into one 64-bit key, so that adjacent seeds and epochs give unrelated keys."""
     x = 0
     for number in numbers:
         x = (x + number + int(_GOLDEN)) & _MASK

@@ -1,6 +1,6 @@
-"""Shrinkage: a category's elasticities, estimated from all of its products, are the prior of each of them.
+"""Shrinkage: the mean and variance of the elasticities of a category are the prior of each of its products.
 
-Sums over products are all that is needed, so workers with a share of the products each can add theirs up.
+Both are computed from sums over products, so sums over parts of a catalog can be added.
 """
 
 from typing import Final
@@ -13,18 +13,18 @@ from scalecommerce_core.pricing.demand_filter import Belief
 
 ROOT_MEAN: Final = -2.4
 ROOT_VARIANCE: Final = 0.9**2
-"""Of elasticities over all categories, where nothing is known. The mean of 1,851 published ones is -2.62 (Bijmolt,
-van Heerde and Pieters 2005)."""
+"""Prior variance of elasticities in a category without data; the prior mean is `ROOT_MEAN`. The mean of 1,851
+published elasticities is -2.62 (Bijmolt, van Heerde and Pieters 2005)."""
 LEAST_PRODUCTS: Final = 20
 MEANS: Final = (-6.0, -1.0)
 VARIANCES: Final = (0.05, 1.5)
 _LEAST_INFORMATION: Final = 0.05
-"""A product whose own sales say less than this about its slope says nothing about its category's."""
+"""Products with less information (1 / variance) about their own elasticity are left out of the category's."""
 
 
 @frozen(eq=False)
 class Evidence:
-    """Sums per group over products that know something; `Evidence` of parts of a catalogue add up."""
+    """Sums per group over informative products. The `Evidence` of parts of a catalog can be added."""
 
     products: Floats
     weight: Floats
@@ -39,15 +39,18 @@ class Evidence:
 
 
 def collect_evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Floats) -> Evidence:
-    """What each group's products say beyond their priors. `mean` and `variance` are the groups' present priors."""
+    """Sum the information of each group's products beyond their priors.
+
+    `group`, `b` and `c11` have an element per product; `mean` and `variance`, the present priors, one per group.
+    """
     groups = len(mean)
     pm, pv = mean[group], variance[group]
     information = 1.0 / c11 - 1.0 / pv
-    knows = information > _LEAST_INFORMATION
-    group, pm, pv, information = group[knows], pm[knows], pv[knows], information[knows]
-    own = (b[knows] / c11[knows] - pm / pv) / information
+    informed = information > _LEAST_INFORMATION
+    group, pm, pv, information = group[informed], pm[informed], pv[informed], information[informed]
+    own = (b[informed] / c11[informed] - pm / pv) / information
     v = 1.0 / information
-    # The present prior's spread weighs the products nearly as well as the spread that is sought.
+    # The variance of the present prior approximates the variance that is being estimated.
     w = 1.0 / (v + pv)
 
     def total(values: Floats) -> Floats:
@@ -63,8 +66,10 @@ def collect_evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, varianc
 def estimate_priors(
     found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats
 ) -> tuple[Floats, Floats]:
-    """Means and variances of the groups' elasticities by the method of moments (DerSimonian and Laird 1986, with
-    weights of our choice); the parent's for a group with fewer than 20 products that know something.
+    """Estimate mean and variance of each group's elasticities by the method of moments.
+
+    DerSimonian and Laird 1986, with the weights of `collect_evidence`. A group with fewer than `LEAST_PRODUCTS`
+    informative products gets the parent's mean and variance.
     """
     enough = found.products >= LEAST_PRODUCTS
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -78,9 +83,9 @@ def estimate_priors(
 
 
 def swap_prior(belief: Belief, old_mean: Floats, old_variance: Floats, mean: Floats, variance: Floats) -> Belief:
-    """The belief under another prior of the elasticity, in closed form (Sherman and Morrison's rank-one update).
+    """Replace the prior of the elasticity in a belief (rank-one update, Sherman and Morrison 1950).
 
-    Where the random walk has made the elasticity less certain than its prior, it is as certain as the prior.
+    A variance that the random walk has raised above the prior's is reduced to the prior's.
     """
     a, b, c00, c01, c11 = belief
     gained = 1.0 / variance - 1.0 / old_variance

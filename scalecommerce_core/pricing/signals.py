@@ -1,4 +1,4 @@
-"""What a policy sees: one column per fact, one row per product, all of one epoch and one currency."""
+"""Signals: the input of strategies and guardrails; one array per fact, one element per product."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -11,9 +11,9 @@ from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
 MOST_GROUPS: Final = 10_000_000
-"""Groups are indexes of arrays that policies allocate, so their number is bounded."""
+"""Upper limit of group numbers: strategies allocate arrays with an element per group."""
 UNKNOWN: Final = -1
-"""An amount that nobody has told: no cost, no bound."""
+"""Value of an unknown amount: no cost, no limit."""
 
 
 def _column(dtype: type[Any], default: float | None) -> dict[str, Any]:
@@ -22,18 +22,19 @@ def _column(dtype: type[Any], default: float | None) -> dict[str, Any]:
 
 @frozen(kw_only=True, eq=False)
 class Signals:
-    """Amounts in minor units. Views, units and days concern the time in this epoch when `price` was in force and
-    the product in stock: what could not be bought says nothing about demand (censoring), and what was sold at
-    another price belongs to that price.
+    """Signals of one epoch. Amounts are in minor units of each product's currency.
+
+    `views`, `units` and `days` cover the part of the epoch in which `price` was in force and the product in stock:
+    time without stock says nothing about demand (censoring), and sales at another price belong to that price.
     """
 
     product: Whole = field(metadata=_column(np.int64, None))
     group: Whole = field(metadata=_column(np.int64, 0))
-    """Number of the category, counted from 0: products of one group learn from each other."""
+    """Number of the category, from 0; strategies may combine estimates within a group."""
     price: Whole = field(metadata=_column(np.int64, None))
-    """In force now."""
+    """Current price."""
     reference: Whole = field(metadata=_column(np.int64, None))
-    """Where the seller started it: elasticities and unknown costs are relative to it."""
+    """Price at which the seller started the product; elasticities and unknown costs are relative to it."""
     minor_per_unit: Whole = field(metadata=_column(np.int64, DEFAULT_MINOR_PER_UNIT))
     """Minor units in one whole unit of the currency: 100 cents, 1 yen, 1000 fils."""
     cost: Whole = field(metadata=_column(np.int64, UNKNOWN))
@@ -47,34 +48,34 @@ class Signals:
     highest_1d: Whole = field(metadata=_column(np.int64, UNKNOWN))
     lowest_30d: Whole = field(metadata=_column(np.int64, UNKNOWN))
     highest_30d: Whole = field(metadata=_column(np.int64, UNKNOWN))
-    """Bounds of the prices in force during the last day and the last 30 days, the present one included."""
+    """Lowest and highest price of the last day and the last 30 days, including the current price."""
     views: Floats = field(metadata=_column(np.float64, 0.0))
     units: Floats = field(metadata=_column(np.float64, 0.0))
-    """Sold, less refunds."""
+    """Units sold, net of refunds."""
     days: Floats = field(metadata=_column(np.float64, 7.0))
-    """On sale and in stock in this epoch."""
+    """Days on sale and in stock in this epoch."""
     epoch_days: Floats = field(metadata=_column(np.float64, 7.0))
-    """Length of the epoch: the world drifts on while nothing is in stock."""
+    """Length of the epoch in days, including days without stock."""
     views_ever: Floats = field(metadata=_column(np.float64, np.inf))
     history_days: Floats = field(metadata=_column(np.float64, np.inf))
-    """Since the product was listed."""
+    """Days since the product was listed."""
     since_change: Floats = field(metadata=_column(np.float64, np.inf))
-    """Days since the price last moved, whoever moved it."""
+    """Days since the last price change by a policy or by hand."""
     since_edit: Floats = field(metadata=_column(np.float64, np.inf))
-    """Days since somebody last priced it by hand; infinite for never."""
+    """Days since the last price change by hand; infinite if there was none."""
     stock: Floats = field(metadata=_column(np.float64, np.inf))
-    """Units that can be promised; infinite where stock does not limit."""
+    """Available units; infinite if stock is unlimited."""
     days_left: Floats = field(metadata=_column(np.float64, np.inf))
-    """Until the stock is replenished, or its season is over; infinite for unknown."""
+    """Days until the stock is replenished or its season ends; infinite if unknown."""
     promoted: Flags = field(metadata=_column(np.bool_, 0))
-    """A promotion is on: automation leaves the price alone."""
+    """Whether a promotion is running; guardrails then keep the price."""
 
     @classmethod
     def of(cls, **columns: Any) -> Self:
-        """From anything that numpy makes arrays of; single values are repeated, what is not named has its default.
+        """Build signals from array-like columns; scalars are repeated, and missing columns have their default.
 
-        Raise `ValueError` for a name that is no column, one that is missing, lengths that differ, and groups out of
-        the range from 0 to `MOST_GROUPS` - 1.
+        Raise `ValueError` for an unknown column, a missing column without default, different lengths, and groups
+        outside 0 to `MOST_GROUPS` - 1.
         """
         if unknown := columns.keys() - COLUMNS.keys():
             raise ValueError(f"No such signals: {', '.join(sorted(unknown))}.")
@@ -91,7 +92,7 @@ class Signals:
         group = made["group"]
         if size and not (group.min() >= 0 and group.max() < MOST_GROUPS):
             raise ValueError(
-                f"Groups must be numbers from 0 to {MOST_GROUPS - 1:,}: policies allocate a value for each."
+                f"Groups must be numbers from 0 to {MOST_GROUPS - 1:,}: strategies allocate a value for each."
             )
         return cls(**made)
 
@@ -99,7 +100,7 @@ class Signals:
         return len(self.product)
 
     def full_cost(self) -> Floats:
-        """The price at which nothing is earned, cost / (1 - fee); NaN where the cost is unknown."""
+        """Cost including the fee, cost / (1 - fee); NaN if the cost is unknown."""
         cost = np.where(self.cost >= 0, self.cost, np.nan)
         return cost * 10_000.0 / (10_000 - self.fee)
 

@@ -1,8 +1,8 @@
 """Checked calls of a pricing strategy's methods. All code must call strategies, which may be a user's, through these.
 
 Arguments are passed read-only, so that a strategy cannot change arrays that the guardrails read. Types, shapes and
-values of results are checked. An exception or a wrong result becomes a `StrategyFailed`, which names the policy, the
-method, and the line of the strategy's own file if the traceback has one.
+values of results are checked. An exception or a wrong result becomes a `StrategyFailed`, which names the strategy,
+the method, and the line of the strategy's own file if the traceback has one.
 """
 
 import sys
@@ -39,7 +39,7 @@ _R = TypeVar("_R")
 
 
 class StrategyFailed(Conflict):
-    """A policy raised an error or returned an invalid state or proposal; `policy` is its name."""
+    """A strategy raised an error or returned an invalid state or proposal; `policy` is its name."""
 
     code = "policy_failed"
 
@@ -57,25 +57,27 @@ class CheckedProposal:
 
 
 def call_start(strategy: PricingStrategy, signals: Signals, groups: Mapping[str, Floats]) -> State:
-    """`Policy.start`, checked. Raise `StrategyFailed`."""
+    """Call `PricingStrategy.start` and check the result. Raise `StrategyFailed`."""
     state = _call(strategy, "start", State, lambda: strategy.start(_read_only(signals), _read_only_columns(groups)))
     return _checked(strategy, "start", state, rows=len(signals), groups=group_count(groups, signals))
 
 
 def call_update(strategy: PricingStrategy, state: State, signals: Signals) -> State:
-    """`Policy.update`, checked. Raise `StrategyFailed`."""
+    """Call `PricingStrategy.update` and check the result. Raise `StrategyFailed`."""
     updated = _call(strategy, "update", State, lambda: strategy.update(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "update", updated, rows=len(signals), groups=_groups_of(state))
 
 
 def call_pool(strategy: PricingStrategy, state: State, signals: Signals) -> State:
-    """`Policy.pool`, checked. Raise `StrategyFailed`."""
+    """Call `PricingStrategy.pool` and check the result. Raise `StrategyFailed`."""
     pooled = _call(strategy, "pool", State, lambda: strategy.pool(_read_only_state(state), _read_only(signals)))
     return _checked(strategy, "pool", pooled, rows=len(signals), groups=_groups_of(state))
 
 
 def call_propose(strategy: PricingStrategy, state: State, signals: Signals, epoch: int) -> CheckedProposal:
-    """`Policy.propose`, checked. Raise `StrategyFailed` unless it returns an array of prices.
+    """Call `PricingStrategy.propose` and check the result.
+
+    Raise `StrategyFailed` unless it returns an array of prices.
 
     A product whose price is infinite or not positive keeps its price (`Motive.UNUSABLE_PRICE`), and so does one with
     NaN; NaN without a motive is `Motive.NO_PRICE`. The other products of the batch are not affected.
@@ -99,7 +101,7 @@ def call_propose(strategy: PricingStrategy, state: State, signals: Signals, epoc
 
 
 def is_unpriced(motive: Whole) -> Flags:
-    """Which of the decisions with these motives have no usable price from the policy."""
+    """Flags of the decisions, by their motives, for which the strategy proposed no usable price."""
     return np.equal(motive, _NO_PRICE) | np.equal(motive, _UNUSABLE_PRICE)
 
 

@@ -1,7 +1,7 @@
-"""Threshold mode, as sellers ask for it: "if fewer than X are sold in N days, 3 % off". A control, not an optimum.
+"""Threshold rule: "if fewer than X units are sold in N days, lower the price by 3 %".
 
-It pays to know: the level of demand says nothing about its slope, so this rule does not maximise profit. Left alone
-it loses against fixed prices. It acts on significant differences only.
+It is a control rule and does not maximize profit: the level of demand says nothing about its elasticity. In
+simulations it earns less than fixed prices. It acts only on statistically significant differences.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from scalecommerce_core.pricing.interface import Motive, Proposal, State, parame
 from scalecommerce_core.pricing.signals import Signals
 
 _SURE = 1.64
-"""Standard deviations of a Poisson count: one in twenty by chance."""
+"""Standard deviations of a Poisson count: a one-sided probability of 5 %."""
 
 
 @register
 @frozen
 class Threshold:
-    """Lowers a price that clearly sells less than wanted, raises one that clearly sells more, by 3 %."""
+    """Lowers prices of products that sell clearly less than the target, and raises those that sell clearly more."""
 
     name: ClassVar[str] = "threshold"
     columns: ClassVar[Mapping[str, int]] = {"at": 1, "days": 1, "views": 1, "units": 1}
@@ -45,7 +45,7 @@ class Threshold:
         return State({"at": price, **counted})
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Nothing: a threshold is the same for all."""
+        """Return `state`: the target is a parameter."""
         del signals
         return state
 

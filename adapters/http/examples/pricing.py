@@ -144,7 +144,7 @@ _RUN: Final = RunSchema(
     written=183,
     undone=0,
     unpriced=0,
-    note="Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices by more than 4%.",
+    note="Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices changed by more than 4%.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),
 )
@@ -195,7 +195,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 looked_at=1,
                 moves=0,
                 would_stop=False,
-                sentence="Circuit breaker not tripped: mean change +0.0%, 0% of 1 price by more than 4%.",
+                sentence="Circuit breaker not tripped: mean change +0.0%, 0% of 1 price changed by more than 4%.",
                 decisions=[DecisionSchema(**{name: getattr(_KEPT, name) for name in DecisionSchema.__struct_fields__})],
             )
         },

@@ -1,1 +1,1 @@
-"""What past prices and sales can teach, before anything learns from them."""
+"""Evaluation of past prices and sales as data for estimating elasticities."""

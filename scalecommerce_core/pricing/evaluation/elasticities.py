@@ -1,6 +1,7 @@
-"""Elasticities of a panel: least squares per cell, shrunk towards the category, shrunk towards all categories.
+"""Elasticities of a panel: least squares per cell, shrunk towards the category, which is shrunk towards all categories.
 
-The demand curve is the engine's: log units = a + b·(price / reference - 1), the reference being a cell's mean price.
+The demand curve is that of the demand filter: log units = a + b·(price / reference - 1), where the reference is the
+mean price of the cell.
 """
 
 from typing import Self
@@ -19,19 +20,21 @@ _LEAST_INFORMATION = 0.05
 
 @frozen(eq=False)
 class Elasticities:
-    """A row per cell; a cell without rows in the training panel has neither `known` nor a prediction."""
+    """Arrays with an element per cell. `known` marks cells that have rows in the training panel; only these have
+    predictions.
+    """
 
     known: Flags
     reference: Floats
     level: Floats
     """Mean log units at the reference."""
     alone: Floats
-    """By least squares on the cell's own rows; 0 where its price never moved."""
+    """Elasticity by least squares on the cell's own rows; 0 if its price never changed."""
     shrunk: Floats
     informed: Flags
     """Cells whose own rows carry at least `_LEAST_INFORMATION` about their elasticity."""
     group_mean: Floats = field(repr=False)
-    """A row per group."""
+    """Mean elasticity, one element per group."""
 
     @classmethod
     def of(cls, panel: Panel) -> Self:
@@ -51,7 +54,7 @@ class Elasticities:
         pooled = _sums(group, sxy, groups) / np.maximum(_sums(group, sxx, groups), _NO_VARIATION)
         errors = dy - pooled[group[cell]] * dx
         by_chance = _clustered_variance(panel, dx, errors, _sums(group, sxx, groups))
-        mean = _towards_all(pooled, by_chance)
+        mean = _shrink_groups(pooled, by_chance)
 
         noise = float((errors**2).sum()) / max(len(panel) - int(known.sum()) - groups, 1)
         information = sxx / max(noise, 1e-12)
@@ -62,7 +65,7 @@ class Elasticities:
         return cls(known, reference, level, alone, shrunk, informed, mean)
 
     def predict_log_units(self, panel: Panel, slope: Floats) -> Floats:
-        """Log units of each row with these slopes."""
+        """Predict log units of each row of `panel`, with these elasticities per cell."""
         x = panel.price / self.reference[panel.cell] - 1.0
         forecast: Floats = self.level[panel.cell] + slope[panel.cell] * x
         return forecast
@@ -73,8 +76,10 @@ def _sums(at: Whole, values: Floats, size: int) -> Floats:
 
 
 def _clustered_variance(panel: Panel, dx: Floats, errors: Floats, sxx: Floats) -> Floats:
-    """Of the groups' pooled slopes, if a period is good or bad for a whole group: a hundred shops that share a price
-    and a week are one observation of it, not a hundred.
+    """Cluster-robust variance of the groups' pooled slopes, with one cluster per group and period.
+
+    Rows of one group and period share demand shocks: a hundred shops with the same price in the same week count as one
+    observation.
     """
     groups, group = len(sxx), panel.group[panel.cell]
     rows, cluster = distinct_pairs(group, panel.period)
@@ -85,8 +90,8 @@ def _clustered_variance(panel: Panel, dx: Floats, errors: Floats, sxx: Floats) -
     return np.where((sxx > _NO_VARIATION) & (clusters > 2), np.maximum(variance, 1e-4), 1e9)
 
 
-def _towards_all(pooled: Floats, by_chance: Floats) -> Floats:
-    """Means of the groups, shrunk towards the mean of all groups, itself shrunk towards the literature's."""
+def _shrink_groups(pooled: Floats, by_chance: Floats) -> Floats:
+    """Shrink the slopes of the groups towards the mean of all groups, which is shrunk towards `ROOT_MEAN`."""
     spread, mean = ROOT_VARIANCE, ROOT_MEAN
     for _ in range(20):
         weight = 1.0 / (by_chance + spread)
@@ -98,7 +103,7 @@ def _towards_all(pooled: Floats, by_chance: Floats) -> Floats:
 
 
 def _spread(alone: Floats, mean: Floats, group: Whole, information: Floats, informed: Flags) -> Floats:
-    """Variance of the cells' elasticities within their group, by the method of moments."""
+    """Variance of the cells' elasticities within each group, by the method of moments."""
     groups = len(mean)
     chance = np.where(informed, 1.0 / np.maximum(information, _LEAST_INFORMATION), 0.0)
     weight = np.where(informed, 1.0 / (chance + 0.3), 0.0)

@@ -1,4 +1,4 @@
-"""A panel: who sold how much of what at which price, cell by cell and period by period."""
+"""Panel data: units sold and price for each cell (a product, or a product in a shop) and period."""
 
 from typing import Self
 
@@ -10,14 +10,14 @@ from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 
 @frozen(eq=False)
 class SalesLines:
-    """Sales as they were recorded, a row each; several rows may concern one cell and period, as order lines do."""
+    """Recorded sales, one row each; several rows may have the same cell and period, as order lines have."""
 
     cell: Whole
-    """What has a price of its own, by number: a product, or a product in a shop."""
+    """Number of the cell: whatever has its own price, a product, or a product in a shop."""
     group: Whole
-    """Its category: cells of one group learn from each other."""
+    """Number of the category."""
     period: Whole
-    """Numbers of days or weeks, in order of time; they may be far apart, as seconds since 1970 are."""
+    """Number of the day or week; any integers that increase with time, for example seconds since 1970."""
     units: Floats
     price: Floats
 
@@ -25,30 +25,30 @@ class SalesLines:
         return len(self.cell)
 
     def days(self) -> Whole:
-        """Periods counted from the first one."""
+        """Periods relative to the first one."""
         first = int(self.period.min()) if len(self) else 0
         return self.period - first
 
 
 @frozen(eq=False)
 class Panel:
-    """One row per cell and period: units summed, price the mean that was paid.
+    """One row per cell and period: total units, and mean price paid.
 
-    Cells and groups are renumbered without gaps, in order of their numbers in the lines, so that an array with a value
-    for each is never longer than the lines. Periods keep their distances, so no array may be as long as their span.
+    Cells and groups are renumbered without gaps, in order of their original numbers, so arrays with an element for each
+    are never longer than the lines. Periods keep their distances, so arrays must not be as long as their span.
     """
 
     cell: Whole
     period: Whole
-    """Counted from the first one."""
+    """Relative to the first period."""
     units: Floats
     price: Floats
     group: Whole
-    """Of each cell, not of each row."""
+    """Group of each cell (not of each row)."""
 
     @classmethod
     def of(cls, lines: SalesLines, *, periods_in_one: int = 1) -> Self:
-        """Lines summed; rows that sold nothing, or have no price, are left out (a logarithm needs a sale)."""
+        """Aggregate lines; rows without sales or without a price are left out, because the model uses logarithms."""
         _, cell_of_line = np.unique(lines.cell, return_inverse=True)
         _, group_of_line = np.unique(lines.group, return_inverse=True)
         bucket = lines.days() // periods_in_one
@@ -73,9 +73,9 @@ class Panel:
 
 
 def distinct_pairs(first: Whole, second: Whole) -> tuple[Whole, Whole]:
-    """The distinct pairs of two columns, sorted: the first row of each pair, and the pair's number for each row."""
+    """Distinct pairs of two columns, sorted: the first row of each pair, and the number of the pair of each row."""
     _, rank = np.unique(second, return_inverse=True)
-    # Ranks are below the number of rows, so their product with a rank fits 63 bits for three billion rows.
+    # Ranks are less than the number of rows, so a product of two ranks fits into 63 bits up to three billion rows.
     _, of_first = np.unique(first, return_inverse=True)
     _, rows, inverse = np.unique(
         of_first * (int(rank.max(initial=0)) + 1) + rank, return_index=True, return_inverse=True

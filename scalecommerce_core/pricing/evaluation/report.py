@@ -1,7 +1,7 @@
-"""The report on a panel: how well prices explain sales that were held back, and whether to learn from it at all.
+"""Evaluation report: how well prices predict held-back sales, and whether elasticities may be estimated from the data.
 
-Policies are never scored by replaying logged sales at prices that were not charged: nobody knows what those would have
-sold. What can be scored is the demand model, on later periods.
+Only the demand model is evaluated, on later periods. Strategies are not evaluated by replaying sales at prices that
+were not charged, because the sales at those prices are unknown.
 """
 
 from typing import Final
@@ -16,19 +16,25 @@ from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, disti
 LEAST_ROWS: Final = 100
 LEAST_PERIODS: Final = 10
 FLAT: Final = 0.02
-"""A cell whose prices vary less than this (standard deviation over mean) has a flat price."""
+"""A cell has a flat price if its standard deviation divided by its mean is less than this."""
 MOST_FLAT: Final = 0.8
-"""Of the cells: with more, prices are too flat to learn from."""
+"""Largest permitted share of cells with a flat price."""
 MOST_MIXED: Final = 0.05
-"""Of cells and days that have several sales: with more at several prices that fall with quantity, it is a discount."""
+"""Largest permitted share of cells' days with several prices, among those with several sales, if prices fall with the
+quantity (quantity discounts)."""
 SURE: Final = 3.0
+"""Standard errors from 0 at which the slope of price on quantity counts as significant."""
 _SPARSE_RATIO: Final = 50
-"""Periods in the span per period in use; more of them suggest that periods are neither days nor weeks."""
+"""Periods in the span per period with rows; a larger ratio suggests that periods are neither days nor weeks."""
 
 
 @frozen
 class Errors:
-    """On held-back rows: root mean square of log errors, and weighted absolute percentage error of units."""
+    """Errors on held-back rows.
+
+    `log_rmse` is the root mean square error of log units; `wape`, the weighted absolute percentage error, is the sum of
+    absolute errors in units divided by the sum of units.
+    """
 
     log_rmse: float
     wape: float
@@ -36,7 +42,10 @@ class Errors:
 
 @frozen
 class Forecast:
-    """Trained on some periods, tested on the last ones: without prices, cell by cell, and shrunk."""
+    """Errors of three models, trained on earlier and tested on later periods.
+
+    `without_price` uses no elasticity, `alone` the elasticity of each cell, `shrunk` those shrunk to categories.
+    """
 
     train_periods: int
     test_rows: int
@@ -53,21 +62,21 @@ class Report:
     periods: int
     """Periods that have rows."""
     span: int
-    """Periods from the first to the last, those without rows included."""
+    """Periods from the first to the last, including those without rows."""
     elasticity_median: float | None
-    """None, as the next two, when prices hardly moved: the estimate would only repeat the prior."""
+    """None, like the next two, if prices hardly changed: the estimate would only repeat the prior."""
     elasticity_quartiles: tuple[float, float] | None
     negative_share: float | None
     flat_share: float
-    """Of the cells: their price hardly moves."""
+    """Share of cells with a flat price."""
     mixed_share: float
-    """Of the cells' days with several sales: those with several prices."""
+    """Share of cells' days with several prices, among those with several sales."""
     quantity_slope: float
-    """How the price falls with the quantity of a sale, of one cell on one day, in logs."""
+    """Slope of log price on log units among sales of the same cell and day."""
     forecast: Forecast | None
     cold_start: Forecast | None
     objections: tuple[str, ...]
-    """Why nothing should learn from this; none: it may."""
+    """Reasons not to estimate elasticities from the data; empty if there are none."""
 
     @property
     def supports_learning(self) -> bool:
@@ -75,28 +84,28 @@ class Report:
 
     @property
     def advice(self) -> str:
-        """A warning about periods that are far apart; empty if they are not."""
+        """A warning if periods are far apart, else empty."""
         if self.span <= _SPARSE_RATIO * max(self.periods, 1):
             return ""
         return (
-            f"The periods are far apart: {self.periods:,} of {self.span:,} are in use. If they are seconds, use"
-            " --bucket 86400 for days or --bucket 604800 for weeks, so that they are periods of sales."
+            f"The periods are far apart: only {self.periods:,} of {self.span:,} have sales. If they are seconds, use"
+            " --bucket 86400 for days or --bucket 604800 for weeks."
         )
 
     @property
     def verdict(self) -> str:
         if self.supports_learning:
-            return "These data can teach prices: the elasticities are plausible and foretell later sales."
-        return f"These data cannot teach prices: {' '.join(self.objections)}"
+            return "These data are suitable: the elasticities are plausible and predict later sales."
+        return f"These data are not suitable for estimating elasticities: {' '.join(self.objections)}"
 
 
 def evaluate_panel(
     lines: SalesLines, *, periods_in_one: int = 1, held_back: float = 0.2, cold_periods: int = 8
 ) -> Report:
-    """Evaluate a panel: train on the first periods, test on the last `held_back` of them.
+    """Evaluate sales: train on the first periods, test on the last ones (`held_back` is their share).
 
-    `lines.period` numbers the finest periods that are known, days for order lines; `periods_in_one` of them are one
-    period of the model.
+    `lines.period` has the finest available resolution, days for order lines; the model combines `periods_in_one` of
+    them into one period. `cold_periods` is the number of training periods of the second test.
     """
     panel = Panel.of(lines, periods_in_one=periods_in_one)
     span = int(panel.period.max(initial=-1)) + 1
@@ -108,7 +117,7 @@ def evaluate_panel(
     forecast = _forecast(panel, 0, end) if enough else None
     cold = _forecast(panel, end - cold_periods, end) if enough and end > cold_periods else None
     trained = Elasticities.of(panel.rows(panel.period < end) if enough else panel)
-    # A cell whose price never moved brings its category's elasticity, not one of its own.
+    # Cells whose price never changed have the elasticity of their category.
     slopes = trained.shrunk[trained.known]
     found = flat <= MOST_FLAT and bool((trained.informed & trained.known).any())
     negative = float((slopes < 0).mean()) if found else None
@@ -116,21 +125,27 @@ def evaluate_panel(
     objections = []
     if not enough:
         objections.append(
-            f"There are {len(panel)} rows in {periods} periods; {LEAST_ROWS} in {LEAST_PERIODS} are the least."
+            f"There are {len(panel)} rows in {periods} periods; at least {LEAST_ROWS} in {LEAST_PERIODS} are needed."
         )
     if mixed > MOST_MIXED and slope < 0 and t < -SURE:
         objections.append(
-            f"Prices depend on the quantity bought: on {mixed:.0%} of a product's days with several sales there are"
-            f" several prices, and large orders pay less. Such a price is an effect of demand, not its cause."
+            f"Prices depend on the quantity bought: {mixed:.0%} of a product's days with several sales have several"
+            " prices, and larger orders pay less. Such a price is an effect of demand, not its cause."
         )
     if flat > MOST_FLAT:
-        objections.append(f"The prices of {flat:.0%} of the cells hardly move: nothing says what another would do.")
+        objections.append(
+            f"The prices of {flat:.0%} of the cells hardly change, so the effect of other prices is unknown."
+        )
     if enough and negative is not None and negative < 0.9:
-        objections.append(f"Only {negative:.0%} of the elasticities are negative: something else moves with prices.")
+        objections.append(
+            f"Only {negative:.0%} of the elasticities are negative: something else changes together with prices."
+        )
     if forecast is not None and forecast.shrunk.log_rmse >= forecast.without_price.log_rmse and flat <= MOST_FLAT:
-        objections.append("Knowing the price does not help to foretell later sales.")
+        objections.append("Prices do not improve predictions of later sales.")
     if enough and not found and flat <= MOST_FLAT:
-        objections.append("Prices vary too little compared with sales: no elasticity can be distinguished from chance.")
+        objections.append(
+            "Prices vary too little compared with sales: no elasticity can be distinguished from random variation."
+        )
     low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
     return Report(
         rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
@@ -142,7 +157,7 @@ def evaluate_panel(
 
 
 def _forecast(panel: Panel, begin: int, end: int) -> Forecast | None:
-    """Trained on periods [begin, end), tested on all from `end` on, on cells that the training has."""
+    """Train on periods [begin, end), test on periods from `end` on; only cells with training rows are tested."""
     fit = Elasticities.of(panel.rows((panel.period >= begin) & (panel.period < end)))
     test = panel.rows((panel.period >= end) & fit.known[panel.cell])
     if not len(test) or not fit.known.any():
@@ -172,8 +187,10 @@ def _flat_share(panel: Panel) -> float:
 
 
 def _quantity_discounts(lines: SalesLines) -> tuple[float, float, float]:
-    """Share of cells' periods with several lines that have several prices; slope of log price on log units within
-    them, and how many standard errors it is from 0.
+    """Detect quantity discounts among the sales of the same cell and day.
+
+    Return the share of cells' days with several prices among those with several sales, the slope of log price on log
+    units within these days, and the slope divided by its standard error.
     """
     sold = (lines.units > 0) & (lines.price > 0)
     keys, at = distinct_pairs(lines.cell[sold], lines.days()[sold])

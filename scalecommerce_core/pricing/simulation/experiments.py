@@ -1,4 +1,4 @@
-"""What `scalecommerce simulate` runs: which policies sell in which markets, and what their results are held against."""
+"""The experiments of `scalecommerce simulate`: markets, strategies, and the figures that results are compared with."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -22,24 +22,24 @@ from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VIS
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 
 STATIC: Final = "static"
-"""Prices that never move: every policy must beat it."""
+"""Fixed prices, the baseline of every strategy."""
 _LONG_WEEKS: Final = 208
 _YEAR: Final = 52
 
 
 @frozen
 class Size:
-    """How large a simulation is; None: as published."""
+    """Size of a simulation; None: as published."""
 
     seed: int = 1
     worlds: int | None = None
-    """Products, or worlds of one product."""
+    """Number of products, or of worlds with one product each."""
     epochs: int | None = None
 
 
 @frozen
 class MarketVariant:
-    """A market, in one of its forms."""
+    """A variant of a market, for example one form of demand."""
 
     label: str
     make_market: Callable[[], SimulatedMarket]
@@ -48,7 +48,10 @@ class MarketVariant:
 
 @frozen
 class Figure:
-    """A result in percent of what who knows the demand would earn; `reference` and `bar` where there are any."""
+    """A result as a percentage of the highest possible expected profit.
+
+    `reference` is a published result, `bar` the target of this release, if there is one.
+    """
 
     market: str
     policy: str
@@ -71,7 +74,7 @@ class StrategyResult:
 
 @frozen
 class FailedStrategy:
-    """A policy that failed in a market; `problem` is the message of its `StrategyFailed`."""
+    """A strategy that failed in a market; `problem` is the message of its `StrategyFailed`."""
 
     market: str
     place: str
@@ -81,21 +84,21 @@ class FailedStrategy:
 
 @frozen
 class Experiment:
-    """A market with the policies that enter it, and how their tracks become figures."""
+    """A market with its strategies, and the function that computes figures from their results."""
 
     name: str
     about: str
     variants: Callable[[Size], Sequence[MarketVariant]]
     strategies: tuple[PricingStrategy | None, ...]
-    judged: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
+    compute_figures: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
     worlds: int
     epochs: int
-    """As published: what is smaller or shorter is held against no bar."""
+    """As published; smaller or shorter simulations are not compared with targets."""
 
-    def figures(self, outcomes: Sequence[StrategyResult], size: Size) -> list[Figure]:
-        figures = self.judged(outcomes)
+    def figures(self, results: Sequence[StrategyResult], size: Size) -> list[Figure]:
+        figures = self.compute_figures(results)
         small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
-        if small or any(outcome.track.interrupted for outcome in outcomes):
+        if small or any(result.track.interrupted for result in results):
             return [evolve(figure, reference=None, bar=None) for figure in figures]
         return figures
 
@@ -105,17 +108,20 @@ class Experiment:
         strategies: Sequence[PricingStrategy | None] | None = None,
         progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> Iterator[StrategyResult | FailedStrategy]:
-        """Yield outcomes one by one, so that finished ones are kept when Ctrl-C ends it or a policy fails."""
+        """Simulate the strategies one after the other and yield their results.
+
+        Results that were yielded before an interruption by Ctrl-C stay available to the caller.
+        """
         for place in self.variants(size):
             for policy in self.strategies if strategies is None else strategies:
                 market = place.make_market()
                 label = f"{place.label}: {STATIC if policy is None else policy.name}"
 
-                def told(done: int, label: str = label, total: int = market.epochs) -> None:
+                def report(done: int, label: str = label, total: int = market.epochs) -> None:
                     progress(label, done, total)
 
                 try:
-                    track = run(policy, market, checkpoints=place.checkpoints, progress=told)
+                    track = run(policy, market, checkpoints=place.checkpoints, progress=report)
                 except StrategyFailed as error:
                     yield FailedStrategy(self.name, place.label, error.policy, str(error))
                     continue
@@ -131,13 +137,13 @@ def _zip_places(size: Size) -> Sequence[MarketVariant]:
     return [MarketVariant("ten prices", made, (first, epochs))]
 
 
-def _zip_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
+def _zip_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     known = {UcbPi.name: (92, 98, None), LearnThenEarn.name: (62, 94, 83)}
     bars = {PriceGrid.name: (94, 98, 95)}
     figures = []
-    for outcome in outcomes:
-        name, rows = outcome.track.policy, outcome.track.by_row
-        first, last = rows.get(FIRST_VISITORS // BLOCK), rows.get(outcome.track.epochs)
+    for result in results:
+        name, rows = result.track.policy, result.track.by_row
+        first, last = rows.get(FIRST_VISITORS // BLOCK), rows.get(result.track.epochs)
         measured = (
             (f"first {FIRST_VISITORS:,} visitors", None if first is None else first.mean()),
             ("all visitors", None if last is None else last.mean()),
@@ -161,18 +167,18 @@ def _linear_places(size: Size) -> Sequence[MarketVariant]:
     return [MarketVariant("linear demand", made, (*(t for t in _HORIZONS if t < epochs), epochs))]
 
 
-def _linear_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
+def _linear_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     known = {
         "greedy_least_squares": (95.7, 96.6, 96.8), "cils": (96.0, 98.5, 99.5), "cvp": (95.6, 98.5, 99.5),
         LinearDemand.name: (97.8, 99.0, 99.6),
     }  # fmt: skip
     bars = {LinearDemand.name: (97.0, 98.5, 99.4)}
     figures = []
-    for outcome in outcomes:
-        name = outcome.track.policy
+    for result in results:
+        name = result.track.policy
         references = dict(zip(_HORIZONS, known.get(name, ()), strict=False))
         least = dict(zip(_HORIZONS, bars.get(name, ()), strict=False))
-        for t, shares in outcome.track.by_row.items():
+        for t, shares in result.track.by_row.items():
             figures.append(
                 Figure("linear", name, f"{t:,} periods", float(shares.mean()), references.get(t), least.get(t))
             )
@@ -210,20 +216,22 @@ def _marketplace_place(size: Size, demand: str, *, drifting: bool, moody: bool) 
     return MarketVariant(f"{demand}, {'drifting' if drifting else 'steady'}", made)
 
 
-def _marketplace_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
-    return _beside_static(outcomes, least={ElasticityLearning.name: 95.0, HillClimb.name: None})
+def _marketplace_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    return _compare_with_static(results, least={ElasticityLearning.name: 95.0, HillClimb.name: None})
 
 
-def _moody_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
-    return _beside_static(outcomes, least={ElasticityLearning.name: None})
+def _moody_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    return _compare_with_static(results, least={ElasticityLearning.name: None})
 
 
-def _beside_static(outcomes: Sequence[StrategyResult], least: Mapping[str, float | None]) -> list[Figure]:
-    """Who is named in `least` has to beat fixed prices everywhere, and reach that much in the mean."""
-    static = {outcome.place: outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC}
-    market, figures = outcomes[0].market, []
-    for name in dict.fromkeys(outcome.track.policy for outcome in outcomes):
-        tracks = {outcome.place: outcome.track for outcome in outcomes if outcome.track.policy == name}
+def _compare_with_static(results: Sequence[StrategyResult], least: Mapping[str, float | None]) -> list[Figure]:
+    """Figures per variant and their mean. Strategies in `least` must exceed fixed prices in each variant; the value in
+    `least` is the target of their mean.
+    """
+    static = {result.place: result.track.share() for result in results if result.track.policy == STATIC}
+    market, figures = results[0].market, []
+    for name in dict.fromkeys(result.track.policy for result in results):
+        tracks = {result.place: result.track for result in results if result.track.policy == name}
         for place, track in tracks.items():
             bar = static.get(place) if name in least else None
             figures.append(Figure(market, name, place, track.share(), bar=bar))
@@ -236,7 +244,7 @@ def _beside_static(outcomes: Sequence[StrategyResult], least: Mapping[str, float
 
 
 def _decay(track: Track) -> float:
-    """Points that the last year before week 208 lies below the best year before it."""
+    """Percentage points by which the year before week 208 is below the best year."""
     years = [track.share(end - _YEAR, end) for end in range(_YEAR, _LONG_WEEKS + 1)]
     return max(years) - years[-1]
 
@@ -246,14 +254,14 @@ def _limited_places(size: Size) -> Sequence[MarketVariant]:
     return [MarketVariant("one season", made)]
 
 
-def _limited_figures(outcomes: Sequence[StrategyResult]) -> list[Figure]:
-    static = next((outcome.track.share() for outcome in outcomes if outcome.track.policy == STATIC), None)
+def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    static = next((result.track.share() for result in results if result.track.policy == STATIC), None)
     return [
         Figure(
-            "limited-stock", outcome.track.policy, outcome.place, outcome.track.share(),
-            bar=static if outcome.track.policy == Inventory.name else None,
+            "limited-stock", result.track.policy, result.place, result.track.share(),
+            bar=static if result.track.policy == Inventory.name else None,
         )
-        for outcome in outcomes
+        for result in results
     ]  # fmt: skip
 
 
@@ -266,7 +274,7 @@ EXPERIMENTS: Final = {
     for program in (
         Experiment(
             "zip-recruiter",
-            "the price experiment of a subscription, ten prices (Misra and others 2019)",
+            "price experiment of a subscription, ten prices (Misra and others 2019)",
             _zip_places,
             (LearnThenEarn(), UcbPi(), PriceGrid(prices=PRICES)),
             _zip_figures,
@@ -275,7 +283,7 @@ EXPERIMENTS: Final = {
         ),
         Experiment(
             "linear",
-            "linear demand with Gaussian noise, where greed stops learning",
+            "linear demand with Gaussian noise, in which greedy strategies stop learning",
             _linear_places,
             (LeastSquares(), Cils(), Cvp(), LinearDemand()),
             _linear_figures,
@@ -284,7 +292,7 @@ EXPERIMENTS: Final = {
         ),
         Experiment(
             "marketplace",
-            "6,000 guarded products, three forms of demand, steady or drifting",
+            "6,000 products with guardrails, three forms of demand, steady or drifting",
             _marketplace_places,
             (None, HillClimb(), ControlledVariance(), ElasticityLearning()),
             _marketplace_figures,
@@ -293,7 +301,7 @@ EXPERIMENTS: Final = {
         ),
         Experiment(
             "moody-marketplace",
-            "the same, but a category's good and bad weeks look like effects of prices",
+            "the same, but a category's good and bad weeks resemble effects of prices",
             _moody_places,
             (None, HillClimb(), ControlledVariance(), ElasticityLearning()),
             _moody_figures,
@@ -302,7 +310,7 @@ EXPERIMENTS: Final = {
         ),
         Experiment(
             "limited-stock",
-            "a season's goods that are not replenished, against a bound that nobody can reach",
+            "seasonal goods without restocking, compared with an upper bound",
             _limited_places,
             (None, HillClimb(), ElasticityLearning(), Inventory()),
             _limited_figures,

@@ -1,9 +1,9 @@
-"""Goods of a season: a stock that is not replenished, half a year to sell it, nothing left over is worth anything.
+"""Seasonal goods: stock that is not replenished, sold within half a year; remaining units are worthless.
 
-The best that anybody can expect is bounded by the fluid problem, which lets expected sales stay within the stock
-(Gallego and van Ryzin 1994): the price at which the stock just lasts, or the unconstrained best one if that is
-dearer. The bound of the first n weeks is that of a season of n weeks with the whole stock: a policy that sells out
-early may exceed an even share of the season's bound, but not this one.
+The expected profit of any strategy is bounded by the fluid problem, in which expected sales must not exceed the stock
+(Gallego and van Ryzin 1994). Its price is the one at which the stock just lasts, or the unconstrained optimum if that
+is higher. The bound for the first n weeks is that of a season of n weeks with the whole stock, so that it also holds
+for strategies that sell out early.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ class LimitedStock:
         self, *, seed: int, products: int = 2_000, epochs: int = WEEKS, rails: Guardrails | None = None
     ) -> None:
         self.epochs = epochs
-        # A season's goods are new: waiting two weeks for a history would cost a tenth of it.
+        # Seasonal goods are new: a minimum history of two weeks would be a tenth of the season.
         self.rails: Guardrails | None = rails or Guardrails(least_history_days=0)
         rng = random_stream(seed, 7)
         self._seed, self._week = seed, 0
@@ -39,7 +39,7 @@ class LimitedStock:
         self._rate = 60.0 * np.exp(rng.normal(0, 0.5, products)) * 0.025 * np.exp(rng.normal(0, 0.3, products))
         self._views = self._rate / 0.025 * np.exp(rng.normal(0, 0.3, products))
         horizon = _DAYS * epochs
-        # Between a third and all of what would be sold at the start price, at least ten.
+        # Between 0.3 and 1.2 times the expected sales at the start price, at least ten.
         self._stock = np.maximum(np.rint(self._rate * horizon * rng.uniform(0.3, 1.2, products)), 10.0)
         self._stock_before, self._bound = self._stock, np.zeros(products)
         self._prices = [self._start]
@@ -69,7 +69,7 @@ class LimitedStock:
         expected = _DAYS * self._rate * np.exp(self._elasticity * (prices / self._start - 1.0))
         wanted = rng.poisson(expected).astype(np.float64)
         units = np.minimum(wanted, self._stock)
-        # Out of stock for the part of the week that could not be served; nobody's visit counts then.
+        # The product is out of stock for the share of demand that was not served; visits in this time are not counted.
         served = np.where(wanted > 0, units / np.maximum(wanted, 1.0), (self._stock > 0).astype(np.float64))
         self._seen = rng.poisson(_DAYS * self._views).astype(np.float64) * served
         self._units, self._days = units, _DAYS * served
@@ -82,7 +82,7 @@ class LimitedStock:
         return EpochProfit(units * prices, self._bound - before)
 
     def _fluid(self, stock: Floats, days: float) -> Floats:
-        """Revenue of the fluid problem, an upper bound of what any policy can expect."""
+        """Revenue of the fluid problem, an upper bound of the expected revenue of any strategy."""
         unconstrained = -1.0 / self._elasticity
         clearing = 1.0 + np.log(stock / (self._rate * days)) / self._elasticity
         price = np.clip(np.maximum(unconstrained, clearing), LOWEST, HIGHEST)

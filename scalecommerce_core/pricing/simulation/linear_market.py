@@ -1,7 +1,7 @@
-"""Linear demand with Gaussian noise, the market of the theory of learning and earning; one sale a period.
+"""Linear demand with Gaussian noise, as in Keskin and Zeevi (2014) and den Boer and Zwart (2014).
 
-Units = α + β·price + noise, with α from U[0.8, 1.4], β from U[-0.8, -0.35], standard deviation 0.2, and prices in
-[0.5, 2]. Each row is a world of its own. Prices are told in ten-thousandths, so that rounding them costs nothing.
+Units = α + β·price + noise, with α from U[0.8, 1.4], β from U[-0.8, -0.35], a standard deviation of 0.2, and prices in
+[0.5, 2]. Each row is an independent world. Prices are in ten-thousandths, so that rounding has no effect.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a simulated market is: rows of products with a demand that the market knows and its policies do not."""
+"""Interface of simulated markets: products with a known demand that is hidden from strategies."""
 
 from typing import Protocol
 
@@ -12,33 +12,33 @@ from scalecommerce_core.pricing.signals import Signals
 
 @frozen(eq=False)
 class EpochProfit:
-    """What an epoch brought, a row per product: expected profit at the prices, and at the best prices."""
+    """Expected profit of an epoch, one element per product: at the charged prices, and at the best prices."""
 
     earned: Floats
     best: Floats
 
 
 class SimulatedMarket(Protocol):
-    """One world, made of a seed: markets made alike are alike, whoever sells in them and at which prices."""
+    """A market generated from a seed. Two markets with equal arguments have the same random numbers, at any prices."""
 
     epochs: int
     epoch_days: float
     rails: Guardrails | None
-    """None: policies are not guarded here, only kept inside the market's prices."""
+    """None: no guardrails; prices are only replaced by the nearest admissible ones."""
 
     def signals(self) -> Signals:
-        """Of the epoch that ended last; before the first one, nothing has been viewed."""
+        """Signals of the last epoch; without views before the first one."""
         ...
 
     def nearest_admissible(self, prices: Floats) -> Whole:
-        """The nearest prices that can be charged here."""
+        """The nearest prices that the market permits."""
         ...
 
     def sell(self, prices: Whole) -> EpochProfit:
-        """Let an epoch pass at these prices."""
+        """Simulate an epoch at these prices (minor units)."""
         ...
 
 
 def random_stream(*numbers: int) -> np.random.Generator:
-    """Chance of its own for each tuple of numbers, so that what one policy does moves no other draw."""
+    """A random number generator seeded by `numbers`; separate streams keep draws independent of a strategy's prices."""
     return np.random.default_rng(numbers)

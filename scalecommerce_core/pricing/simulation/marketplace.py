@@ -1,4 +1,4 @@
-"""A marketplace: thousands of products in categories, weekly epochs, seasons and noise, and guarded prices."""
+"""Simulated marketplace: thousands of products in categories, weekly epochs, seasons, noise, and guardrails."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ DEMANDS: Final = ("log-linear", "semi-log", "logit")
 _YEAR: Final = 52.0
 _MEDIAN_WEEKS: Final = 13
 _MONTH_WEEKS: Final = 5
-"""Weekly prices that were in force at some time during the last 30 days."""
+"""Number of weekly prices in force during the last 30 days."""
 LOWEST, HIGHEST = 0.5, 2.0
-"""Bounds that the sellers set, of their start price; the best price of the clairvoyant keeps to them too."""
+"""Sellers' price limits relative to the start price; they also limit the best price."""
 
 
 @frozen(eq=False)
 class _World:
-    """What is true of each product."""
+    """True parameters of each product."""
 
     category: Whole
     start: Whole
@@ -59,8 +59,9 @@ class Marketplace:
         rails: Guardrails | None = None,
         moody: bool = False,
     ) -> None:
-        """`moody`: the week's noise, which categories share, is in how readily visitors buy, not in their number.
-        Nobody sees it then, and it looks like an effect of prices.
+        """`moody`: the weekly noise of a category affects the conversion rate instead of the number of views.
+
+        The noise then cannot be observed and resembles an effect of prices.
         """
         self.epochs, self.epoch_days = epochs, 7.0
         self.rails: Guardrails | None = rails or Guardrails()
@@ -96,7 +97,7 @@ class Marketplace:
         products = len(prices)
         season = 1.0 + 0.2 * np.sin(2 * np.pi * week / _YEAR)
         traffic = 7.0 * world.views * season
-        # A week is good or bad for a whole category, whatever its prices.
+        # Noise of the week that all products of a category share.
         mood = np.exp(around.normal(0, 0.15, int(world.category.max()) + 1) - 0.15**2 / 2)[world.category]
         visits = traffic if self._moody else traffic * mood
         views = around.poisson(visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)).astype(np.float64)
@@ -118,13 +119,13 @@ class Marketplace:
         return EpochProfit(earned, ideal)
 
     def _worth(self) -> Floats:
-        """What buyers are willing to pay, of the start of the world."""
+        """Willingness to pay relative to the first week."""
         season = 0.08 * np.sin(2 * np.pi * (self._week / _YEAR + 0.2)) if self._drifting else 0.0
         worth: Floats = np.exp(self._drift + season)
         return worth
 
     def _conversion(self, relative: Floats) -> Floats:
-        """At prices relative to the start price and to what buyers are willing to pay."""
+        """Conversion rates at prices relative to the start price times the willingness to pay."""
         world = self._world
         match self._demand:
             case "log-linear":

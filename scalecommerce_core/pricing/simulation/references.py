@@ -1,5 +1,6 @@
-"""Policies of the literature, which the simulator must rank as their authors did. They are not registered: no shop
-should run them.
+"""Strategies from the literature, used to validate the simulator: their ranking must be that of the publications.
+
+They are not registered, because they are not intended for shops.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ _ARMS: Final = np.array(PRICES, dtype=np.float64)
 
 @frozen
 class _Counts:
-    """What both policies on a list of prices count: views and units of each price."""
+    """Base of strategies on a list of prices: counts views and units at each price."""
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, int]] = {"views": len(PRICES), "units": len(PRICES)}
@@ -41,7 +42,7 @@ class _Counts:
 
 @frozen
 class LearnThenEarn(_Counts):
-    """Every price equally often for the first 7.9 % of the visitors, then the best of them for good."""
+    """Charges each price equally often for the first 7.9 % of the visitors, then always the best one."""
 
     name: ClassVar[str] = "learn_then_earn"
     epochs: int = 787
@@ -55,8 +56,10 @@ class LearnThenEarn(_Counts):
 
 @frozen
 class UcbPi(_Counts):
-    """UCB with partial identification (Misra, Schwartz and Abernethy 2019), tuned: optimism scaled by the price, and
-    prices dropped whose best case is below another one's worst case, since nobody buys more at a higher price.
+    """Upper confidence bounds with partial identification, tuned version (Misra, Schwartz and Abernethy 2019).
+
+    Confidence bounds are scaled by the price. Prices are dropped if their upper profit bound is below the lower bound
+    of another price; the bounds use that demand does not rise with the price.
     """
 
     name: ClassVar[str] = "ucb_pi"
@@ -78,9 +81,10 @@ class UcbPi(_Counts):
 
 @frozen
 class LeastSquares:
-    """Greedy: the best price of the line fitted so far, from two prices to begin with. It stops learning.
+    """Greedy least squares: the optimal price of the demand line fitted so far, after two initial prices.
 
-    `width` is how far those below keep away from the mean of past prices, as their authors leave open.
+    It stops learning when its prices converge. Subclasses keep a distance from the mean of past prices; `width` scales
+    it, a parameter that the publications leave open.
     """
 
     name: ClassVar[str] = "greedy_least_squares"
@@ -114,12 +118,12 @@ class LeastSquares:
         apart = self._apart(float(n[0]))
         above, below = mean + apart, mean - apart
         away = np.where(best >= mean, np.maximum(best, above), np.minimum(best, below))
-        # At the edge of the admissible prices the other side of the mean is left.
+        # If that price is not admissible, use the price on the other side of the mean.
         inside = np.where(away > HIGHEST, below, np.where(away < LOWEST, above, away))
         return Proposal(UNIT * (inside if apart else best))
 
     def _apart(self, n: float) -> float:
-        """How far the next price has to be from the mean of `n` past ones."""
+        """Minimum distance of the next price from the mean of `n` past prices."""
         del n
         return 0.0
 

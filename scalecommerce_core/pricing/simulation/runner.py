@@ -1,4 +1,4 @@
-"""A contest: policies sell in worlds that are alike, and are compared with whoever knows the demand."""
+"""Runs one strategy in a simulated market and compares its profit with the highest possible expected profit."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,20 +12,20 @@ from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
 
 POOL_EVERY = 4
-"""Epochs between two looks across a category."""
+"""Epochs between two calls of `pool`."""
 
 
 @frozen(eq=False)
 class Track:
-    """How a policy did in a market: profits summed over products per epoch, and per product at checkpoints."""
+    """Results of a strategy in a market: total profits per epoch, and profit shares per product at checkpoints."""
 
     policy: str
     earned: Floats
     best: Floats
     by_row: dict[int, Floats] = field(repr=False)
-    """After this many epochs: share of the clairvoyant's profit, per product."""
+    """Percentage of the highest possible profit of each product, by number of epochs."""
     prices: Floats = field(repr=False)
-    """Of the first few products, a row per epoch."""
+    """Prices of the first few products, one row per epoch."""
     start_prices: Floats = field(repr=False)
     """Prices of the same products before the first epoch."""
     interrupted: bool = False
@@ -39,25 +39,25 @@ class Track:
         return len(self.earned)
 
     def share(self, first: int = 0, last: int | None = None) -> float:
-        """Of the clairvoyant's expected profit, in percent, between two epochs."""
+        """Percentage of the highest possible expected profit from epoch `first` to `last`."""
         return 100.0 * float(self.earned[first:last].sum() / self.best[first:last].sum())
 
 
 def run(
-    policy: PricingStrategy | None,
+    strategy: PricingStrategy | None,
     market: SimulatedMarket,
     *,
     checkpoints: Sequence[int] = (),
     shown: int = 6,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Track:
-    """Let `policy` (None: prices that never move) sell; Ctrl-C ends it early with what was done.
+    """Simulate a strategy; None means fixed prices. Ctrl-C ends the simulation and returns its results so far.
 
-    Raise `StrategyFailed` if the policy fails.
+    Raise `StrategyFailed` if the strategy fails.
     """
     seen = market.signals()
     start_prices = seen.price[:shown].astype(np.float64)
-    state = call_start(policy, seen, {}) if policy is not None else None
+    state = call_start(strategy, seen, {}) if strategy is not None else None
     total: Floats = np.zeros(len(seen))
     best_total = np.zeros(len(seen))
     earned, best, path, by_row = [], [], [], {}
@@ -65,12 +65,12 @@ def run(
     try:
         for epoch in range(market.epochs):
             prices = seen.price
-            if policy is not None and state is not None:
+            if strategy is not None and state is not None:
                 if epoch:
-                    state = call_update(policy, state, seen)
+                    state = call_update(strategy, state, seen)
                     if epoch % POOL_EVERY == 0:
-                        state = call_pool(policy, state, seen)
-                proposed = call_propose(policy, state, seen, epoch)
+                        state = call_pool(strategy, state, seen)
+                proposed = call_propose(strategy, state, seen, epoch)
                 wanted, decided = proposed.prices, decided + len(seen)
                 without += int(np.count_nonzero(is_unpriced(proposed.motive)))
                 if market.rails is None:
@@ -91,7 +91,7 @@ def run(
             raise
         interrupted = True
         by_row[len(earned)] = 100.0 * total / best_total
-    name = policy.name if policy is not None else "static"
+    name = strategy.name if strategy is not None else "static"
     return Track(
         name,
         np.array(earned),

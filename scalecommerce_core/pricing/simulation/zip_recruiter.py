@@ -1,7 +1,7 @@
-"""The price experiment of ZipRecruiter (Misra, Schwartz and Abernethy 2019; Dubé and Misra 2023), as a market.
+"""Market based on the price experiment of ZipRecruiter (Misra, Schwartz and Abernethy 2019; Dubé and Misra 2023).
 
-Ten prices of a subscription with the share of visitors that buys at each; cost 0; 100,000 visitors, and the price
-may change after every ten of them. Each row is a world of its own.
+Ten prices of a subscription, with the conversion rate at each; cost 0; 100,000 visitors, and the price may change
+after every ten of them. Each row is an independent world.
 """
 
 from typing import Final
@@ -18,9 +18,9 @@ BUY_RATES: Final = (0.36, 0.32, 0.28, 0.28, 0.24, 0.20, 0.18, 0.17, 0.13, 0.10)
 VISITORS: Final = 100_000
 BLOCK: Final = 10
 FIRST_VISITORS: Final = 7_870
-"""How many the experiment of the paper had."""
+"""Number of visitors in the published experiment."""
 _START: Final = 9900
-"""What the shop charged before."""
+"""Price before the experiment."""
 
 
 class ZipRecruiter:
@@ -54,7 +54,7 @@ class ZipRecruiter:
 
     def sell(self, prices: Whole) -> EpochProfit:
         rate = self._rates[self._arm(prices)]
-        # The same uniforms for every policy: a block that buys at one price buys at each lower one.
+        # All strategies get the same uniform numbers: a visitor who buys at one price buys at each lower one.
         buys = self._chance.random((len(prices), BLOCK)) < rate[:, None]
         self._price = prices
         self._units = buys.sum(axis=1).astype(np.float64)

@@ -181,7 +181,7 @@ def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: Memor
     cli("reprice")
     ended = cli("reprice", "rollback", str(first["run"]))
     assert ended.code == 1
-    assert "no price was restored. All 1 had moved since and were kept." in ended.out
+    assert "no price was restored. All 1 had changed since and were kept." in ended.out
     assert "DONE" in cli("pricing", "runs").out
     assert "ROLLED_BACK" not in cli("pricing", "runs").out
     assert price(runtime, shop) != "10.00 USD"

@@ -51,7 +51,7 @@ FAULTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda s: s.rows(np.array([9])), r"IndexError: index 9 is out of bounds for axis 0 with size 3 \("),
     (lambda _: exit(3), r"SystemExit: 3 \("),  # noqa: PLR1722 - as users may write it
     (raising(asyncio.CancelledError("late")), r"CancelledError: late \("),
-    (raising(Mute()), r"Mute: \(an error without a message\) \("),
+    (raising(Mute()), r"Mute: \(no message\) \("),
     (raising(ValueError("a\x00b\ud800\nc")), "ValueError: a\ufffdb\ufffd c \\("),
     (raising(ValueError("x" * 100_000)), r"ValueError: x{300}… \("),
     (lambda s: s.price * 1.1, "it returned ndarray instead of a Proposal."),

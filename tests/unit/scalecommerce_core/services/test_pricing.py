@@ -293,7 +293,7 @@ def test_a_rollback_of_prices_that_have_all_moved_says_so_and_leaves_the_run_don
     for _ in range(2):
         undone = shop.market.repricing.rollback(run.id)
         assert (undone.status, undone.undone) == (RunStatus.DONE, 0)
-        assert undone.note == "A rollback restored none of the 2 prices: all of them had moved since and were kept."
+        assert undone.note == "A rollback restored none of the 2 prices: all of them had changed since and were kept."
     assert [shop.product(each).price for each in (product, other)] == [usd("7.00"), usd("8.00")]
 
 
@@ -307,7 +307,7 @@ def test_a_rollback_of_prices_of_which_some_have_moved_counts_them(shop: Shop, s
     shop.clock.advance(days=1)
     undone = shop.market.repricing.rollback(run.id)
     assert (undone.status, undone.undone) == (RunStatus.ROLLED_BACK, 1)
-    assert undone.note == "1 of 2 prices were restored; 1 had moved since and was kept."
+    assert undone.note == "1 of 2 prices were restored; 1 had changed since and was kept."
     assert shop.product(other).price == usd("10.00")
 
 

@@ -214,7 +214,7 @@ def test_parameters_that_the_rules_do_not_have_any_more_fail_the_run(
     with unregistered("markup"), registered_for_a_while(proposing(lambda seen: Proposal(seen.price), "markup")):
         jobs(shop).reprice()
         ended = shop.market.repricing.get_run(run.id)
-        assert (ended.status, ended.note) == (RunStatus.FAILED, "parameters.share: There is no such parameter.")
+        assert (ended.status, ended.note) == (RunStatus.FAILED, "parameters.share: Unknown parameter.")
         shop.clock.advance(days=7)
         jobs(shop).reprice()
         assert last_run(shop, policy).status is RunStatus.FAILED
