@@ -1,4 +1,4 @@
-"""Brings a database to the tables of this release; any number of processes may start and try at once."""
+"""Migrates a database to the tables of this release; several processes may try at the same time."""
 
 import time
 from collections import deque
@@ -41,10 +41,10 @@ def _ignore_progress(_migration: Migration) -> None: ...
 
 
 def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
-    """Run the migrations that are missing, in one transaction; a no-op when none are.
+    """Run the missing migrations in one transaction.
 
-    `on_progress` is called before and after each. Raise `Unavailable`, or `SchemaMismatch` if the database has the
-    tables of a newer release.
+    `on_progress` is called before and after each migration. Raise `Unavailable`, or `SchemaMismatch` if the database
+    has the tables of a newer release.
     """
     with _connect(url) as connection, _migration_lock(connection):
         revision = read_revision(connection)
@@ -70,7 +70,7 @@ def check(url: str) -> None:
 
 
 def pending_migrations(connection: Connection) -> list[Script]:
-    """The migrations that `upgrade` would run, in their order."""
+    """The migrations that `upgrade` would run, in order."""
     scripts = ScriptDirectory.from_config(_config())
     head = scripts.get_current_head()
     missing = scripts.iterate_revisions(head, read_revision(connection) or "base") if head else ()
@@ -78,7 +78,7 @@ def pending_migrations(connection: Connection) -> list[Script]:
 
 
 def migrate_to(connection: Connection, revision: str, on_progress: OnProgress = _ignore_progress) -> None:
-    """Up to "head", the newest, or another revision; down to "base", before the first."""
+    """Upgrade to a revision or to "head", the newest; downgrade to "base", the empty database."""
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = _Progress(pending_migrations(connection), on_progress).on_version_apply
@@ -87,14 +87,14 @@ def migrate_to(connection: Connection, revision: str, on_progress: OnProgress = 
 
 def _config() -> Config:
     config = Config()
-    # "%" begins an interpolation in configuration files, which Alembic imitates.
+    # Alembic interpolates "%" as configuration files do.
     location = str(Path(__file__).with_name("migrations")).replace("%", "%%")
     config.set_main_option("script_location", location)
     return config
 
 
 class _Progress:
-    """Reports the next migration when the previous one is done: Alembic has a hook for the end of a migration only."""
+    """Reports the start of a migration when the previous one ends: Alembic only has a hook for the end."""
 
     def __init__(self, missing: Sequence[Script], on_progress: OnProgress) -> None:
         self._waiting = deque(
@@ -105,7 +105,7 @@ class _Progress:
         self._begin()
 
     def on_version_apply(self, **_from_alembic: Any) -> None:
-        """For Alembic's `on_version_apply`."""
+        """Alembic's hook, called at the end of each migration."""
         if self._waiting:
             migration = self._waiting.popleft()
             self._on_progress(evolve(migration, seconds=time.monotonic() - self._began))
@@ -138,14 +138,15 @@ def _connect(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """Hold the lock of the session, by asking again and again: a transaction that waits for it would block
-    an index that is built concurrently by the one who holds it.
+    """Hold the session lock for migrations.
+
+    The lock is polled: a waiting transaction would block a concurrent index build of the lock's holder.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value}):
         connection.rollback()
         if time.monotonic() > deadline:
-            raise Unavailable("Another process has been migrating this database for too long.")
+            raise Unavailable("Another process is still migrating this database.")
         time.sleep(0.1)
     connection.commit()
     try:

@@ -1,6 +1,6 @@
-"""Whether a database has the tables that this release works with.
+"""Comparison of a database's schema revision with that of this release.
 
-Revisions are read from the migrations' files, without Alembic, which a process that serves need not load.
+Revisions are read from the files of the migrations, without importing Alembic, so that servers start faster.
 """
 
 import re
@@ -21,7 +21,7 @@ _CURRENT: Final = text("SELECT version_num FROM alembic_version")
 
 @frozen
 class Revisions:
-    """The revisions that this release knows; `head` is the newest."""
+    """The schema revisions of this release; `head` is the newest."""
 
     known: frozenset[str]
     head: str
@@ -29,7 +29,7 @@ class Revisions:
 
 @cache
 def release_revisions() -> Revisions:
-    """Read once per process."""
+    """The revisions in `VERSIONS`, read once for each process."""
     known, parents = set(), set()
     for file in VERSIONS.glob("[0-9]*.py"):
         found = dict(_REVISION.findall(file.read_text(encoding="utf-8")))
@@ -40,7 +40,7 @@ def release_revisions() -> Revisions:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """The revision of the database; None if it was never migrated."""
+    """The revision of the database; None if it has no tables yet."""
     if connection.scalar(_HAS_TABLE) is None:
         return None
     revision = connection.scalar(_CURRENT)
@@ -48,7 +48,7 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def find_mismatch(revision: str | None) -> SchemaMismatch | None:
-    """The error for a database of this revision, with a message that says what to do; None if it is up to date."""
+    """The error for a database with this revision, whose message says what to do; None if it is up to date."""
     release = release_revisions()
     if revision == release.head:
         return None

@@ -1,4 +1,4 @@
-"""`ports.Store` on PostgreSQL: every load locks its rows in order, every save is one statement per table."""
+"""`ports.Store` on PostgreSQL: rows are locked in key order, and each save is one statement for each table."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,19 +25,19 @@ from adapters.db.repositories.webhooks import PostgresDeliveryRepository, Postgr
 from scalecommerce_core.ports import CatalogChange, Transaction
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
-"""An import waits for buyers rather than fail."""
+"""Bulk transactions (imports) wait longer for row locks of other transactions."""
 ANALYZE_GROWTH: Final = 0.2
-"""The statistics of a table are made anew when this part of it came in at once, as autovacuum would do later."""
+"""A bulk transaction that grew a table by more than this share analyzes it, as autovacuum would do later."""
 _ESTIMATED_ROWS: Final = text(
     "SELECT relname, greatest(reltuples, 0) FROM pg_class WHERE oid = ANY (CAST(:tables AS regclass[]))"
 )
 
 
 class PostgresStore:
-    """How long a transaction waits for others that hold a row is told to the engine."""
+    """The engine of `database_engine` has the timeouts for locks and statements."""
 
     def __init__(self, engine: Engine, on_change: Callable[[CatalogChange], None] = lambda _: None) -> None:
-        """`changed` is told of each change of the catalogue once it is committed, before whoever made it knows."""
+        """`on_change` is called with each committed catalog change, before the use case continues."""
         self._engine = engine
         self._on_change = on_change
 
@@ -56,7 +56,7 @@ class PostgresStore:
             connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
             )
-            # Inside the transaction's block, so that every write is done before the commit.
+            # Inside the transaction, so that all writes are complete before the commit.
             with open_write_behind_queue() as write_behind:
                 sql = SqlSession(connection, write_behind)
                 yield PostgresTransaction(sql)
@@ -66,8 +66,9 @@ class PostgresStore:
         self._analyze(sql.copied_rows)
 
     def _analyze(self, copied: Mapping[str, int]) -> None:
-        """Let the planner know of tables that have grown much: autovacuum would tell it a minute later, and until
-        then every query would be planned for the few rows that there were.
+        """Update the planner's statistics of tables that have grown much.
+
+        Autovacuum would do it only after about a minute; until then, plans would be made for the former sizes.
         """
         with (
             translate_errors(self._engine),
@@ -75,11 +76,13 @@ class PostgresStore:
         ):
             for table, rows in connection.execute(_ESTIMATED_ROWS, {"tables": list(copied)}).all():
                 if copied[table] > ANALYZE_GROWTH * rows:
-                    # Whoever has it locked (autovacuum, a migration) will see to it.
+                    # A session that has the table locked (autovacuum, a migration) analyzes it itself.
                     connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {table}")
 
 
 class PostgresTransaction:
+    """`ports.Transaction` on one connection."""
+
     def __init__(self, sql: SqlSession) -> None:
         self.accounts = PostgresAccountRepository(sql)
         self.sessions = PostgresSessionRepository(sql)

@@ -1,4 +1,4 @@
-"""How background validation is doing, as its watchdog wants to know it: one statement, which waits for nobody."""
+"""The progress of background validation for the watchdog, read by one statement that takes no locks."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import OrderId
 
 @frozen
 class LockHolder:
-    """A session that holds the decider's lock, and for how long its transaction has been open."""
+    """The session that holds the decider lock; `age` is how long its transaction has been open."""
 
     pid: int
     application: str
@@ -21,9 +21,9 @@ class LockHolder:
 
 @frozen
 class Backlog:
-    """`oldest` is the first order that waits for its first decision, None without one; `turn` is who decides now.
+    """`oldest` is the first order without any decision attempt, or None; `age` is how long it has been waiting.
 
-    Orders that were put aside after an error are left out: they come up again by themselves.
+    Orders whose decision failed are not counted; they are retried. `lock_holder` is None while nothing is decided.
     """
 
     oldest: OrderId | None
@@ -33,23 +33,23 @@ class Backlog:
 
 _BACKLOG = text(
     """
-    SELECT waiting.id, now() - waiting.created_at, turn.pid, turn.application_name, now() - turn.xact_start
+    SELECT undecided.id, now() - undecided.created_at, holder.pid, holder.application_name, now() - holder.xact_start
     FROM (VALUES (0)) AS always
     LEFT JOIN (
         SELECT id, created_at FROM orders WHERE status = 'CREATED' AND decide_attempts = 0 ORDER BY id LIMIT 1
-    ) AS waiting ON true
+    ) AS undecided ON true
     LEFT JOIN (
         SELECT pid, application_name, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = :decider AND objsubid = 1
         AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         LIMIT 1
-    ) AS turn ON true
+    ) AS holder ON true
     """
 )
 
 
 def read_backlog(engine: Engine) -> Backlog:
-    """Look; raise `Unavailable`. No connection is kept, so that a process that forks has none to share."""
+    """Read the backlog; raise `Unavailable`. The connection is closed, so that forked processes do not share it."""
     try:
         with translate_errors(engine), engine.connect() as connection:
             oldest, age, session, application, open_for = connection.execute(
@@ -57,5 +57,5 @@ def read_backlog(engine: Engine) -> Backlog:
             ).one()
     finally:
         engine.dispose()
-    turn = None if session is None else LockHolder(session, application or "", open_for or timedelta())
-    return Backlog(None if oldest is None else OrderId(oldest), age or timedelta(), turn)
+    holder = None if session is None else LockHolder(session, application or "", open_for or timedelta())
+    return Backlog(None if oldest is None else OrderId(oldest), age or timedelta(), holder)

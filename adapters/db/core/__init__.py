@@ -1,1 +1,1 @@
-"""What every part of the PostgreSQL adapter stands on: engine, sessions, statements, notifications."""
+"""The base of the PostgreSQL adapter: engine, sessions, bulk statements, advisory locks, notifications."""

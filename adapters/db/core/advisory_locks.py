@@ -1,4 +1,4 @@
-"""The keys of all advisory locks of the engine.
+"""The keys of all advisory locks.
 
 An advisory lock with one key of 64 bits and one with two keys of 32 bits never conflict, even if the numbers are equal:
 `pg_locks.objsubid` is 1 for the former and 2 for the latter. Processes of different releases exclude each other only

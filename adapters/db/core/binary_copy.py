@@ -1,8 +1,8 @@
-"""Columns of numbers in and out of PostgreSQL in its binary formats, without a Python object per row or value.
+"""Columns of numbers in PostgreSQL's binary formats, read and written without a Python object for each value.
 
-They come out as one array per column: COPY would hand over row by row, which takes longer than reading them. They go
-in by COPY, whose rows are the number of fields, then each field's length and bytes: with fixed lengths, a record of
-numpy's.
+Columns are read as one array each, because COPY would return them row by row. They are written with COPY. Its rows
+consist of the number of fields and then, for each field, length and value; rows of constant lengths are a numpy record
+array. Formats: documentation of PostgreSQL, COPY, "Binary Format", and `array_send` in `arrayfuncs.c`.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 COPY_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 _ARRAY_HEADER_BYTES: Final = 20
-"""Bytes: dimensions, flags and type, then the size and the lower bound of the only dimension."""
+"""Bytes before the elements: dimensions, flags, element type; size and lower bound of the only dimension."""
 _ELEMENT: Final = np.dtype([("length", ">i4"), ("value", ">i8")])
 POSTGRES_EPOCH: Final = 946_684_800_000_000
-"""Microseconds from 1970 to 2000, from where PostgreSQL counts."""
+"""PostgreSQL's epoch, 2000-01-01 UTC, in microseconds since 1970."""
 
 
 def binary_arrays_statement(columns: Sequence[str], rows: str) -> str:
-    """A statement that answers with one row: what `from_array` reads, for each of these columns of `rows`, in order."""
+    """A SELECT of one row that holds, for each column of the query `rows`, an array for `decode_int64_array`."""
     arrays = ", ".join(f"array_send(array_agg({name}))" for name in columns)
     return f"SELECT {arrays} FROM ({rows}) AS found({', '.join(columns)})"  # noqa: S608 - no values in it
 
 
 def decode_int64_array(data: bytes | None) -> NDArray[np.int64]:
-    """An array of 8-byte values, none of them NULL; None has none, as PostgreSQL has it."""
+    """The elements of an array of 8-byte integers without NULL; none for None, the aggregate of no rows."""
     if data is None:
         return np.empty(0, dtype=np.int64)
     return np.frombuffer(data, dtype=_ELEMENT, offset=_ARRAY_HEADER_BYTES)["value"].astype(np.int64)
 
 
 def encode_copy_rows(columns: Sequence[NDArray[Any]]) -> bytes:
-    """Rows of numbers (int16, int32, int64, float64 as they come) and of bytes (void, all of one length)."""
+    """COPY data of these columns: numbers (int16, int32, int64, float64), or bytes of one length (dtype void)."""
     fields: list[Any] = [("count", ">i2")]
     for number, values in enumerate(columns):
         kind = values.dtype.str if values.dtype.kind == "V" else values.dtype.newbyteorder(">").str

@@ -1,7 +1,7 @@
-"""Many rows in one statement: arrays that `unnest` makes rows of again, or COPY for very many.
+"""Statements that write many rows at once: one array parameter for each column, or COPY for very many rows.
 
-The statements are text, built once from the tables. Arrays travel as PostgreSQL's own literals, which are made
-column by column here: psycopg's dumpers, made for lists of anything, take five times as long.
+The statements are built once from the tables; `unnest` turns the arrays into rows. The arrays are sent as array
+literals, encoded column by column, which takes a fifth of the time of psycopg's dumpers for lists.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def _encode_plain(values: Iterable[Any]) -> list[str | None]:
 
 
 def _encode_timestamps(values: Sequence[Any]) -> list[str | None]:
-    # A batch usually holds one moment many times, and printing it is the dearest conversion.
+    # Rows of one batch usually share few timestamps, and formatting one is slow.
     known = {value: None if value is None else value.isoformat(" ") for value in set(values)}
     return [known[value] for value in values]
 
@@ -64,7 +64,7 @@ def _encode_int_arrays(values: Iterable[Any]) -> list[str | None]:
 
 Encoder = Callable[[Sequence[Any]], list[str | None]]
 
-# By column type: the type to send, how to print it, and whether its text may hold letters that need quoting.
+# For each column type: the type of the parameter, the encoder, and whether the text may need quotes.
 _ENCODINGS: Final[Sequence[tuple[type[TypeEngine[Any]], str, Encoder, bool]]] = (
     (SmallInteger, "smallint", _encode_plain, False),
     (BigInteger, "bigint", _encode_plain, False),
@@ -75,10 +75,10 @@ _ENCODINGS: Final[Sequence[tuple[type[TypeEngine[Any]], str, Encoder, bool]]] = 
     (Uuid, "uuid", _encode_plain, False),
     (TIMESTAMP, "timestamptz", _encode_timestamps, False),
     (LargeBinary, "bytea", _encode_bytes, True),
-    # unnest would take an array of arrays apart, so each travels as text.
+    # `unnest` would flatten an array of arrays, so each inner array is sent as text.
     (ARRAY, "text", _encode_int_arrays, True),
     (JSONB, "text", _encode_json, True),
-    # Never varchar(n): a cast to it cuts what is too long, the column refuses it.
+    # Not varchar(n): a cast to it truncates long texts; the column rejects them.
     (String, "text", _encode_plain, True),
     (Text, "text", _encode_plain, True),
 )
@@ -86,7 +86,7 @@ _CASTS: Final[Mapping[type[TypeEngine[Any]], str]] = {ARRAY: "::bigint[]", JSONB
 
 
 class BulkStatement:
-    """The columns of a table that a statement fills, and how their values travel."""
+    """A statement for some columns of a table, and the encoding of their values."""
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         self.table = table.name
@@ -96,41 +96,43 @@ class BulkStatement:
         parameters, selected = [], []
         for name in columns:
             kind = table.c[name].type
-            sent, printer, quoted = next(
-                (sent, printer, quoted) for known, sent, printer, quoted in _ENCODINGS if isinstance(kind, known)
+            sql_type, encoder, quoted = next(
+                (sql_type, encoder, quoted)
+                for known, sql_type, encoder, quoted in _ENCODINGS
+                if isinstance(kind, known)
             )
-            self._encoders.append(printer)
+            self._encoders.append(encoder)
             self._needs_quotes.append(quoted)
-            parameters.append(f"%({name})s::{sent}[]")
-            after = next((after for known, after in _CASTS.items() if isinstance(kind, known)), "")
-            selected.append(f"given.{name}{after}")
+            parameters.append(f"%({name})s::{sql_type}[]")
+            cast_text = next((text for known, text in _CASTS.items() if isinstance(kind, known)), "")
+            selected.append(f"given.{name}{cast_text}")
         self.names = ", ".join(columns)
         self.selected = ", ".join(selected)
         self.source = f"unnest({', '.join(parameters)}) AS given({self.names})"
 
     def array_literals(self, rows: Sequence[Row]) -> dict[str, str]:
-        """The statement's parameters: one array literal per column."""
+        """The parameters of the statement: one array literal for each column."""
         literals = {}
-        for name, printer, quoted, values in zip(
+        for name, encoder, quoted, values in zip(
             self.columns, self._encoders, self._needs_quotes, zip(*rows, strict=True), strict=True
         ):
-            printed = printer(values)
+            encoded = encoder(values)
             if quoted:
-                parts = ["NULL" if p is None else _quote_array_element(p) for p in printed]
+                parts = ["NULL" if p is None else _quote_array_element(p) for p in encoded]
             else:
-                parts = ["NULL" if p is None else p for p in printed]
+                parts = ["NULL" if p is None else p for p in encoded]
             literals[name] = f"{{{','.join(parts)}}}"
         return literals
 
     def copy_text(self, rows: Sequence[Row]) -> str:
-        """The rows in COPY's text format."""
+        """The rows in the text format of COPY."""
         columns = []
-        for printer, quoted, values in zip(self._encoders, self._needs_quotes, zip(*rows, strict=True), strict=True):
-            printed = printer(values)
+        for encoder, quoted, values in zip(self._encoders, self._needs_quotes, zip(*rows, strict=True), strict=True):
+            encoded = encoder(values)
             if quoted:
-                columns.append(["\\N" if p is None else p.translate(_COPY_ESCAPES) for p in printed])
+                columns.append(["\\N" if p is None else p.translate(_COPY_ESCAPES) for p in encoded])
             else:
-                columns.append(["\\N" if p is None else p for p in printed])
+                columns.append(["\\N" if p is None else p for p in encoded])
         return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
 
 
@@ -142,34 +144,34 @@ def _quote_array_element(text: str) -> str:
 
 
 class Insert(BulkStatement):
-    """INSERT of many rows, by `unnest` or by COPY."""
+    """INSERT of many rows: `statement` with arrays, or `copy` with COPY."""
 
     def __init__(self, table: Table, *columns: str) -> None:
         super().__init__(table, columns)
-        self.statement = f"INSERT INTO {self.table} ({self.names}) SELECT {self.selected} FROM {self.source}"  # noqa: S608 - names of our own tables
+        self.statement = f"INSERT INTO {self.table} ({self.names}) SELECT {self.selected} FROM {self.source}"  # noqa: S608 - names of tables and columns
         self.copy = f"COPY {self.table} ({self.names}) FROM STDIN"
 
 
 class Update(BulkStatement):
-    """UPDATE of many rows, each with values of its own, found by `keys`."""
+    """UPDATE of many rows by `keys`, with different values for each row."""
 
     def __init__(self, table: Table, keys: Sequence[str], *columns: str) -> None:
         super().__init__(table, [*keys, *columns])
         selected = dict(zip(self.columns, self.selected.split(", "), strict=True))
         assignments = ", ".join(f"{name} = {selected[name]}" for name in columns)
         found = " AND ".join(f"{self.table}.{name} = given.{name}" for name in keys)
-        self.statement = f"UPDATE {self.table} SET {assignments} FROM {self.source} WHERE {found}"  # noqa: S608 - names of our own tables
+        self.statement = f"UPDATE {self.table} SET {assignments} FROM {self.source} WHERE {found}"  # noqa: S608 - names of tables and columns
 
 
 class Upsert(BulkStatement):
-    """INSERT of many rows, or, where their `keys` are there already, an update; in the order of the keys."""
+    """INSERT of many rows in key order that updates rows whose `keys` exist."""
 
     def __init__(self, table: Table, keys: Sequence[str], *columns: str) -> None:
         super().__init__(table, [*keys, *columns])
         found = ", ".join(keys)
         assignments = ", ".join(f"{name} = {self.new_value(name)}" for name in columns)
         self.statement = (
-            f"INSERT INTO {self.table} ({self.names}) SELECT {self.selected} FROM {self.source}"  # noqa: S608 - names of our own tables
+            f"INSERT INTO {self.table} ({self.names}) SELECT {self.selected} FROM {self.source}"  # noqa: S608 - names of tables and columns
             f" ORDER BY {found} ON CONFLICT ({found}) DO UPDATE SET {assignments}"
         )
 
@@ -178,7 +180,7 @@ class Upsert(BulkStatement):
 
 
 class Increment(Upsert):
-    """As `Upsert`, adding to what is there."""
+    """An `Upsert` that adds the values to those of existing rows."""
 
     def new_value(self, column: str) -> str:
         return f"{self.table}.{column} + excluded.{column}"
@@ -192,7 +194,7 @@ def int_array(numbers: Iterable[int]) -> str:
 
 
 def id_array(ids: Iterable[int]) -> str:
-    """Without the numbers that no row can have: they come from outside, and are simply not found."""
+    """An array of ids as text. Numbers outside 8 bytes, which only clients can send, are left out: no row has them."""
     return int_array(id_ for id_ in ids if -(2**63) <= id_ < 2**63)
 
 
@@ -206,7 +208,7 @@ def text_array(texts: Iterable[object]) -> str:
 
 def equals_any(column: ColumnElement[Any], parameter: str = "ids") -> ColumnElement[bool]:
     """`column = ANY(:parameter)`, for a parameter made by `id_array` or `text_array`."""
-    # The widest type of its kind: a value that does not fit the column is not found, rather than cut or refused.
+    # The widest type of the kind, so that a value too large for the column is not found instead of being an error.
     kind = (
         Text() if isinstance(column.type, String) else BigInteger() if isinstance(column.type, Integer) else column.type
     )

@@ -1,9 +1,10 @@
-"""Changes of the catalogue: told by the transaction that makes them, heard by every process that keeps copies.
+"""Notifications of catalog changes: a transaction sends them with NOTIFY, every process with a cache receives them.
 
-NOTIFY is part of the transaction: PostgreSQL delivers it if, and after, the transaction commits, and all messages in
-the order of commits, since a committing transaction holds the queue from its first message until it is visible. The
-number of a change is the transaction's id: a snapshot sees it if the id lies below the oldest transaction that was
-still running when the snapshot was taken. Both are the database's own, so no clock is asked.
+NOTIFY is transactional: PostgreSQL delivers a message only after its transaction committed, and messages in commit
+order, because a committing transaction holds the notification queue until its changes are visible.
+
+The number of a change is its transaction id. A snapshot sees all changes with numbers below its xmin, the id of the
+oldest transaction that was running when the snapshot was taken. So staleness is decided without clocks.
 """
 
 import logging
@@ -26,22 +27,22 @@ logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "scalecommerce_catalog"
 MAX_LISTED_IDS: Final = 20_000
-"""More products in one transaction are told as everything."""
+"""A transaction that changes more products and sellers sends one message that invalidates everything."""
 MAX_MESSAGE_BYTES: Final = 7_500
-"""Bytes of one message; PostgreSQL takes up to 8,000."""
+"""Size limit of one message in bytes; PostgreSQL allows less than 8,000."""
 HEARTBEAT_SECONDS: Final = 0.2
 IDLE_HEARTBEATS: Final = 25
-"""After so many beats that nobody wanted, no more are sent until somebody does."""
+"""Heartbeats stop after this many without a call of `keep_alive`, and start again with the next call."""
 RECONNECT_SECONDS: Final = 0.5
-"""Between attempts to reach a server that is away."""
+"""Pause between attempts to reconnect."""
 HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
-"""A beat that has not come back by then was sent into a broken connection."""
+"""A connection that has not returned its heartbeat after this time is taken for broken."""
 
 NOTIFY: Final = f"""
     SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint),
            pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
     FROM unnest(%(parts)s::text[]) AS part
-"""  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - a constant
 VISIBILITY_HORIZON: Final = select(
     literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label("horizon")
 )
@@ -50,7 +51,7 @@ _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
 class PendingChanges:
-    """What a transaction has changed so far."""
+    """What a transaction has changed so far: products, sellers, and other `lists` such as categories."""
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
@@ -65,7 +66,7 @@ class PendingChanges:
         return len(self.products) + len(self.sellers) > MAX_LISTED_IDS
 
     def notify_parameters(self) -> dict[str, str]:
-        """Of `TELL`."""
+        """The parameters of the statement `NOTIFY`."""
         if self.exceeds_limit:
             parts = ["*"]
         else:
@@ -79,7 +80,7 @@ class PendingChanges:
 
 
 def _split_messages(kind: str, ids: Iterable[int]) -> Iterator[str]:
-    """`p 1 2 3`, in messages that are short enough."""
+    """Messages such as `p 1 2 3`, each within `MAX_MESSAGE_BYTES`."""
     part = kind
     for id_ in ids:
         if len(part) > MAX_MESSAGE_BYTES - 20:
@@ -91,6 +92,7 @@ def _split_messages(kind: str, ids: Iterable[int]) -> Iterator[str]:
 
 
 def parse_change(payload: str) -> CatalogChange:
+    """The change of a message: the transaction id, then `*`, or `p` or `s` with ids of products or sellers."""
     number, kind, *ids = payload.split(" ")
     if kind == "*":
         return CatalogChange(int(number), everything=True)
@@ -100,10 +102,10 @@ def parse_change(payload: str) -> CatalogChange:
 
 
 class PostgresCatalogFeed:
-    """`ports.CatalogFeed`: one thread with one connection of its own.
+    """`ports.CatalogFeed` in one thread with one connection.
 
-    It sends itself a beat every so often. The beat waits its turn behind every message of transactions that committed
-    before it, so when it is back, they all are: whatever was committed before the beat was sent has been told.
+    The thread regularly sends itself a heartbeat message. Messages arrive in commit order, so when the heartbeat
+    returns, all changes that were committed before it was sent have been received.
     """
 
     def __init__(self, engine: Engine, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
@@ -117,13 +119,13 @@ class PostgresCatalogFeed:
 
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
-            raise RuntimeError("This feed is followed already.")
+            raise RuntimeError("This feed already has a listener.")
         self._listener = listener
         self._thread = threading.Thread(target=self._run, args=(listener,), name="catalogue", daemon=True)
         self._thread.start()
 
     def announce(self, change: CatalogChange) -> None:
-        """For the store of this process, as soon as it has committed."""
+        """Report a change that the store of this process has just committed."""
         if self._listener is not None:
             self._listener.on_local_change(change)
 
@@ -143,14 +145,14 @@ class PostgresCatalogFeed:
                 with translate_errors(), closing(self._connect()) as connection:
                     self._listen(connection, listener)
             except (MarketError, psycopg.Error) as error:
-                logger.warning("changes of the catalogue are not heard, so nothing is taken from the cache: %s", error)
+                logger.warning("catalog notifications are interrupted, so the cache is switched off: %s", error)
             except Exception:
-                # Nobody is above this thread to hear of it, and without it there is no cache.
-                logger.exception("the feed of changes broke off and begins anew")
+                # No caller could handle the error, and without this thread the cache stays off.
+                logger.exception("the feed of catalog changes failed and restarts")
             self._stopping.wait(RECONNECT_SECONDS)
 
     def _connect(self) -> "psycopg.Connection[Any]":
-        """A connection as all others, which the pool does not get back."""
+        """A connection with the settings of the pool, detached from it."""
         pooled = self._engine.raw_connection()
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
         pooled.detach()
@@ -160,15 +162,15 @@ class PostgresCatalogFeed:
 
     def _listen(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
         connection.execute(f"LISTEN {CHANNEL}")
-        # A snapshot after LISTEN: what it sees may have gone unheard, whatever comes later will be heard.
-        (begins,) = connection.execute(_NEXT_XID).fetchone() or (0,)
-        listener.on_start(begins)
-        unwanted = 0
+        # The snapshot is taken after LISTEN: changes that it does not see yet will be received.
+        (first_number,) = connection.execute(_NEXT_XID).fetchone() or (0,)
+        listener.on_start(first_number)
+        idle = 0
         while not self._stopping.is_set():
             if self._keep_alive.is_set():
                 self._keep_alive.clear()
-                unwanted = 0
-            elif (unwanted := unwanted + 1) > IDLE_HEARTBEATS:
+                idle = 0
+            elif (idle := idle + 1) > IDLE_HEARTBEATS:
                 self._wait_until_needed(connection, listener)
                 continue
             sent_at = time.monotonic()
@@ -181,21 +183,21 @@ class PostgresCatalogFeed:
     def _await_heartbeat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
         deadline = time.monotonic() + HEARTBEAT_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            is_back = False
-            # To the end: a generator that is left early loses what came in the same packet.
-            for heard in connection.notifies(timeout=HEARTBEAT_TIMEOUT_SECONDS, stop_after=1):
-                is_back = is_back or heard.payload == beat
-                self._dispatch(heard.payload, listener)
-            if is_back:
+            is_received = False
+            # Exhaust the generator: leaving it early loses messages of the same packet.
+            for message in connection.notifies(timeout=HEARTBEAT_TIMEOUT_SECONDS, stop_after=1):
+                is_received = is_received or message.payload == beat
+                self._dispatch(message.payload, listener)
+            if is_received:
                 return
-        raise psycopg.OperationalError("a message to ourselves did not come back")
+        raise psycopg.OperationalError("a heartbeat message did not return")
 
     def _dispatch_for(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, seconds: float) -> None:
-        for heard in connection.notifies(timeout=seconds):
-            self._dispatch(heard.payload, listener)
+        for message in connection.notifies(timeout=seconds):
+            self._dispatch(message.payload, listener)
 
     def _wait_until_needed(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
-        """Until somebody wants to read; changes are passed on meanwhile, so that the queue does not fill up."""
+        """Wait for `keep_alive`. Messages are still received, because PostgreSQL keeps them for every listener."""
         while not self._keep_alive.is_set():
             self._dispatch_for(connection, listener, 0)
             self._keep_alive.wait(self._heartbeat_seconds)

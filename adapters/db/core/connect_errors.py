@@ -1,8 +1,8 @@
-"""Messages for failed connections to PostgreSQL, which say what to check.
+"""Messages for failed connections to PostgreSQL that say what to check.
 
-Until a session is authenticated, the client library has no error codes, only texts: those of the client itself are
-English, those of a server follow its `lc_messages`. Unknown texts get the general message. The
-sentences are shown to clients of the HTTP API too, so they name no host, user or database.
+Before a session is authenticated, errors have no codes, only texts. Texts of the client library are English, texts of
+the server depend on its `lc_messages`; an unknown text gets the general message. Clients of the HTTP API see the
+messages, so they name no host, user or database.
 """
 
 import re
@@ -13,15 +13,19 @@ WRONG_PASSWORD: Final = "The database refuses the user name or the password in D
 NO_DATABASE: Final = (
     "The database server has no database with the name in DATABASE_URL: create it, or correct the name."
 )
-UNKNOWN_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL is not known."
+UNKNOWN_HOST: Final = "The database cannot be reached: the host name in DATABASE_URL cannot be resolved."
 CONNECTION_REFUSED: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
 )
 TIMED_OUT: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
-ENCRYPTION: Final = "The database and DATABASE_URL do not agree on encryption: check its sslmode and certificates."
-WRONG_PARAMETER: Final = "DATABASE_URL has a parameter that PostgreSQL does not know, or a wrong value of one."
+ENCRYPTION: Final = (
+    "The encryption settings of the database and of DATABASE_URL do not match: check sslmode and certificates."
+)
+WRONG_PARAMETER: Final = (
+    "DATABASE_URL has a parameter that PostgreSQL does not support, or a parameter with an invalid value."
+)
 
-# The first match wins: errors of a server that was reached come before errors of other addresses.
+# The first match is used: errors of a reached server precede errors of its other addresses.
 _MESSAGES: Final = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
@@ -41,7 +45,7 @@ _MESSAGES: Final = tuple(
         ),
         (
             "too many clients|remaining connection slots|too many connections",
-            "The database accepts no more connections: raise max_connections, or lower DATABASE_POOL_SIZE.",
+            "The database has no free connections: raise max_connections, or lower DATABASE_POOL_SIZE.",
         ),
         (
             "SSL|sslmode|certificate",
@@ -59,5 +63,5 @@ _MESSAGES: Final = tuple(
 
 
 def explain_connect_error(text: str) -> str | None:
-    """The sentence for an error's text; None if the text is not known."""
+    """The message for the text of an error; None for an unknown text."""
     return next((sentence for pattern, sentence in _MESSAGES if pattern.search(text)), None)

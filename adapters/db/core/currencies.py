@@ -1,10 +1,10 @@
-"""Minor units of currencies in SQL, from the table of `domain.currencies`."""
+"""SQL expressions for the minor units of currencies, made from the table in `domain.currencies`."""
 
 from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT, MINOR_PER_UNIT
 
 
 def minor_per_unit(column: str) -> str:
-    """SQL expression for the minor units in a whole unit (bigint), by the currency code in `column`."""
+    """A bigint expression: the minor units in one unit of the currency whose code is in `column`."""
     cases = "".join(
         f" WHEN {column} IN ({', '.join(repr(code) for code in _codes(units))}) THEN {units}"
         for units in sorted(set(MINOR_PER_UNIT.values()) - {DEFAULT_MINOR_PER_UNIT})

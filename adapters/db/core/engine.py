@@ -1,4 +1,4 @@
-"""The SQLAlchemy engine: one pool of psycopg connections with limits on everything that could hang."""
+"""The SQLAlchemy engine: a pool of psycopg connections with timeouts for connecting, waiting and statements."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -8,20 +8,20 @@ from sqlalchemy.exc import ArgumentError
 
 DRIVER: Final = "postgresql+psycopg"
 PLAN_EACH_TIME: Final = "planned_each_time"
-"""The execution option of statements whose best plan depends on their values."""
+"""Execution option of statements whose best plan depends on their parameters: they are planned each time."""
 EXPLAIN_ONLY: Final = "explained"
-"""The execution option, beside `PLANNED`, of statements whose plan is wanted instead of their rows."""
+"""Execution option, used with `PLAN_EACH_TIME`: return the plan (EXPLAIN as JSON) instead of the rows."""
 
 
 def database_url(text: str) -> URL:
-    """`postgresql://` and `postgres://` as SQLAlchemy wants them; raise `ValueError` for anything else."""
+    """The URL with SQLAlchemy's driver name; raise `ValueError` unless it begins with postgresql:// or postgres://."""
     try:
         url = make_url(text)
     except ArgumentError:
-        # The text is not repeated: it may hold a password.
+        # The message does not contain the text, which may hold a password.
         raise ValueError("This is not a database URL such as postgresql://user:password@host:5432/name.") from None
     if url.drivername not in {"postgres", "postgresql", DRIVER}:
-        raise ValueError(f"PostgreSQL is the database here, not {url.drivername}: postgresql://user@host:5432/name.")
+        raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
     return url.set(drivername=DRIVER)
 
 
@@ -36,32 +36,32 @@ def database_engine(
     lock_timeout: timedelta = timedelta(seconds=5),
     application_name: str = "scalecommerce",
 ) -> Engine:
-    """An engine whose sessions speak UTC, give up waiting, and can be told apart in pg_stat_activity.
+    """An engine whose sessions use UTC, have timeouts, and show `application_name` in pg_stat_activity.
 
-    No ping before use: it would cost a round trip each time. A broken connection fails one transaction, the pool
-    then drops all its older ones, and the services try again.
+    Connections are not pinged before use, which would cost a round trip. A broken connection fails one transaction;
+    the pool then replaces all older connections, and the services retry.
     """
     parsed = database_url(url)
     options = {
         "timezone": "UTC",
         "statement_timeout": _milliseconds(statement_timeout),
         "lock_timeout": _milliseconds(lock_timeout),
-        # Compiling a plan costs more than any of our queries takes.
+        # JIT compilation takes longer than the queries.
         "jit": "off",
-        # So does starting parallel workers, and there are others who want the processors.
+        # So does starting parallel workers, which would also take processors from other sessions.
         "max_parallel_workers_per_gather": "0",
-        # Room for a bitmap of what the most common words match. One that has none forgets which rows of a page it
-        # means, and all of the page are compared again: three times as long.
+        # Enough for the bitmap of rows that the most common words match. A bitmap that does not fit becomes lossy: it
+        # keeps pages instead of rows, and rechecking their rows triples the time of a search.
         "work_mem": "32MB",
     }
     given = parsed.query.get("options", "")
     set_options = " ".join(f"-c {name}={value}" for name, value in options.items())
     connect_args: dict[str, Any] = {
-        # What the URL says comes last, so that it wins.
+        # Options of the URL come last and take precedence.
         "options": f"{set_options} {given if isinstance(given, str) else ' '.join(given)}".strip(),
         "connect_timeout": max(2, round(connect_timeout.total_seconds())),
         "application_name": application_name,
-        # A peer that vanished is noticed within a minute.
+        # Detect a lost peer within a minute.
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
@@ -72,9 +72,9 @@ def database_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout.total_seconds(),
-        # Errors are logged; what people wrote, and hashes of their passwords, are not.
+        # Parameters hold texts of users and password hashes, which must not be logged with errors.
         hide_parameters=True,
-        # Under load the same few connections are used again and again; the others may go idle.
+        # Reuse the most recent connections, so that the others become idle.
         pool_use_lifo=True,
     )
     event.listen(engine, "do_execute", _execute)
@@ -82,7 +82,7 @@ def database_engine(
 
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Keep the driver from preparing what is to be planned each time."""
+    """Execute statements with `PLAN_EACH_TIME` unprepared."""
     if not context.execution_options.get(PLAN_EACH_TIME):
         return False
     explain = "EXPLAIN (FORMAT JSON) " if context.execution_options.get(EXPLAIN_ONLY) else ""

@@ -1,4 +1,4 @@
-"""What the driver raises, in the words of the ports: one context manager around all that touches the database."""
+"""Translation of database errors to the errors of the ports, by one context manager around all database access."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ FIELD_OF_CONSTRAINT: Final[Mapping[str, str]] = {
     "payments_open_key": "order_id",
     "products_seller_id_sku_key": "sku",
 }
-"""The field that a violated constraint means."""
+"""The field of `Duplicate` for each violated unique constraint."""
 
 OWNER_CONSTRAINTS: Final = frozenset(
     {
@@ -45,19 +45,19 @@ OWNER_CONSTRAINTS: Final = frozenset(
         "webhook_endpoints_owner_id_fk",
     }
 )
-"""Constraints that fail when the caller is gone: a token outlives its account if the database is put back."""
+"""Foreign keys that fail if the caller's account is missing, as after restoring a backup while its tokens are valid."""
 
 _RETRYABLE: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 _UNAVAILABLE: Final = (
     errors.QueryCanceled,
-    # Of one class by their codes, and by nothing else: a full lock table, a full disk, no connection left.
+    # These classes share the SQLSTATE class 53 but no Python base class.
     errors.InsufficientResources,
     errors.OutOfMemory,
     errors.DiskFull,
     errors.TooManyConnections,
     errors.ConfigurationLimitExceeded,
     errors.CannotConnectNow,
-    # A primary that became a standby.
+    # The primary became a standby.
     errors.ReadOnlySqlTransaction,
 )
 _UNDEFINED_OBJECT: Final = (
@@ -67,19 +67,19 @@ _UNDEFINED_OBJECT: Final = (
     errors.UndefinedObject,
     errors.InvalidSchemaName,
 )
-"""Errors of statements if the tables are those of another release, or if the statement itself is wrong."""
+"""Errors caused by the tables of another release, or by a wrong statement."""
 
 
 class LockTimeout(TransactionAborted):
-    """Another transaction held a lock for longer than this one would wait."""
+    """The transaction waited for a lock for longer than `lock_timeout`."""
 
 
 @contextmanager
 def translate_errors(engine: Engine | None = None) -> Iterator[None]:
-    """Raise `Unavailable` or one of its kinds, `Duplicate` or `NotAuthenticated`; other errors pass as they are.
+    """Translate errors of the block to `Unavailable` or a subclass, `Duplicate` or `NotAuthenticated`.
 
-    With the `engine` on which the statements run, a table or column that is missing because the database has the
-    tables of another release is a `SchemaMismatch`; where the tables are right, the statement is wrong.
+    Other errors are re-raised unchanged. With the `engine` of the statements, an error about a missing table or column
+    becomes `SchemaMismatch` if the database has the tables of another release.
     """
     try:
         yield
@@ -121,20 +121,20 @@ def _translate(error: BaseException | None) -> MarketError | None:
         case errors.ForeignKeyViolation() if error.diag.constraint_name in OWNER_CONSTRAINTS:
             return NotAuthenticated("This account does not exist any more.")
         case errors.LockNotAvailable():
-            return LockTimeout("Another transaction was in the way for too long.")
+            return LockTimeout("The transaction waited too long for another one.")
         case _ if isinstance(error, _RETRYABLE):
-            return TransactionAborted("Another transaction was in the way.")
+            return TransactionAborted("The transaction conflicted with another one.")
         case _ if isinstance(error, _UNAVAILABLE):
-            return Unavailable("The database could not answer in time.")
+            return Unavailable("The database did not answer in time, or has no free resources.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable(TIMED_OUT)
         case psycopg.OperationalError() if error.pgconn is not None:
-            # Set only by an attempt to connect: nothing can have been written.
+            # `pgconn` is set only on errors of connecting, so nothing was written.
             return Unavailable(explain_connect_error(str(error)) or UNREACHABLE)
         case psycopg.OperationalError() if str(error).startswith("failed to resolve host"):
             return Unavailable(UNKNOWN_HOST)
         case psycopg.ProgrammingError() if error.sqlstate is None and (sentence := explain_connect_error(str(error))):
-            # The URL's parameters, before an attempt to connect
+            # A wrong parameter of the URL, found before connecting.
             return Unavailable(sentence)
         case errors.InsufficientPrivilege():
             logger.error("the database refuses a statement: %s", error.diag.message_primary)

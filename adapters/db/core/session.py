@@ -1,4 +1,4 @@
-"""The connection of one transaction, with the driver's errors translated."""
+"""The connection of one transaction: pipelined writes, reads, and translated errors."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,15 @@ from adapters.db.core.write_behind import WriteBehindQueue
 from scalecommerce_core.ports import CatalogChange
 
 COPY_MIN_ROWS: Final = 200
-"""Fewer rows are not worth COPY's extra round trips."""
+"""Below this number of rows, an INSERT is faster than COPY and its extra round trips."""
 
 
 class SqlSession:
-    """Writes wait until something is read, or until `commit`, and then go out together: they take one round trip,
-    that of the commit included, and their errors come up there.
+    """Statements of one transaction.
 
-    With `behind`, many new rows go in by COPY, and writes while the caller goes on; reads wait for them.
+    Writes are buffered until the next read or `commit`, and then sent as one pipeline: one round trip for all of them,
+    the commit included. Their errors are raised there. With `write_behind`, writes run in another thread instead, and
+    many new rows are written with COPY; reads wait for those writes.
     """
 
     def __init__(self, connection: Connection, write_behind: WriteBehindQueue | None = None) -> None:
@@ -32,9 +33,9 @@ class SqlSession:
         self._write_behind = write_behind
         self._pending_writes: list[tuple[bytes, dict[str, str]]] = []
         self.copied_rows: Counter[str] = Counter()
-        """Rows that went in by COPY, by table."""
+        """Number of rows written with COPY, by table."""
         self.pending_changes = PendingChanges()
-        """Whoever writes what the catalogue shows notes it here: processes that keep copies are told by the commit."""
+        """Repositories add what they change of the catalog; the commit notifies processes with a cache."""
 
     def fetch_all(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
@@ -44,7 +45,7 @@ class SqlSession:
             return self._connection.execute(statement, parameters).all()
 
     def execute(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> int:
-        """Return how many rows were written."""
+        """Execute a statement; return the number of affected rows."""
         self._flush()
         with translate_errors():
             return self._connection.execute(statement, parameters).rowcount
@@ -68,7 +69,7 @@ class SqlSession:
             self._write_behind.submit(partial(self._run_batch, update.statement, update, rows))
 
     def upsert(self, upsert: Upsert, rows: Sequence[Row]) -> None:
-        """At once, even behind other writes: it waits for rows of others, and those that come next may need it."""
+        """Execute at once: it may wait for row locks, which must be taken in the order of the calls."""
         if rows:
             self._flush()
             self._run_batch(upsert.statement, upsert, rows)
@@ -87,9 +88,9 @@ class SqlSession:
         self.copied_rows[insert.table] += len(rows)
 
     def fetch_binary(self, statement: str, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
-        """The first row of an answer in PostgreSQL's binary format, in which long bytes are what they are.
+        """The first row of the result in binary format, which avoids hex encoding of long bytes; None without rows.
 
-        The statement is planned anew each time: it is for much at once, and what suits one range may not suit all.
+        The statement is not prepared: its best plan depends on the parameters.
         """
         self._flush()
         with translate_errors():
@@ -106,19 +107,19 @@ class SqlSession:
     def fetch_returning(
         self, statement: str, parameters: Mapping[str, object]
     ) -> Sequence[FetchedRow[*tuple[Any, ...]]]:
-        """Run a statement of `batches` that was extended to answer with rows."""
+        """Execute a statement of `bulk_statements` that has a RETURNING clause; return its rows."""
         self._flush()
         with translate_errors():
             return self._connection.exec_driver_sql(statement, dict(parameters)).all()
 
     def next_numbers(self, statement: Select[int], count: int) -> Sequence[int]:
-        """`count` new numbers of a sequence, in order."""
+        """`count` new values of a sequence, in order."""
         return [number for (number,) in self.fetch_all(statement, {"count": count})] if count else []
 
     def commit(self) -> CatalogChange | None:
-        """Send what still waits, and commit, if something does; else the commit is left to the caller.
+        """Send buffered writes with a COMMIT; without any, leave the commit to the caller.
 
-        Return what readers of the catalogue were told.
+        Return the catalog change that other processes are notified of, or None.
         """
         if self.pending_changes:
             self._pending_writes.append((NOTIFY.encode(), self.pending_changes.notify_parameters()))
@@ -128,7 +129,7 @@ class SqlSession:
         return self.pending_changes.to_change(number) if self.pending_changes else None
 
     def notify(self) -> CatalogChange | None:
-        """Tell of what was noted as part of a transaction that the caller commits, and return it."""
+        """Send the notification within the transaction, which the caller commits; return the change or None."""
         if not self.pending_changes:
             return None
         self._flush()
@@ -145,7 +146,7 @@ class SqlSession:
             self._send_pipeline()
 
     def _send_pipeline(self, *, commit: bool = False) -> int:
-        """Return the first figure that the last statement answers with, or 0."""
+        """Send buffered writes; return the first column of the last statement's result as a number, 0 without one."""
         driver, waiting = self._driver_connection(), self._pending_writes
         self._pending_writes = []
         with translate_errors():
@@ -154,9 +155,9 @@ class SqlSession:
                 for statement, parameters in waiting:
                     last = driver.execute(statement, parameters)
                 if commit:
-                    # After an error in one of them the server skips the others, and this. `driver.commit()` would wait
-                    # for answers before all is sent: with megabytes to send, server and driver wait for each other for
-                    # ever.
+                    # After an error the server skips the remaining statements, this one included. `driver.commit()`
+                    # would wait for results before everything is sent: with megabytes to send, server and driver would
+                    # wait for each other forever.
                     driver.execute("COMMIT", prepare=False)
             row = last.fetchone() if last is not None and last.description else None
         return int(row[0]) if row else 0
@@ -166,6 +167,6 @@ class SqlSession:
 
 
 def next_numbers_statement(sequence: Numbers) -> Select[int]:
-    """What `Sql.numbers` runs."""
+    """A SELECT that draws `count` values from a sequence."""
     series = func.generate_series(1, bindparam("count", type_=BigInteger)).table_valued("n")
     return select(sequence.next_value()).select_from(series)

@@ -1,6 +1,6 @@
-"""Writing behind the caller's back: while PostgreSQL takes one batch of rows in, the core makes the next.
+"""Asynchronous writes for bulk loads: PostgreSQL stores one batch of rows while the core computes the next.
 
-A bulk load spends half its time in Python and half in the server; done in turns, either waits for the other.
+A bulk load spends half of its time in Python and half in the server, so running both at once saves up to half.
 """
 
 from collections import deque
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Final
 
 MAX_PENDING_WRITES: Final = 4
-"""So many writes may wait: more would only hold their rows in memory."""
+"""`submit` blocks while this many writes are pending, which bounds the memory for their rows."""
 
 
 class WriteBehindQueue:
-    """Runs writes one after the other in a thread; an error comes out of a later call, at the latest of `settle`."""
+    """Runs writes in order in one thread. A later call, at the latest `flush`, raises the error of a failed write."""
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
         self._thread = thread
@@ -26,14 +26,14 @@ class WriteBehindQueue:
         self._pending.append(self._thread.submit(write))
 
     def flush(self) -> None:
-        """Wait for all writes. Whoever uses the connection otherwise calls this first."""
+        """Wait for all pending writes; call it before other use of the connection."""
         while self._pending:
             self._pending.popleft().result()
 
 
 @contextmanager
 def open_write_behind_queue() -> Iterator[WriteBehindQueue]:
-    """All writes are done at a clean exit; on an error those that wait are dropped, the running one ends first."""
+    """A queue that is flushed at a clean exit. On an error, the running write completes and others are dropped."""
     thread = ThreadPoolExecutor(1, "write-behind")
     try:
         writes = WriteBehindQueue(thread)
