@@ -125,7 +125,7 @@ def test_many_products_are_told_in_parts_and_very_many_as_everything(
     for count, parts in ((MAX_LISTED_IDS, 20), (MAX_LISTED_IDS + 1, 1)):
         store, wanted = PostgresStore(engine), {ProductId(10**9 + number) for number in range(count)}
         with store.begin() as tx:
-            tx.products._sql.notes.products |= wanted  # type: ignore[attr-defined]  # as so many products would
+            tx.products._sql.pending_changes.products |= wanted  # type: ignore[attr-defined]  # as so many products would
         heard.all_until(time.monotonic(), feed)
         assert len(heard.changes) >= parts
         told = {product for change in heard.changes for product in change.products}

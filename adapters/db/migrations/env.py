@@ -1,4 +1,4 @@
-"""What Alembic runs for every command; `migrate.py` gives a connection, for `alembic` itself there is DATABASE_URL."""
+"""Alembic's environment. `migrate.py` passes a connection; the `alembic` command connects to DATABASE_URL."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Accounts and their log-in sessions."""
+"""Accounts and log-in sessions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ _BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 class PostgresAccountRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
-        self._shown: dict[AccountId, tuple[str, ...]] = {}
+        self._seller_fields: dict[AccountId, tuple[str, ...]] = {}
 
     def next_ids(self, count: int) -> Sequence[AccountId]:
         return [AccountId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
@@ -36,20 +36,22 @@ class PostgresAccountRepository:
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
         found = {account.id: account for account in map(_account, self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}))}
-        self._shown.update((account.id, _shown(account)) for account in found.values())
+        self._seller_fields.update((account.id, _seller_fields(account)) for account in found.values())
         return found
 
     def save(self, changed: Collection[Account]) -> None:
         self._sql.update(_UPDATE, [_row(account)[:-1] for account in changed])
-        self._sql.pending_changes.sellers.update(a.id for a in changed if self._shown.get(a.id) != _shown(a))
+        self._sql.pending_changes.sellers.update(
+            a.id for a in changed if self._seller_fields.get(a.id) != _seller_fields(a)
+        )
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))
         return {account.email: account for account in found}
 
 
-def _shown(account: Account) -> tuple[str, ...]:
-    """What the products of a seller show of them."""
+def _seller_fields(account: Account) -> tuple[str, ...]:
+    """The fields of an account that its products show as their seller."""
     return account.first_name, account.last_name, account.email
 
 

@@ -1,7 +1,7 @@
-"""The event log: numbered out of the outbox by one relay at a time, read in order, cut off at its old end.
+"""The event log: one relay at a time numbers events of the outbox and moves them here; old events are purged.
 
-Numbers come from a counter row and not from a sequence: a sequence hands numbers out before the transactions that
-take them commit, so a smaller one may appear after a larger one was read.
+Numbers come from a counter row, not from a sequence: transactions that draw from a sequence commit in any order, so a
+smaller number could appear after a reader has passed a larger one.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,9 @@ from scalecommerce_core.ports import NumberedEvent
 
 _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.OUTBOX_RELAY.value))
 
-# Rows are moved rather than updated: an update would write a second version of each, and every index again, into the
-# table that is kept for a month. The array keeps the plan what it should be, however empty the statistics say the
-# outbox is.
-_NUMBER: Final = text(
+# Rows are moved instead of updated: an update would write a second version of each row, and its index entries, to the
+# table that keeps events for a month. The array fixes the plan, whatever size the planner's statistics give the outbox.
+_MOVE_AND_NUMBER: Final = text(
     """
     WITH moved AS (
         DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM outbox ORDER BY id LIMIT :limit))
@@ -44,8 +43,8 @@ _NUMBER: Final = text(
     SELECT events FROM counted
     """
 ).bindparams(bindparam("limit", type_=BigInteger))
-_LAST: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
-_AFTER: Final = (
+_LAST_SEQ: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
+_READ_AFTER: Final = (
     select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.audience, events.c.payload)
     .where(events.c.seq > bindparam("after", type_=BigInteger))
     .order_by(events.c.seq)
@@ -55,10 +54,10 @@ _AFTER: Final = (
 _CLAIM: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED").bindparams(
     bindparam("name", type_=Text)
 )
-_WAIT: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE").bindparams(
+_CLAIM_WAITING: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE").bindparams(
     bindparam("name", type_=Text)
 )
-_ENTER: Final = text(
+_INSERT_CONSUMER: Final = text(
     """
     INSERT INTO event_consumers (name, seq)
     SELECT :name, coalesce(:begin, max(last), 0) FROM event_counter
@@ -72,10 +71,10 @@ _ADVANCE: Final = text("UPDATE event_consumers SET seq = :seq WHERE name = :name
 
 # `occurred_at` comes from the clocks of several machines and does not rise strictly with `seq`, so the first event that
 # must stay ends the range to delete.
-_FORGET: Final = text(
+_PURGE: Final = text(
     """
     WITH oldest AS MATERIALIZED (
-        -- Beginning where the last cut ended: what it deleted may still have to be vacuumed.
+        -- Begin where the last purge ended: dead rows before it may not be vacuumed yet.
         SELECT seq, occurred_at FROM events WHERE seq > (SELECT forgotten FROM event_counter) ORDER BY seq LIMIT :limit
     ), cut AS (
         SELECT max(seq) AS upto FROM oldest
@@ -85,7 +84,7 @@ _FORGET: Final = text(
         DELETE FROM events WHERE seq <= (SELECT upto FROM cut)
         RETURNING seq, audience
     ), unshown AS (
-        -- Row by row through the key, whatever the planner thinks of the number of rows: it would scan the table.
+        -- Delete each row by its key: for an overestimated number of rows, the planner would scan the table.
         DELETE FROM event_audience WHERE ctid = ANY (ARRAY(
             SELECT place
             FROM gone, unnest(audience) AS account, LATERAL (
@@ -106,25 +105,26 @@ class PostgresEventRepository:
         self._sql = sql
 
     def assign_sequence(self, limit: int) -> int:
-        # A statement of its own: the next one must see what the last relay has committed.
+        # A separate statement, so that the snapshot of the next one includes the commit of the previous relay.
         ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
         if not is_locked:
             return 0
-        ((numbered,),) = self._sql.fetch_all(_NUMBER, {"limit": limit})
+        ((numbered,),) = self._sql.fetch_all(_MOVE_AND_NUMBER, {"limit": limit})
         return int(numbered)
 
     def last_seq(self) -> int:
-        ((last,),) = self._sql.fetch_all(_LAST)
+        ((last,),) = self._sql.fetch_all(_LAST_SEQ)
         return int(last)
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
-        rows = self._sql.fetch_all(_AFTER, {"after": seq, "limit": limit})
+        rows = self._sql.fetch_all(_READ_AFTER, {"after": seq, "limit": limit})
         return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         name: dict[str, object] = {"name": consumer}
-        find, enter = (_WAIT if wait else _CLAIM, name), (_ENTER, name | {"begin": begin})
-        # When two enter at once, the second waits for the first, and finds its row on the third try if it is to wait.
+        find, enter = (_CLAIM_WAITING if wait else _CLAIM, name), (_INSERT_CONSUMER, name | {"begin": begin})
+        # If two transactions insert a new consumer at once, the INSERT of the second waits and inserts nothing. With
+        # `wait`, it then selects the row of the first.
         for statement, given in (find, enter, find) if wait else (find, enter):
             for (seq,) in self._sql.fetch_all(statement, given):
                 return int(seq)
@@ -134,5 +134,5 @@ class PostgresEventRepository:
         self._sql.execute(_ADVANCE, {"name": consumer, "seq": seq})
 
     def purge(self, before: datetime, limit: int) -> int:
-        ((forgotten,),) = self._sql.fetch_all(_FORGET, {"before": before, "limit": limit})
+        ((forgotten,),) = self._sql.fetch_all(_PURGE, {"before": before, "limit": limit})
         return int(forgotten)

@@ -1,4 +1,4 @@
-"""Idempotency keys, in the transaction of their effect. A key that another transaction works on is not waited for."""
+"""Idempotency keys, stored in the transaction of their effect. A claim never waits for another transaction."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -16,9 +16,10 @@ from scalecommerce_core.services.idempotency import KEY_LIFETIME
 
 Key = tuple[AccountId, str]
 
-# The unique index would make an insert wait for a twin that has not committed. So each key is locked by its hash
-# first, or left alone: no lock is waited for, whatever the order. When two keys have one hash, one of them is told to
-# try again. A twin that commits while this runs is met by ON CONFLICT, or found by the statement that follows.
+# An INSERT would wait at the unique index for an uncommitted row with the same key. So an advisory lock on the hash of
+# each key is tried first, and keys without the lock are skipped. If two keys have the same hash, one is reported as in
+# flight, and its client retries. A row that is committed meanwhile is handled by ON CONFLICT, or read by the next
+# statement.
 _CLAIM: Final = Insert(idempotency_keys, "owner", "key", "fingerprint", "taken_at")
 _CLAIM_STATEMENT: Final = f"""
 INSERT INTO idempotency_keys ({_CLAIM.names})
@@ -34,22 +35,22 @@ ON CONFLICT (owner, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, body = NULL, taken_at = excluded.taken_at
 WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{KEY_LIFETIME.total_seconds()} s'
 RETURNING owner, key
-"""  # noqa: S608 - names of our own tables
-_GIVEN: Final = "unnest(CAST(:owners AS bigint[]), CAST(:keys AS text[])) AS given(owner, key)"
+"""  # noqa: S608 - names of tables and columns
+_KEY_ROWS: Final = "unnest(CAST(:owners AS bigint[]), CAST(:keys AS text[])) AS given(owner, key)"
 _STORED: Final = text(
     f"""
     SELECT owner, key, fingerprint, body, taken_at
-    FROM idempotency_keys JOIN {_GIVEN} USING (owner, key)
+    FROM idempotency_keys JOIN {_KEY_ROWS} USING (owner, key)
     """  # noqa: S608 - no values in it
 )
 _STORE: Final = Update(idempotency_keys, ["owner", "key"], "body")
 _RELEASE: Final = text(
     f"""
-    DELETE FROM idempotency_keys USING {_GIVEN}
+    DELETE FROM idempotency_keys USING {_KEY_ROWS}
     WHERE idempotency_keys.owner = given.owner AND idempotency_keys.key = given.key
     """  # noqa: S608 - no values in it
 )
-_FORGET: Final = text(
+_PURGE: Final = text(
     """
     DELETE FROM idempotency_keys WHERE (owner, key) IN (
         SELECT owner, key FROM idempotency_keys WHERE taken_at < :before
@@ -72,8 +73,8 @@ class PostgresIdempotencyRepository:
         }
         known: dict[Key, StoredOutcome | None] = dict.fromkeys(keys.keys() - taken)
         if known:
-            for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _given(known)):
-                # One that has expired is still there when somebody else is taking it over.
+            for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _key_arrays(known)):
+                # An expired key still has its row while another transaction replaces it.
                 if taken_at > now - KEY_LIFETIME:
                     known[owner, key] = StoredOutcome(fingerprint, body)
         return known
@@ -83,11 +84,11 @@ class PostgresIdempotencyRepository:
 
     def release(self, keys: Collection[Key]) -> None:
         if keys:
-            self._sql.execute(_RELEASE, _given(keys))
+            self._sql.execute(_RELEASE, _key_arrays(keys))
 
     def purge(self, before: datetime, limit: int) -> int:
-        return self._sql.execute(_FORGET, {"before": before, "limit": limit})
+        return self._sql.execute(_PURGE, {"before": before, "limit": limit})
 
 
-def _given(keys: Collection[Key]) -> dict[str, str]:
+def _key_arrays(keys: Collection[Key]) -> dict[str, str]:
     return {"owners": int_array(owner for owner, _ in keys), "keys": text_array(key for _, key in keys)}

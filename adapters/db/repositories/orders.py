@@ -1,4 +1,4 @@
-"""Orders with their lines, refunds and events; the database's partial indexes are the queues of background work."""
+"""Orders with their lines, refunds and events. Partial indexes serve as queues of undecided and expiring orders."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -109,7 +109,7 @@ class PostgresOrderRepository:
         return {order.command_id: order for order in self._orders(_BY_COMMAND, {"ids": text_array(ids)})}
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
-        # A statement of its own: the next one must see what the last decider has committed.
+        # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.
         ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
         return self._orders(_UNDECIDED, {"limit": limit, "now": now}) if is_locked else ()
 

@@ -1,4 +1,4 @@
-"""Events go into the database with what they tell about; a relay numbers them later."""
+"""Events are written in the transaction of the change that they report; a relay numbers them later."""
 
 from collections.abc import Iterable
 from typing import Final

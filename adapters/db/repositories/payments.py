@@ -1,4 +1,4 @@
-"""Payments and the money on its way back; partial indexes are the queues of the sweeps."""
+"""Payments and their refunds. Partial indexes serve as queues of due payments and refunds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Pricing policies, their schedules, what is assigned to them, and the switch for everything."""
+"""Pricing policies, their schedules, assignments of products, and the switch that stops all pricing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -24,8 +24,8 @@ POLICY: Final = select(
     pricing_policies.c.version,
     pricing_policies.c.document,
 )
-_SOME: Final = POLICY.where(equals_any(pricing_policies.c.id)).order_by(pricing_policies.c.id)
-_LOCK: Final = _SOME.with_for_update(key_share=True)
+_GET_MANY: Final = POLICY.where(equals_any(pricing_policies.c.id)).order_by(pricing_policies.c.id)
+_LOCK: Final = _GET_MANY.with_for_update(key_share=True)
 _OF_SELLERS: Final = POLICY.where(equals_any(pricing_policies.c.seller_id)).order_by(pricing_policies.c.id)
 
 _SCHEDULE: Final = ("policy_id", "ends_at", "epoch", "is_done", "pooled_in")
@@ -74,7 +74,7 @@ _ASSIGNMENTS: Final = select(
     equals_any(pricing_assignments.c.product_id),
     pricing_assignments.c.policy_id.is_not(None) | pricing_assignments.c.is_excluded,
 )
-_STOPPED: Final = text("SELECT name FROM pricing_stops")
+_STOP_ROWS: Final = text("SELECT name FROM pricing_stops")
 _STOP: Final = text("INSERT INTO pricing_stops (name) VALUES ('everything') ON CONFLICT DO NOTHING")
 _RESUME: Final = text("DELETE FROM pricing_stops")
 
@@ -87,19 +87,19 @@ class PostgresPolicyRepository:
         return [PolicyId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, policies: Collection[PricingPolicy]) -> None:
-        self._sql.insert(_INSERT, [(p.id, p.seller_id, p.created_at, *_choice(p)) for p in policies])
+        self._sql.insert(_INSERT, [(p.id, p.seller_id, p.created_at, *_editable_columns(p)) for p in policies])
         self._sql.insert(_INSERT_SCHEDULES, [_schedule_row(Schedule(p.id, p.created_at)) for p in policies])
 
     def save(self, policies: Collection[PricingPolicy]) -> None:
-        self._sql.update(_UPDATE, [(policy.id, *_choice(policy)) for policy in policies])
+        self._sql.update(_UPDATE, [(policy.id, *_editable_columns(policy)) for policy in policies])
 
     def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        return self._found(_LOCK, ids)
+        return self._read(_LOCK, ids)
 
     def get_many(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        return self._found(_SOME, ids)
+        return self._read(_GET_MANY, ids)
 
-    def _found(self, statement: Select[Any], ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
+    def _read(self, statement: Select[Any], ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
         rows = self._sql.fetch_all(statement, {"ids": id_array(ids)}) if ids else []
         return {policy.id: policy for policy in map(policy_of, rows)}
 
@@ -137,13 +137,13 @@ class PostgresPolicyRepository:
         return {row[0]: Assignment(*row) for row in rows}
 
     def is_stopped(self) -> bool:
-        return bool(self._sql.fetch_all(_STOPPED))
+        return bool(self._sql.fetch_all(_STOP_ROWS))
 
     def stop(self, stopped: bool) -> None:
         self._sql.execute(_STOP if stopped else _RESUME)
 
 
-def _choice(policy: PricingPolicy) -> tuple[Any, ...]:
+def _editable_columns(policy: PricingPolicy) -> tuple[Any, ...]:
     return policy.category_id, policy.name, policy.is_active, policy.version, policy.document()
 
 

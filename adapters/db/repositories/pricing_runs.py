@@ -1,4 +1,4 @@
-"""Runs of pricing policies: what they read and write, in bulk."""
+"""Runs of pricing policies: facts, policy state, decisions and price changes, read and written in bulk."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -29,12 +29,12 @@ from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
 
-# --- what products show
+# --- facts of products
 
 _IN_SCOPE: Final = """
-    FROM products LEFT JOIN pricing_assignments said ON said.product_id = products.id {more}
-    WHERE products.seller_id = %(seller)s AND products.is_active AND NOT coalesce(said.is_excluded, false)
-      AND CASE WHEN said.policy_id IS NOT NULL THEN said.policy_id = %(policy)s
+    FROM products LEFT JOIN pricing_assignments assignment ON assignment.product_id = products.id {more}
+    WHERE products.seller_id = %(seller)s AND products.is_active AND NOT coalesce(assignment.is_excluded, false)
+      AND CASE WHEN assignment.policy_id IS NOT NULL THEN assignment.policy_id = %(policy)s
                WHEN %(assigned_only)s THEN false
                WHEN %(category)s::integer IS NULL THEN products.category_id <> ALL (%(others)s::integer[])
                ELSE products.category_id = %(category)s END
@@ -42,8 +42,8 @@ _IN_SCOPE: Final = """
       AND products.id BETWEEN %(first)s AND %(last)s
     ORDER BY products.id
 """
-# The range is said of each table, so that they are read side by side in order rather than once per product.
-_COUNTED: Final = """
+# The id range is repeated for each table, so that the planner merges ordered scans instead of looping over products.
+_JOIN_COUNTERS: Final = """
     LEFT JOIN stock ON stock.product_id = products.id AND stock.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_views ON product_views.product_id = products.id
         AND product_views.product_id BETWEEN %(first)s AND %(last)s
@@ -53,7 +53,7 @@ _COUNTED: Final = """
         AND product_stockouts.product_id BETWEEN %(first)s AND %(last)s
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
-# Bounds are told as -1 where they are unknown, so that every value is 8 bytes.
+# Missing bounds are -1, so that every value has 8 bytes.
 _FACTS: Final = binary_arrays_statement(
     FACTS,
     f"""
@@ -65,10 +65,10 @@ _FACTS: Final = binary_arrays_statement(
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
                {minor_per_unit("products.currency")}
-        {_IN_SCOPE.format(more=_COUNTED)}
+        {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
 )
-_PAST: Final = binary_arrays_statement(
+_PAST_PRICES: Final = binary_arrays_statement(
     ["product", "valid_from", "price", "by_hand"],
     """
         SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
@@ -85,17 +85,17 @@ _PAST: Final = binary_arrays_statement(
     """,
 )
 
-# --- what policies remember
+# --- policy state
 
 _BLOCKS: Final = text("SELECT block FROM pricing_memory WHERE policy_id = :policy ORDER BY block")
-_MEMORY: Final = "SELECT content FROM pricing_memory WHERE policy_id = %(policy)s AND block = %(block)s"
-_SAVE_MEMORY: Final = text(
+_POLICY_STATE: Final = "SELECT content FROM pricing_memory WHERE policy_id = %(policy)s AND block = %(block)s"
+_SAVE_POLICY_STATE: Final = text(
     """
     INSERT INTO pricing_memory (policy_id, block, content) VALUES (:policy, :block, :content)
     ON CONFLICT (policy_id, block) DO UPDATE SET content = excluded.content
     """
 ).bindparams(bindparam("content", type_=LargeBinary))
-_GROUPS: Final = (
+_CATEGORY_PARAMETERS: Final = (
     select(
         pricing_category_parameters.c.category_id,
         pricing_category_parameters.c.name,
@@ -104,11 +104,11 @@ _GROUPS: Final = (
     .where(pricing_category_parameters.c.policy_id == bindparam("policy", type_=BigInteger))
     .order_by(pricing_category_parameters.c.category_id, pricing_category_parameters.c.name)
 )
-_GROUP_COLUMNS: Final = ("policy_id", "category_id", "name", "value")
-_ADD_GROUPS: Final = Insert(pricing_category_parameters, *_GROUP_COLUMNS)
-_ADD_GROUPS.statement += " ORDER BY given.category_id, given.name ON CONFLICT DO NOTHING"
-_SAVE_GROUPS: Final = Update(pricing_category_parameters, ["policy_id", "category_id", "name"], "value")
-_FORGET: Final = tuple(
+_CATEGORY_PARAMETER_COLUMNS: Final = ("policy_id", "category_id", "name", "value")
+_ADD_CATEGORY_PARAMETERS: Final = Insert(pricing_category_parameters, *_CATEGORY_PARAMETER_COLUMNS)
+_ADD_CATEGORY_PARAMETERS.statement += " ORDER BY given.category_id, given.name ON CONFLICT DO NOTHING"
+_SAVE_CATEGORY_PARAMETERS: Final = Update(pricing_category_parameters, ["policy_id", "category_id", "name"], "value")
+_DELETE_POLICY_STATES: Final = tuple(
     text(f"DELETE FROM {table} WHERE policy_id = ANY (CAST(:ids AS bigint[]))")  # noqa: S608 - no values in it
     for table in (pricing_memory.name, pricing_category_parameters.name)
 )
@@ -126,9 +126,9 @@ _RUN: Final = (
 _INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
 _UPDATE_RUN: Final = Update(pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note")
 RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
-_ONE: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
-_LOCK: Final = _ONE.with_for_update(key_share=True)
-_SHARE: Final = _ONE.with_for_update(read=True)
+_BY_ID: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
+_LOCK: Final = _BY_ID.with_for_update(key_share=True)
+_LOCK_SHARED: Final = _BY_ID.with_for_update(read=True)
 _UNFINISHED: Final = text(
     """
     SELECT id FROM pricing_runs
@@ -137,7 +137,7 @@ _UNFINISHED: Final = text(
     ORDER BY id LIMIT :limit
     """
 )
-_AT_WORK: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
+_ACTIVE_RUN: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
 _RANGE: Final = (
     "run_id", "number", "block", "first", "last", "products", "status", *_TALLY, "decided_at", "written_at", "written",
     "undone",
@@ -154,24 +154,24 @@ _RANGES: Final = (
 _CLAIM: Final = (
     _RANGES.where(pricing_ranges.c.status == bindparam("status", type_=Text)).limit(1).with_for_update(skip_locked=True)
 )
-# A range brings megabytes of log, and waiting for them to reach the disk would stop its worker twice per range. What a
-# crash of the server takes away, whole transactions of its last half second, leaves a range as it was, to be done
-# again; whoever relied on it in a transaction of his own (an order, a number in the feed) has waited for it as well.
-_IN_ITS_TIME: Final = text("SET LOCAL synchronous_commit = off")
-_STAGE: Final = text(
+# A range writes megabytes of WAL, and its worker would wait twice for the flush. Without the wait, a server crash may
+# lose whole transactions of the last half second; their ranges are then processed again. A later transaction that
+# depends on a lost one is safe: its own synchronous commit flushes all earlier WAL.
+_ASYNCHRONOUS_COMMIT: Final = text("SET LOCAL synchronous_commit = off")
+_STAGE_RANGE: Final = text(
     """
     UPDATE pricing_ranges SET head = :head, memory = :memory, groups = :groups
     WHERE run_id = :run_id AND number = :number
     """
 ).bindparams(bindparam("head", type_=JSONB), bindparam("memory", type_=LargeBinary), bindparam("groups", type_=JSONB))
-_STAGED: Final = "SELECT memory, groups FROM pricing_ranges WHERE run_id = %(run)s AND number = %(number)s"
+_STAGED_STATE: Final = "SELECT memory, groups FROM pricing_ranges WHERE run_id = %(run)s AND number = %(number)s"
 _COPY_DECISIONS: Final = (
     "COPY pricing_decisions (run_id, product_id, old_price, new_price, wanted, motive, guardrails, priced_at, inputs)"
     " FROM STDIN (FORMAT binary)"
 )
-# Rows are locked in id order before any is written; price, history and feed are one statement.
-_MOVE: Final = """
-    WITH wanted AS MATERIALIZED (
+# Locks the rows in id order, then writes prices, price history and events in one statement.
+_CHANGE_PRICES: Final = """
+    WITH target AS MATERIALIZED (
         SELECT products.id, products.price AS old, {target} AS new
         FROM pricing_decisions decision JOIN products ON products.id = decision.product_id
         WHERE decision.run_id = %(run)s AND decision.product_id BETWEEN %(first)s AND %(last)s
@@ -181,13 +181,13 @@ _MOVE: Final = """
           AND products.priced_at < %(at)s AND products.withdrawn_at IS NULL {more}
         ORDER BY products.id FOR NO KEY UPDATE OF products
     ), moved AS (
-        UPDATE products SET price = wanted.new, priced_at = %(at)s FROM wanted
-        WHERE products.id = wanted.id AND products.price IS DISTINCT FROM wanted.new
-        RETURNING products.id, seller_id, wanted.old, products.price, currency
+        UPDATE products SET price = target.new, priced_at = %(at)s FROM target
+        WHERE products.id = target.id AND products.price IS DISTINCT FROM target.new
+        RETURNING products.id, seller_id, target.old, products.price, currency
     ), recorded AS (
         INSERT INTO price_history (product_id, valid_from, price, currency, cause)
         SELECT id, %(at)s, price, currency, %(cause)s FROM moved
-    ), told AS (
+    ), announced AS (
         INSERT INTO outbox (topic, occurred_at, audience, payload)
         SELECT 'price.changed', %(at)s, ARRAY[seller_id], jsonb_build_object('product_id', id, 'seller_id', seller_id,
                'old', old, 'new', price, 'currency', currency, 'cause', %(cause)s::text)
@@ -195,36 +195,38 @@ _MOVE: Final = """
     )
     SELECT array_send(array_agg(id)) FROM moved
 """
-# What was switched off, given to another policy, or bounded otherwise since it was looked at is left alone.
-_STILL_WANTED: Final = """
+# Skips products that were deactivated, excluded, assigned to another policy, or given other bounds after the decision.
+_STILL_APPLICABLE: Final = """
           AND products.is_active AND NOT EXISTS (
-              SELECT FROM pricing_assignments said
-              WHERE said.product_id = products.id AND said.product_id BETWEEN %(first)s AND %(last)s
-                AND (said.is_excluded OR said.policy_id <> %(policy)s)
+              SELECT FROM pricing_assignments assignment
+              WHERE assignment.product_id = products.id AND assignment.product_id BETWEEN %(first)s AND %(last)s
+                AND (assignment.is_excluded OR assignment.policy_id <> %(policy)s)
           )
           AND (decision.new_price < decision.old_price OR decision.new_price
                <= greatest(coalesce(products.max_price, decision.new_price), ceil(products.cost * %(per_cost)s) + 1))
           AND (decision.new_price > decision.old_price OR decision.new_price
                >= greatest(products.min_price, floor(products.cost * %(per_cost)s) - 1, 0))
 """
-_WRITE: Final = _MOVE.format(
-    target="decision.new_price", expected="decision.old_price", began="decision.priced_at", more=_STILL_WANTED
+_APPLY_PRICES: Final = _CHANGE_PRICES.format(
+    target="decision.new_price", expected="decision.old_price", began="decision.priced_at", more=_STILL_APPLICABLE
 )
-_UNDO: Final = _MOVE.format(target="decision.old_price", expected="decision.new_price", began="%(began)s", more="")
-_OUTCOME: Final = text(
+_REVERT_PRICES: Final = _CHANGE_PRICES.format(
+    target="decision.old_price", expected="decision.new_price", began="%(began)s", more=""
+)
+_SET_OUTCOME: Final = text(
     """
     UPDATE pricing_decisions SET outcome = :outcome
     WHERE run_id = :run AND product_id BETWEEN :first AND :last AND new_price <> old_price AND outcome = 0
       AND (product_id = ANY (CAST(:ids AS bigint[]))) = :among
     """
 )
-_WITHDRAW: Final = text(
+_WITHDRAW_PROMISES: Final = text(
     """
     UPDATE price_history SET is_withdrawn = true
     WHERE product_id = ANY (CAST(:ids AS bigint[])) AND valid_from = :began
     """
 ).bindparams(bindparam("began", type_=Moment))
-_OLD: Final = text(
+_PURGEABLE: Final = text(
     """
     SELECT run.id, part.number, part.first, part.last
     FROM pricing_runs run LEFT JOIN pricing_ranges part ON part.run_id = run.id
@@ -233,11 +235,11 @@ _OLD: Final = text(
     FOR NO KEY UPDATE OF run
     """
 ).bindparams(bindparam("before", type_=Moment))
-_FORGET_DECISIONS: Final = text(
+_DELETE_DECISIONS: Final = text(
     "DELETE FROM pricing_decisions WHERE run_id = :run AND product_id BETWEEN :first AND :last"
 )
-_FORGET_RANGE: Final = text("DELETE FROM pricing_ranges WHERE run_id = :run AND number = :number")
-_FORGET_RUN: Final = text("DELETE FROM pricing_runs WHERE id = :run")
+_DELETE_RANGE: Final = text("DELETE FROM pricing_ranges WHERE run_id = :run AND number = :number")
+_DELETE_RUN: Final = text("DELETE FROM pricing_runs WHERE id = :run")
 
 
 class PostgresRunRepository:
@@ -255,39 +257,41 @@ class PostgresRunRepository:
         return Facts(*columns)
 
     def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        product, valid_from, price, by_hand = self._columns(_PAST, {"first": first, "last": last, "since": since})
+        product, valid_from, price, by_hand = self._columns(
+            _PAST_PRICES, {"first": first, "last": last, "since": since}
+        )
         return PastPrices(product, valid_from + POSTGRES_EPOCH, price, by_hand > 0)
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]
 
-    # --- what policies remember
+    # --- policy state
 
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
         return [block for (block,) in self._sql.fetch_all(_BLOCKS, {"policy": policy_id})]
 
     def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None:
-        found = self._sql.fetch_binary(_MEMORY, {"policy": policy_id, "block": block})
+        found = self._sql.fetch_binary(_POLICY_STATE, {"policy": policy_id, "block": block})
         return None if found is None else PolicyState.from_bytes(found[0])
 
     def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None:
-        self._sql.execute(_SAVE_MEMORY, {"policy": policy_id, "block": block, "content": state.to_bytes()})
+        self._sql.execute(_SAVE_POLICY_STATE, {"policy": policy_id, "block": block, "content": state.to_bytes()})
 
     def category_parameters(self, policy_id: PolicyId) -> CategoryParameters:
         found: dict[CategoryId, dict[str, float]] = {}
-        for category, name, value in self._sql.fetch_all(_GROUPS, {"policy": policy_id}):
+        for category, name, value in self._sql.fetch_all(_CATEGORY_PARAMETERS, {"policy": policy_id}):
             found.setdefault(CategoryId(category), {})[name] = value
         return found
 
     def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
-        self._sql.insert(_ADD_GROUPS, _group_rows(policy_id, groups))
+        self._sql.insert(_ADD_CATEGORY_PARAMETERS, _category_parameter_rows(policy_id, groups))
 
     def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
         self.add_category_parameters(policy_id, groups)
-        self._sql.update(_SAVE_GROUPS, _group_rows(policy_id, groups))
+        self._sql.update(_SAVE_CATEGORY_PARAMETERS, _category_parameter_rows(policy_id, groups))
 
     def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
-        for statement in _FORGET if policy_ids else ():
+        for statement in _DELETE_POLICY_STATES if policy_ids else ():
             self._sql.execute(statement, {"ids": id_array(policy_ids)})
 
     # --- runs
@@ -296,7 +300,7 @@ class PostgresRunRepository:
         return [RunId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def add(self, run: Run, ranges: Collection[Range]) -> None:
-        # The policy is locked by now; the index would refuse a second run all the same.
+        # The caller has locked the policy. The unique index is the second safeguard.
         if self.active_run(run.policy_id) is not None:
             raise Duplicate("policy")
         self._sql.insert(_INSERT_RUN, [_run_row(run, _RUN)])
@@ -306,7 +310,7 @@ class PostgresRunRepository:
         return self._run(_LOCK, run_id)
 
     def lock_shared(self, run_id: RunId) -> Run | None:
-        return self._run(_SHARE, run_id)
+        return self._run(_LOCK_SHARED, run_id)
 
     def _run(self, statement: Any, run_id: RunId) -> Run | None:
         rows = self._sql.fetch_all(statement, {"id": run_id})
@@ -319,14 +323,14 @@ class PostgresRunRepository:
         return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
-        rows = self._sql.fetch_all(_AT_WORK, {"policy": policy_id})
+        rows = self._sql.fetch_all(_ACTIVE_RUN, {"policy": policy_id})
         return RunId(rows[0][0]) if rows else None
 
     def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
         rows = self._sql.fetch_all(_CLAIM, {"run": run_id, "status": status.value})
         if not rows:
             return None
-        self._sql.execute(_IN_ITS_TIME)
+        self._sql.execute(_ASYNCHRONOUS_COMMIT)
         return range_of(rows[0])
 
     def ranges(self, run_id: RunId) -> Sequence[Range]:
@@ -347,18 +351,18 @@ class PostgresRunRepository:
             self._sql.copy_from(_COPY_DECISIONS, encode_copy_rows(columns))
         groups = [[category, dict(values)] for category, values in result.category_parameters.items()]
         staged = {"head": dict(result.inputs.head), "memory": result.policy_state.to_bytes(), "groups": groups}
-        self._sql.execute(_STAGE, {"run_id": part.run_id, "number": part.number, **staged})
+        self._sql.execute(_STAGE_RANGE, {"run_id": part.run_id, "number": part.number, **staged})
         self.save_range(part)
 
     def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
-        state, groups = self._sql.fetch_binary(_STAGED, {"run": part.run_id, "number": part.number}) or ()
+        state, groups = self._sql.fetch_binary(_STAGED_STATE, {"run": part.run_id, "number": part.number}) or ()
         return PolicyState.from_bytes(state), {CategoryId(category): values for category, values in groups}
 
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         given = {"policy": run.policy_id, "per_cost": run.min_price_per_cost}
-        moved = self._move(_WRITE, part, {"at": at, "cause": "policy", **given})
+        moved = self._change_prices(_APPLY_PRICES, part, {"at": at, "cause": "policy", **given})
         if len(moved) < part.tally.moves:
-            self._mark(part, 1, moved, among_them=False)
+            self._set_outcome(part, 1, moved, among_them=False)
         part.written = len(moved)
         self.save_range(part)
         return moved
@@ -367,31 +371,33 @@ class PostgresRunRepository:
         del run
         moved = np.empty(0, dtype=np.int64)
         if part.written_at is not None:
-            moved = self._move(_UNDO, part, {"at": at, "cause": "rollback", "began": part.written_at})
-            self._mark(part, 2, moved, among_them=True)
-            self._sql.execute(_WITHDRAW, {"ids": id_array(moved.tolist()), "began": part.written_at})
+            moved = self._change_prices(_REVERT_PRICES, part, {"at": at, "cause": "rollback", "began": part.written_at})
+            self._set_outcome(part, 2, moved, among_them=True)
+            self._sql.execute(_WITHDRAW_PROMISES, {"ids": id_array(moved.tolist()), "began": part.written_at})
         part.undone = len(moved)
         self.save_range(part)
         return len(moved)
 
-    def _move(self, statement: str, part: Range, parameters: dict[str, object]) -> Whole:
+    def _change_prices(self, statement: str, part: Range, parameters: dict[str, object]) -> Whole:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
         (moved,) = self._columns(statement, {**within, **parameters})
         self._sql.pending_changes.products.update(moved.tolist())
         return np.sort(moved)
 
-    def _mark(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:
+    def _set_outcome(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
-        self._sql.execute(_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them})
+        self._sql.execute(
+            _SET_OUTCOME, {**within, "outcome": outcome, "ids": id_array(ids.tolist()), "among": among_them}
+        )
 
     def purge(self, before: datetime, limit: int) -> int:
-        rows = self._sql.fetch_all(_OLD, {"before": before, "limit": limit})
+        rows = self._sql.fetch_all(_PURGEABLE, {"before": before, "limit": limit})
         for run_id, number, first, last in rows:
             if number is None:
-                self._sql.execute(_FORGET_RUN, {"run": run_id})
+                self._sql.execute(_DELETE_RUN, {"run": run_id})
             else:
-                self._sql.execute(_FORGET_DECISIONS, {"run": run_id, "first": first, "last": last})
-                self._sql.execute(_FORGET_RANGE, {"run": run_id, "number": number})
+                self._sql.execute(_DELETE_DECISIONS, {"run": run_id, "first": first, "last": last})
+                self._sql.execute(_DELETE_RANGE, {"run": run_id, "number": number})
         return len(rows)
 
 
@@ -408,7 +414,7 @@ def _scope_parameters(scope: PolicyScope, first: int, last: int) -> dict[str, ob
     }
 
 
-def _group_rows(policy_id: PolicyId, groups: CategoryParameters) -> list[tuple[Any, ...]]:
+def _category_parameter_rows(policy_id: PolicyId, groups: CategoryParameters) -> list[tuple[Any, ...]]:
     return [(policy_id, category, name, value) for category, values in groups.items() for name, value in values.items()]
 
 

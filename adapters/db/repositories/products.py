@@ -1,4 +1,4 @@
-"""Products, the history of their prices and their views, and the categories they stand in."""
+"""Products with price history and views, and categories."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewCounts
 
 # --- categories
 
-_NEW_CATEGORY_IDS: Final = next_numbers_statement(category_ids)
+_CATEGORY_NUMBERS: Final = next_numbers_statement(category_ids)
 _INSERT_CATEGORIES: Final = Insert(categories, "id", "name", "slug")
 _EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
 _ALL_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
@@ -30,7 +30,7 @@ class PostgresCategoryRepository:
         self._sql = sql
 
     def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
-        ids = self._sql.next_numbers(_NEW_CATEGORY_IDS, len(names))
+        ids = self._sql.next_numbers(_CATEGORY_NUMBERS, len(names))
         made = [Category(CategoryId(number), name, slug) for number, (name, slug) in zip(ids, names, strict=True)]
         self._sql.insert(_INSERT_CATEGORIES, [(category.id, category.name, category.slug) for category in made])
         self._sql.pending_changes.lists = True
@@ -67,7 +67,7 @@ _OFFERS: Final = select(
 ).where(equals_any(products.c.id))
 
 _INSERT_HISTORY: Final = Insert(price_history, "product_id", "valid_from", "price", "currency", "cause")
-# Nobody may insist on a price that a rollback took back.
+# Prices that a rollback replaced are not honoured for buyers who saw them.
 _WITHDRAW_PROMISES: Final = text(
     """
     UPDATE price_history SET is_withdrawn = true
@@ -101,11 +101,11 @@ _PRICES_SINCE: Final = (
     )
     .order_by(price_history.c.product_id, price_history.c.valid_from)
 )
-# Waits for whoever adds the same batch right now.
-_NOTE_VIEWS: Final = text(
+# Waits for a concurrent transaction that adds the same batch.
+_MARK_BATCH: Final = text(
     "INSERT INTO view_batches (id, noted_at) VALUES (:id, :at) ON CONFLICT (id) DO NOTHING"
 ).bindparams(bindparam("at", type_=Moment))
-_FORGET_NOTES: Final = text(
+_PURGE_BATCHES: Final = text(
     """
     DELETE FROM view_batches WHERE id IN (
         SELECT id FROM view_batches WHERE noted_at <= :before FOR UPDATE SKIP LOCKED
@@ -117,8 +117,8 @@ _FORGET_NOTES: Final = text(
 class PostgresProductRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
-        # What was loaded, so that a save writes what changed: a new price must not touch the text, whose search
-        # document would be made anew, and a row whose indexed columns stay is updated within its page.
+        # Loaded values, so that `save` writes only changed columns: an UPDATE of the text columns recomputes the search
+        # document, and an UPDATE that touches no indexed column stays within the page (HOT).
         self._loaded: dict[ProductId, tuple[Row, Row]] = {}
 
     def next_ids(self, count: int) -> Sequence[ProductId]:
@@ -187,9 +187,9 @@ class PostgresProductRepository:
             add_views(self._sql, counts, past=past)
 
     def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
-        if self._sql.execute(_NOTE_VIEWS, {"id": batch_id, "at": at}) == 0:
+        if self._sql.execute(_MARK_BATCH, {"id": batch_id, "at": at}) == 0:
             return False
-        self._sql.execute(_FORGET_NOTES, {"before": at - DEDUP_RETENTION})
+        self._sql.execute(_PURGE_BATCHES, {"before": at - DEDUP_RETENTION})
         return True
 
 

@@ -1,4 +1,4 @@
-"""The vocabulary, the order by price, and prominence: what triggers of the migrations note is brought in here."""
+"""The search index: applies changes that triggers recorded to the vocabulary and the price index; saves popularity."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,7 +14,7 @@ from scalecommerce_core.domain.popularity import TOP_TIER, TOP_TIER_SIZE, VIEWS_
 _TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.VOCABULARY_UPDATE.value))
 _TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.PRICE_INDEX_SYNC.value))
 
-_LEARN: Final = text(
+_UPDATE_VOCABULARY: Final = text(
     """
     WITH taken AS (
         DELETE FROM vocabulary_changes WHERE id IN (SELECT id FROM vocabulary_changes ORDER BY id LIMIT :limit)
@@ -28,11 +28,11 @@ _LEARN: Final = text(
     SELECT count(*) FROM taken
     """
 )
-# Not those below none: what takes a word away may have been noted before what brought it.
-_UNLEARN: Final = text("DELETE FROM vocabulary WHERE products = 0")
+# Negative counts stay: the removal of a word may have been recorded before its addition.
+_DELETE_UNUSED_WORDS: Final = text("DELETE FROM vocabulary WHERE products = 0")
 
-_OWED: Final = text("DELETE FROM product_prices_pending RETURNING first_id, last_id")
-_OWE: Final = text("INSERT INTO product_prices_pending (first_id, last_id) VALUES (:first, :last)")
+_TAKE_PENDING_RANGES: Final = text("DELETE FROM product_prices_pending RETURNING first_id, last_id")
+_ADD_PENDING_RANGE: Final = text("INSERT INTO product_prices_pending (first_id, last_id) VALUES (:first, :last)")
 _DIFFERING: Final = text(
     """
     SELECT count(*), coalesce(max(id), 0),
@@ -42,20 +42,20 @@ _DIFFERING: Final = text(
     LEFT JOIN product_prices ON product_id = id
     """
 )
-# Locked first, and then read anew: whoever changes one of these prices meanwhile has the last word.
-_LOCK: Final = text(
+# Locked first, then updated from fresh values, so that the latest of concurrent price changes is kept.
+_LOCK_PRICES: Final = text(
     """
     SELECT FROM product_prices WHERE product_id = ANY (CAST(:ids AS bigint[])) ORDER BY product_id FOR NO KEY UPDATE
     """
 )
-_MOVE: Final = text(
+_SYNC_PRICES: Final = text(
     """
     UPDATE product_prices SET price = products.price, category_id = products.category_id
     FROM products WHERE product_id = ANY (CAST(:ids AS bigint[])) AND id = product_id
     """
 )
 
-_MISPLACED: Final = text(
+_OUTDATED_POPULARITY: Final = text(
     f"""
     WITH ranked AS (
         SELECT id, prominence, count(*) OVER () AS products,
@@ -81,7 +81,7 @@ _MISPLACED: Final = text(
 _LOCK_PRODUCTS: Final = text(
     "SELECT FROM products WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
 )
-_PLACE: Final = text(
+_SAVE_POPULARITY: Final = text(
     """
     UPDATE products SET prominence = given.level
     FROM unnest(CAST(:ids AS bigint[]), CAST(:levels AS smallint[])) AS given(id, level)
@@ -97,42 +97,42 @@ class PostgresSearchRepository:
     def update_vocabulary(self, limit: int) -> int:
         if not self._sql.fetch_all(_TRY_VOCABULARY_LOCK)[0][0]:
             return 0
-        ((learned,),) = self._sql.fetch_all(_LEARN, {"limit": limit})
+        ((learned,),) = self._sql.fetch_all(_UPDATE_VOCABULARY, {"limit": limit})
         if learned:
-            self._sql.execute(_UNLEARN)
+            self._sql.execute(_DELETE_UNUSED_WORDS)
         return int(learned)
 
     def sync_price_index(self, limit: int) -> int:
         if not self._sql.fetch_all(_TRY_PRICE_INDEX_LOCK)[0][0]:
             return 0
-        owed = _united([(first, last) for first, last in self._sql.fetch_all(_OWED)])
-        if not owed:
+        pending = _merge_ranges([(first, last) for first, last in self._sql.fetch_all(_TAKE_PENDING_RANGES)])
+        if not pending:
             return 0
-        first, last = owed[0]
+        first, last = pending[0]
         ((count, reached, ids),) = self._sql.fetch_all(_DIFFERING, {"first": first, "last": last, "limit": limit})
         if ids:
-            self._sql.fetch_all(_LOCK, {"ids": int_array(ids)})
-            self._sql.execute(_MOVE, {"ids": int_array(ids)})
-        left = [(reached + 1, last), *owed[1:]] if count == limit and reached < last else owed[1:]
+            self._sql.fetch_all(_LOCK_PRICES, {"ids": int_array(ids)})
+            self._sql.execute(_SYNC_PRICES, {"ids": int_array(ids)})
+        left = [(reached + 1, last), *pending[1:]] if count == limit and reached < last else pending[1:]
         for first, last in left:
-            self._sql.execute(_OWE, {"first": first, "last": last})
+            self._sql.execute(_ADD_PENDING_RANGE, {"first": first, "last": last})
         return max(int(count), 1)
 
     def outdated_popularity(self, limit: int) -> Mapping[ProductId, int]:
-        return {ProductId(id_): level for id_, level in self._sql.fetch_all(_MISPLACED, {"limit": limit})}
+        return {ProductId(id_): level for id_, level in self._sql.fetch_all(_OUTDATED_POPULARITY, {"limit": limit})}
 
     def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
         ids = int_array(levels.keys())
         self._sql.fetch_all(_LOCK_PRODUCTS, {"ids": ids})
-        self._sql.execute(_PLACE, {"ids": ids, "levels": int_array(levels.values())})
+        self._sql.execute(_SAVE_POPULARITY, {"ids": ids, "levels": int_array(levels.values())})
 
 
-def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges that overlap or touch, as one: what many batches owe is looked at once."""
-    united: list[tuple[int, int]] = []
+def _merge_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Merge ranges that overlap or touch, so that the products of several ranges are checked once."""
+    merged: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
-        if united and first <= united[-1][1] + 1:
-            united[-1] = united[-1][0], max(united[-1][1], last)
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
         else:
-            united.append((first, last))
-    return united
+            merged.append((first, last))
+    return merged

@@ -1,4 +1,4 @@
-"""Rollups: added to in bulk, one statement per table, tables and rows always in the same order."""
+"""Rollups, updated in bulk: one statement for each table, with tables and rows always in the same order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -33,10 +33,10 @@ _ADD_PRODUCT_HOURS: Final = Increment(product_hours, ["product_id", "hour"], *FI
 _ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES)
 _ADD_SELLERS: Final = Increment(seller_sales, ["seller_id", "currency"], *FIGURES)
 _ADD_SELLER_HOURS: Final = Increment(seller_hours, ["seller_id", "currency", "hour"], *FIGURES)
-_SAVE_OUTAGES: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since")
-_INSERT_OWED: Final = Insert(statistics_pending, "product_id", "order_id", "refunds")
+_SAVE_STOCKOUTS: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since")
+_INSERT_PENDING: Final = Insert(statistics_pending, "product_id", "order_id", "refunds")
 
-_TAKE_OWED: Final = text(
+_TAKE_PENDING: Final = text(
     """
     WITH taken AS (
         DELETE FROM statistics_pending
@@ -46,13 +46,13 @@ _TAKE_OWED: Final = text(
     SELECT product_id, order_id, refunds FROM taken ORDER BY id
     """
 ).bindparams(bindparam("limit", type_=BigInteger))
-# The note of an upgrade is the first there ever was; the others need not be looked at.
-_OWES_EVERYTHING: Final = (
+# A migration that requests a rebuild inserts its row before all others, so the first row decides.
+_NEEDS_FULL_REBUILD: Final = (
     select(and_(statistics_pending.c.product_id.is_(None), statistics_pending.c.order_id.is_(None)))
     .order_by(statistics_pending.c.id)
     .limit(1)
 )
-_SOLD: Final = text(
+_SOLD_LINES: Final = text(
     """
     SELECT orders.id, order_lines.product_id, order_lines.seller_id, orders.buyer_id, order_lines.quantity,
            order_lines.price, orders.currency, orders.paid_at, {interval}, orders.origin <> '{api}',
@@ -66,7 +66,7 @@ _SOLD: Final = text(
         interval=PRICE_INTERVAL_START.format(product="products.id", at="orders.created_at"), api=OrderOrigin.API
     )
 )
-_RANK: Final = text(
+_SAVE_RANKS: Final = text(
     """
     INSERT INTO product_ranks (product_id, seller_id, currency, revenue)
     SELECT product_id, seller_id, currency, product_sales.revenue - refunded_amount
@@ -77,8 +77,8 @@ _RANK: Final = text(
     WHERE product_ranks.revenue <> excluded.revenue
     """
 )
-# A product's views are counted for its seller as long as it is on the shelf. Whoever adds views locks the same row.
-_SHELVE: Final = text(
+# Views of a product count for its seller while it is listed. Transactions that add views lock the same row.
+_RECOUNT_PRODUCTS: Final = text(
     f"""
     WITH given AS MATERIALIZED (
         SELECT id, seller_id, {LISTING_STATE} AS listing_state
@@ -104,16 +104,16 @@ _SHELVE: Final = text(
         views = seller_product_counts.views + excluded.views
     """  # noqa: S608 - no values in it
 )
-# Before, in a statement of its own: a row that somebody adds views to at this moment has to be waited for and seen.
-_MAKE_SHELVES: Final = text(
+# A separate first statement: it waits for rows that another transaction inserts, and the next snapshot includes them.
+_INSERT_MISSING_VIEWS: Final = text(
     """
     INSERT INTO product_views (product_id, views)
     SELECT id, 0 FROM products WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id
     ON CONFLICT (product_id) DO NOTHING
     """
 )
-_OUTAGES: Final = select(product_stockouts).where(equals_any(product_stockouts.c.product_id))
-_BEGIN_OUTAGES: Final = text(
+_STOCKOUTS: Final = select(product_stockouts).where(equals_any(product_stockouts.c.product_id))
+_BEGIN_STOCKOUTS: Final = text(
     """
     INSERT INTO product_stockouts (product_id, microseconds, since)
     SELECT product_id, 0, :at FROM stock
@@ -145,25 +145,29 @@ class PostgresStatisticsRepository:
 
     def add_pending_facts(self, facts: PendingFacts) -> None:
         rows: list[Row] = [(product_id, None, None) for product_id in facts.products]
-        rows += [(None, order.order_id, [_listed(part) for part in order.refunds] or None) for order in facts.orders]
-        self._sql.insert(_INSERT_OWED, rows)
+        rows += [
+            (None, order.order_id, [_part_to_json(part) for part in order.refunds] or None) for order in facts.orders
+        ]
+        self._sql.insert(_INSERT_PENDING, rows)
 
     def take_pending_facts(self, limit: int) -> PendingFacts:
         products, owed = [], []
-        for product_id, order_id, refunds in self._sql.fetch_all(_TAKE_OWED, {"limit": limit}):
+        for product_id, order_id, refunds in self._sql.fetch_all(_TAKE_PENDING, {"limit": limit}):
             if product_id is not None:
                 products.append(ProductId(product_id))
             elif order_id is not None:
-                owed.append(PendingOrderFacts(OrderId(order_id), tuple(_part(listed) for listed in refunds or ())))
+                owed.append(
+                    PendingOrderFacts(OrderId(order_id), tuple(_part_from_json(listed) for listed in refunds or ()))
+                )
         return PendingFacts(products, owed)
 
     def needs_full_rebuild(self) -> bool:
-        return any(everything for (everything,) in self._sql.fetch_all(_OWES_EVERYTHING))
+        return any(everything for (everything,) in self._sql.fetch_all(_NEEDS_FULL_REBUILD))
 
     def sold_lines(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
         found: dict[OrderId, list[SoldLine]] = {}
         if order_ids:
-            for row in self._sql.fetch_all(_SOLD, {"ids": id_array(order_ids)}):
+            for row in self._sql.fetch_all(_SOLD_LINES, {"ids": id_array(order_ids)}):
                 found.setdefault(row[0], []).append(SoldLine(*row))
         return found
 
@@ -174,7 +178,7 @@ class PostgresStatisticsRepository:
         }
         self._sql.upsert(_ADD_PRODUCTS, [(product, *figures) for product, figures in products.items()])
         if products:
-            self._sql.execute(_RANK, {"ids": int_array(products)})
+            self._sql.execute(_SAVE_RANKS, {"ids": int_array(products)})
         self._sql.upsert(_ADD_PRODUCT_HOURS, _rows(rollups.product_hours))
         self._sql.upsert(_ADD_PRICES, _rows(rollups.intervals))
         self._sql.upsert(_ADD_SELLERS, _rows(rollups.sellers))
@@ -183,24 +187,24 @@ class PostgresStatisticsRepository:
     def recount_products(self, product_ids: Collection[ProductId]) -> None:
         if product_ids:
             ids = {"ids": id_array(product_ids)}
-            self._sql.execute(_MAKE_SHELVES, ids)
-            self._sql.execute(_SHELVE, ids)
+            self._sql.execute(_INSERT_MISSING_VIEWS, ids)
+            self._sql.execute(_RECOUNT_PRODUCTS, ids)
 
     def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]:
         if not product_ids:
             return {}
         return {
             ProductId(id_): Stockout(microseconds * MICROSECOND, since)
-            for id_, microseconds, since in self._sql.fetch_all(_OUTAGES, {"ids": id_array(product_ids)})
+            for id_, microseconds, since in self._sql.fetch_all(_STOCKOUTS, {"ids": id_array(product_ids)})
         }
 
     def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None:
         rows = [(id_, outage.duration // MICROSECOND, outage.since) for id_, outage in outages.items()]
-        self._sql.upsert(_SAVE_OUTAGES, rows)
+        self._sql.upsert(_SAVE_STOCKOUTS, rows)
 
     def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
         if product_ids:
-            self._sql.execute(_BEGIN_OUTAGES, {"ids": id_array(product_ids), "at": at})
+            self._sql.execute(_BEGIN_STOCKOUTS, {"ids": id_array(product_ids), "at": at})
 
     def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
         given: dict[str, object] = {"seller": seller_id, "now": now}
@@ -223,10 +227,10 @@ def _rows(figures: Mapping[tuple[Any, ...], Figures]) -> list[Row]:
     return [(*key, *row) for key, row in figures.items()]
 
 
-def _listed(part: RefundedPart) -> list[object]:
+def _part_to_json(part: RefundedPart) -> list[object]:
     return [part.product_id, part.seller_id, part.quantity, part.amount, part.at.isoformat()]
 
 
-def _part(listed: Sequence[Any]) -> RefundedPart:
+def _part_from_json(listed: Sequence[Any]) -> RefundedPart:
     product_id, seller_id, quantity, amount, at = listed
     return RefundedPart(ProductId(product_id), AccountId(seller_id), quantity, amount, datetime.fromisoformat(at))

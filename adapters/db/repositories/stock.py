@@ -1,4 +1,4 @@
-"""Stock and its ledger."""
+"""Stock and its ledger of movements."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -26,9 +26,9 @@ _LOCK: Final = (
 )
 
 _LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(AdvisoryLock.STOCK_REPAIR.value))
-# The ledger has no index by product, which would slow every sale, and reading all of it may take long.
+# The ledger has no index by product, which would slow down every sale, so it is read completely.
 _UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
-# One statement, so that both sides are of one moment.
+# One statement, so that stock and ledger are read in one snapshot.
 _SURPLUS: Final = text(
     """
     WITH moved AS (
@@ -62,7 +62,7 @@ class PostgresStockRepository:
         self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
         self._sql.pending_changes.products.update(s.product_id for s in new)
         self._append_movements(new)
-        self._tell([(s.product_id, True) for s in new if s.available == 0], at)
+        self._append_availability_events([(s.product_id, True) for s in new if s.available == 0], at)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         found = {}
@@ -72,14 +72,14 @@ class PostgresStockRepository:
         return found
 
     def save(self, changed: Collection[Stock], at: datetime | None = None) -> None:
-        # Use cases save all that they locked; rows that stayed as they were need no new version.
+        # Use cases save all rows that they locked; unchanged rows are not written.
         moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
-        # A sale takes a reserved unit: what can be promised, which is what readers see, stays.
+        # Readers see available units, which the sale of a reserved unit does not change.
         self._sql.pending_changes.products.update(s.product_id for s in moved if self._was_available(s) != s.available)
         if at is not None:
             turned = [(s.product_id, s.available == 0) for s in moved if self._was_out(s) != (s.available == 0)]
-            self._tell(turned, at)
+            self._append_availability_events(turned, at)
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
 
@@ -102,8 +102,8 @@ class PostgresStockRepository:
         on_hand, reserved = self._loaded.get(stock.product_id, (None, None))
         return None if on_hand is None or reserved is None else on_hand - reserved
 
-    def _tell(self, turned: Sequence[tuple[ProductId, bool]], at: datetime | None) -> None:
-        """Stock does not know whose it is; few products turn, so only theirs are looked up."""
+    def _append_availability_events(self, turned: Sequence[tuple[ProductId, bool]], at: datetime | None) -> None:
+        """Append events for products that ran out or returned; `turned` holds ids, and True if they ran out."""
         if turned and at is not None:
             sellers = dict(self._sql.fetch_all(_SELLERS, {"ids": id_array(id_ for id_, _ in turned)}))
             kinds = {True: StockRanOut, False: StockReturned}

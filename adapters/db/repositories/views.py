@@ -1,4 +1,4 @@
-"""Views of products, counted in: per product, and per hour, price and seller."""
+"""Adds product views to the totals of products and to the rollups by hour, price and seller."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,9 +10,9 @@ from adapters.db.core.session import SqlSession
 from adapters.db.rollup_sql import PRICE_INTERVAL_START
 from scalecommerce_core.domain.product_views import ViewCounts
 
-# What is known of the products that were viewed, as arrays for the statements below, each in words that PostgreSQL
-# reads again: a row in Python for each of 16,000 views would cost more than writing them.
-_VIEWED: Final = text(
+# Facts of the viewed products as array literals, which the statements below take as parameters: converting 16,000 rows
+# to Python objects would take longer than writing them.
+_READ_VIEWED: Final = text(
     f"""
     SELECT CAST(array_agg(id) AS text) AS ids, CAST(array_agg(seller_id) AS text) AS sellers,
            CAST(array_agg(currency) AS text) AS currencies, CAST(array_agg(at) AS text) AS moments,
@@ -40,14 +40,14 @@ _COLUMNS: Final = {
 
 
 def _viewed(*arrays: str) -> str:
-    """These parameters side by side, as columns of `viewed`."""
+    """An `unnest` of these array parameters as columns of `viewed`."""
     given = ", ".join(f"CAST(:{name} AS {_COLUMNS[name][1]}[])" for name in arrays)
     return f"unnest({given}) AS viewed({', '.join(_COLUMNS[name][0] for name in arrays)})"
 
 
-# One statement for each table, rows and tables in the order in which whoever adds sales up takes them. A statement
-# that wrote two tables would lock them in the planner's order.
-_COUNT: Final = text(
+# One statement for each table, with tables and rows in the order of the statistics fold. A statement for two tables
+# would lock them in an order that the planner chooses.
+_ADD_TO_PRODUCTS: Final = text(
     f"""
     WITH viewed AS MATERIALIZED (
         SELECT * FROM {_viewed("ids", "sellers", "moments", "counts")}
@@ -63,18 +63,18 @@ _COUNT: Final = text(
     SELECT CAST(array_agg(seller_id) AS text) AS sellers, CAST(array_agg(views) AS text) AS counts FROM (
         SELECT seller_id, sum(views) AS views FROM viewed JOIN counted ON product_id = id
         WHERE listing_state > 0 GROUP BY seller_id ORDER BY seller_id
-    ) AS shelved
+    ) AS listed
     """  # noqa: S608 - no values in it
 ).bindparams(bindparam("past", type_=Boolean))
-# Those that are not counted for their seller yet will be, with all their views. Their rows are locked by now.
-_COUNT_FOR_SHELVES: Final = text(
+# Products that are not yet listed are skipped: their views are added when the fold lists them. The rows are locked.
+_ADD_TO_SELLER_COUNTS: Final = text(
     f"""
     INSERT INTO seller_product_counts (seller_id, products, active_products, views)
     SELECT seller_id, 0, 0, views FROM {_viewed("sellers", "counts")}
     ON CONFLICT (seller_id) DO UPDATE SET views = seller_product_counts.views + excluded.views
     """  # noqa: S608 - no values in it
 )
-_COUNT_BY_HOUR: Final = text(
+_ADD_TO_HOURS: Final = text(
     f"""
     INSERT INTO product_hours (product_id, hour, views)
     SELECT id, date_trunc('hour', at, 'UTC') AS hour, sum(views)
@@ -83,7 +83,7 @@ _COUNT_BY_HOUR: Final = text(
     ON CONFLICT (product_id, hour) DO UPDATE SET views = product_hours.views + excluded.views
     """  # noqa: S608 - no values in it
 )
-_COUNT_AT_PRICE: Final = text(
+_ADD_TO_PRICES: Final = text(
     f"""
     INSERT INTO price_sales (product_id, valid_from, views)
     SELECT id, valid_from, sum(views)
@@ -92,7 +92,7 @@ _COUNT_AT_PRICE: Final = text(
     ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
     """  # noqa: S608 - no values in it
 )
-_COUNT_FOR_SELLERS: Final = text(
+_ADD_TO_SELLER_HOURS: Final = text(
     f"""
     INSERT INTO seller_hours (seller_id, currency, hour, views)
     SELECT seller_id, currency, date_trunc('hour', at, 'UTC') AS hour, sum(views)
@@ -104,9 +104,9 @@ _COUNT_FOR_SELLERS: Final = text(
 
 
 def add_views(sql: SqlSession, counts: ViewCounts, *, past: bool) -> None:
-    """Those of products that are not there are left out."""
+    """Add views; ids of products that do not exist are skipped."""
     (viewed,) = sql.fetch_all(
-        _VIEWED,
+        _READ_VIEWED,
         {
             "ids": int_array(product_id for product_id, _ in counts),
             "moments": timestamp_array([at for _, at in counts]),
@@ -116,13 +116,13 @@ def add_views(sql: SqlSession, counts: ViewCounts, *, past: bool) -> None:
     if viewed.ids is None:
         return
     given = viewed._asdict()
-    (shelved,) = sql.fetch_all(_COUNT, _some(given, "ids", "sellers", "moments", "counts") | {"past": past})
-    if shelved.sellers is not None:
-        sql.execute(_COUNT_FOR_SHELVES, shelved._asdict())
-    sql.execute(_COUNT_BY_HOUR, _some(given, "ids", "moments", "counts"))
-    sql.execute(_COUNT_AT_PRICE, _some(given, "ids", "prices", "counts"))
-    sql.execute(_COUNT_FOR_SELLERS, _some(given, "sellers", "currencies", "moments", "counts"))
+    (listed,) = sql.fetch_all(_ADD_TO_PRODUCTS, _pick(given, "ids", "sellers", "moments", "counts") | {"past": past})
+    if listed.sellers is not None:
+        sql.execute(_ADD_TO_SELLER_COUNTS, listed._asdict())
+    sql.execute(_ADD_TO_HOURS, _pick(given, "ids", "moments", "counts"))
+    sql.execute(_ADD_TO_PRICES, _pick(given, "ids", "prices", "counts"))
+    sql.execute(_ADD_TO_SELLER_HOURS, _pick(given, "sellers", "currencies", "moments", "counts"))
 
 
-def _some(given: Mapping[str, object], *names: str) -> dict[str, object]:
+def _pick(given: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: given[name] for name in names}

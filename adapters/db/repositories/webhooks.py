@@ -1,4 +1,4 @@
-"""Webhook endpoints and their deliveries: due ones are claimed endpoint by endpoint, so that none starves another."""
+"""Webhook endpoints and deliveries. Due deliveries are claimed fairly: no endpoint delays the others."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -31,18 +31,18 @@ _CHANGING: Final = tuple(name for name in _ENDPOINT if name not in _FIXED)
 _ENDPOINT_IDS: Final = next_numbers_statement(endpoint_ids)
 _INSERT_ENDPOINTS: Final = Insert(webhook_endpoints, *_ENDPOINT)
 _UPDATE_ENDPOINTS: Final = Update(webhook_endpoints, ["id"], *_CHANGING)
-_SOME: Final = (
+_GET_MANY: Final = (
     select(*(webhook_endpoints.c[name] for name in _ENDPOINT))
     .where(equals_any(webhook_endpoints.c.id))
     .order_by(webhook_endpoints.c.id)
 )
-_LOCK: Final = _SOME.with_for_update(key_share=True)
+_LOCK: Final = _GET_MANY.with_for_update(key_share=True)
 _COUNTS: Final = (
     select(webhook_endpoints.c.owner_id, func.count())
     .where(equals_any(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
     .group_by(webhook_endpoints.c.owner_id)
 )
-_ANY_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active)")
+_HAS_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active)")
 _SUBSCRIBED: Final = text(
     f"""
     SELECT {", ".join(f"webhook_endpoints.{name}" for name in _ENDPOINT)}
@@ -51,9 +51,9 @@ _SUBSCRIBED: Final = text(
       AND (all_events OR owner_id = ANY (CAST(:owners AS bigint[]))) AND (accounts.is_staff OR NOT all_events)
     ORDER BY webhook_endpoints.id
     FOR KEY SHARE OF webhook_endpoints
-    """  # noqa: S608 - names of our own columns
+    """  # noqa: S608 - names of columns
 )
-_FORGET_DELETED: Final = text(
+_PURGE_DELETED: Final = text(
     """
     DELETE FROM webhook_endpoints WHERE id IN (
         SELECT id FROM webhook_endpoints AS old
@@ -82,20 +82,20 @@ class PostgresWebhookRepository:
         self._sql.update(_UPDATE_ENDPOINTS, [_endpoint_row(endpoint, ("id", *_CHANGING)) for endpoint in changed])
 
     def get_many(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_SOME, {"ids": id_array(ids)})} if ids else {}
+        return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_GET_MANY, {"ids": id_array(ids)})} if ids else {}
 
     def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
         return {AccountId(owner): count for owner, count in self._sql.fetch_all(_COUNTS, {"ids": id_array(owners)})}
 
     def has_active(self) -> bool:
-        ((found,),) = self._sql.fetch_all(_ANY_ACTIVE)
+        ((found,),) = self._sql.fetch_all(_HAS_ACTIVE)
         return bool(found)
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
         return [_endpoint(row) for row in self._sql.fetch_all(_SUBSCRIBED, {"owners": id_array(owners)})]
 
     def purge_deleted(self, limit: int) -> int:
-        return self._sql.execute(_FORGET_DELETED, {"limit": limit})
+        return self._sql.execute(_PURGE_DELETED, {"limit": limit})
 
 
 def _endpoint_row(endpoint: WebhookEndpoint, columns: Sequence[str]) -> tuple[Any, ...]:
@@ -137,8 +137,8 @@ _LOCK_DELIVERIES: Final = (
     .with_for_update(key_share=True)
 )
 _ENDPOINTS_OF: Final = select(webhook_deliveries.c.endpoint_id).where(equals_any(webhook_deliveries.c.id)).distinct()
-# Endpoint by endpoint, by the index of what is due: a backlog of one, paused or not, costs the others nothing. The
-# first of each goes before the second of any, so that twenty slow endpoints of one owner do not fill every batch.
+# Reads the index of due deliveries by endpoint, so the backlog of one endpoint costs the others nothing. The first
+# deliveries of all endpoints precede the second ones, so that twenty slow endpoints of one owner do not fill a batch.
 _CLAIM: Final = text(
     f"""
     WITH RECURSIVE waiting AS (
@@ -168,7 +168,7 @@ _CLAIM: Final = text(
     WHERE id = ANY (ARRAY(SELECT id FROM due)) AND status = 'PENDING' AND try_at <= :now
     ORDER BY try_at, id
     FOR NO KEY UPDATE SKIP LOCKED
-    """  # noqa: S608 - names of our own columns
+    """  # noqa: S608 - names of columns
 ).bindparams(
     bindparam("now", type_=Moment),
     bindparam("limit", type_=BigInteger),
@@ -186,10 +186,10 @@ _SETTLED: Final = (
     .order_by(webhook_deliveries.c.id)
     .limit(bindparam("limit"))
 )
-_FORGET: Final = text(
+_PURGE: Final = text(
     """
     WITH old AS MATERIALIZED (
-        -- Each by its index: with OR, the planner walks the whole table to find that nothing is old.
+        -- A UNION, so that each part uses its index: for an OR, the planner would scan the table.
         SELECT id FROM webhook_deliveries
         WHERE id = ANY (ARRAY(
             (SELECT id FROM webhook_deliveries WHERE created_at < :before ORDER BY created_at LIMIT :limit)
@@ -228,7 +228,7 @@ class PostgresDeliveryRepository:
 
     def _log(self, deliveries: Collection[WebhookDelivery]) -> None:
         lines = [
-            (line.delivery_id, line.number, line.at, line.took // timedelta(milliseconds=1), *_answered(line))
+            (line.delivery_id, line.number, line.at, line.took // timedelta(milliseconds=1), *_outcome_columns(line))
             for delivery in deliveries
             for line in delivery.log
         ]
@@ -264,10 +264,10 @@ class PostgresDeliveryRepository:
         return [DeliveryId(number) for (number,) in self._sql.fetch_all(_SETTLED, parameters)]
 
     def purge(self, before: datetime, limit: int) -> int:
-        return self._sql.execute(_FORGET, {"before": before, "limit": limit})
+        return self._sql.execute(_PURGE, {"before": before, "limit": limit})
 
 
-def _answered(line: Any) -> tuple[Any, ...]:
+def _outcome_columns(line: Any) -> tuple[Any, ...]:
     return line.status, line.error, line.answer
 
 

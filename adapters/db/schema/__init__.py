@@ -1,11 +1,12 @@
-"""The tables, as SQLAlchemy Core knows them; `migrations/` makes them, and a test proves that the two agree.
+"""The tables as SQLAlchemy Core metadata. `migrations/` creates them; a test compares the two.
 
-Whatever the database can refuse, it refuses: an oversell, a line of a product that its seller does not sell, a
-reservation without a deadline. Nothing here relies on the domain being right.
+Constraints reject invalid data even if the domain has a bug: an oversell, an order line of a product that its seller
+does not sell, a reservation without a deadline.
 
-Three habits keep the hot paths cheap. What buyers change (stock) and what readers change (views) live in narrow
-tables beside the product's wide row. No index holds a column that is rewritten in bulk (price, stock, views), so that
-such updates stay heap-only; `fillfactor` leaves them room in the page. Partial indexes are the queues.
+Three rules keep frequent updates fast. Columns that buyers change (stock) or readers change (views) are in narrow
+tables of their own, not in the wide rows of products. Columns that are updated in bulk (price, stock, views) are in no
+index of these tables, so their updates stay heap-only (HOT); `fillfactor` reserves space in the page for them. Queues
+are partial indexes.
 """
 
 from adapters.db.schema.accounts import account_ids, accounts, sessions

@@ -1,4 +1,4 @@
-"""Accounts and sessions."""
+"""Accounts and log-in sessions."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from adapters.db.schema.metadata import Moment, metadata
 from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
 
-# Numbers come before their rows: the core asks for ids first. No cache: an order's number says when it arrived.
+# The core draws ids before it inserts rows. Sequences have no cache, so that numbers follow the order of arrival.
 account_ids: Final = Sequence("account_ids", metadata=metadata)
 
 

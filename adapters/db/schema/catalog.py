@@ -37,7 +37,7 @@ categories: Final = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("name", String(NAME_LENGTH), nullable=False, unique=True),
-    # Case folding can lengthen a name ("ß" becomes "ss"), so this has no limit of its own.
+    # Without a length limit: case folding can lengthen a name ("ß" becomes "ss").
     Column("slug", Text, nullable=False, unique=True),
 )
 
@@ -63,16 +63,16 @@ products: Final = Table(
     Column("withdrawn_at", Moment),
     Column("version", Integer, nullable=False),
     Column("document", TSVECTOR, Computed("search_document(name, brand, description)", persisted=True)),
-    # The task that places products writes it, nobody else; see `domain.prominence`.
+    # The popularity tier, written only by the popularity task; see `domain.popularity`.
     Column("prominence", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint(f"prominence BETWEEN 0 AND {TOP_TIER}", name="prominence_range"),
     price_range("price"),
     CheckConstraint("cost >= 0", name="cost_range"),
     CheckConstraint("min_price <= max_price", name="bounds_order"),
     CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
-    # The target of `order_lines`: a line names a product and its seller, and both must fit.
+    # Referenced by `order_lines`, so that the seller of a line is the seller of its product.
     UniqueConstraint("seller_id", "id"),
-    # Prices change often: two fifths of a page stay free for new versions of its rows.
+    # Prices change often: 40 % of a page is reserved for new versions of its rows.
     postgresql_with={"fillfactor": "60"},
 )
 Index(
@@ -98,14 +98,14 @@ Index(
     postgresql_where=text("is_active"),
 )
 Index("products_seller_newest_idx", products.c.seller_id, products.c.created_at, products.c.id)
-# What is not indexed yet is read from end to end by each search, so there is little of it at any time.
+# Each search scans the list of pending index entries, so the list is kept short (kB).
 Index(
     "products_document_idx",
     products.c.document,
     postgresql_using="gin",
     postgresql_with={"gin_pending_list_limit": 256},
 )
-# Common words are looked for among the more prominent products alone.
+# Searches for common words are limited to the more popular products.
 for _level in range(1, TOP_TIER + 1):
     Index(
         f"products_document_{_level}_idx",
@@ -116,8 +116,8 @@ for _level in range(1, TOP_TIER + 1):
     )
 Index("products_prominent_idx", products.c.prominence, products.c.id, postgresql_where=text("is_active"))
 
-# No foreign key: who writes a row holds the product's lock, no product is deleted, and the check takes as long as the
-# rest of the row.
+# No foreign key to products: writers hold the product's lock, products are never deleted, and the check would double
+# the time of an insert.
 price_history: Final = Table(
     "price_history",
     metadata,
@@ -126,9 +126,9 @@ price_history: Final = Table(
     Column("price", BigInteger, nullable=False),
     currency_column(),
     Column("cause", Text, nullable=False),
-    # A price that was rolled back or corrected: history shows it, but buyers who saw it cannot insist on it.
+    # True for a price that was rolled back: the history shows it, but the price promise does not cover it.
     Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),
-    # An interval ends where the next begins, so overlap cannot be expressed.
+    # An interval ends where the next begins, so intervals cannot overlap.
     PrimaryKeyConstraint("product_id", "valid_from"),
     price_range("price"),
     one_of("cause", PriceCause),

@@ -1,4 +1,4 @@
-"""Outbox and event log."""
+"""The outbox and the event log."""
 
 from typing import Final
 
@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata
 
-# Where events are written, with what they tell about. A relay moves committed ones into `events`, numbered.
+# Events are inserted in the transaction of the change that they report. The relay numbers committed events and moves
+# them to `events`.
 outbox: Final = Table(
     "outbox",
     metadata,
@@ -27,11 +28,11 @@ outbox: Final = Table(
     Column("occurred_at", Moment, nullable=False),
     Column("audience", ARRAY(BigInteger), nullable=False),
     Column("payload", JSONB, nullable=False),
-    # A queue that is always about to be empty: it is cleaned by what went through it, not by what is in it.
+    # The queue is usually nearly empty, so vacuum must depend on the number of deleted rows, not on their share.
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
 )
 
-# The feed: only ever appended to, and cut off at the old end.
+# The event log: rows are appended with rising `seq` and purged from the old end.
 events: Final = Table(
     "events",
     metadata,
@@ -42,8 +43,8 @@ events: Final = Table(
     Column("payload", JSONB, nullable=False),
 )
 
-# The feed of one account is a range of this table's key, however far behind its reader is and however few its events.
-# No foreign keys: rows come and go with those of `events`, in the same statements.
+# The feed of an account is a range of the primary key, so reading it takes the same time however old its events are.
+# No foreign keys: the statements that write and delete `events` also write and delete these rows.
 event_audience: Final = Table(
     "event_audience",
     metadata,
@@ -52,7 +53,7 @@ event_audience: Final = Table(
     PrimaryKeyConstraint("account_id", "seq"),
 )
 
-# One row: the last number that was given, and the last that was forgotten.
+# One row: `last` is the highest number in use, `forgotten` the highest number that was purged.
 event_counter: Final = Table(
     "event_counter",
     metadata,
@@ -62,7 +63,7 @@ event_counter: Final = Table(
     CheckConstraint("forgotten BETWEEN 0 AND last", name="forgotten_range"),
 )
 
-# Whoever reads all events in order, and how far it is: what it has not read is not forgotten.
+# Consumers that process all events in order, and the last number that each has processed. Later events are not purged.
 event_consumers: Final = Table(
     "event_consumers",
     metadata,

@@ -20,7 +20,7 @@ metadata: Final = MetaData(
 
 Moment: Final = TIMESTAMP(timezone=True)
 Total: Final = Numeric(AMOUNT_DIGITS, 0)
-"""Minor units of a whole order: those of one line fit 8 bytes, those of a hundred do not."""
+"""An amount of a whole order in minor units: the amount of one line fits into 8 bytes, the sum of 100 does not."""
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -88,7 +88,7 @@ refunds: Final = Table(
     Column("amount", BigInteger, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     Column("restocked", Boolean, nullable=False),
     Column("occurred_at", Moment, nullable=False),
-    # Null: nobody in particular (imported history).
+    # Null in imported history.
     Column("actor_id", BigInteger, ForeignKey(accounts.c.id)),
     ForeignKeyConstraint(["order_id", "position"], [order_lines.c.order_id, order_lines.c.position]),
     Index("refunds_order_id_position_idx", "order_id", "position"),

@@ -1,4 +1,4 @@
-"""Payments, and the sandbox gateway's own books."""
+"""Payments, and the accounts of the sandbox gateway."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ payments: Final = Table(
     CheckConstraint("(status IN ('CAPTURED', 'TOO_LATE')) = (reference IS NOT NULL)", name="charge_known"),
     CheckConstraint("(status = 'DECLINED') = (reason IS NOT NULL)", name="decline_explained"),
     CheckConstraint("status <> 'OPEN' OR check_at IS NOT NULL", name="open_watched"),
-    # An order waits for one attempt, and is paid once.
+    # An order has at most one open attempt and at most one captured payment.
     Index("payments_open_key", "order_id", unique=True, postgresql_where=text("status = 'OPEN'")),
     Index("payments_captured_key", "order_id", unique=True, postgresql_where=text("status = 'CAPTURED'")),
     Index("payments_due_idx", "check_at", "id", postgresql_where=text("check_at IS NOT NULL")),
@@ -57,7 +57,7 @@ payment_refunds: Final = Table(
     Index("payment_refunds_due_idx", "try_at", "id", postgresql_where=text("status = 'OPEN'")),
 )
 
-# The sandbox gateway's own: another company's books, as it were. Nothing of ours refers to them.
+# State of the sandbox gateway, which stands for another company: no other table refers to it.
 sandbox_charges: Final = Table(
     "sandbox_charges",
     metadata,
@@ -65,7 +65,7 @@ sandbox_charges: Final = Table(
     Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     currency_column(),
     Column("method", Text, nullable=False),
-    # Null: the money was taken.
+    # Null: the charge succeeded.
     Column("declined_because", Text),
     Column("occurred_at", Moment, server_default=text("now()"), nullable=False),
 )

@@ -41,11 +41,11 @@ pricing_policies: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("is_active", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
-    # All of it, the columns above included, as `PricingPolicy.document` has it.
+    # The complete policy as in `PricingPolicy.document`, including the columns above.
     Column("document", JSONB, nullable=False),
 )
 
-# Epochs of a policy; beside it, so that a run does not rewrite what its seller edits.
+# The epochs of a policy, in a table of their own so that runs and edits by the seller do not update the same row.
 pricing_schedules: Final = Table(
     "pricing_schedules",
     metadata,
@@ -64,14 +64,14 @@ pricing_assignments: Final = Table(
     Column("is_excluded", Boolean, nullable=False, server_default=text("false")),
 )
 
-# The kill switch for everything: a row says that pricing is stopped.
+# The kill switch of all pricing: it is on while there is a row.
 pricing_stops: Final = Table(
     "pricing_stops",
     metadata,
     Column("name", Text, primary_key=True),
 )
 
-# What a policy remembers of some thousand products, column by column: see `pricing.memory`.
+# The policy state of some thousand products, stored by column: see `pricing.policy_state`.
 pricing_memory: Final = Table(
     "pricing_memory",
     metadata,
@@ -120,7 +120,7 @@ pricing_runs: Final = Table(
     one_of("status", RunStatus),
     one_of("trigger", Trigger),
 )
-# Never two runs of one policy at a time, whoever starts them.
+# A policy has at most one run that decides or writes.
 Index(
     "pricing_runs_at_work_idx",
     pricing_runs.c.policy_id,
@@ -152,9 +152,9 @@ pricing_ranges: Final = Table(
     Column("written_at", Moment),
     Column("written", Integer, nullable=False),
     Column("undone", Integer, nullable=False),
-    # Of the inputs of its decisions: see `pricing.replay`.
+    # The shared part of the inputs of its decisions: see `pricing.replay`.
     Column("head", JSONB),
-    # What the policy will remember once the range is written.
+    # The policy state and category parameters to store once the range is written.
     Column("memory", LargeBinary),
     Column("groups", JSONB),
     PrimaryKeyConstraint("run_id", "number"),
@@ -162,8 +162,8 @@ pricing_ranges: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-# The log of decisions: written once a product and epoch, in bulk, so that nothing refers to it nor it to anything.
-# `outcome`: 1 where somebody else had moved the price meanwhile, 2 where it was rolled back.
+# The log of decisions: one row for each product and run, written in bulk and therefore without foreign keys.
+# `outcome`: 0 unless 1 (superseded: the price had changed meanwhile) or 2 (rolled back).
 pricing_decisions: Final = Table(
     "pricing_decisions",
     metadata,

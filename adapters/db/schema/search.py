@@ -7,13 +7,14 @@ from sqlalchemy import ARRAY, BigInteger, Column, Computed, ForeignKey, Identity
 from adapters.db.schema.catalog import products
 from adapters.db.schema.metadata import metadata
 
-# The words of names and brands, folded, and how many active products have each. Triggers note what comes and goes.
+# The folded words of names and brands, with the number of active products that contain each. Triggers record changes in
+# `vocabulary_changes`.
 vocabulary: Final = Table(
     "vocabulary",
     metadata,
     Column("word", Text(collation="C"), primary_key=True),
     Column("products", BigInteger, nullable=False),
-    # The word, and what is left of it without any one letter.
+    # The word, and the word without each one of its letters.
     Column("variants", ARRAY(Text), Computed("word_variants(word)", persisted=True)),
     postgresql_with={"fillfactor": "50"},
 )
@@ -29,7 +30,7 @@ vocabulary_changes: Final = Table(
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
 )
 
-# Prices as an index needs them: prices of products are rewritten in bulk, and no index over there may hold them.
+# Copies of prices for the indexes below: `products` has no index on prices, which are updated in bulk.
 product_prices: Final = Table(
     "product_prices",
     metadata,
@@ -41,7 +42,7 @@ product_prices: Final = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
-# Ids between which many prices have changed at once.
+# Ranges of product ids in which many prices changed at once, to be copied to `product_prices`.
 product_prices_pending: Final = Table(
     "product_prices_pending",
     metadata,

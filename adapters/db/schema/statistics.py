@@ -38,7 +38,7 @@ product_views: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-# Which batches of views are counted in already.
+# Ids of the view batches that are already added.
 view_batches: Final = Table(
     "view_batches",
     metadata,
@@ -47,12 +47,12 @@ view_batches: Final = Table(
 )
 
 
-# They can be made anew of orders and refunds, so nothing refers to them nor they to anything. Counters only grow, and
-# no index holds one; where something is sorted by a figure, that stands in a table of its own.
+# Rollups can be rebuilt from orders and refunds, so they have no foreign keys. Counters only grow and are in no index;
+# figures to sort by have tables of their own.
 
 
 def _counters(*more: str) -> list[Column[Any]]:
-    """Sums of amounts may pass 8 bytes: one line alone may come close to it."""
+    """Counter columns. Amounts are numeric, because sums can exceed 8 bytes."""
     return [
         Column(name, Numeric if name.endswith(("revenue", "amount")) else BigInteger, nullable=False,
                server_default=text("0"))
@@ -60,7 +60,7 @@ def _counters(*more: str) -> list[Column[Any]]:
     ]  # fmt: skip
 
 
-# In the product's currency. `past_…` is the part that was imported or seeded: no news to pricing.
+# In the product's currency. `past_…` counts imported or seeded sales, which pricing ignores.
 product_sales: Final = Table(
     "product_sales",
     metadata,
@@ -70,7 +70,7 @@ product_sales: Final = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-# Revenue after refunds: the one figure that products are sorted by.
+# Revenue less refunds, by which the products of a seller are sorted.
 product_ranks: Final = Table(
     "product_ranks",
     metadata,
@@ -148,8 +148,8 @@ seller_hours: Final = Table(
     postgresql_with={"fillfactor": "70"},
 )
 
-# Facts that came without events (imports, seeds) and are to be counted in: a product, an order, or, with neither,
-# everything there is.
+# Facts without events (imports, seeds) that the fold must add: a product, an order, or, if both are null, a complete
+# rebuild.
 statistics_pending: Final = Table(
     "statistics_pending",
     metadata,

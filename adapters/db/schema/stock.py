@@ -1,4 +1,4 @@
-"""Stock and its ledger."""
+"""Stock and its ledger of movements."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ stock: Final = Table(
     Column("product_id", BigInteger, ForeignKey(products.c.id), primary_key=True, autoincrement=False),
     Column("on_hand", Integer, nullable=False),
     Column("reserved", Integer, nullable=False),
-    # The last line of defence: whatever the code does, an oversell is an error.
+    # The last safeguard: an oversell fails even if the code is wrong.
     CheckConstraint("reserved >= 0 AND reserved <= on_hand", name="never_oversold"),
     postgresql_with={"fillfactor": "50"},
 )

@@ -32,7 +32,7 @@ webhook_endpoints: Final = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("owner_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
     Column("url", Text, nullable=False),
-    # Lists: of topics, of [sealed secret, end of its validity].
+    # Lists: topics; [encrypted secret, end of its validity].
     Column("topics", JSONB, nullable=False),
     Column("secrets", JSONB, nullable=False),
     Column("description", Text, nullable=False),
@@ -56,7 +56,7 @@ webhook_deliveries: Final = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("endpoint_id", BigInteger, ForeignKey(webhook_endpoints.c.id), nullable=False),
-    # Null: a ping.
+    # Null for a ping.
     Column("seq", BigInteger),
     Column("message_id", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -70,10 +70,10 @@ webhook_deliveries: Final = Table(
     one_of("status", DeliveryStatus),
     CheckConstraint("(status = 'PENDING') = (try_at IS NOT NULL)", name="pending_is_due"),
     Index("webhook_deliveries_endpoint_id_id_idx", "endpoint_id", "id"),
-    # A list of the few that failed must not pass over the many that did not.
+    # For lists by status: without it, a list of few failed deliveries would scan all others.
     Index("webhook_deliveries_endpoint_id_status_id_idx", "endpoint_id", "status", "id"),
     Index("webhook_deliveries_due_idx", "endpoint_id", "try_at", postgresql_where=text("status = 'PENDING'")),
-    # An event goes to an endpoint once, whatever the fan-out does.
+    # An endpoint has at most one delivery of an event.
     Index("webhook_deliveries_once_idx", "endpoint_id", "seq", unique=True),
 )
 
@@ -83,7 +83,7 @@ webhook_attempts: Final = Table(
     Column("delivery_id", BigInteger, ForeignKey(webhook_deliveries.c.id), nullable=False),
     Column("number", Integer, nullable=False),
     Column("occurred_at", Moment, nullable=False),
-    # In milliseconds.
+    # Milliseconds.
     Column("took", Integer, nullable=False),
     Column("status", Integer),
     Column("error", Text),

@@ -20,8 +20,8 @@ CREATE EXTENSION IF NOT EXISTS unaccent;
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 """
 
-# The same rules for upper and lower case whatever locale the database was made with: in a "C" database lower() knows
-# ASCII only. PostgreSQL 17 brought Unicode rules of its own; before, ICU is there in all usual builds.
+# Case rules that do not depend on the locale of the database: with locale "C", lower() converts ASCII only. PostgreSQL
+# 17 has built-in Unicode rules; earlier versions have ICU in all usual builds.
 FOLDING: Final = """
 DO $$
 BEGIN
@@ -35,18 +35,18 @@ BEGIN
 END
 $$;
 
--- unaccent() is only STABLE, since its rules are a file that can be edited; here they are taken as given, as an
--- index must. Whoever edits the file has to reindex.
+-- unaccent() is only STABLE, because its rules are a file that can be edited. An index needs an IMMUTABLE function, so
+-- the rules must not be edited without a reindex.
 CREATE FUNCTION folded(value text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN lower(unaccent('unaccent', value) COLLATE folding);
 """
 
-# The Russian configuration stems ASCII words in English and all others in Russian: both languages in one index.
+# The Russian configuration stems ASCII words in English and other words in Russian, so one index serves both languages.
 SEARCH: Final = """
 CREATE TEXT SEARCH CONFIGURATION market (COPY = russian);
 
--- What misspelt words are compared with.
+-- The text that misspelt words are compared with.
 CREATE FUNCTION spelling(name text, brand text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN folded(name || ' ' || brand);
@@ -305,7 +305,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back to an empty database; extensions stay, others may use them."""
+    """Drop everything but the extensions, which other schemas may use."""
     op.get_bind().exec_driver_sql(
         """
         DROP TABLE idempotency_keys, events, pricing_policies, stock_movements, refunds, order_lines, orders, stock,

@@ -1,6 +1,6 @@
-"""An outbox, and the numbered feed that it is moved into.
+"""Add the outbox and the numbered event log.
 
-Events that were recorded before go: no relay has numbered them and nobody could read them.
+Events of earlier releases are deleted: they have no numbers, and no interface could read them.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,4 +1,4 @@
-"""Payments through a gateway, the money on its way back, and the sandbox gateway's own books.
+"""Add payments, their refunds, and the state of the sandbox gateway.
 
 Revision ID: 0003
 Revises: 0002

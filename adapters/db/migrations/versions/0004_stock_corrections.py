@@ -1,4 +1,4 @@
-"""Corrections in the stock ledger.
+"""Allow movements of the kind `correction` in the stock ledger.
 
 Revision ID: 0004
 Revises: 0003

@@ -1,4 +1,4 @@
-"""Webhook endpoints, deliveries to them, and the log of attempts.
+"""Add webhook endpoints, deliveries and attempts.
 
 Revision ID: 0005
 Revises: 0004
@@ -13,7 +13,7 @@ down_revision: Final = "0004"
 branch_labels: Final = None
 depends_on: Final = None
 
-# The fan-out begins with the events that come from now on, and not only once a worker has looked for the first time.
+# The consumer is inserted here, so that the fan-out begins with the first event after the migration.
 UPGRADE: Final = """
 CREATE SEQUENCE endpoint_ids;
 CREATE SEQUENCE delivery_ids;

@@ -1,4 +1,4 @@
-"""An index for the lists of an endpoint's deliveries by status.
+"""Add an index for lists of an endpoint's deliveries by status.
 
 Revision ID: 0006
 Revises: 0005

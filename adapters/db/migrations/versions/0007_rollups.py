@@ -1,6 +1,7 @@
-"""Rollups for statistics and pricing.
+"""Add rollups for statistics and pricing.
 
-What a database holds already is counted in by the first fold, which this asks for. Views of before have no hours.
+The migration requests a rebuild, with which the first fold counts existing data. Existing views are not counted by
+hour.
 
 Revision ID: 0007
 Revises: 0006

@@ -1,4 +1,4 @@
-"""Batches of views that are counted in, so that none is counted twice.
+"""Add the ids of counted view batches, so that no batch is counted twice.
 
 Revision ID: 0008
 Revises: 0007

@@ -1,6 +1,7 @@
-"""Pricing policies as documents, assignments, what policies remember, and the log of their runs.
+"""Store pricing policies as documents; add assignments, policy state, runs and decisions.
 
-The policies of before kept a stock cover; each becomes one that learns, switched off until its seller looks at it.
+Policies of earlier releases kept a stock cover. Each is replaced by an inactive policy with the default strategy, which
+its seller must review and activate.
 
 Revision ID: 0009
 Revises: 0008

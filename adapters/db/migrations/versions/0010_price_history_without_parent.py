@@ -1,6 +1,6 @@
-"""Price history without a foreign key: its rows are written by who holds the product's lock, and no product is deleted.
+"""Drop the foreign key of price history: writers hold the product's lock, and products are never deleted.
 
-The check took as long as the rest of a row, for each of the millions that pricing may write in a night.
+The check doubled the time of each insert, and pricing may insert millions of rows in a night.
 
 Revision ID: 0010
 Revises: 0009

@@ -1,6 +1,6 @@
-"""Search at scale: a vocabulary, prominence, and narrow tables for the orders by price and by views.
+"""Add the search vocabulary, popularity tiers, and indexes for sorting by price and by views.
 
-What the database holds already is brought in here, except prominence: the task that places products sees to that.
+The tables are filled from existing products, except popularity tiers, which their task computes.
 
 Revision ID: 0011
 Revises: 0010
@@ -15,8 +15,8 @@ down_revision: Final = "0010"
 branch_labels: Final = None
 depends_on: Final = None
 
-# Words of names and brands, and what is left of a word when any one letter goes: two words that share such a variant
-# are a typo apart, be it a letter too many, too few, another, or two that have changed places.
+# Words of names and brands, and their variants: the word itself and the word without any one letter. Two words with a
+# common variant differ by one typo: an added, missing or wrong letter, or two letters in the wrong order.
 FUNCTIONS: Final = """
 CREATE FUNCTION search_words(name text, brand text) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -70,12 +70,12 @@ CREATE TABLE product_prices_owed (
     CONSTRAINT product_prices_owed_pk PRIMARY KEY (id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- Without a rewrite of the table: a constant default is stored once.
+-- A constant default does not rewrite the table.
 ALTER TABLE products ADD COLUMN prominence SMALLINT DEFAULT 0 NOT NULL,
     ADD CONSTRAINT products_prominence_range CHECK (prominence BETWEEN 0 AND 4);
--- Enough of the frequent words for the planner to know how frequent they are.
+-- More statistics, so that the planner has the frequency of more words.
 ALTER TABLE products ALTER COLUMN document SET STATISTICS 300;
--- A search reads the list of what is not indexed yet from end to end: it stays short.
+-- Each search scans the list of pending index entries, so the list is kept short (kB).
 ALTER INDEX products_document_idx SET (gin_pending_list_limit = 256);
 CREATE INDEX products_document_1_idx ON products USING gin (document) WITH (gin_pending_list_limit = 64)
     WHERE is_active AND prominence >= 1;
@@ -96,7 +96,7 @@ INSERT INTO vocabulary (word, products)
 SELECT word, count(*) FROM products, search_words(name, brand) AS word WHERE is_active GROUP BY word;
 """
 
-# Whoever writes products keeps all this up to date without knowing of it: a seller, an import, or SQL by hand.
+# Triggers, so that every writer of products maintains these tables: the engine, imports, and manual SQL.
 TRIGGERS: Final = """
 CREATE FUNCTION products_were_listed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -127,8 +127,8 @@ CREATE TRIGGER products_reworded AFTER UPDATE OF name, brand, is_active ON produ
     WHEN ((OLD.name, OLD.brand, OLD.is_active) IS DISTINCT FROM (NEW.name, NEW.brand, NEW.is_active))
     EXECUTE FUNCTION product_was_reworded();
 
--- The price of one product moves at once in the order by price. Those of many at a time are owed: to rewrite an index
--- for each would make repricing several times as dear.
+-- Few changed prices are copied at once. For many, the range of ids is recorded and copied later: updating the index
+-- with each row would make repricing several times slower.
 CREATE FUNCTION products_were_repriced() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     changed_count bigint;
@@ -139,7 +139,7 @@ BEGIN
     IF changed_count > 100 THEN
         INSERT INTO product_prices_owed (first_id, last_id) VALUES (first_changed, last_changed);
     ELSIF changed_count > 0 THEN
-        -- Locked in order first: whoever brings in what is owed takes the same rows.
+        -- Lock in id order first: the task that copies recorded ranges locks the same rows.
         PERFORM FROM product_prices WHERE product_id IN (SELECT id FROM changed) ORDER BY product_id FOR NO KEY UPDATE;
         UPDATE product_prices SET price = changed.price, category_id = changed.category_id
         FROM changed

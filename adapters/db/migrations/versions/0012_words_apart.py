@@ -1,8 +1,7 @@
-"""Words that any sign parts are words of their own to a search.
+"""Index words that are separated by any sign as separate words.
 
-PostgreSQL's parser takes `black/white` for a path, `steel.Dishwasher` for a host and the end of `iPhone-15` for a
-negative number: nobody who searched for `white` or `iphone 15` found them. Products of which this is true are indexed
-anew.
+PostgreSQL's parser takes `black/white` for a path, `steel.Dishwasher` for a host name and the end of `iPhone-15` for a
+negative number, so searches for `white` or `iphone 15` did not find them. Affected products are indexed again.
 
 Revision ID: 0012
 Revises: 0011
@@ -17,9 +16,8 @@ down_revision: Final = "0011"
 branch_labels: Final = None
 depends_on: Final = None
 
-# The signs that make the parser see more than words, but for the point in numbers, and characters that nobody sees,
-# which it takes for letters. The Cyrillic short i may come as two characters; without its sign it would be another
-# letter.
+# The signs that the parser interprets, except the point in numbers, and invisible characters, which it takes for
+# letters. The Cyrillic short i may consist of two characters; without its sign it would be another letter.
 FOLDED: Final = r"""
 CREATE OR REPLACE FUNCTION folded(value text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -35,7 +33,7 @@ CREATE OR REPLACE FUNCTION folded(value text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN lower(unaccent('unaccent', value) COLLATE folding);
 """
-# Nobody may write products, whose words would be those of before.
+# Block writers of products: they would index words by the former rules.
 LOCK: Final = "LOCK TABLE products, vocabulary_news IN SHARE ROW EXCLUSIVE MODE"
 INDEX: Final = """
 UPDATE products SET name = name WHERE document IS DISTINCT FROM search_document(name, brand, description);

@@ -1,4 +1,4 @@
-"""Words that nothing is sold as are looked up by the index; how much stock is left is known to the planner.
+"""Look up unknown words with the index; add statistics of available stock for the planner.
 
 Revision ID: 0013
 Revises: 0012
@@ -13,16 +13,16 @@ down_revision: Final = "0012"
 branch_labels: Final = None
 depends_on: Final = None
 
-# The planner takes any word that is not among the most frequent ones for one that a few products in a thousand may
-# have, and of a catalogue of few words it would rather read all products until it meets it. Most of the words that
-# this is asked about are nowhere.
+# The planner assumes that a word outside its most frequent ones occurs in some of a thousand products. For a catalog of
+# few words it would scan all products until it finds one. Most words that this function is called with occur nowhere,
+# so it forces the use of the index.
 IS_SOLD_AS: Final = """
 CREATE FUNCTION is_sold_as(word text) RETURNS boolean
     LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 10000
     SET enable_seqscan = off SET enable_indexscan = off
     RETURN EXISTS (SELECT FROM products WHERE is_active AND document @@ phraseto_tsquery('market', word) OFFSET 0);
 """
-# Without them it takes a third of all products for those that are in stock.
+# Without these statistics the planner assumes that a third of all products are in stock.
 AVAILABLE: Final = "CREATE STATISTICS stock_available ON (on_hand - reserved) FROM stock"
 
 

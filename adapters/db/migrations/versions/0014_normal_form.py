@@ -126,10 +126,10 @@ def _update(connection: Connection, table: str, columns: Columns, changes: Chang
 def _changes(connection: Connection, table: str, columns: Columns) -> Iterator[Changes]:
     """Yield for each range of ids the normal forms of texts that differ from them."""
     names = [name for name, *_ in columns]
-    # Most texts are ASCII in normal form: PostgreSQL filters them faster than it would send them.
+    # Most texts are ASCII in normal form; PostgreSQL filters them faster than it would send them.
     suspect = " OR ".join(f"{name} ~ '[^ -~]|^ | $|  '" for name in names)
     ids = "id BETWEEN %s AND %s"
-    statement = f"SELECT id, {', '.join(names)} FROM {table} WHERE {ids} AND ({suspect})"  # noqa: S608 - names of our own
+    statement = f"SELECT id, {', '.join(names)} FROM {table} WHERE {ids} AND ({suspect})"  # noqa: S608 - names of columns
     for bounds in id_ranges(connection, table, f"texts of {table}"):
         changes: Changes = {}
         for id_, *values in connection.exec_driver_sql(f"{statement} ORDER BY id", bounds).all():

@@ -1,4 +1,4 @@
-"""Sessions remember which refresh token was exchanged last, and when, so that its exchange can be answered again.
+"""Store the refresh token of a session that was exchanged last, and when, so that its exchange can be repeated.
 
 Revision ID: 0016
 Revises: 0015
@@ -15,7 +15,8 @@ depends_on: Final = None
 
 
 def upgrade() -> None:
-    # Columns without a default: no row is rewritten, and processes of the release before go on adding sessions.
+    # Nullable columns without a default: no row is rewritten, and processes of the former release can still add
+    # sessions.
     op.get_bind().exec_driver_sql(
         "ALTER TABLE sessions ADD COLUMN previous varchar(255), ADD COLUMN rotated_at timestamptz"
     )

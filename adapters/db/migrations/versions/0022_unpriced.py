@@ -1,4 +1,4 @@
-"""Runs record for how many products the policy proposed no usable price.
+"""Count the products of a run for which the policy proposed no usable price.
 
 Revision ID: 0022
 Revises: 0021
@@ -18,7 +18,7 @@ TABLES: Final = ("pricing_runs", "pricing_ranges")
 
 def upgrade() -> None:
     for table in TABLES:
-        # A constant default rewrites no row: runs of earlier releases did not count these, and show 0.
+        # A constant default rewrites no row. Runs of earlier releases did not count these products and show 0.
         op.get_bind().exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN unpriced bigint NOT NULL DEFAULT 0")
 
 
