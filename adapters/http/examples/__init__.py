@@ -1,4 +1,4 @@
-"""Examples of all operations, by name. Those of requests work on a fresh demo market, one after the other."""
+"""Examples of all operations by name. The requests succeed on a fresh demo market in document order."""
 
 from collections.abc import Mapping
 from typing import Final

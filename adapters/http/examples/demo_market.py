@@ -1,4 +1,4 @@
-"""Data of every fresh demo market (`scalecommerce up --demo`): the same seed gives the same data.
+"""Ids and accounts of the demo market (`scalecommerce up --demo`). The same seed always creates the same data.
 
 Resources that the examples create get the next free ids, provided that nothing else was created before.
 """
@@ -16,22 +16,22 @@ SELLER_ID: Final = 1
 HOME_APPLIANCES: Final = 5
 
 PRODUCT: Final = 1
-"""Seeded, on sale, with some 50 units."""
+"""A seeded, active product with about 50 units."""
 PRICED_PRODUCT: Final = 501
-"""A product that `DEMO_POLICY`, of the same seller, prices."""
+"""A product in the scope of `DEMO_POLICY`, of the same seller."""
 NEW_PRODUCT: Final = 504
 """The product that the example of `listProduct` creates."""
 
 DEMO_POLICY: Final = 4
 NEW_POLICY: Final = 5
 RUN: Final = 1
-"""The first run of the first seeded policy; it moves prices shortly after the start."""
+"""The first run of the first seeded policy, shortly after the start of the market."""
 
 PAID_ORDER: Final = 1651
 PRODUCT_OF_PAID_ORDER: Final = 462
 """A product of `PAID_ORDER`: two units were sold, none was refunded."""
 CANCELLED_ORDER: Final = 1609
-"""Both orders belong to the staff account."""
+"""A cancelled order. `PAID_ORDER` and this order belong to the staff account."""
 NEW_ORDER: Final = 2001
 
 NEW_WEBHOOK: Final = 1
@@ -45,13 +45,13 @@ ROOT: Final = "http://127.0.0.1:8000"
 CURSOR: Final = "RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"
 GUIDE: Final = f"""
 
-**Try it.** `scalecommerce up --demo` makes a small market, on which every example below works unchanged:
+**Try it.** `scalecommerce up --demo` starts a small market, on which all examples below work unchanged:
 
-1. Execute `POST /users/api/v1/token/`. Its example logs in as a member of staff (`{STAFF}`, `{PASSWORD}`), who may use
+1. Execute `POST /users/api/v1/token/`. Its example logs in as staff (`{STAFF}`, `{PASSWORD}`), with access to
    every operation. This page then sends the access token with all requests, and fills in both tokens where an
    operation takes them. Elsewhere, copy `access` from the response, press **Authorize** and paste it.
 2. Execute the other operations, tag after tag, from top to bottom; deletions come last. Ids in paths are those of
    the demo's data, or of resources that earlier examples created.
 
-The example of `POST /users/api/v1/password/` changes the password of the account that is logged in.
+The example of `POST /users/api/v1/password/` changes the password of the authenticated account.
 """

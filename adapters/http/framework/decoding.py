@@ -48,10 +48,10 @@ def decode_body(body: bytes, struct: type[S]) -> S:
         raise Problem(400, "The request body must be a JSON object.", code="malformed")
     if not _NEEDS_FULL_VALIDATION.search(body) and (plain := convert_valid(document, struct)) is not None:
         return plain
-    found = FieldErrors()
-    result = convert_struct(document, struct, found)
-    if found.errors or result is None:
-        raise invalid_fields(found.errors)
+    field_errors = FieldErrors()
+    result = convert_struct(document, struct, field_errors)
+    if field_errors.errors or result is None:
+        raise invalid_fields(field_errors.errors)
     return result
 
 
@@ -64,22 +64,24 @@ def decode_query(query_string: bytes, struct: type[S] | None) -> S | None:
     if struct is None and not query_string:
         return None
     known = {} if struct is None else struct_fields(struct)
-    found = FieldErrors()
+    field_errors = FieldErrors()
     values: dict[str, Any] = {}
     for name, given in _parse_parameters(query_string).items():
         field = known.get(name)
         if field is None:
-            message = unknown_parameter_message(name, known) if found.count < MAX_SUGGESTIONS else UNKNOWN
-            found.add(name if len(name) <= MAX_NAME_LENGTH_SHOWN else f"{name[:MAX_NAME_LENGTH_SHOWN]}…", message)
+            message = unknown_parameter_message(name, known) if field_errors.count < MAX_SUGGESTIONS else UNKNOWN
+            field_errors.add(
+                name if len(name) <= MAX_NAME_LENGTH_SHOWN else f"{name[:MAX_NAME_LENGTH_SHOWN]}…", message
+            )
         elif is_list_field(field):
             values[name] = given
         elif len(given) > 1:
-            found.add(name, "This parameter must not be repeated.")
+            field_errors.add(name, "This parameter must not be repeated.")
         else:
             values[name] = given[0]
-    result = None if struct is None else convert_struct(values, struct, found, from_text=True)
-    if found.errors:
-        raise invalid_fields(found.errors)
+    result = None if struct is None else convert_struct(values, struct, field_errors, from_text=True)
+    if field_errors.errors:
+        raise invalid_fields(field_errors.errors)
     return result
 
 

@@ -58,13 +58,13 @@ class BaselineMiddleware:
             await self._app(scope, receive, send)
             return
         if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
-            status, headers, body, given = ready
-            named = (b"x-request-id", self._request_id(given))
+            status, headers, body, request_id_header = ready
+            named = (b"x-request-id", self._request_id(request_id_header))
             await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
             await send({"type": "http.response.body", "body": body})
             return
-        given, declared, authorized = _read_request_headers(scope["headers"])
-        request_id = self._request_id(given)
+        request_id_header, content_length, authorized = _read_request_headers(scope["headers"])
+        request_id = self._request_id(request_id_header)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
         received, started = 0, False
 
@@ -93,51 +93,59 @@ class BaselineMiddleware:
             await send(message)
 
         try:
-            if (refused := self._reject_by_content_length(declared)) is None:
+            if (refused := self._reject_by_content_length(content_length)) is None:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
-            known = None if started else error_response(error)
-            if known is None:
+            response = None if started else error_response(error)
+            if response is None:
                 name = request_id.decode()
                 about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
                 logger.exception("unexpected error", extra=about)
                 if started:
                     # A part of the response is sent; only closing the connection signals the error.
                     raise
-                known = internal_error(name).response()
+                response = internal_error(name).response()
             else:
                 # An error may be shared by all requests of a batch, and would accumulate their tracebacks.
                 error.__traceback__ = None
-            refused = known
+            refused = response
         await refused(scope, receive, send_with_headers)
 
     async def _try_fast_path(self, fast_path: FastPath, scope: Scope) -> PreparedResponse | None:
         try:
-            found = fast_path(scope)
-            return found if found is None or isinstance(found, tuple) else await found
+            response = fast_path(scope)
+            return response if response is None or isinstance(response, tuple) else await response
         except Exception:  # noqa: BLE001 - the regular path raises it again and handles it
             return None
 
-    def _request_id(self, given: bytes | None) -> bytes:
-        return given if given and _REQUEST_ID.fullmatch(given) else next(self._request_ids).encode()
+    def _request_id(self, request_id_header: bytes | None) -> bytes:
+        return (
+            request_id_header
+            if request_id_header and _REQUEST_ID.fullmatch(request_id_header)
+            else next(self._request_ids).encode()
+        )
 
-    def _reject_by_content_length(self, declared: bytes) -> Response | None:
+    def _reject_by_content_length(self, content_length: bytes) -> Response | None:
         """A 400 or 413 for the Content-Length header; the actual length is checked while the body is read."""
         # `int` would also accept a sign, spaces and underscores (RFC 9110, section 8.6).
-        if not declared.isdigit():
+        if not content_length.isdigit():
             return Problem(400, "The Content-Length header is not a number.", code="malformed").response()
-        return content_too_large(self._limit).response() if len(declared) > 18 or int(declared) > self._limit else None
+        return (
+            content_too_large(self._limit).response()
+            if len(content_length) > 18 or int(content_length) > self._limit
+            else None
+        )
 
 
 def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
     """The first X-Request-ID and Content-Length headers, and whether there is an Authorization header."""
-    given, declared, authorized = b"", b"", False
+    request_id_header, content_length, authorized = b"", b"", False
     for name, value in headers:
         if name == b"authorization":
             authorized = True
         elif name == b"content-length":
-            declared = declared or value
+            content_length = content_length or value
         elif name == b"x-request-id":
-            given = given or value
-    return given, declared or b"0", authorized
+            request_id_header = request_id_header or value
+    return request_id_header, content_length or b"0", authorized

@@ -150,13 +150,13 @@ def build_document(
     those of `currency`. Raise `ValueError` for contradictions: a duplicate name, a link to or an example of an unknown
     operation, a problem without an example in `problem_kinds`.
     """
-    listed = list(operations)
-    _validate_names(listed)
-    if unused := examples.keys() - {operation.name for operation in listed}:
+    operations = list(operations)
+    _validate_names(operations)
+    if unused := examples.keys() - {operation.name for operation in operations}:
         raise ValueError(f"There are examples of unknown operations: {', '.join(sorted(unused))}.")
-    schemas = _SchemaRegistry(listed, currency)
+    schemas = _SchemaRegistry(operations, currency)
     paths: dict[str, Json] = {}
-    for operation in listed:
+    for operation in operations:
         path = re.sub(r":\w+}", "}", operation.path)
         described = _OperationDescription(operation, examples.get(operation.name, Example()), schemas)
         paths.setdefault(path, {})[operation.method.lower()] = described.build()
@@ -175,7 +175,7 @@ def build_document(
         "servers": [{"url": "./", "description": "This server"}],
         "tags": [
             {"name": tag, **({"description": TAGS[tag]} if tag in TAGS else {})}
-            for tag in dict.fromkeys(operation.tag for operation in listed)
+            for tag in dict.fromkeys(operation.tag for operation in operations)
         ],
         "paths": paths,
         "components": {

@@ -93,7 +93,7 @@ def _load(name: str) -> Asset:
 
 
 def _package_folder() -> Path:
-    found = find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
         raise Problem(404, "Swagger UI is not installed: run `pip install 'scalecommerce[server]'`.")
-    return Path(found.submodule_search_locations[0]) / "dist"
+    return Path(spec.submodule_search_locations[0]) / "dist"

@@ -56,11 +56,11 @@ class HealthResource:
         tag=TAG,
     )
     async def is_ready(self, _call: Call[None, None]) -> Response:
-        seen = await self._dependencies.run_in_thread(self._dependencies.check_readiness)
+        readiness = await self._dependencies.run_in_thread(self._dependencies.check_readiness)
         ready = Ready(
-            status="ok" if seen.redis == "ok" else "degraded",
+            status="ok" if readiness.redis == "ok" else "degraded",
             postgresql="ok",
-            redis=seen.redis,
-            oldest_undecided_seconds=seen.oldest_undecided_seconds,
+            redis=readiness.redis,
+            oldest_undecided_seconds=readiness.oldest_undecided_seconds,
         )
         return json_response(ready, headers=NO_STORE)

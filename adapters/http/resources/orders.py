@@ -154,9 +154,9 @@ class OrderResource:
         access=Access.ACCOUNT,
     )
     async def list_orders(self, call: Call[None, PageQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(
-            self._market.queries.orders_of_buyer, call.identity.account_id, wanted
+            self._market.queries.orders_of_buyer, call.identity.account_id, page_request
         )
         return json_response(
             self._dependencies.paginator.to_schema(call.request, call.query, page, view_to_order_schema)
@@ -224,8 +224,10 @@ class OrderResource:
         access=Access.ACCOUNT,
     )
     async def list_sales(self, call: Call[None, PageQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._market.queries.sales, call.identity.account_id, wanted)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(
+            self._market.queries.sales, call.identity.account_id, page_request
+        )
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_sale_schema))
 
     @OperationSpec(

@@ -93,8 +93,8 @@ class PricingAssignmentResource:
     )
     async def list_decisions_of_product(self, call: Call[None, PageQuery]) -> Response:
         product = await load_own_product(self._dependencies, call)
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._market.queries.product_decisions, product.id, wanted)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._market.queries.product_decisions, product.id, page_request)
         return json_response(
             self._dependencies.paginator.to_schema(call.request, call.query, page, to_stored_decision_schema)
         )

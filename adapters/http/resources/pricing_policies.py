@@ -205,8 +205,8 @@ class PricingPolicyResource:
         access=Access.ACCOUNT,
     )
     async def list_pricing_policies(self, call: Call[None, PageQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._queries.policies, list_owner(call), wanted)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.policies, list_owner(call), page_request)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_policy_schema))
 
     @OperationSpec(
@@ -308,8 +308,8 @@ class PricingPolicyResource:
         policy = await self._load_visible_policy(call)
         category = None if call.query.category is None else CategoryId(call.query.category)
         only = Selection(category, call.query.limit)
-        seen = await self._dependencies.run_in_thread(self._market.repricing.preview, policy.id, only=only)
-        decisions = list(seen.decisions())
+        preview = await self._dependencies.run_in_thread(self._market.repricing.preview, policy.id, only=only)
+        decisions = list(preview.decisions())
         products = await self._dependencies.run_in_thread(
             self._queries.products, {decision.product_id for decision in decisions}
         )
@@ -323,8 +323,8 @@ class PricingPolicyResource:
                 policy=policy.id,
                 looked_at=len(decisions),
                 moves=sum(decision.moves for decision in decisions),
-                would_stop=seen.breaker.tripped,
-                sentence=seen.sentence,
+                would_stop=preview.breaker.tripped,
+                sentence=preview.sentence,
                 decisions=decision_schemas,
             )
         )

@@ -47,9 +47,11 @@ class PricingRunResource:
         access=Access.ACCOUNT,
     )
     async def list_pricing_runs(self, call: Call[None, RunQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         policy = None if call.query.policy is None else PolicyId(call.query.policy)
-        page = await self._dependencies.run_in_thread(self._queries.runs, list_owner(call), wanted, policy_id=policy)
+        page = await self._dependencies.run_in_thread(
+            self._queries.runs, list_owner(call), page_request, policy_id=policy
+        )
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_run_schema))
 
     @OperationSpec(
@@ -77,9 +79,9 @@ class PricingRunResource:
     )
     async def list_pricing_decisions(self, call: Call[None, DecisionQuery]) -> Response:
         run = await self._load_visible_run(call)
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(
-            self._queries.decisions, run.id, wanted, moves_only=call.query.moves
+            self._queries.decisions, run.id, page_request, moves_only=call.query.moves
         )
         return json_response(
             self._dependencies.paginator.to_schema(call.request, call.query, page, to_stored_decision_schema)

@@ -52,44 +52,44 @@ class ProductFastPath:
         number = path[_ID_START:-1]
         if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":
             return None
-        given = _index_headers(scope["headers"])
-        if given is None or int(number) > MAX_ID:
+        request_headers = _index_headers(scope["headers"])
+        if request_headers is None or int(number) > MAX_ID:
             return None
         product = ProductId(int(number))
         entry = self._cache.get_valid(product)
         return (
-            self._load_and_respond(product, scope, given)
+            self._load_and_respond(product, scope, request_headers)
             if entry is None
-            else self._respond(product, entry, scope, given)
+            else self._respond(product, entry, scope, request_headers)
         )
 
     async def _load_and_respond(
-        self, product: ProductId, scope: Scope, given: RequestHeaders
+        self, product: ProductId, scope: Scope, request_headers: RequestHeaders
     ) -> PreparedResponse | None:
         try:
             entry = await self._cache.load(product)
         except MarketError as error:
-            return _error_response(error, given)
-        return self._respond(product, entry, scope, given)
+            return _error_response(error, request_headers)
+        return self._respond(product, entry, scope, request_headers)
 
     def _respond(
-        self, product: ProductId, entry: ProductCacheEntry, scope: Scope, given: RequestHeaders
+        self, product: ProductId, entry: ProductCacheEntry, scope: Scope, request_headers: RequestHeaders
     ) -> PreparedResponse | None:
         identity, headers = None, entry.headers
-        if (authorization := given.get(b"authorization")) is not None:
+        if (authorization := request_headers.get(b"authorization")) is not None:
             identity, headers = self._authenticate_bearer(authorization), entry.authenticated_headers
             if identity is None or identity.is_staff or identity.account_id == entry.seller:
                 return None
         if entry.body is None:
-            return _error_response(NotFound("product", product), given)
-        known = given.get(b"if-none-match")
-        if known is not None and known != entry.etag_bytes:
+            return _error_response(NotFound("product", product), request_headers)
+        if_none_match = request_headers.get(b"if-none-match")
+        if if_none_match is not None and if_none_match != entry.etag_bytes:
             # The regular path parses lists, weak tags and `*`.
             return None
         self._view_tracker.record_view(scope, identity, product, entry.seller)
-        if known is not None:
-            return 304, headers[2:], b"", given.get(b"x-request-id")
-        return 200, headers, entry.body, given.get(b"x-request-id")
+        if if_none_match is not None:
+            return 304, headers[2:], b"", request_headers.get(b"x-request-id")
+        return 200, headers, entry.body, request_headers.get(b"x-request-id")
 
     def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
         """The identity of a valid Bearer token, or None."""
@@ -104,20 +104,24 @@ class ProductFastPath:
 
 def _index_headers(headers: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:
     """Index the headers; None for a repeated header, a body, or an Accept header that excludes JSON."""
-    given = dict(headers)
-    if len(given) != len(headers) or b"content-length" in given or b"transfer-encoding" in given:
+    request_headers = dict(headers)
+    if (
+        len(request_headers) != len(headers)
+        or b"content-length" in request_headers
+        or b"transfer-encoding" in request_headers
+    ):
         return None
-    accept = given.get(b"accept")
+    accept = request_headers.get(b"accept")
     if accept is not None and accept != b"*/*" and not accepts_json(accept.decode("latin-1")):
         return None
-    return given
+    return request_headers
 
 
-def _error_response(error: MarketError, given: RequestHeaders) -> PreparedResponse:
+def _error_response(error: MarketError, request_headers: RequestHeaders) -> PreparedResponse:
     response = problem_from_error(error).response()
     return (
         response.status_code,
         [*response.raw_headers, *BASELINE_HEADERS],
         bytes(response.body),
-        given.get(b"x-request-id"),
+        request_headers.get(b"x-request-id"),
     )

@@ -128,26 +128,26 @@ class SearchResource:
         query = call.query
         if query.category:
             await self._check_categories(query.category)
-        wanted = _build_filter(query, self._market.currency)
+        product_filter = _build_filter(query, self._market.currency)
         reading = self._dependencies.run_in_thread(
-            self._queries.search, wanted, self._dependencies.paginator.parse_request(call.request, query)
+            self._queries.search, product_filter, self._dependencies.paginator.parse_request(call.request, query)
         )
         if query.facets:
-            page, found = await asyncio.gather(
-                reading, self._dependencies.run_in_thread(self._queries.facets, wanted, query.facets)
+            page, facet_counts = await asyncio.gather(
+                reading, self._dependencies.run_in_thread(self._queries.facets, product_filter, query.facets)
             )
         else:
-            page, found = await reading, None
-        listed = self._dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
-        answer = ProductPage(listed.next, listed.previous, listed.results, page.total, page.is_exact)
+            page, facet_counts = await reading, None
+        page_schema = self._dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
+        answer = ProductPage(page_schema.next, page_schema.previous, page_schema.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean
-        if found is not None:
+        if facet_counts is not None:
             answer.facets = {
                 facet: [_to_facet_schema(facet, each, self._market.currency) for each in values]
-                for facet, values in found.values.items()
+                for facet, values in facet_counts.values.items()
             }
-            answer.facets_are_exact = found.is_exact
+            answer.facets_are_exact = facet_counts.is_exact
         return json_response(answer)
 
     async def _check_categories(self, choices: list[str]) -> None:

@@ -158,8 +158,8 @@ class UserResource:
         access=Access.STAFF,
     )
     async def list_users(self, call: Call[None, PageQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._queries.accounts, wanted)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.accounts, page_request)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))
 
     @OperationSpec(
@@ -189,8 +189,10 @@ class UserResource:
         errors=(NotFound,),
     )
     async def edit_profile(self, call: Call[ProfileBody, None]) -> Response:
-        given = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
-        account = await self._dependencies.run_in_thread(self._accounts.edit_profile, call.identity.account_id, **given)
+        changes = {name: text for name, text in msgspec.structs.asdict(call.body).items() if text is not UNSET}
+        account = await self._dependencies.run_in_thread(
+            self._accounts.edit_profile, call.identity.account_id, **changes
+        )
         return json_response(to_user_schema(account))
 
     @OperationSpec(

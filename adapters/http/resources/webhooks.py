@@ -165,8 +165,8 @@ class WebhookResource:
         access=Access.ACCOUNT,
     )
     async def list_webhooks(self, call: Call[None, PageQuery]) -> Response:
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._queries.endpoints, call.identity.account_id, wanted)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        page = await self._dependencies.run_in_thread(self._queries.endpoints, call.identity.account_id, page_request)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_endpoint_schema))
 
     @OperationSpec(
@@ -305,9 +305,9 @@ class WebhookResource:
     )
     async def list_webhook_deliveries(self, call: Call[None, DeliveryQuery]) -> Response:
         endpoint = await self._load_visible_endpoint(call)
-        wanted = self._dependencies.paginator.parse_request(call.request, call.query)
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(
-            self._queries.deliveries, endpoint.id, wanted, status=call.query.status
+            self._queries.deliveries, endpoint.id, page_request, status=call.query.status
         )
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_delivery_schema))
 

@@ -1,7 +1,7 @@
-"""A client that calls an ASGI application on a loop of its own, in the caller's thread.
+"""An HTTP client that calls an ASGI application in the caller's thread, on an event loop of the client.
 
-Starlette's TestClient does the same with a second thread and seven hand-overs between the two per request, which is
-most of the time that a quick test takes.
+The TestClient of Starlette uses a second thread with seven switches per request, which would take most of the time of a
+short test.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def _scope(request: httpx2.Request) -> Scope:
 
 @contextmanager
 def calling(app: Starlette) -> Iterator[httpx2.Client]:
-    """A client of the application, which is started and stopped around it."""
+    """A client of the application, whose life span is that of the context."""
     transport = InProcess(app)
     transport.start()
     try:

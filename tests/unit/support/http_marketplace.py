@@ -1,4 +1,4 @@
-"""The whole API over in-memory adapters, with people who call it."""
+"""The HTTP API on in-memory adapters, with clients for accounts."""
 
 import itertools
 import json
@@ -41,7 +41,7 @@ PASSWORD = "a long password"
 
 
 def problem(response: Response, status: int, *fields: str) -> Any:
-    """The problem document of an answer, which names exactly these fields."""
+    """The problem document of a response, after checks of its status and its field errors."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
@@ -52,7 +52,7 @@ def problem(response: Response, status: int, *fields: str) -> Any:
 
 
 def answer(response: Response, status: int = 200) -> Any:
-    """The JSON of an answer."""
+    """The JSON of a response, after a check of its status."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     return response.json()
@@ -60,7 +60,7 @@ def answer(response: Response, status: int = 200) -> Any:
 
 @define
 class Visitor:
-    """Somebody who sends requests: with `token`, as that account."""
+    """A client, authenticated if it has a `token`."""
 
     client: Client
     token: str | None = None
@@ -70,7 +70,7 @@ class Visitor:
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         if (document := more.pop("json", None)) is not None:
-            # Escaped, so that even lone surrogates arrive, which the client's own encoder does not take.
+            # Escaped, since the encoder of the client rejects lone surrogates.
             more["content"] = json.dumps(document).encode()
             headers.setdefault("Content-Type", "application/json")
         return self.client.request(method, path, headers=headers, **more)
@@ -93,7 +93,7 @@ class Visitor:
 
 @define(kw_only=True)
 class Person(Visitor):
-    """Somebody with an account, and short names for what they do all the time."""
+    """A client with an account, and methods for frequent requests."""
 
     id: int
     email: str
@@ -104,7 +104,7 @@ class Person(Visitor):
         return answer(self.post(PRODUCTS, {"name": "Tea pot", "category_id": 1, "price": "10.00"} | fields), 201)
 
     def place(self, *items: tuple[int, int]) -> Any:
-        """An order of (product, quantity) pairs, CREATED."""
+        """Place an order of (product, quantity) pairs; its status is CREATED."""
         wanted = {"order_item": [{"product": product, "quantity": quantity} for product, quantity in items]}
         return answer(self.post(ORDERS, wanted), 202)
 
@@ -117,7 +117,7 @@ class Person(Visitor):
 
 @define
 class Marketplace:
-    """Time stands still unless a test moves `clock`."""
+    """A market with its adapters. Time is constant unless a test advances `clock`."""
 
     market: Market
     clock: SettableClock
@@ -140,17 +140,17 @@ class Marketplace:
         return Person(self.client, id=account.id, email=account.email, refresh=pair.refresh, token=pair.access)
 
     def reserve(self, buyer: Person, *items: tuple[int, int]) -> Any:
-        """An order that the background has decided."""
+        """Place an order and decide it."""
         order = buyer.place(*items)
         self.market.ordering.decide()
         return buyer.see(order)
 
     def sell(self, buyer: Person, *items: tuple[int, int]) -> Any:
-        """An order that is PAID."""
+        """Place an order, decide it and pay for it."""
         return answer(buyer.act(self.reserve(buyer, *items), "pay"))
 
     def reprice(self, product: int, price: str) -> None:
-        """As a pricing policy does: without an edit."""
+        """Change the price as a pricing policy does: without an edit."""
         with self.market.store.begin() as tx:
             found = tx.products.lock([ProductId(product)])[ProductId(product)]
             found.reprice(Money.of(price, found.price.currency), self.clock.now(), PriceCause.POLICY)
@@ -163,7 +163,7 @@ class Marketplace:
 
 
 class DecideAtOnce:
-    """Wake-ups that do what they ask for, so that nobody has to wait for a worker."""
+    """A notifier that decides orders immediately, in place of a worker."""
 
     def __init__(self, market: Market) -> None:
         self._market = market
@@ -182,7 +182,7 @@ def _document_checker(document: bytes) -> Callable[[Response], None]:
 
 
 def _keeps_promises(client: Client) -> Callable[[Response], None]:
-    """Every test on a marketplace also tests that problems are those that the document names."""
+    """A response hook: all problems in tests on a marketplace must be documented."""
     return _document_checker(client.get("/openapi.json").content)
 
 
@@ -197,7 +197,7 @@ def marketplace(
     bots: Sequence[str] = (),
     currency: str = "USD",
 ) -> Iterator[Marketplace]:
-    """A market of its own; `rebuilt` may put something between its parts."""
+    """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window)
     memory = MemoryStore()

@@ -1,4 +1,4 @@
-"""What the served document says of each operation, and a body that each one takes."""
+"""The operations in the OpenAPI document, and a valid body for each."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "patchPricingOfProduct": {"policy": None, "is_excluded": True},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
 }
-"""By operation id."""
+"""Request bodies by operation id."""
 
 
 @frozen
@@ -66,7 +66,7 @@ class Endpoint:
         return str(self.described["operationId"])
 
     def path(self, number: object = 1) -> str:
-        """All numbers in it are the same."""
+        """The path with all its parameters set to `number`."""
         return re.sub(r"{\w+}", lambda _: str(number), self.template)
 
     @property

@@ -1,4 +1,4 @@
-"""Whether responses are what the served document says: which problems an operation has, and their members."""
+"""A check that problems in responses are documented for their operation, with the same members."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class _Promised:
 
 
 def checker(document: Any) -> Callable[[httpx2.Response], None]:
-    """A hook for a client: fails if a problem is one that the operation does not document."""
+    """A response hook that fails for a problem that the operation does not document."""
     promised = [
         _Promised(re.compile(re.sub(r"{\w+}", "[^/]+", path)), each) for path, each in document["paths"].items()
     ]
@@ -52,5 +52,5 @@ def _const(schema: Any, name: str) -> Any:
 
 
 def _members(thing: Any) -> set[str]:
-    """Of a problem, or that a schema of problems wants, beside those of all."""
+    """The extension members of a problem document, or of the schema of a problem."""
     return set(thing["allOf"][1]["properties"] if "allOf" in thing else thing) - ALL

@@ -1,4 +1,4 @@
-"""Whatever is sent to whichever endpoint, the answer is one that the served document promises, and never a 5xx."""
+"""Property tests: every request to every operation gets a documented response, and never a 5xx."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from tests.unit.support.http_marketplace import ORDERS, Marketplace, Visitor
 from tests.unit.support.http_operations import EXAMPLES, Endpoint, endpoints, every
 
-# Every endpoint gets its share.
+# The examples are divided among the endpoints.
 FEW = settings(max_examples=max(4, settings().max_examples // 5))
 
 ODD_TEXTS: Final = (
@@ -30,7 +30,7 @@ anything: SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def nearly(draw: DrawFn, example: Any) -> Any:
-    """The example with a few changes: values replaced, things left out, things added."""
+    """The example with a few values replaced, removed or added."""
     document = json.loads(json.dumps(example))
     for _ in range(draw(st.integers(0, 3))):
         place = document
@@ -54,7 +54,7 @@ def nearly(draw: DrawFn, example: Any) -> Any:
 
 
 def written(document: Any) -> bytes:
-    """With NaN and lone surrogates, as careless senders write them."""
+    """Encode with NaN and lone surrogates, as some clients do."""
     return json.dumps(document).encode()
 
 
@@ -67,7 +67,7 @@ def bodies(endpoint: Endpoint) -> SearchStrategy[bytes]:
 
 def queries(endpoint: Endpoint) -> SearchStrategy[list[tuple[str, str]]]:
     known = endpoint.query_parameters
-    # One unknown name is enough to be refused, so most requests have none.
+    # A single unknown name causes a 400, so most requests have none.
     names = st.sampled_from([*known * 5, "unknown"]) if known else texts
     # A client cannot percent-encode lone surrogates; `test_search` sends such bytes raw.
     encodable = st.tuples(names, texts).map(lambda pair: (_encodable(pair[0]), _encodable(pair[1])))
@@ -94,7 +94,7 @@ headers = st.dictionaries(st.sampled_from(sorted(HEADERS)), st.integers(0, 5), m
 
 
 class Target:
-    """People of every kind, and things to hit: products 1 and 2 stay, and every request may have a fresh one."""
+    """Callers with all access levels; products 1 and 2 persist, and each request may use a new product."""
 
     def __init__(self, place: Marketplace) -> None:
         self._place = place

@@ -1,4 +1,4 @@
-"""The foundations together, over a toy application."""
+"""The framework as a whole, on a small application."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -106,7 +106,7 @@ def test_a_redirect_keeps_method_and_body(ann: Client) -> None:
     ],
 )  # fmt: skip
 def test_a_path_that_exists_in_neither_spelling_is_a_404(client: Client, path: str) -> None:
-    # Joined by hand: the client would take what follows `//` for a host.
+    # Concatenated, since the client would parse the text after `//` as a host.
     response = client.get(f"{str(client.base_url).rstrip('/')}{path}")
     problem(response, 404)
     assert "location" not in response.headers

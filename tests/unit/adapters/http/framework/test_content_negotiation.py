@@ -1,4 +1,4 @@
-"""What is remembered of Accept headers."""
+"""The cache of Accept headers."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""One idempotency key serves one request, whatever bytes it is written in."""
+"""Fingerprints of idempotent requests cover the decoded request, not its bytes."""
 
 import hashlib
 import json
@@ -130,7 +130,7 @@ def test_an_explicit_default_does_not_change_the_fingerprint(declared: list[Oper
         for each in fields:
             default = each.default if each.default_factory is msgspec.NODEFAULT else each.default_factory()
             if default is not msgspec.NODEFAULT and default is not msgspec.UNSET:
-                # As it comes from JSON: another object with the same value.
+                # An equal but distinct object, as decoded from JSON.
                 given = msgspec.json.decode(msgspec.json.encode(default))
                 assert each.name not in msgspec.to_builtins(struct(**required, **{each.name: given}))
                 checked += 1
@@ -196,7 +196,7 @@ def test_an_equivalent_repetition_gets_the_first_response(
 
 
 def change(document: dict[str, Any]) -> dict[str, Any]:
-    """Another request."""
+    """A request that differs from `document`."""
     if "url" in document:
         return {**document, "url": "https://example.com/other"}
     if "set" in document:

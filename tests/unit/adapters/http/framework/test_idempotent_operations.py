@@ -1,4 +1,4 @@
-"""Every POST that creates something takes an Idempotency-Key: a new operation cannot forget it."""
+"""Every authenticated POST that creates something accepts an Idempotency-Key."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from tests.unit.support.http_operations import Endpoint, endpoints, every
 CREATES_NOTHING: Final = {
     "payOrder", "cancelOrder", "changePassword", "logOut", "rollBackPricingRun", "cancelPricingRun",
 }  # fmt: skip
-"""POSTs of logged-in callers that bring a thing into a state, and are harmless to repeat."""
+"""Authenticated POSTs that set a state, so that repeating them is harmless."""
 
 
 def takes_key(endpoint: Endpoint) -> bool:

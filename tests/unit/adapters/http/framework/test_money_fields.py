@@ -1,4 +1,4 @@
-"""A market in a currency without minor units, and one with three decimals."""
+"""Markets with currencies of zero and three decimals."""
 
 from collections.abc import Iterator
 

@@ -86,11 +86,11 @@ COMPONENTS = """
     StoredDecisionDocument TokenNotValidProblem Tokens TooManyAttemptsProblem TooManyEndpointsProblem
     TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger
     UnavailableProblem UnsupportedMediaTypeProblem User VerifyBody VersionMismatchProblem
-""".split()  # noqa: SIM905 - one name a line would fill two pages
+""".split()  # noqa: SIM905 - one name per line would fill two pages
 
 
 def test_names_of_components_are_stable(place: Marketplace) -> None:
-    """Generated clients contain them, whatever the classes are called; additions belong in the list."""
+    """Generated clients contain these names. Add new components to the list."""
     assert sorted(place.client.get("/openapi.json").json()["components"]["schemas"]) == COMPONENTS
 
 
@@ -178,7 +178,7 @@ def test_swagger_ui_loads_nothing_from_other_hosts(client: Client) -> None:
 
 def test_swagger_ui_follows_the_color_scheme_of_the_browser(client: Client) -> None:
     page = client.get("/docs").text
-    # Before any style, so that a dark page does not flash white.
+    # The script precedes all styles, so that a dark page is not white at first.
     assert page.index("docs/theme.js") < page.index("docs/swagger-ui.css") < page.index("docs/page.css")
     theme = client.get("/docs/theme.js").text
     assert "prefers-color-scheme: dark" in theme
@@ -187,7 +187,7 @@ def test_swagger_ui_follows_the_color_scheme_of_the_browser(client: Client) -> N
 
 
 def test_swagger_ui_has_the_functions_that_the_script_calls(client: Client) -> None:
-    """Swagger UI's plug-in functions may change with the wheel that carries it."""
+    """A new release of the wheel may change the plug-in functions of Swagger UI."""
     script, bundle = client.get("/docs/start.js").text, client.get("/docs/swagger-ui-bundle.js").text
     called = set(re.findall(r"(?:oas3Actions|specSelectors|ui)\.(\w+)\(", script)) - {"getSystem"}
     assert {"setRequestBodyValue", "setRetainRequestBodyValueFlag", "preauthorizeApiKey", "specJson"} == called
@@ -213,7 +213,7 @@ def test_the_index_page_has_links(client: Client) -> None:
 
 
 def test_every_field_with_a_pattern_or_bound_has_an_example(place: Marketplace) -> None:
-    """Else the browser makes one up from the pattern, or takes the smallest or largest number that is allowed."""
+    """Without an example, Swagger UI generates one from the pattern or the bounds."""
     described = place.client.get("/openapi.json").json()
     lacking = [
         (name, field)

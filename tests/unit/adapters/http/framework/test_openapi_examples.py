@@ -1,4 +1,4 @@
-"""The served OpenAPI document is valid, complete, and its examples are what the code takes and sends."""
+"""The OpenAPI document is valid and complete, and the code accepts and sends its examples."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def document() -> Any:
 
 
 def validator(schema: Any, document: Any) -> Draft202012Validator:
-    # Formats are checked too: a time must be one.
+    # Formats are validated too, such as `date-time`.
     wanted = {**schema, "components": document["components"]}
     return Draft202012Validator(wanted, validate_formats=True)
 
@@ -60,7 +60,7 @@ def test_the_description_contains_first_steps(document: Any) -> None:
 
 
 def test_every_operation_has_its_examples() -> None:
-    # Nothing is to be said of one that takes and answers nothing.
+    # An operation without parameters and bodies needs no example.
     assert {each.name for each in endpoints()} - EXAMPLES.keys() == {"logOut"}
 
 
@@ -112,7 +112,7 @@ def test_parameters_have_descriptions_and_examples(document: Any, endpoint: Endp
         if parameter["in"] == "path":
             check(parameter["example"], schema, document)
             continue
-        # An `example` is filled in by browsers of the document, so only examples that fit any data may be one.
+        # Swagger UI fills in each `example`, so it must be valid for any data.
         assert "example" not in parameter, where
         item = resolved(schema.get("items", schema), document)
         assert "examples" in schema or "examples" in item or "enum" in item or item.get("type") == "boolean", where
@@ -138,7 +138,7 @@ def values(thing: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_times_have_the_format_date_time(document: Any) -> None:
-    """Whatever looks like a time in an example of a response is described as one."""
+    """Every time in an example of a response has the format `date-time`."""
     times = {
         name
         for path in document["paths"].values()
@@ -162,7 +162,7 @@ CLOSED = {"status", "cause", "motive", "outcome", "trigger", "topic", "topics", 
 def test_fields_with_a_closed_set_of_values_are_enums(document: Any) -> None:
     open_ones = []
     for schema, field, described in properties(document):
-        # What a policy is given, and the status of a response, are no such sets.
+        # Settings of policies and HTTP status codes are open sets.
         if field not in CLOSED or schema in {"ProblemDocument", "Attempt"} or "Policy" in schema:
             continue
         item = resolved(resolved(described, document).get("items", described), document)
@@ -202,7 +202,7 @@ def test_example_problems_equal_those_that_the_code_sends(sample: Any) -> None:
 
 
 def test_the_response_hook_detects_undocumented_problems(document: Any) -> None:
-    """Those on a marketplace all go through it."""
+    """Every response to a client of `marketplace` passes the hook."""
     with marketplace() as place:
         place.client.event_hooks["response"].clear()
         response = place.client.get("/products/api/v1/999/")

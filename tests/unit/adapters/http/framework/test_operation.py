@@ -89,7 +89,7 @@ def test_a_handler_without_the_types_of_its_call_is_rejected() -> None:
 
 
 def test_handlers_are_named_after_their_operation() -> None:
-    """So that an operationId of the OpenAPI document leads to its method."""
+    """An operationId of the OpenAPI document therefore leads to its method."""
     methods = {name for resource in RESOURCES for name in vars(resource)}
     names = {re.sub(r"(?<=[a-z])([A-Z])", r"_\1", each.name).lower() for each in endpoints()}
     assert names <= methods

@@ -1,4 +1,4 @@
-"""Requests that give what is there already: no event, no new entity tag, nothing for caches to hear of."""
+"""Edits with the current values cause no event, no new entity tag and no cache invalidation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -71,7 +71,7 @@ def test_a_patch_with_an_equal_profile_changes_nothing() -> None:
 
 
 def watched(place: Marketplace) -> Callable[[], tuple[list[Any], list[CatalogChange]]]:
-    """What is recorded and told to caches from now on."""
+    """Record events and cache invalidations from now on."""
     store = place.market.store
     assert isinstance(store, MemoryStore)
     events, told = store.tables.events, list[CatalogChange]()

@@ -1,4 +1,4 @@
-"""Every row of the table of errors, over the real resources; `test_application` has the finer points."""
+"""All kinds of errors on the real resources; `test_application` tests the details."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -271,7 +271,7 @@ def test_a_429_contains_retry_after() -> None:
 
 
 class Guarded:
-    """Calls `check` ahead of every method."""
+    """Calls `check` before each method."""
 
     def __init__(self, inner: object, check: Callable[[], None]) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Parameters that an operation does not have are refused, with the one that was probably meant."""
+"""Unknown query parameters are rejected with a suggestion."""
 
 import pytest
 

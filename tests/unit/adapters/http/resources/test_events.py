@@ -1,4 +1,4 @@
-"""The feed over HTTP, and its documentation."""
+"""The event feed and its documentation."""
 
 import json
 import re
@@ -24,7 +24,7 @@ EVENTS = "/events/api/v1/"
 
 @pytest.fixture
 def place() -> Iterator[Marketplace]:
-    """For each test alone: numbers count from 1."""
+    """A new market for each test, with event numbers from 1."""
     with marketplace() as made:
         yield made
 
@@ -165,7 +165,7 @@ def documented() -> list[Any]:
 
 
 def shape(value: Any) -> Any:
-    """What kinds of values stand where."""
+    """The types of the values by path."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     if isinstance(value, list):

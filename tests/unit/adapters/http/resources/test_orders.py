@@ -39,7 +39,7 @@ def wanted(*items: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def quick() -> Iterator[Marketplace]:
-    """A market whose worker needs no time."""
+    """A market that decides orders immediately."""
     with marketplace(notifier=DecideAtOnce) as made:
         yield made
 
@@ -177,7 +177,7 @@ def test_a_price_that_was_never_in_force_is_a_409_and_writes_nothing(seller: Per
     assert answer(buyer.get(ORDERS))["results"] == []
 
 
-# --- waiting for the verdict
+# --- waiting for the decision
 
 
 def test_a_waiting_order_returns_its_decision(quick: Marketplace) -> None:
@@ -337,7 +337,7 @@ def test_a_request_waits_for_another_one_with_its_key(monkeypatch: pytest.Monkey
 
 
 def forget_the_answer(place: Marketplace, person: Person, key: str) -> None:
-    """As if the request that took the key were not done yet."""
+    """Reset the key to the state of a request in flight."""
     assert isinstance(place.market.store, MemoryStore)
     place.market.store.tables.keys._rows[AccountId(person.id), key].body = None
 

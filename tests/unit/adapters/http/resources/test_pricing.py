@@ -1,4 +1,4 @@
-"""`pricing/api/v1/`: policies, what they would do and did, and taking it back."""
+"""`pricing/api/v1/`: policies, previews, runs, rollback and assignments."""
 
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ PRICING = "/pricing/api/v1/"
 POLICIES = PRICING + "policies/"
 RUNS = PRICING + "runs/"
 EAGER = {"least_views": 0, "least_history_days": 0, "cooldown_days": 0, "breaker_share": 1, "breaker_mean": 1}
-"""Guardrails under which a new product moves at once."""
+"""Guardrails that allow a new product to be repriced immediately."""
 
 
 def create(person: Person, **fields: Any) -> Any:
@@ -168,7 +168,7 @@ def test_invalid_fields_are_named(seller: Person) -> None:
     ):
         problem(seller.post(POLICIES, {"name": "Mine", **fields}), 400, named)
     problem(seller.post(POLICIES, {}), 400, "name")
-    # Beyond the largest exponent that arithmetic with decimals takes.
+    # Beyond the largest exponent of decimal arithmetic.
     for number in ("1e999999999", "-1e999999999"):
         body = f'{{"name": "Mine", "guardrails": {{"step": {number}}}}}'.encode()
         headers = {"Content-Type": "application/json"}
@@ -184,7 +184,7 @@ def test_a_repeated_key_creates_one_policy(seller: Person) -> None:
 
 
 def test_the_number_of_policies_is_limited() -> None:
-    with marketplace() as place:  # of its own: lists of all policies stay short in the others
+    with marketplace() as place:  # a separate market, so that lists of policies stay short in the other tests
         seller = place.person()
         for _ in range(MAX_POLICIES_PER_SELLER):
             create(seller)
@@ -274,7 +274,7 @@ def test_a_run_is_rolled_back_while_the_next_one_is_in_progress(place: Marketpla
     done = run(place, made)
     place.clock.advance(minutes=1)
     begun = place.market.repricing.begin(PolicyId(made["id"]))
-    place.market.repricing.step(begun.id)  # it has decided, and not written
+    place.market.repricing.step(begun.id)  # decided, but not written
     assert answer(seller.post(f"{RUNS}{done.id}/rollback/"))["status"] == "ROLLING_BACK"
     place.market.repricing.finish(done.id)
     place.market.repricing.finish(begun.id)

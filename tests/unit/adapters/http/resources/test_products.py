@@ -11,7 +11,7 @@ PUBLIC = {
 }  # fmt: skip
 OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
-"""The example that the published contract gives."""
+"""The example of the published contract."""
 BAD_PRICES = ["0", "0.00", 0, -1, "-1.00", "0.001", 0.001, 100000000, "100000000", "NaN", "Infinity", "1e999", ""]
 
 
@@ -145,7 +145,7 @@ def test_get_counts_a_view_and_head_does_not(place: Marketplace, anybody: Visito
     anybody.send("HEAD", path_of(made))
     assert answer(anybody.get(path_of(made)))["count_viewed"] == 0
     place.flush_views()
-    # Strangers are shown a copy that may be some seconds old.
+    # Other callers get a cached product, which may be some seconds old.
     assert answer(seller.get(path_of(made)))["count_viewed"] == 4
 
 

@@ -1,4 +1,4 @@
-"""The search box, its filters, facets and pages, over one catalogue that stays as it is."""
+"""Search, filters, facets and pages, on one constant catalog."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What sellers are told of their sales: when, and at which price."""
+"""Sales statistics by time and by price."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ STATS = PRODUCTS + "seller-stats/"
 
 @pytest.fixture
 def place() -> Iterator[Marketplace]:
-    """Of its own, since the others' clocks may have moved."""
+    """A separate market, since other tests advance the clock of the shared one."""
     with marketplace() as place:
         yield place
 
@@ -77,7 +77,7 @@ def test_a_series_has_points_by_hour_or_day(place: Marketplace, seller: Person, 
     path = f"{PRODUCTS}{product}/statistics/"
     hours = answer(seller.get(f"{path}?interval=hour&from=2026-01-01T23:00:00Z&to=2026-01-02T01:00:00Z"))["series"]
     assert hours == [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
-    # The same moment, as another country writes it.
+    # The same time with another offset.
     days = answer(seller.get(f"{path}?from=2026-01-02T02:00:00%2B02:00"))["series"]
     assert days == [{**SECOND, "start": "2026-01-02T00:00:00Z"}]
     assert answer(seller.get(f"{path}?to=2025-12-31T00:00:00Z"))["series"] == []
@@ -90,7 +90,7 @@ def test_a_series_excludes_sales_before_its_start(place: Marketplace, seller: Pe
         assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z"))["series"] == second
         assert answer(seller.get(f"{path}from=2026-01-01T14:00:00%2B02:00"))["series"] == second
         assert answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T13:00:00Z"))["series"] == []
-        # Without it, a series has as many points when its end is in the middle of a day.
+        # Without `from`, an end within a day does not add a point.
         assert answer(seller.get(f"{path}to=2026-01-31T12:00:00Z"))["series"] == second
 
 
@@ -99,7 +99,7 @@ def test_a_reversed_span_is_rejected(place: Marketplace, seller: Person, buyer: 
     for path in (f"{PRODUCTS}{product}/statistics/?", f"{STATS}?series=hour&"):
         reversed_span = seller.get(f"{path}from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z")
         assert problem(reversed_span, 400, "from")["errors"] == {"from": ["This is later than to."]}
-        # The same clock times in other zones: only the moments count.
+        # The same local times in other zones are different times.
         problem(seller.get(f"{path}from=2026-01-01T12:00:00-02:00&to=2026-01-01T12:00:00%2B02:00"), 400, "from")
         answer(seller.get(f"{path}from=2026-01-01T12:00:00%2B02:00&to=2026-01-01T12:00:00-02:00"))
         answer(seller.get(f"{path}from=2026-01-01T12:00:00Z&to=2026-01-01T12:00:00Z"))

@@ -267,7 +267,7 @@ def test_a_password_change_requires_the_old_password_and_a_valid_new_one(strange
 
 
 def test_a_deleted_account_has_no_profile(place: Marketplace, stranger: Person) -> None:
-    """A token outlives its account when the database is put back to an earlier state."""
+    """A token can outlive its account if the database is restored from a backup."""
     accounts, now = place.market.accounts, place.clock.now()
     claims = evolve(accounts.verify(stranger.token), id="gone", account_id=AccountId(10**6))
     gone = Visitor(place.client, accounts._tokens.issue(claims, now))

@@ -1,4 +1,4 @@
-"""`webhooks/api/v1/`: endpoints of one's own, their secrets and what was sent to them."""
+"""`webhooks/api/v1/`: endpoints, secrets and deliveries."""
 
 from typing import Any
 
