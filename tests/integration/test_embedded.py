@@ -184,7 +184,7 @@ class TestPostgres:
         with EmbeddedPostgres(tmp_path, FAST):
             pass
         (data / "PG_VERSION").write_text("15\n")
-        with pytest.raises(EmbeddedServerError, match=r"written by PostgreSQL 15, .* brings PostgreSQL \d+.*pg_dump"):
+        with pytest.raises(EmbeddedServerError, match=r"written by PostgreSQL 15, .* contains PostgreSQL \d+.*pg_dump"):
             EmbeddedPostgres(tmp_path, FAST).start()
 
     def test_refuses_data_whose_password_is_lost(self, tmp_path: Path) -> None:
