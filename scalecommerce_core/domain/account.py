@@ -11,13 +11,14 @@ from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, normal_line, normal_text, text_errors
 
 EMAIL_LENGTH: Final = 254
+"""Longest e-mail address, in characters (RFC 5321)."""
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _EMAIL: Final = re.compile(rf"{_LOCAL}@(?:{_LABEL}\.)+{_LABEL}")
 
 
 def normal_email(text: str) -> str:
-    """The address in lower case (addresses are unique whatever their case); `Invalid` if it is none.
+    """The address in lower case, because addresses are unique without case; raise `Invalid` for an invalid address.
 
     Only ASCII is accepted, as in RFC 5321 without SMTPUTF8: some other letters look like ASCII letters, and some become
     ASCII in lower case (KELVIN SIGN becomes k), so that two addresses could be confused. Internationalised host names
@@ -42,12 +43,12 @@ def matches_email(text: str, email: str) -> bool:
 
 @define
 class Account:
-    """A person who buys, sells, or both; staff see and mend what others own."""
+    """A person who buys, sells, or both. Staff can view and edit the data of all accounts."""
 
     id: AccountId = field(on_setattr=setters.frozen)
     email: str
     password_hash: str | None = field(repr=False)
-    """None: no password opens this account (imported customers)."""
+    """None: the account has no password, so it cannot log in (imported customers)."""
     created_at: datetime = field(on_setattr=setters.frozen)
     first_name: str = ""
     last_name: str = ""
@@ -56,10 +57,7 @@ class Account:
     is_active: bool = True
 
     def edit(self, *, first_name: str | None = None, last_name: str | None = None, bio: str | None = None) -> None:
-        """Change the profile; None leaves a field as it is.
-
-        Raise `Invalid` naming the fields; nothing is changed then.
-        """
+        """Change the given fields of the profile; raise `Invalid` naming the fields, and change nothing then."""
         wanted = {"first_name": first_name, "last_name": last_name, "bio": bio}
         given = {
             name: normal_text(text) if name == "bio" else normal_line(text)
@@ -76,7 +74,7 @@ class Account:
 
 @define
 class Session:
-    """A refresh family: only `current` may be exchanged, and only while the session is not revoked.
+    """A log-in session: a family of refresh tokens of which only `current` may be exchanged.
 
     The one exception is `previous`: for a short grace period after the exchange, using it again returns the same new
     tokens, for a client whose response was lost or that refreshed in two tabs at once.
@@ -90,7 +88,7 @@ class Session:
     expires_at: datetime
     revoked_at: datetime | None = None
     previous: str | None = None
-    """The `jti` of the refresh token that was exchanged for `current`; None if there is none or its grace ended."""
+    """The `jti` of the token that was exchanged for `current`; None if there is none or its grace period has ended."""
     rotated_at: datetime | None = None
     """When that exchange was made."""
 
@@ -100,10 +98,12 @@ class Session:
         return self.created_at if self.rotated_at is None else self.rotated_at
 
     def is_open(self, now: datetime) -> bool:
+        """Whether the session is neither revoked nor expired."""
         return self.revoked_at is None and now < self.expires_at
 
     def exchange(self, token: str, successor: str, now: datetime, *, lifetime: timedelta, grace: timedelta) -> bool:
-        """Exchange the refresh token with this `jti`; return whether the caller gets the tokens that are then in force.
+        """Exchange the refresh token with this `jti` for `successor`; return whether the caller gets the current
+        tokens.
 
         The current token is replaced by `successor`. The previous token gets the same tokens again within `grace`. Any
         other token was exchanged before, so one of its two holders stole it: the session is revoked (RFC 9700, section
@@ -126,5 +126,6 @@ class Session:
         self.previous = None
 
     def revoke(self, now: datetime) -> None:
+        """Make all refresh tokens of the session invalid."""
         if self.revoked_at is None:
             self.revoked_at = now

@@ -15,10 +15,13 @@ DEFAULT_CATEGORIES: Final = (
     "shoes", "beauty_health", "sports", "toys", "automotive", "tools", "office_supplies", "food_beverages",
     "books", "pet_supplies", "garden", "construction", "services",
 )  # fmt: skip
+"""Names of the categories of a new marketplace."""
 
 
 @frozen
 class Category:
+    """A category; its slug is unique and used in URLs."""
+
     id: CategoryId
     name: str
     slug: str
@@ -53,6 +56,7 @@ _SPELLED: Final = {
     "+": "plus", "#": "sharp", "&": "and", "@": "at", "%": "percent", "°": "degree", "$": "dollar", "€": "euro",
     "£": "pound", "¥": "yen", "₽": "ruble",
 }  # fmt: skip
+"""Symbols that a slug spells out as words."""
 
 
 def _words(key: str) -> list[str]:

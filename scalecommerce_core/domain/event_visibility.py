@@ -1,8 +1,8 @@
-"""What an event tells its readers: JSON, and to each no more than concerns them.
+"""Which fields of an event a reader may see, as JSON.
 
-Staff see everything, the buyer their whole order; a seller sees the lines that are theirs, and neither who bought nor
-what else was in the basket. Events are stored small and completed here with the lines of their order, which do not
-change once it is placed.
+Staff see all fields. The buyer sees the whole order, without its sellers. A seller sees the order's lines of their own
+products and their refunds, neither the buyer nor other lines. Events are stored without the order's lines, which never
+change, and completed with them here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,8 @@ from scalecommerce_core.domain.money import decimal_text
 
 @frozen
 class EventOrderLine:
+    """A line of an order; `price` in minor units per unit."""
+
     product_id: ProductId
     seller_id: AccountId
     quantity: int
@@ -24,16 +26,16 @@ class EventOrderLine:
 
 @frozen
 class EventOrder:
-    """What never changes of an order."""
+    """The facts of an order that never change."""
 
     currency: str
     lines: Sequence[EventOrderLine]
 
 
 def visible_payload(payload: Mapping[str, Any], order: EventOrder | None, reader: AccountId | None) -> dict[str, Any]:
-    """The event's `data` as `reader` may see it; None: staff. `order` is wanted for events that name one.
+    """The `data` of an event as `reader`, an account of its audience, may see it; `reader` None stands for staff.
 
-    The reader is one of the event's audience.
+    `order` is required for the events of orders.
     """
     if order is None:
         return _of_product(payload, reader)
@@ -47,7 +49,7 @@ def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[st
     if reader is None:
         data["seller"] = payload["seller_id"]
     for name, value in payload.items():
-        if name in AMOUNTS:
+        if name in AMOUNT_FIELDS:
             data[name] = decimal_text(value, payload["currency"])
         elif name not in {"product_id", "seller_id"}:
             data[name] = value
@@ -80,5 +82,5 @@ def _of_order(
     return data
 
 
-AMOUNTS: Final = frozenset({"old", "new"})
-"""Of product events: minor units in the payload, decimal strings in what is told."""
+AMOUNT_FIELDS: Final = frozenset({"old", "new"})
+"""Fields of product events with amounts: minor units in the stored payload, decimal strings in the result."""

@@ -1,4 +1,4 @@
-"""Facts that aggregates record: frozen, made of plain values, saved with the aggregate they come from."""
+"""Events: immutable facts that aggregates record. The store saves them with the aggregate."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -10,18 +10,18 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 
 @frozen(kw_only=True)
 class Event:
-    """`topic` names the fact for consumers. The store numbers it when it is saved."""
+    """A fact about an aggregate at the time `at`. `topic` is the name of its kind for consumers."""
 
     topic: ClassVar[str]
     at: datetime
 
     @property
     def audience(self) -> tuple[AccountId, ...]:
-        """The accounts whose feed shows this, each once."""
+        """The accounts whose feeds show the event, each once."""
         return ()
 
     def payload(self) -> dict[str, Any]:
-        """The facts beyond `topic` and `at`, as JSON types."""
+        """All fields except `at`, as JSON types."""
         return {name: _plain(getattr(self, name)) for name in _facts(type(self))}
 
 
@@ -46,6 +46,8 @@ def _plain(value: Any) -> Any:
 
 @frozen(kw_only=True)
 class ProductEvent(Event):
+    """An event of a product; its audience is the seller."""
+
     product_id: ProductId
     seller_id: AccountId
 
@@ -56,22 +58,28 @@ class ProductEvent(Event):
 
 @frozen(kw_only=True)
 class ProductListed(ProductEvent):
+    """A product was created."""
+
     topic = "product.listed"
 
 
 @frozen(kw_only=True)
 class ProductEdited(ProductEvent):
+    """Fields of a product other than its price changed."""
+
     topic = "product.edited"
 
 
 @frozen(kw_only=True)
 class ProductWithdrawn(ProductEvent):
+    """A product was removed from the catalog."""
+
     topic = "product.withdrawn"
 
 
 @frozen(kw_only=True)
 class PriceChanged(ProductEvent):
-    """`old` and `new` in minor units of `currency`."""
+    """The price of a product changed from `old` to `new`, in minor units of `currency`."""
 
     topic = "price.changed"
     old: int
@@ -82,20 +90,22 @@ class PriceChanged(ProductEvent):
 
 @frozen(kw_only=True)
 class StockRanOut(ProductEvent):
-    """Nothing can be promised any more: all units are sold or reserved, or there were none from the start."""
+    """A product has no available units any more, or had none when it was created."""
 
     topic = "stock.ran_out"
 
 
 @frozen(kw_only=True)
 class StockReturned(ProductEvent):
-    """Units can be promised again."""
+    """A product has available units again."""
 
     topic = "stock.returned"
 
 
 @frozen(kw_only=True)
 class OrderEvent(Event):
+    """An event of an order; its audience is the buyer and the sellers."""
+
     order_id: OrderId
     buyer_id: AccountId
     seller_ids: tuple[AccountId, ...]
@@ -108,7 +118,7 @@ class OrderEvent(Event):
 
 @frozen(kw_only=True)
 class OrderPlaced(OrderEvent):
-    """Nobody's sale yet: sellers hear of an order from its verdict on."""
+    """An order was accepted; its audience is the buyer only, because sellers see orders from the decision on."""
 
     topic = "order.placed"
 
@@ -119,32 +129,42 @@ class OrderPlaced(OrderEvent):
 
 @frozen(kw_only=True)
 class OrderReserved(OrderEvent):
+    """Background validation reserved the stock of an order."""
+
     topic = "order.reserved"
 
 
 @frozen(kw_only=True)
 class OrderRejected(OrderEvent):
+    """Background validation rejected an order, because stock did not suffice."""
+
     topic = "order.rejected"
 
 
 @frozen(kw_only=True)
 class OrderPaid(OrderEvent):
+    """An order was paid."""
+
     topic = "order.paid"
 
 
 @frozen(kw_only=True)
 class OrderCancelled(OrderEvent):
+    """The buyer cancelled an order."""
+
     topic = "order.cancelled"
 
 
 @frozen(kw_only=True)
 class OrderExpired(OrderEvent):
+    """An order was not paid in time."""
+
     topic = "order.expired"
 
 
 @frozen(kw_only=True)
 class RefundedUnits:
-    """`amount` in minor units of the order's currency."""
+    """Refunded units of a product; `amount` in minor units of the order's currency."""
 
     product_id: ProductId
     seller_id: AccountId
@@ -154,7 +174,7 @@ class RefundedUnits:
 
 @frozen(kw_only=True)
 class OrderRefunded(OrderEvent):
-    """`seller_ids` are those whose units were given back, and no others: it is none of the rest's business."""
+    """Units of an order were refunded; `seller_ids` holds the sellers of the refunded units only."""
 
     topic = "order.refunded"
     refunds: tuple[RefundedUnits, ...]

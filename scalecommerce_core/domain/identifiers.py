@@ -1,4 +1,4 @@
-"""Names for the whole numbers and UUIDs that identify things."""
+"""Types of the whole numbers, UUIDs and texts that identify things."""
 
 from typing import NewType
 from uuid import UUID
@@ -13,13 +13,13 @@ EndpointId = NewType("EndpointId", int)
 DeliveryId = NewType("DeliveryId", int)
 
 CommandId = NewType("CommandId", UUID)
-"""Made by the caller before the first attempt, so that a retry after a lost reply cannot act twice."""
+"""The caller makes it before the first attempt, so that a retry after a lost response has no second effect."""
 
 PaymentId = NewType("PaymentId", UUID)
-"""Made before the gateway is asked for the first time; it is the gateway's idempotency key too."""
+"""Made before the first request to the gateway; also the idempotency key of the charge there."""
 
 RefundId = NewType("RefundId", UUID)
-"""Of money that is sent back through the gateway: its idempotency key there."""
+"""Identifies money to be sent back through the gateway; also the idempotency key of the refund there."""
 
 SessionId = NewType("SessionId", str)
-"""One log-in: the family of refresh tokens that descends from it."""
+"""Identifies a log-in session, the family of its refresh tokens."""

@@ -1,6 +1,6 @@
 """Money as a whole number of minor units and a currency, so that sums are exact and fast.
 
-The currency decides how many minor units make a whole unit (`domain.currencies`): 100 cents, 1 yen, 1000 fils.
+The currency defines how many minor units make a whole unit (`domain.currencies`): 100 cents, 1 yen, 1000 fils.
 """
 
 from decimal import Context, Decimal, Inexact
@@ -16,11 +16,11 @@ MAX_PRICE: Final = 9_999_999_999
 """Bounds of a price in minor units, whatever the currency: 0.01 to 99,999,999.99 of one with two decimals."""
 
 _EXACT: Final = Context(prec=40, traps=[Inexact])
-"""A context of our own: the caller's may round."""
+"""Arithmetic context that raises `Inexact` instead of rounding; the caller's context may round."""
 
 
 class NotMoney(ValueError):
-    """The text or number is no amount of money; the message says why."""
+    """The text or number is not an amount of money; the message says why."""
 
 
 @frozen(order=False)
@@ -52,6 +52,7 @@ class Money:
 
     @property
     def amount(self) -> Decimal:
+        """The amount as a decimal number of whole units."""
         return Decimal(self.text)
 
     def _same(self, other: "Money") -> int:
@@ -96,9 +97,10 @@ def unit_text(minor: int, minor_per_unit: int) -> str:
 
 
 def minor_units(amount: Decimal | str | int, currency: str) -> int:
-    """`("6.21", "USD")` -> `621`, exactly; raise `NotMoney` when it cannot be.
+    """`("6.21", "USD")` -> `621`, exactly; raise `NotMoney` for an amount that is not a whole number of minor units.
 
-    Text with more decimals than the currency has is refused even if they are zeros: `1.290` may mean 1290 elsewhere.
+    Text with more decimals than the currency has is refused even if they are zeros: `1.290` means 1290 in some
+    countries.
     """
     digits = _digits_of(currency)
     value = _decimal(amount, currency) if isinstance(amount, str) else Decimal(amount)

@@ -1,4 +1,4 @@
-"""Numbers in text that comes from outside: one rule for HTTP, files, command-line options and settings.
+"""Numbers in text from outside: one rule for HTTP, files, command-line options and settings.
 
 Python's own `int`, `float` and `Decimal` also read `1_000`, `+5`, surrounding spaces and digits of any script, and
 `Decimal` reads exponents. None of these is accepted here. A group separator is never guessed: `1,290` is refused, and

@@ -1,4 +1,4 @@
-"""Orders: lines at their prices, and a state machine that is one table."""
+"""Orders: lines with their prices, and a state machine defined by the table `TRANSITIONS`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -25,16 +25,18 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 
 MAX_LINES: Final = 100
-"""Of an order that is placed; history may have more."""
+"""Lines of a placed order; imported orders may have more."""
 MAX_QUANTITY: Final = 900_000_000
-"""Of one line: times the highest price it still fits into 8 bytes, as refunds and statistics need it."""
+"""Units of a line: times the highest price it fits into 8 bytes, as refunds and statistics need it."""
 LINE_ID_SPAN: Final = 10_000
-"""Line ids are `order_id * LINE_ID_SPAN + position`: unique, and known without asking a database."""
+"""Line ids are `order_id * LINE_ID_SPAN + position`: unique, and computed without the database."""
 DECIDE_ATTEMPTS: Final = 5
-"""An order whose decision fails this often is parked for an operator."""
+"""An order is parked when its decision has raised an exception this often; an operator has to look at it."""
 
 
 class OrderStatus(StrEnum):
+    """Status of an order; `TRANSITIONS` lists the allowed changes."""
+
     CREATED = "CREATED"
     PENDING = "PENDING"
     REJECTED = "REJECTED"
@@ -44,6 +46,8 @@ class OrderStatus(StrEnum):
 
 
 class Action(StrEnum):
+    """Actions on an order, worded for error messages."""
+
     RESERVE = "be reserved"
     REJECT = "be rejected"
     PAY = "be paid"
@@ -61,10 +65,11 @@ TRANSITIONS: Final[Mapping[tuple[OrderStatus, Action], OrderStatus]] = {
     (OrderStatus.PENDING, Action.EXPIRE): OrderStatus.CANCELLED,
     (OrderStatus.PAID, Action.REFUND): OrderStatus.REFUNDED,
 }
+"""The new status for each allowed action in each status; every other action is `TransitionNotAllowed`."""
 
 
 class OrderOrigin(StrEnum):
-    """Where an order came from. Imported ones are the past: no events, no webhooks, no pricing signals."""
+    """Where an order came from. Imported and seeded orders publish no events and are not signals for pricing."""
 
     API = "api"
     IMPORT = "import"
@@ -74,15 +79,16 @@ class OrderOrigin(StrEnum):
 def is_sale(buyer_id: AccountId, seller_id: AccountId) -> bool:
     """Whether a line that `buyer_id` bought from `seller_id` is a sale, not a purchase of the seller's own product.
 
-    Such an order is processed like any other: it reserves stock, is paid, and is listed for its buyer. But it shows no
-    demand and earns nothing, so lists of sales, statistics and pricing signals exclude it (ADR 0034).
+    A purchase of one's own product is processed like any other: it reserves stock, is paid, and is listed for its
+    buyer. But it shows no demand and earns nothing, so lists of sales, statistics and pricing signals exclude it (ADR
+    0034).
     """
     return buyer_id != seller_id
 
 
 @frozen
 class OrderLine:
-    """`quantity` units of a product at the `price` that this order pays for each (minor units)."""
+    """`quantity` units of a product at the unit `price` of this order, in minor units."""
 
     position: int
     product_id: ProductId
@@ -93,16 +99,18 @@ class OrderLine:
 
     @property
     def amount(self) -> int:
+        """The line's total in minor units."""
         return self.quantity * self.price
 
     @property
     def refundable(self) -> int:
+        """Units that are not refunded yet."""
         return self.quantity - self.refunded
 
 
 @frozen
 class Shortfall:
-    """A line that could not be served: what was wanted of a product, and what was available."""
+    """A line that stock did not suffice for: `wanted` units were ordered, `available` units existed."""
 
     product_id: ProductId
     wanted: int
@@ -111,7 +119,7 @@ class Shortfall:
 
 @frozen
 class RefundLine:
-    """Give back `quantity` units of a product; `price` (minor units) picks among lines of one product."""
+    """Refund `quantity` units of a product; `price` (minor units) selects among several lines of the product."""
 
     product_id: ProductId
     quantity: int
@@ -120,7 +128,7 @@ class RefundLine:
 
 @frozen
 class Refund:
-    """A row of the refund ledger: `quantity` units of the line at `position`, at the line's price."""
+    """A row of the refund ledger: `quantity` units of the line at `position`; `amount` in minor units."""
 
     order_id: OrderId
     position: int
@@ -134,7 +142,7 @@ class Refund:
 
 @define
 class Order:
-    """All lines or none. Only the methods below change `status`, along `TRANSITIONS`."""
+    """An order; all of its lines are reserved, or none. Only the methods below change `status`, along `TRANSITIONS`."""
 
     id: OrderId = field(on_setattr=setters.frozen)
     command_id: CommandId = field(on_setattr=setters.frozen)
@@ -146,14 +154,14 @@ class Order:
     status: OrderStatus = OrderStatus.CREATED
     shortfalls: tuple[Shortfall, ...] = ()
     expires_at: datetime | None = None
-    """When an unpaid reservation is given back."""
+    """When the unpaid order expires and its reservation is released."""
     paid_at: datetime | None = None
     origin: OrderOrigin = field(default=OrderOrigin.API, on_setattr=setters.frozen)
     decide_attempts: int = 0
     decide_after: datetime | None = None
-    """A failed decision is not tried again before; it never blocks the orders behind it."""
+    """After an exception, the decision is not repeated before this time; orders behind it are decided meanwhile."""
     refunds: list[Refund] = field(factory=list, eq=False, repr=False)
-    """Refunds made since the order was loaded, to be appended to the ledger."""
+    """Refunds made since the order was loaded; saving appends them to the ledger."""
     events: list[Event] = field(factory=list, eq=False, repr=False)
 
     @classmethod
@@ -168,7 +176,7 @@ class Order:
         now: datetime,
         origin: OrderOrigin = OrderOrigin.API,
     ) -> "Order":
-        """A new order, undecided: it holds no stock yet."""
+        """A new order in status CREATED; it reserves no stock yet."""
         order = cls(
             id=id, command_id=command_id, buyer_id=buyer_id, currency=currency, lines=tuple(lines),
             created_at=now, updated_at=now, origin=origin,
@@ -178,21 +186,23 @@ class Order:
 
     @property
     def total(self) -> Money:
+        """The total of all lines."""
         return Money(sum(line.amount for line in self.lines), self.currency)
 
     @property
     def is_parked(self) -> bool:
+        """Whether the decision failed `DECIDE_ATTEMPTS` times, so that background validation skips the order."""
         return self.decide_attempts >= DECIDE_ATTEMPTS
 
     def quantities(self) -> dict[ProductId, int]:
-        """Units per product, summed over lines."""
+        """Units per product, added over lines."""
         summed: dict[ProductId, int] = {}
         for line in self.lines:
             summed[line.product_id] = summed.get(line.product_id, 0) + line.quantity
         return summed
 
     def decide(self, stock: Mapping[ProductId, Stock], now: datetime, expires_at: datetime) -> None:
-        """Reserve all lines, or reject the order, naming each line that falls short and touching no stock."""
+        """Reserve all lines until `expires_at`; or reject the order with its shortfalls and leave stock unchanged."""
         wanted = self.quantities()
         short = tuple(
             Shortfall(product_id, quantity, stock[product_id].available if product_id in stock else 0)
@@ -210,7 +220,7 @@ class Order:
         self._record(OrderReserved, now)
 
     def pay(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
-        """Turn the reservation into a sale; repeating it is harmless."""
+        """Turn the reservation into a sale; paying a PAID order again changes nothing."""
         if self.status is OrderStatus.PAID:
             return
         self._transition(Action.PAY, now)
@@ -221,12 +231,12 @@ class Order:
         self._record(OrderPaid, now)
 
     def cancel(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
-        """Give the reservation back, if there is one; repeating it is harmless."""
+        """Cancel the order and release its reservation; cancelling a CANCELLED order again changes nothing."""
         if self.status is not OrderStatus.CANCELLED:
             self._release_stock(Action.CANCEL, stock, now)
 
     def expire(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
-        """As `cancel`, for a reservation that was not paid in time."""
+        """As `cancel`, for an order that was not paid in time."""
         self._release_stock(Action.EXPIRE, stock, now)
 
     def refund(
@@ -238,9 +248,9 @@ class Order:
         restock: bool,
         by: AccountId | None = None,
     ) -> list[Refund]:
-        """Give money for units back, at their lines' prices; the order is REFUNDED when nothing is left.
+        """Refund units at their lines' prices; the order becomes REFUNDED when no unit is left.
 
-        Raise `Invalid` naming the line when more is asked than was sold and not yet refunded.
+        Raise `TransitionNotAllowed`, or `Invalid` naming the line if it asks for more units than are refundable.
         """
         if (self.status, Action.REFUND) not in TRANSITIONS:
             raise TransitionNotAllowed(self.id, self.status, Action.REFUND)
@@ -304,16 +314,19 @@ class Order:
 
     @property
     def seller_ids(self) -> tuple[AccountId, ...]:
+        """The sellers of the lines, in order."""
         return tuple(sorted({line.seller_id for line in self.lines}))
 
     def record_decision_failure(self, now: datetime, try_after: datetime) -> None:
-        """Count a decision that raised; the order steps aside until `try_after`, or for good when parked."""
+        """Count an exception in the decision; the order is skipped until `try_after`, or until an operator acts if it
+        is parked.
+        """
         self.decide_attempts += 1
         self.decide_after = try_after
         self.updated_at = now
 
     def record_expiry_failure(self, now: datetime, try_after: datetime) -> None:
-        """An expiry raised: the reservation is held until `try_after`, unless something else has ended it."""
+        """Postpone the expiry of a PENDING order to `try_after` after an exception."""
         if self.status is OrderStatus.PENDING:
             self.expires_at = try_after
             self.updated_at = now

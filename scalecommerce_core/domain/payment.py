@@ -1,7 +1,7 @@
-"""Payments: one aggregate per attempt to charge for an order, and the money that is to be sent back.
+"""Payments: an aggregate per attempt to charge for an order, and the refunds of its money.
 
-An attempt is written before the gateway is asked and settled after it has answered. Between the two anything may
-happen to us, so what became of a charge is looked up by the attempt's key until it is known.
+An attempt is stored before the gateway is called and settled after its answer. If the answer is lost, the charge is
+looked up at the gateway by the attempt's key until the outcome is known.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,24 @@ from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 
 AMOUNT_DIGITS: Final = 21
-"""The largest order has 100 lines of 900,000,000 units at 99,999,999.99: that many digits of minor units."""
+"""Digits of minor units of the largest order: 100 lines of 900,000,000 units at 99,999,999.99."""
 MAX_AMOUNT: Final = 10**AMOUNT_DIGITS - 1
+"""Largest amount of a payment, in minor units."""
 MAX_TEXT: Final = 255
-"""Letters of a method, a reference and a reason."""
+"""Longest method, reference and reason, in characters."""
 DEFAULT_METHOD: Final = "default"
-"""However the buyer usually pays: for the gateway to know."""
+"""The buyer's usual payment method, which the gateway knows."""
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
+"""Delay after the first look-up or refund without a result."""
 LONGEST_PAUSE: Final = timedelta(hours=1)
+"""Longest delay between two look-ups or refunds."""
 LATE_CHARGE_WINDOW: Final = timedelta(hours=24)
-"""So long after its deadline an attempt that the gateway does not know is looked for again: the charge may be late."""
+"""An attempt that the gateway does not know is looked up this long after its deadline: its charge may arrive late."""
 
 
 def retry_delay(tries: int) -> timedelta:
-    """Between looks, and between tries to send money back: 2 s, twice as long each time, at most an hour."""
+    """Delay before the next look-up or refund: 2 s, doubled with each of the earlier `tries`, at most an hour."""
     return min(FIRST_PAUSE * (1 << min(tries, 20)), LONGEST_PAUSE)
 
 
@@ -40,7 +43,7 @@ def retry_delay(tries: int) -> timedelta:
 
 @frozen
 class ChargeRequest:
-    """Take `amount` by `method`, at most once per `key`."""
+    """Charge `amount` by `method`, at most once per `key`."""
 
     key: PaymentId
     order_id: OrderId
@@ -50,7 +53,7 @@ class ChargeRequest:
 
 @frozen
 class RefundRequest:
-    """Send `amount` of the charge `payment` back, at most once per `key`; the gateway calls the charge `reference`."""
+    """Refund `amount` of the charge `payment`, at most once per `key`; `reference` is the gateway's charge id."""
 
     key: RefundId
     payment: PaymentId
@@ -60,14 +63,14 @@ class RefundRequest:
 
 @frozen
 class Charged:
-    """The money was taken; `reference` is what the gateway calls the charge, in at most `MAX_TEXT` letters."""
+    """The money was charged; `reference` is the gateway's id of the charge, at most `MAX_TEXT` characters."""
 
     reference: str
 
 
 @frozen
 class Declined:
-    """No money was taken, nor will be under this key; `reason` is a word such as `insufficient_funds`."""
+    """No money was charged, and none will be under this key; `reason` is a code such as `insufficient_funds`."""
 
     reason: str
 
@@ -76,19 +79,21 @@ class Declined:
 
 
 class PaymentStatus(StrEnum):
+    """Status of an attempt; `PAYMENT_TRANSITIONS` lists the allowed changes."""
+
     OPEN = "OPEN"
-    """The gateway is being asked, or its answer was lost: the order waits."""
+    """The gateway is being called, or its answer was lost. The order cannot be cancelled, paid again or expire."""
     CAPTURED = "CAPTURED"
-    """Charged, and the order was PAID with it."""
+    """Charged, and the order became PAID."""
     DECLINED = "DECLINED"
     ABANDONED = "ABANDONED"
-    """Past its deadline, and unknown to the gateway: the order is free again. It is still watched."""
+    """Past its deadline and unknown to the gateway: the order is free again. The charge is still looked up."""
     TOO_LATE = "TOO_LATE"
-    """Charged when the order could not be paid any more: all of it is sent back."""
+    """Charged when the order could not be paid any more: all of the money is refunded."""
 
 
 class Finding(StrEnum):
-    """What is learned about an attempt."""
+    """What was found out about an attempt."""
 
     CHARGED = "charged"
     CHARGED_TOO_LATE = "charged too late"
@@ -108,16 +113,19 @@ PAYMENT_TRANSITIONS: Final[Mapping[tuple[PaymentStatus, Finding], PaymentStatus]
     # No gateway should change its mind; one that does has the buyer's money.
     (PaymentStatus.DECLINED, Finding.CHARGED_TOO_LATE): PaymentStatus.TOO_LATE,
 }
+"""The new status of an attempt for each finding; any other pair is `LedgerInconsistent`."""
 
 
 class RefundStatus(StrEnum):
+    """Status of a refund."""
+
     OPEN = "OPEN"
     DONE = "DONE"
 
 
 @define
 class PaymentRefund:
-    """Money on its way back: sent again under the same key until the gateway confirms."""
+    """Money to be refunded; it is sent with the same key until the gateway confirms it."""
 
     id: RefundId = field(on_setattr=setters.frozen)
     payment_id: PaymentId = field(on_setattr=setters.frozen)
@@ -130,15 +138,16 @@ class PaymentRefund:
     done_at: datetime | None = None
 
     def request(self) -> RefundRequest:
+        """The request for the gateway."""
         return RefundRequest(self.id, self.payment_id, self.reference, self.amount)
 
     def confirm(self, now: datetime) -> None:
-        """The gateway has sent it; repeating this is harmless."""
+        """Record the gateway's confirmation; repeating it changes nothing."""
         if self.status is RefundStatus.OPEN:
             self.status, self.done_at = RefundStatus.DONE, now
 
     def postpone(self, now: datetime) -> None:
-        """The gateway did not confirm it: try again after a pause."""
+        """Schedule the next try, because the gateway did not confirm the refund."""
         self.try_at = now + retry_delay(self.tries)
         self.tries += 1
 
@@ -153,18 +162,18 @@ class Payment:
     method: str = field(on_setattr=setters.frozen)
     created_at: datetime = field(on_setattr=setters.frozen)
     deadline: datetime = field(on_setattr=setters.frozen)
-    """The gateway is not asked for the charge after it; then what it does not know is abandoned."""
+    """The charge is not sent after this time; a charge that the gateway does not know then is abandoned."""
     updated_at: datetime
     check_at: datetime | None
-    """When the gateway is asked what it knows of this; None: it is settled."""
+    """When the charge is looked up at the gateway; None if the attempt is settled."""
     status: PaymentStatus = PaymentStatus.OPEN
     checks: int = 0
     reference: str | None = None
     reason: str | None = None
     refunded: int = 0
-    """Minor units that were sent back or are on their way."""
+    """Minor units that were refunded or are to be refunded."""
     refunds: list[PaymentRefund] = field(factory=list, eq=False, repr=False)
-    """Those made since the payment was loaded, to be appended."""
+    """Refunds made since the payment was loaded; saving appends them."""
 
     @classmethod
     def opened(
@@ -177,7 +186,7 @@ class Payment:
         now: datetime,
         timeout: timedelta,
     ) -> "Payment":
-        """A new attempt; raise `Invalid` for a method that is none, `Refused` for an amount that no gateway takes."""
+        """A new attempt. Raise `Invalid` for an invalid method, `Refused` for an amount that no gateway accepts."""
         if not 1 <= len(method) <= MAX_TEXT or not method.isprintable() or not method.isascii():
             raise Invalid.field("payment_method", f"1 to {MAX_TEXT} printable ASCII characters are wanted.")
         if not 1 <= amount.minor <= MAX_AMOUNT:
@@ -190,31 +199,36 @@ class Payment:
 
     @property
     def is_charged(self) -> bool:
+        """Whether the money was charged."""
         return self.status in {PaymentStatus.CAPTURED, PaymentStatus.TOO_LATE}
 
     def request(self) -> ChargeRequest:
+        """The request for the gateway."""
         return ChargeRequest(self.id, self.order_id, self.amount, self.method)
 
     def capture(self, charged: Charged, now: datetime) -> None:
-        """The order was PAID with this charge."""
+        """Record the charge that paid the order."""
         self._transition(Finding.CHARGED, now)
         self.reference = _storable_text(charged.reference)
 
     def record_late_charge(self, charged: Charged, now: datetime) -> None:
-        """Send all of it back: the order cannot be paid any more."""
+        """Record a charge of an order that cannot be paid any more, and refund all of it."""
         self._transition(Finding.CHARGED_TOO_LATE, now)
         self.reference = _storable_text(charged.reference)
         self.reason = None
         self.add_refund(self.amount.minor, now)
 
     def decline(self, declined: Declined, now: datetime) -> None:
-        """The gateway refused; raise `LedgerInconsistent` when it had charged before."""
+        """Record that the gateway declined; raise `LedgerInconsistent` if it had charged before."""
         if self.status is not PaymentStatus.DECLINED:
             self._transition(Finding.DECLINED, now)
             self.reason = _storable_text(declined.reason)
 
     def record_unknown(self, now: datetime) -> None:
-        """The gateway does not know of it: past the deadline it is abandoned, and watched for a day more."""
+        """Record that the gateway does not know the charge: past the deadline the attempt is abandoned.
+
+        An abandoned attempt is looked up for `LATE_CHARGE_WINDOW` more.
+        """
         if self.status is PaymentStatus.OPEN and now >= self.deadline:
             self._transition(Finding.UNKNOWN, now)
         if self.status is PaymentStatus.ABANDONED and now >= self.deadline + LATE_CHARGE_WINDOW:
@@ -223,7 +237,7 @@ class Payment:
             self.schedule_check(now)
 
     def schedule_check(self, now: datetime) -> None:
-        """Nothing was learned, so ask later; a settled attempt stays as it is."""
+        """Schedule the next look-up of an unsettled attempt; a settled attempt stays as it is."""
         if self.status in {PaymentStatus.OPEN, PaymentStatus.ABANDONED}:
             self.check_at = now + retry_delay(self.checks)
             if now < self.deadline:
@@ -231,7 +245,7 @@ class Payment:
             self.checks += 1
 
     def add_refund(self, minor: int, now: datetime) -> None:
-        """Write money down to be sent back; together never more than was charged (`LedgerInconsistent`)."""
+        """Add a refund of `minor` units; raise `LedgerInconsistent` if the refunds would exceed the charge."""
         if self.reference is None or not 1 <= minor <= self.amount.minor - self.refunded:
             raise LedgerInconsistent(f"Payment {self.id}: {minor} to send back, {self.refunded} of {self.amount} is.")
         # What was sent back before only grows, so the key is new, and the same in every replay of this.
@@ -252,5 +266,5 @@ class Payment:
 
 
 def _storable_text(text: str) -> str:
-    """Words of a gateway, as a database takes them."""
+    """A text of the gateway in a form that a database stores."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_TEXT] or "unknown"

@@ -1,7 +1,7 @@
-"""How prominent a product is: one of a few levels, by how much it is looked at and bought.
+"""Popularity tiers: a product has one of a few levels by its views and orders.
 
-A search for a common word ranks the more prominent products that have it, since nobody can rank them all. Levels are
-coarse, so that a product changes its own seldom.
+They order `-count_viewed` lists and rank search results of common words, which have too many matches to rank each.
+Tiers are coarse, so that a product changes its tier rarely.
 """
 
 from collections.abc import Iterable
@@ -12,28 +12,33 @@ from attrs import frozen
 from scalecommerce_core.domain.identifiers import ProductId
 
 TOP_TIER: Final = 4
-"""The highest; 0 is for all others and for what is new."""
+"""The highest tier; tier 0 holds all remaining products and new ones."""
 TOP_TIER_SIZE: Final = 4_000
-"""Of the highest level; each level holds, with all above it, four times as many as the next."""
+"""Most products of the top tier. Each lower tier, with all above it, may hold four times as many as the next higher
+one.
+"""
 VIEWS_PER_ORDER: Final = 20
-"""An order tells as much as so many views."""
+"""An order counts as many views in the score."""
 
 
 @frozen
 class Popularity:
+    """The views and orders of a product."""
+
     product_id: ProductId
     views: int
     orders: int
 
     @property
     def score(self) -> int:
+        """Views, plus orders weighted by `VIEWS_PER_ORDER`."""
         return self.views + VIEWS_PER_ORDER * self.orders
 
 
 def tier_size(level: int, products: int) -> int:
-    """How many of so many active products have this level or a higher one.
+    """How many of `products` active products have this tier or a higher one.
 
-    >>> size_of(4, 1_000_000), size_of(3, 1_000_000), size_of(4, 1_000), size_of(0, 7)
+    >>> tier_size(4, 1_000_000), tier_size(3, 1_000_000), tier_size(4, 1_000), tier_size(0, 7)
     (3906, 15625, 3, 7)
     """
     if level == 0:
@@ -42,7 +47,7 @@ def tier_size(level: int, products: int) -> int:
 
 
 def popularity_tiers(popularities: Iterable[Popularity]) -> dict[ProductId, int]:
-    """Of all active products: the most popular are the most prominent, the newest among equals."""
+    """The tier of each active product, by score; among equal scores the newest product comes first."""
     ranked = sorted(popularities, key=lambda each: (-each.score, -each.product_id))
     sizes = [(level, tier_size(level, len(ranked))) for level in range(TOP_TIER, -1, -1)]
     return {each.product_id: next(level for level, size in sizes if place < size) for place, each in enumerate(ranked)}

@@ -15,6 +15,7 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceChange
 
 WINDOW: Final = timedelta(days=30)
+"""The period before a price change that the prior price refers to."""
 
 
 @frozen

@@ -23,6 +23,7 @@ from scalecommerce_core.domain.text import (
 )
 
 TICK: Final = timedelta(microseconds=1)
+"""Resolution of stored times."""
 
 
 class PriceCause(StrEnum):
@@ -37,7 +38,7 @@ class PriceCause(StrEnum):
 
 @frozen
 class PriceChange:
-    """From `valid_from` on, until the next change, the product costs `price`."""
+    """The product costs `price` from `valid_from` until the next change."""
 
     product_id: ProductId
     price: Money
@@ -47,7 +48,7 @@ class PriceChange:
 
 @define
 class Product:
-    """What a seller offers. Stock is an aggregate of its own, so that buyers and editors do not wait for each other."""
+    """A product of a seller. Its stock is a separate aggregate, so that orders and edits do not wait for each other."""
 
     id: ProductId = field(on_setattr=setters.frozen)
     seller_id: AccountId = field(on_setattr=setters.frozen)
@@ -61,16 +62,17 @@ class Product:
     brand: str = ""
     description: str = ""
     sku: str | None = None
-    """The seller's own code; unique among what a seller has not withdrawn."""
+    """The seller's own code; unique among the seller's products that are not withdrawn."""
     cost: Money | None = None
     min_price: Money | None = None
     max_price: Money | None = None
     is_active: bool = True
     withdrawn_at: datetime | None = None
-    """Set when the seller deleted it: it left the catalogue for good, orders keep their lines."""
+    """When the product was removed from the catalog permanently; orders keep their lines."""
     version: int = 1
-    """Counts the seller's edits; the ETag is made of it."""
+    """Counts the seller's edits; the ETag contains it."""
     price_changes: list[PriceChange] = field(factory=list, eq=False, repr=False)
+    """Price changes since the product was loaded; saving appends them to the history."""
     events: list[Event] = field(factory=list, eq=False, repr=False)
 
     @classmethod
@@ -92,7 +94,7 @@ class Product:
         is_active: bool = True,
         cause: PriceCause = PriceCause.LISTED,
     ) -> "Product":
-        """A new product, its first price in the history; raise `Invalid` naming the fields."""
+        """A new product with the first entry of its price history; raise `Invalid` naming the fields."""
         product = cls(
             id=id, seller_id=seller_id, category_id=category_id, price=price, created_at=now, updated_at=now,
             priced_at=now, cost=cost, min_price=min_price, max_price=max_price, is_active=is_active,
@@ -129,10 +131,10 @@ class Product:
             self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
 
     def reprice(self, price: Money, now: datetime, cause: PriceCause) -> None:
-        """Put `price` in force and into the history; no-op when it is in force already.
+        """Put `price` in force and into the history; no-op if it is in force already.
 
-        Intervals cannot overlap: a change begins at `now`, or one tick after the previous change if the
-        clock has not moved past it (DESIGN: price history).
+        Intervals of the history cannot overlap: the change begins at `now`, or one tick after the previous change if
+        the clock has not moved past it.
         """
         old, self.price = self.price, price
         if price != old:
@@ -154,7 +156,7 @@ class Product:
         )
 
     def withdraw(self, now: datetime) -> None:
-        """Take it out of the catalogue for good; repeating it is harmless."""
+        """Remove the product from the catalog permanently; withdrawing it again changes nothing."""
         if self.withdrawn_at is None:
             self.withdrawn_at = now
             self.updated_at = now
@@ -197,7 +199,7 @@ def _normal(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 @frozen
 class Offer:
-    """What intake needs to know of a product, read without a lock."""
+    """The fields of a product that intake needs, read without a lock."""
 
     product_id: ProductId
     seller_id: AccountId

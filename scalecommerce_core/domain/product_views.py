@@ -1,4 +1,4 @@
-"""Product views on their way from whoever looked to the statistics."""
+"""Batches of product views on their way from the view counter to the rollups."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,18 +9,18 @@ from attrs import frozen
 from scalecommerce_core.domain.identifiers import ProductId
 
 ViewCounts = Mapping[tuple[ProductId, datetime], int]
-"""How often each product was looked at, by the moment."""
+"""Views by product and time slice."""
 
 TIME_SLICE: Final = timedelta(seconds=5)
-"""As sharp as the moment of a view is kept: it has to tell hours and prices apart, and few moments make few rows."""
+"""Resolution of the times of views: fine enough to tell hours and price intervals apart, coarse enough for few rows."""
 
 DEDUP_RETENTION: Final = timedelta(days=1)
-"""How long it is remembered that a batch was counted in: it may be handed over again until then."""
+"""How long the id of an applied batch is stored: a batch that is handed over again within this time is not applied."""
 
 
 @frozen
 class ViewBatch:
-    """Views that are counted together and once, by their `id`, however often the batch is handed over."""
+    """Views that are applied together and once, by their `id`, however often the batch is handed over."""
 
     id: str
     counts: ViewCounts
@@ -30,5 +30,5 @@ _SLICE_SECONDS: Final = int(TIME_SLICE.total_seconds())
 
 
 def time_slice(at: float) -> int:
-    """The moment that a view at `at` is counted for; both in seconds since the epoch."""
+    """Beginning of the time slice of a view at `at`; both in seconds since 1970-01-01 UTC."""
     return int(at) // _SLICE_SECONDS * _SLICE_SECONDS

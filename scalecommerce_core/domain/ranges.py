@@ -7,6 +7,7 @@ from typing import TypeAlias
 from scalecommerce_core.domain.errors import Invalid
 
 Bound: TypeAlias = datetime | Decimal | int | None
+"""One end of a range; None: the range is open at that end."""
 
 
 def check_ranges(*ranges: tuple[str, Bound, str, Bound]) -> None:

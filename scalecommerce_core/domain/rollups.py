@@ -1,10 +1,10 @@
-"""Rollups: what statistics and pricing read instead of orders, added up from facts, each of which counts once.
+"""Rollups: figures that statistics and pricing read instead of orders, added up from facts, each counted once.
 
 Sellers' purchases of their own products are not sales (`is_sale`) and are excluded. A sale counts when it is PAID, in
 the hour (UTC) of the payment; a refund in the hour in which it is made, in columns of its own, so that no number ever
 decreases. Both belong to the seller of the line, in the order's currency, and to the price interval that was in force
-when the order was placed. Of a product, sales in its own currency count; only imports can record others, and these
-count for their seller alone.
+when the order was placed. A product's figures include sales in its own currency only; imports can record others, which
+count for the seller alone.
 """
 
 from collections import defaultdict
@@ -18,18 +18,19 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import is_sale
 
 FIGURES: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amount")
-"""Of every row here, in this order; amounts in minor units."""
+"""The columns of every row, in this order; amounts in minor units."""
 
 Figures = list[int]
+"""Values of `FIGURES`."""
 ZERO: Final = timedelta()
 
 
 @frozen
 class SoldLine:
-    """A line of an order as statistics need it.
+    """A line of a paid order.
 
     `valid_from` is when the price interval began that was in force when the order was placed. `is_past`: the order was
-    imported or seeded, which is no news to pricing.
+    imported or seeded, so pricing ignores it.
     """
 
     order_id: OrderId
@@ -47,7 +48,7 @@ class SoldLine:
 
 @frozen
 class RefundedPart:
-    """Units of a product that were given back; `amount` in minor units."""
+    """Refunded units of a product; `amount` in minor units."""
 
     product_id: ProductId
     seller_id: AccountId
@@ -58,24 +59,29 @@ class RefundedPart:
 
 @frozen
 class Stockout:
-    """For how long a product could not be sold so far, and since when it cannot, if so."""
+    """How long a product had no available units so far; `since` is set while it has none."""
 
     duration: timedelta = ZERO
     since: datetime | None = None
 
     def begin(self, at: datetime) -> "Stockout":
+        """The record after available units became zero at `at`."""
         return evolve(self, since=at)
 
     def end(self, at: datetime) -> "Stockout":
-        """Clocks of several machines differ, so an end may be read before its beginning: that is no time at all."""
+        """The record after units became available at `at`.
+
+        The clocks of two machines differ, so an end may be before its beginning: the stockout then counts no time.
+        """
         return Stockout(self.total_until(at))
 
     def total_until(self, now: datetime) -> timedelta:
-        """For how long in all, up to now."""
+        """Total time without available units up to `now`."""
         return self.duration + (max(now - self.since, ZERO) if self.since is not None else ZERO)
 
 
 def hour_of(at: datetime) -> datetime:
+    """The beginning of the hour."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 
@@ -89,7 +95,7 @@ def _figures() -> Figures:
 
 @define
 class Rollups:
-    """What is to be added to the rows of these keys. `past` is the part of `products` that pricing leaves out."""
+    """Figures to be added to the rows with these keys. `past` is the part of `products` that pricing ignores."""
 
     products: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
     past: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
@@ -99,7 +105,7 @@ class Rollups:
     seller_hours: dict[tuple[AccountId, str, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
 
     def add_sale(self, order: Sequence[SoldLine]) -> None:
-        """Count all lines of an order that was paid: once as an order for each product and each seller in it."""
+        """Add all lines of a paid order; it counts as one order for each product and each seller in it."""
         products: set[ProductId] = set()
         sellers: set[AccountId] = set()
         for line in filter(_is_sale, order):
@@ -116,7 +122,7 @@ class Rollups:
             sellers.add(line.seller_id)
 
     def add_refund(self, line: SoldLine, part: RefundedPart) -> None:
-        """Count units that were given back; `line` is any of the order's lines of this product."""
+        """Add refunded units; `line` is any of the order's lines of this product."""
         if not _is_sale(line):
             return
         for figures in (*self._of_product(line, part.at), *self._of_seller(line, part.at)):

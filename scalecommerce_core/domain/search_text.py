@@ -1,4 +1,4 @@
-"""What somebody typed into a search: words, "phrases" and -exclusions, and the words that were probably meant."""
+"""The search language: words, "phrases" and -exclusions; and the correction of words that no product has."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.domain.word_forms import forms_of
 
 MAX_TERMS: Final = 32
-"""What stands behind so many words and phrases is not looked at."""
+"""Terms of a search; the rest of the text is ignored."""
 _TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
 _WORDS: Final = re.compile(r"[^\W_]+")
 _HYPHENS: Final = "-\u2010\u2011"
@@ -21,9 +21,9 @@ _HYPHENATED: Final = re.compile(rf"[\W_]*([^\W\d_][^\W_]*(?:[{_HYPHENS}][^\W_]+)
 
 @frozen
 class Term:
-    """A word or a phrase that products must have, or must not.
+    """A word or phrase that products must have, or must not have (`is_excluded`).
 
-    `meant` holds words that stand for it instead, any of them: what it was corrected to or may be the beginning of.
+    `replacements` holds words to search for instead, any of them: corrections of the word or its completions.
     """
 
     text: str
@@ -33,13 +33,13 @@ class Term:
 
     @property
     def word(self) -> str | None:
-        """The only word of it, if it can be taken for another."""
+        """The word, if the term is a single word that may be corrected; None for phrases and exclusions."""
         words = _WORDS.findall(self.text)
         return words[0] if len(words) == 1 and not self.is_phrase and not self.is_excluded else None
 
     @property
     def word_forms(self) -> tuple[str, ...]:
-        """The word and its other forms if the term is a single word, else nothing."""
+        """The word and its other forms if the term is a single word; otherwise empty."""
         return () if self.word is None else forms_of(self.word)
 
     @property
@@ -64,30 +64,35 @@ class Term:
 
 @frozen
 class SearchText:
+    """A search as a sequence of terms."""
+
     terms: tuple[Term, ...]
 
     @property
     def required(self) -> tuple[Term, ...]:
+        """The terms that products must have."""
         return tuple(term for term in self.terms if not term.is_excluded)
 
     @property
     def excluded(self) -> tuple[Term, ...]:
+        """The terms that products must not have."""
         return tuple(term for term in self.terms if term.is_excluded)
 
     def with_replacements(self, meant: Mapping[int, Sequence[str]]) -> "SearchText":
-        """With other words in these places."""
+        """The search with replacements for the terms at these positions."""
         return SearchText(
             tuple(evolve(term, replacements=tuple(meant.get(place, ()))) for place, term in enumerate(self.terms))
         )
 
     @property
     def corrections(self) -> str:
-        """Which words are meant, as a text for `reread`; empty if those that were typed are."""
+        """The replacements as a text for `with_corrections`; empty if there are none."""
         return ";".join(
             f"{place}={','.join(term.replacements)}" for place, term in enumerate(self.terms) if term.replacements
         )
 
     def with_corrections(self, reading: str) -> "SearchText":
+        """The search with the replacements that `corrections` returned as a text."""
         meant = {}
         for part in filter(None, reading.split(";")):
             place, _, words = part.partition("=")
@@ -99,7 +104,7 @@ class SearchText:
 
 
 def parse_search(search: str) -> SearchText:
-    """Never fails: what has no letter or digit in it is passed over."""
+    """Parse a search. Never fails: parts without a letter or digit are ignored."""
     terms = []
     # In the normal form: an isolated mark would end a word, and an invisible character would split one.
     for minus, phrase, token in _TERM.findall(normal_line(search)):
@@ -114,19 +119,20 @@ def parse_search(search: str) -> SearchText:
 
 
 MAX_UNKNOWN_WORDS: Final = 8
-"""A text with more unknown words than this is not guessed at."""
+"""A search with more unknown words than this is not corrected."""
 FEW_MATCHES: Final = 3
-"""Fewer products than this, and it is asked whether something else was meant."""
+"""If fewer products match, more frequent words are looked for."""
 FREQUENCY_RATIO: Final = 20
-"""Something else that is so many times as frequent."""
+"""A more frequent word must occur in so many times as many products."""
 
 
 def corrected_search(
     text: SearchText, unknown: Mapping[int, str], known: Callable[[str], Iterable[KnownWord]]
 ) -> SearchText | None:
-    """What was probably meant by a text with unknown words (folded, by their places); None if that cannot be told.
+    """The search with its unknown words replaced; None if a word has no correction.
 
-    The last word may be the beginning of one, as it is while somebody types.
+    `unknown` holds the unknown words (folded) by position. The last word may also be completed, because it may be the
+    beginning of a word that is still being typed.
     """
     if not 0 < len(unknown) <= MAX_UNKNOWN_WORDS:
         return None
@@ -144,7 +150,7 @@ def corrected_search(
 
 
 def suggestion(meant: SearchText, words: Collection[tuple[int, str]]) -> str | None:
-    """`did_you_mean`: the text with its corrections; None if no word was corrected, but at most the last completed."""
+    """`did_you_mean`: the corrected search as text; None if no word was corrected or only the last one completed."""
     last = len(meant.terms) - 1
     corrected = [
         place for place, word in words if place != last or not meant.terms[place].replacements[0].startswith(word)
@@ -155,7 +161,10 @@ def suggestion(meant: SearchText, words: Collection[tuple[int, str]]) -> str | N
 def more_frequent_search(
     text: SearchText, rare: Mapping[int, tuple[str, int]], known: Callable[[str], Iterable[KnownWord]]
 ) -> SearchText | None:
-    """The text with its rare words (folded, with how many products have them) replaced by much more frequent ones."""
+    """The search with its rare words replaced by much more frequent ones; None if there are none.
+
+    `rare` holds, by position, the folded word and how many products have it.
+    """
     meant = {
         place: [found]
         for place, (word, products) in rare.items()

@@ -1,13 +1,13 @@
-"""Text that no log, traceback or debugger shows by accident."""
+"""Text that logs, tracebacks and debuggers do not show."""
 
 from attrs import field, frozen
 
 
 @frozen(repr=False, str=False)
 class Secret:
-    """A password, key or URL with a password; `reveal` gives the text, everything else hides it.
+    """A password, key or URL with a password: `reveal` returns the text, `str` and `repr` hide it.
 
-    False when the text is empty.
+    False if the text is empty.
     """
 
     _text: str = field(alias="text")
@@ -26,7 +26,7 @@ class Secret:
 
 
 def as_secret(text: "str | Secret") -> Secret:
-    """For fields that callers give as plain text."""
+    """Convert plain text, for fields that accept both."""
     return text if isinstance(text, Secret) else Secret(text)
 
 

@@ -1,7 +1,7 @@
-"""Which word was meant: what counts as a typo, and which of the words that come into question is taken.
+"""Spelling correction: what counts as a typo, and which known word replaces an unknown one.
 
-One typo is a letter too many, too few, another one, or two neighbours that have changed places. Words of three letters
-and more may have one. Words of eight and more may have two, if they still look alike: see `LOOKS_ALIKE`.
+A typo is one letter too many, too few or wrong, or two neighbouring letters swapped. Words of three letters and more
+may have one; words of eight and more may have two, if the words are similar (`MIN_SIMILARITY`).
 """
 
 from collections.abc import Iterable
@@ -10,27 +10,29 @@ from typing import Final
 from attrs import frozen
 
 MIN_WORD_LENGTH: Final = 3
-"""Words of fewer letters are neither corrected nor suggested."""
+"""Shorter words are neither corrected nor suggested."""
 TWO_TYPOS_LENGTH: Final = 8
+"""Words of this length may have two typos."""
 MIN_SIMILARITY: Final = 0.3
-"""The share of trigrams that two words with two typos have in common: pg_trgm's default threshold."""
+"""Least share of common trigrams of two words with two typos: the default threshold of pg_trgm."""
 MAX_COMPLETIONS: Final = 8
-"""The beginning of a word stands for so many of the most frequent words that begin so."""
+"""The beginning of a word is completed to at most this many of the most frequent words."""
 MIN_PREFIX_LENGTH: Final = 2
+"""Shorter beginnings are not completed."""
 
 
 @frozen
 class KnownWord:
-    """A word of the catalogue's names and brands, and how many active products have it."""
+    """A word of names and brands, and how many active products have it."""
 
     word: str
     products: int
 
 
 def edit_distance(first: str, second: str, at_most: int) -> int:
-    """Typos between two words (optimal string alignment), or `at_most` + 1 if there are more.
+    """Number of typos between two words (optimal string alignment distance); `at_most` + 1 if there are more.
 
-    >>> distance("taepot", "teapot", 2), distance("tea", "toe", 1)
+    >>> edit_distance("taepot", "teapot", 2), edit_distance("tea", "toe", 1)
     (1, 2)
     """
     if abs(len(first) - len(second)) > at_most:
@@ -50,18 +52,18 @@ def edit_distance(first: str, second: str, at_most: int) -> int:
 
 
 def similarity(first: str, second: str) -> float:
-    """The share of trigrams that two words have in common, as pg_trgm counts them."""
+    """Share of common trigrams of two words, computed as by pg_trgm."""
     ours, theirs = _trigrams(first), _trigrams(second)
     return len(ours & theirs) / len(ours | theirs)
 
 
 def can_be_corrected(word: str) -> bool:
-    """Numbers are meant as they are: an iPhone 15 is no misspelt iPhone 14."""
+    """Whether a word is long enough and has no digits: "iPhone 15" is not a misspelt "iPhone 14"."""
     return len(word) >= MIN_WORD_LENGTH and not any(letter.isdigit() for letter in word)
 
 
 def correction(word: str, known: Iterable[KnownWord], *, times: int = 1) -> str | None:
-    """The word that was meant: of those with the fewest typos the most frequent, in `times` products at least."""
+    """The known word with the fewest typos, of these the most frequent; only words in at least `times` products."""
     if not can_be_corrected(word):
         return None
     allowed = 2 if len(word) >= TWO_TYPOS_LENGTH else 1
@@ -78,7 +80,7 @@ def correction(word: str, known: Iterable[KnownWord], *, times: int = 1) -> str 
 
 
 def completions(beginning: str, known: Iterable[KnownWord]) -> tuple[str, ...]:
-    """The most frequent words that begin so."""
+    """The most frequent known words that begin with `beginning`."""
     if len(beginning) < MIN_PREFIX_LENGTH:
         return ()
     found = sorted(

@@ -1,4 +1,4 @@
-"""Stock: what is on hand, what of it is reserved, and a ledger of every unit that came or went."""
+"""Stock: units on hand, units reserved, and a ledger of all movements."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,22 +10,23 @@ from scalecommerce_core.domain.errors import InsufficientStock, Invalid, LedgerI
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 
 MAX_STOCK: Final = 2_147_483_647
+"""Most units on hand of a product."""
 
 
 class MovementKind(StrEnum):
-    """Why units came (+) or went (-)."""
+    """Reason of a movement: units came in (+) or went out (-)."""
 
     OPENING = "opening"
     ADJUSTMENT = "adjustment"
     SALE = "sale"
     RETURN = "return"
     CORRECTION = "correction"
-    """The ledger was found to differ from the stock on hand, nobody knows why."""
+    """The ledger differed from the units on hand for an unknown reason."""
 
 
 @frozen
 class StockMovement:
-    """One entry of the append-only ledger: `on_hand` is the sum of a product's `quantity`."""
+    """An entry of the append-only ledger: `on_hand` is the sum of a product's `quantity`."""
 
     product_id: ProductId
     quantity: int
@@ -36,7 +37,7 @@ class StockMovement:
 
 @define
 class Stock:
-    """`0 <= reserved <= on_hand`; what can be promised is the difference."""
+    """Stock of a product: `0 <= reserved <= on_hand`; the difference is available."""
 
     product_id: ProductId = field(on_setattr=setters.frozen)
     on_hand: int = 0
@@ -45,7 +46,7 @@ class Stock:
 
     @classmethod
     def opened(cls, product_id: ProductId, quantity: int, now: datetime) -> "Stock":
-        """A new product's stock; its first entry is the opening balance."""
+        """The stock of a new product; the first ledger entry is the opening balance."""
         stock = cls(product_id)
         if quantity:
             stock._move(quantity, MovementKind.OPENING, now)
@@ -53,22 +54,23 @@ class Stock:
 
     @property
     def available(self) -> int:
+        """Units on hand that are not reserved."""
         return self.on_hand - self.reserved
 
     @property
     def capacity_left(self) -> int:
-        """How many units can still be taken in."""
+        """How many more units can be stored."""
         return MAX_STOCK - self.on_hand
 
     def reserve(self, quantity: int) -> None:
-        """Promise units to an order; raise `InsufficientStock`."""
+        """Reserve units for an order; raise `InsufficientStock`."""
         _check_units(quantity)
         if quantity > self.available:
             raise InsufficientStock(self.product_id, quantity, self.available)
         self.reserved += quantity
 
     def release(self, quantity: int) -> None:
-        """Give a reservation back; raise `LedgerInconsistent` when there was none."""
+        """Release reserved units; raise `LedgerInconsistent` if fewer are reserved."""
         _check_units(quantity)
         if quantity > self.reserved:
             raise LedgerInconsistent(f"Product {self.product_id}: {quantity} of {self.reserved} reserved units.")
@@ -80,34 +82,34 @@ class Stock:
         self._move(-quantity, MovementKind.SALE, now, order_id)
 
     def restock_units(self, quantity: int, order_id: OrderId, now: datetime) -> None:
-        """Restock units of a refunded line."""
+        """Put units of a refunded line back into stock."""
         _check_units(quantity)
         self._move(quantity, MovementKind.RETURN, now, order_id)
 
     def adjust(self, delta: int, now: datetime) -> None:
-        """Add or take units; raise `Invalid` when reserved units would be taken or the bound is passed."""
+        """Add units, or take available ones (negative `delta`); raise `Invalid` beyond the limits."""
         if delta < -self.available:
             raise Invalid.field("delta", f"Only {self.available} units can be taken: the others are reserved or gone.")
         if delta:
             self._move(delta, MovementKind.ADJUSTMENT, now)
 
     def set_available(self, quantity: int, now: datetime, *, expected: int | None = None) -> None:
-        """Make `available` this figure; with `expected`, only if it was that before (else `StockMoved`)."""
+        """Set the available units; with `expected`, only if they were that before (else raise `StockMoved`)."""
         if expected is not None and expected != self.available:
             raise StockMoved(self.product_id, expected, self.available)
         self.check_available(quantity)
         self.adjust(quantity - self.available, now)
 
     def check_available(self, quantity: int) -> None:
-        """Raise `Invalid` when `available` cannot become this figure."""
+        """Raise `Invalid` unless the available units can become `quantity`."""
         if not 0 <= quantity <= MAX_STOCK - self.reserved:
             raise Invalid.field("stock", f"Stock lies between 0 and {MAX_STOCK - self.reserved}.")
 
     def reconcile(self, moved: int, promised: int, now: datetime) -> None:
-        """Make the figures agree with their sources: the sum of the ledger, and the lines of PENDING orders.
+        """Correct the figures: `moved` is the sum of the ledger, `promised` the units in the lines of PENDING orders.
 
-        What is on hand stays: the shop works with it, and a correction tells the ledger. More than is on hand cannot be
-        reserved, so `reserved` stays too when the orders were promised more: somebody has to bring stock, or cancel.
+        The units on hand stay, and a CORRECTION is added to the ledger. `reserved` becomes `promised`, unless more is
+        promised than is on hand: then a person has to bring stock or cancel orders.
         """
         if difference := self.on_hand - moved:
             self.movements.append(StockMovement(self.product_id, difference, MovementKind.CORRECTION, now))

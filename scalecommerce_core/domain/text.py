@@ -1,4 +1,4 @@
-"""What a text field may hold, and the one form in which it is stored and compared.
+"""The normal form in which text fields are stored and compared, and what they may contain.
 
 `normal_line` and `normal_text` compute that form. Aggregates apply them to the texts they store, filters and look-ups
 to the texts they compare, so that texts that look the same compare equal:
@@ -164,7 +164,7 @@ def _affects_rendering(character: str, before: _KeptText, following: str, value:
 
 
 def _next_visible(value: str) -> list[str]:
-    """For each position the next visible character after it; empty: none."""
+    """For each position the next visible character after it; empty if there is none."""
     found, seen = [""] * len(value), ""
     for place in range(len(value) - 1, -1, -1):
         found[place] = seen
@@ -221,7 +221,7 @@ _RIGHT_JOINING: Final = frozenset(_right_joining())
 
 
 def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
-    """Messages on a text that is too long, too short or holds what no database and no reader wants."""
+    """Messages about a text that is too long, too short, or contains NUL, lone surrogates or long runs of marks."""
     said = []
     if len(value) > at_most:
         said.append(f"At most {at_most} characters are allowed, this has {len(value)}.")
@@ -237,7 +237,7 @@ def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
 
 
 def checked(field: str, value: str, *, at_most: int, at_least: int = 0) -> str:
-    """`value`, or `Invalid` naming `field`."""
+    """Return `value`; raise `Invalid` naming `field` if `text_errors` has messages."""
     said = text_errors(value, at_most=at_most, at_least=at_least)
     if said:
         raise Invalid({field: said})

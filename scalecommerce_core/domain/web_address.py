@@ -1,7 +1,9 @@
-"""Where the engine may send requests that a stranger asked for: nowhere but to public addresses (SSRF).
+"""URLs that accounts choose for webhooks: only public addresses are allowed, against server-side request forgery
+(SSRF).
 
-A URL is read here, once, into the pieces that the request is made of, so that no second parser can see another host
-in it. An address is public if it is global by the IANA special-purpose registries, and so is every address in it.
+A URL is parsed here, once, into the parts that the request is made of, so that no second parser can see another host in
+it. An address is public if it is global by the IANA special-purpose registries and so is any IPv4 address embedded in
+it.
 """
 
 import re
@@ -16,7 +18,7 @@ Address = IPv4Address | IPv6Address
 MAX_URL_LENGTH: Final = 2_000
 HTTPS_PORT: Final = 443
 FIRST_FREE_PORT: Final = 1_024
-"""Below it live the well-known services, which a request must not be smuggled to."""
+"""Lower ports, except 443, belong to well-known services and are refused."""
 
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _VISIBLE: Final = re.compile(r"[!-~]+")
@@ -39,35 +41,35 @@ _BLOCKED_NETWORKS: Final = tuple(
     )
 )  # fmt: skip
 _UNICAST: Final = IPv6Network("2000::/3")
-"""All of IPv6 that is in public use; loopback, link-local, unique local and multicast lie outside."""
+"""The part of IPv6 in public use; loopback, link-local, unique local and multicast addresses are outside of it."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _LOW_32: Final = 0xFFFF_FFFF
 
 
 class UnsafeAddress(ValueError):
-    """Nothing is sent there; the message is a sentence that its owner can act on."""
+    """Requests to this URL or address are refused; the message tells the owner of the endpoint why."""
 
 
 @frozen
 class Target:
-    """The pieces of a URL that was found fit. `path` begins with a slash and holds the query."""
+    """The parts of an accepted URL. `path` begins with a slash and includes the query."""
 
     scheme: str
     host: str
     port: int
     path: str
     is_loopback: bool = False
-    """Meant for this machine, which only development allows: then loopback addresses will do, and no others."""
+    """Whether the URL names this machine, which only development allows: then only loopback addresses are accepted."""
 
     @property
     def authority(self) -> str:
-        """As the Host header wants it."""
+        """The value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == {"https": HTTPS_PORT, "http": 80}[self.scheme] else f"{host}:{self.port}"
 
 
 def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
-    """Read a URL; raise `UnsafeAddress` unless it is https to a public host, or to loopback where that is allowed."""
+    """Parse a URL; raise `UnsafeAddress` unless it is https to a public host, or to loopback where that is allowed."""
     if len(url) > MAX_URL_LENGTH:
         raise UnsafeAddress(f"At most {MAX_URL_LENGTH:,} characters are allowed.")
     if not _VISIBLE.fullmatch(url) or _UNSAFE.search(url):
@@ -105,14 +107,14 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
 
 
 def check_address(address: Address, *, loopback: bool = False) -> None:
-    """Raise `UnsafeAddress` unless the address is public, or, for a `loopback` target, this machine."""
+    """Raise `UnsafeAddress` unless the address is public; for a `loopback` target, unless it is a loopback address."""
     if not (address.is_loopback if loopback else is_public(address)):
         # Which one is told to nobody: a stranger's log of deliveries must not show what our resolver knows.
         raise UnsafeAddress(f"The host's address is not {'loopback' if loopback else 'public'}.")
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address, and the IPv4 address that it may carry, can be reached by everybody."""
+    """Whether the address, and an IPv4 address embedded in it, is publicly reachable."""
     if isinstance(address, IPv6Address):
         carried = _embedded_ipv4(address)
         if carried is not None:
@@ -125,7 +127,7 @@ def is_public(address: Address) -> bool:
 
 
 def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a mapped, 6to4 or NAT64 address leads to."""
+    """The IPv4 address embedded in a mapped, 6to4 or NAT64 address; None if there is none."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -134,7 +136,7 @@ def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
 
 
 def _parse_ip_literal(host: str) -> Address | None:
-    """The address if the host is one, in the one usual form; other spellings of numbers are refused."""
+    """The address if the host is an IP address in its usual form; None for names. Other spellings are refused."""
     try:
         address = ip_address(host)
     except ValueError:

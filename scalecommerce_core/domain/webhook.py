@@ -1,6 +1,6 @@
 """Outgoing webhooks by the Standard Webhooks specification (standardwebhooks.com): endpoints, deliveries, signatures.
 
-An endpoint belongs to an account and hears of events; a delivery is one event on its way to one endpoint.
+An endpoint belongs to an account and receives events; a delivery is one event to be sent to one endpoint.
 """
 
 import base64
@@ -34,32 +34,44 @@ RETRY_DELAYS: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""How long after the attempt before each attempt is made: the specification's schedule."""
+"""The retry schedule: the delay before each of the ten attempts, counted from the end of the previous attempt.
+
+Source: the schedule of the Standard Webhooks specification.
+"""
 JITTER: Final = 0.2
-"""Delays are stretched or shortened by up to this part, so that what failed together does not come back together."""
+"""Delays change at random by up to this share, so that deliveries that failed together are not retried together."""
 LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
+"""Longest `Retry-After` of a receiver that is followed."""
 SECRET_OVERLAP: Final = timedelta(hours=24)
 """How long a replaced secret still signs, beside the new one."""
 MAX_SECRETS: Final = 3
+"""Most secrets of an endpoint that sign at once."""
 DISABLE_AFTER: Final = timedelta(days=5)
-"""An endpoint that only failed for so long is disabled: longer than a delivery's whole schedule, by more than a day."""
+"""An endpoint of which every delivery failed for this long is disabled; the whole retry schedule is over a day shorter.
+"""
 FIRST_PAUSE: Final = timedelta(seconds=5)
+"""Pause of an endpoint after its first failed batch."""
 LONGEST_PAUSE: Final = timedelta(minutes=5)
-"""A failing endpoint is tried with one delivery at a time, after pauses that double up to this."""
+"""A failing endpoint gets one delivery at a time, with pauses that double up to this."""
 MAX_ENDPOINTS: Final = 20
-"""Per account."""
+"""Most endpoints of an account."""
 DESCRIPTION_LENGTH: Final = 200
+"""Longest description, in characters."""
 ANSWER_LENGTH: Final = 1_024
-"""Bytes of an answer that the log keeps."""
+"""Bytes of a response body that the log stores."""
 ERROR_LENGTH: Final = 300
+"""Characters of an error that the log stores."""
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
 SECRET_BYTES: Final = 32
-"""Of the 24 to 64 that the specification allows."""
+"""Length of a secret; the specification allows 24 to 64 bytes."""
 MESSAGE_PREFIX: Final = "msg_"
 GONE: Final = 410
+"""A receiver that answers with this status is disabled."""
 RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
+"""Statuses whose `Retry-After` header is followed."""
 PING: Final = "webhook.ping"
+"""Topic of test messages."""
 
 
 def _topics(kind: type[Event] = Event) -> Iterator[str]:
@@ -70,17 +82,17 @@ def _topics(kind: type[Event] = Event) -> Iterator[str]:
 
 
 TOPICS: Final = tuple(sorted(set(_topics())))
-"""All that an endpoint can hear of."""
+"""All topics that an endpoint can receive."""
 
 
 class EndpointDisabled(Conflict):
-    """Nothing is sent to a disabled endpoint: enable it first."""
+    """The endpoint is disabled, so nothing is sent to it: enable it first."""
 
     code = "endpoint_disabled"
 
 
 class DeliveryPending(Conflict):
-    """It is on its way already."""
+    """The delivery has not been tried yet, so it cannot be repeated."""
 
     code = "delivery_pending"
 
@@ -89,26 +101,28 @@ class DeliveryPending(Conflict):
 
 
 def message_body(topic: str, at: datetime, data: Mapping[str, Any]) -> str:
-    """The JSON that is sent, and signed to the byte."""
+    """The JSON that is sent; the signature covers its exact bytes."""
     timestamp = at.isoformat().replace("+00:00", "Z")
     document = {"type": topic, "timestamp": timestamp, "data": data}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def secret_text(secret: bytes) -> str:
-    """As receivers keep it."""
+    """The secret in the form that receivers store."""
     return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the HMAC-SHA256 of "id.timestamp.body"; `secret` as `secret_text` makes it, time in Unix seconds."""
+    """`v1,` and the HMAC-SHA256 of "id.timestamp.body" in base64; `secret` as `secret_text` makes it, time in Unix
+    seconds.
+    """
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
     return f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"
 
 
 def signed_headers(secrets: Sequence[str], message_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """One signature per secret, so that a receiver finds its own while secrets change."""
+    """The headers of a message, with one signature per secret, so that receivers verify while secrets change."""
     timestamp = int(now.timestamp())
     return {
         "webhook-id": message_id,
@@ -122,7 +136,7 @@ def signed_headers(secrets: Sequence[str], message_id: str, now: datetime, body:
 
 @frozen
 class WebhookAnswer:
-    """What came of sending a message: a `status`, or an `error` that kept it from coming."""
+    """Result of sending a message: the `status` of the response, or the `error` that prevented one."""
 
     took: timedelta
     status: int | None = None
@@ -132,15 +146,17 @@ class WebhookAnswer:
 
     @property
     def is_success(self) -> bool:
+        """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
+        """Whether the receiver wants no more messages (410)."""
         return self.status == GONE
 
     @property
     def requested_delay(self) -> timedelta:
-        """How long the receiver asked to be left alone."""
+        """The delay that the receiver asked for by `Retry-After`; 0 if none."""
         if self.status not in RETRY_AFTER_STATUSES or self.retry_after is None:
             return timedelta(0)
         return min(max(self.retry_after, timedelta(0)), LONGEST_RETRY_AFTER)
@@ -151,7 +167,7 @@ class WebhookAnswer:
 
 @frozen
 class WebhookAttempt:
-    """A line of a delivery's log. `answer` is the beginning of what was answered, as text."""
+    """A line of a delivery's log. `answer` is the beginning of the response body, as text."""
 
     delivery_id: DeliveryId
     number: int
@@ -163,9 +179,10 @@ class WebhookAttempt:
 
 
 def retry_at(attempts: int, now: datetime, fraction: float, wait: timedelta = timedelta(0)) -> datetime | None:
-    """When to try again after `attempts` failures, the last of them at `now`; None: never.
+    """Time of the next attempt after `attempts` failures, the last of them at `now`; None if there is none.
 
-    `fraction`, from 0 to 1, chooses the place within the jitter; a receiver that asked for it is left alone for `wait`.
+    `fraction`, from 0 to 1, selects a point within the jitter. The delay is at least `wait`, which the receiver asked
+    for.
     """
     if attempts >= len(RETRY_DELAYS):
         return None
@@ -174,6 +191,8 @@ def retry_at(attempts: int, now: datetime, fraction: float, wait: timedelta = ti
 
 
 class DeliveryStatus(StrEnum):
+    """Status of a delivery: PENDING until it succeeded or its schedule has ended."""
+
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
@@ -181,9 +200,9 @@ class DeliveryStatus(StrEnum):
 
 @define
 class WebhookDelivery:
-    """`message_id` and `body` are the same in every attempt. `try_at` is set while it is PENDING.
+    """An event to be sent to an endpoint. `message_id` and `body` are the same in every attempt.
 
-    `seq` is the event's number in the feed; None: a ping, which is tried once.
+    `seq` is the event's number; None for a ping, which is tried once. `try_at` is set while the delivery is PENDING.
     """
 
     id: DeliveryId = field(on_setattr=unchangeable)
@@ -196,22 +215,23 @@ class WebhookDelivery:
     try_at: datetime | None
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: int = 0
-    """Since it was made, or asked for again; the log goes on counting."""
+    """Attempts since the delivery was made or repeated on request; `logged` counts all attempts."""
     logged: int = 0
     revision: int = 0
-    """Changes whenever somebody claims it, records what came of it, or asks for it again."""
+    """Changes with each claim, each recorded answer and each repetition on request."""
     log: list[WebhookAttempt] = field(factory=list)
-    """New lines of the log; saving writes and forgets them."""
+    """New lines of the log; saving appends them and empties the list."""
 
     def lease(self, until: datetime) -> None:
-        """Somebody is sending it: nobody else should before `until`."""
+        """Reserve the delivery for one sender until `until`."""
         self.try_at = until
         self.revision += 1
 
     def record(self, answer: WebhookAnswer, sent_at: datetime, revision: int, fraction: float) -> bool:
-        """Note what came of the attempt that was claimed as this revision; whether that was still wanted.
+        """Record the answer of the attempt that claimed this `revision`; return False if the delivery has changed
+        since.
 
-        It is not if it was recorded before, or if the delivery was claimed or asked for again meanwhile.
+        It has changed if an answer was recorded before, or if the delivery was claimed or repeated again.
         """
         if self.status is not DeliveryStatus.PENDING or self.revision != revision:
             return False
@@ -233,7 +253,7 @@ class WebhookDelivery:
         return True
 
     def redeliver(self, now: datetime) -> None:
-        """Send it once more, whatever came of it, with the whole schedule again; raise `DeliveryPending`."""
+        """Send the delivery again with the whole retry schedule, whatever its last result; raise `DeliveryPending`."""
         if self.status is DeliveryStatus.PENDING and self.attempts == 0:
             raise DeliveryPending(f"Delivery {self.id} has not been tried yet: it will be.")
         self.status, self.attempts, self.try_at = DeliveryStatus.PENDING, 0, now
@@ -245,7 +265,7 @@ class WebhookDelivery:
 
 @frozen
 class WebhookSecret:
-    """`sealed` is encrypted; without `valid_until` it is the current one."""
+    """An encrypted secret; the current one has no `valid_until`."""
 
     sealed: str = field(repr=False)
     valid_until: datetime | None = None
@@ -253,9 +273,10 @@ class WebhookSecret:
 
 @define
 class WebhookEndpoint:
-    """Hears of events whose audience its owner belongs to, or, for staff who ask for it, of all events.
+    """A URL that receives the events whose audience contains its owner, or all events (`all_events`, staff only).
 
-    No `topics`: of every topic. `disabled_because` is a sentence for its owner; None on one that they switched off.
+    Without `topics` it receives every topic. `disabled_because` tells the owner why the engine disabled the endpoint;
+    it is None if the owner did.
     """
 
     id: EndpointId = field(on_setattr=unchangeable)
@@ -270,7 +291,7 @@ class WebhookEndpoint:
     is_active: bool = True
     disabled_because: str | None = None
     failures: int = 0
-    """Batches in a row that it answered no delivery of."""
+    """Batches in a row without a successful delivery."""
     failing_since: datetime | None = None
     paused_until: datetime | None = None
     deleted_at: datetime | None = None
@@ -290,7 +311,7 @@ class WebhookEndpoint:
         all_events: bool = False,
         allow_loopback: bool = False,
     ) -> "WebhookEndpoint":
-        """A new one; raise `Invalid` naming the fields."""
+        """A new endpoint; raise `Invalid` naming the fields."""
         description = normal_text(description)
         _check(url, topics, description, allow_loopback=allow_loopback)
         return cls(id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(sealed),))
@@ -308,7 +329,7 @@ class WebhookEndpoint:
     ) -> None:
         """Change the given fields; equal values are not an edit. Enabling it or changing its URL resets its failures.
 
-        Raise `Invalid` or `VersionMismatch`; nothing is changed then.
+        Raise `Invalid` or `VersionMismatch`, and change nothing then.
         """
         self.check_version(expected_version)
         given = {
@@ -330,11 +351,12 @@ class WebhookEndpoint:
             self._reset_failures()
 
     def check_version(self, expected: int | None) -> None:
+        """Raise `VersionMismatch` unless `expected` is None or the present version."""
         if expected is not None and expected != self.version:
             raise VersionMismatch(f"Webhook endpoint {self.id} was edited: its version is {self.version} now.")
 
     def rotate(self, sealed: str, now: datetime) -> None:
-        """A new secret; the one before it signs too for a day."""
+        """Add a new secret; the old ones sign for `SECRET_OVERLAP` more."""
         kept = [
             evolve(secret, valid_until=min(secret.valid_until or now + SECRET_OVERLAP, now + SECRET_OVERLAP))
             for secret in self.secrets
@@ -344,15 +366,15 @@ class WebhookEndpoint:
         self.version += 1
 
     def sealed_secrets(self, now: datetime) -> tuple[str, ...]:
-        """Those that sign now, newest first."""
+        """The encrypted secrets that sign now, newest first."""
         return tuple(s.sealed for s in self.secrets if s.valid_until is None or s.valid_until > now)
 
     def delete(self, now: datetime) -> None:
-        """It is gone for its owner, and forgets its secrets; its log is cleared away later."""
+        """Delete the endpoint for its owner, with its secrets; its log is purged later."""
         self.deleted_at, self.is_active, self.secrets = now, False, ()
 
     def accepts(self, topic: str, at: datetime, audience: Sequence[AccountId]) -> bool:
-        """Whether it hears of this event: nothing of before its time."""
+        """Whether the endpoint receives this event: active, after its creation, of its topics and audience."""
         return (
             self.is_active
             and at >= self.created_at
@@ -361,7 +383,7 @@ class WebhookEndpoint:
         )
 
     def record_results(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
-        """What came of the deliveries that were sent to it together."""
+        """Update failures and pause by the answers of one batch; disable the endpoint after 410 or `DISABLE_AFTER`."""
         if any(answer.is_gone for answer in answers):
             self._disable("It answered 410 Gone: it wants no more messages.")
         elif any(answer.is_success for answer in answers):
@@ -370,7 +392,7 @@ class WebhookEndpoint:
             self._failed(answers, now)
 
     def resume(self) -> None:
-        """Try it without waiting for the pause to end; raise `EndpointDisabled`."""
+        """End the pause, so that the next delivery is sent at once; raise `EndpointDisabled`."""
         if not self.is_active:
             raise EndpointDisabled("This endpoint is disabled: enable it first (is_active).")
         self.paused_until = None

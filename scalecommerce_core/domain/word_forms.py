@@ -1,9 +1,9 @@
 """Word forms that stemming does not unify, as alternatives for a search.
 
-The stemmers of PostgreSQL (Snowball) cut endings off: kettles and kettle, чайники and чайником have one stem. Where a
-form changes the word before its ending, the stems differ: shelf and shelves, чашка and чашек. For a word of a search
-this module gives the other forms of such words; the index does not contain them, so a change needs no re-indexing.
-What is covered:
+PostgreSQL's stemmers (Snowball) remove endings: kettles and kettle, чайники and чайником have one stem. If a form
+changes the word before its ending, the stems differ: shelf and shelves, чашка and чашек. For a word of a search this
+module returns the other forms of such words; the index does not contain them, so a change needs no re-indexing. It
+covers:
 
 - English plurals in -ves of nouns in -f and -fe, in -men, and the irregular nouns of `_ENGLISH`;
 - Russian nouns with a fleeting о or е: a genitive plural (чашка, чашек; окно, окон), or all forms but the nominative
@@ -20,7 +20,7 @@ from itertools import islice, product
 from typing import Final
 
 MAX_FORMS: Final = 8
-"""Most forms that a word or phrase is searched in."""
+"""Most forms of a word or phrase that are searched for."""
 CACHED_WORDS: Final = 10_000
 """Words whose forms are cached."""
 
@@ -50,7 +50,7 @@ _VOWELS: Final = frozenset("аеиоуыэюя")
 _SOFT_SIGNS: Final = frozenset("ьй")
 _HUSHING: Final = frozenset("жчшщц")
 _FLEETING_BEFORE: Final = frozenset("кцнлрвмг")
-"""The consonants that a fleeting vowel stands before."""
+"""The consonants after a fleeting vowel."""
 _ENDINGS: Final = (
     "ами", "ями", "ах", "ях", "ам", "ям", "ой", "ою", "ей", "ею", "ом", "ем", "ов", "ев", "а", "я", "о", "е", "ы", "и",
     "у", "ю", "ь",
@@ -62,7 +62,7 @@ _YOUNG: Final = ("онок", "енок"), ("ата", "ята")
 
 
 def forms_of(text: str) -> tuple[str, ...]:
-    """What a word or a phrase is searched for as, the text as it is first.
+    """The forms to search for, the given text first.
 
     >>> forms_of("shelves")
     ('shelves', 'shelf')
@@ -118,7 +118,7 @@ def _russian(word: str) -> Iterator[str]:
 
 
 def _without_vowel(word: str) -> Iterator[str]:
-    """Of a form with a fleeting vowel one without it: чашек, чашка; маек, майка; писем, письма."""
+    """The forms without a fleeting vowel of a form with one: чашек, чашка; маек, майка; писем, письма."""
     word = word.removesuffix("ь")
     base, vowel, last = word[:-2], word[-2:-1], word[-1:]
     if vowel not in {"о", "е"} or last not in _FLEETING_BEFORE or not _VOWELS & set(base):
@@ -133,7 +133,7 @@ def _without_vowel(word: str) -> Iterator[str]:
 
 
 def _with_vowel(base: str) -> Iterator[str]:
-    """Of what a form has before its ending the form with a fleeting vowel: чашк, чашек; майк, маек; письм, писем."""
+    """The forms with a fleeting vowel of a base without one: чашк, чашек; майк, маек; письм, писем."""
     if len(base) < _SHORTEST_BASE or base[-1] not in _FLEETING_BEFORE or base[-2] in _VOWELS:
         return
     before, last = base[:-1], base[-1]

@@ -1,7 +1,9 @@
-"""What the services need from outside. Adapters conform by shape; nothing here is to be inherited.
+"""Ports: Protocols that the services call and adapters implement. Adapters match by shape and inherit nothing.
 
-Every repository method is batch-shaped. Anything may raise `Unavailable` (the store does not answer) or its
-subclass `TransactionAborted` (deadlock, serialization failure, lock timeout); other errors are named beside the method.
+Repository methods take and return batches. Every method may raise `Unavailable` (the store does not answer) or its
+subclass `TransactionAborted` (deadlock, serialization failure, lock timeout); a docstring names the other errors of its
+method. Mappings that repositories return leave out ids that do not exist. `lock` reads rows and locks them until the
+transaction ends, in the order of their keys; `LOCKS` gives the order between kinds of rows.
 """
 
 from scalecommerce_core.ports.accounts import AccountRepository, SessionRepository

@@ -9,26 +9,44 @@ from scalecommerce_core.domain.identifiers import AccountId, SessionId
 
 
 class AccountRepository(Protocol):
-    def next_ids(self, count: int) -> Sequence[AccountId]: ...
+    """Accounts, by id."""
 
-    def add(self, accounts: Collection[Account]) -> None:
-        """Raise `Duplicate("email")`."""
+    def next_ids(self, count: int) -> Sequence[AccountId]:
+        """Draw `count` new ids."""
         ...
 
-    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]: ...
+    def add(self, accounts: Collection[Account]) -> None:
+        """Insert accounts; raise `Duplicate("email")`."""
+        ...
 
-    def save(self, accounts: Collection[Account]) -> None: ...
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
+        """Lock and read accounts."""
+        ...
+
+    def save(self, accounts: Collection[Account]) -> None:
+        """Update accounts that this transaction has locked."""
+        ...
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
-        """Read without a lock, by normal (lower-case) address: for log-ins and imports."""
+        """Read accounts without a lock, by normalised (lower-case) address, for log-ins and imports."""
         ...
 
 
 class SessionRepository(Protocol):
-    def add(self, sessions: Collection[Session]) -> None: ...
+    """Log-in sessions, by id."""
 
-    def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]: ...
+    def add(self, sessions: Collection[Session]) -> None:
+        """Insert sessions."""
+        ...
 
-    def save(self, sessions: Collection[Session]) -> None: ...
+    def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
+        """Lock and read sessions."""
+        ...
 
-    def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None: ...
+    def save(self, sessions: Collection[Session]) -> None:
+        """Update sessions that this transaction has locked."""
+        ...
+
+    def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
+        """Revoke all sessions of an account except `keep`."""
+        ...

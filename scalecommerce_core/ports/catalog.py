@@ -12,51 +12,59 @@ from scalecommerce_core.domain.stock import Stock
 
 
 class CategoryRepository(Protocol):
+    """Categories; they are never changed or deleted."""
+
     def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
-        """Make categories of (name, slug); raise `Duplicate("name")`."""
+        """Insert categories given as (name, slug); raise `Duplicate("name")`, also for a slug that exists."""
         ...
 
-    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]: ...
+    def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
+        """Those of `ids` that exist."""
+        ...
 
-    def all(self) -> Sequence[Category]: ...
+    def all(self) -> Sequence[Category]:
+        """All categories."""
+        ...
 
 
 class ProductRepository(Protocol):
-    """`add` and `save` also append the price changes and the events that the products carry."""
+    """Products. `add` and `save` also write the price changes and the events that the products carry."""
 
-    def next_ids(self, count: int) -> Sequence[ProductId]: ...
+    def next_ids(self, count: int) -> Sequence[ProductId]:
+        """Draw `count` new ids."""
+        ...
 
     def add(self, products: Collection[Product]) -> None:
-        """Raise `Duplicate("sku")`."""
+        """Insert products; raise `Duplicate("sku")`."""
         ...
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
-        """In id order. Withdrawn ones included."""
+        """Lock and read products, in id order, withdrawn ones included."""
         ...
 
     def save(self, products: Collection[Product]) -> None:
-        """Raise `Duplicate("sku")`."""
+        """Update products that this transaction has locked; raise `Duplicate("sku")`."""
         ...
 
     def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
-        """Read without a lock, for intake; withdrawn ones are inactive."""
+        """Read for intake, without a lock; withdrawn products are inactive."""
         ...
 
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
-        """The price changes that were in force at `since` or later and still keep their promise, oldest first.
+        """The price changes in force at `since` or later that are promised to buyers, oldest first.
 
-        A change that was rolled back, or replaced by a rollback, is left out.
+        A price that was rolled back, or that a rollback replaced, is not promised and left out.
         """
         ...
 
     def append_history(self, changes: Collection[PriceChange]) -> None:
-        """Past prices of products that were just added (imports)."""
+        """Insert past prices of products that this transaction has added (imports)."""
         ...
 
     def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
-        """Into the totals, hours and price intervals of products and sellers. Ids that do not exist are skipped.
+        """Add views to the totals, hours and price intervals of products and sellers; unknown ids are skipped.
 
-        `past`: these views are no news to pricing.
+        With `past`, pricing ignores these views (imports and seeding).
         """
         ...
 
@@ -69,28 +77,35 @@ class ProductRepository(Protocol):
 
 
 class StockRepository(Protocol):
-    """`add` and `save` also append the movements that the stocks carry.
+    """Stock, by product id. `add` and `save` also write the movements that the stocks carry.
 
-    Given the moment, they also tell (`StockRanOut`, `StockReturned`) whose available units came to an end or came
-    back: once per save, by its net effect. A stock that is added empty has run out. The past (imports) is no news.
+    With `at`, `save` and `add` record a `StockRanOut` or `StockReturned` event for each product whose available units
+    became zero or became positive, by the net change since the stock was loaded; a stock added with no units has run
+    out. Without `at` (imports) they record no events.
     """
 
-    def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None: ...
-
-    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
-        """In id order."""
+    def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
+        """Insert stocks of products that this transaction has added."""
         ...
 
-    def save(self, stocks: Collection[Stock], at: datetime | None = None) -> None: ...
+    def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        """Lock and read stocks, in id order."""
+        ...
+
+    def save(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
+        """Update stocks that this transaction has locked."""
+        ...
 
     def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
-        """How many units more are on hand than the ledger accounts for (or fewer, negative), of stock that exists.
+        """Units on hand minus the sum of the stock ledger, per product, of stock that exists.
 
-        Read without locking any stock, however long the ledger is: every sale and every delivery changes both sides
-        alike, so the difference stands until somebody corrects it, and one transaction at a time may ask.
+        The ledger is read without locking stock, however long it is: every movement changes both sides, so a difference
+        stays until it is corrected. One transaction at a time may call this.
         """
         ...
 
     def reserved_by_orders(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
-        """Units in the lines of PENDING orders, of stock that this transaction has locked; without those of none."""
+        """Units in the lines of PENDING orders, per product, of stock that this transaction has locked; zeros are left
+        out.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Notifications of catalog changes."""
+"""Notifications of committed catalog changes, for caches."""
 
 from typing import Protocol
 
@@ -9,10 +9,11 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 
 @frozen
 class CatalogChange:
-    """What readers of the catalogue see otherwise from one commit on; `number` is the store's name for the commit.
+    """What one commit changed for readers of the catalog; `number` is the store's id of the commit.
 
-    Prices, texts and what can be promised of `products`, new and withdrawn ones among them; the name of `sellers` on
-    all that they offer; or `everything`. None of these: only lists differ, such as that of the categories.
+    `products`: their price, texts or availability changed, or they were created or withdrawn. `sellers`: their names
+    changed on all of their products. `everything`: any product may have changed. If all three are empty, only lists
+    changed, such as that of the categories.
     """
 
     number: int
@@ -22,34 +23,38 @@ class CatalogChange:
 
 
 class ChangeListener(Protocol):
-    """Whoever keeps copies of the catalogue. Called from any thread, one call at a time and in order for each feed."""
+    """A cache of the catalog. Methods may be called from any thread; calls of one feed are serialised and in order."""
 
     def on_start(self, number: int) -> None:
-        """The feed begins, anew perhaps: changes with numbers below this may have happened unheard."""
+        """The feed starts, or restarts after an interruption: changes with smaller numbers may have been missed."""
         ...
 
     def on_change(self, change: CatalogChange) -> None:
-        """It was committed, by whichever process: reads that begin now see it."""
+        """A change was committed by any process: reads that begin now see it."""
         ...
 
     def on_local_change(self, change: CatalogChange) -> None:
-        """It was committed by our own process, which has told nobody yet. The feed tells it again."""
+        """A change was committed by this process; `on_change` will report it again through the feed."""
         ...
 
     def on_heartbeat(self, moment: float) -> None:
-        """Every change that was committed before this moment of `time.monotonic` has been told."""
+        """All changes that were committed before `moment`, in seconds of `time.monotonic`, have been reported."""
         ...
 
 
 class CatalogFeed(Protocol):
-    """Tells one process of all changes of the catalogue, as they are committed."""
+    """Reports every committed catalog change to the listener of one process."""
 
     def follow(self, listener: ChangeListener) -> None:
-        """From now on, until `close`; over interruptions of the store, which end in another `begun`."""
+        """Report changes to `listener` until `close`. After an interruption of the store it reconnects and calls
+        `on_start`.
+        """
         ...
 
     def keep_alive(self) -> None:
-        """Somebody reads copies: go on saying how `complete` the feed is. Quick, and callable from any thread."""
+        """Ask for further heartbeats; the cache calls it while it is in use. Quick, and callable from any thread."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop reporting and release the connection."""
+        ...

@@ -4,7 +4,7 @@ from scalecommerce_core.domain.errors import Conflict
 
 
 class Duplicate(Conflict):
-    """A unique `field` holds this value already; raised by `add` and `save` of a repository."""
+    """The unique `field` has this value already; raised by `add` and `save` of repositories."""
 
     code = "duplicate"
 

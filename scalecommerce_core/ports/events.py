@@ -1,4 +1,4 @@
-"""The event log."""
+"""The event log: events get a sequence number after their commit; consumers read them in that order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,9 +11,10 @@ from scalecommerce_core.domain.identifiers import AccountId
 
 @frozen
 class NumberedEvent:
-    """`audience` holds the accounts whose feed shows it, `payload` everything that was recorded, as JSON types.
+    """An event of the log. `audience` holds the accounts whose feeds show it, `payload` all recorded facts as JSON
+    types.
 
-    They need not see all of it: what each may is for `queries` to say.
+    A reader may see only part of the payload: `domain.event_visibility`.
     """
 
     seq: int
@@ -24,42 +25,42 @@ class NumberedEvent:
 
 
 class EventRepository(Protocol):
-    """Events come in unnumbered, with the aggregates that record them. Numbers are 1, 2, 3, … without a gap.
+    """The event log. Aggregates record unnumbered events; the outbox relay numbers them 1, 2, 3, … without gaps.
 
-    Nothing ever appears behind a number that has been read: what commits later gets a higher one.
+    An event that commits later gets a higher number: once a number was read, no event with a smaller number appears.
     """
 
     def assign_sequence(self, limit: int) -> int:
-        """Number up to `limit` committed events, in the order in which they were recorded; return how many.
+        """Number up to `limit` committed events in the order in which they were recorded; return how many.
 
-        None while another transaction numbers: there is one at a time.
+        Return 0 while another transaction numbers events.
         """
         ...
 
     def last_seq(self) -> int:
-        """0 before the first."""
+        """The highest number; 0 before the first event."""
         ...
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
-        """In order, for those who read every event once: see `claim`."""
+        """Events with numbers above `seq`, in order, for a consumer that holds its claim."""
         ...
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
-        """Lock the place of a consumer that reads all events in order: the number of the last one it is done with.
+        """Lock the position of a consumer; return the number of the last event that it has processed.
 
-        None while another transaction holds it, unless this is to `wait`. A new consumer begins behind `begin`, or
-        with the events that come after its first claim. What a consumer is not done with is not forgotten, so one that
-        is given up must be taken out.
+        Return None while another transaction holds the lock, unless `wait` is set. A new consumer starts after `begin`,
+        or with the events that come after its first claim. Events that a consumer has not processed are not purged, so
+        a consumer that is no longer used must be deleted.
         """
         ...
 
     def advance(self, consumer: str, seq: int) -> None:
-        """The claimed consumer is done with all up to `seq`."""
+        """Store that the claimed consumer has processed all events up to `seq`."""
         ...
 
     def purge(self, before: datetime, limit: int) -> int:
-        """Delete up to `limit` of the oldest numbered events that happened before; return how many.
+        """Delete up to `limit` of the oldest numbered events that happened before `before`; return how many.
 
-        Only from the old end, and never one that a consumer is not done with.
+        Events that some consumer has not processed are kept, and so are all later ones.
         """
         ...

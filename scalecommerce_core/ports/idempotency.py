@@ -1,4 +1,4 @@
-"""Idempotency keys and the outcomes stored under them."""
+"""Idempotency keys and the responses stored under them."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -11,31 +11,33 @@ from scalecommerce_core.domain.identifiers import AccountId
 
 @frozen
 class StoredOutcome:
-    """What a key was used for, and the answer; `body` is None if whoever took the key stored none."""
+    """A used key: the fingerprint of its request, and the response; `body` is None if none was stored."""
 
     fingerprint: bytes
     body: bytes | None
 
 
 class IdempotencyRepository(Protocol):
+    """Idempotency keys; a key belongs to the account that sent it."""
+
     def claim(
         self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
     ) -> Mapping[tuple[AccountId, str], StoredOutcome | None]:
-        """Take the keys (with their fingerprints) that are free, and return what is stored under the others.
+        """Claim the keys (with their fingerprints) that are free; return what is stored under the others.
 
-        None stands for a key that another transaction in flight holds: nobody waits for it, because the other
-        commands of the batch have nothing to do with it. A key that has expired is free.
+        The value is None for a key that a transaction in progress holds. The call does not wait for it, because the
+        other commands of the batch do not depend on it. A key older than `services.idempotency.KEY_LIFETIME` is free.
         """
         ...
 
     def store(self, bodies: Mapping[tuple[AccountId, str], bytes]) -> None:
-        """Keep the outcomes of claimed keys."""
+        """Store the responses of claimed keys."""
         ...
 
     def release(self, keys: Collection[tuple[AccountId, str]]) -> None:
-        """Give claimed keys back: refusals are not stored."""
+        """Release claimed keys whose commands failed, so that they can be used again."""
         ...
 
     def purge(self, before: datetime, limit: int) -> int:
-        """Delete keys that were taken before; return how many."""
+        """Delete up to `limit` keys that were claimed before `before`; return how many."""
         ...

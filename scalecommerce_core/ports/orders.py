@@ -9,33 +9,38 @@ from scalecommerce_core.domain.order import Order
 
 
 class OrderRepository(Protocol):
-    """`add` and `save` also append the refunds and the events that the orders carry."""
+    """Orders. `add` and `save` also write the refunds and the events that the orders carry."""
 
-    def next_ids(self, count: int) -> Sequence[OrderId]: ...
+    def next_ids(self, count: int) -> Sequence[OrderId]:
+        """Draw `count` new ids."""
+        ...
 
     def add(self, orders: Collection[Order]) -> None:
-        """Raise `Duplicate("command_id")`, at the latest when the transaction ends."""
+        """Insert orders; raise `Duplicate("command_id")`, at the latest at the commit."""
         ...
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
-        """In id order."""
+        """Lock and read orders, in id order."""
         ...
 
-    def save(self, orders: Collection[Order]) -> None: ...
+    def save(self, orders: Collection[Order]) -> None:
+        """Update orders that this transaction has locked."""
+        ...
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
-        """Read without a lock: what earlier attempts of these commands have placed."""
+        """Read without a lock the orders that were placed with these command ids."""
         ...
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
-        """Lock the first CREATED orders, in id order, that are neither parked nor stepped aside until later.
+        """Lock the first CREATED orders, in id order, that are neither parked nor deferred beyond `now`.
 
-        Empty while another transaction decides: there is one decider at a time.
+        Empty while another transaction holds the advisory lock of decisions: only one decider may run, because two
+        would break the order of arrival.
         """
         ...
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
-        """Lock PENDING orders whose `expires_at` has passed, skipping those that others have locked.
+        """Lock PENDING orders whose `expires_at` has passed, skipping locked ones.
 
         Orders with an open payment attempt are skipped too. An attempt may be opened before the locks are granted: the
         caller checks `payments.open_attempts` again under the locks.

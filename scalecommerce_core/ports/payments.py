@@ -9,58 +9,64 @@ from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, 
 
 
 class PaymentRepository(Protocol):
-    """`add` and `save` also append the refunds that the payments carry.
+    """Payment attempts. `add` and `save` also write the refunds that the payments carry.
 
-    Attempts are opened and settled under their order's lock only.
+    An attempt is opened and settled only by a transaction that holds the lock of its order.
     """
 
-    def add(self, payments: Collection[Payment]) -> None: ...
-
-    def lock(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, Payment]:
-        """In id order."""
+    def add(self, payments: Collection[Payment]) -> None:
+        """Insert attempts."""
         ...
 
-    def save(self, payments: Collection[Payment]) -> None: ...
+    def lock(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, Payment]:
+        """Lock and read attempts, in id order."""
+        ...
+
+    def save(self, payments: Collection[Payment]) -> None:
+        """Update attempts that this transaction has locked."""
+        ...
 
     def open_attempts(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
-        """The attempts that these orders wait for, read without a lock: certain while the orders are locked."""
+        """The OPEN attempt of each order, read without a lock; reliable while the orders are locked."""
         ...
 
     def lock_captured(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Payment]:
-        """The charges that these orders were PAID with, locked in id order."""
+        """Lock and read the CAPTURED attempt of each order, in id order."""
         ...
 
     def claim_due(self, limit: int, now: datetime) -> Sequence[Payment]:
-        """Lock payments whose `check_at` has come, the longest due first, skipping those that others have locked."""
+        """Lock attempts whose `check_at` has passed, the longest due first, skipping locked ones."""
         ...
 
     def lock_refunds(self, ids: Collection[RefundId]) -> Mapping[RefundId, PaymentRefund]:
-        """In id order."""
+        """Lock and read refunds, in id order."""
         ...
 
-    def save_refunds(self, refunds: Collection[PaymentRefund]) -> None: ...
+    def save_refunds(self, refunds: Collection[PaymentRefund]) -> None:
+        """Update refunds that this transaction has locked."""
+        ...
 
     def claim_refunds(self, limit: int, now: datetime) -> Sequence[PaymentRefund]:
-        """Lock OPEN refunds whose `try_at` has come, the longest due first, skipping those that others have locked."""
+        """Lock OPEN refunds whose `try_at` has passed, the longest due first, skipping locked ones."""
         ...
 
 
 class PaymentGateway(Protocol):
-    """Takes money and sends it back, at most once per key, however often and from wherever it is asked.
+    """Charges and refunds money, at most once per key, however often and from whichever process it is called.
 
-    Raise `GatewayUnavailable` when the outcome is not known: no answer in time, a broken connection, a server error.
-    It is never called inside a transaction, and from many threads at once. Its own timeouts must be well below the
-    deadline of an attempt (`PaymentRules`).
+    Methods raise `GatewayUnavailable` when the outcome is unknown: no answer in time, a broken connection, a server
+    error. They are called from many threads and never inside a transaction. The timeouts of an adapter must be well
+    below `PaymentRules.deadline`.
     """
 
     def charge(self, request: ChargeRequest) -> Charged | Declined:
-        """The same key gets the same answer, also while the first request with it is at work."""
+        """Charge the amount. The same key gets the same answer, also while its first request is being processed."""
         ...
 
     def find(self, key: PaymentId) -> Charged | Declined | None:
-        """What became of a charge; None: it is not known (yet)."""
+        """The outcome of a charge; None if the gateway does not know it (yet)."""
         ...
 
     def refund(self, request: RefundRequest) -> None:
-        """Return when the gateway has confirmed it."""
+        """Send the amount back; return once the gateway has confirmed it."""
         ...

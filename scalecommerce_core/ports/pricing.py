@@ -1,4 +1,4 @@
-"""Pricing policies, runs and decisions."""
+"""Pricing policies, assignments, runs and decisions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,39 +14,51 @@ from scalecommerce_core.pricing.runs import Assignment, Range, RangeStatus, Run,
 
 
 class PolicyRepository(Protocol):
-    def next_ids(self, count: int) -> Sequence[PolicyId]: ...
+    """Pricing policies with their schedules, the assignments of products, and the kill switches."""
+
+    def next_ids(self, count: int) -> Sequence[PolicyId]:
+        """Draw `count` new ids."""
+        ...
 
     def add(self, policies: Collection[PricingPolicy]) -> None:
-        """With their schedules: the first run is due at once."""
+        """Insert policies with their schedules; the first run is due at once."""
         ...
 
     def lock(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        """In id order."""
+        """Lock and read policies, in id order."""
         ...
 
-    def save(self, policies: Collection[PricingPolicy]) -> None: ...
+    def save(self, policies: Collection[PricingPolicy]) -> None:
+        """Update policies that this transaction has locked."""
+        ...
 
     def remove(self, ids: Collection[PolicyId]) -> None:
-        """With schedule, assignments and all that it remembers. Its runs and decisions stay for their time."""
+        """Delete policies with their schedules, assignments and policy state. Runs and decisions are kept until their
+        purge.
+        """
         ...
 
     def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
-        """Read without a lock, by id, active or not."""
+        """All policies of these sellers, active or not, by id, read without a lock."""
         ...
 
     def get_many(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, PricingPolicy]:
-        """Read without a lock."""
+        """Read policies without a lock."""
         ...
 
     def lock_schedules(self, ids: Collection[PolicyId]) -> Mapping[PolicyId, Schedule]:
-        """Of locked policies."""
+        """Lock and read the schedules of policies."""
         ...
 
-    def save_schedules(self, schedules: Collection[Schedule]) -> None: ...
+    def save_schedules(self, schedules: Collection[Schedule]) -> None:
+        """Update schedules that this transaction has locked."""
+        ...
 
     def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        """Active policies whose next run is due, by id: those that have no run in progress and whose strategy
-        (`PricingPolicy.policy`) is among `known`.
+        """Ids of active policies whose next run is due, in order.
+
+        Left out are policies with a run in progress and those whose strategy (`PricingPolicy.policy`) is not among
+        `known`.
         """
         ...
 
@@ -55,125 +67,147 @@ class PolicyRepository(Protocol):
         ...
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
-        """Each product follows that policy; None: that of its category again."""
+        """Assign products to policies; None removes the assignment, and the policy of the product's category applies
+        again.
+        """
         ...
 
     def exclude(self, choices: Mapping[ProductId, bool]) -> None:
-        """Whatever they are assigned to: an excluded product's price does not move by itself."""
+        """Set (True) or clear (False) the kill switch of products: policies do not change the price of an excluded
+        product.
+        """
         ...
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
-        """Of those of which something was said."""
+        """The assignments and kill switches of products that have one."""
         ...
 
     def is_stopped(self) -> bool:
-        """Whether all pricing is."""
+        """Whether all pricing is stopped."""
         ...
 
-    def stop(self, stopped: bool) -> None: ...
+    def stop(self, stopped: bool) -> None:
+        """Stop all pricing (True) or allow it again (False)."""
+        ...
 
 
 class RunRepository(Protocol):
-    """Runs, what they read, and what they write, in arrays by product id."""
+    """Pricing runs, the signals that they read, and the prices and states that they write, in arrays by product id."""
 
-    # --- what a policy's products show
+    # --- signals
 
     def product_ids(self, scope: PolicyScope) -> Whole:
-        """Of the products that the policy is for, in order."""
+        """Ids of the products in `scope`, in order."""
         ...
 
     def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        """Of those of them with ids from `first` to `last`, without a lock."""
+        """Facts of the products in `scope` with ids from `first` to `last`, read without a lock."""
         ...
 
     def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        """Of products with ids from `first` to `last` whose price changed after `since`."""
+        """Price changes after `since` of products with ids from `first` to `last`."""
         ...
 
-    # --- what a policy remembers
+    # --- policy state
 
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
         """First product ids of the blocks of its policy state, in order."""
         ...
 
-    def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None: ...
-
-    def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None: ...
-
-    def category_parameters(self, policy_id: PolicyId) -> CategoryParameters: ...
-
-    def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
-        """Those categories that nothing is known of."""
+    def policy_state(self, policy_id: PolicyId, block: int) -> PolicyState | None:
+        """The state of one block of products, or None; `block` is the first id of the block."""
         ...
 
-    def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None: ...
+    def save_policy_state(self, policy_id: PolicyId, block: int, state: PolicyState) -> None:
+        """Insert or replace the state of one block."""
+        ...
+
+    def category_parameters(self, policy_id: PolicyId) -> CategoryParameters:
+        """The parameters of all categories that the policy has learnt."""
+        ...
+
+    def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
+        """Insert the parameters of categories that have none yet; existing ones stay."""
+        ...
+
+    def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
+        """Replace all category parameters of the policy."""
+        ...
 
     def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
-        """Blocks and groups."""
+        """Delete the states and category parameters of policies."""
         ...
 
     # --- runs
 
-    def next_ids(self, count: int) -> Sequence[RunId]: ...
+    def next_ids(self, count: int) -> Sequence[RunId]:
+        """Draw `count` new ids."""
+        ...
 
     def add(self, run: Run, ranges: Collection[Range]) -> None:
-        """Raise `Duplicate("policy")` while another run of the policy decides or writes."""
+        """Insert a run with its ranges; raise `Duplicate("policy")` while another run of the policy is in progress."""
         ...
 
-    def lock(self, run_id: RunId) -> Run | None: ...
+    def lock(self, run_id: RunId) -> Run | None:
+        """Lock and read a run; None if it does not exist."""
+        ...
 
     def lock_shared(self, run_id: RunId) -> Run | None:
-        """Locked against changes, together with others who share it."""
+        """Read a run and lock it against changes; several transactions may hold this lock at once."""
         ...
 
-    def save(self, run: Run) -> None: ...
+    def save(self, run: Run) -> None:
+        """Update a run that this transaction has locked."""
+        ...
 
     def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        """Runs in progress, the oldest first, read without a lock; deciding ones if their strategy is among
-        `known`.
-        """
+        """Unfinished runs, the oldest first, read without a lock; deciding ones if their strategy is among `known`."""
         ...
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
-        """The run of the policy that decides or writes, read without a lock."""
+        """The run of the policy that is in progress, read without a lock; None if there is none."""
         ...
 
     def claim_range(self, run_id: RunId, status: RangeStatus) -> Range | None:
-        """Lock the first range with that status, skipping those that others have locked."""
+        """Lock the first range with this status, skipping locked ones; None if there is none."""
         ...
 
     def ranges(self, run_id: RunId) -> Sequence[Range]:
-        """In order, without a lock."""
+        """All ranges of a run, in order, read without a lock."""
         ...
 
     def stage_decisions(self, part: Range, result: RangeResult) -> None:
-        """Keep the decisions of a claimed range, with what is to be remembered, and save the range."""
+        """Store the decisions of a claimed range with the new policy state, and update the range."""
         ...
 
     def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
-        """What was staged with it."""
+        """The policy state and category parameters that `stage_decisions` stored with the range."""
         ...
 
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
-        """Put the range's moves in force at `at`, into the history and the feed, and save the range; return the ids.
+        """Put the range's new prices in force at `at`, with history and events, and update the range; return the
+        product ids.
 
-        A price that is not the one which was seen, or began later, stays; so does that of a product which was
-        withdrawn, switched off, excluded, or assigned to another policy meanwhile, and a price that would move out of
-        the bounds that its product has by now. Rows are locked in id order.
+        A product keeps its price if the price changed since it was decided; if the product was withdrawn, switched off,
+        excluded or assigned to another policy; or if the new price is outside the product's present bounds. Rows are
+        locked in id order.
         """
         ...
 
     def revert_prices(self, run: Run, part: Range, at: datetime) -> int:
-        """Put old prices back in force where the range's new ones still are, and save the range; return how many.
+        """Restore the old prices where the range's new ones are still in force, and update the range; return how many.
 
-        Nobody may insist on the prices that were taken back.
+        The prices that are rolled back are not promised to buyers (`ProductRepository.prices_since`).
         """
         ...
 
-    def save_range(self, part: Range) -> None: ...
+    def save_range(self, part: Range) -> None:
+        """Update a range that this transaction has claimed."""
+        ...
 
     def purge(self, before: datetime, limit: int) -> int:
-        """Delete up to `limit` ranges, with their decisions, of runs that ended before, and runs without ranges.
+        """Delete up to `limit` ranges, with their decisions, of runs that ended before `before`, and runs without
+        ranges.
 
         Return how many ranges and runs.
         """

@@ -1,4 +1,4 @@
-"""The search index: vocabulary, popularity, price index."""
+"""The search index: vocabulary, price index, popularity tiers."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,21 +7,25 @@ from scalecommerce_core.domain.identifiers import ProductId
 
 
 class SearchRepository(Protocol):
-    """What searching needs beside the products themselves; kept up by a task, one at a time."""
+    """Data that searches use beside the products themselves; one transaction at a time updates it."""
 
     def update_vocabulary(self, limit: int) -> int:
-        """Bring up to `limit` news of words into the vocabulary; return how many there were."""
+        """Apply up to `limit` pending word changes to the vocabulary; return how many."""
         ...
 
     def sync_price_index(self, limit: int) -> int:
-        """Bring the prices of up to `limit` products into the order by price; return how many were looked at."""
-        ...
-
-    def outdated_popularity(self, limit: int) -> Mapping[ProductId, int]:
-        """Up to `limit` active products whose prominence should be another, and which (`domain.prominence`).
-
-        This reads whole tables.
+        """Copy the pending prices of up to `limit` products into the price index; return how many products were
+        checked.
         """
         ...
 
-    def save_popularity(self, levels: Mapping[ProductId, int]) -> None: ...
+    def outdated_popularity(self, limit: int) -> Mapping[ProductId, int]:
+        """The right tier of up to `limit` active products whose stored tier is outdated (`domain.popularity`).
+
+        It reads the whole table of products.
+        """
+        ...
+
+    def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
+        """Store popularity tiers of products."""
+        ...

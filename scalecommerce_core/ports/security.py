@@ -27,18 +27,26 @@ class SecretCipher(Protocol):
 
 
 class Passwords(Protocol):
-    def hash(self, password: str) -> str: ...
+    """Password hashing and password rules."""
+
+    def hash(self, password: str) -> str:
+        """Hash a password with a random salt; takes long on purpose."""
+        ...
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password matches the hash. A hash of None takes as long, so that timing reveals no accounts."""
+        """Whether the password matches the hash. A hash of None takes as long, so that response reveals no accounts."""
         ...
 
     def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
-        """Return one sentence per violated rule: too short, common, only digits, similar to a text of `about`."""
+        """Return one sentence per violated rule: too short, common, only digits, similar to a text of
+        `about`.
+        """
         ...
 
 
 class TokenKind(StrEnum):
+    """What a token may be used for."""
+
     ACCESS = "access"
     REFRESH = "refresh"
 
@@ -56,27 +64,28 @@ class Claims:
 
 
 class Tokens(Protocol):
-    def issue(self, claims: Claims, now: datetime) -> str: ...
+    """Signed tokens."""
+
+    def issue(self, claims: Claims, now: datetime) -> str:
+        """Sign claims; `now` is the time of issue."""
+        ...
 
     def read(self, token: str, now: datetime) -> Claims:
-        """Raise `TokenNotValid`."""
+        """Verify a token and return its claims; raise `TokenNotValid`."""
         ...
 
 
 class LoginLimiter(Protocol):
-    """Limits failed log-ins per key (`account:<e-mail>`, `address:<IP>`) in a sliding window.
-
-    Never raises: while its server is away, attempts are neither counted nor limited.
-    """
+    """Counts failed log-ins in a sliding window, per key: one of the account, one of the client's address."""
 
     def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
         """Return the time until all keys allow another attempt; None: they do now."""
         ...
 
     def record_failure(self, keys: Collection[str], now: datetime) -> None:
-        """Count one failure for each of the keys."""
+        """Count a failed attempt under each key."""
         ...
 
     def reset(self, keys: Collection[str]) -> None:
-        """Remove the failures of the keys, after a successful log-in."""
+        """Forget the failures of these keys."""
         ...

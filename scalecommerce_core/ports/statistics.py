@@ -1,4 +1,4 @@
-"""Rollups: figures added up from events."""
+"""Rollups: statistics added up from the event log."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,19 +11,19 @@ from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.rollups import RefundedPart, Rollups, SoldLine, Stockout
 
 STATISTICS_CONSUMER: Final = "statistics"
-"""The consumer of the event log that adds rollups up."""
+"""Name of the consumer of the event log that updates the rollups."""
 
 
 @frozen
 class PendingOrderFacts:
-    """A PAID order without events, with the refunds that were recorded with it."""
+    """A PAID order without events (imported or seeded), with its refunds."""
 
     order_id: OrderId
     refunds: tuple[RefundedPart, ...] = ()
 
     @classmethod
     def of(cls, order: Order) -> "PendingOrderFacts":
-        """`order.refunds` are those that are saved with it."""
+        """The facts of a paid order, and of the refunds that are saved with it."""
         sellers = {line.product_id: line.seller_id for line in order.lines}
         return cls(
             order.id,
@@ -36,7 +36,7 @@ class PendingOrderFacts:
 
 @frozen
 class PendingFacts:
-    """Facts that came in without events and that no rollup shows yet."""
+    """Products and orders that were written without events and are not in the rollups yet."""
 
     products: Sequence[ProductId] = ()
     orders: Sequence[PendingOrderFacts] = ()
@@ -44,10 +44,10 @@ class PendingFacts:
 
 @frozen
 class ProductCounters:
-    """Since the engine knows the product; they only ever grow, so whoever keeps the last ones has what came since.
+    """Running totals of a product, without imported and seeded orders. They never decrease.
 
-    Without what was imported or seeded. `revenue` and `refunded_amount` in minor units of the product's currency;
-    `out_of_stock` is the time for which nothing could be sold.
+    The difference of two readings is what happened in between. `revenue` and `refunded_amount` are minor units of the
+    product's currency; `out_of_stock` is the time without available units.
     """
 
     product_id: ProductId
@@ -61,42 +61,53 @@ class ProductCounters:
 
 
 class StatisticsRepository(Protocol):
-    """Rollups, written by whoever has claimed `STATISTICS`; `add_pending_facts` and `counters` are for everybody."""
+    """Rollups. Only the holder of the claim `STATISTICS_CONSUMER` writes them; `add_pending_facts` and `counters` need
+    no claim.
+    """
 
     def add_pending_facts(self, facts: PendingFacts) -> None:
-        """Note facts that come without events, in the transaction that makes them."""
+        """Store facts without events, in the transaction that writes them, for the next update of the rollups."""
         ...
 
     def take_pending_facts(self, limit: int) -> PendingFacts:
-        """Up to `limit` of the oldest notes; they are gone with the commit."""
+        """Read and delete up to `limit` of the oldest pending facts."""
         ...
 
     def needs_full_rebuild(self) -> bool:
-        """Whether there are facts from before there were rollups."""
+        """Whether orders exist from a release without rollups."""
         ...
 
     def sold_lines(self, order_ids: Collection[OrderId]) -> Mapping[OrderId, Sequence[SoldLine]]:
-        """The lines of orders that were paid, sellers' own purchases included: `Rollups` leaves them out."""
+        """The lines of paid orders, sellers' purchases of their own products included (`Rollups` excludes them)."""
         ...
 
-    def add(self, rollups: Rollups) -> None: ...
+    def add(self, rollups: Rollups) -> None:
+        """Add figures to the rollups."""
+        ...
 
     def recount_products(self, product_ids: Collection[ProductId]) -> None:
-        """Count products, with their views, for their seller as they stand on the shelf now."""
+        """Recount the products and views of the sellers' product counts, for these products in their present state."""
         ...
 
-    def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]: ...
+    def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]:
+        """The stockout record of each product that has one."""
+        ...
 
-    def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None: ...
+    def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None:
+        """Insert or replace stockout records."""
+        ...
 
     def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
-        """Of those products that have nothing available and no outage yet."""
+        """Begin a stockout at `at` for those products that have no available units and no stockout record yet."""
         ...
 
     def rebuild(self, seller_id: AccountId | None, now: datetime) -> None:
-        """Make all sales and shelves anew, leaving out what is not folded yet; of one seller, if given."""
+        """Recompute all sales rollups and product counts, or those of one seller, from orders and products.
+
+        Events and pending facts that are not in the rollups yet are left out, so that they are added later, once.
+        """
         ...
 
     def counters(self, first: ProductId, last: ProductId, now: datetime) -> Sequence[ProductCounters]:
-        """Of all products with ids from `first` to `last`, by id, in one statement."""
+        """Running totals of all products with ids from `first` to `last`, by id, read in one statement."""
         ...

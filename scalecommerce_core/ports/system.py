@@ -1,4 +1,4 @@
-"""Clock, ids, randomness and wake-ups."""
+"""Clock, ids, random numbers and the notifier of workers."""
 
 from datetime import datetime
 from typing import Protocol
@@ -7,34 +7,40 @@ from scalecommerce_core.domain.identifiers import CommandId
 
 
 class Clock(Protocol):
+    """The present time."""
+
     def now(self) -> datetime:
-        """Aware, UTC."""
+        """The present time in UTC, timezone-aware."""
         ...
 
 
 class Ids(Protocol):
-    """Randomness for identifiers, as a port so that a simulation can replay it."""
+    """Random identifiers; a port, so that a simulation can repeat them."""
 
-    def command(self) -> CommandId: ...
+    def command(self) -> CommandId:
+        """A random UUID."""
+        ...
 
     def token(self) -> str:
-        """At least 128 random bits, URL-safe."""
+        """A URL-safe random text of at least 128 bits."""
         ...
 
 
 class Randomness(Protocol):
-    """As a port, so that a simulation can replay it."""
+    """Random numbers; a port, so that a simulation can repeat them."""
 
     def fraction(self) -> float:
-        """From 0 up to, not including, 1."""
+        """A random number from 0 up to, but not including, 1."""
         ...
 
     def secret(self, count: int) -> bytes:
-        """So many bytes that nobody can guess."""
+        """`count` cryptographically random bytes."""
         ...
 
 
 class WorkNotifier(Protocol):
-    """Tells background workers that there is work; never raises, never blocks. A sweep finds what a lost call left."""
+    """Notifies background workers. Calls never raise and never block; a lost notification only delays the work."""
 
-    def orders_placed(self) -> None: ...
+    def orders_placed(self) -> None:
+        """Orders were committed that wait for their decision."""
+        ...

@@ -83,14 +83,16 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
+    """Begins transactions."""
+
     def begin(self) -> AbstractContextManager[Transaction]:
-        """A clean exit commits, an exception rolls back. Aggregates are copies: a rollback leaves no trace."""
+        """Begin a transaction: a clean exit commits, an exception rolls back. Aggregates are copies of stored rows."""
         ...
 
     def bulk(self) -> AbstractContextManager[Transaction]:
-        """As `begin`, for imports and seeding: writes may take a faster way in for many rows.
+        """As `begin`, for imports and seeding: the store may write many rows in a faster way.
 
-        They may be done while the caller goes on, so their errors may come late: out of a later call or of the exit.
+        Writes may run while the caller continues, so an error may be raised by a later call or by the exit.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Counting product views."""
+"""Counting product views outside of the request."""
 
 from typing import Protocol
 
@@ -7,20 +7,20 @@ from scalecommerce_core.domain.product_views import ViewBatch
 
 
 class ViewCounter(Protocol):
-    """Gathers product views off the hot path; losing some at a crash is accepted, counting any twice is not."""
+    """Collects product views and hands them over in batches. A crash may lose views; none is counted twice."""
 
     def record_view(self, product_id: ProductId, client: str = "") -> None:
-        """Somebody looked at a product just now. Never raises, never blocks.
+        """Count a view of a product at the present time. Never raises, never blocks.
 
-        `client` is whatever tells one client from another; it is not stored. A client's further looks at a product
-        within the counter's window are none. Without it, every look counts.
+        `client` identifies the client and is not stored. Further views of the product by the same client within the
+        counter's window are not counted. Without `client`, every view is counted.
         """
         ...
 
     def next_batch(self) -> ViewBatch | None:
-        """What is to be written next, the same until it is forgotten; None: nothing. Raise `Unavailable`."""
+        """The next batch to be written, the same until `acknowledge`; None if there is none. Raise `Unavailable`."""
         ...
 
     def acknowledge(self, batch_id: str) -> None:
-        """A batch that was written; one that is known no more is ignored. Raise `Unavailable`."""
+        """Drop a batch that was written; an unknown id is ignored. Raise `Unavailable`."""
         ...

@@ -11,62 +11,79 @@ from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, Web
 
 
 class WebhookRepository(Protocol):
-    def next_ids(self, count: int) -> Sequence[EndpointId]: ...
+    """Webhook endpoints."""
 
-    def add(self, endpoints: Collection[WebhookEndpoint]) -> None: ...
-
-    def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        """In id order. Deleted ones included."""
+    def next_ids(self, count: int) -> Sequence[EndpointId]:
+        """Draw `count` new ids."""
         ...
 
-    def save(self, endpoints: Collection[WebhookEndpoint]) -> None: ...
+    def add(self, endpoints: Collection[WebhookEndpoint]) -> None:
+        """Insert endpoints."""
+        ...
+
+    def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
+        """Lock and read endpoints, in id order, deleted ones included."""
+        ...
+
+    def save(self, endpoints: Collection[WebhookEndpoint]) -> None:
+        """Update endpoints that this transaction has locked."""
+        ...
 
     def get_many(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
-        """Read without a lock, for sending."""
+        """Read endpoints without a lock, for sending."""
         ...
 
     def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
-        """How many endpoints each owner has; those without one are left out."""
+        """How many endpoints each owner has; owners without endpoints are left out."""
         ...
 
-    def has_active(self) -> bool: ...
+    def has_active(self) -> bool:
+        """Whether there is an active endpoint."""
+        ...
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
-        """Active endpoints, by id, of these owners, and those of staff that hear of all events.
+        """Active endpoints, by id, of `owners`, and those of staff with `all_events`; locked against deletion.
 
-        Only while their owners may: of active accounts, all events only while the account is staff's. They cannot be
-        deleted before the transaction ends.
+        An endpoint is left out if its owner is inactive, or has `all_events` and is no longer staff.
         """
         ...
 
     def purge_deleted(self, limit: int) -> int:
-        """Delete endpoints that their owners deleted, and that have no deliveries any more; return how many."""
+        """Delete up to `limit` endpoints that their owners deleted and that have no deliveries any more; return how
+        many.
+        """
         ...
 
 
 class DeliveryRepository(Protocol):
-    """`save` also appends the log lines that the deliveries carry."""
+    """Deliveries. `save` also appends the log lines that the deliveries carry."""
 
-    def next_ids(self, count: int) -> Sequence[DeliveryId]: ...
-
-    def add(self, deliveries: Collection[WebhookDelivery]) -> None: ...
-
-    def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
-        """In id order."""
+    def next_ids(self, count: int) -> Sequence[DeliveryId]:
+        """Draw `count` new ids."""
         ...
 
-    def save(self, deliveries: Collection[WebhookDelivery]) -> None: ...
+    def add(self, deliveries: Collection[WebhookDelivery]) -> None:
+        """Insert deliveries."""
+        ...
+
+    def lock(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, WebhookDelivery]:
+        """Lock and read deliveries, in id order."""
+        ...
+
+    def save(self, deliveries: Collection[WebhookDelivery]) -> None:
+        """Update deliveries that this transaction has locked."""
+        ...
 
     def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
-        """Read without a lock: endpoints are locked before their deliveries."""
+        """The endpoints of deliveries, read without a lock: endpoints must be locked before their deliveries."""
         ...
 
     def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
-        """Lock PENDING deliveries whose `try_at` has come, the longest due first, skipping those that others hold.
+        """Lock PENDING deliveries whose `try_at` has passed, the longest due first, skipping locked ones.
 
-        At most `per_endpoint` for each active endpoint, one for an endpoint that fails, none while it is paused or
-        while its owner may not hear (`subscribed`). If that is too many, the first of each endpoint goes before the
-        second of any.
+        At most `per_endpoint` of an active endpoint, one of an endpoint that is failing, none while it is paused or its
+        owner may not receive events (`subscribed`). If there are more than `limit`, the first of each endpoint comes
+        before the second of any.
         """
         ...
 
@@ -80,14 +97,18 @@ class DeliveryRepository(Protocol):
         after: DeliveryId | None,
         limit: int,
     ) -> Sequence[DeliveryId]:
-        """Those with one of `statuses` that were made from `since` up to, not including, `until`, by id.
+        """Ids, in order, of the endpoint's deliveries with one of `statuses` that were made in [`since`, `until`).
 
-        Raises `Invalid` when `until` is before `since`.
+        Raise `Invalid` if `until` is before `since`.
         """
         ...
 
     def purge(self, before: datetime, limit: int) -> int:
-        """Delete deliveries that were made before, and those of deleted endpoints, with their logs; return how many."""
+        """Delete up to `limit` deliveries that were made before `before`, or whose endpoint was deleted, with their
+        logs.
+
+        Return how many.
+        """
         ...
 
 
@@ -101,11 +122,12 @@ class OutgoingWebhook:
 
 
 class WebhookSender(Protocol):
-    """Sends messages to where strangers want them."""
+    """Sends messages to URLs that accounts have chosen."""
 
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
-        """All at once, each within seconds; one answer per message, in order. Never raises for a message.
+        """Send all messages at once, each within seconds; return one answer per message, in order. Never raises for a
+        message.
 
-        To public addresses only, and to the very ones that were checked; redirects are not followed.
+        It connects only to public addresses, to the same addresses that it has checked, and follows no redirects.
         """
         ...
