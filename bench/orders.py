@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded.postgres import DEFAULT_SETTINGS
+from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
 from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.plan import Bench, Latency, Plan, Saturated, prepared
 from bench.orders_load.rush import Rush
@@ -36,19 +38,21 @@ def main() -> int:
         seconds=arguments.seconds or plan.seconds,
         search_seconds=plan.search_seconds,
         connections=arguments.connections,
+        checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
     modes = arguments.only or MODES
     console = Console(stderr=True, highlight=False)
-    # As Ctrl-C does: everything that was started is ended in order.
+    # SIGTERM ends all processes in order, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         find_wrk()
+        plan.checkout.check()
         report = _measured(plan, modes, console)
-    except WrkMissing as error:
+    except (WrkMissing, CheckoutUnusable) as error:
         console.print(str(error), markup=False)
         return 1
     except KeyboardInterrupt:
-        console.print("Ended before its time; all that was started has ended too.")
+        console.print("Interrupted; all processes have been ended.")
         return 130
     if arguments.json:
         json.dump(report, sys.stdout, indent=2)
@@ -63,14 +67,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=MODES, help="one part; may be repeated (default: all)")
     parser.add_argument("--runs", type=int, help="runs of each side (default 5)")
     parser.add_argument("--seconds", type=float, help="length of a run (default 30)")
-    parser.add_argument("--connections", type=int, default=256, help="kept connections of wrk (default 256)")
-    parser.add_argument("--quick", action="store_true", help="two runs of 8 s: a first impression, no measurement")
+    parser.add_argument("--connections", type=int, default=256, help="persistent connections of wrk (default 256)")
+    parser.add_argument(
+        "--engine", type=Path, metavar="DIR", help="measure the engine of this checkout (with its .venv), not our own"
+    )
+    parser.add_argument("--quick", action="store_true", help="two runs of 8 s: a first impression, not a measurement")
     parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
     return parser
 
 
 def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console) -> dict[str, Any]:
     settings = {**DEFAULT_SETTINGS, **SERVER_SETTINGS}
+    console.print(f"Engine: {plan.checkout.version}, {plan.checkout.root}")
     console.print(f"PostgreSQL, for both sides: {', '.join(f'{name}={value}' for name, value in settings.items())}")
     console.print(f"Cores: {os.cpu_count()}; runs: {plan.runs} of {plan.seconds:g} s; connections: {plan.connections}")
     with prepared(plan, lambda line: console.print(line, markup=False)) as bench:
@@ -79,7 +87,8 @@ def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console
         rush = bench.rush() if "rush" in modes else None
     return {
         "server": settings,
-        "plan": asdict(plan),
+        "engine": plan.checkout.version,
+        "plan": {**asdict(plan), "checkout": str(plan.checkout.root)},
         "saturated": [asdict(each) for each in saturated.values()],
         "latencies": [asdict(each) for each in latencies],
         "rush": None if rush is None else {**asdict(rush), "holds": rush.holds},
@@ -88,7 +97,7 @@ def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console
 
 
 def _latencies(bench: Bench, saturated: dict[str, Saturated]) -> list[Latency]:
-    """At half of what was just measured, or of a quick measurement made for it."""
+    """Measure latencies at half of the saturating rate, which is measured first if it is not known."""
     modes = saturated or {mode: bench.saturated(mode) for mode in ("uniform", "hot")}
     return [bench.latency(mode, _decided(found) / 2) for mode, found in modes.items()]
 
@@ -127,7 +136,7 @@ def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Ru
     if rush is not None:
         row(f"rush: sold of {rush.units}, to {rush.buyers:,} buyers", rush.sold, "")
         row("rush: orders decided per second", rush.buyers / rush.seconds)
-        row(f"rush: books wrong, of {rush.samples} looks", len(rush.wrong))
+        row(f"rush: inconsistent samples, of {rush.samples}", len(rush.wrong))
         row("rush: deadlocks", rush.deadlocks)
     return rows
 

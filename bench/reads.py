@@ -1,4 +1,4 @@
-"""Reads of a million products over HTTP, against the bare SQL through pgbench and an endpoint that does nothing."""
+"""Reads of a million products over HTTP, against the bare SQL through pgbench and endpoints that do nothing."""
 
 import argparse
 import json
@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded.postgres import DEFAULT_SETTINGS
+from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
 from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.saturation import WrkMissing, find_wrk
 from bench.reads_load.market import Sizes
-from bench.reads_load.plan import KINDS, OPEN_KINDS, Plan, Round, Steady, prepared
+from bench.reads_load.plan import EDITED_KINDS, KINDS, OPEN_KINDS, Plan, Round, Steady, prepared, with_edits
 
 GOALS: Final = {"detail_hot": 0.8, "detail_cold": 0.3}
-"""Requests per second ÷ those of the endpoint that does nothing."""
+"""Requests per second ÷ those of a Starlette endpoint that does nothing."""
 P99_GOALS: Final = {"search": 15, "typo": 40, "search_facets": 30}
-"""Milliseconds, at half of the load that saturates."""
+"""Milliseconds, at half of the saturating rate, without edits."""
 
 
 def main() -> int:
@@ -38,29 +39,34 @@ def main() -> int:
         seconds=arguments.seconds or (4 if quick else Plan().seconds),
         connections=arguments.connections,
         open_seconds=10 if quick else Plan().open_seconds,
+        checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
     console = Console(stderr=True, highlight=False)
-    # As Ctrl-C does: everything that was started is ended in order.
+    # SIGTERM ends all processes in order, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = {**DEFAULT_SETTINGS, **SERVER_SETTINGS}
+    console.print(f"Engine: {plan.checkout.version}, {plan.checkout.root}")
     console.print(f"PostgreSQL: {', '.join(f'{name}={value}' for name, value in settings.items())}")
     console.print(f"Cores: {os.cpu_count()}; rounds: {plan.rounds} of {plan.seconds:g} s; wrk: {plan.connections}")
     try:
         find_wrk()
+        plan.checkout.check()
         with prepared(plan, lambda line: console.print(line, markup=False), arguments.keep) as bench:
             rounds = bench.rounds()
             steady = bench.steady()
-    except WrkMissing as error:
+    except (WrkMissing, CheckoutUnusable) as error:
         console.print(str(error), markup=False)
         return 1
     except KeyboardInterrupt:
-        console.print("Ended before its time; all that was started has ended too.")
+        console.print("Interrupted; all processes have been ended.")
         return 130
-    figures = [_figures(kind, [each for each in rounds if each.kind == kind]) for kind in plan.kinds]
+    names = [name for kind in plan.kinds for name in (kind, *([with_edits(kind)] if kind in EDITED_KINDS else []))]
+    figures = [_figures(name, [each for each in rounds if each.kind == name]) for name in names]
     if arguments.json:
         json.dump(
             {
-                "plan": asdict(plan),
+                "engine": plan.checkout.version,
+                "plan": {**asdict(plan), "checkout": str(plan.checkout.root)},
                 "rounds": [asdict(each) for each in rounds],
                 "figures": figures,
                 "steady": [asdict(each) for each in steady],
@@ -88,49 +94,72 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--products", type=int, help="how many (default 1,000,000), and half as many orders")
     parser.add_argument("--rounds", type=int, help="runs of each side (default 5)")
     parser.add_argument("--seconds", type=float, help="length of a run (default 8)")
-    parser.add_argument("--connections", type=int, default=128, help="kept connections of wrk (default 128)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the seeded catalogue there, or use that one")
-    parser.add_argument("--quick", action="store_true", help="100,000 products, two runs of 4 s: no measurement")
+    parser.add_argument("--connections", type=int, default=128, help="persistent connections of wrk (default 128)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the seeded catalog there, or use it again")
+    parser.add_argument(
+        "--engine", type=Path, metavar="DIR", help="measure the engine of this checkout (with its .venv), not our own"
+    )
+    parser.add_argument("--quick", action="store_true", help="100,000 products, two runs of 4 s: not a measurement")
     parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
     return parser
 
 
 def _figures(kind: str, rounds: Sequence[Round]) -> dict[str, Any]:
-    ratios = [each.rate / each.nothing for each in rounds]
+    ratios = [each.rate / each.starlette for each in rounds]
     return {
         "read": kind,
         "per_second": median(each.rate for each in rounds),
         "microseconds": median(each.cost for each in rounds),
-        "cost_to_nothing": median(each.cost / each.nothing_cost for each in rounds),
+        "cost_to_granian": median(each.cost / each.granian_cost for each in rounds),
+        "cost_to_starlette": median(each.cost / each.starlette_cost for each in rounds),
         "p50_ms": median(each.answers.p50 for each in rounds),
         "p99_ms": median(each.answers.p99 for each in rounds),
-        "nothing": median(each.nothing for each in rounds),
-        "to_nothing": median(ratios),
-        "to_nothing_range": [min(ratios), max(ratios)],
+        "granian": median(each.granian for each in rounds),
+        "to_granian": median(each.rate / each.granian for each in rounds),
+        "starlette": median(each.starlette for each in rounds),
+        "to_starlette": median(ratios),
+        "to_starlette_range": [min(ratios), max(ratios)],
         "goal": GOALS.get(kind),
         "pgbench": median(each.statements for each in rounds),
         "to_pgbench": median(each.rate / each.statements for each in rounds),
         "failed": sum(each.answers.refused + each.answers.broken for each in rounds),
+        "edits_per_second": median(each.edits_per_second for each in rounds),
+        "failed_edits": sum(each.failed_edits for each in rounds),
     }
 
 
 def _table(figures: Sequence[dict[str, Any]]) -> Table:
-    names = ("read", "requests/s", "p50 ms", "p99 ms", "÷ nothing", "range", "goal", "CPU µs", "÷ nothing", "÷ pgbench")
+    names = (
+        "read",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "÷ Granian",
+        "÷ Starlette",
+        "range",
+        "goal",
+        "CPU µs",
+        "÷ Granian",
+        "÷ Starlette",
+        "÷ pgbench",
+    )
     table = Table(*names, show_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for each in figures:
-        low, high = each["to_nothing_range"]
+        low, high = each["to_starlette_range"]
         table.add_row(
             each["read"],
             f"{each['per_second']:,.0f}",
             f"{each['p50_ms']:.1f}",
             f"{each['p99_ms']:.1f}",
-            f"{each['to_nothing']:.2f}",
+            f"{each['to_granian']:.2f}",
+            f"{each['to_starlette']:.2f}",
             f"{low:.2f} … {high:.2f}",
             f"≥ {each['goal']}" if each["goal"] else "",
             f"{each['microseconds']:.0f}",
-            f"{each['cost_to_nothing']:.2f}",
+            f"{each['cost_to_granian']:.2f}",
+            f"{each['cost_to_starlette']:.2f}",
             f"{each['to_pgbench']:.2f}",
         )
     return table
@@ -158,7 +187,7 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
             f"{each.saturated:,.0f}",
             f"{each.rate:,.0f}",
             *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99)),
-            f"≤ {P99_GOALS[each.kind]}",
+            f"≤ {P99_GOALS[each.kind]}" if each.kind in P99_GOALS else "",
             *(f"{value:.1f}" for value in (each.slowest, each.late)),
             str(each.failed),
         )

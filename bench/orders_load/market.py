@@ -1,4 +1,4 @@
-"""A market to order from, made in bulk by SQL: both sides get the same one, as copies of one template."""
+"""A market to order from, made in bulk by SQL. Both sides get copies of the same template database."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,17 @@ from attrs import frozen
 from psycopg import sql
 from sqlalchemy import make_url
 
+from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
+from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.security.tokens import JwtTokens, secret_key
+from adapters.system import SystemClock
+from bench.orders_load.checkout import THIS, Checkout
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.ports import Claims, TokenKind
+from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.statistics import Statistics
 
 SELLERS: Final = 50
 STOCK: Final = 100_000_000
@@ -29,12 +35,12 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
     "max_connections": "100",
-    # Says when a verdict became visible, to the microsecond.
+    # Gives the time of a decision's commit, to the microsecond.
     "track_commit_timestamp": "on",
 }
-"""The same server, with these settings, serves both sides."""
+"""Settings of PostgreSQL, for both sides alike."""
 
-# Seller and price follow from the number of a product, so that the other side need not look them up.
+# Seller and price are functions of a product's id, so that pgbench need not look them up.
 _SEED: Final[Sequence[LiteralString]] = (
     """
     INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
@@ -63,7 +69,7 @@ _SEED: Final[Sequence[LiteralString]] = (
 
 @frozen
 class Market:
-    """Who orders what: accounts from `first_buyer` on, products from 1 on."""
+    """The sizes of a market: `buyers` accounts from `first_buyer` on, and `products` from id 1 on."""
 
     products: int
     buyers: int
@@ -74,16 +80,35 @@ class Market:
         return self.first_buyer + self.buyers - 1
 
 
-def seed(server: EmbeddedPostgres, market: Market) -> None:
-    """Make the template that `fresh_database` copies."""
+def seed(server: EmbeddedPostgres, market: Market, checkout: Checkout = THIS) -> None:
+    """Make the template that `fresh_database` copies, for the engine of this checkout.
+
+    All background work that new products cause (vocabulary, popularity, statistics) is done here. Otherwise the worker
+    would do it during the first measured run.
+    """
     with administrator(server) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    upgrade(server.url_of(TEMPLATE))
-    fill(server.url_of(TEMPLATE), market)
+    url = server.url_of(TEMPLATE)
+    upgrade(url)
+    fill(url, market)
+    catch_up(url)
+    checkout.migrate(url)
+    settle_database(url)
+
+
+def catch_up(url: str) -> None:
+    """Do the background work that the rows of a new market cause."""
+    engine = database_engine(url, statement_timeout=None)
+    try:
+        store = PostgresStore(engine)
+        SearchIndex(store).catch_up()
+        Statistics(store, SystemClock()).rebuild()
+    finally:
+        engine.dispose()
 
 
 def fill(url: str, market: Market) -> None:
-    """Make sellers, buyers and products in a migrated database that has none yet."""
+    """Insert sellers, buyers and products into a migrated database that has none."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
         for statement in _SEED:
             connection.execute(
@@ -97,7 +122,7 @@ def fill(url: str, market: Market) -> None:
 
 
 def fresh_database(server: EmbeddedPostgres, name: str) -> str:
-    """The URL of a new copy of the template, in place of an older one."""
+    """Replace the database of this name by a new copy of the template; return its URL."""
     with administrator(server) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(
@@ -107,7 +132,7 @@ def fresh_database(server: EmbeddedPostgres, name: str) -> str:
 
 
 def settle_database(url: str) -> None:
-    """Before each run, on either side: no run pays for what the one before it left."""
+    """Vacuum, analyze and checkpoint, before each run of either side: no run does the work that an earlier one left."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
@@ -117,13 +142,24 @@ def administrator(server: EmbeddedPostgres) -> "psycopg.Connection":
     return psycopg.connect(plain(server.url_of("postgres")), autocommit=True)
 
 
+def existing_column(url: str, table: str, *names: str) -> str:
+    """Return the one of these columns that the table has: their names differ between revisions."""
+    with psycopg.connect(plain(url)) as connection:
+        rows = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND column_name = ANY (%s)",
+            [table, list(names)],
+        ).fetchall()
+    ((name,),) = rows
+    return str(name)
+
+
 def plain(url: str) -> str:
-    """SQLAlchemy's URL as libpq wants it."""
+    """Convert SQLAlchemy's URL to libpq's form."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def access_tokens(secret: str, accounts: Sequence[int]) -> list[str]:
-    """Real ones, signed as the engine signs them, good for a day."""
+    """Access tokens as the engine signs them with this secret, valid for a day."""
     tokens, now = JwtTokens(secret_key(secret)), datetime.now(UTC)
     return [
         tokens.issue(

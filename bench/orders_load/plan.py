@@ -1,4 +1,4 @@
-"""The order of runs: the two sides in turns, so that whatever else the machine does meets both."""
+"""The sequence of runs. The two sides alternate, so that other load on the machine affects both."""
 
 import secrets
 import tempfile
@@ -13,6 +13,7 @@ from attrs import frozen
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
+from bench.orders_load.checkout import THIS, Checkout
 from bench.orders_load.engine import Engine, running_engine
 from bench.orders_load.figures import Window, percentiles, undecided, unnumbered, verdict_milliseconds, window
 from bench.orders_load.market import (
@@ -27,11 +28,12 @@ from bench.orders_load.market import (
 from bench.orders_load.rush import Rush, rush
 from bench.orders_load.saturation import Answers, saturate
 from bench.orders_load.steady import steady_load
-from bench.orders_load.transactions import CLIENTS, orders_per_second, write_script
+from bench.orders_load.transactions import CLIENTS, run_pgbench, write_script
 
 Say = Callable[[str], None]
 
 WARM_SECONDS: Final = 3.0
+"""Load before each window, of both sides alike; a run of the same length precedes the first window of a process."""
 SETTLE_SECONDS: Final = 60.0
 
 
@@ -45,18 +47,20 @@ class Plan:
     buyers: int = 500
     rush_buyers: int = 10_000
     rush_units: int = 100
+    checkout: Checkout = THIS
+    """The engine that is measured."""
 
 
 @frozen
 class Round:
-    """One run of each side, one after the other."""
+    """One run of each side, one after the other. Both windows are counted by the same query, in the same way."""
 
     transactions: float
     """Orders per second of pgbench."""
     window: Window
     answers: Answers
     unnumbered: int
-    """Events that waited for their numbers when the load ended."""
+    """Events without a number when the load ended."""
 
     @property
     def ratio(self) -> float:
@@ -81,13 +85,13 @@ class Latency:
     verdict_p50: float
     verdict_p99: float
     late_p99: float
-    """By how much the client missed the planned moments; part of what came before."""
+    """By how many milliseconds the client sent late; the other figures contain it."""
     unnumbered: int
     refused: int
 
 
 class Bench:
-    """Servers with a seeded market; made by `prepared`."""
+    """Servers with a seeded market; created by `prepared`."""
 
     def __init__(self, plan: Plan, server: EmbeddedPostgres, redis: EmbeddedRedis, directory: Path, say: Say) -> None:
         self._plan = plan
@@ -98,21 +102,20 @@ class Bench:
         self._secret = secrets.token_urlsafe(48)
         self._market = Market(products=plan.products, buyers=max(plan.buyers, plan.rush_buyers))
         say(f"Seeding {plan.products:,} products …")
-        seed(server, self._market)
+        seed(server, self._market, plan.checkout)
         first = self._market.first_buyer
         self._tokens = access_tokens(self._secret, range(first, first + self._market.buyers))
         self._buyers = write_tokens(directory / "tokens.txt", self._tokens[: plan.buyers])
 
-    # --- as fast as it goes
+    # --- saturated
 
     def saturated(self, mode: str) -> Saturated:
         theirs, ours = fresh_database(self._server, "transactions"), fresh_database(self._server, "engine")
-        script = write_script(self._directory, self._market, mode)
+        script = write_script(self._directory, self._market, mode, theirs)
         clients = self._best_clients(mode, theirs, script)
         rounds = []
         for number in range(1, self._plan.runs + 1):
-            settle_database(theirs)
-            transactions = orders_per_second(theirs, script, clients=clients, seconds=self._plan.seconds)
+            transactions = self._pgbench_run(theirs, script, clients, self._plan.seconds)
             rounds.append(Round(transactions, *self._engine_run(mode, ours)))
             measured, answers = rounds[-1].window, rounds[-1].answers
             self._say(
@@ -126,17 +129,24 @@ class Bench:
     def _best_clients(self, mode: str, url: str, script: Path) -> int:
         found = {}
         for clients in CLIENTS:
-            settle_database(url)
-            found[clients] = orders_per_second(url, script, clients=clients, seconds=self._plan.search_seconds)
+            found[clients] = self._pgbench_run(url, script, clients, self._plan.search_seconds)
         self._say(f"{mode}: pgbench with " + ", ".join(f"{n} clients {rate:,.0f}/s" for n, rate in found.items()))
         return max(found, key=lambda clients: found[clients])
+
+    def _pgbench_run(self, url: str, script: Path, clients: int, seconds: float) -> float:
+        """Orders per second of pgbench, measured as `_engine_run` measures the engine."""
+        run_pgbench(url, script, clients=clients, seconds=WARM_SECONDS)
+        settle_database(url)
+        begun = datetime.now(UTC) + timedelta(seconds=WARM_SECONDS)
+        run_pgbench(url, script, clients=clients, seconds=seconds + WARM_SECONDS + 1)
+        return window(url, begun, begun + timedelta(seconds=seconds)).decided_per_second
 
     def _engine_run(self, mode: str, url: str) -> tuple[Window, Answers, int]:
         with self._engine(url) as engine:
             self._saturate(engine, mode, WARM_SECONDS)
             self._settle(url)
             settle_database(url)
-            # The window ends before the load does: "decided" means decided while orders kept coming.
+            # The window ends before the load does, so orders are decided while others arrive.
             begun = datetime.now(UTC) + timedelta(seconds=WARM_SECONDS)
             answers = self._saturate(engine, mode, self._plan.seconds + WARM_SECONDS + 1)
             waiting = unnumbered(url)
@@ -160,7 +170,7 @@ class Bench:
         if left:
             self._say(f"{left:,} orders are still undecided {SETTLE_SECONDS:.0f} s after the load")
 
-    # --- at half of that
+    # --- at half of the saturating rate
 
     def latency(self, mode: str, rate: float) -> Latency:
         url = fresh_database(self._server, "engine")
@@ -190,7 +200,7 @@ class Bench:
         )
         return found
 
-    # --- many buyers, few units
+    # --- a rush: many buyers, few units
 
     def rush(self) -> Rush:
         url = fresh_database(self._server, "engine")
@@ -204,7 +214,7 @@ class Bench:
             "REDIS_URL": self._redis.url,
             "JWT_SECRET": self._secret,
         }
-        with running_engine(self._directory, settings) as engine:
+        with running_engine(self._directory, settings, self._plan.checkout) as engine:
             yield engine
 
 

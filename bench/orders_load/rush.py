@@ -12,7 +12,7 @@ from attrs import Factory, define, frozen
 
 from bench.orders_load.engine import Engine
 from bench.orders_load.figures import undecided
-from bench.orders_load.market import plain
+from bench.orders_load.market import existing_column, plain
 from bench.orders_load.steady import Client, Taken, order_request
 
 PRODUCT: Final = 1
@@ -21,7 +21,7 @@ SETTLE_SECONDS: Final = 120.0
 
 _SET_STOCK: Final = """
 WITH moved AS (
-    INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)
+    INSERT INTO stock_movements (product_id, quantity, kind, {occurred_at})
     SELECT product_id, %(units)s - on_hand, 'adjustment', now() FROM stock WHERE product_id = %(product)s
 )
 UPDATE stock SET on_hand = %(units)s WHERE product_id = %(product)s
@@ -88,7 +88,8 @@ class Rush:
 def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connections: int = 256) -> Rush:
     """Each buyer orders one unit at once; who was served pays. Raise `TimeoutError` when nothing settles."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
-        connection.execute(_SET_STOCK, {"units": units, "product": PRODUCT})
+        set_stock = _SET_STOCK.format(occurred_at=existing_column(url, "stock_movements", "occurred_at", "at"))
+        connection.execute(set_stock.encode(), {"units": units, "product": PRODUCT})
         deadlocks = _number(connection, _DEADLOCKS)
         begun = time.perf_counter()
         with _watched(url, units) as samples:

@@ -1,8 +1,7 @@
-"""The other side: pgbench with the same work as one transaction per order, on the same tables."""
+"""The side to compare with: pgbench does the same work as one transaction per order, on the same tables."""
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
-from bench.orders_load.market import SELLERS, Market
+from bench.orders_load.market import SELLERS, Market, existing_column
 
 CLIENTS: Final = (1, 2, 4, 8, 16, 32)
 
@@ -25,8 +24,8 @@ _PRODUCTS: Final = {
 """,
 }
 
-# Both rows of stock are locked in the order of their ids, so that transactions wait for each other and never deadlock.
-# Sellers and prices follow from the product's number: looking them up would cost this side more.
+# Both rows of stock are locked in the order of their ids: transactions wait for each other and never deadlock.
+# Sellers and prices are functions of the product's id: looking them up would cost this side more.
 _SCRIPT: Final = r"""
 \set low least(:a, :b)
 \set high greatest(:a, :b)
@@ -46,7 +45,7 @@ VALUES (nextval('order_ids'), gen_random_uuid(), :buyer, 'USD', 'PENDING', now()
 INSERT INTO order_lines (order_id, position, product_id, seller_id, quantity, price, refunded)
 VALUES (currval('order_ids'), 1, :low, :low_seller, 1, :low_price, 0),
        (currval('order_ids'), 2, :high, :high_seller, 1, :high_price, 0);
-INSERT INTO outbox (topic, occurred_at, audience, payload)
+INSERT INTO outbox (topic, {occurred_at}, audience, payload)
 VALUES ('order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
         jsonb_build_object('order_id', currval('order_ids'), 'buyer_id', :buyer::bigint, 'seller_ids',
                            jsonb_build_array(:low_seller::bigint, :high_seller::bigint), 'status', 'PENDING'));
@@ -55,29 +54,32 @@ COMMIT;
 
 
 class PgbenchFailed(Exception):
-    """pgbench ended with an error, or left transactions undone; the message is its own."""
+    """pgbench ended with an error or with failed transactions; the message contains its output."""
 
 
-def write_script(directory: Path, market: Market, mode: str) -> Path:
+def write_script(directory: Path, market: Market, mode: str, url: str) -> Path:
+    """Write pgbench's script for this mode and the tables of the database at `url`; return its path."""
     text = (_PRODUCTS[mode] + _SCRIPT).format(
-        products=market.products, sellers=SELLERS, first_buyer=market.first_buyer, last_buyer=market.last_buyer
+        products=market.products,
+        sellers=SELLERS,
+        first_buyer=market.first_buyer,
+        last_buyer=market.last_buyer,
+        occurred_at=existing_column(url, "outbox", "occurred_at", "at"),
     )
     path = directory / f"{mode}.pgbench"
     path.write_text(text)
     return path
 
 
-def orders_per_second(url: str, script: Path, *, clients: int, seconds: float) -> float:
-    """Committed transactions per second; every one of them is an order that holds its stock."""
+def run_pgbench(url: str, script: Path, *, clients: int, seconds: float) -> None:
+    """Run the script with so many clients for so many seconds; each transaction is an order that holds its stock."""
     command = [
         pgbench_program(), "--no-vacuum", "--protocol=prepared", f"--file={script}", f"--client={clients}",
         f"--jobs={min(clients, os.cpu_count() or 1)}", f"--time={round(seconds)}",
     ]  # fmt: skip
     done = subprocess.run(command, env=connection_variables(url), capture_output=True, text=True, check=False)
-    found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
-    if done.returncode or found is None or "number of failed transactions: 0 " not in done.stdout:
-        raise PgbenchFailed(f"pgbench did not do its work:\n{done.stdout}{done.stderr}")
-    return float(found[1])
+    if done.returncode or "number of failed transactions: 0 " not in done.stdout:
+        raise PgbenchFailed(f"pgbench failed:\n{done.stdout}{done.stderr}")
 
 
 def pgbench_program() -> str:
@@ -88,7 +90,7 @@ def pgbench_program() -> str:
 
 
 def connection_variables(url: str) -> dict[str, str]:
-    """The environment that tells libpq's programs where the database is."""
+    """Environment variables by which libpq's programs find the database."""
     parsed = make_url(url)
     options = parsed.query
     return {

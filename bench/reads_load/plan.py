@@ -1,4 +1,4 @@
-"""Servers with a seeded catalogue, and the runs: all sides in turns, so that what else the machine does meets all."""
+"""Servers with a seeded catalog, and the sequence of runs: all sides alternate, since other load varies with time."""
 
 import json
 import os
@@ -17,30 +17,39 @@ from urllib.parse import urlencode
 
 import numpy as np
 import psycopg
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
+from bench.orders_load.checkout import ROOT as ROOT_DIRECTORY
+from bench.orders_load.checkout import THIS, Checkout
 from bench.orders_load.engine import Engine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.orders_load.steady import Request, Taken, open_loop
+from bench.reads_load.edits import EDITS_PER_SECOND, editing
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
 from bench.reads_load.processor import processor_seconds
-from bench.reads_load.statements import SCRIPTS, statements_per_second
+from bench.reads_load.statements import statements_per_second, write_scripts
+from bench.reads_load.yardstick import GRANIAN, PATH, STARLETTE
 from entrypoints.processes.readiness_probe import api_answers
 
 Say = Callable[[str], None]
 
 KINDS: Final = ("detail_hot", "detail_cold", "list", "search", "facets", "seller_stats")
 OPEN_KINDS: Final = ("search", "typo", "search_facets")
-"""Whose answers are awaited by people who do not wait for each other."""
-NOTHING: Final = "nothing"
+"""Reads that are measured in an open loop too, since their clients do not wait for each other."""
+EDITED_KINDS: Final = frozenset({"list", "facets", "search", "typo", "search_facets"})
+"""Reads that are measured with edits too: each edit invalidates cached answers of these kinds."""
+YARDSTICKS: Final = (GRANIAN, STARLETTE)
 HOT: Final = 1_000
-"""Products that everybody looks at."""
+"""Products in the hot set."""
 TERMS: Final = 20_000
-"""So many that a kept answer is met as often as chance has it: common words often, the others seldom."""
+"""Search terms, drawn as often as the words occur: common ones hit the cache often, rare ones seldom."""
+EDITED: Final = 500
+"""Products that the edits change in turns."""
 SETTLE_SECONDS: Final = 5
+WARM_SECONDS: Final = 2
 ROOT: Final = "/products/api/v1/"
 SEEDED: Final = "seeded"
 
@@ -53,31 +62,40 @@ class Plan:
     seconds: float = 8
     connections: int = 128
     clients: int = 8
-    """Of pgbench."""
+    """Connections of pgbench."""
     open_kinds: Sequence[str] = OPEN_KINDS
     open_seconds: float = 30
+    checkout: Checkout = THIS
+    """The engine that is measured."""
 
 
 @frozen
 class Round:
-    """Requests, or statements, per second."""
+    """One run of each side. Rates are requests (or statements) per second.
+
+    Costs are microseconds of processor time of the serving processes per request.
+    """
 
     kind: str
     answers: Answers
     cost: float
-    """Processor time of the API per request, in microseconds."""
-    nothing: float
-    nothing_cost: float
+    granian: float
+    granian_cost: float
+    starlette: float
+    starlette_cost: float
     statements: float
+    """Statements per second of pgbench."""
+    edits_per_second: float = 0.0
+    failed_edits: int = 0
 
     @property
     def rate(self) -> float:
-        return self.answers.requests / self.answers.seconds
+        return _rate(self.answers)
 
 
 @frozen
 class Steady:
-    """An open loop at half of the requests per second that saturate the API; milliseconds from the planned moments."""
+    """An open loop at half of the saturating rate; milliseconds from the planned moment of each request."""
 
     kind: str
     saturated: float
@@ -87,8 +105,10 @@ class Steady:
     p99: float
     slowest: float
     late: float
-    """The 99th percentile of how late the client itself was, which is part of all these."""
+    """The 99th percentile of how late the client itself sent; the other figures contain it."""
     failed: int
+    edits_per_second: float = 0.0
+    failed_edits: int = 0
 
 
 class Bench:
@@ -101,6 +121,12 @@ class Bench:
         self._secret = secrets.token_urlsafe(48)
         self._words = Words()
         self._terms = self._words.pick(TERMS, seed=3)
+        # Every tenth product belongs to the large seller.
+        self._edited = range(10, 10 * (min(EDITED, plan.sizes.products // 10) + 1), 10)
+
+    @property
+    def _seller_token(self) -> str:
+        return access_tokens(self._secret, [LARGE_SELLER])[0]
 
     def rounds(self) -> list[Round]:
         plan = self._plan
@@ -108,25 +134,59 @@ class Bench:
             return []
         self._write()
         found = []
-        with self.engine() as engine, self._nothing() as nothing:
+        with self.engine() as engine, ExitStack() as stack:
+            yardsticks = {name: stack.enter_context(self._yardstick(name)) for name in YARDSTICKS}
             for kind in plan.kinds:
-                self._read(engine, kind, 2)
-            self._read(nothing, NOTHING, 2)
+                self._read(engine, kind, WARM_SECONDS)
+            for name in YARDSTICKS:
+                self._read(yardsticks[name], name, WARM_SECONDS)
             for number in range(1, plan.rounds + 1):
                 for kind in plan.kinds:
-                    least, least_cost = self._costed(nothing, NOTHING)
-                    answers, cost = self._costed(engine, kind)
+                    least = {name: self._measure(yardsticks[name], name) for name in YARDSTICKS}
+                    answers, cost = self._measure(engine, kind)
                     statements = statements_per_second(
                         self.url, self._script(kind), clients=plan.clients, seconds=plan.seconds
                     )
-                    made = Round(kind, answers, cost, least.requests / least.seconds, least_cost, statements)
-                    found.append(made)
-                    self._say(
-                        f"{number} {kind}: {made.rate:,.0f}/s, {cost:.0f} µs, p99 {answers.p99:.1f} ms, "
-                        f"failed {answers.refused + answers.broken}; nothing {made.nothing:,.0f}/s, "
-                        f"{least_cost:.0f} µs; pgbench {statements:,.0f}/s"
+                    made = Round(
+                        kind,
+                        answers,
+                        cost,
+                        granian=_rate(least[GRANIAN][0]),
+                        granian_cost=least[GRANIAN][1],
+                        starlette=_rate(least[STARLETTE][0]),
+                        starlette_cost=least[STARLETTE][1],
+                        statements=statements,
                     )
+                    found.append(made)
+                    self._report(number, made)
+                    if kind in EDITED_KINDS:
+                        found.append(self._round_with_edits(engine, made))
+                        self._report(number, found[-1])
         return found
+
+    def _round_with_edits(self, engine: Engine, without: Round) -> Round:
+        """Measure the same read again while products are edited; the other sides were measured just before."""
+        begun = time.monotonic()
+        with editing(engine, self._seller_token, self._edited) as edits:
+            answers, cost = self._measure(engine, without.kind)
+        rate = edits.done / (time.monotonic() - begun)
+        return evolve(
+            without,
+            kind=with_edits(without.kind),
+            answers=answers,
+            cost=cost,
+            edits_per_second=rate,
+            failed_edits=edits.failed,
+        )
+
+    def _report(self, number: int, made: Round) -> None:
+        self._say(
+            f"{number} {made.kind}: {made.rate:,.0f}/s, {made.cost:.0f} µs, p99 {made.answers.p99:.1f} ms, "
+            f"failed {made.answers.refused + made.answers.broken}; Granian {made.granian:,.0f}/s, "
+            f"{made.granian_cost:.0f} µs; Starlette {made.starlette:,.0f}/s, {made.starlette_cost:.0f} µs; "
+            f"pgbench {made.statements:,.0f}/s"
+            + (f"; edits {made.edits_per_second:.1f}/s, failed {made.failed_edits}" if made.edits_per_second else "")
+        )
 
     def steady(self) -> list[Steady]:
         plan = self._plan
@@ -136,57 +196,67 @@ class Bench:
         found = []
         with self.engine() as engine:
             for kind in plan.open_kinds:
-                paths = _lines(self._directory / f"{kind}.txt")
-                self._read(engine, kind, 2)
-                answers = self._read(engine, kind, plan.seconds)
-                rate = answers.requests / answers.seconds / 2
-                # What wrk has left behind is answered first, to nobody.
-                time.sleep(SETTLE_SECONDS)
-                chance = random.Random(9)
-
-                def request(paths: Sequence[str] = paths, chance: random.Random = chance) -> Request:
-                    return get_request(engine, chance.choice(paths))
-
-                taken = open_loop(engine, request, rate=rate, seconds=plan.open_seconds)
-                found.append(_steady(kind, rate, taken))
-                self._say(f"{kind}: {2 * rate:,.0f}/s saturate it; at {rate:,.0f}/s p99 {found[-1].p99:.1f} ms")
+                self._read(engine, kind, WARM_SECONDS)
+                rate = _rate(self._read(engine, kind, plan.seconds)) / 2
+                found.append(_steady(kind, rate, self._open_loop(engine, kind, rate)))
+                begun = time.monotonic()
+                with editing(engine, self._seller_token, self._edited) as edits:
+                    taken = self._open_loop(engine, kind, rate)
+                made = _steady(with_edits(kind), rate, taken)
+                per_second = edits.done / (time.monotonic() - begun)
+                found.append(evolve(made, edits_per_second=per_second, failed_edits=edits.failed))
+                self._say(
+                    f"{kind}: {2 * rate:,.0f}/s saturate it; at {rate:,.0f}/s p99 {found[-2].p99:.1f} ms, "
+                    f"with edits {found[-1].p99:.1f} ms"
+                )
         return found
+
+    def _open_loop(self, engine: Engine, kind: str, rate: float) -> Taken:
+        paths = (self._directory / f"{kind}.txt").read_text().splitlines()
+        # The engine first answers the requests that earlier load left behind.
+        time.sleep(SETTLE_SECONDS)
+        chance = random.Random(9)
+        return open_loop(
+            engine, lambda: get_request(engine, chance.choice(paths)), rate=rate, seconds=self._plan.open_seconds
+        )
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
-        with running_engine(self._directory, settings) as engine:
+        with running_engine(self._directory, settings, self._plan.checkout) as engine:
             yield engine
 
     @contextmanager
-    def _nothing(self) -> Iterator[Engine]:
+    def _yardstick(self, name: str) -> Iterator[Engine]:
+        """Serve an endpoint that does nothing, as the engine is served."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
-        with (self._directory / "nothing.log").open("wb") as log:
+        path = self._directory / f"{name}.log"
+        with path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.reads_load.nothing", str(port), str(os.getpid())],
-                env={**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parents[2])},
+                [sys.executable, "-P", "-m", "bench.reads_load.yardstick", name, str(port), str(os.getpid())],
+                env={**os.environ, **settings, "PYTHONPATH": str(ROOT_DIRECTORY)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         try:
-            engine = Engine("127.0.0.1", port, {NOTHING: process.pid})
+            engine = Engine("127.0.0.1", port, {name: process.pid})
             deadline = time.monotonic() + 30
-            while not api_answers(engine.host, engine.port, "/nothing/"):
+            while not api_answers(engine.host, engine.port, PATH):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((self._directory / "nothing.log").read_text())
+                    raise RuntimeError(path.read_text())
                 time.sleep(0.05)
             yield engine
         finally:
             process.terminate()
             process.wait(30)
 
-    def _costed(self, engine: Engine, kind: str) -> tuple[Answers, float]:
-        """What a run answered, and what each answer cost the API in microseconds."""
-        process = engine.processes.get("serve") or engine.processes[NOTHING]
+    def _measure(self, engine: Engine, kind: str) -> tuple[Answers, float]:
+        """Run one read; return its answers and the processor time of the API per answer, in microseconds."""
+        process = engine.processes.get("serve") or engine.processes[kind]
         before = processor_seconds(process)
         answers = self._read(engine, kind, self._plan.seconds)
         return answers, (processor_seconds(process) - before) / max(1, answers.requests) * 1e6
@@ -200,7 +270,7 @@ class Bench:
         else:
             given = ["paths", str(self._directory / f"{kind}.txt"), host]
         if kind == "seller_stats":
-            given += access_tokens(self._secret, [LARGE_SELLER])
+            given.append(self._seller_token)
         output = subprocess.run(
             [
                 find_wrk(), "--threads", "1", "--connections", str(self._plan.connections),
@@ -217,7 +287,7 @@ class Bench:
         chance = random.Random(4)
         categories = [f"{ROOT}?category={number}" for number in range(1, 21)]
         paths = {
-            NOTHING: ["/nothing/"],
+            **{name: [PATH] for name in YARDSTICKS},
             "list": [ROOT, f"{ROOT}?page_size=50", *categories],
             "facets": [f"{path}&facets=brand&facets=price" for path in categories],
             "search": [f"{ROOT}?{urlencode({'search': term})}" for term in self._terms],
@@ -230,16 +300,15 @@ class Bench:
         }
         for kind, lines in paths.items():
             (self._directory / f"{kind}.txt").write_text("\n".join(lines) + "\n")
-        for kind in SCRIPTS:
-            self._script(kind).write_text(
-                SCRIPTS[kind].format(products=self._plan.sizes.products, first=1, hot=HOT, terms=len(self._terms))
-            )
-        with psycopg.connect(plain(self.url)) as connection:
+        write_scripts(self._directory, self.url, products=self._plan.sizes.products, hot=HOT, terms=len(self._terms))
+        with psycopg.connect(plain(self.url), autocommit=True) as connection:
             connection.execute("DROP TABLE IF EXISTS bench_terms")
             connection.execute("CREATE TABLE bench_terms (n integer PRIMARY KEY, word text)")
             with connection.cursor() as cursor, cursor.copy("COPY bench_terms FROM STDIN") as copy:
                 for row in enumerate(self._terms):
                     copy.write_row(row)
+            # Without this, pgbench plans by guesses and pays for the hint bits and the visibility of fresh rows.
+            connection.execute("VACUUM (ANALYZE) bench_terms")
 
     def _script(self, kind: str) -> Path:
         return self._directory / f"{kind}.pgbench"
@@ -249,8 +318,13 @@ def get_request(engine: Engine, path: str) -> Request:
     return f"GET {path} HTTP/1.1\r\nHost: {engine.host}:{engine.port}\r\n\r\n".encode()
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text().splitlines()
+def with_edits(kind: str) -> str:
+    """The name of a read that is measured while products are edited."""
+    return f"{kind}, {EDITS_PER_SECOND} edits/s"
+
+
+def _rate(answers: Answers) -> float:
+    return answers.requests / answers.seconds
 
 
 def _steady(kind: str, rate: float, taken: Taken) -> Steady:
@@ -262,7 +336,10 @@ def _steady(kind: str, rate: float, taken: Taken) -> Steady:
 
 @contextmanager
 def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
-    """In `keep`, a catalogue that was seeded there before is read again; else all is made anew, and gone afterwards."""
+    """Start the servers. A catalog that an earlier run has kept in `keep` is used again; else a new one is seeded.
+
+    Without `keep`, everything is deleted at the end.
+    """
     with ExitStack() as stack:
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-reads-")))
         directory.mkdir(parents=True, exist_ok=True)
@@ -275,5 +352,6 @@ def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
             seed(server.url, plan.sizes, Words(), say)
             say(f"Seeded in {time.monotonic() - begun:,.0f} s.")
             mark.touch()
+        plan.checkout.migrate(server.url)
         into_memory(server.url)
         yield Bench(plan, server.url, redis.url, directory, say)

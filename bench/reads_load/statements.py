@@ -1,11 +1,14 @@
-"""The other side: pgbench with the bare SQL of each read, prepared."""
-# ruff: noqa: S608 - scripts of constants of ours
+"""The side to compare with: pgbench with the bare SQL of each read, as prepared statements."""
+# ruff: noqa: S608 - the scripts contain constants only
 
 import re
 import subprocess
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
+from bench.orders_load.market import plain
 from bench.orders_load.transactions import PgbenchFailed, connection_variables, pgbench_program
 from bench.reads_load.market import LARGE_SELLER
 
@@ -46,9 +49,21 @@ WITH found AS MATERIALIZED (
 SELECT brand, count(*) FROM found GROUP BY brand;
 """,
     "seller_stats": f"""
-SELECT sum(products), sum(active_products), sum(views) FROM seller_product_counts WHERE seller_id = {LARGE_SELLER};
+SELECT sum(products), sum(active_products), sum(views) FROM {{product_counts}} WHERE seller_id = {LARGE_SELLER};
 """,
 }
+
+
+def write_scripts(directory: Path, url: str, *, products: int, hot: int, terms: int) -> None:
+    """Write `<read>.pgbench` for each read, for the tables of the database at `url`."""
+    with psycopg.connect(plain(url)) as connection:
+        # The table has had two names.
+        row = connection.execute("SELECT to_regclass('seller_product_counts') IS NOT NULL").fetchone()
+    product_counts = "seller_product_counts" if row and row[0] else "seller_shelves"
+    for kind, script in SCRIPTS.items():
+        (directory / f"{kind}.pgbench").write_text(
+            script.format(products=products, first=1, hot=hot, terms=terms, product_counts=product_counts)
+        )
 
 
 def statements_per_second(url: str, script: Path, *, clients: int, seconds: float) -> float:
@@ -59,5 +74,5 @@ def statements_per_second(url: str, script: Path, *, clients: int, seconds: floa
     done = subprocess.run(command, env=connection_variables(url), capture_output=True, text=True, check=False)
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or found is None or "number of failed transactions: 0 " not in done.stdout:
-        raise PgbenchFailed(f"pgbench did not do its work:\n{done.stdout}{done.stderr}")
+        raise PgbenchFailed(f"pgbench failed:\n{done.stdout}{done.stderr}")
     return float(found[1])
