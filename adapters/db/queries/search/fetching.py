@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import build_page, cursor_params, encode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.planning import RANKED, UNRANKED, RankedPlan, SortedPlan
 from adapters.db.queries.search.statements import Selection, ranked_slice, unranked_slice
+from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key
 
 
@@ -55,7 +56,7 @@ class PageFetcher:
         request = plan.request
         found = self._gather(plan)
         while plan.ranking.max_candidates is not None and (found.candidates or 0) > plan.ranking.max_candidates:
-            plan = plan.with_next_tier()
+            plan = _rank_next_tier(plan)
             found = self._gather(plan)
         backwards, is_first = request.before is not None, request.before is None and request.after is None
         shown, more = found.rows[: request.size], len(found.rows) > request.size
@@ -101,3 +102,11 @@ class PageFetcher:
             if len(found.rows) == limit:
                 break
         return found
+
+
+def _rank_next_tier(plan: RankedPlan) -> RankedPlan:
+    """Return the plan that ranks the next higher tier, hence fewer candidates; the highest tier needs no bound."""
+    tier = plan.tier + 1
+    selection = evolve(plan.ranking.selection, min_tier=tier)
+    max_candidates = None if tier == TOP_TIER else plan.ranking.max_candidates
+    return evolve(plan, ranking=evolve(plan.ranking, selection=selection, max_candidates=max_candidates))

@@ -51,14 +51,6 @@ class RankedPlan:
     def tier(self) -> int:
         return self.ranking.selection.min_tier
 
-    def with_next_tier(self) -> "RankedPlan":
-        """The plan that ranks fewer candidates."""
-        tier = self.tier + 1
-        selection = evolve(self.ranking.selection, min_tier=tier)
-        # The highest tier is small: it needs no bound.
-        max_candidates = None if tier == TOP_TIER else self.ranking.max_candidates
-        return evolve(self, ranking=evolve(self.ranking, selection=selection, max_candidates=max_candidates))
-
 
 @frozen
 class SamplePlan:
