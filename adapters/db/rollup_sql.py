@@ -1,7 +1,8 @@
-"""What rollups are made of, in SQL: sales and refunds as the raw tables hold them, without what is not folded yet.
+"""SQL that computes rollups from their sources, the orders and refunds.
 
-An event is written in the transaction of the fact that it tells of. So in one snapshot, what the raw tables hold is
-what is folded, and what is told behind the place of the consumer, in the outbox, or owed; the latter is taken off here.
+An event is written in the transaction of the sale or refund that it reports. In one snapshot the sources therefore
+equal the rollups plus the events that are not yet added to them: events after the consumer's position, events in the
+outbox, and pending facts. The statements here subtract those events.
 """
 
 from typing import Final
@@ -18,7 +19,10 @@ PRICE_INTERVAL_START: Final = """
         (SELECT max(valid_from) FROM price_history WHERE product_id = {product} AND valid_from <= {at}),
         (SELECT min(valid_from) FROM price_history WHERE product_id = {product})
     )"""
-"""When the price interval began that a moment belongs to; clocks differ, so it may seem to be before the first."""
+"""The beginning of the price interval that contains `at`.
+
+A moment before the first interval, possible since clocks differ, belongs to the first.
+"""
 
 FACTS_CTES: Final = f"""
     waiting AS MATERIALIZED (
@@ -54,8 +58,8 @@ FACTS_CTES: Final = f"""
         WHERE {is_sale_in("parts")}
           AND (parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL)
     )
-"""  # noqa: S608 - no values in it
-"""Ready for `WITH`. A row is a line that was sold or units that were given back; `units` tell which."""
+"""  # noqa: S608 - no values are inserted
+"""Common table expressions for `WITH`. A row of `facts` is a sold line (`units` > 0) or a refund (`units` = 0)."""
 
 _SUMS: Final = """
     count(DISTINCT order_id) FILTER (WHERE units > 0{and_past}) AS {past}orders,
@@ -70,7 +74,7 @@ _COUNTERS: Final = ("orders", "units", "revenue", "refunded_units", "refunded_am
 
 
 class RollupSpec:
-    """How the rows of one rollup are made of facts: grouped by its key, of those that meet the condition."""
+    """One rollup: the facts that meet `condition`, grouped by `keys`; `sums` computes the columns `counters`."""
 
     def __init__(self, table: str, keys: str, condition: str, sums: str, counters: tuple[str, ...]) -> None:
         self.table = table
@@ -78,7 +82,7 @@ class RollupSpec:
         self.condition = condition
         self.sums = sums
         self.counters = counters
-        self.select = f"SELECT {keys}, {sums} FROM {{facts}} WHERE {condition} GROUP BY {keys}"  # noqa: S608 - no values in it
+        self.select = f"SELECT {keys}, {sums} FROM {{facts}} WHERE {condition} GROUP BY {keys}"  # noqa: S608 - no values are inserted
 
 
 ROLLUPS: Final = (
@@ -95,7 +99,7 @@ ROLLUPS: Final = (
     RollupSpec("seller_hours", "seller_id, currency, hour", "true", SUMS, _COUNTERS),
 )
 
-_OF_SELLER: Final = {
+_SELLER_CONDITIONS: Final = {
     "product_id": "(CAST(:seller AS bigint) IS NULL"
     " OR product_id IN (SELECT id FROM products WHERE seller_id = CAST(:seller AS bigint)))",
     "seller_id": "(CAST(:seller AS bigint) IS NULL OR seller_id = CAST(:seller AS bigint))",
@@ -105,7 +109,7 @@ _OF_SELLER: Final = {
 def _zero_counters(spec: RollupSpec) -> str:
     assignments = ", ".join(f"{name} = 0" for name in spec.counters)
     used = " OR ".join(f"{name} <> 0" for name in spec.counters)
-    return f"UPDATE {spec.table} SET {assignments} WHERE ({used}) AND {_seller_condition(spec)}"  # noqa: S608 - no values in it
+    return f"UPDATE {spec.table} SET {assignments} WHERE ({used}) AND {_seller_condition(spec)}"  # noqa: S608 - no values are inserted
 
 
 def _fill_counters(spec: RollupSpec) -> str:
@@ -117,52 +121,52 @@ def _fill_counters(spec: RollupSpec) -> str:
 
 
 def _seller_condition(spec: RollupSpec) -> str:
-    return _OF_SELLER[spec.keys.partition(",")[0]]
+    return _SELLER_CONDITIONS[spec.keys.partition(",")[0]]
 
 
-# Writers of views wait, readers do not. What fold and rebuild write otherwise is kept apart by the consumer's row.
+# Blocks writers of views, not readers. The lock on the consumer's row excludes other updates of the rollups.
 _LOCK: Final = (
     "LOCK TABLE product_views, product_hours, price_sales, seller_product_counts, seller_hours"
     " IN SHARE ROW EXCLUSIVE MODE"
 )
-# Facts are read by one statement, in one snapshot, and all rollups made of what it found.
-_KEEP: Final = "CREATE TEMPORARY TABLE rebuilt ({columns}) ON COMMIT DROP".format(
+# One statement copies the facts of one snapshot; all rollups are computed from the copy.
+_CREATE_FACTS: Final = "CREATE TEMPORARY TABLE rebuilt ({columns}) ON COMMIT DROP".format(
     columns="order_id bigint, product_id bigint, seller_id bigint, units integer, revenue numeric,"
     " refunded_units integer, refunded_amount numeric, occurred_at timestamptz, currency char(3), is_own boolean,"
     " is_past boolean, hour timestamptz, valid_from timestamptz"
 )
-_READ: Final = f"WITH {FACTS_CTES} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values in it
-_RANKS_CLEARED: Final = f"DELETE FROM product_ranks WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
-_RANKED: Final = f"""
+_COPY_FACTS: Final = f"WITH {FACTS_CTES} INSERT INTO rebuilt SELECT * FROM facts"  # noqa: S608 - no values are inserted
+_DELETE_RANKS: Final = f"DELETE FROM product_ranks WHERE {_SELLER_CONDITIONS['seller_id']}"  # noqa: S608 - no values are inserted
+_INSERT_RANKS: Final = f"""
     INSERT INTO product_ranks (product_id, seller_id, currency, revenue)
     SELECT product_id, seller_id, currency, revenue - refunded_amount
     FROM product_sales JOIN products ON products.id = product_id
-    WHERE (orders > 0 OR refunded_units > 0) AND {_OF_SELLER["seller_id"]}
-"""  # noqa: S608 - no values in it
-_SHELVES_MADE: Final = f"""
+    WHERE (orders > 0 OR refunded_units > 0) AND {_SELLER_CONDITIONS["seller_id"]}
+"""  # noqa: S608 - no values are inserted
+_INSERT_VIEWS: Final = f"""
     INSERT INTO product_views (product_id, views)
-    SELECT id, 0 FROM products WHERE {_OF_SELLER["seller_id"]} ON CONFLICT (product_id) DO NOTHING
-"""  # noqa: S608 - no values in it
+    SELECT id, 0 FROM products WHERE {_SELLER_CONDITIONS["seller_id"]} ON CONFLICT (product_id) DO NOTHING
+"""  # noqa: S608 - no values are inserted
 LISTING_STATE: Final = "CASE WHEN withdrawn_at IS NOT NULL THEN 0 WHEN is_active THEN 2 ELSE 1 END"
-_SHELVED: Final = f"""
+_UPDATE_LISTING_STATES: Final = f"""
     UPDATE product_views SET listing_state = {LISTING_STATE} FROM products
-    WHERE products.id = product_id AND listing_state <> {LISTING_STATE} AND {_OF_SELLER["seller_id"]}
-"""  # noqa: S608 - no values in it
-_SELLERS_CLEARED: Final = f"DELETE FROM seller_product_counts WHERE {_OF_SELLER['seller_id']}"  # noqa: S608 - no values in it
-_SELLERS_SHELVED: Final = f"""
+    WHERE products.id = product_id AND listing_state <> {LISTING_STATE} AND {_SELLER_CONDITIONS["seller_id"]}
+"""  # noqa: S608 - no values are inserted
+_DELETE_PRODUCT_COUNTS: Final = f"DELETE FROM seller_product_counts WHERE {_SELLER_CONDITIONS['seller_id']}"  # noqa: S608 - no values are inserted
+_INSERT_PRODUCT_COUNTS: Final = f"""
     INSERT INTO seller_product_counts (seller_id, products, active_products, views)
     SELECT seller_id, count(*), count(*) FILTER (WHERE listing_state = 2), sum(views)
     FROM product_views JOIN products ON products.id = product_id
-    WHERE listing_state > 0 AND {_OF_SELLER["seller_id"]}
+    WHERE listing_state > 0 AND {_SELLER_CONDITIONS["seller_id"]}
     GROUP BY seller_id
-"""  # noqa: S608 - no values in it
-_OUTAGES_BEGUN: Final = f"""
+"""  # noqa: S608 - no values are inserted
+_INSERT_STOCKOUTS: Final = f"""
     INSERT INTO product_stockouts (product_id, microseconds, since)
     SELECT stock.product_id, 0, :now FROM stock JOIN products ON products.id = stock.product_id
-    WHERE on_hand = reserved AND {_OF_SELLER["seller_id"]}
+    WHERE on_hand = reserved AND {_SELLER_CONDITIONS["seller_id"]}
     ON CONFLICT (product_id) DO NOTHING
-"""  # noqa: S608 - no values in it
-_PAID: Final = (
+"""  # noqa: S608 - no values are inserted
+_DELETE_REBUILD_REQUEST: Final = (
     "DELETE FROM statistics_pending WHERE product_id IS NULL AND order_id IS NULL AND CAST(:seller AS bigint) IS NULL"
 )
 
@@ -178,18 +182,18 @@ REBUILD_STATEMENTS: Final = tuple(
     (_statement(sql), [name for name in ("seller", "now") if f":{name}" in sql])
     for sql in (
         _LOCK,
-        _KEEP,
-        _READ,
+        _CREATE_FACTS,
+        _COPY_FACTS,
         *(_zero_counters(spec) for spec in ROLLUPS),
         *(_fill_counters(spec) for spec in ROLLUPS),
-        _RANKS_CLEARED,
-        _RANKED,
-        _SHELVES_MADE,
-        _SHELVED,
-        _SELLERS_CLEARED,
-        _SELLERS_SHELVED,
-        _OUTAGES_BEGUN,
-        _PAID,
+        _DELETE_RANKS,
+        _INSERT_RANKS,
+        _INSERT_VIEWS,
+        _UPDATE_LISTING_STATES,
+        _DELETE_PRODUCT_COUNTS,
+        _INSERT_PRODUCT_COUNTS,
+        _INSERT_STOCKOUTS,
+        _DELETE_REBUILD_REQUEST,
     )
 )
-"""Statements that make everything anew, and the parameters of each."""
+"""The statements that compute all rollups anew, each with the names of its parameters."""

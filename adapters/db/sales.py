@@ -1,4 +1,4 @@
-"""What counts as a sale, in SQL: the rule of `domain.order.is_sale`."""
+"""The condition for an order line to be a sale, in SQL; see `domain.order.is_sale`."""
 
 from typing import Final
 
@@ -10,5 +10,5 @@ IS_SALE: Final[ColumnElement[bool]] = orders.c.buyer_id != order_lines.c.seller_
 
 
 def is_sale_in(lines: str) -> str:
-    """The same as text, for statements that join `orders` with order lines of another name."""
+    """Return the condition as text, for statements whose order lines have the name `lines`."""
     return f"orders.buyer_id <> {lines}.seller_id"

@@ -1,4 +1,4 @@
-"""The read side: frozen views and the queries that produce them. They load no aggregates and take no locks."""
+"""The read side: immutable views, and the query ports that return them without loading aggregates or taking locks."""
 
 from scalecommerce_core.queries.accounts import AccountQueries, AccountView
 from scalecommerce_core.queries.all import Queries

@@ -1,4 +1,4 @@
-"""Reading accounts."""
+"""Views and queries of accounts."""
 
 from typing import Protocol
 
@@ -19,7 +19,9 @@ class AccountView:
 
 class AccountQueries(Protocol):
     def accounts(self, page: PageRequest) -> Page[AccountView]:
-        """All active accounts, by id."""
+        """Return active accounts in the order of their ids."""
         ...
 
-    def account(self, account_id: AccountId) -> AccountView | None: ...
+    def account(self, account_id: AccountId) -> AccountView | None:
+        """Return an account, active or not; None if there is none."""
+        ...

@@ -1,4 +1,4 @@
-"""All query ports as one."""
+"""All query ports as one protocol."""
 
 from typing import Protocol
 
@@ -25,4 +25,4 @@ class Queries(
     ExportQueries,
     Protocol,
 ):
-    """All of the read side; an adapter usually implements it in one class."""
+    """The whole read side; an adapter implements it in one class."""

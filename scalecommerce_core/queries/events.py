@@ -1,4 +1,4 @@
-"""Reading the event feed."""
+"""Views and queries of the event feed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 
 @frozen
 class FeedEvent:
-    """`data` is what its reader may see of it, as JSON types: see `domain.telling`."""
+    """An event as one reader may see it; `data` holds its visible fields as JSON types (`domain.event_visibility`)."""
 
     seq: int
     topic: str
@@ -22,7 +22,11 @@ class FeedEvent:
 
 @frozen
 class FeedPage:
-    """`next_after` is where the reader goes on; `last` is the number of the newest event, whoever may see it."""
+    """A page of the feed.
+
+    The reader requests the next page after the number `next_after`. `last` is the number of the newest event, whether
+    the reader may see it or not.
+    """
 
     events: tuple[FeedEvent, ...]
     next_after: int
@@ -30,14 +34,16 @@ class FeedPage:
 
     @classmethod
     def of(cls, events: Sequence[FeedEvent], limit: int, last: int) -> "FeedPage":
-        """`last` is of the same moment as the events. A page that is not full says that nothing up to `last` is
-        missing, so that who is seldom told anything does not fall behind.
+        """Return the page of `events`, which were read in the same snapshot as `last`.
+
+        A page that is not full shows all visible events up to `last`: the next page begins after `last`, so that a
+        reader of few events does not fall behind the retention period.
         """
         return cls(tuple(events), events[-1].seq if len(events) == limit else last, last)
 
 
 def check_feed_position(after: int | None, forgotten: int, last: int) -> None:
-    """Raise what `EventQueries.feed` raises for readers who cannot go on from `after`."""
+    """Raise the errors of `EventQueries.feed` for an `after` that is deleted or not yet reached."""
     if after is not None and after < forgotten:
         raise EventsForgotten(after, forgotten)
     if after is not None and after > last:
@@ -45,18 +51,19 @@ def check_feed_position(after: int | None, forgotten: int, last: int) -> None:
 
 
 class EventQueries(Protocol):
-    """Events that have a number; None as an account stands for staff, who see all of them.
+    """Events that have a number. The account None stands for staff, who see all events.
 
-    Numbers are dense for staff. For an account they rise, with gaps where others' events are.
+    Numbers are dense for staff. For an account they increase, with gaps for the events of others.
     """
 
     def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
-        """The first `limit` events behind `after`, or of all that are kept.
+        """Return the first `limit` events after the number `after`, or from the oldest stored event on.
 
-        Raise `EventsForgotten`, and `Invalid` for a place that the feed has not reached.
+        Raise `EventsForgotten` if events after `after` have been deleted, and `Invalid` if `after` is greater than
+        the number of the newest event.
         """
         ...
 
     def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
-        """Those of these events that are kept and that the account may see."""
+        """Return by number the events that are still stored and visible to the account."""
         ...

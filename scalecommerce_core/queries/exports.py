@@ -1,4 +1,4 @@
-"""Streaming whole tables for exports."""
+"""Queries that stream whole tables for exports."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -9,10 +9,13 @@ from scalecommerce_core.queries.products import ProductView
 
 
 class ExportQueries(Protocol):
-    """All rows of a kind, by id, in constant memory. What is written meanwhile may be seen, or not."""
+    """Iterators over all rows in the order of their ids, in constant memory.
+
+    Rows that are written during the iteration may or may not be returned.
+    """
 
     def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
-        """Those that were not withdrawn, active or not; of one seller, if given."""
+        """Iterate over products that are not withdrawn, active or not; only those of `seller`, if given."""
         ...
 
     def iter_orders(self) -> Iterator[OrderView]: ...

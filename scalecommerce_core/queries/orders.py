@@ -1,4 +1,4 @@
-"""Reading orders and sales."""
+"""Views and queries of orders and sales."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -38,7 +38,7 @@ class OrderView:
 
 @frozen
 class SaleView:
-    """A line of somebody's order that is the seller's product, and nothing else of that order."""
+    """An order line with a product of the seller. The rest of the buyer's order is hidden from the seller."""
 
     id: int
     order: OrderId
@@ -54,15 +54,20 @@ class SaleView:
 
 class OrderQueries(Protocol):
     def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
-        """Newest first."""
+        """Return the orders of a buyer, newest first."""
         ...
 
-    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]: ...
+    def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
+        """Return the orders that exist, by id."""
+        ...
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
-        """Lines of others' orders, newest first."""
+        """Return lines of other accounts' orders with products of the seller, newest first."""
         ...
 
     def oldest_undecided(self) -> datetime | None:
-        """When the oldest CREATED order that is not parked was placed: the liveness of background validation."""
+        """Return when the oldest CREATED order that is not parked was placed; None if no order awaits its decision.
+
+        The age of this order measures the liveness of background validation.
+        """
         ...

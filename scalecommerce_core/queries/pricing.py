@@ -1,4 +1,4 @@
-"""Reading pricing policies, runs and decisions."""
+"""Queries of pricing policies, runs and decisions."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -12,28 +12,28 @@ from scalecommerce_core.queries.pagination import Page, PageRequest
 
 
 class PricingQueries(Protocol):
-    """What policies there are, and what they did. `owner` None: of everybody."""
+    """Policies and the runs and decisions they produced. With the `owner` None, those of all sellers are returned."""
 
     def policies(self, owner: AccountId | None, page: PageRequest) -> Page[PricingPolicy]:
-        """By id, active or not."""
+        """Return policies in the order of their ids, active or not."""
         ...
 
     def policy(self, policy_id: PolicyId) -> PricingPolicy | None: ...
 
     def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
-        """Newest first."""
+        """Return runs, newest first; only those of `policy_id`, if given."""
         ...
 
     def repricing_run(self, run_id: RunId) -> Run | None: ...
 
     def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
-        """Of one run, by product."""
+        """Return the decisions of a run in the order of product ids; with `moves_only`, only changes of a price."""
         ...
 
     def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
-        """About one product, of the newest run first."""
+        """Return the decisions about a product, those of the newest run first."""
         ...
 
     def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
-        """All decisions of a run, range by range, with what they were made of: `replay` makes them again."""
+        """Iterate over the ranges of a run: inputs, from which `replay` repeats the decisions, and decisions."""
         ...

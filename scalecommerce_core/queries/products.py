@@ -1,4 +1,4 @@
-"""Reading, listing and searching products."""
+"""Views and queries of products: search, facets, details, price history."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ class CategoryRef:
 
 @frozen
 class ProductView:
-    """`stock` is what can be promised. `cost`, `min_price` and `max_price` are for the owner's eyes only."""
+    """`stock` is the number of unreserved units. Only the owner may see `cost`, `min_price` and `max_price`."""
 
     id: ProductId
     name: str
@@ -54,11 +54,11 @@ class ProductView:
 
 
 class SortOrder(StrEnum):
-    """Of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
+    """The sort order of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
 
-    Relevance is descending, the newest first among equals; without a wanted word it is the newest first. Of the very
-    many products that have a common word, only the most prominent may be ranked; the others follow in the order of
-    their prominence, the newest first.
+    Relevance is descending, newest first among equals; without a required word the list is newest first. If a very
+    large number of products match, only those of the highest popularity tiers may be ranked; the others follow in the
+    descending order of (popularity tier, id).
     """
 
     RELEVANCE = "relevance"
@@ -70,7 +70,7 @@ class SortOrder(StrEnum):
 
 
 class Facet(StrEnum):
-    """Categories and brands come most frequent first, at most a hundred; prices in their order."""
+    """The values of categories and brands are sorted by count, at most `MAX_FACET_VALUES` of them; prices by amount."""
 
     CATEGORY = "category"
     BRAND = "brand"
@@ -78,12 +78,13 @@ class Facet(StrEnum):
 
 
 PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1_000_00, 2_500_00)
-"""Lower bounds of the price facet's buckets, in minor units of the market's currency; the last one has no
-upper bound. Empty buckets are left out."""
+"""Lower bounds of the buckets of the price facet, in minor units of the market's currency.
+
+The last bucket has no upper bound. Empty buckets are omitted."""
 
 
 def bucket_label(lower: int, upper: int | None, currency: str) -> str:
-    """`"10.00 - 25.00"`, `"2500.00 +"`: how a price bucket is shown in the market's currency."""
+    """Return the label of a price bucket, such as `"10.00 - 25.00"` or `"2500.00 +"`; bounds are in minor units."""
     least = decimal_text(lower, currency)
     return f"{least} +" if upper is None else f"{least} - {decimal_text(upper, currency)}"
 
@@ -98,14 +99,16 @@ def _normal_choices(values: Collection[int | str]) -> Collection[int | str]:
 
 @frozen
 class ProductFilter:
-    """All conditions hold together; several values of one condition are alternatives.
+    """Conditions on active products. All conditions must hold; the values of one condition are alternatives.
 
-    `search` holds words in English or Russian, all of which must occur in one of their forms (those that stemming and
-    `domain.word_forms` know), "phrases", and -excluded ones. `brands` and slugs are compared in their normal form.
-    A word that the catalogue does not know stands for what it may be the beginning of, if it is the last one, or else
-    for the most frequent word that is spelt alike (`domain.spelling`). `categories` holds ids or slugs.
-    Prices are minor units, both ends included. `created_after` is exclusive, `created_before` too. Only active
-    products of the catalogue are found. Raises `Invalid` for a range that ends before it begins.
+    `search` holds English or Russian words, "phrases", and both with a leading minus to exclude products. A product
+    matches if it has each required word in any of its forms, by stemming or by `domain.word_forms`. If no product
+    matches, a word that no product has is replaced: the last word by words that begin with it, any other word by the
+    most frequent word with a similar spelling (`domain.spelling`).
+
+    `categories` holds ids or slugs; slugs and `brands` are compared in their normal form. Prices are in minor units,
+    both bounds included; `created_after` and `created_before` are excluded bounds. Raises `Invalid` for a range whose
+    upper bound is less than its lower bound.
     """
 
     search: str | None = None
@@ -146,7 +149,7 @@ class PriceInterval:
 
 @frozen
 class PriceHistory:
-    """Newest first, with the prior prices of `domain.price_history`."""
+    """Price intervals, newest first, with the reference prices of `domain.price_history`."""
 
     intervals: tuple[PriceInterval, ...]
     lowest_price_30d: Money
@@ -155,10 +158,10 @@ class PriceHistory:
 
 @frozen
 class ProductSearchPage(Page[ProductView]):
-    """A page of what matches, and of how many: estimated from statistics unless `is_exact`.
+    """A page of matching products. `total` is estimated from the database's statistics unless `is_exact`.
 
-    `did_you_mean` is a search of other words: the one that is answered here if the catalogue does not know the words
-    as they were typed, else one that many more products would answer.
+    `did_you_mean` is another search text: the corrected text whose matches this page shows, if the typed text has
+    none, or a text that many more products match.
     """
 
     total: int = 0
@@ -168,46 +171,51 @@ class ProductSearchPage(Page[ProductView]):
 
 @frozen
 class FacetCounts:
-    """By facet. Not exact: counted over a sample of `FACET_CAP` products, and scaled up to the estimated total."""
+    """Counts by facet. Unless `is_exact`, they were counted over `FACET_CAP` products and scaled up to the total."""
 
     values: Mapping[Facet, Sequence[FacetValue]]
     is_exact: bool = True
 
 
 FACET_CAP: Final = 5_000
-"""Facets of so many matching products are exact."""
+"""Facets are exact up to this many matching products, and approximate beyond."""
 MAX_FACET_VALUES: Final = 100
-"""The most frequent values of a facet, no more."""
+"""At most this many values of a facet are returned, the most frequent ones."""
 
 
 class ProductQueries(Protocol):
     def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
-        """Pages are keyset pages: whatever is added, removed or changed between two of them, what stands still is
-        shown once. A product that moves in the order meanwhile is shown where it is.
+        """Return a page of matching products.
+
+        In a walk through all pages, each product whose sort values do not change appears exactly once, whatever is
+        added, removed or changed meanwhile. A product that moves in the order may appear twice or not at all. Raise
+        `Invalid` for texts that are too long and for a key of another list.
         """
         ...
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        """Counts over the products that match all conditions."""
+        """Count the products that match all conditions, by the values of each facet."""
         ...
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
-        """Those that exist and were not withdrawn, active or not."""
+        """Return by id the products that exist and are not withdrawn, active or not."""
         ...
 
     def categories(self) -> Sequence[Category]:
-        """All, by id."""
+        """Return all categories in the order of their ids."""
         ...
 
     def visibility_horizon(self) -> int:
-        """Every `CatalogChange` with a smaller number is seen by reads that begin after this one."""
+        """Return a number: reads that begin later see every `CatalogChange` with a smaller number."""
         ...
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
-        """`products`, and the `horizon` of the very moment in which they were read."""
+        """Return the `visibility_horizon` and `products`, both of one snapshot."""
         ...
 
-    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None: ...
+    def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
+        """Return the prices of a product; None if it does not exist or is withdrawn."""
+        ...
 
     def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
-        """Ids by SKU; `skus` must be in their normal form (`domain.text.normal_line`)."""
+        """Return ids of the seller's products by SKU; `skus` must be in normal form (`domain.text.normal_line`)."""

@@ -1,4 +1,4 @@
-"""Reading seller and product statistics."""
+"""Views and queries of the statistics of sellers and products."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,9 +23,10 @@ class TopProduct:
 
 @frozen
 class SellerStats:
-    """A sale counts when PAID; refunds are taken off. `revenue` in minor units; conversion is orders per view.
+    """Figures of a seller. A sale counts from its payment on; refunds are subtracted.
 
-    Sales are those in `currency`, in which the seller has the most paid orders: currencies do not add up.
+    `revenue` is in minor units of `currency`. Sales in other currencies are not counted: `currency` is the one in
+    which the seller has the most paid orders. `conversion_rate` is orders per view.
     """
 
     total_products: int
@@ -41,20 +42,20 @@ class SellerStats:
 
 
 class Interval(StrEnum):
-    """How long a point of a time series is; hours and days begin by UTC."""
+    """The length of the points of a time series; hours and days begin by UTC."""
 
     HOUR = "hour"
     DAY = "day"
 
     def begin(self, at: datetime) -> datetime:
-        """Of the hour or day that `at` is in."""
+        """Return the beginning of the hour or day that contains `at`."""
         hour = hour_of(at)
         return hour if self is Interval.HOUR else hour.replace(hour=0)
 
 
 @frozen
 class SalesFigures:
-    """What was viewed and sold, amounts in minor units; `units` and `revenue` include what was refunded."""
+    """Views and sales, amounts in minor units. `units` and `revenue` include refunded units and amounts."""
 
     views: int = 0
     orders: int = 0
@@ -70,7 +71,7 @@ class SalesFigures:
 
 @frozen
 class SeriesPoint:
-    """The hour or day that begins at `start`: sales by the time of payment, refunds by their own."""
+    """Figures of the hour or day that begins at `start`: sales by time of payment, refunds by time of refund."""
 
     start: datetime
     sales: SalesFigures
@@ -78,10 +79,10 @@ class SeriesPoint:
 
 @frozen
 class SalesAtPrice:
-    """What one price brought, from `valid_from` until `valid_to` (None: it is in force).
+    """Sales at one price, in force from `valid_from` until `valid_to`, which is None for the current price.
 
-    Sales belong to the price that was in force when they were ordered. `profit` is after refunds, at the product's
-    present cost; None: the cost is not known.
+    A sale belongs to the price that was in force when the order was placed. `profit`, in minor units, is revenue less
+    refunds less the product's present cost per unit; it is None if the product has no cost.
     """
 
     price: Money
@@ -110,7 +111,7 @@ MAX_PRICES: Final = 100
 
 @frozen
 class StatisticsDiscrepancy:
-    """A figure of a rollup's row (its key as JSON) that differs from its source."""
+    """A figure of a rollup row that differs from its source; `key` is the key of the row as JSON."""
 
     rollup: str
     key: str
@@ -120,33 +121,36 @@ class StatisticsDiscrepancy:
 
 
 class StatisticsQueries(Protocol):
-    """From rollups: a few seconds behind, and as fast for a million orders as for one."""
+    """Figures from rollups, a few seconds old; the cost of a query does not grow with the number of orders."""
 
-    def seller_stats(self, seller_id: AccountId) -> SellerStats: ...
+    def seller_stats(self, seller_id: AccountId) -> SellerStats:
+        """Return the figures of a seller; zeros for an account without products and sales."""
+        ...
 
     def seller_series(
         self, seller_id: AccountId, currency: str, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
-        """Non-empty points that begin at `since` or later and before `until`, oldest first.
+        """Return the points that begin at `since` or later and before `until`, oldest first; empty points are omitted.
 
-        No point counts what happened before `since`: the hour or day that `since` is in the middle of is left out. The
-        last point counts its whole hour or day, also when `until` is in the middle of it. Raises `Invalid` when `until`
-        is before `since`.
+        If `since` is within an hour or day, the series begins with the next one. The last point covers its whole hour
+        or day even if `until` is within it. Raise `Invalid` if `until` is before `since`.
         """
         ...
 
-    def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None: ...
+    def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None:
+        """Return the figures of a product; None if it does not exist or is withdrawn."""
+        ...
 
     def product_series(
         self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
-        """As `seller_series`, of one product."""
+        """Return the points of one product, in its currency; see `seller_series`."""
         ...
 
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
-        """Compare the rollups with orders, refunds and products, as of one moment. This reads whole tables.
+        """Compare the rollups with orders, refunds and products in one snapshot. This reads whole tables.
 
-        What is not folded yet is left out. Sales per price are compared per product: where an interval begins is as
-        sharp as the clocks of all machines agree.
+        Events that are not yet added to the rollups are excluded on both sides. Sales at a price are compared in sum
+        per product, since clocks of different machines may assign a sale to an adjacent price interval.
         """
         ...

@@ -1,4 +1,4 @@
-"""Comparing stock with its ledger."""
+"""Views and queries of the ledger audit: stock compared with the stock ledger and the orders."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,10 +11,10 @@ from scalecommerce_core.domain.stock import MovementKind
 
 @frozen
 class StockDiscrepancy:
-    """A figure that differs from its source.
+    """A stored figure that differs from the value computed from its source.
 
-    `on_hand` of a product from its ledger, `reserved` from the lines of PENDING orders; `sold` and `returned` in the
-    ledger, for one order, from the line that was paid and the refunds that put units back.
+    `on_hand` of a product is computed from the stock ledger, `reserved` from the lines of PENDING orders. `sold` and
+    `returned`, of one order in the ledger, are computed from its paid lines and its restocking refunds.
     """
 
     product_id: ProductId
@@ -33,7 +33,9 @@ class MovementTotal:
 
 class StockQueries(Protocol):
     def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
-        """The first of them (None: all), by product, all as of one moment."""
+        """Return the first `limit` discrepancies (None: all) in the order of product ids, from one snapshot."""
         ...
 
-    def movement_totals(self) -> Sequence[MovementTotal]: ...
+    def movement_totals(self) -> Sequence[MovementTotal]:
+        """Return the number of ledger entries and their units for each kind of movement."""
+        ...

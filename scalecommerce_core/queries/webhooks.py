@@ -1,4 +1,4 @@
-"""Reading webhook endpoints and deliveries."""
+"""Views and queries of webhook endpoints and deliveries."""
 
 from datetime import datetime
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from scalecommerce_core.queries.pagination import Page, PageRequest
 
 @frozen
 class EndpointView:
-    """An endpoint without its secrets. `failing_since` is None while it answers."""
+    """An endpoint without its secrets. `failing_since` is None unless its latest delivery attempts failed."""
 
     id: EndpointId
     owner: AccountId
@@ -30,7 +30,7 @@ class EndpointView:
 
 @frozen
 class AttemptView:
-    """`took` in milliseconds; `answer` is the first kilobyte of what was answered."""
+    """An attempt to deliver. `took` is in milliseconds; `answer` is the first kilobyte of the response body."""
 
     at: datetime
     took: int
@@ -40,12 +40,12 @@ class AttemptView:
 
 
 MAX_ATTEMPTS: Final = 50
-"""Five whole schedules: who has a message sent again and again must not make a page of any size."""
+"""Attempts shown per delivery, five retry schedules: it bounds pages of deliveries that are re-sent many times."""
 
 
 @frozen
 class DeliveryView:
-    """`seq` is the event's number in the feed, None for a ping.
+    """A delivery; `seq` is the event's number in the feed, None for a ping.
 
     `log` holds the last `MAX_ATTEMPTS` attempts, oldest first.
     """
@@ -62,10 +62,10 @@ class DeliveryView:
 
 
 class WebhookQueries(Protocol):
-    """Deleted endpoints and their deliveries are not shown."""
+    """Queries of endpoints and deliveries, without deleted endpoints and their deliveries."""
 
     def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
-        """By id; of everybody without an owner."""
+        """Return the endpoints of `owner`, or of all accounts if it is None, in the order of their ids."""
         ...
 
     def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None: ...
@@ -73,7 +73,7 @@ class WebhookQueries(Protocol):
     def deliveries(
         self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
     ) -> Page[DeliveryView]:
-        """Newest first; to every endpoint without an id."""
+        """Return the deliveries to an endpoint, or to all endpoints if its id is None, newest first."""
         ...
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None: ...

@@ -1,4 +1,4 @@
-"""Lists of people."""
+"""Account queries."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,10 +12,10 @@ from adapters.db.schema import accounts
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AccountView, Page, PageRequest
 
-_SELECTED: Final = select(accounts.c.id, accounts.c.first_name, accounts.c.last_name, accounts.c.email, accounts.c.bio)
+_VIEW: Final = select(accounts.c.id, accounts.c.first_name, accounts.c.last_name, accounts.c.email, accounts.c.bio)
 _BY_ID: Final = Keyset((accounts.c.id,))
-_ACTIVE: Final = page_statements(lambda request: _BY_ID.page_statement(_SELECTED.where(accounts.c.is_active), request))
-_ONE: Final = _SELECTED.where(equals_any(accounts.c.id))
+_ACTIVE: Final = page_statements(lambda request: _BY_ID.page_statement(_VIEW.where(accounts.c.is_active), request))
+_ACCOUNT: Final = _VIEW.where(equals_any(accounts.c.id))
 
 
 class AccountQueries:
@@ -27,7 +27,7 @@ class AccountQueries:
         return build_page(fetched, page, _view, lambda row: (row[0],))
 
     def account(self, account_id: AccountId) -> AccountView | None:
-        found = self._executor.fetch(_ONE, {"ids": id_array([account_id])})
+        found = self._executor.fetch(_ACCOUNT, {"ids": id_array([account_id])})
         return _view(found[0]) if found else None
 
 

@@ -1,8 +1,8 @@
-"""The event feed: whoever reads it, a page costs a range of one index and the events in it.
+"""Event feed queries: for every reader, a page costs a range of one index and the events in this range.
 
-An array of accounts with a GIN index would not do: PostgreSQL would have to guess whether to walk along the numbers
-until enough events of the account have passed, or to collect all events of the account and sort them. One reads
-millions of rows for an account with few events, the other for one with many.
+A GIN index on an array of accounts would not achieve this. The planner would choose between a walk along the numbers,
+which reads millions of rows for an account with few events, and a sort of all events of the account, which reads
+millions of rows for an account with many.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,8 +18,8 @@ from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLin
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
 
-# One statement, so that `last` is of the moment in which the events are read: numbers up to it that are missing on
-# the page concern others.
+# One statement, so that `last` and the events are of one snapshot: numbers up to `last` that are missing on the page
+# belong to events of others.
 _COUNTER: Final = """
     SELECT coalesce(max(last), 0) AS last, coalesce(max(forgotten), 0) AS forgotten FROM event_counter
 """
@@ -28,8 +28,8 @@ _ALL: Final = """
     WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY seq LIMIT :limit
 """
-# OFFSET 0 keeps the planner from joining in another way than event by event: a plan for any limit would take one for
-# a large part of the table, and read it all.
+# OFFSET 0 forces a join event by event: the planner does not know the limit, expects a large part of the table, and
+# would otherwise read all of it.
 _OF_ACCOUNT: Final = """
     SELECT found.seq, topic, occurred_at, payload
     FROM (
@@ -61,13 +61,13 @@ def _page(chosen: str) -> Any:
 _FEED: Final = _page(_ALL)
 _FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
 
-_READER: Final = bindparam("account", type_=BigInteger)
-_TOLD: Final = (
+_ACCOUNT: Final = bindparam("account", type_=BigInteger)
+_VISIBLE: Final = (
     select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.payload)
-    .where(equals_any(events.c.seq), or_(_READER.is_(None), events.c.audience.any_() == _READER))
+    .where(equals_any(events.c.seq), or_(_ACCOUNT.is_(None), events.c.audience.any_() == _ACCOUNT))
     .order_by(events.c.seq)
 )
-# What a seller is not told is not even read.
+# Order lines that the account may not see are not read.
 _LINES: Final[Select[Any]] = (
     select(
         orders.c.id,
@@ -81,7 +81,7 @@ _LINES: Final[Select[Any]] = (
         order_lines,
         and_(
             order_lines.c.order_id == orders.c.id,
-            or_(_READER.is_(None), orders.c.buyer_id == _READER, order_lines.c.seller_id == _READER),
+            or_(_ACCOUNT.is_(None), orders.c.buyer_id == _ACCOUNT, order_lines.c.seller_id == _ACCOUNT),
         ),
     )
     .where(equals_any(orders.c.id))
@@ -102,7 +102,7 @@ class EventQueries:
         return FeedPage.of(self._events([row[2:] for row in rows if row[2] is not None], account), limit, last)
 
     def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:
-        rows = self._executor.fetch(_TOLD, {"ids": id_array(numbers), "account": account})
+        rows = self._executor.fetch(_VISIBLE, {"ids": id_array(numbers), "account": account})
         return {event.seq: event for event in self._events(rows, account)}
 
     def _events(self, rows: Collection[Any], account: AccountId | None) -> list[FeedEvent]:

@@ -1,4 +1,4 @@
-"""All rows of a kind: ids page by page, then what is shown of them. No transaction is held open meanwhile."""
+"""Export queries: read ids page by page, then the views of each page, so that no transaction stays open."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -11,7 +11,7 @@ from adapters.db.schema import orders, products
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import OrderView, ProductView
 
-PAGE: Final = 2_000
+PAGE_SIZE: Final = 2_000
 _AFTER: Final = bindparam("after", type_=BigInteger)
 _SELLER: Final = bindparam("seller", type_=BigInteger)
 _PRODUCT_IDS: Final = (
@@ -22,16 +22,16 @@ _PRODUCT_IDS: Final = (
         or_(_SELLER.is_(None), products.c.seller_id == _SELLER),
     )
     .order_by(products.c.id)
-    .limit(PAGE)
+    .limit(PAGE_SIZE)
 )
-_ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(orders.c.id).limit(PAGE)
+_ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(orders.c.id).limit(PAGE_SIZE)
 
 
 class ExportQueries(ProductQueries, OrderQueries):
     def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         for ids in self._pages(_PRODUCT_IDS, {"seller": seller}):
             found = self.products(ids)
-            # What was withdrawn since its id was read is left out.
+            # Products that were withdrawn since their ids were read are left out.
             yield from (found[id_] for id_ in ids if id_ in found)
 
     def iter_orders(self) -> Iterator[OrderView]:

@@ -1,4 +1,4 @@
-"""The books: whether stock, its ledger and the orders agree. This reads whole tables."""
+"""The ledger audit: compares stock, the stock ledger and the orders. It reads whole tables."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
 
 _NO_TIMEOUT: Final = {"statement_timeout": "0"}
 
-# One statement, so that all figures are of one moment.
+# One statement, hence one snapshot for all figures.
 _DISCREPANCIES: Final = text(
     """
     WITH moved AS (

@@ -1,4 +1,4 @@
-"""Orders as their buyers see them, and lines as their sellers do: one statement for a page, lines included."""
+"""Order queries: orders of a buyer and sales of a seller. One statement fetches a page, its order lines included."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -31,8 +31,8 @@ _ORDER: Final = (
 
 
 def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Select[*tuple[Any, ...]]:
-    """The chosen orders, each repeated for each of its lines."""
-    # Materialized: the page is chosen before its lines are looked up.
+    """Return a row for each line of the chosen orders."""
+    # MATERIALIZED: the page is chosen before its lines are joined.
     page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
     return (
         select(
@@ -89,7 +89,7 @@ _SALES: Final = page_statements(
         .join(products, products.c.id == order_lines.c.product_id)
         .where(
             order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
-            # What sellers bought of themselves is among their own orders.
+            # Purchases of own products are no sales (ADR 34).
             IS_SALE,
         ),
         request,
@@ -110,7 +110,7 @@ class OrderQueries:
         return {view.id: view for view in _views(self._executor.fetch(_BY_ID, {"ids": id_array(ids)}))}
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
-        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.page_params(_by_position(page))}
+        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.page_params(_with_index_keys(page))}
         fetched = self._executor.fetch(_SALES[page_direction(page)], parameters)
         return build_page(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
 
@@ -121,7 +121,7 @@ class OrderQueries:
 
 
 def _views(rows: Rows) -> list[OrderView]:
-    """Orders in the order of their first rows."""
+    """Group rows by order, in the order of the first rows."""
     found: dict[OrderId, _GroupedOrder] = {}
     for row in rows:
         if (grouped := found.get(row[0])) is None:
@@ -177,12 +177,12 @@ def _line_id(order_id: int, position: int) -> int:
     return order_id * LINE_ID_SPAN + position
 
 
-def _by_position(page: PageRequest) -> PageRequest:
-    """The key of a page of lines is a line's id; the index knows order and position."""
-    return PageRequest(page.size, _split(page.after), _split(page.before))
+def _with_index_keys(page: PageRequest) -> PageRequest:
+    """Replace the keys, which hold a line's id, by the columns of the index: order and position."""
+    return PageRequest(page.size, _split_line_id(page.after), _split_line_id(page.before))
 
 
-def _split(key: Key | None) -> Key | None:
+def _split_line_id(key: Key | None) -> Key | None:
     if key is None:
         return None
     (line_id,) = decode_key(key, [int])

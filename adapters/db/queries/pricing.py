@@ -1,4 +1,4 @@
-"""Policies, their runs, and the log of decisions."""
+"""Pricing queries: policies, runs, and the log of decisions."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -71,7 +71,7 @@ _DECISION: Final = (
     .join(pricing_ranges, (_r.run_id == _d.run_id) & _d.product_id.between(_r.first, _r.last))
     .join(products, products.c.id == _d.product_id)
 )  # fmt: skip
-# When the price that a decision put in force was followed by another one.
+# When the next price replaced the price that a decision set.
 _REPLACED_AT: Final = (
     select(func.min(price_history.c.valid_from))
     .where(
@@ -83,7 +83,7 @@ _REPLACED_AT: Final = (
 )
 _WITH_END: Final = _DECISION.add_columns(_REPLACED_AT)
 _BY_PRODUCT: Final = Keyset((_d.product_id,))
-_OF_RUN: Final = {
+_DECISIONS_OF_RUN: Final = {
     moves: page_statements(
         lambda request, moves=moves: _BY_PRODUCT.page_statement(  # type: ignore[misc]
             _WITH_END.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
@@ -92,8 +92,8 @@ _OF_RUN: Final = {
     for moves in (False, True)
 }
 _BY_RUN: Final = Keyset((_d.run_id,), descending=True)
-# By way of the seller's runs: the log is keyed by run, and a second index would cost each run dearly.
-_OF_PRODUCT: Final = page_statements(
+# Joined through the seller's runs: the log is keyed by run, and a second index would slow down every run.
+_DECISIONS_OF_PRODUCT: Final = page_statements(
     lambda request: _BY_RUN.page_statement(
         _WITH_END.join(pricing_runs, pricing_runs.c.id == _d.run_id).where(
             _d.product_id == bindparam("product", type_=BigInteger), pricing_runs.c.seller_id == products.c.seller_id
@@ -101,8 +101,8 @@ _OF_PRODUCT: Final = page_statements(
         request,
     )
 )
-_PARTS: Final = select(_r.first, _r.last).where(_r.run_id == _RUN_ID, _r.decided_at.is_not(None)).order_by(_r.number)
-_PART: Final = _DECISION.where(
+_RANGES: Final = select(_r.first, _r.last).where(_r.run_id == _RUN_ID, _r.decided_at.is_not(None)).order_by(_r.number)
+_RANGE: Final = _DECISION.where(
     _d.run_id == _RUN_ID,
     _d.product_id.between(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger)),
 ).order_by(_d.product_id)
@@ -133,17 +133,17 @@ class PricingQueries:
 
     def decisions(self, run_id: RunId, page: PageRequest, *, moves_only: bool = False) -> Page[StoredDecision]:
         parameters = {"run": run_id, **_BY_PRODUCT.page_params(page)}
-        fetched = self._executor.fetch(_OF_RUN[moves_only][page_direction(page)], parameters)
-        return build_page(fetched, page, _stored, lambda row: (row[1],))
+        fetched = self._executor.fetch(_DECISIONS_OF_RUN[moves_only][page_direction(page)], parameters)
+        return build_page(fetched, page, _stored_decision, lambda row: (row[1],))
 
     def product_decisions(self, product_id: ProductId, page: PageRequest) -> Page[StoredDecision]:
         parameters = {"product": product_id, **_BY_RUN.page_params(page)}
-        fetched = self._executor.fetch(_OF_PRODUCT[page_direction(page)], parameters)
-        return build_page(fetched, page, _stored, lambda row: (row[0],))
+        fetched = self._executor.fetch(_DECISIONS_OF_PRODUCT[page_direction(page)], parameters)
+        return build_page(fetched, page, _stored_decision, lambda row: (row[0],))
 
     def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
-        for first, last in self._executor.fetch(_PARTS, {"run": run_id}):
-            rows = self._executor.fetch(_PART, {"run": run_id, "first": first, "last": last})
+        for first, last in self._executor.fetch(_RANGES, {"run": run_id}):
+            rows = self._executor.fetch(_RANGE, {"run": run_id, "first": first, "last": last})
             if rows:
                 yield Inputs(rows[0][9], [bytes(row[7]) for row in rows]), _decisions(rows)
 
@@ -155,22 +155,22 @@ def _decisions(rows: Sequence[Sequence[Any]]) -> Decisions:
     return Decisions(head["policy_id"], head["version"], head["epoch"], *columns)
 
 
-def _stored(row: Sequence[Any]) -> StoredDecision:
+def _stored_decision(row: Sequence[Any]) -> StoredDecision:
     run_id, *_, inputs, outcome, head, decided_at, written_at, currency, until = row
     decision = _decisions([row])[0]
     if not decision.moves:
-        became = DecisionOutcome.KEPT
+        outcome_now = DecisionOutcome.KEPT
     elif outcome:
-        became = DecisionOutcome.SUPERSEDED if outcome == 1 else DecisionOutcome.ROLLED_BACK
+        outcome_now = DecisionOutcome.SUPERSEDED if outcome == 1 else DecisionOutcome.ROLLED_BACK
     else:
-        became = DecisionOutcome.STAGED if written_at is None else DecisionOutcome.WRITTEN
-    was_in_force = became in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK}
+        outcome_now = DecisionOutcome.STAGED if written_at is None else DecisionOutcome.WRITTEN
+    was_in_force = outcome_now in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK}
     return StoredDecision(
         RunId(run_id),
         decided_at,
         currency,
         decision,
-        became,
+        outcome_now,
         Inputs(head, [bytes(inputs)]),
         in_force_from=written_at if was_in_force else None,
         in_force_until=until if was_in_force else None,

@@ -1,4 +1,4 @@
-"""Statistics out of rollups: each answer is a range of one key, however much was sold. Rollups against the facts."""
+"""Statistics queries: figures from ranges of the rollups, and the comparison of the rollups with their sources."""
 
 import json
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ TOP_PRODUCTS: Final = 10
 _NO_TIMEOUT: Final = {"statement_timeout": "0"}
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-# What was sold counts whether the product is still there or not; what is listed and viewed is what is there. Amounts
-# of different currencies do not add up: the one of most orders is reported.
+# Sales of withdrawn products count; their views and the products themselves do not. Amounts in different currencies
+# cannot be added: the currency with the most orders is reported.
 _SELLER: Final = text(
     """
     WITH sold AS (
@@ -62,18 +62,18 @@ _SELLER: Final = text(
     """
 ).bindparams(bindparam("seller", type_=BigInteger))
 
-_SUMMED: Final = ", ".join(f"sum({name})" for name in ("views", *FIGURES))
+_FIGURE_SUMS: Final = ", ".join(f"sum({name})" for name in ("views", *FIGURES))
 
 
 def _series(table: str, condition: str) -> Any:
     return text(
         f"""
         SELECT * FROM (
-            SELECT date_trunc(:interval, hour, 'UTC') AS start, {_SUMMED} FROM {table}
+            SELECT date_trunc(:interval, hour, 'UTC') AS start, {_FIGURE_SUMS} FROM {table}
             WHERE {condition} AND hour >= :since AND hour < CAST(:until AS timestamptz) + interval '1 day'
             GROUP BY start
         ) AS points WHERE start >= :since AND start < :until ORDER BY start
-        """  # noqa: S608 - no values in it
+        """  # noqa: S608 - no values are inserted
     ).bindparams(bindparam("interval", type_=Text), bindparam("since", type_=Moment), bindparam("until", type_=Moment))
 
 
@@ -92,7 +92,7 @@ _PRODUCT: Final = text(
     LEFT JOIN product_sales ON product_sales.product_id = products.id
     LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
     WHERE products.id = ANY (CAST(:ids AS bigint[])) AND withdrawn_at IS NULL
-    """  # noqa: S608 - no values in it
+    """  # noqa: S608 - no values are inserted
 )
 _PRICES: Final = text(
     f"""
@@ -102,40 +102,42 @@ _PRICES: Final = text(
         SELECT * FROM price_history WHERE product_id = :product ORDER BY valid_from DESC LIMIT {MAX_PRICES}
     ) AS latest LEFT JOIN price_sales USING (product_id, valid_from)
     ORDER BY valid_from DESC
-    """  # noqa: S608 - no values in it
+    """  # noqa: S608 - no values are inserted
 ).bindparams(bindparam("product", type_=BigInteger))
 
 
-# --- the comparison
+# --- comparison with the sources
 
 
-def _compared(spec: RollupSpec) -> str:
+def _comparison(spec: RollupSpec) -> str:
     keys = "product_id" if spec.table == "price_sales" else spec.keys
     stored = ", ".join(f"sum({name}) AS {name}" for name in spec.counters)
     sums = SUMS if spec.table == "price_sales" else spec.sums
-    figures = ", ".join(f"('{name}', coalesce(stored.{name}, 0), coalesce(wanted.{name}, 0))" for name in spec.counters)
+    figures = ", ".join(
+        f"('{name}', coalesce(stored.{name}, 0), coalesce(expected.{name}, 0))" for name in spec.counters
+    )
     return f"""
         SELECT '{spec.table}' AS rollup, CAST(jsonb_build_array({keys}) AS text) AS key, figure.*
         FROM (SELECT {keys}, {stored} FROM {spec.table} GROUP BY {keys}) AS stored
-        FULL JOIN (SELECT {keys}, {sums} FROM facts WHERE {spec.condition} GROUP BY {keys}) AS wanted USING ({keys})
-        CROSS JOIN LATERAL (VALUES {figures}) AS figure(name, stored, wanted)
-        WHERE figure.stored <> figure.wanted
-    """  # noqa: S608 - no values in it
+        FULL JOIN (SELECT {keys}, {sums} FROM facts WHERE {spec.condition} GROUP BY {keys}) AS expected USING ({keys})
+        CROSS JOIN LATERAL (VALUES {figures}) AS figure(name, stored, expected)
+        WHERE figure.stored <> figure.expected
+    """  # noqa: S608 - no values are inserted
 
 
-_SHELVES: Final = f"""
+_OTHER_COMPARISONS: Final = f"""
     SELECT 'seller_product_counts', CAST(jsonb_build_array(seller_id) AS text), figure.*
     FROM seller_product_counts FULL JOIN (
         SELECT seller_id, count(*) AS products, count(*) FILTER (WHERE listing_state = 2) AS active_products,
                sum(views) AS views
         FROM product_views JOIN products ON products.id = product_id WHERE listing_state > 0 GROUP BY seller_id
-    ) AS wanted USING (seller_id)
+    ) AS expected USING (seller_id)
     CROSS JOIN LATERAL (VALUES
-        ('products', coalesce(seller_product_counts.products, 0), coalesce(wanted.products, 0)),
-        ('active_products', coalesce(seller_product_counts.active_products, 0), coalesce(wanted.active_products, 0)),
-        ('views', coalesce(seller_product_counts.views, 0), coalesce(wanted.views, 0))
-    ) AS figure(name, stored, wanted)
-    WHERE figure.stored <> figure.wanted
+        ('products', coalesce(seller_product_counts.products, 0), coalesce(expected.products, 0)),
+        ('active_products', coalesce(seller_product_counts.active_products, 0), coalesce(expected.active_products, 0)),
+        ('views', coalesce(seller_product_counts.views, 0), coalesce(expected.views, 0))
+    ) AS figure(name, stored, expected)
+    WHERE figure.stored <> figure.expected
     UNION ALL
     SELECT 'product_views', CAST(jsonb_build_array(products.id) AS text), 'listing_state', coalesce(listing_state, 0),
            {LISTING_STATE}
@@ -150,11 +152,11 @@ _SHELVES: Final = f"""
            coalesce(product_sales.revenue - refunded_amount, 0)
     FROM product_ranks FULL JOIN product_sales USING (product_id)
     WHERE coalesce(product_ranks.revenue, 0) <> coalesce(product_sales.revenue - refunded_amount, 0)
-"""  # noqa: S608 - no values in it
-# One statement, so that rollups, facts and what is not folded yet are of one moment.
+"""  # noqa: S608 - no values are inserted
+_COMPARISONS: Final = " UNION ALL ".join([*map(_comparison, ROLLUPS), _OTHER_COMPARISONS])
+# One statement, hence one snapshot for rollups, facts and events that the rollups do not include yet.
 _DISCREPANCIES: Final = text(
-    f"WITH {FACTS_CTES} SELECT * FROM ({' UNION ALL '.join([*map(_compared, ROLLUPS), _SHELVES])}) AS differing"  # noqa: S608
-    " ORDER BY rollup, key, name LIMIT :limit"
+    f"WITH {FACTS_CTES} SELECT * FROM ({_COMPARISONS}) AS differing ORDER BY rollup, key, name LIMIT :limit"  # noqa: S608
 ).bindparams(bindparam("seller", None, type_=BigInteger), bindparam("limit", type_=BigInteger))
 
 
@@ -197,7 +199,9 @@ class StatisticsQueries:
     ) -> list[SeriesPoint]:
         check_ranges(("since", since, "until", until))
         given |= {"interval": interval.value, "since": since, "until": until}
-        return [SeriesPoint(start, _sold(figures)) for start, *figures in self._executor.fetch(statement, given)]
+        return [
+            SeriesPoint(start, _sales_figures(figures)) for start, *figures in self._executor.fetch(statement, given)
+        ]
 
     def product_statistics(self, product_id: ProductId, now: datetime) -> ProductStatistics | None:
         found = self._executor.fetch(_PRODUCT, {"ids": id_array([product_id])})
@@ -208,14 +212,14 @@ class StatisticsQueries:
         for price, of_price, valid_from, valid_to, cause, *counted in self._executor.fetch(
             _PRICES, {"product": product_id}
         ):
-            sold = _sold(counted)
-            kept = sold.units - sold.refunded_units
-            profit = None if cost is None else sold.revenue - sold.refunded_amount - kept * cost
+            sold = _sales_figures(counted)
+            units = sold.units - sold.refunded_units
+            profit = None if cost is None else sold.revenue - sold.refunded_amount - units * cost
             prices.append(SalesAtPrice(Money(price, of_price), valid_from, valid_to, PriceCause(cause), sold, profit))
         return ProductStatistics(
             product_id=product_id,
             currency=currency,
-            total=_sold(figures),
+            total=_sales_figures(figures),
             out_of_stock=Stockout(microseconds * _MICROSECOND, since).total_until(now),
             out_of_stock_since=since,
             prices=tuple(prices),
@@ -224,10 +228,10 @@ class StatisticsQueries:
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
         rows = self._executor.fetch_with_settings(_NO_TIMEOUT, _DISCREPANCIES, {"limit": limit})
         return [
-            StatisticsDiscrepancy(rollup, json.dumps(json.loads(key)), figure, int(stored), int(wanted))
-            for rollup, key, figure, stored, wanted in rows
+            StatisticsDiscrepancy(rollup, json.dumps(json.loads(key)), figure, int(stored), int(expected))
+            for rollup, key, figure, stored, expected in rows
         ]
 
 
-def _sold(figures: Sequence[Any]) -> SalesFigures:
+def _sales_figures(figures: Sequence[Any]) -> SalesFigures:
     return SalesFigures(*map(int, figures))

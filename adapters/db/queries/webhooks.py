@@ -1,4 +1,4 @@
-"""Webhook endpoints without their secrets, and the log of what was sent to them: one statement per page."""
+"""Webhook queries: endpoints without their secrets, and deliveries with their attempts. One statement per page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ _OF_OWNER: Final = page_statements(
         _ENDPOINT.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger)), request
     )
 )
-_ONE: Final = _ENDPOINT.where(webhook_endpoints.c.id == bindparam("id", type_=BigInteger))
+_ENDPOINT_BY_ID: Final = _ENDPOINT.where(webhook_endpoints.c.id == bindparam("id", type_=BigInteger))
 
 # --- deliveries
 
@@ -84,23 +84,23 @@ _DELIVERY: Final = (
 _NEWEST_FIRST: Final = Keyset((webhook_deliveries.c.id,), descending=True)
 
 
-def _narrowed(*, to_endpoint: bool, to_status: bool) -> Select[*tuple[Any, ...]]:
+def _filtered(*, by_endpoint: bool, by_status: bool) -> Select[*tuple[Any, ...]]:
     statement = _DELIVERY
-    if to_endpoint:
+    if by_endpoint:
         statement = statement.where(webhook_deliveries.c.endpoint_id == bindparam("endpoint", type_=BigInteger))
-    if to_status:
+    if by_status:
         statement = statement.where(webhook_deliveries.c.status == bindparam("status", type_=Text))
     return statement
 
 
 _DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ...]]]]] = {
-    (to_endpoint, to_status): page_statements(
-        partial(_NEWEST_FIRST.page_statement, _narrowed(to_endpoint=to_endpoint, to_status=to_status))
+    (by_endpoint, by_status): page_statements(
+        partial(_NEWEST_FIRST.page_statement, _filtered(by_endpoint=by_endpoint, by_status=by_status))
     )
-    for to_endpoint in (False, True)
-    for to_status in (False, True)
+    for by_endpoint in (False, True)
+    for by_status in (False, True)
 }
-_ONE_DELIVERY: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id", type_=BigInteger))
+_DELIVERY_BY_ID: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id", type_=BigInteger))
 
 
 class WebhookQueries:
@@ -113,7 +113,7 @@ class WebhookQueries:
         return build_page(fetched, page, _endpoint, lambda row: (row[0],))
 
     def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None:
-        found = self._executor.fetch(_ONE, {"id": endpoint_id})
+        found = self._executor.fetch(_ENDPOINT_BY_ID, {"id": endpoint_id})
         return _endpoint(found[0]) if found else None
 
     def deliveries(
@@ -129,7 +129,7 @@ class WebhookQueries:
         return build_page(fetched, page, _delivery, lambda row: (row[0],))
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:
-        found = self._executor.fetch(_ONE_DELIVERY, {"id": delivery_id})
+        found = self._executor.fetch(_DELIVERY_BY_ID, {"id": delivery_id})
         return _delivery(found[0]) if found else None
 
 
