@@ -215,7 +215,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 ],
             )
         },
-        problems=[Forbidden("Only its seller and staff may see this.")],
+        problems=[Forbidden("Only the seller of the product and staff may read its statistics.")],
     ),
     "adjustStock": Example(
         parameters=_ID,

@@ -1,1 +1,1 @@
-"""One module per resource: its operations and their handlers."""
+"""Resources: one class per module, with a handler method per operation and its declaration beside it."""

@@ -65,7 +65,7 @@ class PolicyKindsSchema(msgspec.Struct):
 
 
 class DecisionSchema(msgspec.Struct):
-    """`wanted` is the price that the policy proposed, null if it proposed none. `guardrails` are those that changed it,
+    """`wanted` is the price that the policy proposed, null if it proposed none. `guardrails` are those that limited it,
     in the order of their application. `sentence` explains the decision.
     """
 

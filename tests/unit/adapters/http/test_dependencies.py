@@ -1,4 +1,4 @@
-"""The threads that handlers read in."""
+"""The reader threads of handlers."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from adapters.http.dependencies import ReaderThreads
 from scalecommerce_core.domain.errors import Overloaded
 
 
-def test_more_than_may_wait_are_refused_and_those_who_went_away_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_above_the_limit_are_rejected_and_cancelled_ones_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "READER_THREADS", 1)
     monkeypatch.setattr(dependencies, "MAX_PENDING_READS", 3)
 
