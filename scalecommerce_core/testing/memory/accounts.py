@@ -35,8 +35,8 @@ class MemoryAccounts:
             self._tables.accounts.put(account.id, account)
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
-        wanted = set(emails)
-        return {account.email: evolve(account) for account in self._tables.accounts.all() if account.email in wanted}
+        given = set(emails)
+        return {account.email: evolve(account) for account in self._tables.accounts.all() if account.email in given}
 
 
 class MemorySessions:

@@ -19,7 +19,7 @@ from scalecommerce_core.testing.memory.tables import Tables
 
 
 class MemorySearch:
-    """There is nothing to keep up but prominence: words and prices are read where they stand."""
+    """Stores popularity tiers only: in-memory searches read words and prices from the products."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -38,13 +38,13 @@ class MemorySearch:
             for line in order.lines
             if is_sale(order.buyer_id, line.seller_id)
         )
-        wanted = popularity_tiers(
+        tiers = popularity_tiers(
             Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])
             for product in self._tables.products.all()
             if product.is_active
         )
-        moved = {id_: level for id_, level in wanted.items() if level != (self._tables.prominence.get(id_) or 0)}
-        return dict(itertools.islice(moved.items(), limit))
+        changed = {id_: level for id_, level in tiers.items() if level != (self._tables.prominence.get(id_) or 0)}
+        return dict(itertools.islice(changed.items(), limit))
 
     def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
         for product_id, level in levels.items():
@@ -129,7 +129,7 @@ class MemoryProducts:
 
 
 def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
-    """Those in force at `since` or later; a rollback takes itself and the price it replaced out."""
+    """Changes in force at `since` or later, without rollbacks and the prices that they replaced."""
     kept: list[PriceChange] = []
     for index, change in enumerate(changes):
         ended = changes[index + 1].valid_from if index + 1 < len(changes) else None
@@ -153,8 +153,8 @@ class MemoryStock:
                 product = self._tables.products.get(stock.product_id)
                 kind = StockRanOut if is_out else StockReturned
                 if product is not None:
-                    told = kind(at=at, product_id=product.id, seller_id=product.seller_id)
-                    self._tables.events.append([told])
+                    event = kind(at=at, product_id=product.id, seller_id=product.seller_id)
+                    self._tables.events.append([event])
 
     save = add
 

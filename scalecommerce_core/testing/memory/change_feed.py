@@ -1,4 +1,4 @@
-"""What a transaction in memory has changed in the catalog."""
+"""The catalog change of a transaction in memory."""
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.ports import CatalogChange
@@ -6,7 +6,7 @@ from scalecommerce_core.testing.memory.tables import Tables
 
 
 def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
-    """What readers of the catalogue see otherwise once the transaction in flight is committed."""
+    """What the open transaction changes for readers of the catalog; None if it changes nothing."""
     products = {key for key, before, after in tables.products.drafted() if before != after}
     for key, was, stock in tables.stock.drafted():
         if (was and was.available) != (stock and stock.available):

@@ -1,4 +1,4 @@
-"""Outbox and event log in memory."""
+"""The outbox and the event log in memory."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ class MemoryEvents:
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
 
-    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one at a time
+    def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one transaction at a time
         place = self._marks.get(CONSUMER + consumer)
         if place is None:
             place = self.last_seq() if begin is None else begin
@@ -50,7 +50,7 @@ class MemoryEvents:
 
 
 def numbered(recorded: Iterable[Event], marks: Table[str, int], after: int = 0) -> Iterator[NumberedEvent]:
-    """The events that have a number behind `after` and are not forgotten."""
+    """Events with numbers above `after` that were not purged."""
     first, last = max(after, marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
     for seq, event in enumerate(itertools.islice(recorded, first - 1, max(first - 1, last)), first):
         payload = json.loads(json.dumps(event.payload()))

@@ -34,8 +34,8 @@ class MemoryOrders:
         return self._tables.orders.get_many(sorted(ids))
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
-        wanted = set(ids)
-        return {o.command_id: copied_order(o) for o in self._tables.orders.all() if o.command_id in wanted}
+        given = set(ids)
+        return {o.command_id: copied_order(o) for o in self._tables.orders.all() if o.command_id in given}
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._first(
@@ -59,6 +59,6 @@ class MemoryOrders:
             ),
         )
 
-    def _first(self, limit: int, wanted: Callable[[Order], bool]) -> list[Order]:
-        found = sorted(filter(wanted, self._tables.orders.all()), key=lambda order: order.id)
+    def _first(self, limit: int, condition: Callable[[Order], bool]) -> list[Order]:
+        found = sorted(filter(condition, self._tables.orders.all()), key=lambda order: order.id)
         return [copied_order(order) for order in found[:limit]]

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def paged(rows: Iterable[T], key_of: Callable[[T], Key], page: PageRequest) -> Page[T]:
-    """A keyset page; rows are ordered by their keys, ascending."""
+    """A keyset page of rows in ascending order of their keys."""
     keyed = sorted(((key_of(row), row) for row in rows), key=lambda pair: comparable(pair[0]))
     if page.before is not None:
         earlier = [pair for pair in keyed if comparable(pair[0]) < comparable(page.before)]

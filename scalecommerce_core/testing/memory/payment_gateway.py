@@ -1,4 +1,4 @@
-"""A payment gateway in memory: exact, idempotent by key, and as unreliable as a test wants it."""
+"""A payment gateway in memory that is idempotent by key and whose failures tests control."""
 
 import threading
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from scalecommerce_core.domain.identifiers import PaymentId, RefundId
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest
 
 DECLINED: Final = "sandbox-declined"
-"""A method that is refused; all others are taken. The tokens are those of the sandbox that ships."""
+"""A payment method that is declined; all others are accepted. The sandbox gateway has the same methods."""
 LOST_REPLY: Final = "sandbox-lost-reply"
-"""A method that is charged without an answer."""
+"""A payment method whose charge succeeds while its reply is lost."""
 
 
 @frozen
 class SeenCharge:
-    """A request, and what it got."""
+    """A request for a charge and the reply to it."""
 
     request: ChargeRequest
     answer: Charged | Declined
 
 
 class MemoryGateway:
-    """`ports.PaymentGateway`. While it `is_down` nothing is done and nothing answered.
+    """`ports.PaymentGateway`. While `is_down`, requests fail and have no effect.
 
-    `before` and `after` are called around the work of a charge, outside of the gateway's lock: a test lets the rest of
-    the world go on there, or raises `GatewayUnavailable` (afterwards: the charge stands, its answer is lost).
+    `before` and `after` are called around each charge, outside of the gateway's lock. Tests run other actions in them,
+    or raise `GatewayUnavailable`; raised in `after`, the charge succeeds and its reply is lost.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class MemoryGateway:
 
     @property
     def taken(self) -> int:
-        """Minor units of all charges."""
+        """The sum of all successful charges in minor units."""
         return sum(c.request.amount.minor for c in self.charges.values() if isinstance(c.answer, Charged))
 
     @property
@@ -55,7 +55,7 @@ class MemoryGateway:
             seen = self.charges.setdefault(request.key, SeenCharge(request, _verdict(request)))
         self.after(request)
         if request.method == LOST_REPLY:
-            raise GatewayUnavailable("The reply got lost.")
+            raise GatewayUnavailable("The reply was lost.")
         return seen.answer
 
     def find(self, key: PaymentId) -> Charged | Declined | None:

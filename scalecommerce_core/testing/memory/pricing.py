@@ -1,4 +1,4 @@
-"""Policies, and their runs, in memory."""
+"""Pricing policies and their runs in memory."""
 
 from __future__ import annotations
 
@@ -98,20 +98,20 @@ class MemoryPolicies:
 
     def assign(self, choices: Mapping[ProductId, PolicyId | None]) -> None:
         for product_id, policy_id in choices.items():
-            self._put(evolve(self._said(product_id), policy_id=policy_id))
+            self._put(evolve(self._assignment(product_id), policy_id=policy_id))
 
     def exclude(self, choices: Mapping[ProductId, bool]) -> None:
         for product_id, excluded in choices.items():
-            self._put(evolve(self._said(product_id), is_excluded=excluded))
+            self._put(evolve(self._assignment(product_id), is_excluded=excluded))
 
-    def _said(self, product_id: ProductId) -> Assignment:
+    def _assignment(self, product_id: ProductId) -> Assignment:
         return self._tables.assignments.get(product_id) or Assignment(product_id)
 
-    def _put(self, said: Assignment) -> None:
-        if said == Assignment(said.product_id):
-            self._tables.assignments.drop(said.product_id)
+    def _put(self, assignment: Assignment) -> None:
+        if assignment == Assignment(assignment.product_id):
+            self._tables.assignments.drop(assignment.product_id)
         else:
-            self._tables.assignments.put(said.product_id, said)
+            self._tables.assignments.put(assignment.product_id, assignment)
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
         return self._tables.assignments.get_many(product_ids)
@@ -129,7 +129,7 @@ class MemoryRuns:
         self._numbers = numbers
         self._statistics = statistics
 
-    # --- what a policy's products show
+    # --- facts of products
 
     def product_ids(self, scope: PolicyScope) -> Whole:
         ids = [
@@ -137,8 +137,8 @@ class MemoryRuns:
             for product in self._tables.products.all()
             if product.seller_id == scope.seller_id
             and product.is_active
-            and not (said := self._tables.assignments.get(product.id) or Assignment(product.id)).is_excluded
-            and scope.covers(product.category_id, said.policy_id)
+            and not (assignment := self._tables.assignments.get(product.id) or Assignment(product.id)).is_excluded
+            and scope.covers(product.category_id, assignment.policy_id)
         ]
         return np.array(sorted(ids), dtype=np.int64)
 
@@ -176,7 +176,7 @@ class MemoryRuns:
         table = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), 4).T
         return PastPrices(table[0].copy(), table[1].copy(), table[2].copy(), table[3].astype(np.bool_))
 
-    # --- what a policy remembers
+    # --- policy state
 
     def blocks(self, policy_id: PolicyId) -> Sequence[int]:
         return sorted(block for (owner, block), _ in self._tables.blocks.items() if owner == policy_id)
@@ -266,7 +266,7 @@ class MemoryRuns:
                 and (product.price.minor, _micros(product.priced_at)) == seen
                 and product.withdrawn_at is None
                 and product.priced_at < at
-                and self._still_wanted(run, product, int(decisions.new[row]))
+                and self._is_applicable(run, product, int(decisions.new[row]))
             ):
                 self._reprice(product.id, int(decisions.new[row]), at, PriceCause.POLICY)
                 written.append(int(product.id))
@@ -275,9 +275,9 @@ class MemoryRuns:
         self.save_range(part)
         return np.array(written, dtype=np.int64)
 
-    def _still_wanted(self, run: Run, product: Product, new: int) -> bool:
-        said = self._tables.assignments.get(product.id) or Assignment(product.id)
-        if not product.is_active or said.is_excluded or said.policy_id not in {None, run.policy_id}:
+    def _is_applicable(self, run: Run, product: Product, new: int) -> bool:
+        assignment = self._tables.assignments.get(product.id) or Assignment(product.id)
+        if not product.is_active or assignment.is_excluded or assignment.policy_id not in {None, run.policy_id}:
             return False
         by_cost = None if product.cost is None else product.cost.minor * run.min_price_per_cost
         if new > product.price.minor:

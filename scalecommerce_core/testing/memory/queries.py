@@ -1,4 +1,4 @@
-"""The read side over the in-memory store: naive on purpose, so that it can serve as an oracle for faster ones."""
+"""Queries over the in-memory store. They are simple on purpose, as an oracle for faster implementations."""
 
 import itertools
 from collections import Counter
@@ -73,7 +73,7 @@ TOP: Final = 10
 
 
 class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
-    """`queries.Queries` over a `MemoryStore`; `currency` is that of price facets, and of statistics without a sale."""
+    """`queries.Queries` over a `MemoryStore`. `currency` is used for price facets and for statistics without sales."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
         self._store = store
@@ -107,7 +107,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         for event in numbered(self._tables.events.all(), self._tables.event_marks, after):
             if account is None or account in event.audience:
                 order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
-                data = visible_payload(event.payload, None if order is None else _told_order(order), account)
+                data = visible_payload(event.payload, None if order is None else _event_order(order), account)
                 yield FeedEvent(event.seq, event.topic, event.at, data)
 
     # --- webhooks
@@ -153,20 +153,20 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         text = parse_search(criteria.search)
         begins = page.before if page.before is not None else page.after
         if begins is None:
-            meant, said = self._meant(text)
+            corrected, suggested = self._corrected(text)
         else:
-            # As the words were read for the first page, whatever the catalogue has learned since.
-            meant, said = text.with_corrections(str(begins[0])), None
-        matching = self._matching(criteria, meant)
-        if criteria.sort_order is SortOrder.RELEVANCE and meant.required:
-            sort_key = self._by_relevance(meant, matching)
-        found = paged(matching, lambda view: (meant.corrections, *sort_key(view)), page)
-        if begins is None and found.next is None and meant == text and 0 < len(found.rows) < FEW_MATCHES:
-            said = self._more_frequent(text)
-        return ProductSearchPage(found.rows, found.next, found.previous, len(matching), True, said)
+            # Later pages use the corrections of the first page, even if the vocabulary has changed.
+            corrected, suggested = text.with_corrections(str(begins[0])), None
+        matching = self._matching(criteria, corrected)
+        if criteria.sort_order is SortOrder.RELEVANCE and corrected.required:
+            sort_key = self._by_relevance(corrected, matching)
+        found = paged(matching, lambda view: (corrected.corrections, *sort_key(view)), page)
+        if begins is None and found.next is None and corrected == text and 0 < len(found.rows) < FEW_MATCHES:
+            suggested = self._more_frequent(text)
+        return ProductSearchPage(found.rows, found.next, found.previous, len(matching), True, suggested)
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        text = None if criteria.search is None else self._meant(parse_search(criteria.search))[0]
+        text = None if criteria.search is None else self._corrected(parse_search(criteria.search))[0]
         views = self._matching(criteria, text)
         return FacetCounts({facet: FACETS[facet](views, self._currency)[:MAX_FACET_VALUES] for facet in facets})
 
@@ -181,7 +181,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         return self._store.commits + 1
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
-        # Before what it vouches for: others may commit in between.
+        # Read before the products: other transactions may commit in between.
         horizon = self.visibility_horizon()
         return horizon, self.products(ids)
 
@@ -233,19 +233,19 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         )
 
     def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
-        wanted = set(skus)
+        criteria = set(skus)
         return {
             p.sku: p.id
             for p in self._tables.products.all()
-            if p.seller_id == seller_id and p.sku is not None and p.sku in wanted and p.withdrawn_at is None
+            if p.seller_id == seller_id and p.sku is not None and p.sku in criteria and p.withdrawn_at is None
         }
 
-    def _matching(self, wanted: ProductFilter, text: SearchText | None) -> list[ProductView]:
+    def _matching(self, criteria: ProductFilter, text: SearchText | None) -> list[ProductView]:
         slugs = {category.id: category.slug for category in self._tables.categories.all()}
         return [
             view
             for view in self._active()
-            if _meets(view, wanted, slugs[view.category.id]) and (text is None or _has(view, text))
+            if _matches(view, criteria, slugs[view.category.id]) and (text is None or _has(view, text))
         ]
 
     def _active(self) -> list[ProductView]:
@@ -258,18 +258,18 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         }
         return lambda view: (-ranks[view], -view.id)
 
-    def _meant(self, text: SearchText) -> tuple[SearchText, str | None]:
-        """What stands for words that the catalogue does not know, and how to tell so."""
+    def _corrected(self, text: SearchText) -> tuple[SearchText, str | None]:
+        """The search with unknown words corrected, and the suggestion to show; the same search and None without one."""
         views = self._active()
         unknown = {
             place: folded(term.word)
             for place, term in enumerate(text.terms)
             if term.word is not None and not any(_has(view, SearchText((term,))) for view in views)
         }
-        meant = corrected_search(text, unknown, lambda _: self._vocabulary(views))
-        if meant is None:
+        corrected = corrected_search(text, unknown, lambda _: self._vocabulary(views))
+        if corrected is None:
             return text, None
-        return meant, suggestion(meant, list(unknown.items()))
+        return corrected, suggestion(corrected, list(unknown.items()))
 
     def _more_frequent(self, text: SearchText) -> str | None:
         known = self._vocabulary(self._active())
@@ -382,7 +382,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             expires_at=order.expires_at,
         )
 
-    # --- everything
+    # --- exports
 
     def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
         for product in sorted(self._tables.products.all(), key=lambda product: product.id):
@@ -393,7 +393,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         for order in sorted(self._tables.orders.all(), key=lambda order: order.id):
             yield self._order_view(order)
 
-    # --- the books
+    # --- ledger audit
 
     def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         on_hand: dict[ProductId, int] = {}
@@ -461,17 +461,17 @@ SORT_KEYS: Final[Mapping[SortOrder, Callable[[ProductView], Key]]] = {
 }
 
 
-def _meets(view: ProductView, wanted: ProductFilter, slug: str) -> bool:
-    categories = {str(category) for category in wanted.categories}
+def _matches(view: ProductView, criteria: ProductFilter, slug: str) -> bool:
+    categories = {str(category) for category in criteria.categories}
     return (
         (not categories or str(view.category.id) in categories or slug in categories)
-        and (not wanted.brands or view.brand in wanted.brands)
-        and (wanted.seller is None or view.seller.id == wanted.seller)
-        and (wanted.price_min is None or view.price.minor >= wanted.price_min)
-        and (wanted.price_max is None or view.price.minor <= wanted.price_max)
-        and (wanted.in_stock is None or (view.stock > 0) == wanted.in_stock)
-        and (wanted.created_after is None or view.created_at > wanted.created_after)
-        and (wanted.created_before is None or view.created_at < wanted.created_before)
+        and (not criteria.brands or view.brand in criteria.brands)
+        and (criteria.seller is None or view.seller.id == criteria.seller)
+        and (criteria.price_min is None or view.price.minor >= criteria.price_min)
+        and (criteria.price_max is None or view.price.minor <= criteria.price_max)
+        and (criteria.in_stock is None or (view.stock > 0) == criteria.in_stock)
+        and (criteria.created_after is None or view.created_at > criteria.created_after)
+        and (criteria.created_before is None or view.created_at < criteria.created_before)
     )
 
 
@@ -512,7 +512,7 @@ def _document(view: ProductView) -> Document:
 
 
 def _has(view: ProductView, text: SearchText) -> bool:
-    """Every word and phrase that is wanted, and none that is not."""
+    """Whether a product has every required and no excluded word or phrase."""
     document = _document(view)
     return (
         bool(text.terms)
@@ -522,7 +522,7 @@ def _has(view: ProductView, text: SearchText) -> bool:
 
 
 def text_score(text: SearchText, view: ProductView) -> int:
-    """The part of the relevance that is in the words; see `domain.relevance`."""
+    """The part of the relevance that depends on words; see `domain.relevance`."""
     document = _document(view)
     score = 0
     for term in text.required:
@@ -553,7 +553,7 @@ def _account_view(account: Account) -> AccountView:
     return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
-def _told_order(order: Order) -> EventOrder:
+def _event_order(order: Order) -> EventOrder:
     lines = [EventOrderLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
     return EventOrder(order.currency, lines)
 

@@ -1,4 +1,4 @@
-"""Statistics in memory: the rollups as the fold adds them up, and the same figures counted anew for comparison."""
+"""Statistics in memory: the rollups that the fold maintains, and the same figures computed from orders as an oracle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scalecommerce_core.queries import (
 )
 
 if TYPE_CHECKING:
-    # Its store is made of what stands here.
+    # The module of the tables imports this one.
     from scalecommerce_core.testing.memory.tables import Tables
 
 CONSUMER: Final = "consumer "
@@ -39,7 +39,7 @@ ROLLUPS: Final = {
     "seller_sales": "sellers",
     "seller_hours": "seller_hours",
 }
-"""Names of rollups here, and of the attribute of `Rollups` that holds what is to be added to them."""
+"""The name of each rollup in the tables, and of its attribute in `Rollups`."""
 PAID: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 
 
@@ -80,7 +80,7 @@ class MemoryStatistics:
 
     def recount_products(self, product_ids: Collection[ProductId]) -> None:
         for product in self._tables.products.get_many(product_ids).values():
-            self._tables.shelves.put(product.id, shelf_of(product))
+            self._tables.listing_states.put(product.id, listing_state(product))
 
     def stockouts(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Stockout]:
         return self._tables.stockouts.get_many(product_ids)
@@ -136,8 +136,8 @@ def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
             tables.viewed.put(key, (tables.viewed.get(key) or 0) + count)
 
 
-def shelf_of(product: Product) -> int:
-    """0: in no catalogue; 1: off sale; 2: on sale."""
+def listing_state(product: Product) -> int:
+    """0: withdrawn; 1: not active; 2: active."""
     return 0 if product.withdrawn_at is not None else 1 + product.is_active
 
 
@@ -173,7 +173,7 @@ def sold_lines(tables: Tables, order: Order) -> list[SoldLine]:
 
 
 def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
-    """What rollups must show: all that was sold and refunded, but for what is not folded yet."""
+    """The rollups computed from orders and refunds, without facts that are not folded yet."""
     done = tables.event_marks.get(CONSUMER + STATISTICS_CONSUMER) or 0
     waiting = list(tables.events.all())[done:]
     owed = [order for fact in tables.owed.all() for order in fact.orders]
@@ -215,7 +215,7 @@ def _rows(rollups: Rollups) -> Iterator[tuple[str, tuple[Any, ...], Sequence[int
 
 
 class MemoryStatisticsQueries:
-    """Counted out of orders and refunds each time, so that they can serve as an oracle for rollups."""
+    """Statistics computed from orders and refunds, as an oracle for rollups."""
 
     _tables: Tables
 
@@ -276,7 +276,7 @@ class MemoryStatisticsQueries:
         return found[:limit]
 
     def _everything(self) -> Rollups:
-        """As if all was folded."""
+        """The rollups of all orders and refunds, folded or not."""
         rollups = Rollups()
         for order in self._tables.orders.all():
             if order.status in PAID:
@@ -317,7 +317,7 @@ def profit_of(sold: SalesFigures, product: Product) -> int | None:
 
 
 def _comparable(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Prices together: where one begins is as sharp as the clocks agree."""
+    """Keys with all prices of a product as one: clocks differ, so a sale may count for an adjacent price."""
     return sorted({key[:2] if key[0] == "price_sales" else key for key in keys}, key=str)
 
 

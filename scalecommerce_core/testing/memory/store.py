@@ -1,7 +1,7 @@
-"""An in-memory store: copies in, copies out, and a draft that is dropped on error, like a real one.
+"""An in-memory store with transactions: reads and writes copy rows, an error discards the writes.
 
-One transaction runs at a time, so it shows no deadlock and no lock timeout; everything else behaves as the
-contract suites demand of every adapter.
+Transactions are serialized, so there are no deadlocks and lock timeouts. Otherwise the store passes the contract suites
+like any other adapter.
 """
 
 import itertools
@@ -27,9 +27,9 @@ from scalecommerce_core.testing.memory.webhooks import MemoryDeliveries, MemoryE
 
 
 class MemoryStore:
-    """`ports.Store` over plain dictionaries, with the default categories installed.
+    """`ports.Store` in dictionaries, with the default categories.
 
-    `changed` is told of each change of the catalogue once it is committed.
+    `changed` is called with each committed catalog change.
     """
 
     def __init__(self) -> None:
@@ -68,13 +68,13 @@ class MemoryStore:
     bulk = begin
 
     def _next(self, name: str, count: int) -> list[int]:
-        # As in a database, numbers that a rolled back transaction took are gone.
+        # As in a database, a rollback does not return the numbers that the transaction drew.
         counter = self._counters.setdefault(name, itertools.count(1))
         return list(itertools.islice(counter, count))
 
 
 class MemoryCatalogFeed:
-    """`ports.CatalogFeed` of a `MemoryStore` in this process: it tells at once, and is complete at any time."""
+    """`ports.CatalogFeed` of a `MemoryStore`: it reports changes immediately, so each heartbeat is up to date."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

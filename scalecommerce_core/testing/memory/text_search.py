@@ -36,7 +36,7 @@ _REFERENCE: Final = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-
 
 
 def plain_text(text: str) -> str:
-    """Without comments, scripts, styles and tags of HTML, and with the characters that references stand for."""
+    """The text without HTML comments, scripts, styles and tags, and with character references replaced."""
     text = re.sub(r"<!--.*?-->", " ", text, flags=re.DOTALL)
     for name in ("script", "style"):
         text = re.sub(rf"<{name}(\s[^>]*)?>.*?</{name}\s*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
@@ -61,7 +61,7 @@ def _referred(reference: re.Match[str]) -> str:
 
 
 def folded(text: str) -> str:
-    """Without accents and what cannot be seen, and in lower case."""
+    """The text in lower case, without accents and invisible characters."""
     return "".join(_unaccented(each) for each in unicodedata.normalize("NFC", text).casefold() if not _is_unseen(each))
 
 
@@ -75,27 +75,27 @@ def _is_unseen(character: str) -> bool:
 
 def _unaccented(character: str) -> str:
     if character == "й":
-        # A letter of its own, unlike е and ё.
+        # й is a different letter from и, while ё is searched as е.
         return character
     decomposed = unicodedata.normalize("NFKD", character)
     return "".join(part for part in decomposed if not unicodedata.combining(part))
 
 
 def vocabulary_words(text: str) -> set[str]:
-    """The words of a name or a brand as they are told to who misspelt one."""
+    """The words of a name or brand, as suggestions show them."""
     plain = plain_text(text)
     words = re.findall(r"[^\W_]+", folded(f"{plain} {' '.join(joined_words(plain))}"))
     return {word for word in words if 2 <= len(word) <= 40}
 
 
 def joined_words(text: str) -> list[str]:
-    """Wi-Fi is WiFi too."""
+    """Words with hyphens, joined: WiFi for Wi-Fi."""
     found = re.findall(r"(?<![^\W_])[^\W\d_][^\W_]*(?:[-\u2010\u2011][^\W_]+)+", text)
     return [re.sub("[-\u2010\u2011]", "", word) for word in found]
 
 
 def words(text: str) -> list[str]:
-    """Numbers in one form, and numbers apart from letters, but for codes such as x200."""
+    """The text with numbers in one form, and with spaces between digits and letters except in codes such as x200."""
     found: list[str] = []
     for run in re.findall(r"(?:[^\W_]|(?<=[0-9])[.,](?=[0-9]))+", folded(text)):
         found += _parts(run)
@@ -103,7 +103,7 @@ def words(text: str) -> list[str]:
 
 
 def _parts(run: str) -> list[str]:
-    """Words of letters and digits without anything between them but the points and commas of numbers."""
+    """The words of the text: letters and digits, with points and commas within numbers."""
     if code := re.match(r"(?!v)[^\W\d_][0-9][^\W_]*", run):
         return [code[0], *words(run[code.end() :])]
     found: list[str] = []
@@ -131,7 +131,7 @@ def stems(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """A crude stemmer for English and Russian: enough to tell that plurals and cases are the same word."""
+    """A simple stemmer for English and Russian that maps plurals and cases to one stem."""
     endings = ("ами", "ями", "ого", "ому", "ing", "ies", "ые", "ий", "ый", "ая", "ой", "ам", "ах", "ов", "ed", "es")
     for ending in (*endings, "ь", "ы", "и", "а", "я", "у", "ю", "е", "о", "s", "e", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -141,7 +141,7 @@ def _stem(word: str) -> str:
 
 @frozen
 class Document:
-    """The stems of a product in their order, each with the field it is of."""
+    """The stems of a product in order, each with its field."""
 
     stems: Sequence[tuple[str, str]]
 
@@ -153,7 +153,7 @@ class Document:
         return cls(found)
 
     def holds(self, text: str, fields: str = NAME + BRAND + DESCRIPTION) -> bool:
-        """Whether the words of a text stand one behind the other, in these fields."""
+        """Whether the stems of `phrase` follow each other in these fields."""
         phrase = stems(text)
         return any(
             all(

@@ -1,4 +1,4 @@
-"""Views in memory: what processes share, and what each of them has not handed over yet."""
+"""View counting in memory: state that processes share, and views that a process has not yet pushed to it."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from scalecommerce_core.testing.fakes import SettableClock
 
 
 class SharedViews:
-    """What Redis holds for the real counters."""
+    """The shared state, which the real adapter keeps in Redis."""
 
     def __init__(self) -> None:
         self.open: Counter[tuple[ProductId, datetime]] = Counter()
@@ -25,15 +25,15 @@ class SharedViews:
         return self.sealed
 
     def flush(self) -> None:
-        """Forget all, but never a number that was given to a batch."""
+        """Lose everything except the last batch number, as a flush of Redis would."""
         self.open, self.sealed = Counter(), None
         self.counted.clear()
 
 
 class MemoryViewCounter:
-    """`ports.ViewCounter`; `shared` is given where there are several processes.
+    """`ports.ViewCounter`. Counters with the same `shared` behave as processes of one engine.
 
-    With no `window`, every view counts.
+    Without a `window`, every view counts.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MemoryViewCounter:
         self._waiting.append((product_id, client, self._clock.now()))
 
     def push(self) -> None:
-        """Hand over what was counted here."""
+        """Add the views of this process to the shared state."""
         for product_id, client, at in self._waiting:
             last = self.shared.counted.get((product_id, client)) if client else None
             if last is None or abs(at - last) >= self._window:

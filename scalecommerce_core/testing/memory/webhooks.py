@@ -1,4 +1,4 @@
-"""Webhooks in memory: the repositories of `MemoryStore`, and their read side."""
+"""Webhook repositories and queries in memory."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class MemoryEndpoints:
         for endpoint in self._endpoints.all():
             account = self._accounts.get(endpoint.owner_id)
             if endpoint.is_active and account is not None and account.is_active:
-                wanted = account.is_staff if endpoint.all_events else endpoint.owner_id in owners
-                if wanted:
+                is_subscribed = account.is_staff if endpoint.all_events else endpoint.owner_id in owners
+                if is_subscribed:
                     found.append(evolve(endpoint))
         return sorted(found, key=lambda endpoint: endpoint.id)
 
@@ -123,7 +123,7 @@ class MemoryDeliveries:
             if count < (1 if endpoint.failures else per_endpoint):
                 taken[endpoint.id] = count + 1
                 claimed.append((count, copied_delivery(delivery)))
-        # The sort is stable: within a turn they stay in the order in which they became due.
+        # The sort is stable: deliveries with the same rank keep the order in which they became due.
         fairest = sorted(claimed, key=lambda each: each[0])[:limit]
         return sorted((delivery for _, delivery in fairest), key=_urgency)
 
