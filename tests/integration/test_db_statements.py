@@ -1,4 +1,4 @@
-"""What reaches the server: as many statements for a hundred rows as for one, and indexes for whatever is hot."""
+"""Statements sent to the server: their number does not depend on the number of rows, and hot ones use an index."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ FROM orders JOIN order_lines ON order_id = orders.id GROUP BY orders.id ORDER BY
 
 @frozen
 class Shop:
-    """Twenty thousand products, orders and events, spread evenly; some orders are still CREATED or PENDING."""
+    """A database with 20,000 products, orders and events, spread evenly; some orders are CREATED or PENDING."""
 
     engine: Engine
     people: list[AccountId]
@@ -77,7 +77,7 @@ def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
     with engine.begin() as connection:
         connection.execute(text(EVENTS))
     with store.begin() as tx:
-        # A part of them is still to be numbered.
+        # The newest 2,000 events remain unnumbered.
         tx.events.assign_sequence(ORDERS - 2_000)
     SearchIndex(store).catch_up()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -128,7 +128,7 @@ def _order(
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """The statements that run meanwhile, with their parameters."""
+    """Record the statements that run within the context, with their parameters."""
     statements: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
@@ -142,7 +142,7 @@ def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
         statements.append((statement.decode(), parameters))
         return copy(cursor, statement, parameters)
 
-    # Writes, and what is read in bulk, go past SQLAlchemy.
+    # Writes and bulk reads bypass SQLAlchemy.
     execute, copy = psycopg.Connection.execute, psycopg.Cursor.copy
     event.listen(engine, "before_cursor_execute", note)
     try:
@@ -160,11 +160,11 @@ READS: dict[str, tuple[int, Read]] = {
     "orders of a buyer": (1, lambda s, n: s.queries.orders_of_buyer(s.people[0], PageRequest(n)).rows),
     "orders": (1, lambda s, n: s.queries.orders(s.orders[:n])),
     "sales": (1, lambda s, n: s.queries.sales(s.people[0], PageRequest(n)).rows),
-    # The page, what is shown of its products, how large the catalogue is, and how many match: the planner's guess. The
-    # last two are asked once and then known for a while.
+    # The page, the views of its products, the size of the catalog and the number of matches. The last two are cached
+    # for `COUNT_STALENESS_SECONDS`.
     "newest products": (4, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
     "search by words": (4, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
-    # The words as they were typed and as they were meant, and two questions to find that out.
+    # The search for the typed words, the search for the corrected words, and two look-ups in the vocabulary.
     "search by spelling": (7, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
     "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
@@ -189,7 +189,7 @@ def test_facets_take_three_statements_at_most_and_statistics_one(shop: Shop) -> 
         shop.queries.facets(ProductFilter(search="kettle"), list(Facet))
         shop.queries.seller_stats(shop.people[0])
         shop.queries.price_history(shop.products[0], NOW)
-    # How large the catalogue is, is asked for common words, and then known for a while.
+    # The size of the catalog is read for common words only, and cached.
     assert len(statements) == 5
 
 
@@ -210,7 +210,7 @@ def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
                 order.decide(stock, NOW, NOW)
             tx.orders.save(list(orders.values()))
             tx.stock.save(list(stock.values()))
-            # What was written waits for the next look, or for the commit.
+            # Writes are buffered until the next read or the commit.
             tx.events.last_seq()
             raise _Undone
 
@@ -304,7 +304,7 @@ BIG = {
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
+def test_hot_statements_use_their_index(shop: Shop, name: str) -> None:
     work, indexes = HOT[name]
     with recorded(shop.engine) as statements:
         work(shop)
@@ -320,7 +320,7 @@ def test_what_is_hot_uses_its_index(shop: Shop, name: str) -> None:
             if node["Node Type"] == "Seq Scan":
                 scanned.add(node["Relation Name"])
     assert indexes <= used
-    # Four hundred people fit on a few pages: reading them all is the better plan.
+    # 400 accounts fit on a few pages, so that scanning all of them is the better plan.
     assert not scanned & BIG - {"accounts"}
 
 

@@ -1,4 +1,4 @@
-"""Rollups under fire: two who fold at once, a rebuild beside them, connections that die, and an upgrade."""
+"""Rollups under concurrent folds and a rebuild, lost connections, and upgrades from earlier revisions."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -48,14 +48,16 @@ def clock() -> SettableClock:
     return SettableClock(NOW)
 
 
-def shelf(stage: Stage) -> tuple[list[AccountId], list[ProductId]]:
+def sellers_and_products(stage: Stage) -> tuple[list[AccountId], list[ProductId]]:
     sellers = [stage.account() for _ in range(SELLERS)]
     return sellers, [stage.product(sellers[n % SELLERS], price=2_00, stock=100_000) for n in range(6)]
 
 
-def test_everybody_at_once_counts_everything_once(engine: Engine, store: PostgresStore, clock: SettableClock) -> None:
+def test_concurrent_folds_and_a_rebuild_count_each_sale_once(
+    engine: Engine, store: PostgresStore, clock: SettableClock
+) -> None:
     stage, done = Stage(store), threading.Event()
-    sellers, products = shelf(stage)
+    sellers, products = sellers_and_products(stage)
     buyers = [stage.account() for _ in range(3)]
     statistics, relay, catalog = Statistics(store, clock), OutboxRelay(store, clock), Catalog(store, clock)
 
@@ -66,11 +68,11 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
             if number % 4 == 0:
                 stage.refund(order, [RefundLine(products[number % 6], 1)])
 
-    def look() -> None:
+    def view_products() -> None:
         for _ in range(ORDERS):
             catalog.record_views(ViewBatch(uuid4().hex, dict.fromkeys(((product, NOW) for product in products), 1)))
 
-    def again_and_again(work: Callable[[], object]) -> Callable[[], None]:
+    def repeated(work: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
             while not done.is_set():
                 work()
@@ -78,22 +80,22 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
         return run
 
     background = (
-        again_and_again(lambda: relay.assign_sequence(7)),
-        again_and_again(lambda: statistics.fold(9)),
-        again_and_again(lambda: statistics.fold(5)),
-        again_and_again(lambda: (statistics.rebuild(sellers[0]), done.wait(0.05))),
-        again_and_again(lambda: (statistics.rebuild(), done.wait(0.1))),
+        repeated(lambda: relay.assign_sequence(7)),
+        repeated(lambda: statistics.fold(9)),
+        repeated(lambda: statistics.fold(5)),
+        repeated(lambda: (statistics.rebuild(sellers[0]), done.wait(0.05))),
+        repeated(lambda: (statistics.rebuild(), done.wait(0.1))),
     )
     queries = PostgresQueries(engine)
     with ThreadPoolExecutor(len(background) + 5) as pool:
-        behind = [pool.submit(each) for each in background]
-        front = [pool.submit(buy, buyer) for buyer in buyers] + [pool.submit(look) for _ in range(2)]
+        background_runs = [pool.submit(each) for each in background]
+        foreground_runs = [pool.submit(buy, buyer) for buyer in buyers] + [pool.submit(view_products) for _ in range(2)]
         try:
-            while not all(each.done() for each in front):
+            while not all(each.done() for each in foreground_runs):
                 assert queries.statistics_discrepancies() == []
         finally:
             done.set()
-        for each in (*front, *behind):
+        for each in (*foreground_runs, *background_runs):
             each.result()
     fold(store)
     assert queries.statistics_discrepancies() == []
@@ -111,7 +113,7 @@ def test_everybody_at_once_counts_everything_once(engine: Engine, store: Postgre
 
 
 @pytest.mark.parametrize("seam", ["statistics.add:before", "statistics.add:after", "commit:before", "commit:after"])
-def test_a_connection_that_dies_while_folding_counts_nothing_twice(
+def test_a_fold_that_loses_its_connection_counts_nothing_twice(
     engine: Engine, store: PostgresStore, clock: SettableClock, seam: str
 ) -> None:
     stage = Stage(store)
@@ -138,7 +140,7 @@ def test_a_connection_that_dies_while_folding_counts_nothing_twice(
     assert PostgresQueries(engine).statistics_discrepancies() == []
 
 
-def test_who_comes_second_finds_nothing_to_do(store: PostgresStore, clock: SettableClock) -> None:
+def test_the_second_of_two_folds_finds_nothing_to_do(store: PostgresStore, clock: SettableClock) -> None:
     statistics = Statistics(store, clock)
     assert statistics.fold() == FoldResult()
     Stage(store).product()
@@ -150,7 +152,7 @@ def test_who_comes_second_finds_nothing_to_do(store: PostgresStore, clock: Setta
     assert statistics.fold() == FoldResult(events=1)
 
 
-def test_two_who_begin_at_once_begin_once(store: PostgresStore) -> None:
+def test_a_consumer_is_created_once_by_concurrent_transactions(store: PostgresStore) -> None:
     with ThreadPoolExecutor(1) as pool:
         with store.begin() as tx:
             assert tx.events.claim("new", begin=0) == 0
@@ -171,7 +173,9 @@ def _downgrade(engine: Engine, revision: str) -> None:
         command.downgrade(config, revision)
 
 
-def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStore, clock: SettableClock) -> None:
+def test_an_upgrade_adds_existing_sales_to_the_rollups(
+    engine: Engine, store: PostgresStore, clock: SettableClock
+) -> None:
     stage = Stage(store)
     seller, buyer = stage.account(), stage.account()
     product, gone = stage.product(seller, price=2_00), stage.product(seller, price=5_00, stock=1)
@@ -195,10 +199,10 @@ def test_an_upgrade_counts_in_what_was_there(engine: Engine, store: PostgresStor
     assert out.out_of_stock_since == NOW
 
 
-def test_an_upgrade_takes_own_purchases_out_of_what_was_counted(
+def test_an_upgrade_removes_own_purchases_from_the_rollups(
     engine: Engine, store: PostgresStore, clock: SettableClock
 ) -> None:
-    """The release before counted them; whatever waits to be folded at the upgrade is not lost over it."""
+    """The previous release counted own purchases. Events that wait to be folded at the upgrade are not lost."""
     stage = Stage(store)
     seller = stage.account()
     product = stage.product(seller, price=2_00)
@@ -223,7 +227,7 @@ def test_an_upgrade_takes_own_purchases_out_of_what_was_counted(
     assert queries.seller_stats(seller).orders == 0
 
 
-def test_an_upgrade_without_own_purchases_makes_nothing_anew(
+def test_an_upgrade_without_own_purchases_rebuilds_nothing(
     engine: Engine, store: PostgresStore, clock: SettableClock
 ) -> None:
     stage = Stage(store)
@@ -234,7 +238,7 @@ def test_an_upgrade_without_own_purchases_makes_nothing_anew(
     assert Statistics(store, clock).fold(100) == FoldResult()
 
 
-def test_an_upgrade_refuses_amounts_whose_decimals_were_not_those_of_their_currency(
+def test_an_upgrade_rejects_amounts_whose_decimals_differ_from_their_currency(
     engine: Engine, store: PostgresStore
 ) -> None:
     Stage(store).product(price=100_00)
@@ -250,7 +254,7 @@ def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
     engine: Engine, store: PostgresStore, clock: SettableClock
 ) -> None:
     stage = Stage(store)
-    _, products = shelf(stage)
+    _, products = sellers_and_products(stage)
     buyer = stage.account()
     fold(store)
     counts = []
@@ -266,7 +270,7 @@ def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
 
 
 def test_statistics_are_ranges_of_keys(engine: Engine) -> None:
-    """Whatever there is of others."""
+    """The rows of other sellers and products are not read."""
     with engine.begin() as connection:
         for statement in FILL:
             connection.exec_driver_sql(statement)
@@ -284,7 +288,7 @@ def test_statistics_are_ranges_of_keys(engine: Engine) -> None:
             with engine.connect() as connection:
                 (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
             for node in nodes(plan[0]["Plan"]):
-                # Without a product or a price the planner reads the one page that there is not.
+                # The planner scans tables of products and prices that are empty.
                 assert node["Node Type"] != "Seq Scan" or node["Relation Name"] in EMPTY, (name, node)
                 assert node["Actual Rows"] <= 10, (name, node)
 

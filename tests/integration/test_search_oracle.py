@@ -1,8 +1,7 @@
-"""Random searches on PostgreSQL, answered as the naive in-memory adapter answers them; and walks through a catalogue
-that others change meanwhile.
+"""Random searches on PostgreSQL compared with the naive in-memory adapter, and walks through a changing catalog.
 
-`SEARCH_COMBINATIONS=10000 .venv/bin/pytest tests/integration/test_search_oracle.py` asks more of them,
-and `SEARCH_SEED` asks others.
+`SEARCH_COMBINATIONS=10000 .venv/bin/pytest tests/integration/test_search_oracle.py` runs more searches;
+`SEARCH_SEED` selects other ones.
 """
 
 import os
@@ -32,27 +31,26 @@ from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 COMBINATIONS: Final = int(os.environ.get("SEARCH_COMBINATIONS", "300"))
 SEED: Final = int(os.environ.get("SEARCH_SEED", "5"))
 PRODUCTS: Final = 250
-# Words that both stemmers tell apart, and forms of them that both take for the same.
+# Words that the stemmers of both adapters distinguish, and forms that both reduce to the same stem.
 WORDS: Final = (
     *("kettle", "kettles", "teapot", "teapots", "lamp", "lamps", "samovar", "garden", "wooden", "copper", "mug"),
     *("чайник", "чайники", "самовар", "стол", "столы", "зонт", "клубок", "фонарь", "Ёлка", "crème", "Zürich"),
     *("headphone", "keyboard", "monitor", "monitors", "harbour", "lantern", "blanket", "notebook", "x200", "b12"),
 )
-# What only parts into words by rule: numbers, hyphens, markup, characters that nobody sees, other forms.
+# Texts that only rules split into words: numbers, hyphens, markup, invisible characters, irregular forms.
 ODD: Final = (
     *("500ml", "500 ml", "1,5", "1.5", "USB3.0", "usb 3", "x15", "1,299.00", "1299", "10x15"),
     *("Wi-Fi", "wifi", "knife", "knives", "чашка", "чашек", "tea\u200bpot", "lamp\u00ad"),
 )
 MARKED_UP: Final = ("<b>lamp</b>", "caf&eacute;", "mug&nbsp;kettle", "<!-- samovar --> monitor", "H<sub>2</sub>O", "<5")
 STOP_WORDS: Final = {"he", "no", "not", "am", "сам", "от", "он", "то", "со", "b1", "x2", "crèm"}
-"""What beginnings and typos make of these words that says nothing in its language, is a number, or the whole word to a
-crude stemmer."""
+"""Results of shortening or misspelling `WORDS` that are stop words, numbers, or equal to a word by its stem."""
 BRANDS: Final = ("Acme", "Sonex", "Бренд", "Lamp & Co", "", "Kraft")
 
 
 @frozen
 class Twins:
-    """The same catalogue twice."""
+    """The same catalog on PostgreSQL (`real`) and in memory (`naive`)."""
 
     real: Stage
     naive: Stage
@@ -65,13 +63,13 @@ class Twins:
                    for number in range(3)]  # fmt: skip
         twins = cls(real, naive, sellers)
         for _ in range(PRODUCTS):
-            twins.list(chance)
+            twins.add_product(chance)
         for product in range(1, PRODUCTS + 1, 3):
             twins.both(partial(Stage.view, counts={ProductId(product): chance.randrange(6)}))
         twins.settle()
         return twins
 
-    def list(self, chance: random.Random) -> ProductId:
+    def add_product(self, chance: random.Random) -> ProductId:
         facts: dict[str, Any] = {
             "seller": chance.choice(self.sellers),
             "name": " ".join(chance.choices((*WORDS, *WORDS, *ODD), k=chance.randint(1, 4))).capitalize(),
@@ -150,7 +148,7 @@ def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilte
         return value if chance.random() < share else otherwise
 
     def ends(lower: Any, upper: Any) -> tuple[Any, Any]:
-        """Of a range, which must not end before it begins."""
+        """Return bounds of a range in ascending order."""
         return (upper, lower) if lower is not None and upper is not None and lower > upper else (lower, upper)
 
     categories = chance.sample([1, 2, "3", slug_of("home_appliances"), "no-such", 4], chance.randint(1, 2))
@@ -172,10 +170,10 @@ def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilte
     )
 
 
-def test_random_searches_are_answered_as_the_naive_way_would(engine: Engine) -> None:
+def test_random_searches_return_what_the_in_memory_adapter_returns(engine: Engine) -> None:
     chance = random.Random(SEED)
     twins = Twins.made(engine, chance)
-    # Both ways to sort by price and views are met, and both kinds of totals.
+    # These limits cover both ways to sort by price and views, and exact as well as estimated totals.
     both_limits = SearchLimits(sort_all=20), SearchLimits(sort_all=20, exact_count_bytes=0)
     both, naive = [PostgresQueries(engine, limits=limits) for limits in both_limits], MemoryQueries(_memory(twins))
     kinds: set[str] = set()
@@ -217,9 +215,9 @@ def _memory(twins: Twins) -> MemoryStore:
 
 
 def _change(twins: Twins, chance: random.Random) -> None:
-    """A few new products, prices, names, views; and some that are gone."""
+    """Add products, change prices, names and views, and withdraw a product."""
     for _ in range(3):
-        twins.list(chance)
+        twins.add_product(chance)
     products = [view.id for view in MemoryQueries(_memory(twins)).iter_products()]
     price, name, views = chance.randint(100, 6000), chance.choice(WORDS), chance.randrange(20)
     chosen = chance.sample(products, 5)
@@ -257,12 +255,12 @@ def _walks() -> Iterator[tuple[ProductFilter, int]]:
             _filter(chance, [AccountId(1), AccountId(2)]), sort_order=list(SortOrder)[number % len(SortOrder)]
         )
         if number % 2:
-            # What many have, so that candidates have to be chosen.
+            # A word of many products, so that only some candidates are ranked.
             wanted = ProductFilter(search="lamp", sort_order=wanted.sort_order, in_stock=wanted.in_stock)
         yield wanted, chance.choice((1, 3, 10))
 
 
-def test_what_is_not_ranked_follows_what_is(engine: Engine) -> None:
+def test_unranked_matches_follow_the_ranked_ones(engine: Engine) -> None:
     chance = random.Random(6)
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -279,13 +277,13 @@ def test_what_is_not_ranked_follows_what_is(engine: Engine) -> None:
             last = real.search(wanted, PageRequest(size, before=last.previous))
             back.append(last.rows)
         assert back[::-1] == [page.rows for page in pages[:-1]]
-        # Behind what the words mean stands the level, if the list is by relevance.
+        # The second part of the key of a list by relevance is the popularity tier.
         was_cut |= pages[0].next is not None and len(pages[0].next) == 5 and pages[0].next[1] != 0
     assert was_cut
 
 
-def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
-    """Whatever the planner had expected: that words which are common for themselves occur together, say."""
+def test_the_total_of_a_single_page_is_exact(engine: Engine) -> None:
+    """The planner's estimate may be wrong, for instance for two common words that rarely occur together."""
     stage = Stage(PostgresStore(engine))
     for number in range(60):
         stage.product(name=("Copper lamp", "Wooden kettle")[number % 2])
@@ -300,7 +298,7 @@ def test_a_first_page_that_is_the_last_is_counted(engine: Engine) -> None:
             assert (answer.total, answer.is_exact) == (len(expected), True), (search, sort_order)
 
 
-def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Engine) -> None:
+def test_the_total_is_zero_if_all_matches_are_deactivated_during_a_walk(engine: Engine) -> None:
     stage = Stage(PostgresStore(engine))
     for _ in range(3):
         stage.product(name="Lamp")
@@ -318,14 +316,14 @@ def test_a_total_that_was_counted_is_right_where_everything_has_gone(engine: Eng
 
 
 @pytest.mark.parametrize("key", [("", 0, 1, 2**40, 1), ("", 1, 0, 70_000, 1), ("", 0, 0, 1, 1), ("", 0, 1, -1, 1)])
-def test_a_key_that_no_page_had_is_refused(engine: Engine, key: tuple[str | int, ...]) -> None:
+def test_a_key_that_no_page_returns_is_rejected(engine: Engine, key: tuple[str | int, ...]) -> None:
     wanted = ProductFilter(search="lamp", sort_order=SortOrder.RELEVANCE)
     for request in (PageRequest(after=key), PageRequest(before=key)):
         with pytest.raises(Invalid, match="cursor"):
             PostgresQueries(engine).search(wanted, request)
 
 
-def test_facets_of_more_than_can_be_counted_are_there_where_nothing_is_prominent(engine: Engine) -> None:
+def test_approximate_facets_count_matches_of_the_lowest_tier(engine: Engine) -> None:
     stage = Stage(PostgresStore(engine))
     popular, new = stage.account("popular@example.com"), stage.account("new@example.com")
     for number in range(120):
@@ -346,12 +344,12 @@ def test_facets_of_more_than_can_be_counted_are_there_where_nothing_is_prominent
     stage.settle()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    # All that is prominent is somebody else's.
+    # All products above the lowest tier belong to the other seller.
     assert sum(counts(seller=new).values()) == pytest.approx(120, rel=0.2)
     assert len(counts(seller=new)) == len(counts(seller=new, in_stock=True)) == 2
 
 
-def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine: Engine) -> None:
+def test_unchanged_products_appear_once_in_a_walk_during_concurrent_changes(engine: Engine) -> None:
     chance = random.Random(7)
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -365,14 +363,14 @@ def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine
         try:
             while not over.is_set():
                 _disturb(twins.real, moving, twins.sellers[0])
-        except BaseException as error:  # noqa: BLE001 - looked at below
+        except BaseException as error:  # noqa: BLE001 - asserted below
             failures.append(error)
 
     thread = threading.Thread(target=disturb)
     thread.start()
     try:
         for wanted, size in _walks():
-            # What words mean may change with the words that are there: this is about what stands still.
+            # Corrections depend on the words of the changing products, and are not the subject of this test.
             expected = {view.id for page in _walk(naive, wanted, 100) for view in page.rows} & still
             if naive.search(wanted, PageRequest()).did_you_mean or not expected:
                 continue
@@ -385,7 +383,7 @@ def test_whatever_others_change_meanwhile_what_stands_still_is_shown_once(engine
 
 
 def _disturb(stage: Stage, chance: random.Random, seller: AccountId) -> None:
-    """Only products with even ids, and new ones."""
+    """Change products with even ids, and add new ones."""
     product = ProductId(2 * chance.randint(1, PRODUCTS // 2))
     kind = chance.randrange(5)
     if kind == 0:

@@ -1,4 +1,4 @@
-"""The plans of the catalogue's queries, at a size where a bad one would hurt: which indexes, and how many rows."""
+"""Plans of product queries on 50,000 products: the indexes they use and the rows they touch."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ from scalecommerce_core.services.search_index import SearchIndex
 PRODUCTS: Final = 50_000
 LARGE: Final = {"products", "product_prices", "product_views", "stock", "vocabulary", "price_history"}
 
-# Of every ten products three are "common", one of a hundred is "usual" and one of five hundred "seldom"; each has a
-# word of its own, of which those of four letters are as alike as can be.
+# 30 % of the products have the word "common", 1 % "usual" and 0.2 % "seldom". Each has a unique word; those of four
+# letters differ from many others by one letter.
 FILL: Final = (
     """
     INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """The most that any part of it has touched."""
+        """The largest number of rows that a node of the plan has touched."""
         touched = (
             round((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
             for node in self.nodes
@@ -76,16 +76,16 @@ class Plan:
 
     @property
     def blocks(self) -> int:
-        """Pages of tables and indexes that were read, also those in which nothing was found."""
+        """The number of pages of tables and indexes that were read."""
         return int(self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"])
 
 
 def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Plan]:
-    """Of all statements that a read takes, run once more."""
+    """Return the plans of all statements of a query, from a second execution."""
     seen: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool) -> None:
-        # What the planner is only asked about is not run.
+        # Statements that are only explained do not run.
         if not context.execution_options.get(EXPLAIN_ONLY):
             seen.append((statement, parameters))
 
@@ -119,7 +119,7 @@ def _search(wanted: ProductFilter, page: PageRequest | None = None) -> Callable[
 
 
 def _deep(engine: Engine, wanted: ProductFilter, pages: int = 60) -> PageRequest:
-    """A place so far behind the beginning."""
+    """Return the request of a page that begins after `pages` pages of 100 products."""
     queries, request = PostgresQueries(engine), PageRequest(100)
     for _ in range(pages):
         request = PageRequest(100, after=queries.search(wanted, request).next)
@@ -128,7 +128,7 @@ def _deep(engine: Engine, wanted: ProductFilter, pages: int = 60) -> PageRequest
 
 RELEVANT: Final = SortOrder.RELEVANCE
 READS: Final = {
-    # What is read, the index that must be used, and how many rows it may touch.
+    # name: (query, index that must be used, number of rows that may be touched)
     "newest": (ProductFilter(), "products_newest_idx", 25),
     "oldest": (ProductFilter(sort_order=SortOrder.CREATED), "products_newest_idx", 25),
     "cheapest": (ProductFilter(sort_order=SortOrder.PRICE), "product_prices_price_idx", 25),
@@ -150,7 +150,7 @@ READS: Final = {
     "a word of every product": (ProductFilter(search="thing", sort_order=RELEVANT), "products_document_4_idx", 600),
     "a common word": (ProductFilter(search="common", sort_order=RELEVANT), "products_document_3_idx", 600),
     "a usual word": (ProductFilter(search="usual", sort_order=RELEVANT), "products_document_idx", 600),
-    # It asks what else may have been meant, too.
+    # This search also looks up similar words.
     "a rare word": (ProductFilter(search="wbcde", sort_order=RELEVANT), "products_document_idx", 400),
     "two words": (ProductFilter(search="common seldom", sort_order=RELEVANT), "products_document_idx", 200),
     "a phrase": (ProductFilter(search='"thing common"', sort_order=RELEVANT), "products_document_3_idx", 600),
@@ -180,7 +180,7 @@ def test_reads_use_their_index_and_touch_few_rows(engine: Engine, name: str) -> 
     assert max(plan.rows for plan in plans) <= rows
 
 
-def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) -> None:
+def test_unknown_words_are_looked_up_in_one_statement(engine: Engine) -> None:
     alone, many = (
         _plans(engine, _search(ProductFilter(search=search, sort_order=RELEVANT)))
         for search in ("zzqa", "zzqa zzqb zzqc zzqd zzqe zzqf zzqg zzqh")
@@ -189,7 +189,7 @@ def test_words_that_are_nowhere_are_looked_for_in_one_statement(engine: Engine) 
     assert max(plan.rows for plan in many) <= 100
 
 
-def test_words_that_are_nowhere_are_looked_for_by_the_index(engine: Engine) -> None:
+def test_unknown_words_are_looked_up_by_the_index(engine: Engine) -> None:
     scanned = text("SELECT seq_scan, idx_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'products'")
     with engine.connect() as connection:
         begin = connection.execute(scanned).one()
@@ -199,7 +199,7 @@ def test_words_that_are_nowhere_are_looked_for_by_the_index(engine: Engine) -> N
     assert end.idx_scan > begin.idx_scan
 
 
-def test_how_much_is_in_stock_is_known_to_the_planner(engine: Engine) -> None:
+def test_the_planner_estimates_how_many_products_are_in_stock(engine: Engine) -> None:
     found = PostgresQueries(engine).search(ProductFilter(in_stock=True), PageRequest(5))
     assert not found.is_exact
     assert found.total == pytest.approx(PRODUCTS, rel=0.1)
@@ -217,7 +217,7 @@ def test_how_much_is_in_stock_is_known_to_the_planner(engine: Engine) -> None:
     ],
     ids=lambda wanted: f"{wanted.search} {wanted.sort_order}",
 )
-def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted: ProductFilter) -> None:
+def test_a_late_page_touches_no_more_rows_than_the_first(engine: Engine, wanted: ProductFilter) -> None:
     first = _plans(engine, _search(wanted))
     deep = _plans(engine, _search(wanted, _deep(engine, wanted, 20)))
     assert len(deep) <= len(first)
@@ -225,7 +225,7 @@ def test_a_page_far_behind_touches_no_more_than_the_first(engine: Engine, wanted
     assert rows[1] <= max(1.2 * rows[0], 120)
 
 
-def test_what_follows_the_ranked_is_read_from_where_the_page_begins(engine: Engine) -> None:
+def test_unranked_pages_are_read_from_their_first_row_on(engine: Engine) -> None:
     wanted = ProductFilter(search="thing", sort_order=SortOrder.RELEVANCE)
     near, far = (
         sum(plan.blocks for plan in _plans(engine, _search(wanted, _deep(engine, wanted, pages))))
@@ -240,7 +240,7 @@ def test_facets_count_no_more_than_their_cap(engine: Engine, search: str | None)
     assert max(plan.rows for plan in plans) <= 15_000
 
 
-def test_counts_above_the_cap_are_said_to_be_approximate_and_are_near(engine: Engine) -> None:
+def test_facets_above_the_cap_are_marked_as_approximate_and_near_the_truth(engine: Engine) -> None:
     queries = PostgresQueries(engine)
     for wanted, total in ((ProductFilter(), PRODUCTS), (ProductFilter(search="common"), PRODUCTS * 3 / 10)):
         counts = queries.facets(wanted, [Facet.CATEGORY])
@@ -251,7 +251,7 @@ def test_counts_above_the_cap_are_said_to_be_approximate_and_are_near(engine: En
 
 
 @pytest.mark.parametrize("search", ["thing", "common", "usual"])
-def test_totals_of_searches_are_near(engine: Engine, search: str) -> None:
+def test_totals_of_searches_are_near_the_truth(engine: Engine, search: str) -> None:
     answer = PostgresQueries(engine).search(ProductFilter(search=search, sort_order=RELEVANT), PageRequest())
     assert answer.total == pytest.approx({"thing": 1.0, "common": 0.3, "usual": 0.01}[search] * PRODUCTS, rel=0.1)
     assert answer.is_exact is (search == "usual")
