@@ -1,4 +1,4 @@
-"""Copies of the catalogue in several processes, on real servers."""
+"""The change feed, the shared cache and two API processes on real servers."""
 
 import contextlib
 import time
@@ -39,7 +39,7 @@ PRODUCTS = "/products/api/v1/"
 
 
 class Heard:
-    """`ports.ChangeListener` that remembers."""
+    """`ports.ChangeListener` that logs its calls."""
 
     def __init__(self) -> None:
         self.begins: list[int] = []
@@ -60,7 +60,7 @@ class Heard:
         self.moments.append(moment)
 
     def all_until(self, moment: float, feed: PostgresCatalogFeed) -> None:
-        """Wait until everything that was committed before is known."""
+        """Wait for a heartbeat that covers every earlier commit."""
 
         def look() -> bool:
             feed.keep_alive()
@@ -90,7 +90,7 @@ def feed(engine: Engine, heard: Heard) -> Iterator[PostgresCatalogFeed]:
     feed.close()
 
 
-def test_what_others_commit_is_heard_before_the_feed_says_that_it_is_complete(
+def test_a_remote_change_is_notified_before_the_heartbeat_that_covers_it(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
     told: list[CatalogChange] = []
@@ -105,21 +105,19 @@ def test_what_others_commit_is_heard_before_the_feed_says_that_it_is_complete(
     assert heard.here == []
 
 
-def test_what_this_process_commits_is_told_to_it_at_once(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
-) -> None:
+def test_a_local_change_is_notified_at_once(engine: Engine, feed: PostgresCatalogFeed, heard: Heard) -> None:
     stage = Stage(PostgresStore(engine, feed.announce))
     product = stage.product()
     assert [change.products for change in heard.here] == [{product}]
 
 
-def test_nobody_follows_in_a_command(engine: Engine) -> None:
+def test_a_feed_without_a_listener_can_announce_and_close(engine: Engine) -> None:
     feed = PostgresCatalogFeed(engine)
     Stage(PostgresStore(engine, feed.announce)).product()
     feed.close()
 
 
-def test_many_products_are_told_in_parts_and_very_many_as_everything(
+def test_many_products_are_notified_in_parts_and_very_many_as_everything(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
     for count, parts in ((MAX_LISTED_IDS, 20), (MAX_LISTED_IDS + 1, 1)):
@@ -135,7 +133,7 @@ def test_many_products_are_told_in_parts_and_very_many_as_everything(
         heard.changes.clear()
 
 
-def test_a_seller_is_told_apart_from_a_product_of_the_same_number(
+def test_a_seller_and_a_product_with_the_same_id_are_distinguished(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
     stage = Stage(PostgresStore(engine))
@@ -149,7 +147,7 @@ def test_a_seller_is_told_apart_from_a_product_of_the_same_number(
     assert not heard.changes[0].products
 
 
-def test_a_broken_connection_and_a_message_that_is_none_begin_the_feed_anew(
+def test_a_lost_connection_and_a_malformed_notification_restart_the_feed(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard, database: str
 ) -> None:
     heard.all_until(time.monotonic(), feed)
@@ -169,7 +167,7 @@ def test_a_broken_connection_and_a_message_that_is_none_begin_the_feed_anew(
     assert heard.begins[-1] > heard.changes[0].number
 
 
-def test_no_beats_are_sent_while_nobody_reads_and_news_are_heard_all_the_same(
+def test_without_readers_the_feed_sends_no_heartbeats_and_still_notifies(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
     heard.all_until(time.monotonic(), feed)
@@ -195,7 +193,7 @@ def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:
     assert told[0].number < queries.visibility_horizon()
 
 
-# What PostgreSQL itself saw written, by transaction.
+# The writes per transaction, recorded by triggers.
 WATCH = """
 CREATE TABLE seen (number bigint, product bigint);
 CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -212,7 +210,7 @@ CREATE TRIGGER see AFTER INSERT OR UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION
 """
 
 
-def test_no_use_case_changes_what_strangers_see_untold(engine: Engine, database: str) -> None:
+def test_every_use_case_notifies_the_products_that_it_changes(engine: Engine, database: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(WATCH)
     told: list[CatalogChange] = []
@@ -295,7 +293,7 @@ def test_the_shared_cache_skips_redis_for_some_seconds_after_an_error(tmp_path: 
 
 @pytest.fixture
 def pair(tmp_path: Path, database: str) -> Iterator[tuple[Deployment, Deployment, EmbeddedRedis]]:
-    """One with a worker and a beat, another API beside it; a view shows late, so that nothing shows by itself."""
+    """A deployment with worker and beat, and a second API process. The long TTL leaves only invalidation."""
     secret = "x" * 48
     with (
         EmbeddedRedis(tmp_path) as redis,
@@ -314,7 +312,7 @@ def shows(client: httpx2.Client, path: str, meets: Callable[[httpx2.Response], b
     eventually(lambda: meets(client.get(path)), f"a change of {path}")
 
 
-def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
+def test_a_change_shows_at_once_in_its_process_and_soon_in_the_other(
     pair: tuple[Deployment, Deployment, EmbeddedRedis],
 ) -> None:
     one, other, redis = pair
@@ -327,7 +325,7 @@ def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
         for path in (page, *lists, page, *lists):
             assert client.get(path).status_code == 200
         assert client.get(following).status_code == 404
-    # A price, a text, what can be promised, a name.
+    # Changes of price, text, stock and the seller's name.
     for number in range(5):
         edit = {"price": f"{11 + number}.00", "name": f"Pot {number}", "stock": 20 + number}
         assert seller.patch(page, json=edit).status_code == 200
@@ -338,7 +336,7 @@ def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
     assert seller.patch("/users/api/v1/me/", json={"first_name": "Grace"}).status_code == 200
     assert here.get(page).json()["seller"]["first_name"] == "Grace"
     shows(there, page, lambda shown: shown.json()["seller"]["first_name"] == "Grace")
-    # What was not there, what is not there any more, and what the worker does.
+    # A new product, a withdrawn product, and a reservation by the worker.
     assert seller.post(PRODUCTS, json=product).status_code == 201
     assert here.get(following).status_code == 200
     shows(there, following, lambda shown: shown.status_code == 200)
@@ -350,12 +348,12 @@ def test_a_change_at_one_process_shows_there_at_once_and_soon_at_the_other(
     assert seller.delete(following).status_code == 204
     assert here.get(following).status_code == 404
     shows(there, following, lambda shown: shown.status_code == 404)
-    # Who takes a copy from Redis shows it for the rest of its time.
+    # An entry stays in Redis for a fraction of its TTL.
     with Redis.from_url(redis.url) as shared:
         left = [shared.pttl(key) for key in shared.scan_iter(f"{PREFIX}:*")]
     assert left
     assert max(left) <= SHARED_TTL_FRACTION * 3_600_000
-    # Without Redis it goes on.
+    # Changes also show while Redis is away.
     redis.stop()
     for number in range(5):
         assert seller.patch(page, json={"price": f"{30 + number}.00"}).status_code == 200

@@ -191,7 +191,7 @@ class TestPostgres:
         with EmbeddedPostgres(tmp_path, FAST):
             pass
         (tmp_path / "postgresql" / "password").unlink()
-        with pytest.raises(EmbeddedServerError, match="password is gone"):
+        with pytest.raises(EmbeddedServerError, match="password is missing"):
             EmbeddedPostgres(tmp_path, FAST).start()
 
     def test_says_why_it_does_not_start(self, tmp_path: Path) -> None:

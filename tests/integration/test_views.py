@@ -1,4 +1,4 @@
-"""Views on real Redis and PostgreSQL: two processes that count, a task that dies, servers that go away."""
+"""View counting with real Redis and PostgreSQL: several processes, dying tasks, servers that are away."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -41,7 +41,7 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 def counters(redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch) -> Counters:
-    # Only the tests say when.
+    # Only the tests push.
     monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
     return lambda window: RedisViewCounter(redis, secret=SECRET, window=window, now=lambda: clock.now().timestamp())
 
@@ -50,10 +50,10 @@ class TestRedisViewCounter(ViewCounterContract):
     pass
 
 
-# --- the way to Redis
+# --- from the process to Redis
 
 
-def test_a_push_whose_answer_was_lost_counts_once(
+def test_a_push_counts_once_when_its_reply_is_lost(
     redis: Redis, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for window in (WINDOW, timedelta()):
@@ -62,7 +62,7 @@ def test_a_push_whose_answer_was_lost_counts_once(
         script = counter._push_script  # type: ignore[attr-defined]
 
         def deaf(**given: object) -> None:
-            script(**given)  # noqa: B023 - it is used in this round alone
+            script(**given)  # noqa: B023 - called in this iteration only
             raise redis_errors.ConnectionError
 
         monkeypatch.setattr(counter, "_push_script", deaf)
@@ -77,7 +77,7 @@ def test_a_push_whose_answer_was_lost_counts_once(
     assert redis.exists(OPEN) == 0
 
 
-def test_who_looked_at_what_is_not_in_redis_and_goes_with_the_window(
+def test_redis_holds_viewers_as_hashes_that_expire_with_the_window(
     redis: Redis, counters: Counters, clock: SettableClock
 ) -> None:
     counter = counters(WINDOW)
@@ -92,7 +92,7 @@ def test_who_looked_at_what_is_not_in_redis_and_goes_with_the_window(
     assert len(redis.keys(view_counter.SEEN + "*")) == 2, "tomorrow nobody can tell that it is the same client"
 
 
-def test_views_wait_for_redis_up_to_a_bound(
+def test_views_wait_for_redis_up_to_a_limit(
     redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
@@ -120,7 +120,7 @@ def test_views_wait_for_redis_up_to_a_bound(
     assert sorted((product, count) for (product, _), count in batch.counts.items()) == [(TEA, 1), (CUP, 5)]
 
 
-def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_wait_while_the_hash_in_redis_is_full(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view_counter, "MAX_UNFLUSHED", 2)
     monkeypatch.setattr(view_counter, "PUSH_BATCH_SIZE", 1)
     counter = counters(WINDOW)
@@ -138,7 +138,7 @@ def test_views_wait_for_room_in_redis(counters: Counters, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "field", ["garbage", "", "1", "1:x", "x:1", f"{2**63}:0", "0:0", "1:99999999999999", f"1:{10**400}"]
 )
-def test_what_is_no_sum_of_views_does_not_keep_others_from_being_counted(
+def test_malformed_entries_do_not_block_other_views(
     redis: Redis, counters: Counters, field: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis.hset(OPEN, field, "2")
@@ -159,7 +159,7 @@ def test_what_is_no_sum_of_views_does_not_keep_others_from_being_counted(
     assert caplog.text.count("malformed entries from the views in Redis") == 2
 
 
-def test_an_orderly_end_hands_over(redis: Redis, clock: SettableClock) -> None:
+def test_closing_pushes_the_remaining_views(redis: Redis, clock: SettableClock) -> None:
     counter = RedisViewCounter(redis, secret=SECRET, window=WINDOW, now=lambda: clock.now().timestamp())
     counter.record_view(TEA, "Ann")
     counter.close()
@@ -168,7 +168,7 @@ def test_an_orderly_end_hands_over(redis: Redis, clock: SettableClock) -> None:
     assert list(batch.counts.values()) == [1]
 
 
-# --- the way to PostgreSQL
+# --- from Redis to PostgreSQL
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ SEAMS = [
 
 
 @pytest.mark.parametrize("seam", SEAMS)
-def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
+def test_views_count_once_when_the_task_dies(
     engine: Engine, store: PostgresStore, counters: Counters, clock: SettableClock, seam: str
 ) -> None:
     stage = Stage(store)
@@ -208,7 +208,7 @@ def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
     dying = Seams(FailPoints(lambda reached: reached == seam, crash))
     with pytest.raises(Crash):
         tasks(dying.store(store), dying.port("views", one), clock).flush_views()
-    # The next hour begins before anybody goes on.
+    # The next hour begins before the next task.
     clock.advance(hours=1)
     other.record_view(product, "a")
     other.push()
@@ -223,7 +223,7 @@ def test_a_task_that_dies_loses_nothing_and_counts_nothing_twice(
         assert [point.sales.views for point in series] == [5, 1]
 
 
-def test_two_tasks_with_one_batch_count_it_once(
+def test_two_tasks_count_one_batch_once(
     engine: Engine, store: PostgresStore, counters: Counters, clock: SettableClock
 ) -> None:
     product = Stage(store).product(at=NOW - DAY)

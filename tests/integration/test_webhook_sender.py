@@ -1,4 +1,4 @@
-"""Sending over real sockets and real TLS, to receivers on this machine."""
+"""The webhook sender over real sockets and TLS, with receivers on this machine."""
 
 import ssl
 import threading
@@ -39,7 +39,7 @@ def send(url: str, **options: Any) -> WebhookAnswer:
     return answer
 
 
-def test_a_message_arrives_as_it_is(receiver: Receiver) -> None:
+def test_a_message_arrives_unchanged(receiver: Receiver) -> None:
     sender = HttpWebhookSender(allow_loopback=True)
     body = '{"name": "Чай"}'.encode()
     url = f"http://localhost:{receiver.port}/hooks?shop=1"
@@ -52,7 +52,7 @@ def test_a_message_arrives_as_it_is(receiver: Receiver) -> None:
     assert headers["content-length"] == str(len(body))
 
 
-def test_answers_come_in_the_order_of_their_messages(receiver: Receiver) -> None:
+def test_results_are_in_the_order_of_the_messages(receiver: Receiver) -> None:
     receiver.act = lambda request: answering(200, request.path.encode())(request)
     urls = [f"http://127.0.0.1:{receiver.port}/{n}" for n in range(30)]
     answers = HttpWebhookSender(allow_loopback=True).send([message(url) for url in urls])
@@ -61,7 +61,7 @@ def test_answers_come_in_the_order_of_their_messages(receiver: Receiver) -> None
     assert HttpWebhookSender().send([]) == []
 
 
-def test_this_machine_only_where_development_allows_it(receiver: Receiver) -> None:
+def test_loopback_receivers_need_permission(receiver: Receiver) -> None:
     (answer,) = HttpWebhookSender().send([message(f"http://localhost:{receiver.port}/")])
     assert answer.error is not None
     assert answer.error.startswith("refused: Only https:// is allowed")
@@ -77,17 +77,17 @@ def test_redirects_are_not_followed(receiver: Receiver, status: int) -> None:
     assert [path for path, _, _ in receiver.received] == ["/here"]
 
 
-def test_no_proxy_of_the_environment_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert send(f"http://127.0.0.1:{receiver.port}/").status == 200
 
 
-def test_only_the_beginning_of_an_answer_is_read(receiver: Receiver) -> None:
+def test_only_the_beginning_of_a_response_is_read(receiver: Receiver) -> None:
     def act(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
-        while True:  # until the reader hangs up
+        while True:  # until the client closes the connection
             request.wfile.write(b"a" * 65_536)
 
     receiver.act = act
@@ -96,7 +96,7 @@ def test_only_the_beginning_of_an_answer_is_read(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("drip", [b"", b"a"], ids=["silent", "dripping"])
-def test_a_slow_receiver_is_given_up_and_holds_up_nobody(receiver: Receiver, drip: bytes) -> None:
+def test_a_slow_receiver_times_out_and_does_not_delay_others(receiver: Receiver, drip: bytes) -> None:
     ended = threading.Event()
 
     def act(request: BaseHTTPRequestHandler) -> None:
@@ -117,7 +117,7 @@ def test_a_slow_receiver_is_given_up_and_holds_up_nobody(receiver: Receiver, dri
     assert quick.status == 200
 
 
-def test_who_does_not_listen_and_who_speaks_no_http(receiver: Receiver) -> None:
+def test_refused_connections_and_responses_that_are_not_http_are_errors(receiver: Receiver) -> None:
     def act(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
 
@@ -139,12 +139,12 @@ def test_who_does_not_listen_and_who_speaks_no_http(receiver: Receiver) -> None:
         ("Mon, 01 Jan 2024 " + "9" * 23 + ":00:00 GMT", None),
     ],
 )
-def test_retry_after_in_seconds(receiver: Receiver, given: str, wait: timedelta | None) -> None:
+def test_retry_after_is_read_as_seconds(receiver: Receiver, given: str, wait: timedelta | None) -> None:
     receiver.act = answering(503, Retry_After=given)
     assert send(f"http://127.0.0.1:{receiver.port}/").retry_after == wait
 
 
-def test_retry_after_as_a_date(receiver: Receiver) -> None:
+def test_retry_after_is_read_as_a_date(receiver: Receiver) -> None:
     at = datetime.now(UTC) + timedelta(hours=2)
     receiver.act = answering(429, Retry_After=at.strftime("%a, %d %b %Y %H:%M:%S GMT"))
     wait = send(f"http://127.0.0.1:{receiver.port}/").retry_after
@@ -156,7 +156,7 @@ def test_retry_after_as_a_date(receiver: Receiver) -> None:
 
 
 class Names:
-    """A resolver that answers each question with the next of its answers."""
+    """A resolver that returns the next of its prepared results on each call."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers = list(answers)
@@ -169,7 +169,7 @@ class Names:
 
 
 class Wire(httpcore2.AsyncMockBackend):
-    """Notes where it is asked to connect, and answers 200 there."""
+    """Logs the addresses of its connections and responds with 200."""
 
     def __init__(self, *, silent: Sequence[str] = ()) -> None:
         super().__init__([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
@@ -196,12 +196,12 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
     assert wire.connected == [("93.184.216.34", 8443)]
 
 
-def test_a_name_that_turns_to_a_private_address_is_refused() -> None:
+def test_a_name_that_resolves_to_a_private_address_is_refused() -> None:
     names, wire = Names(["93.184.216.34"], ["127.0.0.1"], ["169.254.169.254"], ["::ffff:10.0.0.1"]), Wire()
     first, *others = sent_by_name(names, wire, *["https://receiver.example.com/"] * 4)
     assert first.status == 200
     assert [answer.error for answer in others] == [
-        # And nothing about which it was: what our resolver knows of private names is nobody's business.
+        # The error must not reveal the address, which may belong to a private network.
         "refused: The host's address is not public.",
     ] * 3
     assert wire.connected == [("93.184.216.34", 443)]
@@ -221,7 +221,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     assert wire.connected == [("93.184.216.34", 443), ("1.1.1.1", 443)]
 
 
-def test_localhost_that_leads_elsewhere_is_refused() -> None:
+def test_localhost_with_a_public_address_is_refused() -> None:
     wire = Wire()
     sender = HttpWebhookSender(allow_loopback=True, resolve=Names(["93.184.216.34"]), network=wire)
     (answer,) = sender.send([message("http://localhost:8080/")])
@@ -229,7 +229,7 @@ def test_localhost_that_leads_elsewhere_is_refused() -> None:
     assert wire.connected == []
 
 
-def test_a_name_without_an_address() -> None:
+def test_a_name_without_an_address_is_an_error() -> None:
     wire = Wire()
     (answer,) = sent_by_name(Names([]), wire, "https://receiver.example.com/")
     assert answer.error == "no connection: receiver.example.com has no address"
@@ -239,7 +239,7 @@ def test_a_name_without_an_address() -> None:
 
 
 def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server with a certificate for `name`, and who trusts the authority that signed it."""
+    """Return a server with a certificate for `name`, and a context that trusts its authority."""
     now = datetime.now(UTC)
 
     def made(subject: str, key: Any, issuer: str, signer: Any, *extensions: x509.ExtensionType) -> x509.Certificate:
@@ -272,7 +272,7 @@ def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLCont
     return server, trusting
 
 
-def test_the_certificate_is_that_of_the_name(tmp_path: Path) -> None:
+def test_a_certificate_for_the_name_is_accepted(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path, "localhost")
     with receiving(server) as receiver:
         url = f"https://localhost:{receiver.port}/"

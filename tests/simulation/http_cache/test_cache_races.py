@@ -1,8 +1,8 @@
-"""Many processes, one database, and any order of events: nobody is shown what has changed a second before.
+"""Simulates many processes over one database: no reader gets data that changed more than a second before.
 
-The parts that decide are the real ones. The database is a model of what PostgreSQL says of itself: transactions get
-numbers when they first write and commit in any order, a snapshot knows the oldest that is still running, and messages
-come to every listener in the order of the commits. Time, and whose turn it is, come out of a seed.
+The cache and its validity rules are the real ones. The database is a model of PostgreSQL: transactions get ids when
+they first write and commit in any order, a snapshot includes the oldest running transaction, and every listener gets
+notifications in the order of the commits. A seed determines the time and the order of the steps.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ STEPS = 150
 
 @define
 class Database:
-    """`versions` counts a product's committed changes; `log` is what listeners hear."""
+    """`versions` counts committed changes per product; `log` holds the notifications."""
 
     now: float = 100.0
     next_number: int = 10
@@ -40,7 +40,7 @@ class Database:
     shared: dict[str, bytes] = Factory(dict)
 
     def begin(self, product: ProductId) -> int:
-        # Of one product at a time: it is locked.
+        # A transaction locks its product, so each product has at most one.
         number = self.next_number
         self.next_number += 1
         self.running[number] = product
@@ -55,13 +55,13 @@ class Database:
         return change
 
     def must_show(self, product: ProductId) -> int:
-        """The version of a second ago."""
+        """Return the version of a second ago, the oldest one allowed."""
         old = [version for at, of, version in self.committed if of == product and at <= self.now - 1.0]
         return max(old, default=0)
 
 
 class Reads:
-    """Of one process; whatever happens meanwhile happens before and after each answer."""
+    """The queries and the shared cache of one process; `meanwhile` runs before and after each reply."""
 
     def __init__(self, database: Database, meanwhile: Callable[[], None]) -> None:
         self._database = database
@@ -97,7 +97,7 @@ def _view(product: ProductId, version: int) -> ProductView:
 
 @define
 class ByHand:
-    """In place of the batcher: a step of the simulation does the work."""
+    """A load queue that a step of the simulation empties."""
 
     load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]
     waiting: list[tuple[ProductId, Waiter[ProductCacheEntry]]] = Factory(list)
@@ -115,7 +115,7 @@ class Process:
     meanwhile: Callable[[], None]
     place: int = 0
     made: dict[ProductId, int] = Factory(dict)
-    """The versions that it has committed itself."""
+    """The versions that this process has committed."""
     validity: CacheValidity = field(init=False)
     copies: ProductCache = field(init=False)
     batch: ByHand = field(init=False)
@@ -176,7 +176,7 @@ class Simulation:
         self.from_copies = 0
 
     def meanwhile(self) -> None:
-        """Between two statements of a loader, other processes and the feed go on."""
+        """Run other processes and the feed between two statements of a load."""
         if self.depth == 0 and self.chance.random() < 0.5:
             self.depth += 1
             for _ in range(self.chance.randrange(4)):
@@ -256,24 +256,24 @@ class Simulation:
             self.read += 1
 
 
-def test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did() -> None:
+def test_no_response_is_older_than_a_second_or_than_a_change_of_its_process() -> None:
     read = from_copies = 0
     for seed in range(400):
         simulation = Simulation(seed)
         asyncio.run(simulation.run())
         read += simulation.read
         from_copies += simulation.from_copies
-    # It would prove nothing if copies were hardly ever shown.
+    # The test proves nothing if few responses come from the cache.
     assert from_copies > read / 10
 
 
-def test_what_two_waits_may_add_up_to_is_a_second() -> None:
+def test_heartbeat_timeout_and_list_staleness_add_up_to_a_second() -> None:
     assert HEARTBEAT_TIMEOUT + LIST_STALENESS <= 1.0
 
 
 @pytest.mark.parametrize("broken", ["is_product_valid", "changed", "complete"])
-def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part is needed: without it some seed finds an old price."""
+def test_the_simulation_fails_without_each_part_of_the_rules(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any one part, some seed yields an outdated price."""
 
     def trusting(validity: CacheValidity, moment: float) -> None:
         validity.heartbeat_deadline = moment + 1000
@@ -285,4 +285,4 @@ def test_the_simulation_notices_what_is_left_out(broken: str, monkeypatch: pytes
     else:
         monkeypatch.setattr(CacheValidity, "on_heartbeat", trusting)
     with pytest.raises(AssertionError):
-        test_a_copy_is_never_older_than_a_second_nor_than_what_this_process_did()
+        test_no_response_is_older_than_a_second_or_than_a_change_of_its_process()

@@ -3,14 +3,14 @@ import os
 from adapters.system import RandomIds
 
 
-def test_command_ids_are_random_uuids_and_never_the_same() -> None:
+def test_command_ids_are_distinct_random_uuids() -> None:
     ids = RandomIds()
     made = [ids.command() for _ in range(1000)]
     assert len(set(made)) == 1000
     assert {each.version for each in made} == {4}
 
 
-def test_a_forked_process_makes_ids_of_its_own() -> None:
+def test_a_forked_process_does_not_repeat_ids() -> None:
     ids = RandomIds()
     ids.command()
     reading, writing = os.pipe()

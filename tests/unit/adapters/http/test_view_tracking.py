@@ -1,4 +1,4 @@
-"""Which requests for a product count as looks of a buyer, and whose they are."""
+"""Which requests for a product count as views, and which client each of them belongs to."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -30,17 +30,17 @@ def seller(place: Marketplace) -> Person:
 
 def counted(place: Marketplace, product: int) -> int:
     place.flush_views()
-    # Not over HTTP: strangers may be shown a copy from before.
+    # Not over HTTP, where the response may come from the cache.
     return place.market.queries.products([ProductId(product)])[ProductId(product)].count_viewed
 
 
-def test_reloading_counts_once_in_a_window(place: Marketplace, seller: Person) -> None:
+def test_repeated_requests_of_a_client_count_once_per_window(place: Marketplace, seller: Person) -> None:
     product = seller.list()["id"]
     page = f"{PRODUCTS}{product}/"
     buyer, other = place.person(), place.person()
     for _ in range(3):
         buyer.get(page, headers={"User-Agent": FIREFOX})
-        # The same account on another device is the same buyer.
+        # An account is one client on any device.
         buyer.get(page, headers={"User-Agent": SAFARI})
         place.anybody.get(page, headers={"User-Agent": FIREFOX})
     other.get(page, headers={"User-Agent": FIREFOX})
@@ -50,7 +50,7 @@ def test_reloading_counts_once_in_a_window(place: Marketplace, seller: Person) -
     assert counted(place, product) == 4
 
 
-def test_those_who_work_on_a_product_do_not_count(place: Marketplace, seller: Person) -> None:
+def test_sellers_and_staff_do_not_count(place: Marketplace, seller: Person) -> None:
     product = seller.list()["id"]
     page = f"{PRODUCTS}{product}/"
     for person in (seller, place.person(is_staff=True)):
@@ -62,7 +62,7 @@ def test_those_who_work_on_a_product_do_not_count(place: Marketplace, seller: Pe
     assert counted(place, product) == 1
 
 
-def test_looking_again_at_a_copy_is_a_look(place: Marketplace, seller: Person) -> None:
+def test_a_304_counts_as_a_view(place: Marketplace, seller: Person) -> None:
     product = seller.list()["id"]
     page = f"{PRODUCTS}{product}/"
     etag = place.anybody.send("HEAD", page).headers["etag"]
@@ -70,18 +70,18 @@ def test_looking_again_at_a_copy_is_a_look(place: Marketplace, seller: Person) -
     assert counted(place, product) == 1
 
 
-def test_what_is_not_answered_is_no_look(place: Marketplace, seller: Person) -> None:
+def test_an_unsuccessful_request_does_not_count(place: Marketplace, seller: Person) -> None:
     product = seller.list(is_active=False)["id"]
     assert place.anybody.get(f"{PRODUCTS}{product}/").status_code == 404
     place.flush_views()
     assert answer(seller.get(f"{PRODUCTS}{product}/"))["count_viewed"] == 0
 
 
-# --- by the request alone
+# --- `ViewTracker` alone
 
 
 class Seen:
-    """`ports.ViewCounter` that writes down."""
+    """`ports.ViewCounter` that logs its calls."""
 
     def __init__(self) -> None:
         self.clients: list[str] = []
@@ -112,7 +112,7 @@ def clients(
 
 
 @pytest.mark.parametrize("agent", [FIREFOX, SAFARI, "", "python-httpx/0.28", "curl/8.5", "\xff\xfe", "CUBOT NOTE 7"])
-def test_people_and_their_programs_count(agent: str) -> None:
+def test_browsers_and_other_clients_count(agent: str) -> None:
     assert clients(("user-agent", agent)) == [f"address 192.0.2.7 {agent}"]
 
 
@@ -130,7 +130,7 @@ def test_people_and_their_programs_count(agent: str) -> None:
         "Mozilla/5.0 (Linux) Chrome/119.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse",
     ],
 )
-def test_bots_do_not_count_unless_told_to(agent: str) -> None:
+def test_bots_count_only_without_bot_patterns(agent: str) -> None:
     assert clients(("user-agent", agent)) == []
     assert len(clients(("user-agent", agent), bots=[])) == 1
     assert clients(("user-agent", FIREFOX), bots=["firefox/1[34]"]) == []
@@ -145,16 +145,16 @@ def test_bots_do_not_count_unless_told_to(agent: str) -> None:
         ("x-moz", "prefetch"),
     ],
 )
-def test_what_a_browser_loads_ahead_does_not_count(header: str, value: str) -> None:
+def test_prefetches_do_not_count(header: str, value: str) -> None:
     assert clients(("user-agent", FIREFOX), (header, value)) == []
     assert len(clients((header, "other"))) == 1
 
 
-def test_only_get_counts() -> None:
+def test_only_get_requests_count() -> None:
     assert clients(method="HEAD") == []
 
 
-def test_an_account_is_one_client_wherever_it_is() -> None:
+def test_an_account_is_one_client_at_every_address() -> None:
     buyer = Identity(AccountId(3), SESSION, is_staff=False)
     assert clients(("user-agent", FIREFOX), identity=buyer) == clients(identity=buyer, address=None) == ["account 3"]
     assert clients(identity=Identity(AccountId(2), SESSION, is_staff=False)) == []

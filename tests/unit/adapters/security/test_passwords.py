@@ -10,12 +10,12 @@ def passwords() -> Argon2Passwords:
     return Argon2Passwords(CHEAP)
 
 
-def test_conforms_to_the_port(passwords: Argon2Passwords) -> None:
+def test_argon2_passwords_conform_to_the_port(passwords: Argon2Passwords) -> None:
     port: Passwords = passwords
     assert port.find_violations("short", about=[])
 
 
-def test_a_password_opens_its_own_hash_only(passwords: Argon2Passwords) -> None:
+def test_a_password_matches_its_own_hash_only(passwords: Argon2Passwords) -> None:
     hashed = passwords.hash("correct horse")
     assert passwords.verify(hashed, "correct horse")
     assert not passwords.verify(hashed, "correct house")
@@ -26,7 +26,7 @@ def test_the_same_password_hashes_differently_each_time(passwords: Argon2Passwor
     assert passwords.hash("correct horse") != passwords.hash("correct horse")
 
 
-def test_nothing_opens_a_missing_or_unreadable_hash(passwords: Argon2Passwords) -> None:
+def test_a_missing_or_malformed_hash_matches_no_password(passwords: Argon2Passwords) -> None:
     assert not passwords.verify(None, "nobody's password")
     assert not passwords.verify("not a hash", "anything")
 
@@ -49,7 +49,7 @@ def test_composed_and_decomposed_characters_are_the_same(passwords: Argon2Passwo
     assert passwords.verify(passwords.hash("caf\u00e9 au lait"), "cafe\u0301 au lait")
 
 
-def test_length_is_bounded(passwords: Argon2Passwords) -> None:
+def test_the_length_of_a_password_is_bounded(passwords: Argon2Passwords) -> None:
     with pytest.raises(ValueError, match="128"):
         passwords.hash("x" * 129)
     longest = "x" * 128
@@ -57,7 +57,7 @@ def test_length_is_bounded(passwords: Argon2Passwords) -> None:
     assert not passwords.verify(passwords.hash(longest), longest + "x")
 
 
-def test_lone_surrogates_are_simply_wrong(passwords: Argon2Passwords) -> None:
+def test_lone_surrogates_do_not_match(passwords: Argon2Passwords) -> None:
     assert not passwords.verify(passwords.hash("correct horse"), "\ud800")
 
 
@@ -71,7 +71,7 @@ ABOUT = ("ann.lee@example.com", "Annabelle", "Leeway")
 
 
 @pytest.mark.parametrize("good", ["correct horse", "Tr0ub4dor&3x", "s3cure-enough", "пароль-длинный-1"])
-def test_good_passwords(good: str) -> None:
+def test_good_passwords_violate_no_rule(good: str) -> None:
     assert find_violations(good, about=ABOUT) == []
 
 
@@ -93,9 +93,9 @@ def test_good_passwords(good: str) -> None:
         ("ann.lee@example", "too similar"),
     ],
 )
-def test_bad_passwords(bad: str, why: str) -> None:
+def test_bad_passwords_violate_a_rule(bad: str, why: str) -> None:
     assert any(why in message for message in find_violations(bad, about=ABOUT))
 
 
-def test_all_complaints_are_reported_together() -> None:
+def test_all_violations_are_reported_together() -> None:
     assert len(find_violations("1234567", about=())) == 2

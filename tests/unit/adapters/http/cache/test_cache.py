@@ -1,11 +1,11 @@
-"""What is kept, for how long, and who is given it."""
+"""The HTTP cache: eviction, validity, loading, sharing, and responses over HTTP."""
 
 import asyncio
+import functools
 import gc
 import threading
 import tracemalloc
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from functools import cache
 from typing import Any, cast
 
 import pytest
@@ -46,7 +46,7 @@ class Time:
 
 
 class Database:
-    """Counts its reads, and lets nobody go on while `gate` is closed."""
+    """A stand-in for the queries: logs its reads, which block while `gate` is closed."""
 
     def __init__(self) -> None:
         self.number = 10
@@ -80,14 +80,14 @@ class Database:
 
 
 class Shop:
-    """One process's copies, which trust what they heard unless a test says otherwise."""
+    """The product cache of one process, with a permanent heartbeat unless a test ends it."""
 
     def __init__(self, shared: MemorySharedCache | None = None, limit: int = 10**6) -> None:
         self.time, self.database = Time(), Database()
         self.validity = CacheValidity(self.time)
         self.validity.on_start(self.database.number)
         self.validity.on_heartbeat(10**9)
-        self.copies = ProductCache(
+        self.cache = ProductCache(
             cast(ProductQueries, self.database),
             self.validity,
             limit=limit,
@@ -96,12 +96,12 @@ class Shop:
             clock=self.time,
         )
 
-    def hear(self, change: CatalogChange, *, is_local: bool = False) -> None:
+    def notify(self, change: CatalogChange, *, is_local: bool = False) -> None:
         self.validity.on_change(change, is_local=is_local)
-        self.copies.on_change(change)
+        self.cache.on_change(change)
 
     async def price(self, product: ProductId = TEA) -> int:
-        return price_of(await self.copies.get(product))
+        return price_of(await self.cache.get(product))
 
 
 def price_of(copy: ProductCacheEntry) -> int:
@@ -113,43 +113,43 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario)
 
 
-# --- room
+# --- LRU cache
 
 
-def test_what_was_not_looked_at_for_longest_makes_room() -> None:
-    kept: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
+def test_the_least_recently_used_entry_is_evicted() -> None:
+    lru: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
     for name in "abcdefgh":
-        kept.put(name, name.upper(), 10)
-    assert kept.get("a") == "A"
-    kept.put("i", "I", 10)
-    assert kept.get("b") is None
-    assert [kept.get(name) for name in "aci"] == ["A", "C", "I"]
-    assert (len(kept), kept.size_bytes) == (8, 8 * (ENTRY_OVERHEAD + 10))
+        lru.put(name, name.upper(), 10)
+    assert lru.get("a") == "A"
+    lru.put("i", "I", 10)
+    assert lru.get("b") is None
+    assert [lru.get(name) for name in "aci"] == ["A", "C", "I"]
+    assert (len(lru), lru.size_bytes) == (8, 8 * (ENTRY_OVERHEAD + 10))
 
 
-def test_what_would_take_all_the_room_is_not_kept() -> None:
-    kept: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
-    kept.put("a", "A", 10)
-    kept.put("a", "AA", 11)
-    assert kept.get("a") is None
-    assert kept.size_bytes == 0
+def test_a_value_above_an_eighth_of_the_limit_is_not_stored() -> None:
+    lru: LruCache[str, str] = LruCache(8 * (ENTRY_OVERHEAD + 10))
+    lru.put("a", "A", 10)
+    lru.put("a", "AA", 11)
+    assert lru.get("a") is None
+    assert lru.size_bytes == 0
 
 
-def test_room_is_given_back() -> None:
-    kept: LruCache[str, str] = LruCache(10**6)
-    kept.put("a", "A", 10)
-    kept.put("a", "B", 20)
-    assert kept.peek("a") == "B"
-    assert kept.size_bytes == ENTRY_OVERHEAD + 20
-    kept.discard("a")
-    kept.discard("a")
-    assert (kept.size_bytes, kept.peek("a")) == (0, None)
-    kept.put("b", "B", 10)
-    kept.clear()
-    assert (kept.size_bytes, len(kept)) == (0, 0)
+def test_replaced_and_discarded_entries_free_their_bytes() -> None:
+    lru: LruCache[str, str] = LruCache(10**6)
+    lru.put("a", "A", 10)
+    lru.put("a", "B", 20)
+    assert lru.peek("a") == "B"
+    assert lru.size_bytes == ENTRY_OVERHEAD + 20
+    lru.discard("a")
+    lru.discard("a")
+    assert (lru.size_bytes, lru.peek("a")) == (0, None)
+    lru.put("b", "B", 10)
+    lru.clear()
+    assert (lru.size_bytes, len(lru)) == (0, 0)
 
 
-def test_what_recurs_is_known_for_a_while() -> None:
+def test_the_admission_filter_remembers_two_generations() -> None:
     met: AdmissionFilter[int] = AdmissionFilter(3)
     assert [met.seen_before(number) for number in (1, 1, 2)] == [False, True, False]
     assert [met.seen_before(number) for number in (3, 1, 4, 5, 6)] == [False, True, False, False, False]
@@ -159,14 +159,14 @@ def test_what_recurs_is_known_for_a_while() -> None:
 # --- validity
 
 
-def test_nothing_is_good_before_anything_was_heard() -> None:
+def test_nothing_is_valid_before_the_feed_starts() -> None:
     validity = CacheValidity(Time())
     assert not validity.has_heartbeat(0)
     assert not validity.is_product_valid(10**12, TEA, None)
     assert not validity.on_change(CatalogChange(1, everything=True), is_local=False)
 
 
-def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
+def test_the_heartbeat_times_out_and_is_requested_again() -> None:
     time = Time()
     validity = CacheValidity(time)
     asked: list[float] = []
@@ -179,17 +179,17 @@ def test_trust_ends_when_nothing_is_heard_and_is_asked_for() -> None:
     assert asked == [100.0]
     validity.on_heartbeat(time.now + 1)
     validity.on_heartbeat(time.now + 1)
-    assert asked == [100.0, 100.0], "once for each time that somebody looked"
+    assert asked == [100.0, 100.0], "one request per heartbeat with reads"
 
 
-def test_a_copy_is_good_if_it_has_seen_each_change_of_it_and_of_its_seller() -> None:
+def test_an_entry_is_valid_if_its_snapshot_includes_every_change_of_product_and_seller() -> None:
     validity = CacheValidity(Time())
     validity.on_start(5)
     seller = AccountId(7)
     assert not validity.is_product_valid(4, TEA, seller)
     assert validity.is_product_valid(5, TEA, seller)
     validity.on_change(CatalogChange(8, frozenset({TEA})), is_local=False)
-    # Numbers are not in the order of commits.
+    # Transaction ids are not in the order of commits.
     validity.on_change(CatalogChange(6, frozenset({TEA}), frozenset({seller})), is_local=False)
     assert not validity.is_product_valid(8, TEA, seller)
     assert validity.is_product_valid(9, TEA, seller)
@@ -199,7 +199,7 @@ def test_a_copy_is_good_if_it_has_seen_each_change_of_it_and_of_its_seller() -> 
     assert not validity.is_product_valid(20, POT, None)
 
 
-def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_here() -> None:
+def test_lists_stay_valid_shortly_after_a_remote_change_and_not_after_a_local_one() -> None:
     time = Time()
     validity = CacheValidity(time)
     validity.on_start(5)
@@ -213,12 +213,12 @@ def test_lists_stand_for_a_moment_after_a_change_elsewhere_and_not_after_one_her
     assert not validity.are_lists_valid(10)
 
 
-def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
+def test_a_late_notification_invalidates_lists_at_once() -> None:
     time = Time()
     validity = CacheValidity(time)
     validity.on_start(5)
     validity.on_heartbeat(time.now)
-    # As when the process, or its network, stood still: the change may be as old as what was heard last.
+    # The process was suspended: the change may be as old as the last heartbeat.
     time.now += 10
     validity.on_change(CatalogChange(8), is_local=False)
     validity.on_heartbeat(time.now - 0.1)
@@ -228,7 +228,7 @@ def test_news_that_was_long_under_way_changes_lists_at_once() -> None:
     assert validity.are_lists_valid(9)
 
 
-def test_what_is_forgotten_singly_is_remembered_together() -> None:
+def test_changes_beyond_the_tracking_limit_invalidate_everything_up_to_the_newest() -> None:
     validity = CacheValidity(Time())
     validity.on_start(5)
     many = range(1000, 1001 + MAX_TRACKED)
@@ -242,7 +242,7 @@ def test_what_is_forgotten_singly_is_remembered_together() -> None:
 # --- loading
 
 
-def test_many_who_ask_at_once_cost_one_read() -> None:
+def test_concurrent_requests_cost_one_read_per_product() -> None:
     async def scenario() -> None:
         shop = Shop()
         shop.database.gate.clear()
@@ -254,12 +254,12 @@ def test_many_who_ask_at_once_cost_one_read() -> None:
         assert set(await asyncio.gather(*waiting)) == {0}
         assert await shop.price() == 0
         assert shop.database.reads == [[TEA], [POT]]
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_one_who_goes_away_leaves_the_others_their_answer() -> None:
+def test_a_cancelled_request_does_not_cancel_the_load_of_others() -> None:
     async def scenario() -> None:
         shop = Shop()
         shop.database.gate.clear()
@@ -269,86 +269,86 @@ def test_one_who_goes_away_leaves_the_others_their_answer() -> None:
         shop.database.gate.set()
         assert await second == 0
         assert shop.database.reads == [[TEA]]
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
 @pytest.mark.parametrize("is_local", [True, False])
-def test_what_was_read_before_a_change_is_neither_kept_nor_given_to_who_comes_after_it(is_local: bool) -> None:
+def test_a_load_from_before_a_change_is_neither_stored_nor_joined_after_it(is_local: bool) -> None:
     async def scenario() -> None:
         shop = Shop()
         shop.database.gate.clear()
         early = asyncio.ensure_future(shop.price())
         await asyncio.to_thread(shop.database.reading.wait, 5)
-        shop.hear(shop.database.change(TEA), is_local=is_local)
+        shop.notify(shop.database.change(TEA), is_local=is_local)
         late = asyncio.ensure_future(shop.price())
         await asyncio.sleep(0)
         shop.database.gate.set()
         assert (await early, await late) == (0, 1)
         assert await shop.price() == 1
         assert shop.database.reads == [[TEA], [TEA]]
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_a_change_takes_the_copy_away_and_hearing_of_it_again_does_not() -> None:
+def test_a_change_removes_the_entry_and_its_second_notification_does_not() -> None:
     async def scenario() -> None:
         shop = Shop()
         await shop.price(), await shop.price(POT)
         change = shop.database.change(TEA)
-        shop.hear(change, is_local=True)
+        shop.notify(change, is_local=True)
         assert await shop.price() == 1
-        shop.hear(change)
+        shop.notify(change)
         assert [await shop.price(), await shop.price(POT)] == [1, 0]
         assert shop.database.reads == [[TEA], [POT], [TEA]]
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_a_seller_with_another_name_takes_their_copies_away() -> None:
+def test_a_change_of_a_seller_invalidates_the_entries_of_its_products() -> None:
     async def scenario() -> None:
         shop = Shop()
         await shop.price()
-        shop.hear(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(8)})))
+        shop.notify(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(8)})))
         assert await shop.price() == 0
-        shop.hear(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(7)})))
+        shop.notify(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(7)})))
         assert await shop.price() == 2
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_what_is_not_there_is_known_until_it_is() -> None:
+def test_a_missing_product_is_cached_until_it_is_created() -> None:
     async def scenario() -> None:
         shop = Shop()
         for _ in range(3):
-            assert (await shop.copies.get(ProductId(100))).body is None
+            assert (await shop.cache.get(ProductId(100))).body is None
         assert len(shop.database.reads) == 1
-        shop.hear(shop.database.change(ProductId(100)))
-        await shop.copies.get(ProductId(100))
+        shop.notify(shop.database.change(ProductId(100)))
+        await shop.cache.get(ProductId(100))
         assert len(shop.database.reads) == 2
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_without_trust_everything_is_read_and_nothing_shown_from_before() -> None:
+def test_without_a_heartbeat_every_request_reads_the_database() -> None:
     async def scenario() -> None:
         shop = Shop()
         await shop.price()
         shop.validity.on_heartbeat(float("-inf"))
         shop.database.change(TEA)
         assert await shop.price() == 1
-        assert shop.copies.get_valid(TEA) is None
-        await shop.copies.close()
+        assert shop.cache.get_valid(TEA) is None
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_a_copy_that_has_had_its_time_is_made_anew_with_others() -> None:
+def test_entries_past_their_ttl_are_reloaded_together() -> None:
     async def scenario() -> None:
         shop = Shop()
         await asyncio.gather(shop.price(), shop.price(POT))
@@ -359,17 +359,17 @@ def test_a_copy_that_has_had_its_time_is_made_anew_with_others() -> None:
         shop.database.reading.clear()
         await asyncio.to_thread(shop.database.reading.wait, 5)
         async with asyncio.timeout(5):
-            while await shop.price() == 0:  # noqa: ASYNC110 - nobody tells when a copy is there
+            while await shop.price() == 0:  # noqa: ASYNC110 - the refresh sets no event
                 await asyncio.sleep(0.01)
         assert [sorted(read) for read in shop.database.reads[before:]] == [[TEA, POT]]
         shop.time.now += 5 + STALE_WHILE_REVALIDATE_SECONDS
-        assert shop.copies.get_valid(TEA) is None
-        await shop.copies.close()
+        assert shop.cache.get_valid(TEA) is None
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
+def test_an_error_reaches_every_waiting_request_and_is_not_cached() -> None:
     async def scenario() -> None:
         shop = Shop()
         shop.database.error = Unavailable("away")
@@ -377,12 +377,12 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
         assert {type(each) for each in told} == {Unavailable}
         shop.database.error = None
         assert await shop.price() == 0
-        await shop.copies.close()
+        await shop.cache.close()
 
     run(scenario())
 
 
-def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
+def test_a_load_is_not_joinable_after_the_heartbeat_timeout() -> None:
     async def scenario() -> None:
         time = Time()
         flights: SingleFlight[str, int] = SingleFlight(time)
@@ -401,7 +401,7 @@ def test_a_flight_that_takes_long_is_not_joined_for_ever() -> None:
     run(scenario())
 
 
-def test_one_who_goes_away_takes_nothing_from_the_others_who_wait() -> None:
+def test_a_cancelled_waiter_leaves_the_other_waiters_their_result() -> None:
     async def scenario() -> None:
         flights: SingleFlight[str, int] = SingleFlight()
         flight = flights.start("a", lambda *_: None)
@@ -413,10 +413,10 @@ def test_one_who_goes_away_takes_nothing_from_the_others_who_wait() -> None:
     run(scenario())
 
 
-def test_what_cannot_be_begun_is_not_waited_for() -> None:
+def test_a_load_that_the_full_queue_rejects_raises_overloaded() -> None:
     async def scenario() -> None:
         shop = Shop()
-        await shop.copies.close()
+        await shop.cache.close()
         for _ in range(2):
             with pytest.raises(Overloaded):
                 await asyncio.wait_for(shop.price(), 5)
@@ -424,10 +424,10 @@ def test_what_cannot_be_begun_is_not_waited_for() -> None:
     run(scenario())
 
 
-# --- sharing
+# --- shared cache
 
 
-def test_what_recurs_is_shared_and_taken_from_others_if_it_has_seen_all_that_is_known() -> None:
+def test_recurring_products_are_shared_and_valid_shared_entries_are_used() -> None:
     async def scenario() -> None:
         shared = MemorySharedCache()
         one, other = Shop(shared), Shop(shared)
@@ -435,30 +435,30 @@ def test_what_recurs_is_shared_and_taken_from_others_if_it_has_seen_all_that_is_
             await shop.price()
         assert shared.entries == {}
         for shop in (one, other):
-            shop.hear(shop.database.change(TEA))
+            shop.notify(shop.database.change(TEA))
         assert await one.price() == 1
         assert list(shared.entries) == ["product:1"]
         assert await other.price() == 1
         assert len(other.database.reads) == 1
-        # News that the copy in there has not seen.
-        other.hear(other.database.change(TEA))
+        # A change that the shared entry does not include.
+        other.notify(other.database.change(TEA))
         assert await other.price() == 2
         assert len(other.database.reads) == 2
-        await one.copies.close()
-        await other.copies.close()
+        await one.cache.close()
+        await other.cache.close()
 
     run(scenario())
 
 
-def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
+def test_the_ttl_also_bounds_the_age_of_entries_from_the_shared_cache() -> None:
     async def scenario() -> None:
         shared = MemorySharedCache()
         one, other = Shop(shared), Shop(shared)
         for shop in (one, other):
             await shop.price()
-            shop.copies.clear()
+            shop.cache.clear()
         await one.price()
-        # As late as Redis has it.
+        # The latest moment at which Redis holds the entry.
         other.time.now += 5 * SHARED_TTL_FRACTION
         assert await other.price() == 0
         assert len(other.database.reads) == 1
@@ -466,21 +466,21 @@ def test_what_nobody_is_told_of_shows_in_time_also_by_way_of_others() -> None:
         other.database.version += 1
         other.time.now += 5 - 5 * SHARED_TTL_FRACTION + STALE_WHILE_REVALIDATE_SECONDS
         assert await other.price() == 1
-        await one.copies.close()
-        await other.copies.close()
+        await one.cache.close()
+        await other.cache.close()
 
     run(scenario())
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", encode_entry(10**9, 7, "", b"x")[:-1]])
-def test_what_is_no_copy_is_taken_for_nothing(content: bytes | None) -> None:
+def test_malformed_shared_entries_are_ignored(content: bytes | None) -> None:
     assert decode_entry(content) is None
 
 
 class TestMemorySharedCache(SharedCacheContract):
     @pytest.fixture
     def caches(self) -> SharedCaches:
-        return cache(MemorySharedCache)
+        return functools.cache(MemorySharedCache)
 
 
 # --- lists
@@ -496,39 +496,39 @@ async def in_thread(work: Callable[..., Any], *given: Any) -> Any:
     return work(*given)
 
 
-def test_addresses_may_be_as_long_as_they_like_and_take_no_room() -> None:
+def test_long_urls_take_no_memory() -> None:
     async def scenario() -> None:
         validity = CacheValidity(Time())
         validity.on_start(1)
         validity.on_heartbeat(10**9)
-        copies = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=MemorySharedCache())
+        lists = ListCache(lambda: 10, validity, in_thread, limit=10**6, ttl_seconds=5, shared=MemorySharedCache())
         made: list[bytes] = []
 
         async def make(call: Call[None, None]) -> Response:
             made.append(call.request.scope["query_string"])
             return Response(b"{}")
 
-        kept = copies.cached(make)
-        await kept(listing("/list/?first"))
+        cached = lists.cached(make)
+        await cached(listing("/list/?first"))
         tracemalloc.start()
         try:
             for number in range(20):
-                await kept(listing(f"/list/?{number}{'x' * 60_000}"))
+                await cached(listing(f"/list/?{number}{'x' * 60_000}"))
                 made.clear()
             gc.collect()
             held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert held < 10 * 60_000
-        await kept(listing(f"/list/?7{'x' * 60_000}"))
+        await cached(listing(f"/list/?7{'x' * 60_000}"))
         assert made == []
-        await kept(listing(f"/list/?7{'x' * 59_999}y"))
+        await cached(listing(f"/list/?7{'x' * 59_999}y"))
         assert len(made) == 1
 
     run(scenario())
 
 
-def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> None:
+def test_lists_loaded_at_the_same_time_share_one_read_of_the_horizon() -> None:
     async def scenario() -> None:
         time, validity, reads, failures = Time(), CacheValidity(Time()), 0, list[Exception]()
         validity.on_start(5)
@@ -548,29 +548,29 @@ def test_lists_that_are_made_within_a_moment_share_what_vouches_for_them() -> No
         async def make(_call: Call[None, None]) -> Response:
             return Response(b"{}")
 
-        copies = ListCache(horizon, validity, in_a_moment, limit=10**6, ttl_seconds=5, clock=time)
-        kept = copies.cached(make)
+        lists = ListCache(horizon, validity, in_a_moment, limit=10**6, ttl_seconds=5, clock=time)
+        cached = lists.cached(make)
         failures.append(Unavailable("The database is away."))
         with pytest.raises(Unavailable):
-            await kept(listing("/list/"))
+            await cached(listing("/list/"))
         reads = 0
-        await asyncio.gather(*(kept(listing(f"/list/?{number}")) for number in range(5)))
+        await asyncio.gather(*(cached(listing(f"/list/?{number}")) for number in range(5)))
         assert reads == 1
-        # What changed here is newer than that.
-        copies.on_local_change()
-        await kept(listing("/list/?5"))
+        # A local change is newer than the shared horizon.
+        lists.on_local_change()
+        await cached(listing("/list/?5"))
         assert reads == 2
         time.now += 2 * SNAPSHOT_REUSE_SECONDS
-        await kept(listing("/list/?6"))
+        await cached(listing("/list/?6"))
         assert reads == 3
 
     run(scenario())
 
 
-# --- the loop
+# --- event loop
 
 
-def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
+def test_notifications_reach_the_loop_before_the_result_of_the_thread() -> None:
     async def scenario() -> None:
         heard: list[int] = []
 
@@ -599,7 +599,7 @@ def test_news_is_there_before_whoever_was_told_of_the_change_goes_on() -> None:
     run(scenario())
 
 
-def test_news_for_a_loop_that_is_closed_is_nobodys() -> None:
+def test_notifications_for_a_closed_loop_are_dropped() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     EventLoopListener(loop, cast(Any, None)).on_start(1)
@@ -625,7 +625,7 @@ def reads_of(place: Marketplace, monkeypatch: pytest.MonkeyPatch) -> list[list[i
     return reads
 
 
-def test_strangers_share_a_copy_and_a_change_is_shown_at_once(
+def test_strangers_share_an_entry_and_see_a_change_at_once(
     place: Marketplace, seller: Person, buyer: Person, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = seller.list()
@@ -640,7 +640,7 @@ def test_strangers_share_a_copy_and_a_change_is_shown_at_once(
             assert answer(who.get(f"{PRODUCTS}?seller={seller.id}"))["results"][0]["price"] == price
 
 
-def test_a_seller_and_staff_see_what_strangers_do_not_and_nobody_is_given_theirs(
+def test_fields_of_sellers_and_staff_are_not_cached_for_strangers(
     seller: Person, buyer: Person, anybody: Visitor, staff: Person
 ) -> None:
     product = seller.list(cost="4.00", min_price="8.00", max_price="12.00", sku="T-1")
@@ -656,26 +656,28 @@ def test_a_seller_and_staff_see_what_strangers_do_not_and_nobody_is_given_theirs
             assert response.headers["vary"] == "Authorization"
 
 
-def test_a_tag_is_not_good_for_what_others_see(seller: Person, buyer: Person, anybody: Visitor, staff: Person) -> None:
+def test_an_etag_of_the_public_form_does_not_match_the_private_form(
+    seller: Person, buyer: Person, anybody: Visitor, staff: Person
+) -> None:
     page = path_of(seller.list(cost="4.00"))
     public, own = anybody.get(page).headers["etag"], seller.get(page).headers["etag"]
     for who, tag, other in ((anybody, public, own), (buyer, public, own), (seller, own, public), (staff, own, public)):
         assert who.get(page, headers={"If-None-Match": tag}).status_code == 304
         assert who.get(page, headers={"If-None-Match": other}).status_code == 200
-    # Both are of one edition, so either is a condition of an edit.
+    # Both tags are of one version, so both satisfy If-Match.
     edited = seller.patch(page, {"cost": "5.00"}, headers={"If-Match": public})
     assert edited.headers["etag"] == seller.get(page).headers["etag"] != own
     problem(seller.patch(page, {"cost": "6.00"}, headers={"If-Match": own}), 412)
 
 
-def test_who_keeps_a_product_is_told_of_its_sellers_new_name(seller: Person, anybody: Visitor) -> None:
+def test_a_renamed_seller_changes_the_etag_of_its_products(seller: Person, anybody: Visitor) -> None:
     page = path_of(seller.list())
     tag = anybody.get(page).headers["etag"]
     answer(seller.patch("/users/api/v1/me/", {"first_name": "Grace"}))
     assert answer(anybody.get(page, headers={"If-None-Match": tag}))["seller"]["first_name"] == "Grace"
 
 
-def test_an_inactive_product_is_kept_from_strangers_alone(
+def test_an_inactive_product_is_hidden_from_strangers_only(
     seller: Person, buyer: Person, anybody: Visitor, staff: Person
 ) -> None:
     product = seller.list()
@@ -692,7 +694,7 @@ def test_an_inactive_product_is_kept_from_strangers_alone(
     problem(anybody.get(path_of(product)), 404)
 
 
-def test_what_was_not_there_is_there_once_it_is_listed(
+def test_a_cached_404_ends_when_the_product_is_created(
     place: Marketplace, seller: Person, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following = seller.list()["id"] + 1
@@ -704,7 +706,7 @@ def test_what_was_not_there_is_there_once_it_is_listed(
     answer(anybody.get(f"{PRODUCTS}{following}/"))
 
 
-def test_stock_and_names_are_shown_as_they_change(
+def test_changes_of_stock_and_names_show_at_once(
     place: Marketplace, seller: Person, buyer: Person, anybody: Visitor
 ) -> None:
     product = seller.list(stock=5)
@@ -716,7 +718,7 @@ def test_stock_and_names_are_shown_as_they_change(
     assert answer(anybody.get(f"{PRODUCTS}?seller={seller.id}"))["results"][0]["seller"]["first_name"] == "Grace"
 
 
-def test_lists_and_categories_are_kept_and_say_whether_they_changed(
+def test_lists_and_categories_are_cached_and_revalidated_by_etag(
     seller: Person, anybody: Visitor, staff: Person
 ) -> None:
     seller.list()
@@ -734,7 +736,7 @@ def test_lists_and_categories_are_kept_and_say_whether_they_changed(
     problem(anybody.get(f"{PRODUCTS}?page_size=0"), 400, "page_size")
 
 
-def test_what_has_a_tag_says_so_in_its_description(place: Marketplace, seller: Person) -> None:
+def test_every_operation_with_an_etag_documents_it(place: Marketplace, seller: Person) -> None:
     product, tagged = seller.list(), set()
     for path, methods in place.client.get("/openapi.json").json()["paths"].items():
         if "get" not in methods:
@@ -755,7 +757,7 @@ def test_what_has_a_tag_says_so_in_its_description(place: Marketplace, seller: P
     assert tagged == {PRODUCTS, f"{PRODUCTS}{{id}}/", f"{PRODUCTS}categories/", "/pricing/api/v1/policy-kinds/"}
 
 
-# What the short way leaves to the long one, and what it does not.
+# Requests that the fast path handles, and requests that it leaves to the router.
 REQUESTS: list[dict[str, str]] = [
     {},
     {"Accept": "application/json"},
@@ -779,7 +781,7 @@ REQUESTS: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("headers", REQUESTS)
 @pytest.mark.parametrize("who", ["anybody", "buyer", "seller", "staff"])
-def test_the_short_way_answers_as_the_long_one_does(
+def test_the_fast_path_responds_as_the_router_does(
     place: Marketplace, request: pytest.FixtureRequest, who: str, headers: dict[str, str]
 ) -> None:
     seller, asks = request.getfixturevalue("seller"), request.getfixturevalue(who)
@@ -797,16 +799,14 @@ def test_the_short_way_answers_as_the_long_one_does(
 
 
 def _told(response: Answered) -> tuple[int, list[tuple[str, str]], bytes]:
-    """All but the names of requests, unless they were given."""
+    """Return the response without generated request ids."""
     kept = [(name, value) for name, value in response.headers.multi_items() if name != "x-request-id"]
     if (given := response.headers["x-request-id"]) == "a-request-of-mine":
         kept.append(("x-request-id", given))
     return response.status_code, sorted(kept), response.content
 
 
-def test_views_are_counted_on_the_short_way_too(
-    place: Marketplace, seller: Person, buyer: Person, anybody: Visitor
-) -> None:
+def test_the_fast_path_counts_views(place: Marketplace, seller: Person, buyer: Person, anybody: Visitor) -> None:
     product = ProductId(seller.list()["id"])
     for who in (anybody, buyer):
         first = who.get(f"{PRODUCTS}{product}/")
@@ -815,7 +815,7 @@ def test_views_are_counted_on_the_short_way_too(
     assert place.market.queries.products([product])[product].count_viewed == 4
 
 
-def test_the_database_away_is_a_503_on_the_short_way(
+def test_the_fast_path_responds_503_while_the_database_is_away(
     place: Marketplace, seller: Person, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = seller.list()

@@ -10,7 +10,7 @@ from scalecommerce_core.domain.errors import NotFound, Overloaded, TransactionAb
 
 
 class Work:
-    """Stands for a use case: remembers its batches, and waits for `gate` before it answers."""
+    """A stand-in for a use case: logs its batches and blocks until `gate` is set."""
 
     def __init__(self, answer: Callable[[Sequence[int]], Sequence[Any]] = list) -> None:
         self.batches: list[list[int]] = []
@@ -37,7 +37,7 @@ async def submitted(batcher: Batcher[int, Any], *commands: int) -> list["asyncio
 
 
 async def busy(work: Work, batcher: Batcher[int, Any]) -> "asyncio.Task[Any]":
-    """A first command that keeps the thread occupied until `work.gate` opens."""
+    """Submit a command that blocks the thread until `work.gate` is set."""
     work.hold()
     (task,) = await submitted(batcher, 0)
     await asyncio.to_thread(work.started.wait, 5)
@@ -54,7 +54,7 @@ def test_a_lone_command_is_a_batch_of_one() -> None:
     asyncio.run(scenario())
 
 
-def test_what_waits_becomes_one_batch_and_one_is_in_flight() -> None:
+def test_waiting_commands_form_the_next_batch() -> None:
     async def scenario() -> None:
         batcher: Batcher[int, Any] = Batcher(work := Work(), limit=3)
         first = await busy(work, batcher)
@@ -68,7 +68,7 @@ def test_what_waits_becomes_one_batch_and_one_is_in_flight() -> None:
     asyncio.run(scenario())
 
 
-def test_an_error_outcome_is_for_its_own_command() -> None:
+def test_an_error_outcome_reaches_its_own_command_only() -> None:
     async def scenario() -> None:
         work = Work(lambda batch: [NotFound("thing", each) if each == 2 else each for each in batch])
         batcher: Batcher[int, Any] = Batcher(work)
@@ -80,7 +80,7 @@ def test_an_error_outcome_is_for_its_own_command() -> None:
     asyncio.run(scenario())
 
 
-def test_an_unexpected_error_splits_the_batch_until_the_guilty_one_is_alone() -> None:
+def test_an_unexpected_error_splits_the_batch_until_the_failing_command_is_alone() -> None:
     def answer(batch: Sequence[int]) -> list[int]:
         if 6 in batch:
             raise ZeroDivisionError
@@ -98,7 +98,7 @@ def test_an_unexpected_error_splits_the_batch_until_the_guilty_one_is_alone() ->
     asyncio.run(scenario())
 
 
-def test_an_indivisible_error_is_everybodys() -> None:
+def test_a_whole_batch_error_reaches_every_command() -> None:
     def answer(_batch: Sequence[int]) -> list[int]:
         raise TransactionAborted("The lock timeout is over.")
 
@@ -113,7 +113,7 @@ def test_an_indivisible_error_is_everybodys() -> None:
 
 
 @pytest.mark.parametrize("answer", [lambda _batch: [], lambda _batch: next(iter([]))])
-def test_a_wrong_answer_leaves_nobody_waiting(answer: Callable[[Sequence[int]], Sequence[Any]]) -> None:
+def test_a_wrong_number_of_outcomes_fails_every_command(answer: Callable[[Sequence[int]], Sequence[Any]]) -> None:
     async def scenario() -> None:
         batcher: Batcher[int, Any] = Batcher(Work(answer))
         answers = await asyncio.gather(*await submitted(batcher, 1, 2), return_exceptions=True)
@@ -123,7 +123,7 @@ def test_a_wrong_answer_leaves_nobody_waiting(answer: Callable[[Sequence[int]], 
     asyncio.run(scenario())
 
 
-def test_a_full_queue_refuses_at_once() -> None:
+def test_a_full_queue_rejects_a_command_at_once() -> None:
     async def scenario() -> None:
         batcher: Batcher[int, Any] = Batcher(work := Work(), queue_size=2)
         first = await busy(work, batcher)
@@ -137,7 +137,7 @@ def test_a_full_queue_refuses_at_once() -> None:
     asyncio.run(scenario())
 
 
-def test_who_stops_waiting_harms_nobody() -> None:
+def test_a_cancelled_command_does_not_affect_others() -> None:
     async def scenario() -> None:
         batcher: Batcher[int, Any] = Batcher(work := Work())
         first = await busy(work, batcher)
@@ -153,7 +153,7 @@ def test_who_stops_waiting_harms_nobody() -> None:
     asyncio.run(scenario())
 
 
-def test_draining_answers_those_who_wait_and_takes_no_more() -> None:
+def test_draining_runs_the_queue_and_rejects_further_commands() -> None:
     async def scenario() -> None:
         batcher: Batcher[int, Any] = Batcher(work := Work())
         first = await busy(work, batcher)

@@ -1,4 +1,4 @@
-"""Paying over HTTP: what the gateway said, what nobody knows yet, and people who go away."""
+"""Payments over HTTP, and the payment runner with cancelled requests and slow gateways."""
 
 import asyncio
 import threading
@@ -37,36 +37,36 @@ def by(method: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("body", [{}, {"payment_method": "sandbox-ok"}])
-def test_a_body_is_optional(buyer: Person, order: Any, body: dict[str, str]) -> None:
+def test_the_body_of_a_payment_is_optional(buyer: Person, order: Any, body: dict[str, str]) -> None:
     assert answer(buyer.act(order, "pay", body))["status"] == "PAID"
 
 
-def test_the_method_reaches_the_gateway(place: Marketplace, buyer: Person, order: Any) -> None:
+def test_the_payment_method_reaches_the_gateway(place: Marketplace, buyer: Person, order: Any) -> None:
     answer(buyer.act(order, "pay", by("tok_visa")))
     charges = [charge.request for charge in place.gateway.charges.values() if charge.request.order_id == order["id"]]
     assert [(charge.method, str(charge.amount)) for charge in charges] == [("tok_visa", "20.00 USD")]
 
 
 @pytest.mark.parametrize("method", ["", "x" * 256, "two words", "ключ", None, 5, "a\0b"])
-def test_a_method_that_is_none_is_a_400(buyer: Person, order: Any, method: Any) -> None:
+def test_a_malformed_payment_method_is_a_400(buyer: Person, order: Any, method: Any) -> None:
     problem(buyer.act(order, "pay", {"payment_method": method}), 400, "payment_method")
     assert buyer.see(order)["status"] == "PENDING"
 
 
-def test_a_body_that_is_sent_must_be_json(buyer: Person, order: Any) -> None:
+def test_a_body_must_be_json(buyer: Person, order: Any) -> None:
     path = f"/orders/api/v1/{order['id']}/pay/"
     problem(buyer.post(path, content=b"payment_method=x", headers={"Content-Type": "text/plain"}), 415)
     problem(buyer.post(path, content=b"[]", headers=JSON), 400)
 
 
-def test_a_refusal_names_its_reason_and_leaves_the_order_payable(buyer: Person, order: Any) -> None:
+def test_a_declined_payment_has_a_reason_and_leaves_the_order_payable(buyer: Person, order: Any) -> None:
     declined = problem(buyer.act(order, "pay", by("sandbox-declined")), 409)
     assert (declined["code"], declined["reason"]) == ("payment_declined", "card_declined")
     assert buyer.see(order)["status"] == "PENDING"
     assert answer(buyer.act(order, "pay"))["status"] == "PAID"
 
 
-def test_an_answer_that_got_lost_is_a_503_that_settles_itself(place: Marketplace, buyer: Person, order: Any) -> None:
+def test_a_lost_reply_is_a_503_until_reconciliation(place: Marketplace, buyer: Person, order: Any) -> None:
     response = buyer.act(order, "pay", by("sandbox-lost-reply"))
     assert problem(response, 503)["code"] == "gateway_unavailable"
     assert int(response.headers["retry-after"]) > 0
@@ -78,7 +78,7 @@ def test_an_answer_that_got_lost_is_a_503_that_settles_itself(place: Marketplace
     assert answer(buyer.act(order, "pay"))["status"] == "PAID"
 
 
-def test_a_charge_that_came_too_late_is_a_409(place: Marketplace, buyer: Person, order: Any) -> None:
+def test_a_charge_after_the_cancellation_is_a_409(place: Marketplace, buyer: Person, order: Any) -> None:
     def meanwhile(_request: ChargeRequest) -> None:
         place.gateway.before = lambda _request: None
         place.clock.advance(minutes=1)
@@ -91,11 +91,11 @@ def test_a_charge_that_came_too_late_is_a_409(place: Marketplace, buyer: Person,
     assert place.market.payments.send_refunds() == 1
 
 
-# --- the flow itself, on a loop of the test's own
+# --- the payment runner
 
 
 class Slow:
-    """A gateway whose answers wait for the test."""
+    """Makes the gateway block until the test sets `may_answer`."""
 
     def __init__(self, shop: Shop) -> None:
         self.asked = threading.Event()
@@ -119,10 +119,10 @@ def pending(shop: Shop) -> list[PayOrder]:
     return [PayOrder(shop.reserve(buyer, line(tea)).id, buyer.id) for _ in range(3)]
 
 
-def test_who_goes_away_leaves_a_payment_that_is_recorded(shop: Shop, pending: list[PayOrder]) -> None:
+def test_a_payment_is_recorded_after_its_request_is_cancelled(shop: Shop, pending: list[PayOrder]) -> None:
     slow = Slow(shop)
 
-    async def go_away() -> None:
+    async def cancel_request() -> None:
         runner = PaymentRunner(shop.payments)
         request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
@@ -133,23 +133,25 @@ def test_who_goes_away_leaves_a_payment_that_is_recorded(shop: Shop, pending: li
         slow.may_answer.set()
         await runner.close()
 
-    asyncio.run(go_away())
+    asyncio.run(cancel_request())
     assert shop.order(pending[0].order_id).status is OrderStatus.PAID
 
 
-def test_who_goes_away_before_the_attempt_is_written_is_paid_for_too(shop: Shop, pending: list[PayOrder]) -> None:
-    async def go_away() -> None:
+def test_a_payment_completes_if_its_request_is_cancelled_before_the_attempt_is_stored(
+    shop: Shop, pending: list[PayOrder]
+) -> None:
+    async def cancel_request() -> None:
         runner = PaymentRunner(shop.payments)
         request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.sleep(0)
         request.cancel()
         await runner.close()
 
-    asyncio.run(go_away())
+    asyncio.run(cancel_request())
     assert shop.order(pending[0].order_id).status is OrderStatus.PAID
 
 
-def test_the_end_of_the_server_waits_for_charges(shop: Shop, pending: list[PayOrder]) -> None:
+def test_closing_waits_for_running_charges(shop: Shop, pending: list[PayOrder]) -> None:
     slow = Slow(shop)
 
     async def end() -> Order:
@@ -168,9 +170,7 @@ def test_the_end_of_the_server_waits_for_charges(shop: Shop, pending: list[PayOr
     assert len(list(shop.tables.payments.all())) == 1
 
 
-def test_more_payments_than_one_process_takes_are_told_so_before_anything_is_written(
-    shop: Shop, pending: list[PayOrder]
-) -> None:
+def test_payments_above_the_limit_are_rejected_before_anything_is_written(shop: Shop, pending: list[PayOrder]) -> None:
     slow = Slow(shop)
 
     async def rush() -> list[Any]:
@@ -188,7 +188,7 @@ def test_more_payments_than_one_process_takes_are_told_so_before_anything_is_wri
     assert len(list(shop.tables.payments.all())) == 2
 
 
-def test_others_go_on_while_one_charge_is_slow(shop: Shop, pending: list[PayOrder]) -> None:
+def test_a_slow_charge_does_not_delay_other_payments(shop: Shop, pending: list[PayOrder]) -> None:
     slow = Slow(shop)
     blocked = slow.wait
     shop.gateway.after = lambda request: blocked(request) if request.order_id == pending[0].order_id else None
@@ -207,7 +207,7 @@ def test_others_go_on_while_one_charge_is_slow(shop: Shop, pending: list[PayOrde
     asyncio.run(go_on())
 
 
-def test_each_gets_their_own_answer(shop: Shop, pending: list[PayOrder]) -> None:
+def test_each_payment_gets_its_own_result(shop: Shop, pending: list[PayOrder]) -> None:
     commands = [
         evolve(pending[0], method="sandbox-declined"),
         evolve(pending[1], method="sandbox-lost-reply"),
@@ -230,7 +230,7 @@ def test_each_gets_their_own_answer(shop: Shop, pending: list[PayOrder]) -> None
     assert missing.code == "not_found"
 
 
-def test_a_failure_that_nobody_waits_for_is_logged(
+def test_a_failure_after_a_cancelled_request_is_logged(
     shop: Shop, pending: list[PayOrder], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(shop)
@@ -240,7 +240,7 @@ def test_a_failure_that_nobody_waits_for_is_logged(
 
     monkeypatch.setattr(shop.payments, "record", broken)
 
-    async def go_away() -> None:
+    async def cancel_request() -> None:
         runner = PaymentRunner(shop.payments)
         request = asyncio.create_task(runner.pay(pending[0]))
         await asyncio.to_thread(slow.asked.wait, 20)
@@ -248,11 +248,11 @@ def test_a_failure_that_nobody_waits_for_is_logged(
         slow.may_answer.set()
         await runner.close()
 
-    asyncio.run(go_away())
+    asyncio.run(cancel_request())
     assert "a payment failed" in caplog.text
 
 
-def test_what_the_state_does_not_allow_is_not_charged(shop: Shop, pending: list[PayOrder]) -> None:
+def test_an_expired_order_is_not_charged(shop: Shop, pending: list[PayOrder]) -> None:
     shop.clock.advance(hours=1)
     shop.ordering.expire()
 
