@@ -30,16 +30,16 @@ def create() -> Starlette:
 
 
 def build(chosen: Settings) -> Starlette:
-    """The application of these settings, which connects when it is used."""
+    """Build the application; its clients connect when they are first used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
-    watch = ReadinessCheck(engine)
+    readiness = ReadinessCheck(engine)
     dependencies = Dependencies(
         engine.market,
         notifier=engine.notifier,
         views=engine.views,
         ids=engine.ids,
         cursor_key=engine.cursor_key,
-        ready=watch.check,
+        ready=readiness.check,
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
@@ -50,7 +50,7 @@ def build(chosen: Settings) -> Starlette:
     )
     app = create_app(dependencies, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
     reduce_gc_frequency()
-    watch.check_in_background()
+    readiness.check_in_background()
     return app
 
 
@@ -66,32 +66,35 @@ class ReadinessCheck:
         self._last_problem = ""
 
     def check_in_background(self) -> None:
-        """Check once in the background: a process that starts before its servers must answer `/healthz` at once."""
+        """Check once in a thread: a process that starts before its servers must answer `/healthz` at once."""
 
-        def look() -> None:
+        def run() -> None:
             with suppress(Unavailable):
                 self.check()
 
-        threading.Thread(target=look, name="readiness", daemon=True).start()
+        threading.Thread(target=run, name="readiness", daemon=True).start()
 
     def check(self) -> Readiness:
-        """Raise `Unavailable`, with a sentence that says what to do, when no request can be answered."""
+        """Return the readiness of this process.
+
+        Raises Unavailable, with a message that names the remedy, when no request can be answered.
+        """
         try:
             self._engine.check_schema()
             oldest = self._engine.market.queries.oldest_undecided()
         except Unavailable as error:
             self._log_change(str(error))
             raise
-        redis, sentence = self._engine.redis_state()
-        self._log_change(sentence)
+        redis, problem = self._engine.redis_state()
+        self._log_change(problem)
         return Readiness(redis, None if oldest is None else self._age(oldest))
 
-    def _log_change(self, sentence: str) -> None:
-        if sentence and sentence != self._last_problem:
-            logger.warning("not ready: %s", sentence)
-        elif self._last_problem and not sentence:
+    def _log_change(self, problem: str) -> None:
+        if problem and problem != self._last_problem:
+            logger.warning("not ready: %s", problem)
+        elif self._last_problem and not problem:
             logger.info("ready")
-        self._last_problem = sentence
+        self._last_problem = problem
 
     def _age(self, moment: datetime) -> float:
         return max(0.0, (self._engine.market.clock.now() - moment).total_seconds())

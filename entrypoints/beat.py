@@ -1,4 +1,4 @@
-"""The beat as a process: it sends the scheduled messages, and needs nothing of the engine for that."""
+"""Celery's beat as a process: it sends the scheduled messages, without an engine."""
 
 import logging
 from typing import NoReturn
@@ -13,17 +13,17 @@ logger = logging.getLogger(__name__)
 
 
 def run_beat(settings: Settings) -> None:
-    """Send the scheduled messages until a signal ends it; two at a time only send them twice."""
+    """Send the scheduled messages until a signal arrives. A second beat is harmless: it sends each message again."""
     logs.configure(settings, "beat")
     celery_logging.redirect_celery_logs()
     app = create_celery_app(settings.redis_url.reveal(), _reject_tasks)
     beat_init.connect(_log_start)
-    # Intervals of seconds need no memory of when they last ran, so no schedule file is kept.
+    # The intervals are seconds, so the times of the last runs are not stored in a schedule file.
     app.Beat(scheduler="adapters.tasks.bounded_beat:BoundedBeat", loglevel=settings.log_level, quiet=True).run()
 
 
 def _log_start(**_sent: object) -> None:
-    logger.info("the beat sends messages")
+    logger.info("the beat has started to send messages")
 
 
 def _reject_tasks() -> NoReturn:

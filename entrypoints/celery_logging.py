@@ -1,4 +1,4 @@
-"""Celery in the log of its process: what it would print goes there, and it configures no logging of its own."""
+"""Sends Celery's messages and output to the log of its process."""
 
 import logging
 from typing import Any, Final
@@ -13,12 +13,12 @@ _LOGGER: Final = "celery.apps.worker"
 
 
 def redirect_celery_logs() -> None:
-    """For this process and those that it forks; `logs.configure` has to come before."""
-    # With a receiver of this signal, Celery leaves handlers and levels alone.
+    """Apply to this process and its forks; call `logs.configure` first."""
+    # If this signal has a receiver, Celery does not change handlers and levels.
     setup_logging.connect(_configure_nothing)
-    # "Warm shutdown" and the like go to standard output, out of a signal handler. There is no setting for that.
+    # Celery prints messages such as "Warm shutdown" from a signal handler; no setting changes that.
     worker.safe_say = _say
-    # A process of the pool that ends by an error would print the traceback itself.
+    # Otherwise a pool process that ends by an error prints its traceback to standard error.
     util.get_logger().propagate = True
 
 

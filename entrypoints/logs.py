@@ -1,7 +1,7 @@
-"""Logging of every process: one line per event on standard error, as JSON or for people, without secrets.
+"""Logging of every process: one line per record on standard error, as JSON or readable text, without secrets.
 
-One handler takes all there is: the standard library's loggers (Celery, Granian, Alembic and SQLAlchemy use them),
-structlog's, warnings, and errors that nobody caught, in whichever thread. Values of variables are never shown.
+One handler receives everything: the standard library's loggers (Celery, Granian, Alembic and SQLAlchemy use them),
+structlog's loggers, warnings, and uncaught errors of all threads. Values of variables are never logged.
 """
 
 import logging
@@ -22,34 +22,34 @@ logger = logging.getLogger(__name__)
 UNEXPECTED: Final = "unexpected error"
 _LEVELS: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
 
-# The passwords and keys that this process was given, whichever way; shared by all of its formatters.
+# Holds all passwords and keys of this process; shared by all of its formatters.
 _redactor: Final = Redactor()
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Log as the settings say; `process` names the writer (api, worker, beat, traffic)."""
+    """Configure logging by the settings; `process` is the name in each record (api, worker, beat, traffic)."""
     _redactor.add(secret_texts(settings))
     _install(process, settings.log_level, as_json=settings.log_format == "json")
 
 
 def configure_early(process: str, environment: Mapping[str, str] | None = None) -> None:
-    """For the time before settings are checked, and for commands that need none."""
+    """Configure logging before settings are checked, and for commands that need no settings."""
     given = os.environ if environment is None else environment
     _redactor.add(text for name in SECRETS if (text := given.get(name)))
     level = given.get("LOG_LEVEL", "")
     form = given.get("LOG_FORMAT") or ("console" if sys.stderr.isatty() else "json")
     _install(process, level if level in _LEVELS else "WARNING", as_json=form != "console")
-    # What a command tells of its progress where there is no terminal to show it.
+    # Commands log their progress at INFO where standard error is not a terminal.
     logging.getLogger("adapters.cli").setLevel(logging.INFO if level not in _LEVELS else logging.NOTSET)
 
 
 def add_secrets(secrets: Iterable[str]) -> None:
-    """Keep these out of what is logged from now on, too."""
+    """Replace these secrets too in all later records."""
     _redactor.add(secrets)
 
 
 def write_unbuffered(level: int, message: str, name: str) -> None:
-    """Log without locks and buffers, for signal handlers, which may interrupt whoever holds them."""
+    """Log without locks and buffers, for signal handlers: the interrupted code may hold them."""
     root = logging.getLogger()
     if level < root.level or not root.handlers:
         return
@@ -84,10 +84,10 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # One line per beat of the schedule says nothing to an operator.
+    # One record per scheduled message is of no use to an operator.
     for noisy in ("celery.beat", "celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    # For those who use structlog itself: gateways and policies of other packages.
+    # For gateways and policies of other packages that use structlog.
     structlog.configure(
         processors=[*shared[:3], *shared[4:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -95,7 +95,7 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
         cache_logger_on_first_use=False,
     )
     logging.captureWarnings(capture=True)
-    # An error of the logging itself would be printed with its arguments.
+    # Otherwise errors of the logging itself are printed with the arguments of the record.
     logging.raiseExceptions = False
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
@@ -112,9 +112,9 @@ def _render_exception(exc_info: structlog.typing.ExcInfo) -> str:
 
 
 def _strip_row_data(record: logging.LogRecord) -> bool:
-    """Replace errors of the database among a message's arguments by texts that quote no rows."""
+    """Replace database errors among the arguments of a record by texts that quote no rows."""
     if record.name == "celery.app.trace":
-        # Celery's own texts repeat the error and its traceback, in the message and beside it.
+        # Celery repeats the error and its traceback in the message and in the record's attributes.
         data = record.__dict__.pop("data", None)
         if isinstance(data, dict) and record.exc_info:
             record.msg, record.args = "task %s ended with an unexpected error", (data.get("name"),)
@@ -134,7 +134,7 @@ def _add_process_name(process: str) -> structlog.typing.Processor:
     return add
 
 
-# --- errors that nobody caught
+# --- uncaught errors
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -142,23 +142,23 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
         logger.critical(UNEXPECTED, exc_info=(kind, error, trace))
 
 
-def _log_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
-    if told.exc_value is not None and told.exc_type is not SystemExit:
-        where = None if told.thread is None else told.thread.name
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and args.exc_type is not SystemExit:
+        where = None if args.thread is None else args.thread.name
         logger.critical(
-            UNEXPECTED, exc_info=(told.exc_type, told.exc_value, told.exc_traceback), extra={"in_thread": where}
+            UNEXPECTED, exc_info=(args.exc_type, args.exc_value, args.exc_traceback), extra={"in_thread": where}
         )
 
 
-def _log_unraisable(told: "sys.UnraisableHookArgs") -> None:
-    # The object itself is not shown: its text may be anything.
-    where = getattr(told.object, "__qualname__", type(told.object).__qualname__)
-    if told.exc_value is not None:
-        exc_info = (told.exc_type, told.exc_value, told.exc_traceback)
+def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    # The object itself is not logged: its text may contain anything.
+    where = getattr(args.object, "__qualname__", type(args.object).__qualname__)
+    if args.exc_value is not None:
+        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
         logger.error("an error in %s could not be raised", where, exc_info=exc_info)
 
 
 def log_loop_error(_loop: object, context: Mapping[str, Any]) -> None:
-    """An asyncio exception handler: errors of tasks and callbacks that nobody waits for."""
+    """Log an error of a task or callback that no code awaits; an asyncio exception handler."""
     error = context.get("exception")
     logger.error("%s", context.get("message", UNEXPECTED), exc_info=error if isinstance(error, BaseException) else None)

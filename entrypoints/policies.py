@@ -1,6 +1,6 @@
 """Pricing policies beside the built-in ones: those of installed packages, and those that `PRICING_POLICIES` names.
 
-A package of yours offers one in the entry point group `scalecommerce.pricing_policies`: a name, and a class that
+A package offers a policy in the entry point group `scalecommerce.pricing_policies`: a name, and a class that
 `scalecommerce_core.pricing.interface.register` takes, or a module that registers its classes when it is imported.
 `PRICING_POLICIES` and `simulate --load` name a module (`my_shop.policies`), a class in it (`my_shop.policies:Markup`)
 or a file (`policies/markup.py`), of the working directory or of an installed package.
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 
-import scalecommerce_core.pricing.built_in  # noqa: F401 - imported first, so that nobody else can take its names
+import scalecommerce_core.pricing.built_in  # noqa: F401 - imported first, so that its names are taken
 from scalecommerce_core.pricing import interface
 from scalecommerce_core.pricing.interface import atomic_registration, one_line_message, register, registered_strategies
 
@@ -44,8 +44,8 @@ class PolicyNotLoaded(ValueError):
 def load_all(setting: str) -> None:
     """Register the policies of installed packages, and those that the setting names.
 
-    A package whose policies cannot be loaded is logged and skipped, since it may be installed for another reason. What
-    the setting names must load: raise `PolicyNotLoaded`.
+    A package whose policies cannot be loaded is logged and skipped, since it may be installed for another purpose.
+    Raises PolicyNotLoaded if a policy that the setting names cannot be loaded.
     """
     for point in entry_points(group=GROUP):
         try:
@@ -61,13 +61,13 @@ def load_all(setting: str) -> None:
 
 
 def load_named(setting: str) -> None:
-    """Register the policies that the setting names, comma-separated; raise `PolicyNotLoaded`. May be repeated."""
+    """Register the policies that the comma-separated setting names; idempotent. Raises PolicyNotLoaded."""
     for source in filter(None, map(str.strip, setting.split(","))):
         load(source)
 
 
 def load(source: str) -> None:
-    """Register the policies of a module, a class in it, or a file; raise `PolicyNotLoaded`. May be repeated."""
+    """Register the policies of a module, a class in it, or a file; idempotent. Raises PolicyNotLoaded."""
     parts = _SOURCE.fullmatch(source)
     if parts is None:
         raise PolicyNotLoaded(
@@ -108,7 +108,7 @@ def add_search_directory(directory: Path) -> None:
 
 
 def _use(found: Any) -> None:
-    """Register a class; a module has registered its classes when it was imported."""
+    """Register a class. A module needs nothing here: its import has registered its classes."""
     if isinstance(found, ModuleType) or found in registered_strategies().values():
         return
     if not isinstance(found, type):
@@ -117,7 +117,7 @@ def _use(found: Any) -> None:
 
 
 def _module(name: str) -> tuple[ModuleType, bool]:
-    """The module, and whether it was imported just now."""
+    """Import the module; return it, and whether it was new."""
     fresh = name not in sys.modules
     try:
         with _isolated(), atomic_registration():
@@ -138,7 +138,7 @@ def _file(path: Path) -> tuple[ModuleType, bool]:
     file = next((each for each in _candidates(path) if each.is_file()), None)
     if file is None:
         raise PolicyNotLoaded(f"there is no file {path}")
-    # Two files of one name are two modules.
+    # The checksum distinguishes files of the same name in different directories.
     name = f"{file.stem}_{zlib.crc32(str(file).encode()):08x}"
     if name in sys.modules:
         return sys.modules[name], False
@@ -177,7 +177,7 @@ def _describe_error(error: BaseException) -> str:
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _IMPORT_FILES]
     frames = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    # A package that is installed is itself among the libraries.
+    # The files of an installed package are among the libraries too.
     shown = (own or [frame for frame in frames if frame.filename == frames[0].filename])[-1:]
     place = "".join(f" ({_relative_path(frame.filename)}, line {frame.lineno})" for frame in shown)
     kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "

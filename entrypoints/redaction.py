@@ -1,7 +1,7 @@
-"""Hides secrets in what is about to be written to a log.
+"""Replaces secrets in log lines.
 
-Secrets are kept in types that hide themselves; this is for what escapes them: the texts of libraries' errors, which may
-quote a URL, a statement's parameters or a row.
+The type `Secret` already hides its text. This module covers the texts of libraries' errors, which may quote a URL, the
+parameters of a statement or a row.
 """
 
 import json
@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 HIDDEN: Final = "***"
 MIN_SECRET_LENGTH: Final = 6
-"""Characters; hiding a shorter secret wherever its text occurs would make logs unreadable."""
+"""Characters. Shorter secrets are not replaced: their text occurs by chance, and logs would become unreadable."""
 MAX_SQL_LENGTH: Final = 500
-"""Characters of a statement."""
+"""Characters of a statement that are shown."""
 
 _USER_INFO: Final = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]*)@")
 _PASSWORD_WORD: Final = re.compile(r"(?i)\b(password|passwd|pwd|secret)(\s*[=:]\s*)([^\s,;'\"}&]+)")
@@ -23,7 +23,7 @@ _SECRET_PARAMETERS: Final = frozenset({"password", "sslpassword"})
 
 
 class Redactor:
-    """Replaces the secrets that it knows, and the passwords of all URLs, by `HIDDEN`."""
+    """Replaces the given secrets, and the passwords of all URLs, by `HIDDEN`."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: set[str] = set()
@@ -31,7 +31,7 @@ class Redactor:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Each is a secret, a URL with a password, or several of these with commas between them."""
+        """Add texts: a secret, a URL with a password, or a comma-separated list of secrets."""
         for text in secrets:
             for secret in _secrets_in(text):
                 self._known.update(_spellings(secret))
@@ -46,7 +46,7 @@ class Redactor:
 
 
 def _secrets_in(text: str) -> Iterator[str]:
-    """A URL's password, also where it is given as a parameter; a text that is no URL, and its parts, are secret."""
+    """Yield the passwords of a URL (also those in its query), or else the text itself and its comma-separated parts."""
     if "://" not in text:
         yield from filter(None, {text, *text.split(",")})
         return
@@ -54,13 +54,13 @@ def _secrets_in(text: str) -> Iterator[str]:
         parts = urlsplit(text)
         found = [parts.password or "", *(value for name, value in parse_qsl(parts.query) if name in _SECRET_PARAMETERS)]
     except ValueError:
-        # Not readable as a URL: whatever stands before the last @ may be a password.
+        # Not a valid URL: everything before the last @ may be a password.
         found = [text.partition("://")[2].rpartition("@")[0].partition(":")[2]]
     yield from filter(None, found)
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """As the secret is written in URLs, in JSON and in Python."""
+    """Yield the secret as it is written in URLs, in JSON and in Python literals."""
     for text in {secret, unquote(secret), quote(unquote(secret), safe="")}:
         for spelling in {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}:
             if len(spelling) >= MIN_SECRET_LENGTH:
@@ -71,22 +71,22 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def error_text(error: BaseException) -> str:
-    """What an error says, without the rows and parameters that the texts of database errors quote."""
+    """Return type and message of an error, without the rows and parameters that messages of databases quote."""
     if is_database_error(error):
-        if hasattr(error, "statement"):  # SQLAlchemy's, around the driver's
+        if hasattr(error, "statement"):  # an error of SQLAlchemy, which wraps the driver's
             statement = " ".join((error.statement or "").split())[:MAX_SQL_LENGTH]
             cause = getattr(error, "orig", None)
-            said = str(error.args[0]) if cause is None else error_text(cause)
-            return f"{said} [SQL: {statement}]"
+            text = str(error.args[0]) if cause is None else error_text(cause)
+            return f"{text} [SQL: {statement}]"
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
         if primary is not None:
             return f"{_type_name(error)}: {primary}{_location(error)}"
-    said = str(error)
-    return f"{_type_name(error)}: {said}" if said else _type_name(error)
+    text = str(error)
+    return f"{_type_name(error)}: {text}" if text else _type_name(error)
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Told by names: commands that need no database do not load its libraries for this."""
+    """Compares module names, so that commands without a database need not load its libraries."""
     return any(kind.__module__.partition(".")[0] in {"psycopg", "sqlalchemy"} for kind in type(error).__mro__)
 
 
@@ -102,12 +102,16 @@ def _type_name(error: BaseException) -> str:
 
 
 def traceback_text(error: BaseException, seen: frozenset[int] = frozenset()) -> str:
-    """As Python prints it: files, lines and code, never the values of variables; causes first."""
+    """Format a traceback as Python does, causes first: files, lines and code, but no values of variables."""
     seen |= {id(error)}
     before = ""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and id(cause) not in seen:
-        joint = "The above exception was the direct cause of" if error.__cause__ else "During handling of it came"
+        joint = (
+            "The above exception was the direct cause of"
+            if error.__cause__
+            else "During handling of the above exception occurred"
+        )
         before = f"{traceback_text(cause, seen)}\n\n{joint} the following:\n\n"
     frames = "".join(traceback.format_tb(error.__traceback__))
     within = (

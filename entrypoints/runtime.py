@@ -1,6 +1,6 @@
-"""What the commands need, on the real adapters: `adapters.cli.runtime.Runtime`.
+"""Implements `adapters.cli.runtime.Runtime` on the production adapters.
 
-Imports stand in the methods, so that a command loads what it needs and `--help` answers at once.
+Imports are inside the methods, so that a command loads only the modules that it needs and `--help` is fast.
 """
 
 import os
@@ -54,7 +54,7 @@ class CommandRuntime:
     def migrate(self, data: Path | None, on_progress: Callable[[MigrationProgress], None]) -> str:
         from adapters.db.migrate import Migration, current, upgrade
 
-        def told(migration: Migration) -> None:
+        def report(migration: Migration) -> None:
             on_progress(
                 MigrationProgress(
                     f"{migration.revision} {migration.name}", migration.number, migration.total, migration.seconds
@@ -62,7 +62,7 @@ class CommandRuntime:
             )
 
         url = _find_target(data).settings.database_url.reveal()
-        upgrade(url, told)
+        upgrade(url, report)
         return current(url) or ""
 
     def settings(self) -> Iterable[Setting]:
@@ -101,14 +101,14 @@ class CommandRuntime:
             case CannotRun() | EmbeddedServerError():
                 return Failure(str(error))
             case SettingsError():
-                return Failure(f"{error}\n`scalecommerce settings` lists what can be set.", ExitCode.USAGE)
+                return Failure(f"{error}\n`scalecommerce settings` lists all settings.", ExitCode.USAGE)
             case _:
                 return None
 
 
 @frozen
 class _Target:
-    """The database that a command works on."""
+    """The database that a command works on, and its description for messages."""
 
     settings: Settings
     place: str
@@ -116,7 +116,10 @@ class _Target:
 
 
 def _find_target(data: Path | None) -> _Target:
-    """The engine in the directory that was named, else the environment's, else the one in the usual directory."""
+    """Find the engine of the given directory, else of `DATABASE_URL`, else of the default directory.
+
+    Raises NotReachable if no engine runs in the directory.
+    """
     if data is None and os.environ.get("DATABASE_URL"):
         return _target_of_environment()
     directory = DataDirectory(data or DEFAULT_DATA)
@@ -136,7 +139,7 @@ def _find_target(data: Path | None) -> _Target:
 
 
 def _target_of_environment() -> _Target:
-    """Commands work on the database alone, so what else a server process has to be told may be missing here."""
+    """Use the settings of the environment; commands need the database only, so other settings may be missing."""
     unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
     chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
     parts = urlsplit(chosen.database_url.reveal())

@@ -1,4 +1,4 @@
-"""The HTTP API as a process: Granian, which drains on SIGTERM."""
+"""The HTTP API as a process: Granian, which finishes requests in flight on SIGTERM."""
 
 import logging
 import signal
@@ -17,9 +17,9 @@ from entrypoints.settings import Settings
 
 APPLICATION: Final = "entrypoints.serve:create"
 DRAIN_SECONDS: Final = 20
-"""How long requests in flight may take to end after SIGTERM; orchestrators usually kill after 30."""
+"""Time for requests in flight after SIGTERM; orchestrators usually kill a process after 30 s."""
 
-# Its records go where all others go, in the same format.
+# Granian's records go to the handler of the root logger.
 _LOGGERS: Final = {
     "handlers": {},
     "loggers": {
@@ -30,7 +30,7 @@ _LOGGERS: Final = {
 
 
 def create() -> Starlette:
-    """The application, made in a process of the server; what goes wrong there is a line of the log."""
+    """Create the application in a process of the server; log an error and exit with status 1."""
     try:
         from entrypoints import asgi
 
@@ -41,13 +41,13 @@ def create() -> Starlette:
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Take the port, or raise `CannotRun`; then serve until a signal ends it."""
+    """Reserve the port and serve until a signal arrives; raises CannotRun if the port is taken."""
     with reserve_port(host, port) as address:
         serve_on(settings, address.host, address.port, workers)
 
 
 def serve_on(settings: Settings, host: str, port: int, workers: int, application: str = APPLICATION) -> None:
-    """As `serve`, on a port that the caller or its parent has reserved. `application` names a factory."""
+    """Serve on a port that the caller or its parent has reserved; `application` is the import path of a factory."""
     server = Server(
         application,
         factory=True,
@@ -64,21 +64,21 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
     )
-    server.main_loop_interrupt = _WakeUp()  # type: ignore[assignment]  # has what the loop uses of an event
-    # Else a server that is killed leaves workers on its port, which go on answering.
+    server.main_loop_interrupt = _WakeUp()  # type: ignore[assignment]  # it has the methods that the loop calls
+    # Without this, a killed server would leave workers that continue to answer on its port.
     bind_forks_to_parent(signal.SIGTERM)
-    # After the server's own configuration of logging, which it applies when it is made.
+    # After the constructor of the server, which applies its own logging configuration.
     logs.configure(settings, "api")
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
 
 
 class _WakeUp:
-    """In place of the `threading.Event` that wakes Granian's main loop.
+    """Replaces the `threading.Event` that wakes Granian's main loop, since an event can deadlock in signal handlers.
 
-    An event has a lock, and the signal handler that sets it may interrupt another that does, or the loop while it
-    begins to wait: then it waits for ever. A `SimpleQueue` may be put to from anywhere. The loop looks at its own flags
-    whenever it wakes up, so waking it once too often does no harm.
+    An event has a lock. A signal handler that sets the event may interrupt another one that does, or the loop when it
+    starts to wait, and then waits forever. `SimpleQueue.put` is reentrant. An additional wake-up is harmless, because
+    the loop checks its flags each time.
     """
 
     def __init__(self) -> None:
@@ -91,4 +91,4 @@ class _WakeUp:
         self._set.get()
 
     def clear(self) -> None:
-        """Waiting has taken it already."""
+        """Nothing to do: `wait` has removed the item."""

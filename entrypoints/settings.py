@@ -1,6 +1,6 @@
-"""Settings, from environment variables of the same names in capitals; checked when they are loaded.
+"""Settings from environment variables, which have the names of the fields in capitals; checked when they are loaded.
 
-The table in docs/operations.md is made of this class (`scalecommerce settings` prints it), so that it cannot go stale.
+`scalecommerce settings` prints the table in docs/operations.md from this class.
 """
 
 import logging
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
-"""As seconds, 31 years: further ahead, calendars end sooner or later."""
+"""The limit of every number; as seconds, 31 years. It keeps dates in the range of `datetime`."""
 DEFAULT_BOTS: Final = (
-    # Crawlers call themselves so, by a convention that nearly all keep; Cubot makes telephones.
+    # Crawlers name themselves like this by convention. Cubot is a brand of telephones.
     "(?<!cu)bot,crawl,spider,slurp,archiver,"
-    # Those who fetch what a page is about, for a link that somebody sends, a feed or an advertisement
+    # Programs that fetch a preview for a link, a feed or an advertisement
     "preview,facebookexternalhit,whatsapp/,feedfetcher,mediapartners,googleother,inspectiontool,"
-    # Those who measure
+    # Programs that measure availability or speed
     "headlesschrome,lighthouse,pagespeed,pingdom,uptime,monitor"
 )
 
@@ -40,24 +40,24 @@ RENAMED: Final[Mapping[str, str]] = {"STALL_SECONDS": "WORKER_STALL_TIMEOUT_SECO
 
 
 class SettingsError(ValueError):
-    """Some settings are missing or wrong; the message names each and says what to do."""
+    """Settings are missing or wrong; the message has one line per setting, with the remedy."""
 
 
 SECRETS: Final = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS")
-"""The variables that hold passwords or keys."""
+"""The variables that contain passwords or keys."""
 
 
 NO_SECRET: Final = Secret("")
 
 
-def _setting(default: Any, help: str, *, validator: Any = None) -> Any:  # noqa: A002 - what it is
+def _setting(default: Any, help: str, *, validator: Any = None) -> Any:  # noqa: A002 - it is the help text
     return field(default=default, validator=validator, metadata={"help": help})
 
 
 def _secret(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
     if len(value.reveal().encode()) < MIN_SECRET_BYTES:
         raise ValueError(
-            f"at least {MIN_SECRET_BYTES} bytes are wanted; make some with"
+            f"it must have at least {MIN_SECRET_BYTES} bytes; generate it with"
             " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
         )
 
@@ -65,12 +65,14 @@ def _secret(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> N
 def _url(*schemes: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
         if value.reveal().partition("://")[0] not in schemes:
-            raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+            raise ValueError(f"it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         try:
             _ = urlsplit(value.reveal()).port
         except ValueError:
-            # Its text is not repeated: what stands where a port should may be part of a password.
-            raise ValueError("its host or port is none; a password's special characters want %-encoding") from None
+            # The error's text is not repeated: it may contain a part of the password.
+            raise ValueError(
+                "its host or port is invalid; special characters in a password must be %-encoded"
+            ) from None
 
     return check
 
@@ -86,19 +88,19 @@ def _split(text: str) -> list[str]:
 
 def _failpoints(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if value:
-        from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - nobody else needs the doubles
+        from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
 
         parse_failpoints(value, "settings")
 
 
 def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 1 <= value <= MAX_NUMBER:
-        raise ValueError(f"a whole number from 1 to {MAX_NUMBER} is wanted")
+        raise ValueError(f"it must be a whole number from 1 to {MAX_NUMBER}")
 
 
 def _from_zero(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 0 <= value <= MAX_NUMBER:
-        raise ValueError(f"a whole number from 0 to {MAX_NUMBER} is wanted")
+        raise ValueError(f"it must be a whole number from 0 to {MAX_NUMBER}")
 
 
 def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
@@ -106,24 +108,24 @@ def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
         try:
             re.compile(f"(?:{pattern})")
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
 
 
 def _days(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 1 <= value <= MAX_DAYS:
-        raise ValueError(f"a whole number from 1 to {MAX_DAYS} is wanted")
+        raise ValueError(f"it must be a whole number from 1 to {MAX_DAYS}")
 
 
 def _choice(*words: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         if value not in words:
-            raise ValueError(f"{value!r} is none of {', '.join(words)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(words)}")
 
     return check
 
 
 def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
-    from entrypoints.gateways import known_gateways  # noqa: PLC0415 - what it knows, not every user of settings has
+    from entrypoints.gateways import known_gateways  # noqa: PLC0415 - it reads package metadata
 
     if value not in (known := known_gateways()):
         raise ValueError(f"there is no gateway {value!r}; known are {', '.join(known)}")
@@ -131,7 +133,7 @@ def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> Non
 
 def _policies(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if value:
-        from entrypoints.policies import load_named  # noqa: PLC0415 - it brings numpy, which most processes do without
+        from entrypoints.policies import load_named  # noqa: PLC0415 - it loads numpy
 
         load_named(value)
 
@@ -147,80 +149,91 @@ def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
 class Settings:
     database_url: Secret = _setting(
         NO_SECRET,
-        "PostgreSQL, as `postgresql://user:password@host/name`.",
+        "URL of PostgreSQL: `postgresql://user:password@host/name`.",
         validator=_url("postgresql", "postgresql+psycopg"),
     )
     database_pool_size: int = _setting(
-        10, "Connections that one process keeps; a rush may open ten more.", validator=_positive
+        10, "Connections that one process keeps open; under load it opens up to ten more.", validator=_positive
     )
     redis_url: Secret = _setting(
-        NO_SECRET, "Redis, as `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
+        NO_SECRET, "URL of Redis: `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
     )
     jwt_secret: Secret = _setting(
-        NO_SECRET, f"Signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.", validator=_secret
+        NO_SECRET,
+        f"Key that signs tokens (HS256) and cursors; at least {MIN_SECRET_BYTES} random bytes.",
+        validator=_secret,
     )
     jwt_previous_secrets: Secret = _setting(
-        NO_SECRET, "Secrets that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
+        NO_SECRET, "Former keys that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
     )
     jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
     market_currency: str = _setting(
         "USD",
-        "ISO 4217 code that products are priced in; it decides how many decimals prices have.",
+        "Currency of all prices, as an ISO 4217 code; it determines the number of decimals.",
         validator=_currency,
     )
-    access_token_seconds: int = _setting(600, "How long an access token is believed.", validator=_positive)
-    refresh_token_seconds: int = _setting(1_209_600, "How long a session lives unused.", validator=_positive)
+    access_token_seconds: int = _setting(600, "Lifetime of an access token.", validator=_positive)
+    refresh_token_seconds: int = _setting(1_209_600, "Lifetime of a session that is not used.", validator=_positive)
     refresh_grace_seconds: int = _setting(
         10,
-        "Seconds after its exchange in which a refresh token returns the same new pair again; 0: never.",
+        "Time after its exchange in which a refresh token returns the same new pair again; 0: none.",
         validator=_from_zero,
     )
-    price_promise_seconds: int = _setting(600, "How long a price that changed is honoured.", validator=_positive)
-    reservation_seconds: int = _setting(900, "How long stock is held for an unpaid order.", validator=_positive)
-    payment_gateway: str = _setting("sandbox", "Who takes the money; `sandbox` moves none.", validator=_gateway)
-    payment_seconds: int = _setting(
-        60, "After so long the gateway is asked what became of an attempt to pay.", validator=_positive
+    price_promise_seconds: int = _setting(
+        600, "How long a former price is honoured after a price change.", validator=_positive
     )
-    intake_queue: int = _setting(2_000, "Orders that may wait in one process; beyond it: 503.", validator=_positive)
+    reservation_seconds: int = _setting(900, "How long stock is reserved for an unpaid order.", validator=_positive)
+    payment_gateway: str = _setting("sandbox", "Payment gateway; `sandbox` moves no money.", validator=_gateway)
+    payment_seconds: int = _setting(
+        60, "Age at which the state of an open payment attempt is requested from the gateway.", validator=_positive
+    )
+    intake_queue: int = _setting(
+        2_000, "Orders that may wait in one API process; further ones are answered by 503.", validator=_positive
+    )
     cache_megabytes: int = _setting(
-        64, "Room for answers that one API process keeps; 0: it keeps none.", validator=_from_zero
+        64, "Size of the response cache of one API process; 0 switches it off.", validator=_from_zero
     )
     cache_seconds: int = _setting(
-        5, "After so long an answer is made anew, whatever has changed; views show by then.", validator=_positive
+        5,
+        "Maximum age of a cached response, also without a change; view counts are as old as that.",
+        validator=_positive,
     )
     event_retention_days: int = _setting(
-        30, "How long the feed keeps events; readers that are further behind get a 410.", validator=_days
+        30, "How long the event feed keeps events; a reader that asks for older ones gets 410.", validator=_days
     )
     decision_retention_days: int = _setting(
         90, "How long runs of pricing policies and their decisions are kept.", validator=_days
     )
     login_attempts: int = _setting(
-        10, "Failed log-ins per account and window; per address ten times that.", validator=_positive
+        10, "Failed log-ins per account and window; ten times as many per network address.", validator=_positive
     )
-    login_window_seconds: int = _setting(300, "The window of `LOGIN_ATTEMPTS`.", validator=_positive)
+    login_window_seconds: int = _setting(300, "Length of the window of `LOGIN_ATTEMPTS`.", validator=_positive)
     view_window_seconds: int = _setting(
         30, "A client's further looks at a product within so long are no views; 0: each is one.", validator=_from_zero
     )
     view_bots: str = _setting(
         DEFAULT_BOTS,
-        "User agents whose looks are no views: regular expressions, comma-separated, in any case; empty: none.",
+        "User agents whose requests are not counted as views: regular expressions, comma-separated,"
+        " case-insensitive; empty: none.",
         validator=_patterns,
     )
     pricing_policies: str = _setting(
         "",
-        "Pricing policies of your own, comma-separated: modules (`my_shop.policies`), classes in them"
-        " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them; those of"
-        " installed packages are loaded anyway.",
+        "Additional pricing policies, comma-separated: modules (`my_shop.policies`), classes in them"
+        " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them;"
+        " policies of installed packages are always loaded.",
         validator=_policies,
     )
     worker_concurrency: int = _setting(
-        2, "Processes of one Celery worker, beside one for webhooks and one for repricing.", validator=_positive
+        2,
+        "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",
+        validator=_positive,
     )
     worker_stall_timeout_seconds: int = _setting(
-        30, "An order that a worker leaves undecided for so long makes it start again.", validator=_positive
+        30, "A worker restarts when an order has been undecided for this long.", validator=_positive
     )
     webhooks_allow_loopback: bool = _setting(
-        False, "For development only: webhooks may go to this machine too, and there by http."
+        False, "For development only: allows webhooks to this machine, also over http."
     )
     log_level: str = _setting(
         "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_choice("DEBUG", "INFO", "WARNING", "ERROR")
@@ -228,7 +241,7 @@ class Settings:
     log_format: str = _setting("json", "json or console.", validator=_choice("json", "console"))
     failpoints: str = _setting(
         "",
-        "For self-tests: where processes kill themselves; see `scalecommerce_core/testing/failpoints.py`.",
+        "For self-tests: points at which processes kill themselves; see `scalecommerce_core/testing/failpoints.py`.",
         validator=_failpoints,
     )
 
@@ -336,12 +349,12 @@ def _describe_problem(name: str, text: str | None, error: ValueError) -> str:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables that `load` makes these settings of."""
+    """Return the environment variables from which `load` builds these settings."""
     return {attribute.name.upper(): _text(getattr(settings, attribute.name)) for attribute in fields(Settings)}
 
 
 def secret_texts(settings: Settings) -> list[str]:
-    """The texts of all settings that are secret."""
+    """Return the texts of all settings that are secret."""
     values = [getattr(settings, attribute.name) for attribute in fields(Settings)]
     return [value.reveal() for value in values if isinstance(value, Secret) and value]
 
@@ -351,6 +364,6 @@ def _text(value: object) -> str:
 
 
 def describe_settings() -> Iterator[tuple[str, str, str]]:
-    """(environment variable, default, meaning) of every setting."""
+    """Yield (environment variable, default, description) of every setting."""
     for attribute in fields(Settings):
         yield attribute.name.upper(), _text(attribute.default), attribute.metadata["help"]

@@ -1,8 +1,8 @@
-"""A worker that is up but decides nothing ends itself, so that whoever supervises it starts it again.
+"""Ends a worker that runs but decides no orders, so that its supervisor restarts it.
 
-Liveness is the age of the oldest undecided order: a process that exists, is connected and answers pings may have
-stopped consuming all the same. What a restart cannot mend (a server is away, others hold what is needed) is said
-and left alone, and repeated restarts come at growing intervals.
+The measure is the age of the oldest undecided order: a process that exists, is connected and answers pings may have
+stopped consuming all the same. A cause that a restart cannot remove (a server is away, another session holds the lock)
+is logged only. The interval between repeated restarts doubles.
 """
 
 import logging
@@ -19,13 +19,13 @@ from scalecommerce_core.domain.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 CHECKS_PER_TIMEOUT: Final = 6
-"""In the time that an order may stay undecided."""
+"""Checks within the timeout, at least."""
 MAX_CHECK_INTERVAL: Final = 5.0
 MAX_DOUBLINGS: Final = 6
 
 
 class RestartCounter(Protocol):
-    """What outlives the process: how often in a row it has ended itself. Raises `Unavailable`."""
+    """The number of restarts in a row, stored outside of the process; the methods raise `Unavailable`."""
 
     def get(self) -> int: ...
 
@@ -36,7 +36,7 @@ class RestartCounter(Protocol):
 
 @frozen
 class WorkerState:
-    """At one moment: the backlog, and how many decide tasks this worker has begun since its start."""
+    """The backlog at one moment, and the number of decide tasks that this worker has started so far."""
 
     backlog: Backlog
     tasks_started: int
@@ -44,7 +44,7 @@ class WorkerState:
 
 @frozen
 class Diagnosis:
-    """`cause` says what is wrong, None: nothing. `restart`: starting this worker again may mend it."""
+    """`cause` describes the stall (None: there is none); `restart`: a restart of this worker may end it."""
 
     cause: str | None = None
     restart: bool = False
@@ -52,7 +52,10 @@ class Diagnosis:
 
 @define
 class StallDetector:
-    """Judges what is seen, look after look. `name` is what this worker's sessions are called in PostgreSQL."""
+    """Detects a stall from consecutive worker states.
+
+    `timeout` is in seconds. `session` is the `application_name` of this worker's PostgreSQL sessions.
+    """
 
     timeout: float
     session: str
@@ -62,15 +65,15 @@ class StallDetector:
     _last_start_at: float = 0.0
 
     def reset(self) -> None:
-        """A server did not answer: whatever waits, waits for that."""
+        """Start over, because a server did not answer: the waiting orders wait for it."""
         self._oldest_order = None
 
-    def has_progress(self, seen: WorkerState) -> bool:
-        """Whether the order that was the oldest at the last look has been decided, or none waits."""
-        return seen.backlog.oldest is None or self._oldest_order not in {None, seen.backlog.oldest}
+    def has_progress(self, state: WorkerState) -> bool:
+        """Return whether the oldest order of the last check has been decided, or no order waits."""
+        return state.backlog.oldest is None or self._oldest_order not in {None, state.backlog.oldest}
 
     def diagnose(self, state: WorkerState, now: float, limit: float) -> Diagnosis:
-        """`now` in seconds of a clock that never goes back; `patience` how long one order may stay the oldest."""
+        """Diagnose a state at `now` (seconds of a monotonic clock); one order may be the oldest for `limit` seconds."""
         if state.backlog.oldest is None or state.backlog.oldest != self._oldest_order:
             self._oldest_order, self._oldest_since = state.backlog.oldest, now
             self._tasks_started, self._last_start_at = state.tasks_started, now
@@ -81,12 +84,12 @@ class StallDetector:
         if waited < limit:
             return Diagnosis()
         what = f"order {state.backlog.oldest} has waited {state.backlog.age.total_seconds():.0f} s for its decision"
-        turn = state.backlog.lock_holder
-        if turn is not None and turn.age.total_seconds() >= self.timeout / 2:
-            held = f"session {turn.pid} ({turn.application}) has held the decider's lock for {turn.age}"
-            return Diagnosis(f"{what}: {held}", restart=turn.application == self.session)
+        holder = state.backlog.lock_holder
+        if holder is not None and holder.age.total_seconds() >= self.timeout / 2:
+            held = f"session {holder.pid} ({holder.application}) has held the decider's lock for {holder.age}"
+            return Diagnosis(f"{what}: {held}", restart=holder.application == self.session)
         if now - self._last_start_at < self.timeout / 2:
-            return Diagnosis(f"{what}, though this worker runs the task: an earlier line of a log may say why")
+            return Diagnosis(f"{what}, though this worker runs the task: an earlier log record may give the cause")
         return Diagnosis(
             f"{what}, and this worker has begun no decision for {now - self._last_start_at:.0f} s", restart=True
         )
@@ -94,8 +97,10 @@ class StallDetector:
 
 @define
 class Watchdog:
-    """`look` raises `Unavailable` when PostgreSQL or Redis does not answer; `nudge` asks for a decision, as beat does;
-    `end` ends this process and all it has started.
+    """Checks the worker periodically in a thread.
+
+    `read_state` raises `Unavailable` when PostgreSQL or Redis does not answer. `request_decision` sends the message
+    that beat sends. `end_worker` ends this process and its children.
     """
 
     _detector: StallDetector
@@ -116,35 +121,35 @@ class Watchdog:
             try:
                 self.check()
             except Exception:
-                # Whoever watches must not be the one who falls asleep.
-                logger.exception("the watchdog met an error")
+                # The thread must survive every error.
+                logger.exception("a check of the watchdog failed")
 
     def check(self) -> None:
-        """Once."""
+        """Check once."""
         try:
             if self._restarts is None:
                 self._restarts = self._counter.get()
-            seen = self._read_state()
-            is_moving = self._detector.has_progress(seen)
-            verdict = self._detector.diagnose(seen, self._clock(), self._current_limit)
-            if is_moving and self._restarts:
+            state = self._read_state()
+            has_progress = self._detector.has_progress(state)
+            diagnosis = self._detector.diagnose(state, self._clock(), self._current_limit)
+            if has_progress and self._restarts:
                 self._counter.reset()
                 self._restarts = 0
-            if not is_moving:
-                # Also without a beat: what is judged is this worker.
+            if not has_progress:
+                # The check must not depend on a running beat.
                 self._request_decision()
         except Unavailable:
             self._detector.reset()
             return
-        if verdict.restart:
-            logger.critical("%s: this worker ends now, to be started again", verdict.cause)
+        if diagnosis.restart:
+            logger.critical("%s: this worker ends itself to be restarted", diagnosis.cause)
             self._counter.increment()
             self._end_worker()
-        elif verdict.cause is not None and self._reported_cause is None:
-            logger.error("%s; a restart of this worker would not help", verdict.cause)
-        self._reported_cause = verdict.cause
+        elif diagnosis.cause is not None and self._reported_cause is None:
+            logger.error("%s; a restart of this worker would not help", diagnosis.cause)
+        self._reported_cause = diagnosis.cause
 
     @property
     def _current_limit(self) -> float:
-        """Doubled by each restart that did not help, so that it cannot go on and on."""
+        """Seconds, doubled by each restart in a row, so that restarts without effect become rare."""
         return float(self._detector.timeout * 2 ** min(self._restarts or 0, MAX_DOUBLINGS))

@@ -1,4 +1,4 @@
-"""The Celery worker as a process; SIGTERM lets the task in hand finish."""
+"""The Celery worker as a process; on SIGTERM it finishes its current tasks and ends."""
 
 import logging
 import os
@@ -24,52 +24,52 @@ from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 logger = logging.getLogger(__name__)
 
 SCHEMA_POLL_SECONDS: Final = 1.0
-"""Seconds between two checks of a database that is not migrated yet."""
+"""Seconds between two checks of the database schema before the worker starts."""
 STALL_EXIT_STATUS: Final = 75
-"""The exit status of a worker that decided nothing for too long (EX_TEMPFAIL: try again)."""
+"""Exit status of a worker that its watchdog has ended (EX_TEMPFAIL: the supervisor should restart it)."""
 
 
 def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> NoReturn:
-    """Work until a signal ends it, then end this process; `on_ready` is called when the first task can come.
+    """Run tasks until a signal arrives, then exit. `on_ready` is called when the worker accepts tasks.
 
-    Its exit status is 0 only if a signal asked for the end.
+    The exit status is 0 only after a warm shutdown by a signal.
     """
     host = socket.gethostname()
-    session = f"scalecommerce worker {os.getpid()} {host}"[:63]  # PostgreSQL cuts a name there
+    session = f"scalecommerce worker {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
 
-    def tell(**_sent: object) -> None:
+    def start_watchdog(**_sent: object) -> None:
         watchdog.start()
         on_ready()
 
-    ways_to_end: list[str] = []
+    shutdowns: list[str] = []
 
-    def note(how: str, **_sent: object) -> None:
-        ways_to_end.append(how)
+    def record_shutdown(how: str, **_sent: object) -> None:
+        shutdowns.append(how)
 
-    worker_ready.connect(tell, weak=False)
-    worker_shutting_down.connect(note, weak=False)
+    worker_ready.connect(start_watchdog, weak=False)
+    worker_shutting_down.connect(record_shutdown, weak=False)
     logs.configure(settings, "worker")
     _wait_for_schema(settings)
-    # A stopped or busy child hears of nothing else.
+    # SIGKILL, because a stopped or busy child does not handle another signal.
     bind_forks_to_parent(signal.SIGKILL)
     celery_logging.redirect_celery_logs()
     app = worker_application(settings, session)
     worker = app.Worker(
         hostname=f"scalecommerce@{host}",
-        # Two more: one waits for the receivers of webhooks, one reprices. See `worker_lock`.
+        # Two more processes: one delivers webhooks, one reprices. See `worker_lock`.
         concurrency=settings.worker_concurrency + 2,
         loglevel=settings.log_level,
-        # Its banner would go to standard output.
+        # Without this, Celery prints a banner to standard output.
         quiet=True,
-        # Workers need not know each other: what they must not do together, PostgreSQL keeps apart.
+        # Workers need no messages between them: locks in PostgreSQL and Redis coordinate their tasks.
         without_gossip=True,
         without_mingle=True,
     )
     watchdog = _create_watchdog(settings, worker, session, host)
     worker.start()
-    # What it cannot recover from Celery logs, and returns: its supervisor must not take that for a wanted end.
-    # Ctrl-C is one, though Celery has the status of a failure for it.
-    sys.exit(0 if ways_to_end == ["Warm"] else worker.exitcode)
+    # After an unrecoverable error Celery logs it and returns; the exit status must show that this was no regular end.
+    # Ctrl-C is a regular end, although Celery reports a failure for it.
+    sys.exit(0 if shutdowns == ["Warm"] else worker.exitcode)
 
 
 def _wait_for_schema(settings: Settings) -> None:
@@ -106,7 +106,7 @@ def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -
 
 
 def kill_worker(worker: Any) -> None:
-    """With its children, whatever state they are in: one may have ended a moment ago, or a broken pool knows none."""
+    """Kill the pool's processes and exit with `STALL_EXIT_STATUS`, even if the pool is broken."""
     try:
         for process in worker.pool.info["processes"]:
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The program that `up` runs for each of its processes.
+"""The program that `up` and `torture` run for each of their processes.
 
 `python -P -m entrypoints.local.child_main OWNER NAME [HOST PORT [PLAN]]`
 """
@@ -13,7 +13,7 @@ from importlib import import_module
 from adapters.embedded.launch import die_with_parent
 
 _CHANNEL = 0
-"""Standard input: settings come in, a word goes back."""
+"""Standard input, a socket: it delivers the settings, and `ready` is sent back over it."""
 
 _MODULES = {
     "api": ("entrypoints.serve", "entrypoints.asgi"),
@@ -27,9 +27,9 @@ def main(owner: int, name: str, *arguments: str) -> None:
     from entrypoints import logs
 
     logs.configure_early(name)
-    # It drains when its owner dies.
+    # On SIGTERM the process drains; it must do so when its owner dies, too.
     die_with_parent(owner, signal.SIGTERM)
-    # What takes longest comes first: the servers that the settings name may still be starting.
+    # The imports take longest, and the servers may still be starting, so the settings are awaited afterwards.
     for module in _MODULES[name]:
         import_module(module)
     _receive_settings()
@@ -62,7 +62,7 @@ def _receive_settings() -> None:
     text = b""
     while not text.endswith(b"\n"):
         received = os.read(_CHANNEL, 65536)
-        if not received:  # the owner has died
+        if not received:  # the owner has ended
             sys.exit(1)
         text += received
     os.environ.update(json.loads(text))

@@ -1,4 +1,4 @@
-"""The whole engine on one machine: servers, migrations, API, worker and beat, until somebody stops it."""
+"""The whole engine on one machine: servers, migrations, API, worker and beat, until a stop signal."""
 
 import os
 import threading
@@ -32,8 +32,8 @@ POLL_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 25.0
 MAX_SERVER_RESTARTS: Final = 5
 DEMO_TOKEN_SECONDS: Final = 86_400
-"""A demo's token is there to be pasted, not only in the next ten minutes."""
-STOPPING: Final = "Stopping: what is in hand is finished; Ctrl-C again ends at once …"
+"""The banner of a demo shows a token to paste, which must be valid longer than the default of ten minutes."""
+STOPPING: Final = "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …"
 STOPPED: Final = "Stopped. The data stays in {data}."
 
 _PLACEHOLDERS: Final = {
@@ -41,35 +41,38 @@ _PLACEHOLDERS: Final = {
     "REDIS_URL": "redis://embedded",
     "JWT_SECRET": "*" * settings.MIN_SECRET_BYTES,
 }
-"""In place of the settings that this engine makes for itself, so that all others can be checked."""
+"""Stand in for the settings that are generated later, so that all others can be checked at once."""
 
 
 @frozen
 class UpOptions:
-    """What to run, and where."""
+    """Options of `scalecommerce up`."""
 
     host: str
     port: int
     data: Path
     demo: bool
     traffic: bool = True
-    """With `demo`: visitors look and buy, and prices learn from it."""
+    """With `demo`: run simulated visitors, whose purchases make prices move."""
 
 
 def up(options: UpOptions) -> None:
-    """Run until a signal; raise `CannotRun`, `SettingsError`, `EmbeddedServerError` or `MarketError`."""
+    """Run until a stop signal.
+
+    Raises CannotRun, SettingsError, EmbeddedServerError or MarketError.
+    """
     children: list[ChildProcess] = []
     errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
-    def hurry() -> None:
+    def kill_children() -> None:
         for child in children:
             child.send_sigkill()
 
-    with suppress(StopRequested), raise_on_stop_signal(hurry), ExitStack() as stack:
+    with suppress(StopRequested), raise_on_stop_signal(kill_children), ExitStack() as stack:
         try:
             LocalEngine(options, stack, children).run()
         except StopRequested:
-            if not errors.is_terminal:  # a terminal shows the same as a status line, while it lasts
+            if not errors.is_terminal:  # a terminal shows this as a status line
                 errors.print(STOPPING, markup=False)
             raise
     errors.print(STOPPED.format(data=options.data), markup=False)
@@ -87,33 +90,33 @@ class LocalEngine:
 
     def run(self) -> None:
         begun = time.monotonic()
-        # Whatever can be wrong at once is found before anything is started.
+        # Wrong settings are reported before anything is started.
         settings.load({**_PLACEHOLDERS, **{name: text for name, text in os.environ.items() if text}})
         self._stack.enter_context(self._data.lock_exclusively())
         self._address = self._stack.enter_context(reserve_port(self._options.host, self._options.port))
         with self._err.status("Starting PostgreSQL and Redis …") as status:
             servers = self._start_servers_and_children()
-            given = self._child_settings(servers)
-            chosen = settings.load({**os.environ, **given})
+            child_settings = self._child_settings(servers)
+            chosen = settings.load({**os.environ, **child_settings})
             status.update("Bringing the database up to date …")
             self._upgrade(servers.database_url, status.update)
             status.update("Starting API, worker and beat …")
             for child in self._children:
-                child.send_settings(given)
+                child.send_settings(child_settings)
             self._data.write_engine_info(self._engine_info(servers, chosen))
             demo = self._prepare_demo(chosen, status.update) if self._options.demo else None
             self._wait_until_ready(servers)
             if demo is not None and demo.plan is not None and self._options.traffic:
-                self._start_traffic(given, demo.plan)
+                self._start_traffic(child_settings, demo.plan)
         self._print_banner(time.monotonic() - begun, demo)
         while True:
             self._supervise(servers)
             time.sleep(POLL_SECONDS)
 
     def _start_servers_and_children(self) -> Servers:
-        """Each waits, mostly: the servers for disks, the children for servers; so they are started together."""
+        """Start the servers and the child processes together, since each mostly waits."""
         servers = self._stack.enter_context(ExitStack())
-        # Behind the servers on the stack: the children end while these still answer.
+        # The stack runs this before it stops the servers: children need them while they drain.
         self._stack.callback(self._drain)
         for name, arguments in (("api", [self._address.host, str(self._address.port)]), ("worker", []), ("beat", [])):
             child = ChildProcess(name, arguments, self._data.log_path(name))
@@ -129,20 +132,20 @@ class LocalEngine:
             redis_url=os.environ.get("REDIS_URL"),
         )
 
-    def _start_traffic(self, given: Mapping[str, str], plan: TrafficPlan) -> None:
+    def _start_traffic(self, child_settings: Mapping[str, str], plan: TrafficPlan) -> None:
         where = [self._address.reachable, str(self._address.port)]
         visitors = ChildProcess("traffic", [*where, plan.to_text()], self._data.log_path("traffic"))
         self._children.append(visitors)
         visitors.start()
-        visitors.send_settings(given)
+        visitors.send_settings(child_settings)
 
     def _child_settings(self, servers: Servers) -> dict[str, str]:
-        """What the children get in addition to our environment."""
-        given = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
-        given["JWT_SECRET"] = os.environ.get("JWT_SECRET") or self._data.token_secret()
+        """Settings that the children get in addition to the environment."""
+        child_settings = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        child_settings["JWT_SECRET"] = os.environ.get("JWT_SECRET") or self._data.token_secret()
         if self._options.demo:
-            given["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
-        return given
+            child_settings["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
+        return child_settings
 
     def _engine_info(self, servers: Servers, chosen: Settings) -> EngineInfo:
         return EngineInfo(
@@ -156,19 +159,19 @@ class LocalEngine:
         from adapters.db.migrate import Migration, upgrade
         from adapters.db.schema_version import release_revisions
 
-        def told(migration: Migration) -> None:
+        def report(migration: Migration) -> None:
             what = f"{migration.number} of {migration.total}: {migration.revision} {migration.name}"
             status(f"Bringing the database up to date: migration {what} …")
-            # An empty database takes a second; one with data may take minutes, and not everybody has a terminal.
+            # An upgrade of a database with data may take minutes; without a terminal there is no status line.
             if migration.total < len(release_revisions().known) and not self._err.is_terminal:
                 is_done = migration.seconds is not None
                 self._err.print(f"Migration {what} {f'({migration.seconds:.1f} s)' if is_done else '…'}", markup=False)
 
-        upgrade(database_url, told)
+        upgrade(database_url, report)
 
     def _prepare_demo(self, chosen: Settings, status: Callable[[str], None]) -> Demo | None:
         def progress(step: str, done: int, total: int | None) -> None:
-            status(f"Making a demo market: {step} {done:,}{f' of {total:,}' if total else ''} …")
+            status(f"Creating a demo market: {step} {done:,}{f' of {total:,}' if total else ''} …")
 
         from entrypoints.demo.seed import prepare_demo
 
@@ -190,35 +193,35 @@ class LocalEngine:
         return all(child.is_ready for child in self._children if child.name == "worker")
 
     def _supervise(self, servers: Servers) -> None:
-        """Start again what has ended, and show the errors of all."""
+        """Restart servers and children that have ended, and show new errors of the children."""
         for server in servers.stopped_servers():
             self._restarts += 1
             if self._restarts > MAX_SERVER_RESTARTS:
                 raise CannotRun(f"{server.name} has ended {self._restarts} times. Its log: {server.log}")
-            self._warn(f"{server.name} has ended: starting it again. Its log: {server.log}")
+            self._warn(f"{server.name} has ended and is being restarted. Its log: {server.log}")
             restart_server(server)
         for child in self._children:
-            if told := child.restart_if_dead():
-                self._warn(told)
-        for sentence in self._errors.read_new():
-            self._warn(sentence)
+            if message := child.restart_if_dead():
+                self._warn(message)
+        for error in self._errors.read_new():
+            self._warn(error)
 
     def _drain(self) -> None:
-        """Visitors first; then the API, so that nobody is promised what the others do not do any more today."""
-        by_turn = [
+        """Stop the visitors first, then the API, so that it accepts no order that is not decided today."""
+        groups = [
             [child for child in self._children if child.name == "traffic"],
             [child for child in self._children if child.name == "api"],
             [child for child in self._children if child.name not in {"traffic", "api"}],
         ]
         with self._err.status(STOPPING):
-            for together in by_turn:
-                for child in together:
+            for group in groups:
+                for child in group:
                     child.terminate()
-                for child in together:
+                for child in group:
                     child.wait_or_kill(DRAIN_SECONDS)
 
-    def _warn(self, sentence: str) -> None:
-        self._err.print(sentence, style="yellow", markup=False)
+    def _warn(self, message: str) -> None:
+        self._err.print(message, style="yellow", markup=False)
 
     def _print_banner(self, seconds: float, demo: Demo | None) -> None:
         self._print(banner.ready_line(self._address.url, self._options.data, seconds))

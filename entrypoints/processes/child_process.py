@@ -121,7 +121,9 @@ class ChildProcess:
                 )
             pause = min(MAX_RESTART_DELAY, 0.25 * 2 ** (len(self._exit_times) - 1))
             self._restart_at = now + pause
-            return f"The {self.name} has ended with {_describe_status(status)}: starting it again. Its log: {self.log}"
+            return (
+                f"The {self.name} has ended with {_describe_status(status)} and is being restarted. Its log: {self.log}"
+            )
         if now >= self._restart_at:
             self.start()
         return None

@@ -1,9 +1,9 @@
-"""What keeps a process from running, as a sentence for the person who started it."""
+"""Errors that prevent a process from running; their messages are shown to the user."""
 
 
 class CannotRun(Exception):
-    """The message says why, and what to do about it."""
+    """A process cannot run; the message gives the cause and the remedy."""
 
 
 class NotReachable(CannotRun):
-    """A server that the environment names does not answer."""
+    """A server or engine that a command needs does not answer."""

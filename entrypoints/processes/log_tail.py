@@ -1,4 +1,4 @@
-"""Showing the errors that children write to their logs."""
+"""Reads new error records from the log files of child processes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,26 +9,26 @@ SHOWN_LEVELS: Final = frozenset({"error", "critical"})
 
 
 class LogErrorTail:
-    """Follows log files from where they end now; lines that are no JSON (a traceback at start) stay in the file."""
+    """Follows log files from their present ends; lines that are not JSON, such as tracebacks, are skipped."""
 
     def __init__(self, logs: Sequence[Path]) -> None:
         self._offsets = {log: log.stat().st_size if log.exists() else 0 for log in logs}
 
     def read_new(self) -> Iterator[str]:
-        """One sentence per error since the last call."""
+        """Yield one message per error since the last call."""
         for log in self._offsets:
             for line in self._read_new_lines(log):
-                if sentence := _describe_error(line):
-                    yield f"{log.stem}: {sentence}"
+                if description := _describe_error(line):
+                    yield f"{log.stem}: {description}"
 
     def _read_new_lines(self, log: Path) -> list[bytes]:
         if not log.exists():
             return []
-        if log.stat().st_size < self._offsets[log]:  # it was put aside, and begun anew
+        if log.stat().st_size < self._offsets[log]:  # the file was rotated
             self._offsets[log] = 0
         with log.open("rb") as file:
             file.seek(self._offsets[log])
-            # A line that is still being written is read the next time.
+            # An incomplete last line is read at the next call.
             text, newline, _ = file.read().rpartition(b"\n")
         self._offsets[log] += len(text) + len(newline)
         return text.splitlines()
@@ -41,7 +41,7 @@ def _describe_error(line: bytes) -> str | None:
         return None
     if not isinstance(record, dict) or record.get("level") not in SHOWN_LEVELS:
         return None
-    said = str(record.get("event", ""))
-    # The last line of a traceback says what happened; the rest is in the file.
+    event = str(record.get("event", ""))
+    # The last line of a traceback is the error itself.
     cause = str(record.get("exception", "")).strip().rpartition("\n")[2]
-    return f"{said} ({cause})" if cause else said
+    return f"{event} ({cause})" if cause else event

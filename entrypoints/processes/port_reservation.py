@@ -1,4 +1,4 @@
-"""Taking a port for as long as a server may listen on it."""
+"""Reserves a port for a server that will listen on it."""
 
 import errno
 import socket
@@ -13,19 +13,19 @@ from entrypoints.processes.errors import CannotRun
 
 @frozen
 class Address:
-    """Where a server listens."""
+    """The host and port on which a server listens."""
 
     host: str
     port: int
 
     @property
     def reachable(self) -> str:
-        """The host by which this machine reaches it, also if it listens on all addresses."""
+        """The host for clients on this machine; a loopback address if the server listens on all addresses."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody else can reach it."""
+        """Whether only this machine can connect."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
     @property
@@ -39,11 +39,11 @@ class Address:
 
 @contextmanager
 def reserve_port(host: str, port: int) -> Iterator[Address]:
-    """See that nobody listens on the port (any free one for 0), and keep it for a server of ours.
+    """Reserve a port (0: any free one) for a server of this process or its children; raises CannotRun if it is taken.
 
-    The server binds its listeners with SO_REUSEPORT, so two engines on one port would silently halve each other's
-    requests. The socket that is held here was bound without that option, so it has noticed every listener; it gets
-    the option afterwards, to let our own server in.
+    The server binds its listeners with SO_REUSEPORT, so two engines on one port would each get half of the requests,
+    without an error. The socket here is bound without that option, which fails if any listener exists. It gets the
+    option afterwards, so that the server can bind too.
     """
     with _bind(host, port) as holder:
         address = Address(host, holder.getsockname()[1])
@@ -54,9 +54,9 @@ def reserve_port(host: str, port: int) -> Iterator[Address]:
 
 @contextmanager
 def _claim_address(address: Address) -> Iterator[None]:
-    """Keep a second engine off while this one does not listen yet: a name that is free again when the process ends."""
+    """Exclude a second engine until this one listens, by a socket name that is free again when the process ends."""
     with socket.socket(socket.AF_UNIX) as claim:
-        if sys.platform == "linux":  # which alone has sockets with names outside the file system
+        if sys.platform == "linux":  # abstract socket names exist on Linux only
             try:
                 claim.bind(f"\0scalecommerce listens on {address.host} {address.port}")
             except OSError as error:
@@ -72,7 +72,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a valid host name"
         raise CannotRun(f"Cannot listen on {host}: {reason}.") from error
     holder = socket.socket(family, kind)
     try:

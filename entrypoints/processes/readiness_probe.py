@@ -1,4 +1,4 @@
-"""Whether the API that `up` has started answers."""
+"""Checks whether an API answers."""
 
 import http.client
 from typing import Final
@@ -7,7 +7,7 @@ _SECONDS: Final = 2.0
 
 
 def api_answers(host: str, port: int, path: str = "/readyz") -> bool:
-    """Whether it says 200 there."""
+    """Return whether a GET of the path is answered by 200."""
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     try:
         connection.request("GET", path)

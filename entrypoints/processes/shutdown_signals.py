@@ -1,4 +1,4 @@
-"""Ending `up` on Ctrl-C, SIGTERM or a closed terminal: in order at the first, at once at the second."""
+"""Stops `up` on Ctrl-C, SIGTERM or a closed terminal: in order at the first signal, at once at the second."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,26 +7,26 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """Somebody asked `up` to end; raised in the main thread, once."""
+    """A stop signal has arrived; raised once, in the main thread."""
 
 
 @contextmanager
 def raise_on_stop_signal(on_repeat: Callable[[], None]) -> Iterator[None]:
-    """Raise `Stopped` at the first signal; call `hurry` at every later one."""
-    heard = False
+    """Raise `StopRequested` at the first stop signal; call `on_repeat` at every later one."""
+    is_requested = False
 
-    def hear(_number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        if heard:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_requested
+        if is_requested:
             on_repeat()
         else:
-            heard = True
+            is_requested = True
             raise StopRequested
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup wants it to live on
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
         numbers.append(signal.SIGHUP)
-    before = [(number, signal.signal(number, hear)) for number in numbers]
+    before = [(number, signal.signal(number, handle)) for number in numbers]
     try:
         yield
     finally:

@@ -145,7 +145,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, shop: dict[st
 def test_servers_end_in_order(
     tmp_path: Path, begin: Any, shop: dict[str, str], command: list[str], number: signal.Signals
 ) -> None:
-    words = {"serve": "Started worker-1", "worker": "ready", "beat": "the beat sends messages"}
+    words = {"serve": "Started worker-1", "worker": "ready", "beat": "the beat has started to send messages"}
     process = begin(*command, **shop)
     log = tmp_path / "err.txt"
     eventually(lambda: words[command[0]] in log.read_text() or process.poll() is not None, f"{command}: {words}")

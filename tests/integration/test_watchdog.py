@@ -78,7 +78,7 @@ def test_a_worker_that_stopped_consuming_is_started_again(engine: EngineProcess)
     eventually(decided, "a decision after the restart")
     assert not is_alive(worker)
     assert not any(map(is_alive, pool))
-    assert "The worker has ended with status 75: starting it again" in engine.err
+    assert "The worker has ended with status 75 and is being restarted" in engine.err
     log = (engine.data / "logs" / "worker.log").read_text()
     assert f"order {order['id']} has waited" in log
 
