@@ -26,7 +26,7 @@ from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy
 from scalecommerce_core.services.progress import Progress
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeding
-from scalecommerce_core.services.seeding.people import is_seeded
+from scalecommerce_core.services.seeding.users import is_seeded
 
 RNG_SEED: Final = 1
 USERS: Final = 10

@@ -58,10 +58,10 @@ class Account:
 
     def edit(self, *, first_name: str | None = None, last_name: str | None = None, bio: str | None = None) -> None:
         """Change the given fields of the profile; raise `Invalid` naming the fields, and change nothing then."""
-        wanted = {"first_name": first_name, "last_name": last_name, "bio": bio}
+        fields = {"first_name": first_name, "last_name": last_name, "bio": bio}
         given = {
             name: normal_text(text) if name == "bio" else normal_line(text)
-            for name, text in wanted.items()
+            for name, text in fields.items()
             if text is not None
         }
         longest = {"bio": BIO_LENGTH}
@@ -115,7 +115,7 @@ class Session:
             self.previous, self.current, self.rotated_at = token, successor, now
             self.expires_at = now + lifetime
             return True
-        # `now` may be a little before the exchange: the clocks of two API processes differ.
+        # `now` may be slightly before the exchange: the clocks of two API processes differ.
         if grace and token == self.previous and now - self.issued_at < grace:
             return True
         self.revoke(now)

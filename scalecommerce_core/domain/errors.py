@@ -266,7 +266,7 @@ class SchemaMismatch(Unavailable):
 
 
 class GatewayUnavailable(Unavailable):
-    """The payment gateway gave no answer: the charge or refund may have happened. A look-up by its key will tell."""
+    """The payment gateway gave no answer: the charge or refund may have happened. Look it up by its key."""
 
     code = "gateway_unavailable"
 

@@ -25,7 +25,7 @@ class Event:
         return {name: _plain(getattr(self, name)) for name in _facts(type(self))}
 
 
-# Two events are made of each order, so this is worth more than `attrs.asdict`, which looks into every value.
+# Each order records at least two events, so field names are cached; `attrs.asdict` inspects every value and is slower.
 _FACTS: dict[str, tuple[str, ...]] = {}
 
 

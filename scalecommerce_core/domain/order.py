@@ -203,10 +203,10 @@ class Order:
 
     def decide(self, stock: Mapping[ProductId, Stock], now: datetime, expires_at: datetime) -> None:
         """Reserve all lines until `expires_at`; or reject the order with its shortfalls and leave stock unchanged."""
-        wanted = self.quantities()
+        quantities = self.quantities()
         short = tuple(
             Shortfall(product_id, quantity, stock[product_id].available if product_id in stock else 0)
-            for product_id, quantity in wanted.items()
+            for product_id, quantity in quantities.items()
             if product_id not in stock or stock[product_id].available < quantity
         )
         self._transition(Action.REJECT if short else Action.RESERVE, now)
@@ -214,7 +214,7 @@ class Order:
             self.shortfalls = short
             self._record(OrderRejected, now)
             return
-        for product_id, quantity in wanted.items():
+        for product_id, quantity in quantities.items():
             stock[product_id].reserve(quantity)
         self.expires_at = expires_at
         self._record(OrderReserved, now)
@@ -241,7 +241,7 @@ class Order:
 
     def refund(
         self,
-        wanted: Sequence[RefundLine],
+        requested: Sequence[RefundLine],
         stock: Mapping[ProductId, Stock],
         now: datetime,
         *,
@@ -256,10 +256,10 @@ class Order:
             raise TransitionNotAllowed(self.id, self.status, Action.REFUND)
         lines = {line.position: line for line in self.lines}
         made: list[Refund] = []
-        for index, part in enumerate(wanted):
+        for index, part in enumerate(requested):
             left = part.quantity
             if left < 1:
-                raise Invalid.field(f"lines[{index}].quantity", "At least 1 is wanted.")
+                raise Invalid.field(f"lines[{index}].quantity", "The quantity must be at least 1.")
             for line in _matching(lines.values(), part):
                 units = min(left, line.refundable)
                 if units:
@@ -373,4 +373,4 @@ def _check_room(refunds: Iterable[Refund], stock: Mapping[ProductId, Stock]) -> 
         units[refund.product_id] = units.get(refund.product_id, 0) + refund.quantity
     for product_id, quantity in units.items():
         if quantity > stock[product_id].capacity_left:
-            raise Invalid.field("restock", f"The stock of product {product_id} would pass {MAX_STOCK}.")
+            raise Invalid.field("restock", f"The stock of product {product_id} would exceed {MAX_STOCK}.")

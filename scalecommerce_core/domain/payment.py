@@ -106,11 +106,11 @@ PAYMENT_TRANSITIONS: Final[Mapping[tuple[PaymentStatus, Finding], PaymentStatus]
     (PaymentStatus.OPEN, Finding.CHARGED_TOO_LATE): PaymentStatus.TOO_LATE,
     (PaymentStatus.OPEN, Finding.DECLINED): PaymentStatus.DECLINED,
     (PaymentStatus.OPEN, Finding.UNKNOWN): PaymentStatus.ABANDONED,
-    # A charge that arrives late still pays an order that waits for it.
+    # A late charge still pays an order that is PENDING.
     (PaymentStatus.ABANDONED, Finding.CHARGED): PaymentStatus.CAPTURED,
     (PaymentStatus.ABANDONED, Finding.CHARGED_TOO_LATE): PaymentStatus.TOO_LATE,
     (PaymentStatus.ABANDONED, Finding.DECLINED): PaymentStatus.DECLINED,
-    # No gateway should change its mind; one that does has the buyer's money.
+    # A gateway should not charge after it declined; if it does, it has the buyer's money, which must be refunded.
     (PaymentStatus.DECLINED, Finding.CHARGED_TOO_LATE): PaymentStatus.TOO_LATE,
 }
 """The new status of an attempt for each finding; any other pair is `LedgerInconsistent`."""
@@ -188,9 +188,9 @@ class Payment:
     ) -> "Payment":
         """A new attempt. Raise `Invalid` for an invalid method, `Refused` for an amount that no gateway accepts."""
         if not 1 <= len(method) <= MAX_TEXT or not method.isprintable() or not method.isascii():
-            raise Invalid.field("payment_method", f"1 to {MAX_TEXT} printable ASCII characters are wanted.")
+            raise Invalid.field("payment_method", f"1 to {MAX_TEXT} printable ASCII characters are required.")
         if not 1 <= amount.minor <= MAX_AMOUNT:
-            raise Refused(f"{amount} cannot be paid at once.")
+            raise Refused(f"{amount} cannot be paid in one payment.")
         deadline = now + timeout
         return cls(
             id=id, order_id=order_id, amount=amount, method=method, created_at=now, deadline=deadline, updated_at=now,
@@ -247,8 +247,10 @@ class Payment:
     def add_refund(self, minor: int, now: datetime) -> None:
         """Add a refund of `minor` units; raise `LedgerInconsistent` if the refunds would exceed the charge."""
         if self.reference is None or not 1 <= minor <= self.amount.minor - self.refunded:
-            raise LedgerInconsistent(f"Payment {self.id}: {minor} to send back, {self.refunded} of {self.amount} is.")
-        # What was sent back before only grows, so the key is new, and the same in every replay of this.
+            raise LedgerInconsistent(
+                f"Payment {self.id}: a refund of {minor} exceeds {self.amount} less {self.refunded}."
+            )
+        # `refunded` only grows, so the key is new, and a retry of this transaction computes the same key.
         key = RefundId(uuid5(self.id, f"refund behind {self.refunded}"))
         self.refunds.append(
             PaymentRefund(key, self.id, self.reference, Money(minor, self.amount.currency), now, try_at=now)
@@ -260,7 +262,7 @@ class Payment:
         try:
             self.status = PAYMENT_TRANSITIONS[self.status, finding]
         except KeyError:
-            raise LedgerInconsistent(f"Payment {self.id} is {self.status}, and {finding}.") from None
+            raise LedgerInconsistent(f"Payment {self.id} is {self.status}, the gateway reported: {finding}.") from None
         self.updated_at = now
         self.check_at = None
 

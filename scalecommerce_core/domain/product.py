@@ -76,7 +76,7 @@ class Product:
     events: list[Event] = field(factory=list, eq=False, repr=False)
 
     @classmethod
-    def listed(  # a product has many facts, and all have names
+    def listed(
         cls,
         *,
         id: ProductId,  # noqa: A002 - the field's name
@@ -126,7 +126,7 @@ class Product:
             self._record_price(old, now, PriceCause.MANUAL)
         if changed:
             self.updated_at = now
-        # A change of the price alone is told by its own event.
+        # A change of the price alone is published as PriceChanged only.
         if changed - {"price"}:
             self.events.append(ProductEdited(at=now, product_id=self.id, seller_id=self.seller_id))
 

@@ -106,7 +106,7 @@ class SearchText:
 def parse_search(search: str) -> SearchText:
     """Parse a search. Never fails: parts without a letter or digit are ignored."""
     terms = []
-    # In the normal form: an isolated mark would end a word, and an invisible character would split one.
+    # In the normal form, because an isolated mark would end a word, and an invisible character would split one.
     for minus, phrase, token in _TERM.findall(normal_line(search)):
         text, is_phrase, is_excluded = (phrase, True, bool(minus)) if not token else (token, False, False)
         if token.startswith("-"):

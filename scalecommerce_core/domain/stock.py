@@ -73,7 +73,9 @@ class Stock:
         """Release reserved units; raise `LedgerInconsistent` if fewer are reserved."""
         _check_units(quantity)
         if quantity > self.reserved:
-            raise LedgerInconsistent(f"Product {self.product_id}: {quantity} of {self.reserved} reserved units.")
+            raise LedgerInconsistent(
+                f"Product {self.product_id}: {quantity} units to release, {self.reserved} reserved."
+            )
         self.reserved -= quantity
 
     def sell(self, quantity: int, order_id: OrderId, now: datetime) -> None:
@@ -89,7 +91,7 @@ class Stock:
     def adjust(self, delta: int, now: datetime) -> None:
         """Add units, or take available ones (negative `delta`); raise `Invalid` beyond the limits."""
         if delta < -self.available:
-            raise Invalid.field("delta", f"Only {self.available} units can be taken: the others are reserved or gone.")
+            raise Invalid.field("delta", f"Only {self.available} units can be taken away: the others are reserved.")
         if delta:
             self._move(delta, MovementKind.ADJUSTMENT, now)
 
@@ -124,6 +126,6 @@ class Stock:
 
 
 def _check_units(quantity: int) -> None:
-    # Negative units would turn a reservation into stock that nobody brought; callers have checked what users sent.
+    # Negative units would turn a reservation into stock. Callers have validated user input, so this is a bug.
     if quantity < 1:
-        raise ValueError(f"at least one unit is moved, not {quantity}")
+        raise ValueError(f"quantity must be at least 1, not {quantity}")

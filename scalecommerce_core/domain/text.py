@@ -226,13 +226,13 @@ def text_errors(value: str, *, at_most: int, at_least: int = 0) -> list[str]:
     if len(value) > at_most:
         said.append(f"At most {at_most} characters are allowed, this has {len(value)}.")
     if len(value.strip()) < at_least:
-        said.append("This must not be blank." if at_least == 1 else f"At least {at_least} characters are wanted.")
+        said.append("This must not be blank." if at_least == 1 else f"At least {at_least} characters are required.")
     if "\x00" in value:
         said.append("NUL characters are not allowed.")
     if has_long_run(value):
         said.append(f"At most {MAX_COMBINING_MARKS} combining marks may follow one another.")
     if _SURROGATE.search(value):
-        said.append("Lone surrogates are not text.")
+        said.append("Lone surrogates are not allowed.")
     return said
 
 

@@ -25,7 +25,7 @@ _VISIBLE: Final = re.compile(r"[!-~]+")
 _UNSAFE: Final = re.compile(r'[\\"<>^`{|}]')
 _LOCAL_NAMES: Final = ("localhost", "local", "internal", "lan", "home.arpa", "localdomain")
 
-# is_global of the standard library differs between the versions of Python; these hold in all of them.
+# `is_global` of the standard library differs between versions of Python; these networks are refused in all of them.
 _BLOCKED_NETWORKS: Final = tuple(
     map(
         ip_network,
@@ -33,7 +33,7 @@ _BLOCKED_NETWORKS: Final = tuple(
             "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
             "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
             "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-            # Azure's host, which answers every virtual machine there.
+            # The host agent of Azure, reachable from every virtual machine there.
             "168.63.129.16/32",
             # Teredo and other protocol assignments, documentation.
             "2001::/23", "2001:db8::/32", "3fff::/20",
@@ -78,19 +78,19 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise UnsafeAddress("This is no URL such as https://example.com/hooks.") from None
+        raise UnsafeAddress("This is not a URL such as https://example.com/hooks.") from None
     scheme = parts.scheme.lower()
     if scheme not in {"https", "http"} or not host:
-        raise UnsafeAddress("This is no URL such as https://example.com/hooks.")
+        raise UnsafeAddress("This is not a URL such as https://example.com/hooks.")
     if "@" in parts.netloc:
-        raise UnsafeAddress("No user name or password is allowed in it: the signature proves who sends.")
+        raise UnsafeAddress("A user name or password is not allowed in the URL: verify the signature instead.")
     if "#" in url:
-        raise UnsafeAddress("No fragment (#…) is allowed: it would never be sent.")
+        raise UnsafeAddress("A fragment (#…) is not allowed: HTTP does not send it.")
     literal = _parse_ip_literal(host)
     loopback = host.lower() == "localhost" or (literal is not None and literal.is_loopback)
     if loopback and allow_loopback:
         if port == 0:
-            raise UnsafeAddress("Port 0 is none.")
+            raise UnsafeAddress("Port 0 is not a port.")
         default = HTTPS_PORT if scheme == "https" else 80
         return Target(scheme, host.lower(), port or default, _path(parts.path, parts.query), is_loopback=True)
     if scheme != "https":
@@ -98,7 +98,7 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
             "Only https:// is allowed (to this machine also http://, where WEBHOOKS_ALLOW_LOOPBACK is set)."
         )
     if port is not None and port != HTTPS_PORT and port < FIRST_FREE_PORT:
-        raise UnsafeAddress(f"Port {port} is not allowed: take {HTTPS_PORT}, or one from {FIRST_FREE_PORT} up.")
+        raise UnsafeAddress(f"Port {port} is not allowed: use {HTTPS_PORT}, or {FIRST_FREE_PORT} or higher.")
     if literal is not None:
         check_address(literal)
     else:
@@ -109,7 +109,7 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
 def check_address(address: Address, *, loopback: bool = False) -> None:
     """Raise `UnsafeAddress` unless the address is public; for a `loopback` target, unless it is a loopback address."""
     if not (address.is_loopback if loopback else is_public(address)):
-        # Which one is told to nobody: a stranger's log of deliveries must not show what our resolver knows.
+        # Without the address: the log of deliveries must not reveal addresses that only our resolver knows.
         raise UnsafeAddress(f"The host's address is not {'loopback' if loopback else 'public'}.")
 
 
@@ -143,21 +143,21 @@ def _parse_ip_literal(host: str) -> Address | None:
         pass
     else:
         if isinstance(address, IPv6Address) and address.scope_id is not None:
-            raise UnsafeAddress("No zone (%…) is allowed in an address: it is a network interface of one machine.")
+            raise UnsafeAddress("A zone (%…) is not allowed in an address: it names an interface of one machine.")
         return address
     last = host.rstrip(".").rpartition(".")[2]
     if ":" in host or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last, re.IGNORECASE):
-        raise UnsafeAddress(f"{host} is no address in its usual form.")
+        raise UnsafeAddress(f"{host} is not an IP address in its usual form.")
     return None
 
 
 def _check_name(host: str) -> None:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise UnsafeAddress(f"{host} is no host name.")
+        raise UnsafeAddress(f"{host} is not a host name.")
     name = host.lower()
     if len(labels) < 2 or any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES):
-        raise UnsafeAddress(f"{host} is a name of a private network.")
+        raise UnsafeAddress(f"{host} is a name in a private network.")
 
 
 def _path(path: str, query: str) -> str:

@@ -47,7 +47,7 @@ SECRET_OVERLAP: Final = timedelta(hours=24)
 MAX_SECRETS: Final = 3
 """Most secrets of an endpoint that sign at once."""
 DISABLE_AFTER: Final = timedelta(days=5)
-"""An endpoint of which every delivery failed for this long is disabled; the whole retry schedule is over a day shorter.
+"""An endpoint whose deliveries all failed for this long is disabled; the retry schedule is more than a day shorter.
 """
 FIRST_PAUSE: Final = timedelta(seconds=5)
 """Pause of an endpoint after its first failed batch."""
@@ -255,7 +255,7 @@ class WebhookDelivery:
     def redeliver(self, now: datetime) -> None:
         """Send the delivery again with the whole retry schedule, whatever its last result; raise `DeliveryPending`."""
         if self.status is DeliveryStatus.PENDING and self.attempts == 0:
-            raise DeliveryPending(f"Delivery {self.id} has not been tried yet: it will be.")
+            raise DeliveryPending(f"Delivery {self.id} has not been tried yet: wait for its first attempt.")
         self.status, self.attempts, self.try_at = DeliveryStatus.PENDING, 0, now
         self.revision += 1
 
@@ -301,7 +301,7 @@ class WebhookEndpoint:
     def registered(
         cls,
         *,
-        id: EndpointId,  # noqa: A002 - what it is
+        id: EndpointId,  # noqa: A002 - the field's name
         owner_id: AccountId,
         url: str,
         sealed: str,
@@ -385,7 +385,7 @@ class WebhookEndpoint:
     def record_results(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
         """Update failures and pause by the answers of one batch; disable the endpoint after 410 or `DISABLE_AFTER`."""
         if any(answer.is_gone for answer in answers):
-            self._disable("It answered 410 Gone: it wants no more messages.")
+            self._disable("The receiver answered 410 Gone, so no more messages are sent.")
         elif any(answer.is_success for answer in answers):
             self._reset_failures()
         elif answers:
@@ -400,7 +400,7 @@ class WebhookEndpoint:
     def _failed(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
         self.failures += 1
         self.failing_since = self.failing_since or now
-        # A bounded exponent: after days of failing the power itself would be a number of many digits.
+        # The exponent is bounded: after days of failures the power would be a very large integer.
         pause = min(FIRST_PAUSE * 2 ** min(self.failures - 1, 16), LONGEST_PAUSE)
         self.paused_until = now + max(pause, *(answer.requested_delay for answer in answers))
         if now - self.failing_since >= DISABLE_AFTER:

@@ -67,7 +67,7 @@ def forms_of(text: str) -> tuple[str, ...]:
     >>> forms_of("shelves")
     ('shelves', 'shelf')
     """
-    # Words at odd places, what parts them at even ones.
+    # Words are at odd positions, separators at even ones.
     parts = [_word_forms(part) if place % 2 else (part,) for place, part in enumerate(_WORD.split(text))]
     return tuple(islice(map("".join, product(*parts)), MAX_FORMS))
 
@@ -151,7 +151,7 @@ def _with_vowel(base: str) -> Iterator[str]:
         yield f"{before}е{last}"
         yield f"{before}о{last}"
         if last == "н":
-            # The stemmer leaves the е of ремень and takes the ен of песен for an ending.
+            # The stemmer keeps the е of ремень, but removes the ен of песен as an ending.
             yield f"{before}ень"
 
 
@@ -159,5 +159,5 @@ def _like_verbs(base: str) -> Iterator[str]:
     """Forms of a noun whose end the stemmer takes for a verb's in some of them: магнит, магнитом; альбом, альбомы."""
     if len(base) > _SHORTEST_BASE and base.endswith(_VERB_ENDINGS):
         yield base
-        # An ending that makes no verb's (or adjective's) together with what is before it.
+        # Together with the end of the base, these endings are not a verb's or an adjective's.
         yield f"{base}ы" if base.endswith("м") else f"{base}у"

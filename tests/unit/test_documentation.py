@@ -205,7 +205,7 @@ RETIRED_MODULES = re.compile(
         | stopping|traffic|demo\.traffic\.wares|torture\.(books|heard|site|watching))
         | scalecommerce_core\.domain\.(prominence|telling|views)
         | scalecommerce_core\.pricing\.(chance|endings|memory|observing|reach)
-        | scalecommerce_core\.services\.(garbage|outcomes|relay|searching)
+        | scalecommerce_core\.services\.(garbage|outcomes|relay|searching|seeding\.(goods|people|purchases|seeded))
         | scalecommerce_core\.testing\.memory_\w+
     )\b
     """,

@@ -87,7 +87,7 @@ def _authentication_problem(headers: Mapping[str, str]) -> Problem:
 SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     catch_problem(lambda: decode_body(b'{"name": "Tea pot",}', ProblemSchema)),
     errors.Invalid.field("price", "At most 2 decimals are allowed."),
-    errors.Refused("0.00 USD cannot be paid at once."),
+    errors.Refused("0.00 USD cannot be paid in one payment."),
     _authentication_problem({}),
     _authentication_problem({"Authorization": "Bearer eyJhbGciOiJI"}),
     errors.Forbidden("Only staff may do this."),

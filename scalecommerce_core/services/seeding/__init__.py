@@ -1,9 +1,9 @@
-"""Filling a market with believable people, products and orders, by the rules that real ones follow.
+"""Seeding: fills a marketplace with plausible users, products and orders, made by the same methods as real ones.
 
-`service` holds the use cases; `people`, `goods` and `purchases` decide what to make, out of a seeded generator.
+`service` holds the use cases; `users`, `products` and `orders` draw the data from a seeded generator.
 """
 
-from scalecommerce_core.services.seeding.seeded import AlreadySeeded, NothingToSeedOn, Seeded
+from scalecommerce_core.services.seeding.seed_state import AlreadySeeded, NothingToSeedOn, Seeded
 from scalecommerce_core.services.seeding.service import PASSWORD, Seeding
 from scalecommerce_core.services.seeding.vocabulary import PLAIN, Vocabulary
 

@@ -1,20 +1,22 @@
-"""Two transactions side by side: a database takes rows in on one core per connection."""
+"""Work in two threads, because a database writes rows of two connections on two cores."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-SIDE_BY_SIDE: Final = 2
+THREADS: Final = 2
+"""Transactions at a time."""
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 
-def side_by_side(work: Callable[[J], R], jobs: Sequence[J]) -> Generator[R]:
-    """The results, in the order of the jobs. When one fails, or the caller closes the generator, those not begun are
-    dropped and those that run come to their end.
+def map_in_threads(work: Callable[[J], R], jobs: Sequence[J]) -> Generator[R]:
+    """The results of `work`, in the order of the jobs.
+
+    If a job fails or the caller closes the generator, running jobs are finished and the others are dropped.
     """
-    threads = ThreadPoolExecutor(SIDE_BY_SIDE, "seeding")
+    threads = ThreadPoolExecutor(THREADS, "seeding")
     try:
         yield from threads.map(work, jobs)
     finally:

@@ -1,4 +1,4 @@
-"""Chance, the same for the same seed: every batch of every step draws from a generator of its own."""
+"""Seeded random numbers: every batch of every step has its own generator."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
@@ -20,35 +20,38 @@ Integers = NDArray[np.integer[Any]]
 
 @frozen
 class Source:
-    """What seeded data is a function of, together with what the store held before."""
+    """The inputs that determine seeded data, together with the contents of the store."""
 
     rng_seed: int
     words: Vocabulary
     base: datetime
-    """All times are relative to it: see `base_of`."""
+    """The time that all seeded times are relative to (`reference_time`)."""
 
 
-class StreamName(IntEnum):
+class Stream(IntEnum):
+    """Steps of seeding, each with its own stream of random numbers."""
+
     USERS = 1
     PRODUCTS = 2
     ORDERS = 3
 
 
-def generator(rng_seed: int, step: StreamName, *batch: int) -> np.random.Generator:
-    """Independent of all others, so that steps can be made on their own and batches keep what they draw."""
+def generator(rng_seed: int, step: Stream, *batch: int) -> np.random.Generator:
+    """A generator that depends on its arguments only, so that steps and batches can be made independently."""
     return np.random.default_rng([rng_seed, step, *batch])
 
 
-def base_of(now: datetime) -> datetime:
-    """What all seeded times are relative to: the last midnight (UTC), so that a seed gives the same all day long."""
+def reference_time(now: datetime) -> datetime:
+    """The last midnight (UTC), so that a seed gives the same data all day."""
     return datetime.combine(now.astimezone(UTC).date(), time(), UTC)
 
 
-def picked(rng: np.random.Generator, words: Sequence[T], count: int) -> list[T]:
+def pick(rng: np.random.Generator, words: Sequence[T], count: int) -> list[T]:
+    """Draw `count` of the words, with repetition."""
     return [words[index] for index in rng.integers(0, len(words), count).tolist()]
 
 
 def command_ids(rng_seed: int, start: int, count: int) -> list[CommandId]:
-    """Of the orders `start`, `start + 1`, …: known from the seed alone, and neighbours in an index."""
+    """Command ids of the orders `start`, `start + 1`, …: they depend on the seed only and are adjacent in an index."""
     first = uuid5(NAMESPACE_DNS, f"seed-{rng_seed}.example").int & ~0xFFFF_FFFF
     return [CommandId(UUID(int=first | number)) for number in range(start, start + count)]

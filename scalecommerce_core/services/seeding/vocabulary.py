@@ -1,24 +1,24 @@
-"""The words that seeded people and products are made of."""
+"""The words that seeded users and products are made of."""
 
 from typing import Final
 
 from attrs import field, frozen
 
 
-def _some(_instance: object, attribute: object, words: tuple[str, ...]) -> None:
+def _not_empty(_instance: object, attribute: object, words: tuple[str, ...]) -> None:
     if not words:
         raise ValueError(f"A vocabulary needs at least one of its {getattr(attribute, 'name', 'words')}.")
 
 
 @frozen
 class Vocabulary:
-    """A value, so that the same words and the same seed give the same data. None of the lists may be empty."""
+    """Lists of words, none of them empty; a value, so that the same words and seed give the same data."""
 
-    first_names: tuple[str, ...] = field(validator=_some)
-    last_names: tuple[str, ...] = field(validator=_some)
-    brands: tuple[str, ...] = field(validator=_some)
-    adjectives: tuple[str, ...] = field(validator=_some)
-    praises: tuple[str, ...] = field(validator=_some)
+    first_names: tuple[str, ...] = field(validator=_not_empty)
+    last_names: tuple[str, ...] = field(validator=_not_empty)
+    brands: tuple[str, ...] = field(validator=_not_empty)
+    adjectives: tuple[str, ...] = field(validator=_not_empty)
+    praises: tuple[str, ...] = field(validator=_not_empty)
     """Short phrases for descriptions, without a full stop."""
 
 

@@ -261,7 +261,10 @@ def test_gone_disables_the_endpoint(post: Post, shop: Shop, seller: Account) -> 
     post.deliver()
     view = shop.queries.endpoint(made.endpoint.id)
     assert view is not None
-    assert (view.is_active, view.disabled_because) == (False, "It answered 410 Gone: it wants no more messages.")
+    assert (view.is_active, view.disabled_because) == (
+        False,
+        "The receiver answered 410 Gone, so no more messages are sent.",
+    )
     (delivery,) = post.log(made)
     assert delivery.status is DeliveryStatus.FAILED
     shop.list(seller)

@@ -1,4 +1,4 @@
-"""Seeded products: what each category sells, at what prices, and how these moved."""
+"""Seeded products: their names, prices and price histories by category."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,19 +11,23 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import MAX_PRICE, Money
 from scalecommerce_core.domain.product import PriceCause, Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.services.seeding.randomness import Floats, Integers, Source, StreamName, generator, picked
+from scalecommerce_core.services.seeding.randomness import Floats, Integers, Source, Stream, generator, pick
 
 OLDEST_DAYS: Final = 700
+"""The oldest product is created this many days before the base."""
 NEWEST_DAYS: Final = 100
-"""Products are listed before the first seeded order."""
+"""The newest product is created this many days before the base, before the first seeded order."""
 SETTLED_DAYS: Final = 35
-"""Prices moved until then: later changes would make the seller's policy wait."""
-MOST_CHANGES: Final = 6
+"""The last price change is this many days before the base: policies skip products whose price changed later."""
+MAX_CHANGES: Final = 6
+"""Most price changes of a product."""
 
 
 @frozen
 class Assortment:
-    """`median` is the middle price in minor units; most prices lie between a third and the triple of it."""
+    """The products of a category. `median` is the median price in minor units; most prices are a third to three times
+    of it.
+    """
 
     median: int
     nouns: tuple[str, ...]
@@ -45,7 +49,7 @@ ASSORTMENTS: Final[Mapping[str, Assortment]] = {
         ("smartphones", 39_900, "Smartphone, Folding Phone, Senior Phone, Rugged Phone, Smartphone 5G"),
         ("accessories", 1_900, "Backpack, Wallet, Phone Case, Power Bank, Charger, USB Cable, Watch Strap, Sunglasses"),
         ("home_appliances", 9_900, "Kettle, Toaster, Vacuum Cleaner, Coffee Machine, Blender, Air Fryer, Iron, Fan"),
-        ("furniture", 17_900, "Desk, Office Chair, Bookshelf, Sofa, Bed Frame, Wardrobe, Side Table, Stool"),
+        ("furniture", 17_900, "Desk, Office Chair, Bookmarket, Sofa, Bed Frame, Wardrobe, Side Table, Stool"),
         ("clothing", 3_490, "T-Shirt, Hoodie, Rain Jacket, Jeans, Dress, Pullover, Socks, Scarf"),
         ("shoes", 6_990, "Sneakers, Running Shoes, Hiking Boots, Sandals, Slippers, Loafers"),
         (
@@ -91,12 +95,12 @@ ASSORTMENTS: Final[Mapping[str, Assortment]] = {
     )
 }
 OTHER: Final = Assortment(2_490, ("Article", "Set", "Kit", "Bundle"))
-"""For categories that staff added."""
+"""The assortment of categories that staff added."""
 
 
 @frozen
-class Shelf:
-    """Where seeded products go: the categories by id, and who sells them."""
+class SellersAndCategories:
+    """Categories and sellers that seeded products are assigned to, and the currency of their prices."""
 
     categories: Sequence[tuple[CategoryId, str]]
     sellers: Sequence[AccountId]
@@ -104,37 +108,40 @@ class Shelf:
 
 
 def sku_of(rng_seed: int, number: int) -> str:
+    """SKU of seeded product number `number`, from 1."""
     return f"SEED{rng_seed}-{number:07d}"
 
 
-def seller_of(shelf: Shelf, count: int, rng: np.random.Generator) -> list[AccountId]:
-    """Some sellers have far more to offer than others."""
-    weights = 1 / (np.arange(len(shelf.sellers)) + 3.0)
-    chosen = rng.choice(len(shelf.sellers), count, p=weights / weights.sum())
-    return [shelf.sellers[place] for place in chosen.tolist()]
+def seller_of(market: SellersAndCategories, count: int, rng: np.random.Generator) -> list[AccountId]:
+    """Draw a seller for each of `count` products; some sellers get many more products than others."""
+    weights = 1 / (np.arange(len(market.sellers)) + 3.0)
+    chosen = rng.choice(len(market.sellers), count, p=weights / weights.sum())
+    return [market.sellers[place] for place in chosen.tolist()]
 
 
-def goods(ids: Sequence[ProductId], start: int, source: Source, shelf: Shelf) -> tuple[list[Product], list[Stock]]:
-    """Products number `start + 1` and following, with their price histories and opening stock."""
+def make_products(
+    ids: Sequence[ProductId], start: int, source: Source, market: SellersAndCategories
+) -> tuple[list[Product], list[Stock]]:
+    """Make products number `start + 1` and following, with their price histories and opening stock."""
     rng_seed, words, base = source.rng_seed, source.words, source.base
     count = len(ids)
-    rng = generator(rng_seed, StreamName.PRODUCTS, start)
-    sellers = seller_of(shelf, count, rng)
-    categories = picked(rng, shelf.categories, count)
+    rng = generator(rng_seed, Stream.PRODUCTS, start)
+    sellers = seller_of(market, count, rng)
+    categories = pick(rng, market.categories, count)
     assortments = [ASSORTMENTS.get(name, OTHER) for _, name in categories]
     drawn_noun = rng.random(count).tolist()
-    adjectives, brands = picked(rng, words.adjectives, count), picked(rng, words.brands, count)
+    adjectives, brands = pick(rng, words.adjectives, count), pick(rng, words.brands, count)
     models = rng.integers(100, 1000, count).tolist()
-    first_praise, second_praise = picked(rng, words.praises, count), picked(rng, words.praises, count)
+    first_praise, second_praise = pick(rng, words.praises, count), pick(rng, words.praises, count)
 
     medians = np.array([assortment.median for assortment in assortments])
     prices = _histories(rng, medians)
     first_days = rng.uniform(NEWEST_DAYS, OLDEST_DAYS, count)
-    # The moments of the changes: any time between the listing and when prices settled, in order.
-    places = np.sort(rng.random((count, MOST_CHANGES)), axis=1)
+    # Times of the changes, in order, between the creation and SETTLED_DAYS before the base.
+    places = np.sort(rng.random((count, MAX_CHANGES)), axis=1)
     days = (first_days[:, None] - places * (first_days[:, None] - SETTLED_DAYS)).tolist()
-    changes = rng.integers(1, MOST_CHANGES + 1, count).tolist()
-    by_policy = (rng.random((count, MOST_CHANGES)) < 0.5).tolist()
+    changes = rng.integers(1, MAX_CHANGES + 1, count).tolist()
+    by_policy = (rng.random((count, MAX_CHANGES)) < 0.5).tolist()
     margins = rng.uniform(0.45, 0.78, count).tolist()
     active = (rng.random(count) < 0.95).tolist()
     opening = np.clip(rng.lognormal(4.0, 0.8, count), 0, 5_000).astype(int).tolist()
@@ -150,39 +157,39 @@ def goods(ids: Sequence[ProductId], start: int, source: Source, shelf: Shelf) ->
             seller_id=sellers[place],
             category_id=categories[place][0],
             name=f"{adjectives[place]} {noun} {models[place]}",
-            price=Money(prices[place][0], shelf.currency),
+            price=Money(prices[place][0], market.currency),
             now=listed_at,
             brand=brands[place],
             description=(
                 f"{adjectives[place]} {noun.lower()} by {brands[place]}: {first_praise[place]}, {second_praise[place]}."
             ),
             sku=sku_of(rng_seed, start + place + 1),
-            cost=Money(cost, shelf.currency),
-            min_price=Money(max(cost, lowest * 8 // 10), shelf.currency),
-            max_price=Money(min(MAX_PRICE, max(prices[place]) * 3 // 2), shelf.currency),
+            cost=Money(cost, market.currency),
+            min_price=Money(max(cost, lowest * 8 // 10), market.currency),
+            max_price=Money(min(MAX_PRICE, max(prices[place]) * 3 // 2), market.currency),
             is_active=active[place],
         )
         for change in range(changes[place]):
             cause = PriceCause.POLICY if by_policy[place][change] else PriceCause.MANUAL
-            price = Money(prices[place][change + 1], shelf.currency)
+            price = Money(prices[place][change + 1], market.currency)
             product.reprice(price, base - timedelta(days=days[place][change]), cause)
-        product.events.clear()  # the past is no news
+        product.events.clear()  # seeded products publish no events
         products.append(product)
         stocks.append(Stock.opened(product_id, opening[place], listed_at))
     return products, stocks
 
 
 def _histories(rng: np.random.Generator, medians: Integers) -> list[list[int]]:
-    """Per product a first price and `MOST_CHANGES` later ones, in minor units."""
+    """A first price and `MAX_CHANGES` later ones per product, in minor units."""
     first = medians * rng.lognormal(0.0, 0.55, len(medians))
-    factors = rng.uniform(0.86, 1.16, (len(medians), MOST_CHANGES))
+    factors = rng.uniform(0.86, 1.16, (len(medians), MAX_CHANGES))
     walk = first[:, None] * np.cumprod(np.hstack([np.ones((len(medians), 1)), factors]), axis=1)
-    prices: list[list[int]] = _charming(rng, walk).tolist()
+    prices: list[list[int]] = _rounded_prices(rng, walk).tolist()
     return prices
 
 
-def _charming(rng: np.random.Generator, prices: Floats) -> Integers:
-    """Prices as shops write them: most end in .99."""
+def _rounded_prices(rng: np.random.Generator, prices: Floats) -> Integers:
+    """Prices rounded as shops do: most end in .99."""
     endings = rng.choice([99, 95, 49, 0], (len(prices), 1), p=[0.7, 0.1, 0.12, 0.08])
     whole = np.maximum(prices // 100, 1).astype(np.int64)
     charming: Integers = np.minimum(whole * 100 + endings, MAX_PRICE)

@@ -1,4 +1,4 @@
-"""What seeding has made, and why it refuses to."""
+"""The results and errors of seeding."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from scalecommerce_core.domain.order import OrderStatus
 
 
 class AlreadySeeded(Conflict):
-    """The seed has been used for this step before; another one adds more."""
+    """The step was run with this seed before; another seed adds more data."""
 
     code = "already_seeded"
 
@@ -20,14 +20,14 @@ class AlreadySeeded(Conflict):
 
 
 class NothingToSeedOn(Refused):
-    """A step needs what an earlier one makes; the message says what."""
+    """The step needs data that another step makes; the message names it."""
 
     code = "nothing_to_seed_on"
 
 
 @frozen
 class Seeded:
-    """How many rows were made of each kind."""
+    """How many rows of each kind were made."""
 
     users: int = 0
     categories: int = 0
@@ -42,7 +42,7 @@ class Seeded:
 
     @property
     def rows(self) -> int:
-        """A product counts twice, with its stock."""
+        """All rows; a product counts twice, because of its stock."""
         return (
             self.users + self.categories + 2 * self.products + self.price_changes + self.policies + self.orders
             + self.order_lines + self.refunds + self.stock_movements
