@@ -1,4 +1,4 @@
-"""`migrate`, `settings`, `createsuperuser`."""
+"""`migrate`, `settings` and `createsuperuser`."""
 
 import logging
 import sys
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Bring the database to the tables of this release.
+    """Migrate the database to this release.
 
-    Safe to start from several machines at once: one migrates, the others wait. Does nothing when nothing is to do.
-    All missing migrations run in one transaction: when one fails, or on Ctrl-C, the database is unchanged.
-    Progress is shown on a terminal, and logged to standard error elsewhere. `scalecommerce up` migrates by itself.
+    Safe to start from several machines at once: one migrates, the others wait. Does nothing if the database is up to
+    date. All missing migrations run in one transaction: if one fails, or on Ctrl-C, the database is unchanged.
+    Progress is shown on a terminal, and else logged to standard error. `scalecommerce up` migrates by itself.
     """
     runtime: Runtime = ctx.obj
-    with progress_bars("The database is as it was before.", quiet=as_json) as bars:
+    with progress_bars("The database is unchanged.", quiet=as_json) as bars:
 
         def tell(migration: MigrationProgress) -> None:
             bars(f"Migration {migration.name}", int(migration.seconds is not None), 1)
@@ -44,7 +44,7 @@ def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
 def settings(
     ctx: typer.Context,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="As a Markdown table, as in the documentation.", show_default=False)
+        bool, typer.Option("--markdown", help="Print a Markdown table, as in the documentation.", show_default=False)
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +65,9 @@ def settings(
 
 def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
-    email: Annotated[str, typer.Option("--email", help="Its address; asked for if missing.", show_default=False)] = "",
+    email: Annotated[
+        str, typer.Option("--email", help="E-mail address; prompted for if missing.", show_default=False)
+    ] = "",
     password_stdin: Annotated[
         bool,
         typer.Option(
@@ -84,15 +86,15 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an account that is staff: it can view and edit every user's data.
+    """Create a staff account, which can view and edit every user's data.
 
-    Asks for missing values. An existing account can be made staff too: its sessions end, and --password-stdin
+    Prompts for missing values. An existing account can be made staff too: its sessions end, and --password-stdin
     replaces its password.
     """
     runtime: Runtime = ctx.obj
     if not interactive() and not (email and (password_stdin or promote)):
         raise CommandFailed(
-            "There is no terminal to ask on: give --email, and --password-stdin, --promote, or both.", ExitCode.USAGE
+            "There is no terminal for prompts: pass --email, and --password-stdin or --promote or both.", ExitCode.USAGE
         )
     with runtime.open(data) as opened:
         accounts = opened.market.accounts
@@ -107,7 +109,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             changed = not known.is_staff or password is not None
             account = accounts.appoint_staff(address, password)
         elif promote:
-            raise CommandFailed(f"{address} has no account to promote. Run this without --promote to make one.")
+            raise CommandFailed(f"{address} has no account. Run this command without --promote to create one.")
         else:
             password = _password_of_stdin() if password_stdin else _password_asked()
             account = unwrap_single(accounts.sign_up([SignUp(address, password, is_staff=True)]))
@@ -123,12 +125,12 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             }
         )
     elif not changed:
-        print_line(f"{account.email} (account {account.id}) is staff already; nothing was changed.")
+        print_line(f"{account.email} (account {account.id}) is already staff; nothing was changed.")
     else:
         print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
-            what = "Its password was replaced" if password is not None else "It keeps its password"
-            print_line(f"{what}; its sessions were ended: log in again.")
+            what = "Its password was replaced" if password is not None else "Its password is unchanged"
+            print_line(f"{what}, and its sessions were ended: log in again.")
 
 
 def _password_of_stdin() -> str:
@@ -142,7 +144,7 @@ def _password_asked() -> str:
 
 def _confirm_promotion(address: str) -> None:
     if not interactive():
-        raise CommandFailed(f"{address} has an account already. Add --promote to make that account staff.")
-    stderr_console().print(f"{address} has an account already.")
+        raise CommandFailed(f"{address} already has an account. Add --promote to make it staff.")
+    stderr_console().print(f"{address} already has an account.")
     if not typer.confirm("Make it staff? Its sessions end.", err=True):
         raise CommandFailed("Nothing was changed.")

@@ -1,4 +1,4 @@
-"""The command `scalecommerce`: all of its commands, one module per group."""
+"""The command `scalecommerce` with all subcommands."""
 
 from importlib.metadata import version as version_of
 from typing import Annotated
@@ -23,19 +23,19 @@ from adapters.cli import (
 )
 from adapters.cli.commands import Commands, RenamedOptions
 
-HERE = "Run it"
-DATA = "Data"
-CARE = "Care"
-PRICES = "Prices"
+RUN_PANEL = "Run"
+DATA_PANEL = "Data"
+OPERATE_PANEL = "Operate"
+PRICING_PANEL = "Pricing"
 
 app = typer.Typer(
     cls=Commands,
     name="scalecommerce",
     no_args_is_help=True,
-    # Rich's tracebacks would print local variables, secrets among them.
+    # Tracebacks of Rich print local variables, including secrets.
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    epilog="Exit codes: 0 done; 1 the work found or met a problem; 2 wrong usage; 3 a server cannot be reached;"
+    epilog="Exit codes: 0 success; 1 a problem was found or occurred; 2 wrong usage; 3 a server cannot be reached;"
     " 130 interrupted by Ctrl-C.",
 )
 
@@ -52,29 +52,29 @@ def scalecommerce(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """A marketplace engine: sellers list, buyers order under load, prices follow demand.
+    """A marketplace engine: product listings, orders under high load, and prices that adapt to demand.
 
-    Begin with `scalecommerce up --demo`.
+    Start with `scalecommerce up --demo`.
     """
 
 
-app.command(rich_help_panel=HERE)(running.up)
-app.command(rich_help_panel=HERE)(running.serve)
-app.command(rich_help_panel=HERE)(running.worker)
-app.command(rich_help_panel=HERE)(running.beat)
-app.command(rich_help_panel=DATA)(seeding.seed)
-app.add_typer(importing.app, name="import", rich_help_panel=DATA)
-app.add_typer(exporting.app, name="export", rich_help_panel=DATA)
-app.command(rich_help_panel=CARE)(administration.migrate)
-app.command(rich_help_panel=CARE)(administration.settings)
-app.command(rich_help_panel=CARE)(administration.createsuperuser)
-app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICES)
-app.command(rich_help_panel=PRICES)(simulating.simulate)
+app.command(rich_help_panel=RUN_PANEL)(running.up)
+app.command(rich_help_panel=RUN_PANEL)(running.serve)
+app.command(rich_help_panel=RUN_PANEL)(running.worker)
+app.command(rich_help_panel=RUN_PANEL)(running.beat)
+app.command(rich_help_panel=DATA_PANEL)(seeding.seed)
+app.add_typer(importing.app, name="import", rich_help_panel=DATA_PANEL)
+app.add_typer(exporting.app, name="export", rich_help_panel=DATA_PANEL)
+app.command(rich_help_panel=OPERATE_PANEL)(administration.migrate)
+app.command(rich_help_panel=OPERATE_PANEL)(administration.settings)
+app.command(rich_help_panel=OPERATE_PANEL)(administration.createsuperuser)
+app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICING_PANEL)
+app.command(rich_help_panel=PRICING_PANEL)(simulating.simulate)
 for command in (pricing_log.explain, pricing_log.runs, pricing_log.policies, pricing_log.stop, pricing_log.resume):
     evaluating.app.command(cls=RenamedOptions)(command)
-app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICES)
-app.add_typer(stock.app, name="stock", rich_help_panel=CARE)
-app.add_typer(statistics.app, name="statistics", rich_help_panel=CARE)
-app.add_typer(events.app, name="events", rich_help_panel=CARE)
-app.command(rich_help_panel=CARE)(torturing.torture)
-app.add_typer(webhooks.app, name="webhooks", rich_help_panel=CARE)
+app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICING_PANEL)
+app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)
+app.add_typer(statistics.app, name="statistics", rich_help_panel=OPERATE_PANEL)
+app.add_typer(events.app, name="events", rich_help_panel=OPERATE_PANEL)
+app.command(rich_help_panel=OPERATE_PANEL)(torturing.torture)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=OPERATE_PANEL)

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.numbers import NotNumber, parse_float, parse_inte
 logger = logging.getLogger(__name__)
 
 PROCESSES: Final = frozenset({"serve", "worker", "beat"})
-"""Commands that log to standard error for as long as they run."""
+"""Long-running commands that log to standard error."""
 MAX_BOUND_SHOWN: Final = 1_000_000
 """Greater bounds are only those of database columns; help does not show them."""
 
@@ -24,7 +24,7 @@ REPLACED_COMMANDS: Final[Mapping[str, str]] = {
     "new_users": "scalecommerce seed users --users N",
     "new_products": "scalecommerce seed products --products N",
     "new_orders": "scalecommerce seed orders --orders N",
-    "new_order_item": "scalecommerce seed orders --orders N (orders and their items are made together)",
+    "new_order_item": "scalecommerce seed orders --orders N (creates orders with their items)",
     "makemigrations": "scalecommerce migrate (migrations are part of the release)",
     "runserver": "scalecommerce up (everything on one machine) or scalecommerce serve (the HTTP API alone)",
 }
@@ -32,7 +32,7 @@ REPLACED_COMMANDS: Final[Mapping[str, str]] = {
 
 
 class Commands(TyperGroup):
-    """The group of all commands; converts exceptions into messages and exit statuses."""
+    """The group of all commands; converts exceptions into messages and exit codes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _describe_values(self)
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
             if failure is None:
                 raise
             if ctx.invoked_subcommand in PROCESSES and not sys.stderr.isatty():
-                # Whoever collects its log reads one line per event.
+                # Log collectors expect one line per event.
                 logger.critical(failure.sentence)
                 raise typer.Exit(failure.code) from error
             end_command(failure, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Pictures of simulations: cumulative profit and the path of a price. Needs the extra `plot`."""
+"""Plots of simulations: cumulative profit and price paths. Needs the extra `plot`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from scalecommerce_core.pricing.simulation.experiments import StrategyResult
 
 _PRODUCTS_SHOWN = 3
 _POINTS = 150
-"""Points of a price path; with more, a policy that alternates prices would fill the picture."""
+"""Points of a price path; with more, strategies that alternate prices would fill the plot."""
 
 
 def draw(outcomes: Sequence[StrategyResult], file: Path) -> None:
-    """A row per place: what was earned so far, of what could be, and the first few products' prices."""
+    """Write a plot to `file`: one row per market variant, with cumulative profit and the prices of a few products."""
     places = list(dict.fromkeys((outcome.market, outcome.place) for outcome in outcomes))
     figure = Figure(figsize=(12, 3.5 * len(places)), layout="constrained")
     grid = figure.subplots(len(places), 2, squeeze=False)
@@ -38,7 +38,7 @@ def draw(outcomes: Sequence[StrategyResult], file: Path) -> None:
 
 
 def _means(paths: Floats, window: int) -> tuple[Floats, Floats]:
-    """The last epoch of each window of that length, and the mean of each path in the window."""
+    """Last epoch of each window of `window` epochs, and the mean of each path in the window."""
     begins = np.arange(0, len(paths), window)
     lengths = np.diff(np.append(begins, len(paths)))
     return (begins + lengths).astype(np.float64), np.add.reduceat(paths, begins, axis=0) / lengths[:, None]

@@ -1,4 +1,4 @@
-"""`pricing evaluate`: what past prices and sales can teach."""
+"""`pricing evaluate`: evaluate past prices and sales as data for estimating elasticities."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,41 +11,49 @@ from adapters.cli.options import JsonOption
 from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Look into pricing.")
+app = typer.Typer(no_args_is_help=True, help="Inspect, stop and evaluate pricing.")
 
 
 @app.callback()
 def pricing() -> None:
-    """Look into pricing."""
+    """Inspect, stop and evaluate pricing."""
 
 
 @app.command()
 def evaluate(  # noqa: PLR0917 - Typer's options have names
-    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="CSV, plain or compressed with gzip.")],
-    cell: Annotated[str, typer.Option(help="Columns of what has a price of its own: store,brand.")] = "product",
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", dir_okay=False, help="CSV file, optionally compressed with gzip.")
+    ],
+    cell: Annotated[
+        str, typer.Option(help="Columns that identify whatever has its own price, for example store,brand.")
+    ] = "product",
     group: Annotated[
-        str, typer.Option(help="Columns of the category, whose cells learn from each other.", show_default="none")
+        str, typer.Option(help="Columns of the category, within which elasticities are combined.", show_default="none")
     ] = "",
     period: Annotated[str, typer.Option(help="Column with whole numbers, dates, or times.")] = "period",
     units: Annotated[str, typer.Option(help="Column with the units sold.")] = "units",
     log_units: Annotated[
-        bool, typer.Option("--log-units", help="That column holds their natural logarithm.", show_default=False)
+        bool, typer.Option("--log-units", help="The units column holds natural logarithms.", show_default=False)
     ] = False,
     price: Annotated[
-        str, typer.Option(help="Column with the price; price{brand} is the column price7 in a row of brand 7.")
+        str, typer.Option(help="Column with the price; price{brand} reads the column price7 in a row of brand 7.")
     ] = "price",
-    bucket: Annotated[int, typer.Option(min=1, help="Periods that are taken as one: 7 for days in weeks.")] = 1,
-    held_back: Annotated[float, typer.Option(min=0.05, max=0.9, help="Share of periods to test on, the last.")] = 0.2,
-    cold_start: Annotated[int, typer.Option(min=2, help="Periods that a new shop would have.")] = 8,
+    bucket: Annotated[
+        int, typer.Option(min=1, help="Number of periods to combine, for example 7 to make weeks of days.")
+    ] = 1,
+    held_back: Annotated[
+        float, typer.Option(min=0.05, max=0.9, help="Share of the periods to test on, at the end.")
+    ] = 0.2,
+    cold_start: Annotated[int, typer.Option(min=2, help="Number of training periods of the cold-start test.")] = 8,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge whether past prices and sales can teach a policy, and how well they foretell later sales.
+    """Evaluate whether elasticities can be estimated from past prices and sales, and how well they predict sales.
 
     Each row is a sale, or the sales of a period. Elasticities are fitted on the first periods and tested on the last
-    ones: without prices, cell by cell, and shrunk towards the category. Data that would mislead are refused with the
-    reason, and an exit code of 1: prices that depend on the quantity bought, or that hardly move.
+    ones: without prices, for each cell alone, and shrunk towards the category. Exits with 1 and the reasons if the
+    data are not suitable: prices that depend on the quantity bought, or that hardly change.
     """
-    # numpy is for those who evaluate.
+    # Imported here, because numpy slows the start of other commands.
     from adapters.cli.panels import PanelColumns, read_lines
     from scalecommerce_core.pricing.evaluation.report import evaluate_panel
 
@@ -63,7 +71,7 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
         }
         print_json({"rows_left_out": left_out, **facts})
     else:
-        unknown = "unknown: prices hardly move"
+        unknown = "unknown: prices hardly change"
         median, quartiles, negative = report.elasticity_median, report.elasticity_quartiles, report.negative_share
         print_facts(
             [
@@ -76,7 +84,7 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
                     else f"{median:.2f} ({quartiles[0]:.2f} to {quartiles[1]:.2f})",
                 ),
                 ("elasticities below 0", unknown if negative is None else f"{negative:.1%}"),
-                ("cells whose price hardly moves", f"{report.flat_share:.1%}"),
+                ("cells with a flat price", f"{report.flat_share:.1%}"),
                 ("cells' days with several prices", f"{report.mixed_share:.1%} of those with several sales"),
             ]
         )

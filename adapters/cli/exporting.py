@@ -18,8 +18,8 @@ from adapters.cli.sellers import find_account
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
-NOTHING_KEPT = "No file was written."
-CUT_OFF = "The export is incomplete."
+ON_INTERRUPT_FILE = "No file was written."
+ON_INTERRUPT_STDOUT = "The export is incomplete."
 
 app = typer.Typer(no_args_is_help=True, help="Write data out to files.")
 
@@ -79,7 +79,9 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
         runtime.open(data) as opened,
         _destination(file) as destination,
         # Bars between the lines of a file that is shown on the terminal would spoil both.
-        progress_bars(NOTHING_KEPT if file else CUT_OFF, quiet=file is None and sys.stdout.isatty()) as progress,
+        progress_bars(
+            ON_INTERRUPT_FILE if file else ON_INTERRUPT_STDOUT, quiet=file is None and sys.stdout.isatty()
+        ) as progress,
     ):
         count = export(opened.market, destination, written_as, progress=progress)
     if file is not None:

@@ -1,4 +1,4 @@
-"""How commands end: the exit codes, and the one place that turns errors into a sentence."""
+"""Exit codes, and conversion of errors into messages."""
 
 import os
 import sys
@@ -15,16 +15,15 @@ from scalecommerce_core.domain.errors import Invalid, MarketError, SchemaMismatc
 
 
 class ExitCode(IntEnum):
-    """What scripts can trust."""
+    """Exit codes of all commands."""
 
     OK = 0
     PROBLEM = 1
-    """The work found or met a problem."""
-    """Also used when a named id or address does not exist."""
+    """A problem was found or occurred, for example an id that does not exist."""
     USAGE = 2
-    """The command line is wrong, whatever the database holds."""
+    """The command line is invalid."""
     NOT_REACHABLE = 3
-    """A server that is needed does not answer, or none was named."""
+    """A required server does not respond, or is not configured."""
     INTERRUPTED = 130
 
 
@@ -35,7 +34,7 @@ class Failure:
 
 
 class CommandFailed(Exception):
-    """A command cannot do its work; the message says why, and what to do about it."""
+    """A command failed; the message states the reason and the remedy."""
 
     def __init__(self, sentence: str, code: ExitCode = ExitCode.PROBLEM) -> None:
         super().__init__(sentence)
@@ -43,11 +42,11 @@ class CommandFailed(Exception):
 
 
 class Interrupted(Exception):
-    """Ctrl-C in long work; the message says what was kept."""
+    """Interruption by Ctrl-C; the message states which results stay."""
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """The failure to report for an expected error of the domain, the system or a command; None: unexpected."""
+    """The failure to report for an expected error; None for unexpected errors."""
     match error:
         case CommandFailed():
             return error.failure
@@ -66,7 +65,7 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def end_command(failure: Failure, *, as_json: bool) -> NoReturn:
-    """End the command; with `--json` as an object on standard error, which keeps standard output intact."""
+    """Print the failure to standard error, with `--json` as an object, and exit."""
     if as_json:
         sys.stderr.write(json_text({"error": failure.sentence, "code": failure.code}) + "\n")
         raise typer.Exit(failure.code)
@@ -77,6 +76,9 @@ def end_command(failure: Failure, *, as_json: bool) -> NoReturn:
 
 
 def end_at_broken_pipe() -> NoReturn:
-    """The reader of standard output closed the pipe, as `| head` does. Python would report it again at exit."""
+    """Exit after the reader of standard output, such as `head`, closed the pipe.
+
+    Standard output is redirected to the null device, because Python would report the error again at exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(ExitCode.PROBLEM)

@@ -1,4 +1,4 @@
-"""`import`: data from files. What is heavy (numpy) is imported by who needs it."""
+"""`import`: products and the Online Retail data set from files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,31 +15,31 @@ from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 
-RESUMES = "Whole batches were recorded and stay; the same command goes on with the rest."
+ON_INTERRUPT = "Completed batches stay. Run the command again to import the rest."
 SHOWN = 20
 
-app = typer.Typer(no_args_is_help=True, help="Bring data in from files.")
+app = typer.Typer(no_args_is_help=True, help="Import data from files.")
 
 
 @app.command("online-retail")
 def online_retail(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The data set as CSV, plain or compressed with gzip.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The data set as CSV, optionally compressed with gzip.")],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay the year of a real shop: the UCI Online Retail data set.
+    """Import one year of orders of a real shop: the UCI Online Retail data set.
 
-    Stock codes become products of one seller, customers accounts, invoices settled orders, returns refunds. Prints
-    what became of every line. A second run changes nothing, a run after an interrupted one goes on with it. Exits
-    with 1 if the lines do not add up.
+    Stock codes become products of one seller, customers become accounts, invoices become settled orders, and returns
+    become refunds. Prints how many lines were imported, refunded and refused. A second import changes nothing; after an
+    interruption, it continues. Exits with 1 if the counts do not equal the number of lines.
     """
     from adapters.cli.online_retail.plan import CannotPlan
     from adapters.cli.online_retail.replay import OtherHistory, import_online_retail
     from adapters.cli.online_retail.report import show
 
     runtime: Runtime = ctx.obj
-    with runtime.open(data) as opened, progress_bars(RESUMES, quiet=as_json) as progress:
+    with runtime.open(data) as opened, progress_bars(ON_INTERRUPT, quiet=as_json) as progress:
         try:
             report = import_online_retail(opened.market, file, progress)
         except (CannotPlan, OtherHistory) as error:
@@ -55,35 +55,35 @@ def online_retail(
 @app.command()
 def products(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file whose first line names the columns.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file; its first line names the columns.")],
     *,
-    seller: Annotated[str, seller_option("Whose products these are.")],
+    seller: Annotated[str, seller_option("The seller of the products.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, but write nothing.", show_default=False)
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List a seller's products from a CSV file, or edit them: sku decides which it is.
+    """Create or edit a seller's products from a CSV file. The column sku identifies existing products.
 
-    Columns: sku; for new products name, category and price; and stock, brand, description, cost, min_price,
-    max_price, is_active, currency; id names a product that has no sku. A blank field is not changed. The file may
-    be compressed with gzip, and separate its cells by comma, semicolon or tab. Numbers are digits with a decimal
-    point, without group separators.
+    Columns: sku; name, category and price, required for new products; stock, brand, description, cost, min_price,
+    max_price, is_active and currency; id, for existing products without a sku. Blank fields are not changed. The file
+    may be compressed with gzip, with cells separated by comma, semicolon or tab. Numbers have a decimal point and no
+    thousands separators.
 
-    What `export products --seller` writes can be edited and imported again. A field that still has its exported
-    value is not changed, even if units were sold or prices moved since; an edited stock is an error if the stock moved
-    since the export. A line that names another seller is an error. Lines with errors are listed, and the others
-    written; exits with 1 if there were any.
+    A file of `export products --seller` can be edited and imported. Fields that still have their exported value are
+    not changed, even if the product's stock or price changed since. An edited stock is an error if the stock changed
+    since the export. A line with another seller is an error. Lines with errors are listed, and the others are
+    imported; exits with 1 if there were errors.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened, open_csv(file, KNOWN) as table:
         work = ProductImport(opened.market, find_account(opened.market, seller), dry_run=dry_run)
         try:
-            with progress_bars("Nothing was written." if dry_run else RESUMES, quiet=as_json) as progress:
+            with progress_bars("Nothing was written." if dry_run else ON_INTERRUPT, quiet=as_json) as progress:
                 work.run(table, progress)
         finally:
-            # Report interrupted and failed imports too: batches written before stay written.
+            # Interrupted and failed imports are reported too, because completed batches stay.
             imported = work.report()
             if imported.is_complete or imported.lines:
                 _print(imported, as_json=as_json)
@@ -101,7 +101,7 @@ def _print(imported: ImportedProducts, *, as_json: bool) -> None:
             [[error.line, error.sku, error.message] for error in imported.errors[:SHOWN]],
         )
         if len(imported.errors) > SHOWN:
-            print_line(f"And {len(imported.errors) - SHOWN:,} more; --json has all.")
+            print_line(f"{len(imported.errors) - SHOWN:,} more errors; --json prints all.")
     would = " would be" if imported.dry_run else ""
     print_line(
         f"Lines read: {imported.lines:,}. Products{would} new: {imported.created:,}, edited: {imported.updated:,},"

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 MAX_INTEGER: Final = 2**31 - 1
-"""Of PostgreSQL's integer, which numbers categories."""
+"""Largest PostgreSQL `integer`, the type of category ids."""
 MAX_BIGINT: Final = 2**63 - 1
-"""Of its bigint, which numbers everything else."""
+"""Largest PostgreSQL `bigint`, the type of all other ids."""
 
 
 def limit(most: int = 1_000) -> Any:
-    """`--limit` of a command that lists: from 1 to `most`."""
-    return typer.Option("--limit", min=1, max=most, help="Show at most N, the newest first.")
+    """`--limit` of a command that lists rows: 1 to `most`."""
+    return typer.Option("--limit", min=1, max=most, help="Show at most N, newest first.")
 
 
 _NUMBER: Final = re.compile("[1-9][0-9]{0,18}")
@@ -24,7 +24,7 @@ _NUMBER: Final = re.compile("[1-9][0-9]{0,18}")
 def _check_seller_form(text: str | None) -> str | None:
     """Check the syntax only: `account_of` checks later that the account exists."""
     if text is not None and "@" not in text and not (_NUMBER.fullmatch(text) and int(text) <= MAX_BIGINT):
-        raise typer.BadParameter(f"{text!r} is neither an e-mail address nor the number of an account.")
+        raise typer.BadParameter(f"{text!r} is neither an e-mail address nor an account number.")
     return text
 
 
@@ -43,7 +43,7 @@ def _moment(text: str) -> datetime:
 
 
 def moment(name: str, meaning: str) -> Any:
-    """An option that takes a time; the command gets it with its zone."""
+    """An option that takes a time; the command receives it with a time zone."""
     return typer.Option(name, metavar="TIME", parser=_moment, help=meaning, show_default=False)
 
 
@@ -53,13 +53,13 @@ DataOption: TypeAlias = Annotated[
         "--data",
         metavar="DIR",
         file_okay=False,
-        help="Work on the engine that `scalecommerce up` runs in this directory. Without it, DATABASE_URL names the"
-        " database; without that, it is the engine in .scalecommerce.",
+        help="Use the engine that `scalecommerce up` runs in this directory. Default: the database of DATABASE_URL if"
+        " it is set, else the engine in .scalecommerce.",
         show_default=False,
     ),
 ]
 
 JsonOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as JSON, an error too, and show no progress.", show_default=False),
+    typer.Option("--json", help="Print results and errors as JSON, without progress bars.", show_default=False),
 ]

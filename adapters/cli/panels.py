@@ -1,4 +1,4 @@
-"""Reading price and sales panels from CSV files, by a mapping of columns."""
+"""Reads panels of prices and sales from CSV files."""
 
 import math
 from array import array
@@ -23,7 +23,7 @@ _FARTHEST: Final = 4 * 10**18
 
 @frozen
 class PanelColumns:
-    """Which columns hold what. `price` may name a column by the row's own values: `price{brand}`."""
+    """Names of the columns. `price` may refer to another column: `price{brand}` is `price7` in a row of brand 7."""
 
     cell: Sequence[str]
     group: Sequence[str]
@@ -34,9 +34,9 @@ class PanelColumns:
 
 
 def read_lines(file: Path, columns: PanelColumns) -> tuple[SalesLines, int]:
-    """The panel, and how many rows were left out because nothing was sold or paid in them.
+    """Read the lines, and the number of rows that were left out because they have no sales or no price.
 
-    Raise `CommandFailed` naming the row for a column that is missing and for what is no number or date.
+    Raise `CommandFailed`, which names the line, for missing columns and for cells that are not numbers or dates.
     """
     cells: dict[tuple[str, ...], int] = {}
     groups: dict[tuple[str, ...], int] = {}
@@ -106,7 +106,7 @@ def _key(row: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _period(text: str, column: str) -> int:
-    """A whole number as it is; a date, or a time that begins with one, as the number of its day."""
+    """Parse a whole number, or a date (also followed by a time) as the number of its day."""
     told = text.strip()
     try:
         number = date.fromisoformat(told[:10]).toordinal() if "-" in told[1:] else parse_integer(told)

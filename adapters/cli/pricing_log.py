@@ -1,4 +1,4 @@
-"""`pricing explain`, `runs`, `policies`, `stop` and `resume`: what policies did and why, and the switch for all."""
+"""`pricing explain`, `runs`, `policies`, `stop` and `resume`: show decisions, runs and policies; stop all pricing."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -24,9 +24,9 @@ ProductArgument = Annotated[
     int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
 ]
 OUTCOME_SENTENCES: Final = {
-    DecisionOutcome.KEPT: "the price stays",
-    DecisionOutcome.STAGED: "not in force: the run goes on, was stopped, or leaves prices alone",
-    DecisionOutcome.SUPERSEDED: "not in force, as somebody changed the product meanwhile",
+    DecisionOutcome.KEPT: "the price is unchanged",
+    DecisionOutcome.STAGED: "not in force: the run is in progress, was stopped, or is in shadow",
+    DecisionOutcome.SUPERSEDED: "not in force: the price or the product was changed in the meantime",
 }
 LimitOption = Annotated[int, limit_option()]
 
@@ -35,7 +35,7 @@ def explain(
     ctx: typer.Context, product: ProductArgument, limit: LimitOption = 5, data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Tell why a product has the price it has: the last decisions about it, with what they were made of."""
+    """Explain the price of a product: the last decisions about it, with their inputs."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         queries, number = opened.market.queries, ProductId(product)
@@ -46,7 +46,7 @@ def explain(
         print_json([_document(stored) for stored in found])
         return
     if not found:
-        print_line(f"No policy has decided about product {product} yet, or its decisions were deleted.")
+        print_line(f"There are no decisions about product {product}: none was made, or they were deleted.")
     for stored in found:
         _print(stored)
 
@@ -56,8 +56,8 @@ def _print(stored: StoredDecision) -> None:
     print_line(decision.sentence, style="bold")
     print_line(f"  {format_time(stored.decided_at)}, run {stored.run_id}: {_outcome_sentence(stored)}")
     facts: list[tuple[str, Cell]] = list(explain_inputs(stored.inputs).items())
-    wanted = "nothing else" if decision.wanted is None else unit_text(decision.wanted, decision.minor_per_unit)
-    facts.append(("wanted", wanted))
+    proposed = "no price" if decision.wanted is None else unit_text(decision.wanted, decision.minor_per_unit)
+    facts.append(("proposed", proposed))
     for number, rail in enumerate(decision.guardrails or ("none",)):
         facts.append(
             (
@@ -69,27 +69,25 @@ def _print(stored: StoredDecision) -> None:
 
 
 def _outcome_sentence(stored: StoredDecision) -> str:
-    """What became of a decision, and when its price was in force."""
+    """Outcome of a decision, and the time when its price was in force."""
     begun, ended = stored.in_force_from, stored.in_force_until
     if begun is None:
         return OUTCOME_SENTENCES[stored.outcome]
     if ended is None:
         return f"in force since {format_time(begun)}"
-    taken_back = ", when it was taken back" if stored.outcome is DecisionOutcome.ROLLED_BACK else ""
-    return f"in force from {format_time(begun)} until {format_time(ended)}{taken_back}"
+    rolled_back = ", when it was rolled back" if stored.outcome is DecisionOutcome.ROLLED_BACK else ""
+    return f"in force from {format_time(begun)} until {format_time(ended)}{rolled_back}"
 
 
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List what pricing policies did: their runs, the newest first, with how many prices each decided, moved and took
-    back.
-    """
+    """List the runs of pricing policies, newest first, with the numbers of decided, changed and restored prices."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.runs(None, PageRequest(limit)).rows
     if as_json:
         print_json([run_document(run) for run in found])
         return
-    headings = "run", "policy", "epoch", "began", "status", "decided", "moves", "written", "back"
+    headings = "run", "policy", "epoch", "began", "status", "decided", "changes", "written", "restored"
     print_table(
         columns(*headings, numbers=(*headings[:3], *headings[5:])),
         [
@@ -106,7 +104,7 @@ def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, a
 def policies(
     ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the sellers' pricing policies: which rules they follow, for which products, and how often they run."""
+    """List pricing policies with their strategy, their scope, and how often they run."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.policies(None, PageRequest(limit)).rows
@@ -114,7 +112,7 @@ def policies(
         print_json([{"id": each.id, "seller": each.seller_id, **each.document()} for each in found])
         return
     print_table(
-        columns("policy", "seller", "name", "rules", "for", "epoch", "active", numbers=("policy", "seller")),
+        columns("policy", "seller", "name", "strategy", "scope", "epoch", "active", numbers=("policy", "seller")),
         [
             [
                 each.id, each.seller_id, each.name, each.policy,
@@ -129,30 +127,32 @@ def policies(
 
 
 def _format_epoch(span: timedelta) -> str:
-    """An epoch as people say it."""
+    """Format the length of an epoch: `7 days`."""
     return str(span).removesuffix(", 0:00:00")
 
 
 def stop(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Stop all pricing: no price moves by itself until `pricing resume`."""
+    """Stop the pricing of all sellers: policies change no price until `pricing resume`."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         opened.market.pricing.stop()
     if as_json:
         print_json({"stopped": True})
     else:
-        print_line("Pricing is stopped. Runs at work end at their next step; `pricing resume` lets it go on.")
+        print_line(
+            "Pricing is stopped. Runs in progress end at their next step. `pricing resume` starts pricing again."
+        )
 
 
 def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Let policies move prices again after `pricing stop`; those that are due run at once."""
+    """Start pricing again after `pricing stop`; policies that are due run at once."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         opened.market.pricing.resume()
     if as_json:
         print_json({"stopped": False})
     else:
-        print_line("Policies run again when their epochs end.")
+        print_line("Pricing is resumed. Policies run when their epochs end.")
 
 
 def _document(stored: StoredDecision) -> dict[str, Any]:

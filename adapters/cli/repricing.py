@@ -1,4 +1,4 @@
-"""`reprice`: running the sellers' pricing policies, and taking a run back."""
+"""`reprice`: run pricing policies, and roll runs back."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -28,9 +28,9 @@ PAGE = 1_000
 REFUSED = "REFUSED"
 PROBLEMS = {REFUSED, RunStatus.FAILED.value, RunStatus.STOPPED.value}
 
-KEPT = "What is written stands. Run it again to go on, or let the workers do so: an unfinished run is not begun anew."
-NOTHING_KEPT = "A dry run changes nothing."
-UNDONE = "What is back in force stays so. Roll the run back again to go on."
+ON_INTERRUPT = "Written prices stay. Run the command again to continue the run, or let the workers finish it."
+ON_INTERRUPTED_DRY_RUN = "A dry run changes nothing."
+ON_INTERRUPTED_ROLLBACK = "Restored prices stay. Run the command again to continue the rollback."
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -40,42 +40,48 @@ def reprice(
     ctx: typer.Context,
     *,
     policy: Annotated[
-        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Only this policy.", show_default=False)
+        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Run only this policy.", show_default=False)
     ] = None,
     category: Annotated[
-        int | None, typer.Option(min=1, max=MAX_INTEGER, help="Only products of this category.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MAX_INTEGER, help="Decide only products of this category.", show_default=False),
     ] = None,
-    seller: Annotated[str | None, seller_option("Only this seller's policies.")] = None,
+    seller: Annotated[str | None, seller_option("Run only this seller's policies.")] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MAX_BIGINT, help="At most so many products of each policy.")
+        int | None, typer.Option(min=1, max=MAX_BIGINT, help="Decide at most N products of each policy.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Decide and explain the next turn, but store nothing.", show_default=False)
+        bool, typer.Option("--dry-run", help="Decide and explain, but store nothing.", show_default=False)
     ] = False,
     shadow: Annotated[
-        bool, typer.Option("--shadow", help="Decide and record, but leave prices alone.", show_default=False)
+        bool,
+        typer.Option(
+            "--shadow",
+            help="Decide and record, but change no price and do not update what policies learned.",
+            show_default=False,
+        ),
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the active pricing policies move prices, and say why each one moves.
+    """Run the active pricing policies: change prices, and explain each change.
 
-    Each product has one turn in an epoch of its policy. All decisions are made before any price is written, and a run
-    that would move too much of a catalogue at once writes nothing. Ctrl-C keeps finished ranges. Exits with 1 if a
-    policy was refused, failed, or was stopped because it would move too much.
+    Each product is decided once in an epoch of its policy. All decisions are made before the first price is changed,
+    and a run that would change too much of a catalog at once changes no price. Ctrl-C keeps completed ranges. Exits
+    with 1 if a policy was refused, failed, or was stopped by its circuit breaker.
     """
     if ctx.invoked_subcommand is not None:
         return
     runtime: Runtime = ctx.obj
     if dry_run and shadow:
         raise CommandFailed(
-            "Choose one of --dry-run (stores nothing) and --shadow (records what it decides).", ExitCode.USAGE
+            "Use either --dry-run (stores nothing) or --shadow (records decisions), not both.", ExitCode.USAGE
         )
     only = Selection(None if category is None else CategoryId(category), limit)
     documents: list[dict[str, Any]] = []
     with (
         runtime.open(data) as opened,
-        progress_bars(NOTHING_KEPT if dry_run else KEPT, quiet=as_json) as progress,
+        progress_bars(ON_INTERRUPTED_DRY_RUN if dry_run else ON_INTERRUPT, quiet=as_json) as progress,
     ):
         market = opened.market
         if category is not None and category not in {known.id for known in market.queries.categories()}:
@@ -101,12 +107,12 @@ def rollback(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore the prices that a run replaced, except those that moved since.
+    """Restore the prices that a run replaced, except prices that changed since.
 
-    Exits with 1 if all of them had moved.
+    Exits with 1 if all of them had changed.
     """
     runtime: Runtime = ctx.obj
-    with runtime.open(data) as opened, progress_bars(UNDONE, quiet=as_json) as progress:
+    with runtime.open(data) as opened, progress_bars(ON_INTERRUPTED_ROLLBACK, quiet=as_json) as progress:
         undone = opened.market.repricing.rollback(RunId(run), progress)
     if as_json:
         print_json(run_document(undone))
@@ -118,7 +124,7 @@ def rollback(
 
 def _rolled_back(run: Run) -> str:
     if not run.written:
-        return f"Run {run.id} had moved no price yet; it is ended."
+        return f"Run {run.id} had changed no price; it was ended."
     if not run.undone:
         return f"Run {run.id}: no price was restored. All {run.written:,} had changed since and were kept."
     stayed = run.written - run.undone
@@ -195,7 +201,7 @@ def _move(decision: Decision) -> dict[str, Any]:
 
 def _print(documents: Sequence[dict[str, Any]]) -> None:
     if not documents:
-        print_line("No active policy: no price moves.")
+        print_line("There is no active policy; no price was changed.")
     for document in documents:
         moves = document.get("moves", [])
         if moves:
@@ -212,14 +218,14 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
             )  # fmt: skip
         print_line(_summary(document, len(moves)))
         if len(moves) > SHOWN:
-            print_line(f"The {SHOWN} that move most are shown, --json has all.")
+            print_line(f"The {SHOWN} largest changes are shown; --json prints all.")
 
 
 def _summary(document: dict[str, Any], moves: int) -> str:
     number = "" if document.get("run") is None else f", run {document['run']}"
     head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
     if document.get("looked_at") == 0 and document["status"] != RunStatus.FAILED:
-        return f"{head}. No product is due: each has had its turn in this epoch, or none follows this policy."
+        return f"{head}. No product is due: all were decided in this epoch, or none follows this policy."
     if "looked_at" in document and document["status"] != RunStatus.FAILED:
-        head += f", {moves:,} of {document['looked_at']:,} prices would move, {document['written']:,} written"
+        head += f", {moves:,} of {document['looked_at']:,} prices would change, {document['written']:,} written"
     return f"{head}. {document['note']}".strip()

@@ -1,4 +1,4 @@
-"""What commands show: results on standard output, everything else on standard error."""
+"""Output of commands: results on standard output, everything else on standard error."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,23 +15,23 @@ from scalecommerce_core.services.progress import Progress as Told
 
 
 def stdout_console() -> Console:
-    """Standard output; made for each use, so that whoever redirects standard output gets it.
+    """A console on standard output; created for each use, because `sys.stdout` may be redirected.
 
-    What is printed is plain text: names that users chose may hold brackets and colons, which are no markup and no
-    emoji here. Style with `style=` or `rich.text.Text`.
+    Text is printed without interpretation of markup and emoji codes, because it may contain names that users chose.
+    Use `style=` or `rich.text.Text` for styles.
     """
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def stderr_console() -> Console:
-    """Standard error; as `output`."""
+    """A console on standard error; otherwise like `stdout_console`."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_line(sentence: str, *, style: str | None = None) -> None:
-    """Print a sentence on standard output: wrapped between words on a terminal, a line of its own elsewhere.
+    """Print a sentence on standard output, wrapped between words on a terminal and unwrapped elsewhere.
 
-    It may hold text that a user chose: control characters are shown as escapes.
+    Control characters are shown as escapes, because the sentence may contain text that users chose.
     """
     console = stdout_console()
     console.print(printable(sentence), style=style, soft_wrap=not console.is_terminal)
@@ -44,7 +44,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def on_interrupt(kept: str) -> Iterator[None]:
-    """End the command with status 130 on Ctrl-C; the sentence `kept` describes the state that remains."""
+    """Raise `Interrupted` on Ctrl-C; the sentence `kept` describes the state that remains."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -53,9 +53,9 @@ def on_interrupt(kept: str) -> Iterator[None]:
 
 @contextmanager
 def progress_bars(kept: str, *, quiet: bool = False) -> Iterator[Told]:
-    """Yield what the work tells its progress to; on Ctrl-C, `kept` says what stays done.
+    """Yield a progress callback that draws bars; on Ctrl-C, raise `Interrupted` with the sentence `kept`.
 
-    Bars are for people: there are none when `quiet` or when standard error is no terminal.
+    No bars are drawn if `quiet`, or if standard error is not a terminal.
     """
     console = stderr_console()
     with (
@@ -75,7 +75,7 @@ def progress_bars(kept: str, *, quiet: bool = False) -> Iterator[Told]:
 
 
 class _Steps:
-    """One bar per step, in the order in which they are first heard of."""
+    """One bar per step, in the order of their first report."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -88,10 +88,10 @@ class _Steps:
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """`{"users": 10, "products": 0}` -> `"10 users"`; nothing at all -> `"nothing"`."""
+    """`{"users": 10, "products": 0}` -> `"10 users"`; without counts above 0: `"nothing"`."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing"
 
 
 def interactive() -> bool:
-    """Whether somebody is there to be asked."""
+    """Whether standard input is a terminal, so that prompts can be answered."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""`seed`: filling a database with believable data. What is heavy (numpy, Faker) is imported by who needs it."""
+"""`seed`: fill a database with generated data. Heavy modules (numpy, Faker) are imported on use."""
 
 import time
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from scalecommerce_core.services.progress import Progress
 if TYPE_CHECKING:
     from scalecommerce_core.services.seeding import Seeded, Seeding
 
-KEPT = (
-    "Whole batches were written and stay; what they hold is consistent. Steps that had not begun can be run on their"
-    " own (`seed products`, `seed orders`), and another --rng-seed adds more."
+ON_INTERRUPT = (
+    "Completed batches stay and are consistent. Steps that were not started can be run separately (`seed products`,"
+    " `seed orders`); another --rng-seed adds more data."
 )
 
 
@@ -35,37 +35,40 @@ class SeedStep(StrEnum):
 def seed(
     ctx: typer.Context,
     step: Annotated[
-        SeedStep, typer.Argument(help="One step on its own; each needs what the ones before it make.")
+        SeedStep, typer.Argument(help="Step to run; each step needs the data of the steps before it.")
     ] = SeedStep.ALL,
     *,
-    users: Annotated[int, typer.Option(min=0, help="How many users, all with the password `admin`.")] = 10,
+    users: Annotated[int, typer.Option(min=0, help="Number of users; all have the password `admin`.")] = 10,
     products: Annotated[
-        int, typer.Option(min=0, help="How many products, with stock, price history and policies.")
+        int, typer.Option(min=0, help="Number of products, with stock, price history and policies.")
     ] = 500,
     orders: Annotated[
-        int, typer.Option(min=0, help="How many orders, with 1 to 10 lines each, in all states.")
+        int, typer.Option(min=0, help="Number of orders in all states, with 1 to 10 lines each.")
     ] = 5_000,
     rng_seed: Annotated[
         int,
         typer.Option(
-            "--rng-seed", metavar="N", min=0, help="The same number gives the same data; another one adds more."
+            "--rng-seed",
+            metavar="N",
+            min=0,
+            help="Seed of the random numbers: the same seed gives the same data, another one adds more.",
         ),
     ] = 42,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.", show_default=False)] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.", show_default=False)] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the database with users, categories, products and orders that look like a running shop's.
+    """Fill the database with generated users, categories, products and orders.
 
-    Stock, totals and price history are consistent, and open orders do not expire for a week. On a database that
-    does not belong to `scalecommerce up` it asks first, since everybody can log in as a seeded user.
+    Stock, totals and price history are consistent, and open orders do not expire for a week. Asks for confirmation on
+    a database that does not belong to `scalecommerce up`, because the password of seeded users is public.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         if not opened.embedded and not yes:
             _ask(opened.place)
         begun = time.perf_counter()
-        with progress_bars(KEPT, quiet=as_json) as progress:
+        with progress_bars(ON_INTERRUPT, quiet=as_json) as progress:
             wanted = {SeedStep.USERS: users, SeedStep.PRODUCTS: products, SeedStep.ORDERS: orders}
             made = _made(opened, step, wanted, rng_seed, progress)
         seconds = time.perf_counter() - begun
@@ -79,11 +82,11 @@ def seed(
 def _ask(place: str) -> None:
     if not interactive():
         raise CommandFailed(
-            f"This would add made-up users, whose password everybody knows, to {place}. Say --yes if that is wanted.",
+            f"This would add users with a publicly known password to {place}. Pass --yes to confirm.",
             ExitCode.USAGE,
         )
-    stderr_console().print(f"This adds made-up users, whose password everybody knows, and their data to {place}.")
-    if not typer.confirm("Go on?", err=True):
+    stderr_console().print(f"This adds users with a publicly known password, and their data, to {place}.")
+    if not typer.confirm("Continue?", err=True):
         raise CommandFailed("Nothing was changed.")
 
 
@@ -106,8 +109,8 @@ def _made(
         return _seeded(seeding, step, counts, rng_seed, progress)
     except AlreadySeeded as error:
         raise CommandFailed(
-            f"Seed {error.rng_seed} was used for {error.step} here before. To add more, choose another number:"
-            f" --rng-seed {error.rng_seed + 1}, for example."
+            f"Seed {error.rng_seed} was already used for {error.step} in this database. To add more, choose another"
+            f" seed, for example --rng-seed {error.rng_seed + 1}."
         ) from error
 
 
@@ -138,13 +141,13 @@ def _print(made: "Seeded", seconds: float) -> None:
 
     counts = asdict(made, filter=lambda attribute, _: attribute.name != "orders_by_status").items()
     print_table(
-        columns("made", "count", numbers=["count"]),
+        columns("created", "count", numbers=["count"]),
         [
             *([name.replace("_", " "), f"{count:,}"] for name, count in counts if count),
             *([f"  orders {status}", f"{count:,}"] for status, count in made.orders_by_status.items()),
         ],
-        nothing="Nothing is new.",
+        nothing="Nothing was created.",
     )
     print_line(f"{made.rows:,} rows in {seconds:.1f} s, {made.rows / seconds:,.0f} rows/s.")
     if made.users:
-        print_line(f"Everybody among them logs in with the password {PASSWORD}.")
+        print_line(f"The password of all created users is {PASSWORD}.")

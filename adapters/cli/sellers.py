@@ -1,4 +1,4 @@
-"""Look-up of accounts by e-mail address or id, as command-line options name them."""
+"""Look-up of accounts by the e-mail address or id in a command-line option."""
 
 from adapters.cli.options import MAX_BIGINT
 from scalecommerce_core.domain.account import normal_email
@@ -8,7 +8,7 @@ from scalecommerce_core.services.market import Market
 
 
 def find_account(market: Market, text: str) -> AccountId:
-    """Find the account that an option named; raise `Invalid` or `NotFound`."""
+    """Find the account with this e-mail address or id; raise `Invalid` or `NotFound`."""
     if text.isascii() and text.isdigit():
         # Python refuses to convert thousands of digits, and PostgreSQL takes no number above MAX_BIGINT.
         number = AccountId(int(text[: len(str(MAX_BIGINT)) + 1]))

@@ -1,4 +1,4 @@
-"""`simulate`: pricing policies in markets whose demand is known."""
+"""`simulate`: pricing strategies in simulated markets with known demand."""
 
 import json
 import os
@@ -16,24 +16,28 @@ from adapters.cli.screen import print_json, print_line, progress_bars, stderr_co
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid
 
-KEPT = "What was done is shown; it is held against no bar."
+ON_INTERRUPT = "Results so far are shown; they are not compared with targets."
 MOST = 1_000_000
-"""Most worlds, and most epochs: a world takes some hundred bytes, an epoch some milliseconds."""
+"""Largest number of worlds and of epochs: a world needs about a hundred bytes, an epoch a few milliseconds."""
 _EVERY = 50
-"""Epochs between two strokes of the progress bar."""
+"""Epochs between two updates of the progress bar."""
 
 
 def simulate(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
     market: Annotated[
-        str, typer.Argument(help="zip-recruiter, linear, marketplace, moody-marketplace, limited-stock, or all.")
+        str,
+        typer.Argument(
+            help="Market to simulate: zip-recruiter, linear, marketplace, moody-marketplace, limited-stock, or all."
+        ),
     ] = "marketplace",
     policy: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:JSON]",
-            help="A policy that sells, with parameters if they differ: 'learning:{\"caution\": 0}'; static is none."
-            " May be repeated. Without it: the market's own line-up.",
+            help="Strategy to simulate, with parameters that differ from its defaults:"
+            " 'elasticity_learning:{\"caution\": 0}'; static means fixed prices. May be repeated. Default: the"
+            " strategies of the market.",
             show_default=False,
         ),
     ] = None,
@@ -41,46 +45,53 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="Policies of your own: a module (my_shop.policies), a class in it (my_shop.policies:Markup) or a file"
-            " (markup.py). The working directory is searched, too. May be repeated.",
+            help="Load strategies of your own from a module (my_shop.policies), a class in it (my_shop.policies:Markup)"
+            " or a file (markup.py), also in the working directory. May be repeated.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the worlds, which are the same for all policies.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random numbers, which are the same for all strategies.")
+    ] = 1,
     worlds: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST, help="Products or worlds; with fewer than usual, no bar applies.", show_default=False
+            min=1,
+            max=MOST,
+            help="Number of products or worlds; with fewer than published, no target applies.",
+            show_default=False,
         ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Epochs; with fewer than usual, no bar applies.", show_default=False),
+        typer.Option(
+            min=1, max=MOST, help="Number of epochs; with fewer than published, no target applies.", show_default=False
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="Draw cumulative profit and price paths, as .png or .svg.",
+            help="Draw cumulative profit and price paths to this .png or .svg file.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let pricing policies compete in markets whose demand is known, before they touch a price of yours.
+    """Simulate pricing strategies in markets with known demand.
 
-    All policies sell in the same worlds. Results are percent of the profit that somebody would expect who knows the
-    demand; bars are what this release promises. Exits with 1 if a bar is missed or a policy fails; the others go on.
-    Ctrl-C shows what was done.
+    All strategies sell in the same simulated worlds. Results are percentages of the highest possible expected profit;
+    "bar" is the target of this release. Exits with 1 if a target is missed or a strategy fails; other strategies are
+    still simulated. Ctrl-C shows the results so far.
     """
-    # numpy and the markets are for those who simulate.
+    # Imported here, because numpy slows the start of other commands.
     from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
 
     programs = list(EXPERIMENTS.values()) if market == "all" else [EXPERIMENTS[market]] if market in EXPERIMENTS else []
     if not programs:
         raise CommandFailed(
-            f"There is no market {market!r}; there are {', '.join(EXPERIMENTS)}, and all.", ExitCode.USAGE
+            f"There is no market {market!r}. Choose one of {', '.join(EXPERIMENTS)}, or all.", ExitCode.USAGE
         )
     draw = _drawing(plot)
     runtime: Runtime = ctx.obj
@@ -90,7 +101,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     failed: list[FailedStrategy] = []
     size, interrupted = Size(seed, worlds, epochs), False
     try:
-        with progress_bars(KEPT, quiet=as_json) as progress:
+        with progress_bars(ON_INTERRUPT, quiet=as_json) as progress:
 
             def told(step: str, done: int, total: int) -> None:
                 if done % _EVERY == 0 or done == total:
@@ -133,15 +144,15 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     if draw is not None and plot is not None and every:
         draw(every, plot)
         if not as_json:
-            print_line(f"The picture was written to {plot}.")
+            print_line(f"The plot was written to {plot}.")
     if interrupted:
-        raise Interrupted(KEPT)
+        raise Interrupted(ON_INTERRUPT)
     if failed or any(figure.passed is False for its in figures.values() for figure in its):
         raise typer.Exit(ExitCode.PROBLEM)
 
 
 def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
-    """Sentences about policies that failed, each once, and about policies that proposed no usable price."""
+    """Sentences about strategies that failed, each once, and about strategies that proposed no usable price."""
     from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 
     said = dict.fromkeys(each.problem for each in failed)
@@ -159,7 +170,7 @@ def _show(market: str, figures: Sequence[Any], seed: int) -> None:
         "ours": lambda figure: figure.ours,
     }
     shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
-    # As a title it would be wrapped to the width of the table.
+    # A title of the table would be wrapped to the width of the table.
     print_line(f"{market}, seed {seed}: % of the best expected profit", style="bold")
     print_table(
         columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
@@ -195,11 +206,11 @@ def _strategy(text: str) -> Any:
 
 
 def _drawing(plot: Path | None) -> Any:
-    """The drawing function; raises before the simulation if the picture could not be written."""
+    """The drawing function. Raise `CommandFailed` before the simulation if the plot cannot be written."""
     if plot is None:
         return None
     if plot.suffix not in {".png", ".svg"}:
-        raise CommandFailed(f"{plot} should end in .png or .svg.", ExitCode.USAGE)
+        raise CommandFailed(f"{plot}: the name must end in .png or .svg.", ExitCode.USAGE)
     if not plot.parent.is_dir():
         raise CommandFailed(f"{plot} cannot be written: there is no directory {plot.parent}.", ExitCode.USAGE)
     if not os.access(plot if plot.exists() else plot.parent, os.W_OK):
@@ -207,5 +218,5 @@ def _drawing(plot: Path | None) -> Any:
     try:
         from adapters.cli.drawing import draw
     except ImportError:
-        raise CommandFailed("Drawing needs matplotlib: pip install 'scalecommerce[plot]'.", ExitCode.USAGE) from None
+        raise CommandFailed("Plots need matplotlib: pip install 'scalecommerce[plot]'.", ExitCode.USAGE) from None
     return draw

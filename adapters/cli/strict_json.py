@@ -1,4 +1,4 @@
-"""The one writer of JSON in the command line: strict JSON (RFC 8259), which has neither NaN nor infinity."""
+"""JSON output of all commands: strict JSON (RFC 8259), without NaN and infinity."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from adapters.cli.formats import rfc3339
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Strict JSON (RFC 8259): times by `rfc3339`, spans in seconds, numbers that are not finite as null.
+    """Serialize as strict JSON: times as RFC 3339, durations in seconds, numbers that are not finite as null.
 
-    Raise `TypeError` for types that have no JSON form.
+    Raise `TypeError` for types without a JSON representation.
     """
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
@@ -46,4 +46,4 @@ def _plain(value: Any) -> Any:
         case Sequence() | AbstractSet():
             return [_plain(each) for each in value]
         case _:
-            raise TypeError(f"{type(value).__name__} has no form in JSON.")
+            raise TypeError(f"{type(value).__name__} has no JSON representation.")

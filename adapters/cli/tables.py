@@ -22,7 +22,7 @@ MAX_WORD_WIDTH: Final = 24
 
 @frozen
 class Column:
-    """`number` is aligned to the right; `prose` may be wrapped between words. Other columns are never wrapped."""
+    """`number` columns are right-aligned; `prose` columns may be wrapped between words, others are never wrapped."""
 
     heading: str
     number: bool = False
@@ -30,7 +30,7 @@ class Column:
 
 
 def columns(*headings: str, numbers: Iterable[str] = (), prose: Iterable[str] = ()) -> list[Column]:
-    """Columns by their headings; `numbers` and `prose` name some of them."""
+    """Build columns from headings; `numbers` and `prose` list the headings of such columns."""
     right, wrapped = set(numbers), set(prose)
     return [Column(heading, heading in right, heading in wrapped) for heading in headings]
 
@@ -46,8 +46,8 @@ def print_table(
 ) -> None:
     """Print rows to standard output as wide as the terminal: in a frame, without one, or as records.
 
-    Cells are plain text: markup in them is shown as it is, and control characters as escapes. `styles` has a
-    style per row, `total` is a last row below a rule. Without rows, the sentence `nothing` is printed.
+    Cells are plain text: markup is not interpreted, and control characters are escaped. `styles` has a style per row,
+    `total` is a last row below a rule. Without rows, the sentence `nothing` is printed.
     """
     console = stdout_console()
     if not rows and nothing:
@@ -57,7 +57,7 @@ def print_table(
 
 
 def print_facts(facts: Iterable[tuple[str, Cell]], *, title: str = "") -> None:
-    """Print named values, one per line; long ones are wrapped beside their name."""
+    """Print named values, one per line; long values are wrapped beside their names."""
     if title:
         stdout_console().print(Text(printable(title), style="bold"))
     stdout_console().print(_record([(name, _text(value)) for name, value in facts]))

@@ -1,4 +1,4 @@
-"""Words for seeded data out of Faker, in place of the core's short lists."""
+"""Words for seeded data from Faker, instead of the core's short lists."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,13 +9,13 @@ from scalecommerce_core.services.seeding import Vocabulary
 from scalecommerce_core.services.seeding.vocabulary import ADJECTIVES
 
 LOCALES: Final = ("en_US", "de_DE", "fr_FR")
-"""Names with and without accents, as customers have them."""
+"""Locales with and without accented names."""
 
 
 def vocabulary(rng_seed: int) -> Vocabulary:
-    """The same for the same seed and the same release of Faker."""
+    """Generate words; they depend only on the seed and the release of Faker."""
     names, english = Faker(list(LOCALES)), Faker("en_US")
-    # Of the instances, not of the class: nobody else's Faker is disturbed.
+    # Seed the instances, not the class, whose seed other code may use.
     names.seed_instance(rng_seed)
     english.seed_instance(rng_seed)
     return Vocabulary(
@@ -28,5 +28,5 @@ def vocabulary(rng_seed: int) -> Vocabulary:
 
 
 def _different(make: Callable[[], str], draws: int) -> tuple[str, ...]:
-    """Without repetitions, in the order in which they were drawn."""
+    """Draw `draws` words and remove duplicates."""
     return tuple(dict.fromkeys(make() for _ in range(draws)))

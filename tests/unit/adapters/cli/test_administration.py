@@ -64,7 +64,7 @@ def test_a_script_cannot_be_asked(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL)
     assert (ended.code, ended.err) == (
         2,
-        "There is no terminal to ask on: give --email, and --password-stdin, --promote, or both.\n",
+        "There is no terminal for prompts: pass --email, and --password-stdin or --promote or both.\n",
     )
 
 
@@ -81,7 +81,7 @@ def test_an_account_that_exists_can_be_made_staff(
     unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
     assert scripted.code == 1
-    assert scripted.err == f"{EMAIL} has an account already. Add --promote to make that account staff.\n"
+    assert scripted.err == f"{EMAIL} already has an account. Add --promote to make it staff.\n"
     assert runtime.market.accounts.log_in(EMAIL, GOOD).access
     somebody()
     assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
@@ -99,7 +99,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
     ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
     assert (ended.code, ended.out) == (
         0,
-        (f"{EMAIL} (account 1) is staff.\nIts password was replaced; its sessions were ended: log in again.\n"),
+        (f"{EMAIL} (account 1) is staff.\nIts password was replaced, and its sessions were ended: log in again.\n"),
     )
     assert account(runtime).is_staff
     assert runtime.market.accounts.log_in(EMAIL, "another password").access
@@ -115,7 +115,7 @@ def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime:
     }  # fmt: skip
     tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
     again = cli("createsuperuser", "--email", EMAIL, "--promote")
-    assert (again.code, again.out) == (0, f"{EMAIL} (account 1) is staff already; nothing was changed.\n")
+    assert (again.code, again.out) == (0, f"{EMAIL} (account 1) is already staff; nothing was changed.\n")
     assert runtime.market.accounts.refresh(tokens.refresh).access
 
 
@@ -123,5 +123,5 @@ def test_nobody_is_promoted_who_has_no_account(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--password-stdin", stdin=f"{GOOD}\n")
     assert (ended.code, ended.err) == (
         1,
-        f"{EMAIL} has no account to promote. Run this without --promote to make one.\n",
+        f"{EMAIL} has no account. Run this command without --promote to create one.\n",
     )

@@ -135,7 +135,7 @@ def price(runtime: MemoryRuntime, product: ProductId) -> Any:
 def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     ended = cli("reprice", "--dry-run")
     assert ended.code == 0
-    assert "DRY RUN, 1 of 1 prices would move, 0 written" in ended.out
+    assert "DRY RUN, 1 of 1 prices would change, 0 written" in ended.out
     assert price(runtime, shop) == "10.00 USD"
     assert runtime.market.queries.runs(None, PageRequest()).rows == ()
 
@@ -212,7 +212,7 @@ def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli) -> None:
     (document,) = json.loads(cli("reprice", "--json").out)
     cli("reprice", "rollback", str(document["run"]))
     shown = cli("pricing", "runs", width=80).out
-    assert "back" in shown
+    assert "restored" in shown
     assert "ROLLED_BACK" in shown
 
 
@@ -245,7 +245,7 @@ def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryR
 def test_a_dry_run_records_nothing(cli: Cli) -> None:
     ended = cli("reprice", "--dry-run", "--shadow")
     assert ended.code == 2
-    assert "Choose one of --dry-run" in ended.err
+    assert "Use either --dry-run" in ended.err
 
 
 def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:

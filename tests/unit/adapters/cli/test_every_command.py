@@ -206,7 +206,7 @@ def test_sellers_are_named_by_address_or_number_everywhere(cli: Cli, name: str) 
     for odd in ("nobody", "0", "-1", "1.5", "9" * 30, "9" * 5_000, "\u0661"):
         wrong = cli(*words, "--seller", odd)
         assert (wrong.code, wrong.out) == (2, "")
-        assert "neither an e-mail address nor the number" in " ".join(wrong.err.split())
+        assert "neither an e-mail address nor an account number" in " ".join(wrong.err.split())
 
 
 @pytest.mark.usefixtures("shop")
@@ -250,11 +250,11 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "work", "stands"),
     [
-        ("seed", "scalecommerce_core.services.seeding.Seeding.users", "Whole batches were written and stay"),
+        ("seed", "scalecommerce_core.services.seeding.Seeding.users", "Completed batches stay and are"),
         (
             "import products products.csv --seller 1",
             "adapters.cli.importing.ProductImport.run",
-            "batches were",
+            "Completed batches stay",
         ),
         (
             "import products products.csv --seller 1 --dry-run",
@@ -263,13 +263,13 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
         ),
         ("export orders", "adapters.cli.exporting.export_orders", "The export is incomplete."),
         ("export orders --output x", "adapters.cli.exporting.export_orders", "No file was written."),
-        ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "What is written stands."),
+        ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "Written prices stay."),
         ("reprice --dry-run", "scalecommerce_core.services.repricing.Repricing.preview", "A dry run changes nothing."),
-        ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "What is back in force"),
+        ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "Restored prices stay"),
         (
             "simulate linear",
             "scalecommerce_core.pricing.simulation.experiments.Experiment.run",
-            "What was done is shown",
+            "Results so far are shown",
         ),
         ("pricing evaluate sales.csv", "adapters.cli.panels.read_lines", "Nothing was changed."),
         ("statistics rebuild", "scalecommerce_core.services.statistics.Statistics.rebuild", "Statistics are unchanged"),

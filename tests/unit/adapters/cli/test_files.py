@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.cli import online_retail
-from adapters.cli.importing import RESUMES
+from adapters.cli.importing import ON_INTERRUPT
 from adapters.cli.product_import import ProductImport
 from adapters.cli.sellers import find_account
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
@@ -130,7 +130,7 @@ def test_an_interrupted_import_says_what_stands(cli: Cli, file: Path, monkeypatc
     monkeypatch.setattr(ProductImport, "_import_batch", interrupted)
     ended = cli("import", "products", str(file), "--seller", SELLER)
     assert ended.code == 130
-    assert ended.err == f"Interrupted. {RESUMES}\n"
+    assert ended.err == f"Interrupted. {ON_INTERRUPT}\n"
     assert "Lines read: 500. Products new: 500, edited: 0, unchanged: 0." in ended.out
 
 
@@ -165,7 +165,7 @@ def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytes
 
     monkeypatch.setattr("adapters.cli.online_retail.replay.import_online_retail", interrupted)
     ended = cli("import", "online-retail", str(SAMPLE))
-    assert (ended.code, ended.err) == (130, f"Interrupted. {RESUMES}\n")
+    assert (ended.code, ended.err) == (130, f"Interrupted. {ON_INTERRUPT}\n")
 
 
 def test_exported_orders_are_evaluated_by_what_was_sold(cli: Cli, runtime: MemoryRuntime, tmp_path: Path) -> None:

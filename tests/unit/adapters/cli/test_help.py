@@ -45,7 +45,7 @@ def test_help_says_what_the_command_and_each_option_does(cli: Cli, name: str) ->
 def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
     ended = cli()
     assert ended.code == 2
-    assert "Begin with scalecommerce up --demo" in ended.out + ended.err
+    assert "Start with scalecommerce up --demo" in ended.out + ended.err
     assert "130 interrupted" in " ".join((ended.out + ended.err).split())
 
 

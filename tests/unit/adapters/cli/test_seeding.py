@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.cli.seeding import KEPT
+from adapters.cli.seeding import ON_INTERRUPT
 from scalecommerce_core.services.seeding import Seeding
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
@@ -25,7 +25,7 @@ def test_a_table_for_people(cli: Cli) -> None:
     ended = cli("seed", *FEW)
     assert ended.code == 0
     assert "rows/s" in ended.out
-    assert "Everybody among them logs in with the password admin." in ended.out
+    assert "The password of all created users is admin." in ended.out
     assert ended.err == ""
 
 
@@ -46,7 +46,7 @@ def test_the_same_seed_again(cli: Cli) -> None:
     assert cli("seed", *FEW).code == 0
     again = cli("seed", *FEW)
     assert again.code == 1
-    assert again.err.startswith("Seed 42 was used for users here before")
+    assert again.err.startswith("Seed 42 was already used for users")
     assert "--rng-seed 43" in again.err
     assert cli("seed", *FEW, "--rng-seed", "43").code == 0
 
@@ -71,7 +71,7 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Seeding, "users", interrupted)
     ended = cli("seed")
-    assert (ended.code, ended.out, ended.err) == (130, "", f"Interrupted. {KEPT}\n")
+    assert (ended.code, ended.out, ended.err) == (130, "", f"Interrupted. {ON_INTERRUPT}\n")
 
 
 @pytest.mark.parametrize("arguments", [["everything"], ["--users", "-1"], ["--rng-seed", "x"]])

@@ -38,7 +38,7 @@ def test_json_of_other_values_is_what_readers_expect() -> None:
 
 
 def test_json_of_an_unknown_type_is_an_error_and_not_its_name() -> None:
-    with pytest.raises(TypeError, match="object has no form in JSON"):
+    with pytest.raises(TypeError, match="object has no JSON representation"):
         json_text([object()])
 
 
