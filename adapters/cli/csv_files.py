@@ -1,8 +1,8 @@
 """Tolerant reader of CSV files. All commands read CSV files through this module.
 
-A file may be compressed with gzip (told by its first bytes, whatever its name), begin with a byte order mark or with
-Excel's `sep=;`, and separate its cells by comma, semicolon, tab or bar: the names in its first line tell which. Quoting
-is that of RFC 4180. Text is UTF-8. Rows without any text are left out.
+A file may be compressed with gzip (detected by its first bytes), begin with a byte order mark or with Excel's `sep=;`,
+and separate its cells by comma, semicolon, tab or bar, which is detected from the column names. Quoting follows
+RFC 4180. Text is UTF-8. Rows without text are left out.
 
 A malformed row becomes a `BadRow`, and reading continues with the next row. A quote that is never closed would extend
 to the end of the file: its row is a `BadRow`, and the next line is read as a row again.
@@ -28,7 +28,7 @@ LINE_LIMIT: Final = 1_048_576
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 _SURROGATE: Final = re.compile("[\udc80-\udcff]")
-"""What a byte that is not UTF-8 is decoded to (PEP 383)."""
+"""A byte that is not UTF-8, as decoded by `surrogateescape` (PEP 383)."""
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _GZIP: Final = b"\x1f\x8b"
 _ENCODINGS: Final = (
@@ -40,17 +40,19 @@ _ENCODINGS: Final = (
 
 
 class UnreadableFile(CommandFailed):
-    """The file, or its rest, cannot be read; the message names the file and says why."""
+    """The file, or the rest of it, cannot be read; the message names the file and the reason."""
 
 
 class Row(NamedTuple):
-    """`line` is the number of the line in which the row begins, from 1."""
+    """A row. `line` is the number of its first line, from 1."""
 
     line: int
     cells: list[str]
 
 
 class BadRow(NamedTuple):
+    """A malformed row; `line` is the number of its first line."""
+
     line: int
     message: str
 
@@ -62,7 +64,7 @@ class _Line(NamedTuple):
 
 
 class CsvFile:
-    """`header` holds the names of the columns, without surrounding spaces; iterate over the rows once.
+    """A CSV file. `header` holds the column names, without surrounding spaces; the rows can be iterated once.
 
     `known` are the expected column names, from which the separator is detected. `done` returns the share of the file
     that was read, for progress. Raise `UnreadableFile`, also while iterating.
@@ -136,7 +138,7 @@ class CsvFile:
             return []
         row = self._parse_row(line, None)
         if isinstance(row, BadRow):
-            raise UnreadableFile(f"{self.name}, line {row.line}, which names the columns: {row.message}")
+            raise UnreadableFile(f"{self.name}, line {row.line} with the column names: {row.message}")
         return [name.strip() for name in row.cells]
 
     def _first_line(self) -> _Line | None:
@@ -148,7 +150,7 @@ class CsvFile:
         return None
 
     def _parse_row(self, line: _Line, width: int | None) -> Row | BadRow:
-        """The row that begins in this line; a row of several lines has to have `width` cells."""
+        """Parse the row that begins in this line; a row of several lines must have `width` cells."""
         if not line.is_whole:
             return BadRow(line.number, f"The line has more than {LINE_LIMIT:,} characters.")
         text = line.text
@@ -172,7 +174,7 @@ class CsvFile:
         return Row(line.number, cells)
 
     def _parse_quoted_row(self, line: _Line, width: int | None) -> tuple[list[str], str] | BadRow:
-        """The cells and their text; a quoted cell may contain line breaks."""
+        """Return the cells and their text; a quoted cell may contain line breaks."""
         text, separator = line.text, self._separator
         taken: list[_Line] = []
         cells: list[str] = []
@@ -218,7 +220,7 @@ class CsvFile:
 
 
 def _separator_of(header: str, known: Collection[str]) -> str:
-    """The separator that yields the most known names, or else the most names."""
+    """The separator that gives the most known column names, or else the most names."""
 
     def score(separator: str) -> tuple[int, int]:
         names = [name.strip(' "\r\n').casefold() for name in header.split(separator)]
@@ -229,7 +231,7 @@ def _separator_of(header: str, known: Collection[str]) -> str:
 
 @contextmanager
 def open_csv(path: Path, known: Collection[str] = ()) -> Iterator[CsvFile]:
-    """The file at `path`, plain or compressed; raise `UnreadableFile`."""
+    """Open the file at `path`, plain or compressed; raise `UnreadableFile`."""
     try:
         raw = path.open("rb")
     except OSError as error:
@@ -246,7 +248,7 @@ def open_csv(path: Path, known: Collection[str] = ()) -> Iterator[CsvFile]:
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}.") from error
         _check_is_text(beginning, path)
-        # Bytes that are not UTF-8 make only their row a `BadRow`.
+        # With `surrogateescape`, bytes that are not UTF-8 make only their row a `BadRow`.
         with io.TextIOWrapper(content, "utf-8", "surrogateescape", newline="") as text:
             yield CsvFile(text, str(path), known, done=lambda: raw.tell() / size if size else None)
 

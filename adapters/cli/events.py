@@ -1,4 +1,4 @@
-"""`events tail`: the feed, for operators."""
+"""`events tail`: the event feed for operators."""
 
 import sys
 import time
@@ -16,9 +16,9 @@ from scalecommerce_core.queries import EventQueries, FeedEvent
 NEWEST: Final = 20
 PAGE: Final = 1_000
 PAUSE: Final = 0.5
-"""Seconds between looks at a feed that is followed."""
+"""Seconds between two reads with --follow."""
 
-app = typer.Typer(no_args_is_help=True, help="Watch what happens.")
+app = typer.Typer(no_args_is_help=True, help="Read the event feed.")
 
 
 @app.command()
@@ -30,17 +30,17 @@ def tail(
             "--after",
             min=0,
             max=2**63 - 1,
-            help=f"Begin behind this number; else with the newest {NEWEST}.",
+            help=f"Start after this number; default: the newest {NEWEST} events.",
             metavar="SEQ",
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.", show_default=False)
+        bool, typer.Option("--follow", "-f", help="Wait for more events until Ctrl-C.", show_default=False)
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the events of the market, oldest first: all of them, as staff see them.
+    """Print the events of the market, oldest first, with all fields that staff may see.
 
     One event per line: number, time, topic and data; with --json one object per line. Numbers have no gaps. An
     event gets its number about a second after it happened, and is kept for `EVENT_RETENTION_DAYS`.
@@ -60,11 +60,11 @@ def tail(
                         return
                     time.sleep(PAUSE)
         except KeyboardInterrupt as error:
-            raise Interrupted(f"Go on with --after {place}.") from error
+            raise Interrupted(f"Continue with --after {place}.") from error
 
 
 def _newest(queries: EventQueries) -> int:
-    """The place behind which the newest events are; numbers are dense, so it can be reckoned."""
+    """The number after which the newest events follow; event numbers have no gaps."""
     page = queries.feed(None, 1, None)
     oldest = page.events[0].seq - 1 if page.events else page.last
     return max(oldest, page.last - NEWEST)

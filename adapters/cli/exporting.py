@@ -1,4 +1,4 @@
-"""`export`: the catalogue and the orders as files."""
+"""`export`: products and orders as files."""
 
 import sys
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from scalecommerce_core.services.progress import Progress
 ON_INTERRUPT_FILE = "No file was written."
 ON_INTERRUPT_STDOUT = "The export is incomplete."
 
-app = typer.Typer(no_args_is_help=True, help="Write data out to files.")
+app = typer.Typer(no_args_is_help=True, help="Export data to files.")
 
 FormatOption: TypeAlias = Annotated[
-    ExportFormat, typer.Option("--format", help="CSV with a header, or JSON lines: one object per line.")
+    ExportFormat, typer.Option("--format", help="CSV with a header, or JSON lines (one object per line).")
 ]
 OutputOption: TypeAlias = Annotated[
     Path | None,
@@ -32,7 +32,7 @@ OutputOption: TypeAlias = Annotated[
         "--output",
         metavar="FILE",
         dir_okay=False,
-        help="Write here instead of to standard output; the file appears when it is complete.",
+        help="Write to this file instead of standard output; it appears when it is complete.",
         show_default=False,
     ),
 ]
@@ -43,10 +43,10 @@ def products(
     ctx: typer.Context,
     written_as: FormatOption = ExportFormat.CSV,
     file: OutputOption = None,
-    seller: Annotated[str | None, seller_option("Only this seller's.")] = None,
+    seller: Annotated[str | None, seller_option("Export only this seller's products.")] = None,
     data: DataOption = None,
 ) -> None:
-    """Write all products that were not withdrawn, active or not, with their owners' figures (cost and bounds)."""
+    """Export all products that were not withdrawn, active or not, including cost and price limits."""
 
     def export(market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int:
         owner = None if seller is None else find_account(market, seller)
@@ -62,7 +62,7 @@ def orders(
     file: OutputOption = None,
     data: DataOption = None,
 ) -> None:
-    """Write all orders: one CSV line per order line, or one JSON object per order with its lines in it.
+    """Export all orders: one CSV line per order line, or one JSON object per order with its lines.
 
     `quantity` is the number of units ordered, `units` the number sold: 0 unless the order was paid.
     `pricing evaluate FILE --period created_at` reads the CSV.
@@ -78,7 +78,7 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
     with (
         runtime.open(data) as opened,
         _destination(file) as destination,
-        # Bars between the lines of a file that is shown on the terminal would spoil both.
+        # No bars if the export itself is printed on the terminal.
         progress_bars(
             ON_INTERRUPT_FILE if file else ON_INTERRUPT_STDOUT, quiet=file is None and sys.stdout.isatty()
         ) as progress,
@@ -92,7 +92,7 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
 def _destination(file: Path | None) -> Iterator[IO[str]]:
     if file is None:
         yield sys.stdout
-        sys.stdout.flush()  # here, where a closed pipe is understood
+        sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
         return
     draft = file.with_name(f".{file.name}.part")
     try:

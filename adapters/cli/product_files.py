@@ -1,23 +1,23 @@
-"""The CSV files of products, in both directions, and products and orders out as CSV or JSON lines.
+"""CSV format of products for export and import, and export of products and orders as CSV or JSON lines.
 
-`adapters.cli.product_import` reads these columns, in any order; the header names them:
+Columns, in any order:
 
-    sku          the seller's own code, which decides between a new product and an edit
+    sku          the seller's own code; identifies existing products
     name         at most 100 characters                                                      required for new ones
     category     a category's name, slug or number                                           required for new ones
     price        a decimal number with a point, such as 9.99                                 required for new ones
     stock        units that can be promised
     brand, description, cost, min_price, max_price
     is_active    true or false (also yes/no, 1/0)
-    currency     of the line's amounts, such as USD; the market's own without it
-    id           tells which product is meant where sku is blank; with sku, gives a product without a code its code
+    currency     currency of the amounts, such as USD; default: the market's currency
+    id           identifies the product if sku is blank; with sku, sets the code of a product that has none
 
-A blank field, or a column that the file does not have, leaves an edited product as it is. An export puts ' before text
-that a spreadsheet would take for a formula (=, +, -, @ at its beginning), and an import takes it away.
+Blank fields and missing columns do not change an existing product. An export puts ' before text that a spreadsheet
+would interpret as a formula (beginning with =, +, - or @), and an import removes it.
 
-Sales and pricing policies may change a product between export and import. An export therefore records, in
+Sales and pricing policies may change a product between export and import. An export therefore records in
 
-    price_expected, stock_expected    the figures
+    price_expected, stock_expected    price and stock
     exported                          checksums of the other fields
 
 and an import does not change fields that still have the exported value. An edited stock is set only if the current
@@ -67,9 +67,9 @@ def export_products(
     seller: AccountId | None = None,
     progress: Progress = no_progress,
 ) -> int:
-    """Write every product that was not withdrawn, or those of one seller, by id; return how many.
+    """Write all products that were not withdrawn, or those of one seller, by id; return the number of products.
 
-    The owner's figures (cost and bounds) are included: this is for operators, and for sellers' own files.
+    Cost and price limits are included: the export is for operators, and for sellers' own products.
     """
     shown = _product_row if written_as is ExportFormat.CSV else _product
     rows = ([shown(product)] for product in market.queries.iter_products(seller))
@@ -79,7 +79,7 @@ def export_products(
 def export_orders(
     market: Market, file: IO[str], written_as: ExportFormat = ExportFormat.CSV, *, progress: Progress = no_progress
 ) -> int:
-    """Write every order, by id; return how many. CSV has a line for each order line, JSON lines one for each order."""
+    """Write all orders by id; return the number of orders. CSV has a line per order line, JSON lines one per order."""
     if written_as is ExportFormat.CSV:
         rows = ([_order_line(order, line) for line in order.lines] for order in market.queries.iter_orders())
     else:
@@ -104,7 +104,7 @@ def _write(
     progress: Progress,
 ) -> int:
     table = csv.DictWriter(file, columns, lineterminator="\n")
-    # The writer puts quotes around a line feed, but not around a carriage return, which ends a line as well.
+    # The csv module quotes cells with a line feed, but not with a carriage return, which also ends a line.
     quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
     if written_as is ExportFormat.CSV:
         table.writeheader()
@@ -124,19 +124,19 @@ def _write(
     return done
 
 
-# What a spreadsheet takes for the beginning of a formula; our own ' before it, any number of times, is text.
+# Beginning of a formula in spreadsheets, also after any number of quotes that exports added.
 _FORMULA: Final = re.compile("'*[=+\\-@\t\r\n]")
 
 
 def _cell(value: object) -> object:
-    """A value as CSV: text that a stranger wrote must not be run by whoever opens the file in a spreadsheet."""
+    """Format a value as a CSV cell; text of users that a spreadsheet would run as a formula is quoted."""
     if isinstance(value, str) and _FORMULA.match(value):
         return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def strip_formula_quote(text: str) -> str:
-    """Before `_cell` made text of it."""
+    """Inverse of the quoting of `_cell`."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
@@ -194,7 +194,7 @@ def _decimal(money: Money | None) -> str | None:
 
 
 def _units_sold(order: OrderView, line: OrderLineView) -> int:
-    """Units that statistics count as sold: of paid orders, refunded or not, without sellers' own purchases."""
+    """Units that statistics count as sold: those of paid orders, also if refunded, without sellers' own purchases."""
     is_paid = order.status in {OrderStatus.PAID, OrderStatus.REFUNDED}
     return line.quantity if is_paid and is_sale(order.user, line.seller) else 0
 

@@ -1,7 +1,7 @@
 """Import of products from CSV files. `adapters.cli.product_files`, which exports them, describes the columns.
 
-A line refers to the seller's product with its `sku`, or without one to that with its `id`. Figures in a file may be
-outdated: see `_Wanted.baseline`.
+A line identifies a product of the seller by `sku`, or without it by `id`. Values in a file may be outdated: see
+`_ImportLine.baseline`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,10 +51,10 @@ class LineError:
 
 @frozen
 class ImportedProducts:
-    """The result so far. Every line that was read is in exactly one of the counts; with `dry_run` nothing was written.
+    """The result so far. Each line that was read is in exactly one of the counts; with `dry_run`, nothing was written.
 
-    `in_doubt` counts the lines of the batch that was being written when the work stopped: they may be written or not,
-    and importing the file again settles it. `is_complete`: the whole file was read.
+    `in_doubt` counts the lines of the batch that was being written when the import stopped. They may or may not be
+    written; importing the file again is safe. `is_complete`: the whole file was read.
     """
 
     lines: int
@@ -83,10 +83,10 @@ class ImportedProducts:
 def import_products(
     market: Market, file: CsvFile, seller: AccountId, *, dry_run: bool = False, progress: Progress = no_progress
 ) -> ImportedProducts:
-    """List the products that the seller does not have yet and edit the others.
+    """Create products that the seller does not have yet, and edit the others.
 
-    Lines that fail are reported and the others written; each batch is a transaction, and importing the file again is
-    harmless. Raise `UnreadableFile` if the rest of the file cannot be read: batches before it stay written, and
+    Lines with errors are reported, and the others are written. Each batch is a transaction, and importing the file
+    again is safe. Raise `UnreadableFile` if the rest of the file cannot be read; completed batches stay, and
     `ProductImport.report` counts them.
     """
     work = ProductImport(market, seller, dry_run=dry_run)
@@ -96,7 +96,7 @@ def import_products(
 
 @frozen
 class _ImportLine:
-    """A line that can be read: `changes` holds the fields that are not blank.
+    """A valid line. `changes` holds the fields that are not blank.
 
     `baseline` holds the price and stock at the time of the export, and `exported` the checksums of the other fields.
     Fields that still have these values are not changed.
@@ -118,7 +118,7 @@ class _ImportLine:
 
 @define
 class ProductImport:
-    """One import of one file. `report` may be called at any time, also after an error or an interruption."""
+    """Import of one file. `report` may be called at any time, also after an error or an interruption."""
 
     market: Market
     seller: AccountId
@@ -140,13 +140,13 @@ class ProductImport:
             raise NotFound("account", self.seller)
         self._email = account.email
         categories = self.market.queries.categories()
-        # An export writes names, so names take precedence over slugs, and slugs over ids.
+        # Exports contain names, so names take precedence over slugs, and slugs over ids.
         self._categories = {str(category.id): category.id for category in categories}
         self._categories |= {category.slug: category.id for category in categories}
         self._categories |= {name_key(category.name): category.id for category in categories}
 
     def run(self, file: CsvFile, progress: Progress = no_progress) -> None:
-        """Raise `UnreadableFile`, or what the store raises; whole batches stay written."""
+        """Import the file. Raise `UnreadableFile`, and errors of the store; completed batches stay."""
         header = [name.lower() for name in file.header]
         _check_header(header, file)
         for batch in _batches(file, BATCH):
@@ -200,7 +200,7 @@ class ProductImport:
         if wanted.sku in by_sku:
             return views.get(by_sku[wanted.sku])
         view = None if wanted.product is None else views.get(wanted.product)
-        # A line of a product without a code may give it one; a line whose code was changed is another product.
+        # A line may set the code of a product without one; a line with another code is another product.
         return view if view is not None and (not wanted.sku or view.sku is None) else None
 
     def _read(self, row: Row | BadRow, header: Sequence[str]) -> _ImportLine | None:
@@ -237,7 +237,7 @@ class ProductImport:
                 problems.append(f"{name}: {error}")
         bounds = changes.get("min_price"), changes.get("max_price")
         if bounds[0] is not None and bounds[1] is not None and bounds[1] < bounds[0]:
-            problems.append("max_price: The highest price must not be below the lowest.")
+            problems.append("max_price: Must not be below min_price.")
         if problems:
             self._errors.append(LineError(line, sku, " ".join(problems)))
             return None
@@ -247,11 +247,11 @@ class ProductImport:
         return _ImportLine(line, sku, product, changes, stock, baseline, exported)
 
     def _identify(self, fields: Mapping[str, str]) -> tuple[str, list[str]]:
-        """The line's code, and what is wrong with it."""
+        """Return the sku of the line, and errors of its identification."""
         sku = normal_line(fields.get("sku", ""))
         problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH)]
         if not sku and not fields.get("id", "").strip():
-            problems.append("sku: This must not be blank, unless id names the product.")
+            problems.append("sku: Must not be blank unless id identifies the product.")
         if first := self._first_lines.get(sku):
             problems.append(f"sku: Line {first} has the same sku.")
         owner = fields.get("seller", "").strip()
@@ -260,7 +260,7 @@ class ProductImport:
         return sku, problems
 
     def _value(self, name: str, text: str, currency: str) -> object:
-        """Raise `ValueError` with what is wrong."""
+        """Parse the value of a field; raise `ValueError` with a message."""
         match name:
             case "price" | "cost" | "min_price" | "max_price":
                 return Money(price_units(text, currency), currency)
@@ -268,7 +268,7 @@ class ProductImport:
                 return parse_integer(text, least=0, most=MAX_STOCK)
             case "is_active":
                 if text.lower() not in _TRUTH:
-                    raise ValueError("Write true or false.")
+                    raise ValueError("Must be true or false.")
                 return _TRUTH[text.lower()]
             case "category":
                 category = self._categories.get(name_key(text))
@@ -326,7 +326,7 @@ class ProductImport:
     def _run(
         self, wanted: Sequence[_ImportLine], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
     ) -> int:
-        """The number of commands that succeeded, or in a dry run probably would; errors of the others are recorded."""
+        """Run the commands; return how many succeeded, in a dry run how many there are. Errors are recorded."""
         if self.dry_run or not commands:
             return len(commands)
         done = 0
@@ -345,7 +345,7 @@ class ProductImport:
 
 
 def _changes(wanted: _ImportLine, view: ProductView) -> tuple[dict[str, Any], int | None]:
-    """The changes of a line: values that differ from both the exported and the current ones."""
+    """Changes of a line: values that differ from the exported and from the current ones, and the new stock."""
     changes: dict[str, Any] = {}
     for name, value in wanted.changes.items():
         if name in wanted.baseline and wanted.baseline[name] == value:
@@ -362,7 +362,7 @@ def _changes(wanted: _ImportLine, view: ProductView) -> tuple[dict[str, Any], in
 
 def _moved(exported: int, now: int) -> str:
     return (
-        f"stock: It was {exported} in the export and is {now} now, so this line was skipped: export the products again,"
+        f"stock: It was {exported} in the export and is {now} now, so this line was skipped. Export the products again,"
         " or leave stock blank."
     )
 
@@ -370,7 +370,7 @@ def _moved(exported: int, now: int) -> str:
 def _check_header(header: Sequence[str], file: CsvFile) -> None:
     known = ", ".join(COLUMNS)
     if not header:
-        raise UnreadableFile(f"{file.name} is empty. Its first line has to name the columns: {known}.")
+        raise UnreadableFile(f"{file.name} is empty. Its first line must name the columns: {known}.")
     unknown = [name for name in header if name not in KNOWN]
     if "sku" not in header and "id" not in header:
         raise UnreadableFile(
@@ -402,7 +402,7 @@ def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
                 yield batch
                 batch = []
     except UnreadableFile:
-        # Rows before the damaged place are valid.
+        # Rows before the unreadable part are valid.
         if batch:
             yield batch
         raise

@@ -1,4 +1,4 @@
-"""What the commands need from the processes they run in; `entrypoints` brings it as the context object."""
+"""The interface between commands and `entrypoints`, which passes a `Runtime` as the context object."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -15,14 +15,14 @@ from scalecommerce_core.services.market import Market
 
 @frozen
 class OpenMarket:
-    """The engine on the database that a command works on."""
+    """The engine on the database that a command uses."""
 
     market: Market
     passwords: Passwords
     place: str
-    """Where the database is, for people; without its password."""
+    """Location of the database for messages, without its password."""
     embedded: bool
-    """Whether it belongs to `scalecommerce up`, on this machine."""
+    """Whether the database belongs to `scalecommerce up` on this machine."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class Setting:
 
 @frozen
 class MigrationProgress:
-    """A migration that begins (`seconds` is None) or is done, `number` of the `total` that were missing."""
+    """Start (`seconds` is None) or end of a migration, `number` of `total` missing ones."""
 
     name: str
     number: int
@@ -43,18 +43,18 @@ class MigrationProgress:
 
     @property
     def sentence(self) -> str:
-        """For logs, and for terminals without progress bars."""
+        """A sentence for logs, and for terminals without progress bars."""
         what = f"migration {self.number} of {self.total}"
         if self.seconds is None:
-            return f"{what} begins: {self.name}"
+            return f"{what} started: {self.name}"
         return f"{what} done in {self.seconds:.1f} s: {self.name}"
 
 
 class Runtime(Protocol):
-    """`data` names the directory of a running engine; None: the environment's database, else the usual directory."""
+    """`data` is the directory of a running engine; None: the database of DATABASE_URL, else the default directory."""
 
     def up(self, *, host: str, port: int, data: Path, demo: bool, traffic: bool) -> None:
-        """Run the whole engine until a signal; with `demo` and `traffic`, also visitors who look and buy."""
+        """Run the whole engine until a signal; with `demo` and `traffic`, also simulated visitors."""
         ...
 
     def serve(self, *, host: str, port: int, workers: int) -> None:
@@ -70,7 +70,7 @@ class Runtime(Protocol):
         ...
 
     def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
-        """Test the engine on processes and data of its own."""
+        """Run the self-test on its own processes and data; `tell` is called with its progress."""
         ...
 
     def migrate(self, data: Path | None, on_progress: Callable[[MigrationProgress], None]) -> str:
@@ -88,7 +88,7 @@ class Runtime(Protocol):
         ...
 
     def explain(self, error: Exception) -> Failure | None:
-        """What went wrong behind this protocol; None: that should not happen."""
+        """Convert an error of the runtime to a failure; None for unexpected errors."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`statistics`: rollups against the facts they are made of, and making them anew."""
+"""`statistics`: check rollups against their sources, and rebuild them."""
 
 from typing import Annotated
 
@@ -20,10 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Audit the statistics.")
 
 @app.command()
 def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Prove that statistics equal what was sold, refunded and listed.
+    """Check that statistics equal orders, refunds and products.
 
-    What is not counted in yet (a few seconds' events) is left out, so this may run beside everything else. Exits with 1
-    and a table of the first 100 differences if there are any.
+    Events that are not aggregated yet (those of a few seconds) are left out, so the check may run at any time. Exits
+    with 1 and a table of the first 100 differences if there are any.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -47,7 +47,7 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         )  # fmt: skip
         print_line("`scalecommerce statistics rebuild` rebuilds them.")
     else:
-        print_line("Clean: statistics equal what was sold, refunded and listed.")
+        print_line("Clean: statistics equal orders, refunds and products.")
     if differing:
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -55,21 +55,21 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
 @app.command()
 def rebuild(
     ctx: typer.Context,
-    seller: Annotated[str | None, seller_option("Only this seller's.")] = None,
+    seller: Annotated[str | None, seller_option("Rebuild only this seller's statistics.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make statistics anew from orders, refunds and products.
+    """Rebuild statistics from orders, refunds and products.
 
-    Safe beside a running engine: whatever is counted in meanwhile is counted once. Views that come in wait. Views and
-    time out of stock are kept as they are: they have no other source.
+    Safe while the engine runs: events in the meantime are counted once, and new views are counted afterwards. Views
+    and times out of stock are kept, because they have no other source.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         account = None if seller is None else find_account(opened.market, seller)
         with on_interrupt("Statistics are unchanged."):
             opened.market.statistics.rebuild(account)
-        with on_interrupt("Statistics are rebuilt; the workers add the events of the meantime."):
+        with on_interrupt("Statistics are rebuilt; workers will add the events since then."):
             opened.market.statistics.catch_up()
     if as_json:
         print_json({"rebuilt": True, "seller": account})

@@ -1,4 +1,4 @@
-"""`stock verify`: proving that the figures of stock equal their sources, and mending those that do not."""
+"""`stock verify`: check that stock figures equal their sources, and repair them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
@@ -17,9 +17,9 @@ from scalecommerce_core.services.catalog import StockRepair
 from scalecommerce_core.services.market import Market
 
 SHOWN = 100
-MENDED: Final = "Repairs so far are kept; run the command again for the rest."
+ON_INTERRUPT: Final = "Completed repairs stay. Run the command again for the rest."
 BATCH: Final = 500
-"""Products that are locked at once."""
+"""Products locked in one transaction."""
 
 MEANING: Final[Mapping[str, str]] = {
     "on_hand": "stock differs from the sum of its ledger",
@@ -28,7 +28,8 @@ MEANING: Final[Mapping[str, str]] = {
     "returned": "the ledger's return differs from the refunds with restock",
 }
 REPAIRED: Final = frozenset({"on_hand", "reserved"})
-"""Figures that follow from others. Entries of an order that the ledger lacks or has too many of, a person judges."""
+"""Figures that can be repaired, because they follow from others. Missing or surplus ledger entries of an order need a
+person's decision."""
 
 app = typer.Typer(no_args_is_help=True, help="Audit the stock.")
 
@@ -39,15 +40,15 @@ def verify(
     data: DataOption = None,
     as_json: JsonOption = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what follows from other figures, after a question.")
+        bool, typer.Option("--repair", help="Repair figures that follow from others, after a confirmation.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing before a repair.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Prove that stock equals its ledger and the open orders, and the ledger the orders that were paid and refunded.
+    """Check that stock equals its ledger and open orders, and that the ledger equals paid and refunded orders.
 
-    With --repair, reserved units are counted anew from the open orders, and what the ledger lacks of the stock on hand
-    is booked as a correction, safely beside orders in flight. Exits with 1 and a table of the first 100 differences
-    if any are left.
+    With --repair, reserved units are recounted from the open orders, and differences between stock on hand and ledger
+    are recorded as corrections. Repairs are safe while orders are processed. Exits with 1 and a table of the first 100
+    differences if any remain.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -57,7 +58,7 @@ def verify(
         if repair and (wrong := sorted({each.product_id for each in differing if each.figure in REPAIRED})):
             if not yes:
                 _ask(differing, len(wrong), as_json=as_json)
-            with on_interrupt(MENDED):
+            with on_interrupt(ON_INTERRUPT):
                 repaired = _repair(market, wrong)
             differing = market.queries.stock_discrepancies(SHOWN)
         totals = market.queries.movement_totals()
@@ -79,7 +80,7 @@ def verify(
 
 def _ask(differing: Sequence[StockDiscrepancy], count: int, *, as_json: bool) -> None:
     if as_json or not interactive():
-        raise CommandFailed("A repair is asked for at a terminal only: give --yes.", ExitCode.USAGE)
+        raise CommandFailed("There is no terminal to confirm the repair: pass --yes.", ExitCode.USAGE)
     _show_differing(differing[:SHOWN])
     if not typer.confirm(f"Repair the stock of {count:,} products?", err=True):
         raise typer.Exit(ExitCode.PROBLEM)

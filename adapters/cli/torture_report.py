@@ -1,4 +1,4 @@
-"""What `torture` is asked, what it tells while it runs, and what it has found."""
+"""Options, progress and report of `torture`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from adapters.cli.tables import Cell, columns, print_table
 class TortureOptions:
     """`seconds` and `kills` bound the load, whichever is reached first; `data` None: a temporary directory.
 
-    `webhooks`: whether sellers have events sent to a server of theirs, on this machine. What a killed worker was
-    sending goes out again a minute or two later, and is waited for.
+    `webhooks`: whether events are sent to a receiver on this machine. Deliveries of a killed worker are repeated after
+    one or two minutes, and the test waits for them.
     """
 
     seed: int
@@ -36,7 +36,7 @@ class TortureProgress:
 
 @frozen
 class Checked:
-    """An invariant, how many things were compared for it, and the first that broke it."""
+    """Result of one invariant: how many items were compared, how many broke it, and the first of these."""
 
     invariant: str
     compared: int
@@ -50,8 +50,9 @@ class Checked:
 
 @frozen
 class Settling:
-    """Seconds from a kill (the last one, where several came at once or one into the recovery from another) until
-    everything ran again and all that was accepted before then was decided; `times` is how often that was seen.
+    """Recovery times in seconds: from a kill until all processes run and all orders accepted before are decided.
+
+    Of several kills at once, or during a recovery, the last one counts. `times` is the number of recoveries.
     """
 
     times: int
@@ -63,16 +64,16 @@ class Settling:
 
 @frozen
 class TortureReport:
-    """`kept` is where data and logs are when they were kept."""
+    """Results of `torture`. `kept` is the directory with data and logs; None if it was deleted."""
 
     options: TortureOptions
     seconds: float
     done: Mapping[str, int]
     kills: Mapping[str, int]
     seams_met: int
-    """Fail-points at which some process has died."""
+    """Number of fail-points at which a process died."""
     seams_unmet: Sequence[str]
-    """Fail-points that were armed, and no process came by."""
+    """Armed fail-points that no process reached."""
     settling: Settling
     invariants: Sequence[Checked]
     interrupted: bool
@@ -88,8 +89,8 @@ def as_json(report: TortureReport) -> dict[str, object]:
 
 
 def show_tables(report: TortureReport) -> None:
-    """Print what was done, which processes were killed, and what became of each invariant."""
-    done = columns("what was done", "count", numbers=["count"])
+    """Print counts of requests and kills, and the result of each invariant."""
+    done = columns("request", "count", numbers=["count"])
     print_table(done, _counts(report.done), title=f"Seed {report.options.seed}, {report.seconds:.0f} s")
     kills = columns("killed", "times", numbers=["times"])
     print_table(kills, _counts(report.kills), title=f"{sum(report.kills.values())} kills")
@@ -115,11 +116,11 @@ def _counts(counts: Mapping[str, int]) -> list[list[Cell]]:
 def settling_sentence(settling: Settling) -> str:
     after = f" (after: {settling.longest_after})" if settling.longest_after else ""
     return (
-        f"Settled {settling.times:,} times: median {settling.median:.1f} s, longest {settling.longest:.1f} s{after};"
+        f"Recovered {settling.times:,} times: median {settling.median:.1f} s, longest {settling.longest:.1f} s{after};"
         f" at the end {settling.at_the_end:.1f} s."
     )
 
 
 def seams_sentence(report: TortureReport) -> str:
-    unmet = f"; no process came by {', '.join(report.seams_unmet)}" if report.seams_unmet else ""
+    unmet = f"; no process reached {', '.join(report.seams_unmet)}" if report.seams_unmet else ""
     return f"Processes died at {report.seams_met} different fail-points{unmet}."

@@ -1,4 +1,4 @@
-"""`torture`: the self-test that kills the engine's processes while it takes orders, then checks its books."""
+"""`torture`: self-test that kills the engine's processes under load and then checks invariants."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ T = TypeVar("T")
 KILLS: Final = 240
 QUICK_KILLS: Final = 14
 SECONDS: Final = 3_600.0
-"""An end in any case: kills come every few seconds."""
+"""Upper limit of the duration; kills follow every few seconds."""
 QUICK_SECONDS: Final = 12.0
 
 
@@ -37,47 +37,45 @@ def torture(
     *,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Repeats the plan of an earlier run: its kills and what each client does."),
+        typer.Option("--seed", min=0, help="Seed of the plan: which processes are killed, and what each client does."),
     ] = None,
     kills: Annotated[
         int | None,
-        typer.Option("--kills", min=0, help=f"Ends the load after N kills ({KILLS}).", show_default=False),
+        typer.Option("--kills", min=0, help=f"End the load after N kills (default: {KILLS}).", show_default=False),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, help="Ends the load after so many seconds.", show_default=False)
+        float | None, typer.Option("--seconds", min=1, help="End the load after this many seconds.", show_default=False)
     ] = None,
-    buyers: Annotated[int | None, typer.Option("--buyers", min=1, max=200, help="Concurrent buyers.")] = None,
+    buyers: Annotated[int | None, typer.Option("--buyers", min=1, max=200, help="Number of concurrent buyers.")] = None,
     products: Annotated[
-        int | None, typer.Option("--products", min=4, max=2_000, help="Products; every fourth is scarce.")
+        int | None, typer.Option("--products", min=4, max=2_000, help="Number of products; every fourth is scarce.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"A short form: {QUICK_KILLS} kills within {QUICK_SECONDS:.0f} s.")
+        bool, typer.Option("--quick", help=f"Short test: {QUICK_KILLS} kills within {QUICK_SECONDS:.0f} s.")
     ] = False,
     data: Annotated[
         Path | None,
         typer.Option(
             "--data",
             metavar="DIR",
-            help="Work in this new or empty directory, and keep it. Without it, a temporary one that is kept when"
-            " something is found.",
+            help="Use this new or empty directory, and keep it. Default: a temporary directory, which is kept if an"
+            " invariant is broken.",
             show_default=False,
         ),
     ] = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """Kill the engine's processes while it takes orders, then prove that its books are right.
+    """Kill the engine's processes while it processes orders, then check that no data were lost or duplicated.
 
-    PostgreSQL, Redis, two API processes, a worker and a beat are started for this alone; DATABASE_URL and REDIS_URL
-    are not looked at, all other settings apply. Buyers and sellers order, pay, cancel, refund, reprice and restock
-    over HTTP, and pricing policies move prices every other second, while processes are killed by `kill -9`, one after
-    the other and several at once. Then everything is left to settle, and plain SQL compares the database with what
-    clients were told.
+    The test starts its own PostgreSQL, Redis, two API processes, a worker and a beat. DATABASE_URL and REDIS_URL are
+    ignored; all other settings apply. Buyers and sellers order, pay, cancel, refund, reprice and restock over HTTP, and
+    pricing policies change prices every other second, while processes are killed by `kill -9`, singly and several at
+    once. After all work has completed, SQL queries compare the database with the responses that clients received.
 
-    Ctrl-C ends the load and checks what happened so far; a second one ends at once. Exits with 1 when an invariant
-    is broken.
+    Ctrl-C ends the load and runs the checks; a second one ends at once. Exits with 1 if an invariant is broken.
 
-    The seed repeats the plan (which process is killed after which pause, what each client does next), not the
-    moments: how the operating system interleaves real processes cannot be repeated.
+    The seed repeats the plan (which process is killed after which pause, what each client does next), but not the exact
+    times, because the scheduling of real processes cannot be repeated.
     """
     runtime: Runtime = ctx.obj
     options = TortureOptions(
@@ -89,8 +87,8 @@ def torture(
         webhooks=not quick,
         data=data,
     )
-    with _progress(options, quiet=as_json_) as told:
-        report = runtime.torture(options, told)
+    with _progress(options, quiet=as_json_) as on_progress:
+        report = runtime.torture(options, on_progress)
     if as_json_:
         print_json(as_json(report))
     else:
@@ -113,7 +111,7 @@ def _show(report: TortureReport) -> None:
         print_line("All invariants hold.")
     else:
         print_line(
-            f"Broken. The same plan again: scalecommerce torture --seed {report.options.seed}"
+            f"An invariant is broken. To repeat the plan: scalecommerce torture --seed {report.options.seed}"
             f" --kills {report.options.kills} --seconds {report.options.seconds:g}"
             f" --buyers {report.options.buyers} --products {report.options.products}"
         )
@@ -137,7 +135,7 @@ def _progress(options: TortureOptions, *, quiet: bool) -> Iterator[Callable[[Tor
     ) as bar:
         task = bar.add_task("Starting", total=options.kills, orders=0)
 
-        def told(progress: TortureProgress) -> None:
+        def update(progress: TortureProgress) -> None:
             bar.update(task, description=progress.phase, completed=progress.kills, orders=progress.orders)
 
-        yield told
+        yield update

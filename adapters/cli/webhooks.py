@@ -1,4 +1,4 @@
-"""`webhooks`: where events are sent, what came of it, and sending it again."""
+"""`webhooks`: list endpoints and deliveries, and repeat deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,16 +22,16 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.webhooks import Redeliver
 
 BATCH: Final = 500
-RESENT: Final = "Deliveries queued so far will be sent; run the command again for the rest."
+ON_INTERRUPT: Final = "Deliveries queued so far will be sent. Run the command again for the rest."
 OPERATOR: Final = AccountId(0)
-"""Whoever may run commands on the database acts as staff; no account has this number."""
+"""Commands act as staff. No account has this id."""
 
-app = typer.Typer(no_args_is_help=True, help="Look after outgoing webhooks.")
+app = typer.Typer(no_args_is_help=True, help="Inspect and repeat outgoing webhooks.")
 
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most so many.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most N.")]
 EndpointOption = Annotated[
     int | None,
-    typer.Option("--endpoint", min=1, max=MAX_BIGINT, help="Only deliveries of this endpoint.", show_default=False),
+    typer.Option("--endpoint", min=1, max=MAX_BIGINT, help="Select deliveries of this endpoint.", show_default=False),
 ]
 
 
@@ -39,7 +39,7 @@ EndpointOption = Annotated[
 def list_endpoints(
     ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show all endpoints with their owners and topics, and whether they answer, fail or were disabled."""
+    """List endpoints with their owners and topics, and whether they are active, failing or disabled."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         endpoints = opened.market.queries.endpoints(None, PageRequest(limit)).rows
@@ -57,12 +57,14 @@ def list_endpoints(
 def deliveries(  # noqa: PLR0917 - options
     ctx: typer.Context,
     endpoint: EndpointOption = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Those that were given up.", show_default=False)] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Select deliveries that failed permanently.", show_default=False)
+    ] = False,
     limit: LimitOption = 50,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the newest deliveries, how often each was tried, and what the last answer to it was."""
+    """List the newest deliveries with their number of attempts and the last response of the receiver."""
     runtime: Runtime = ctx.obj
     to = None if endpoint is None else EndpointId(endpoint)
     with runtime.open(data) as opened:
@@ -76,8 +78,8 @@ def deliveries(  # noqa: PLR0917 - options
         return
     print_table(
         columns(
-            "id", "endpoint", "topic", "made", "status", "attempts", "last answer", "next attempt",
-            numbers=("id", "endpoint", "attempts"), prose=["last answer"],
+            "id", "endpoint", "topic", "created", "status", "attempts", "last response", "next attempt",
+            numbers=("id", "endpoint", "attempts"), prose=["last response"],
         ),
         [
             [row.id, row.endpoint, row.topic, row.created_at, row.status, len(row.log), _last(row), row.try_at]
@@ -92,36 +94,35 @@ def redeliver(  # noqa: PLR0917 - options
     ctx: typer.Context,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(
-            metavar="[DELIVERY]...", min=1, max=MAX_BIGINT, help="Numbers of deliveries.", show_default=False
-        ),
+        typer.Argument(metavar="[DELIVERY]...", min=1, max=MAX_BIGINT, help="Ids of deliveries.", show_default=False),
     ] = None,
     endpoint: EndpointOption = None,
     since: Annotated[
         datetime | None,
         moment(
             "--since",
-            "Only deliveries made at or after this time, such as 2026-01-31T12:00:00Z (default: a day before --until).",
+            "Select deliveries created at or after this time, such as 2026-01-31T12:00:00Z (default: a day before"
+            " --until).",
         ),
     ] = None,
     until: Annotated[
-        datetime | None, moment("--until", "Only deliveries made before this time (default: now).")
+        datetime | None, moment("--until", "Select deliveries created before this time (default: now).")
     ] = None,
     delivered_too: Annotated[
-        bool, typer.Option("--delivered-too", help="Not only those that failed.", show_default=False)
+        bool, typer.Option("--delivered-too", help="Include deliveries that succeeded.", show_default=False)
     ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send messages again, under their old ids: some by number, or those of an endpoint by time.
+    """Repeat deliveries, selected by id, or by endpoint and time.
 
-    Receivers tell repetitions by the id. Exits with 1 if some cannot be sent.
+    Messages keep their ids, by which receivers recognize repetitions. Exits with 1 if some cannot be repeated.
     """
     if bool(ids) == (endpoint is not None):
-        raise CommandFailed("Give the numbers of deliveries, or --endpoint.", ExitCode.USAGE)
+        raise CommandFailed("Pass either ids of deliveries or --endpoint.", ExitCode.USAGE)
     if ids and (since is not None or until is not None or delivered_too):
         raise CommandFailed(
-            "--since, --until and --delivered-too apply to --endpoint only: leave them out if you give numbers.",
+            "--since, --until and --delivered-too require --endpoint; they do not apply to ids.",
             ExitCode.USAGE,
         )
     runtime: Runtime = ctx.obj
@@ -139,7 +140,7 @@ def redeliver(  # noqa: PLR0917 - options
                 raise CommandFailed(str(error), ExitCode.USAGE) from None
             except OverflowError:
                 raise CommandFailed("--until: The calendar has no day before this time.", ExitCode.USAGE) from None
-            with on_interrupt(RESENT):
+            with on_interrupt(ON_INTERRUPT):
                 sent, refused = _redeliver_range(market, EndpointId(endpoint), begin, end, delivered_too=delivered_too)
     if as_json:
         print_json({"redelivered": sent, "refused": refused})
@@ -175,7 +176,7 @@ def _redeliver_range(
 
 def _state(endpoint: EndpointView) -> str:
     if not endpoint.is_active:
-        return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "switched off"
+        return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "inactive"
     return f"failing since {format_time(endpoint.failing_since)}" if endpoint.failing_since else "active"
 
 

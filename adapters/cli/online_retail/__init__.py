@@ -1,7 +1,7 @@
-"""Replaying the UCI Online Retail data set: a year of a real shop, as input that no generator would make up.
+"""Import of the UCI Online Retail data set: one year of orders of a real shop.
 
 Chen, D. (2015). Online Retail. UCI Machine Learning Repository. https://doi.org/10.24432/C5BW33 (CC BY 4.0).
 
-`source` opens the file, `lines` reads it, `plan` decides what to record (with `prices` and `returns`), `replay` records
-it through the engine, `report` says what became of every line.
+`source` opens the file, `lines` parses it, `plan` computes the records (with `prices` and `returns`), `replay` records
+them through the engine, and `report` accounts for every line.
 """

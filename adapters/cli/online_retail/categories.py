@@ -1,10 +1,10 @@
-"""A category for each stock code: by words of its name, since the data set has none."""
+"""Assigns a category to each stock code by words in its name, because the data set has no categories."""
 
 from collections.abc import Mapping
 from typing import Final
 
 DEFAULT: Final = "accessories"
-"""The shop sold "unique all-occasion gift-ware"; of the default categories this comes closest."""
+"""The closest default category for a shop that sold "unique all-occasion gift-ware"."""
 
 _WORDS: Final = {
     "toys": "toy toys doll dolls game games puzzle playhouse teddy skittles spaceboy",
@@ -25,7 +25,7 @@ CATEGORY_BY_WORD: Final[Mapping[str, str]] = {
 
 
 def category_of(code: str, name: str) -> str:
-    """Codes without a digit are what the shop charged for besides goods: postage, bank charges, corrections."""
+    """Codes without a digit are charges such as postage, bank fees and corrections: the category `services`."""
     if not any(character.isdigit() for character in code) or code == "C2":
         return "services"
     words = name.lower().replace(",", " ").split()

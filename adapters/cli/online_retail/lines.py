@@ -1,4 +1,4 @@
-"""One line of the file: a sale, a return, or a reason why it is neither."""
+"""Parses lines of the file: each is a sale, a return, or refused with a reason."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_in
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.domain.text import SKU_LENGTH, normal_line, text_errors
 
-# Guest sales share one account; the file names no customer for them.
+# Sales without a customer in the file belong to one guest account.
 CURRENCY: Final = "GBP"
 GUEST: Final = ""
 FIELDS: Final = 8
@@ -40,7 +40,7 @@ class Refusal(StrEnum):
 
 
 class Line(NamedTuple):
-    """`quantity` is positive for returns too; `price` in minor units; `number` is the line's place in the file."""
+    """A valid line. `quantity` is positive, also for returns; `price` is in minor units; `number` is its line."""
 
     number: int
     invoice: str
@@ -104,7 +104,7 @@ def _refusal(quantity: int, price: int, *, is_return: bool) -> Refusal | None:
     return None
 
 
-# A year of invoices has few distinct values in these columns: each is looked at once.
+# These columns have few distinct values, so results are cached.
 
 
 @lru_cache(maxsize=100_000)
@@ -143,7 +143,7 @@ def _price(text: str) -> int | Refusal:
 
 @lru_cache(maxsize=100_000)
 def _moment(text: str) -> datetime | Refusal:
-    """The file names no time zone: its times are kept as they are written, as UTC."""
+    """Parse a time. The file has no time zones; its times are interpreted as UTC."""
     text = text.strip()
     if not text:
         return Refusal.MISSING_FIELD
@@ -157,7 +157,7 @@ def _moment(text: str) -> datetime | Refusal:
 
 
 def _american(text: str) -> datetime:
-    """As some copies of the data set write it: 12/1/2010 8:26."""
+    """Parse the format of some copies of the data set: 12/1/2010 8:26."""
     if not text.isascii():
         raise ValueError("digits of other scripts")
     return datetime.strptime(text, "%m/%d/%Y %H:%M").replace(tzinfo=UTC)
@@ -165,7 +165,7 @@ def _american(text: str) -> datetime:
 
 @lru_cache(maxsize=100_000)
 def _customer(text: str) -> str | Refusal:
-    """`17850.0` (a number in its first life) is customer 17850; a blank is a guest."""
+    """Parse a customer number: `17850.0`, an exported float, is customer 17850; blank is a guest."""
     text = text.strip()
     if not text:
         return GUEST

@@ -1,4 +1,4 @@
-"""What to record of a file, decided before anything is written: pure, and the same for the same file."""
+"""Computes the records of a file before anything is written; a pure function of the file."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ LONGEST_INVOICE: Final = LINE_ID_SPAN - 1
 
 
 class CannotPlan(Exception):
-    """The file is well-formed, but its figures do not fit any stock; the message says which."""
+    """The file is valid, but a product's sales exceed the largest possible stock; the message names it."""
 
 
 @frozen
 class PlannedProduct:
-    """A stock code that was sold: its prices as they were, and the stock that its sales needed to begin with."""
+    """A stock code that was sold, with its price history and the opening stock that its sales need."""
 
     code: str
     name: str
@@ -36,7 +36,7 @@ class PlannedProduct:
 
 @frozen
 class ReplayPlan:
-    """`purchases` are in the order of their times; `refused` holds the line numbers of each reason."""
+    """Records of a file. `purchases` are in order of time; `refused` holds line numbers by reason."""
 
     lines_read: int
     codes_read: int
@@ -47,7 +47,7 @@ class ReplayPlan:
     refused: Mapping[Refusal, Sequence[int]]
     countries: int
     off_list_lines: int
-    """Lines that paid another price than the day's."""
+    """Lines whose price differs from the list price of their day."""
 
     @property
     def lines(self) -> int:
@@ -59,7 +59,7 @@ class ReplayPlan:
 
 
 def build_plan(read_lines: Iterable[Line | Refused]) -> ReplayPlan:
-    """Raise `CannotPlan` when a product's opening stock would pass what stock can be."""
+    """Build the plan. Raise `CannotPlan` if a product's opening stock exceeds `MAX_STOCK`."""
     sorted_out = _SortedOut()
     for read in read_lines:
         sorted_out.take(read)
@@ -119,7 +119,7 @@ class _SortedOut:
             self.refuse(line.number, Refusal.INVOICE_TOO_LONG)
         else:
             purchase.lines.append(line)
-            # Some invoices were written over two minutes: they begin with the first.
+            # Lines of some invoices differ by a minute or two; the first one is the time of the order.
             purchase.placed_at = min(purchase.placed_at, line.at)
 
     def refuse(self, number: int, why: Refusal) -> None:
@@ -127,10 +127,10 @@ class _SortedOut:
 
 
 def opening_stock(purchases: Sequence[Purchase]) -> dict[str, int]:
-    """Per code the largest deficit that its sales, less what came back in time, would have run into.
+    """Opening stock per code: the largest sum of sales minus returns up to any time.
 
-    `purchases` are in the order of their times. Recording gives a purchase's returns back together with it, that
-    is earlier than they were, so the stock that suffices for the calendar suffices for recording too.
+    `purchases` are in order of time. Replay records the returns of a purchase together with the purchase, earlier than
+    they happened, so this stock suffices for the replay too.
     """
     moves = [
         (purchase.placed_at, 0, line.code, line.quantity) for purchase in purchases for line in purchase.lines
@@ -148,12 +148,12 @@ def opening_stock(purchases: Sequence[Purchase]) -> dict[str, int]:
             most[code] = missing[code]
     for code, units in most.items():
         if units > MAX_STOCK:
-            raise CannotPlan(f"Stock code {code} sells {units} units: more than stock can be ({MAX_STOCK}).")
+            raise CannotPlan(f"Stock code {code} needs an opening stock of {units} units; the maximum is {MAX_STOCK}.")
     return most
 
 
 def _names(purchases: Iterable[Purchase]) -> dict[str, str]:
-    """The description that most of a code's lines have, the first of several such; the code itself without any."""
+    """Name per code: its most frequent description (the first of equally frequent ones), else the code."""
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for purchase in purchases:
         for line in purchase.lines:

@@ -1,4 +1,4 @@
-"""List prices out of sales: what most of a day's lines paid is the day's price, and its changes are the history."""
+"""Derives price histories from sales: the list price of a day is the price of most lines of that day."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -8,10 +8,9 @@ from scalecommerce_core.domain.money import Money
 
 
 def daily_modes(sales: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, int]]:
-    """Per code and day the price that most lines paid.
+    """The most frequent price per code and day.
 
-    A tie goes to the price of the day before, if it is among the tied (a price moves only when more lines say so),
-    else to the lowest.
+    Among equally frequent prices, the price of the previous day is chosen if it is one of them, else the lowest.
     """
     counted: defaultdict[str, defaultdict[date, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
     for (code, day, price), lines in Counter(sales).items():
@@ -30,7 +29,7 @@ def daily_modes(sales: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, 
 
 
 def price_history(modes: Mapping[date, int], currency: str) -> list[tuple[datetime, Money]]:
-    """(valid from, price) of every change, oldest first; a day's price holds from its midnight."""
+    """(valid from, price) of every change, oldest first; a price is valid from midnight (UTC) of its day."""
     history: list[tuple[datetime, Money]] = []
     for day, minor in sorted(modes.items()):
         price = Money(minor, currency)

@@ -1,4 +1,4 @@
-"""Recording a plan through the engine: each batch is a transaction, found again by the next run."""
+"""Records a plan through the engine. Each batch is a transaction; a later import finds recorded batches."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,21 +25,21 @@ from scalecommerce_core.services.progress import Progress, no_progress
 DOMAIN: Final = "online-retail.example"
 SELLER_EMAIL: Final = f"shop@{DOMAIN}"
 BATCH: Final = 1_000
-"""Accounts and products of a transaction."""
+"""Accounts or products per transaction."""
 BATCH_LINES: Final = 30_000
-"""Order lines of a transaction."""
+"""Order lines per transaction."""
 
 T = TypeVar("T")
 
 
 class OtherHistory(Exception):
-    """The engine already holds products of the shop that were made for another file."""
+    """The engine already has products of the shop that were imported from another file."""
 
 
 def import_online_retail(market: Market, path: Path, progress: Progress = no_progress) -> ReplayReport:
-    """Replay the file at `path`. A second run changes nothing, a run after an interrupted one goes on.
+    """Import the file at `path`. A second import changes nothing; after an interruption, it continues.
 
-    Raise `UnreadableFile`, `CannotPlan` or `OtherHistory` with a message for people, before or after whole batches.
+    Raise `UnreadableFile`, `CannotPlan` or `OtherHistory` with a message for users; completed batches stay.
     """
     began = time.perf_counter()
     with gc_paused():
@@ -50,7 +50,7 @@ def import_online_retail(market: Market, path: Path, progress: Progress = no_pro
 
 
 def replay(market: Market, plan: ReplayPlan, progress: Progress = no_progress) -> ReplayResult:
-    """Record what of the plan is not yet recorded."""
+    """Record the parts of the plan that are not recorded yet."""
     accounts, new_accounts = _accounts(market, plan.customers, progress)
     seller = accounts[SELLER_EMAIL]
     products, new_products = _products(market, seller, plan.products, progress)
@@ -61,8 +61,8 @@ def replay(market: Market, plan: ReplayPlan, progress: Progress = no_progress) -
             recorded = market.ordering.import_orders(history)
         except Invalid as error:
             raise OtherHistory(
-                f"The shop {SELLER_EMAIL} holds products whose stock does not cover this file's sales: they were"
-                f" imported from another file, or sold since. ({error})"
+                f"The stock of {SELLER_EMAIL} does not cover the sales in this file: its products were imported from"
+                f" another file, or sold since. ({error})"
             ) from error
         orders, lines, known = orders + recorded.orders, lines + recorded.lines, known + recorded.known
         progress("orders", orders + known, len(plan.purchases))
@@ -81,7 +81,7 @@ def email_of(customer: str) -> str:
 
 
 def command_of(invoice: str) -> CommandId:
-    """The same for the same invoice in every run: this is how a run finds what an earlier one recorded."""
+    """The id of an invoice's order, the same in every import; recorded orders are found by it."""
     return CommandId(uuid5(_INVOICES, invoice))
 
 
@@ -89,7 +89,7 @@ _INVOICES: Final[UUID] = uuid5(NAMESPACE_DNS, SELLER_EMAIL)
 
 
 def _accounts(market: Market, customers: Sequence[str], progress: Progress) -> tuple[dict[str, AccountId], int]:
-    """Ids by e-mail address of the shop, its guests and its customers; how many of them are new."""
+    """Create missing accounts. Return account ids by e-mail address, and the number of new accounts."""
     wanted = [
         SignUp(SELLER_EMAIL, None, first_name="Online", last_name="Retail", bio="Replayed from UCI Online Retail."),
         SignUp(email_of(GUEST), None, first_name="Guest"),
@@ -110,7 +110,7 @@ def _accounts(market: Market, customers: Sequence[str], progress: Progress) -> t
 def _products(
     market: Market, seller: AccountId, planned: Sequence[PlannedProduct], progress: Progress
 ) -> tuple[dict[str, ProductId], int]:
-    """Ids by stock code, and how many of the products are new."""
+    """Create missing products. Return product ids by stock code, and the number of new products."""
     categories = {category.name: category.id for category in market.queries.categories()}
     ids = dict(market.queries.ids_by_sku(seller, [product.code for product in planned]))
     missing = [product for product in planned if product.code not in ids]

@@ -1,4 +1,4 @@
-"""What became of every line, in figures that add up."""
+"""Report of an import: counts that account for every line of the file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from scalecommerce_core.domain.money import Money, decimal_text
 
 @frozen
 class ReplayResult:
-    """What a run wrote, and what it found written by an earlier one."""
+    """Numbers of new records, and of orders that an earlier import recorded."""
 
     seller_id: AccountId
     new_accounts: int
@@ -28,8 +28,10 @@ class ReplayResult:
 
 @frozen
 class Returns:
-    """Amounts in minor units. `credited` is what the file's returns say of the units that found their purchase,
-    `refunded` what they had cost: the engine refunds at the price that was paid.
+    """Returns. Amounts are in minor units.
+
+    `refunded` is the amount at the prices paid, which the engine refunds; `credited` is the amount in the file for the
+    same units.
     """
 
     lines_refunded: int
@@ -72,7 +74,7 @@ class ReplayReport:
 
     @property
     def reconciles(self) -> bool:
-        """Every line is imported, refunded or refused, and every order is recorded."""
+        """Whether every line is imported, refunded or refused, and every order is recorded."""
         recorded = self.outcome.new_orders + self.outcome.known_orders
         return self.lines_accounted_for == self.lines_read and recorded == self.orders
 
@@ -170,17 +172,17 @@ def show(report: ReplayReport) -> None:
     print_table(
         columns("line", "count", "amount", numbers=("count", "amount"), prose=["line"]),
         lines,
-        title="What became of every line",
+        title="Lines of the file",
         total=["all lines", f"{report.lines_accounted_for:,}", _amount(report.revenue - returns.refunded)],
     )
     returned = (
         f"{returns.units_refunded:,} units refunded at {_amount(returns.refunded)} {report.currency}, the price paid"
-        f" (the file credits {_amount(returns.credited)}); {returns.units_without_purchase:,} units have no purchase"
+        f" (the file credits {_amount(returns.credited)}); {returns.units_without_purchase:,} units match no purchase"
     )
     new = report.outcome
     added = (
         f"{new.new_orders:,} orders with {new.new_lines:,} lines, {new.new_products:,} products,"
-        f" {new.new_accounts:,} accounts are new; {new.known_orders:,} orders were known"
+        f" {new.new_accounts:,} accounts are new; {new.known_orders:,} orders were already recorded"
     )
     never = f"{report.codes_never_sold:,} other stock codes were never sold at a price"
     print_facts(
@@ -188,8 +190,8 @@ def show(report: ReplayReport) -> None:
             ("orders", f"{report.orders:,}, placed by {report.customers:,} customers in {report.countries} countries"),
             ("guests", f"{report.guest_lines:,} lines without a customer share one account"),
             ("products", f"{report.products:,} ({never})"),
-            ("prices", f"{report.price_changes:,} changes; {report.off_list_lines:,} lines paid another price"),
-            ("stock", f"{report.opening_units:,} units to begin with"),
+            ("prices", f"{report.price_changes:,} changes; {report.off_list_lines:,} lines have another price"),
+            ("stock", f"{report.opening_units:,} units of opening stock"),
             ("returns", returned),
             ("this run", added),
             ("time", f"{report.seconds:.1f} s, {report.lines_per_second:,.0f} lines/s"),

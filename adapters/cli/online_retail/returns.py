@@ -1,4 +1,4 @@
-"""Which purchase a return belongs to: the file does not say."""
+"""Matches returns with purchases, which the file does not link."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class Returned:
 
 @frozen
 class Matched:
-    """What became of one return: the units that found their purchase, and why the others did not."""
+    """Result of one return: `units` matched a purchase; `why_not` is the reason for the others."""
 
     line: Line
     units: int
@@ -43,7 +43,7 @@ class Matched:
 
 @define
 class _Sold:
-    """Units of one code at one price in one purchase that can still come back."""
+    """Units of one code at one price in one purchase that are not returned yet."""
 
     purchase: Purchase
     price: int
@@ -51,11 +51,11 @@ class _Sold:
 
 
 def match_returns(purchases: Iterable[Purchase], returns: Iterable[Line]) -> list[Matched]:
-    """Hang each return on its customer's earlier purchases of the code; each unit comes back once.
+    """Match each return with earlier purchases of the same code by the same customer; each unit is returned once.
 
-    Purchases at the return's own price come first, then those at other prices (refunds are at the price paid),
-    the most recent first. Returns are matched in the order of their times. Guests are no one customer, so a
-    return without a customer finds nothing.
+    Purchases at the price of the return are preferred over those at other prices (the refund uses the price paid), and
+    recent ones over earlier ones. Returns are matched in order of time. A return without a customer matches nothing,
+    because guests are not a single customer.
     """
     sold: defaultdict[tuple[str, str], list[_Sold]] = defaultdict(list)
     for purchase in sorted(purchases, key=lambda purchase: purchase.placed_at):

@@ -1,4 +1,4 @@
-"""Opening the file, and saying clearly if it is another one."""
+"""Opens the file and checks its header."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ COLUMNS: Final = (
 
 @contextmanager
 def open_rows(path: Path) -> Iterator[Iterator[Row | BadRow]]:
-    """All rows behind the header; raise `UnreadableFile`."""
+    """Yield the rows after the header; raise `UnreadableFile`."""
     with open_csv(path, COLUMNS) as file:
         if not file.header:
             raise UnreadableFile(f"{path} is empty.")
         if tuple(file.header) != COLUMNS:
-            raise UnreadableFile(f"{path} is no Online Retail file: its first line is not {','.join(COLUMNS)}.")
+            raise UnreadableFile(f"{path} is not an Online Retail file: its first line is not {','.join(COLUMNS)}.")
         yield iter(file)

@@ -90,7 +90,7 @@ def test_a_repair_asks_first(cli: Cli, runtime: MemoryRuntime, shop: ProductId, 
     for arguments in (["--repair"], ["--repair", "--json"]):
         refused = cli("stock", "verify", *arguments)
         assert refused.code == 2
-        assert "give --yes" in refused.err
+        assert "pass --yes" in refused.err
     somebody()
     declined = cli("stock", "verify", "--repair", stdin="n\n")
     assert declined.code == 1

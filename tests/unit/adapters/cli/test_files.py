@@ -156,7 +156,7 @@ def test_the_sample_of_the_real_shop_comes_in_and_its_orders_go_out(cli: Cli, ru
 def test_a_file_of_something_else_is_no_online_retail(cli: Cli, file: Path) -> None:
     ended = cli("import", "online-retail", str(file))
     assert (ended.code, ended.out) == (1, "")
-    assert "is no Online Retail file" in ended.err
+    assert "is not an Online Retail file" in ended.err
 
 
 def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

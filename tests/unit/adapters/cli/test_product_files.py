@@ -116,7 +116,7 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (",Pot,tools,1,,", "sku: This must not be blank, unless id names the product."),
+        (",Pot,tools,1,,", "sku: Must not be blank unless id identifies the product."),
         ("X,Pot,tools,0,,", "price: A price must be between 0.01 and"),
         ("X,Pot,tools,1.999,,", "price: At most 2 decimals"),
         ("X,Pot,tools,free,,", "price: 'free' is not a decimal number"),
@@ -124,7 +124,7 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
         ("X,Pot,tools,1,2147483648,", "is not a whole number from 0 to 2147483647"),
         ("X,Pot,weapons,1,,", "category: There is no category weapons."),
         (f"X,{'x' * 101},tools,1,,", "name: At most 100 characters"),
-        ("X,Pot,tools,1,,maybe", "is_active: Write true or false."),
+        ("X,Pot,tools,1,,maybe", "is_active: Must be true or false."),
         ("X,Pot,tools,1", "This line has 4 cells, but the header has 6."),
         ("X,Pot,tools,1,,,extra", "This line has 7 cells, but the header has 6."),
         ('X,"Pot,tools,1,,', "A quote that opens a cell here is never closed."),
@@ -172,7 +172,7 @@ def test_a_dry_run_writes_nothing(market: Market, seller: AccountId) -> None:
         ("name;price\n", "separated by semicolon"),
         ("sku,colour\n", "Unknown columns: colour"),
         ("sku,sku\n", "named twice"),
-        ('sku,"name\nA,B\n', "which names the columns: A quote"),
+        ('sku,"name\nA,B\n', "with the column names: A quote"),
     ],
 )
 def test_bad_files(text: str, message: str, market: Market, seller: AccountId) -> None:

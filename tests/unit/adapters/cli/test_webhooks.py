@@ -131,7 +131,7 @@ def test_options_of_an_endpoint_are_not_ignored_beside_numbers(cli: Cli, post: P
     for options in (("--since", "2026-01-01"), ("--until", "2026-01-01"), ("--delivered-too",)):
         ended = cli("webhooks", "redeliver", failed, *options)
         assert ended.code == 2
-        assert "leave them out if you give numbers" in " ".join(ended.err.split())
+        assert "they do not apply to ids" in " ".join(ended.err.split())
 
 
 def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
@@ -139,4 +139,4 @@ def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
     for arguments in ((), ("1", "--endpoint", "1")):
         ended = cli("webhooks", "redeliver", *arguments)
         assert ended.code == 2
-        assert "Give the numbers of deliveries, or --endpoint." in " ".join(ended.err.split())
+        assert "Pass either ids of deliveries or --endpoint." in " ".join(ended.err.split())

@@ -141,7 +141,7 @@ def test_opening_stock_is_the_largest_deficit() -> None:
 
 
 def test_stock_has_its_bounds() -> None:
-    with pytest.raises(CannotPlan, match="85123A sells 3000000000 units"):
+    with pytest.raises(CannotPlan, match="85123A needs an opening stock of 3000000000 units"):
         planned(*(buy(str(day), 750_000_000, day) for day in range(1, 5)))
 
 
