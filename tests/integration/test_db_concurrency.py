@@ -26,7 +26,7 @@ from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
-from scalecommerce_core.testing.contracts.stage import NOW, Stage, placed
+from scalecommerce_core.testing.contracts.stage import NOW, Stage, new_order
 from tests.integration.engine_process import PATIENCE
 
 IMPATIENT = timedelta(milliseconds=100)
@@ -131,7 +131,7 @@ def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
     def buy() -> None:
         with impatient.begin() as other:
             (id_,) = other.orders.next_ids(1)
-            other.orders.add([placed(other, id_, buyer, {product: 1})])
+            other.orders.add([new_order(other, id_, buyer, {product: 1})])
             other.stock.lock([product])
             other.products.add_views({(product, NOW): 1})
 

@@ -51,12 +51,12 @@ class TestPostgresQueries(QueriesContract):
 
 class TestPostgresChanges(CatalogChangesContract):
     @pytest.fixture
-    def told(self) -> list[CatalogChange]:
+    def reported(self) -> list[CatalogChange]:
         return []
 
     @pytest.fixture
-    def store(self, engine: Engine, store: Store, told: list[CatalogChange]) -> Store:  # noqa: ARG002 - it empties the tables
-        return PostgresStore(engine, told.append)
+    def store(self, engine: Engine, store: Store, reported: list[CatalogChange]) -> Store:  # noqa: ARG002 - it empties the tables
+        return PostgresStore(engine, reported.append)
 
     @pytest.fixture
     def queries(self, engine: Engine) -> Queries:

@@ -22,7 +22,7 @@ from scalecommerce_core.ports import Transaction
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
-from scalecommerce_core.testing.contracts.transactions import ChangedMyMind
+from scalecommerce_core.testing.contracts.transactions import IntentionalRollback
 from tests.integration.test_db_statements import nodes, recorded
 
 
@@ -83,7 +83,7 @@ class Consumer:
 
     def read(self) -> bool:
         seen: list[int] = []
-        with suppress(ChangedMyMind), self._store.begin() as tx:
+        with suppress(IntentionalRollback), self._store.begin() as tx:
             place = tx.events.claim("test")
             assert place is not None
             seen = [event.seq for event in tx.events.read_after(place, 4)]
@@ -97,7 +97,7 @@ class Consumer:
 
 def fail(choice: random.Random, probability: float) -> None:
     if choice.random() < probability:
-        raise ChangedMyMind
+        raise IntentionalRollback
 
 
 class Market:
@@ -113,7 +113,7 @@ class Market:
     def write(self, seller: AccountId) -> None:
         choice = random.Random(f"{self._seed} {seller}")
         for _ in range(25):
-            with suppress(ChangedMyMind):
+            with suppress(IntentionalRollback):
                 with self._store.begin() as tx:
                     ids = listed(tx, seller, choice.randint(1, 4))
                     # Its events are older than those of others that commit before it.
@@ -125,7 +125,7 @@ class Market:
         """A relay that dies now and then."""
         choice = random.Random(f"{self._seed} {name}")
         while not self.closed.is_set():
-            with suppress(ChangedMyMind), self._store.begin() as tx:
+            with suppress(IntentionalRollback), self._store.begin() as tx:
                 tx.events.assign_sequence(choice.randint(1, 9))
                 fail(choice, 0.3)
 

@@ -26,7 +26,7 @@ from scalecommerce_core.domain.payment import Charged, Declined, Payment
 from scalecommerce_core.services.ordering import CancelOrder, Ordering, RefundOrder
 from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder
 from scalecommerce_core.testing import SettableClock
-from scalecommerce_core.testing.contracts.gateways import charge_of, refund_of
+from scalecommerce_core.testing.contracts.gateways import charge_request, refund_request
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 
@@ -299,7 +299,7 @@ def test_methods_do_what_their_names_say(shop: Shop) -> None:
     sandbox = SandboxGateway(shop.engine, slow_seconds=7, wait=waits.append)
 
     def charge(method: str) -> Charged | Declined:
-        return sandbox.charge(charge_of(1_00, method))
+        return sandbox.charge(charge_request(1_00, method))
 
     assert isinstance(charge("default"), Charged)
     assert isinstance(charge("sandbox-ok"), Charged)
@@ -308,7 +308,7 @@ def test_methods_do_what_their_names_say(shop: Shop) -> None:
     assert waits == []
     assert isinstance(charge("sandbox-slow"), Charged)
     assert waits == [7]
-    lost = charge_of(1_00, "sandbox-lost-reply")
+    lost = charge_request(1_00, "sandbox-lost-reply")
     with pytest.raises(GatewayUnavailable):
         sandbox.charge(lost)
     assert isinstance(sandbox.find(lost.key), Charged)
@@ -318,30 +318,30 @@ def test_methods_do_what_their_names_say(shop: Shop) -> None:
 
 def test_a_slow_charge_stands_before_its_answer(shop: Shop) -> None:
     """So a process that is killed while it waits has charged: what a sweep must find out."""
-    charge = charge_of(1_00, "sandbox-slow")
+    charge = charge_request(1_00, "sandbox-slow")
     seen: list[Charged | Declined | None] = []
     SandboxGateway(shop.engine, wait=lambda _seconds: seen.append(shop.gateway.find(charge.key))).charge(charge)
     assert isinstance(seen[0], Charged)
-    shop.gateway.refund(refund_of(charge, seen[0].reference, 1_00))
+    shop.gateway.refund(refund_request(charge, seen[0].reference, 1_00))
 
 
 def test_a_refund_in_another_currency_is_refused(shop: Shop) -> None:
-    charge = charge_of(1_00, "sandbox-ok")
+    charge = charge_request(1_00, "sandbox-ok")
     answer = shop.gateway.charge(charge)
     assert isinstance(answer, Charged)
-    wrong = refund_of(charge, answer.reference, 1)
+    wrong = refund_request(charge, answer.reference, 1)
     with pytest.raises(SandboxRefundRejected):
         shop.gateway.refund(evolve(wrong, amount=Money(1, "EUR")))
-    shop.gateway.refund(refund_of(charge, answer.reference, 1_00))
+    shop.gateway.refund(refund_request(charge, answer.reference, 1_00))
 
 
 def test_a_sandbox_whose_database_is_away_has_not_answered() -> None:
     nowhere = database_engine("postgresql://nobody@127.0.0.1:1/nowhere")
-    sandbox, charge = SandboxGateway(nowhere), charge_of(1, "sandbox-ok")
+    sandbox, charge = SandboxGateway(nowhere), charge_request(1, "sandbox-ok")
     asked: list[Callable[[], object]] = [
         partial(sandbox.charge, charge),
         partial(sandbox.find, PaymentId(uuid4())),
-        partial(sandbox.refund, refund_of(charge, "x", 1)),
+        partial(sandbox.refund, refund_request(charge, "x", 1)),
     ]
     for ask in asked:
         with pytest.raises(GatewayUnavailable):

@@ -87,7 +87,7 @@ class Twins:
         return act(self.real), act(self.naive)
 
     def settle(self) -> None:
-        self.both(Stage.settle)
+        self.both(Stage.update_search_index)
 
 
 def _same(first: Any, second: Any) -> Any:
@@ -341,7 +341,7 @@ def test_approximate_facets_count_matches_of_the_lowest_tier(engine: Engine) -> 
     assert sum(counts().values()) == pytest.approx(240, rel=0.2)
     for product in range(1, 240, 2):
         stage.view({ProductId(product): 100})
-    stage.settle()
+    stage.update_search_index()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     # All products above the lowest tier belong to the other seller.

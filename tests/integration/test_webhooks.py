@@ -19,7 +19,7 @@ from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
-from scalecommerce_core.testing.contracts.transactions import together
+from scalecommerce_core.testing.contracts.transactions import run_in_threads
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
@@ -55,7 +55,7 @@ def test_concurrent_fan_outs_make_one_delivery_of_each_event(market: Market) -> 
         for _ in range(12):
             market.webhooks.fan_out(10)
 
-    together(*[fan_out] * 4)
+    run_in_threads(*[fan_out] * 4)
     while market.webhooks.fan_out().events:
         pass
     rows = market.queries.deliveries(None, PageRequest(100)).rows
@@ -76,7 +76,7 @@ def test_concurrent_claims_share_what_is_due(market: Market) -> None:
             holding.wait(30)
 
     # Whoever comes second finds the first ten held, and no others among the first ten.
-    together(claim, claim)
+    run_in_threads(claim, claim)
     assert len(claimed) == len(set(claimed)) == 10
 
 

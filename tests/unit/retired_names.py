@@ -414,10 +414,16 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     ),
     "scalecommerce_core/testing": frozenset(
         {
+            "CatalogueContract",
+            "ChangedMyMind",
             "CountedWakeups",
             "DEEPEST",
             "SPARED",
+            "SeenCharge",
             "at_work",
+            "copied_order",
+            "copied_product",
+            "drafted",
             "forget",
             "forget_deleted",
             "last_number",
@@ -428,8 +434,10 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "open_of",
             "owe",
             "share",
+            "shelf_of",
             "shelve",
             "some",
+            "through_json",
         }
     ),
 }

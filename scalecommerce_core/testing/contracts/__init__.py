@@ -1,11 +1,11 @@
-"""Suites that every store and every read side must pass: subclass them beside your adapter, and give the fixtures.
+"""Test suites for adapters of the ports. Subclass a suite in the tests of an adapter and define its fixtures:
 
     class TestMyStore(StoreContract):
         @pytest.fixture
         def store(self) -> Store:
             return LockOrderStore(MyStore(...))  # empty except for the default categories
 
-    class TestMyQueries(QueriesContract):  # and `queries`, which see what `store` wrote
+    class TestMyQueries(QueriesContract):  # `store`, and `queries` that read what it wrote
 
 They need pytest, and speak to the adapter through the ports alone.
 """
@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalogue", "changes", "events", "figures", "gateways", "idempotency", "lists",
+            "accounts", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
             "login_limiters", "orders", "payments", "policies", "runs", "search", "secret_ciphers", "stage",
             "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
 )  # fmt: skip
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
-from scalecommerce_core.testing.contracts.catalogue import CatalogueContract  # noqa: E402
+from scalecommerce_core.testing.contracts.catalog import CatalogContract  # noqa: E402
 from scalecommerce_core.testing.contracts.changes import CatalogChangesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
@@ -60,7 +60,7 @@ __all__ = [
 class StoreContract(
     TransactionsContract,
     AccountsContract,
-    CatalogueContract,
+    CatalogContract,
     StockContract,
     OrdersContract,
     PaymentsContract,
@@ -71,10 +71,10 @@ class StoreContract(
     RollupsContract,
     WebhooksContract,
 ):
-    """All that `ports.Store` promises. Subclasses provide the fixture `store`."""
+    """Tests of `ports.Store`. Subclasses define the fixture `store`."""
 
 
 class QueriesContract(
     ListsContract, SearchContract, FiguresContract, SalesContract, FeedContract, WebhookListsContract, RunListsContract
 ):
-    """All that `queries.Queries` promises. Subclasses provide the fixtures `store` and `queries`."""
+    """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

@@ -1,4 +1,4 @@
-"""Accounts and sessions."""
+"""Tests of accounts and log-in sessions."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +15,7 @@ HOUR: Final = timedelta(hours=1)
 
 
 class AccountsContract:
-    def test_accounts_come_back_as_they_went_in(self, store: Store) -> None:
+    def test_accounts_are_stored_with_all_fields(self, store: Store) -> None:
         with store.begin() as tx:
             (id_,) = tx.accounts.next_ids(1)
             account = Account(
@@ -34,26 +34,26 @@ class AccountsContract:
             assert tx.accounts.lock([id_]) == {id_: account}
             assert tx.accounts.by_email(["kara@example.com", "nobody@example.com"]) == {account.email: account}
 
-    def test_an_address_belongs_to_one_account(self, store: Store) -> None:
+    def test_an_email_address_belongs_to_one_account(self, store: Store) -> None:
         stage = Stage(store)
         stage.account("kara@example.com")
         with pytest.raises(Duplicate) as refused:
             stage.account("kara@example.com")
         assert refused.value.field == "email"
 
-    def test_an_address_cannot_be_given_twice_in_one_batch(self, store: Store) -> None:
+    def test_an_email_address_cannot_be_added_twice_in_one_batch(self, store: Store) -> None:
         with pytest.raises(Duplicate), store.begin() as tx:
             tx.accounts.add([Account(id_, "kara@example.com", None, NOW) for id_ in tx.accounts.next_ids(2)])
         with store.begin() as tx:
             assert tx.accounts.by_email(["kara@example.com"]) == {}
 
-    def test_changes_are_saved(self, store: Store) -> None:
+    def test_account_changes_are_saved(self, store: Store) -> None:
         stage = Stage(store)
         id_ = stage.account("kara@example.com")
         with store.begin() as tx:
             account = tx.accounts.lock([id_])[id_]
             account.edit(first_name="Kara", bio="Sells tea.")
-            account.password_hash = "new"  # noqa: S105 - what a hash looks like does not matter here
+            account.password_hash = "new"  # noqa: S105 - any text will do as a hash
             account.is_active = False
             tx.accounts.save([account])
         with store.begin() as tx:
@@ -64,7 +64,7 @@ class AccountsContract:
             assert tx.accounts.lock([AccountId(10**30), AccountId(-1)]) == {}
             assert tx.accounts.lock([]) == {}
 
-    def test_sessions_come_back_as_they_went_in(self, store: Store) -> None:
+    def test_sessions_are_stored_with_all_fields(self, store: Store) -> None:
         session = _session(Stage(store).account(), "family")
         with store.begin() as tx:
             tx.sessions.add([session])
@@ -85,7 +85,7 @@ class AccountsContract:
                 revoked_at=NOW,
             )
 
-    def test_all_sessions_of_an_account_can_be_revoked_but_one(self, store: Store) -> None:
+    def test_revoke_all_keeps_the_given_session(self, store: Store) -> None:
         stage = Stage(store)
         owner, other = stage.account(), stage.account()
         mine = [_session(owner, name) for name in "abc"]

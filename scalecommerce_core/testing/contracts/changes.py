@@ -1,4 +1,4 @@
-"""What a store tells of changes of the catalogue, so that copies of it can be kept."""
+"""Tests of the catalog changes that a store reports, on which caches depend."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,49 +14,49 @@ from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, SECOND, St
 
 
 class CatalogChangesContract:
-    """Subclass it and provide `store` and `queries`, and `told`: the changes that the store has told so far."""
+    """Subclasses define the fixtures `store`, `queries`, and `reported`, the changes that the store has reported."""
 
     @pytest.fixture
     def stage(self, store: Store) -> Stage:
         return Stage(store)
 
     @pytest.fixture
-    def product(self, stage: Stage, told: list[CatalogChange]) -> ProductId:
+    def product(self, stage: Stage, reported: list[CatalogChange]) -> ProductId:
         product = stage.product(stock=10)
-        told.clear()
+        reported.clear()
         return product
 
-    def test_a_new_product_is_told(self, stage: Stage, told: list[CatalogChange]) -> None:
+    def test_a_new_product_is_reported(self, stage: Stage, reported: list[CatalogChange]) -> None:
         seller = stage.account()
-        assert told == []
+        assert reported == []
         product = stage.product(seller)
-        assert [change.products for change in told] == [{product}]
+        assert [change.products for change in reported] == [{product}]
 
-    def test_a_new_price_a_new_text_and_a_withdrawal_are_told(
-        self, store: Store, stage: Stage, product: ProductId, told: list[CatalogChange]
+    def test_price_text_and_withdrawal_are_reported(
+        self, store: Store, stage: Stage, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         stage.reprice(product, 9_00, NOW + SECOND)
-        assert [change.products for change in told] == [{product}]
-        told.clear()
+        assert [change.products for change in reported] == [{product}]
+        reported.clear()
         _edit(store, product, lambda found: found.edit(NOW, name="Coffee pot"))
-        assert [change.products for change in told] == [{product}]
-        told.clear()
+        assert [change.products for change in reported] == [{product}]
+        reported.clear()
         stage.withdraw(product)
-        assert [change.products for change in told] == [{product}]
+        assert [change.products for change in reported] == [{product}]
 
-    def test_what_can_be_promised_is_told_and_what_stays_is_not(
-        self, store: Store, product: ProductId, told: list[CatalogChange]
+    def test_available_stock_is_reported_and_unchanged_rows_are_not(
+        self, store: Store, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         _stock(store, product, lambda stock: stock.adjust(5, NOW))
-        assert [change.products for change in told] == [{product}]
-        told.clear()
+        assert [change.products for change in reported] == [{product}]
+        reported.clear()
         _stock(store, product, lambda _: None)
         _edit(store, product, lambda _: None)
         _edit(store, product, lambda found: found.edit(NOW + SECOND, name=found.name, price=found.price))
-        assert told == []
+        assert reported == []
 
-    def test_a_rolled_back_change_is_not_told(
-        self, store: Store, product: ProductId, told: list[CatalogChange]
+    def test_a_rolled_back_change_is_not_reported(
+        self, store: Store, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         def fail(found: Product) -> None:
             found.edit(NOW, name="Coffee pot")
@@ -64,41 +64,41 @@ class CatalogChangesContract:
 
         with pytest.raises(RuntimeError, match="enough"):
             _edit(store, product, fail)
-        assert told == []
+        assert reported == []
 
-    def test_a_seller_with_another_name_is_told_and_one_with_another_bio_is_not(
-        self, store: Store, stage: Stage, told: list[CatalogChange]
+    def test_a_new_seller_name_is_reported_and_a_new_bio_is_not(
+        self, store: Store, stage: Stage, reported: list[CatalogChange]
     ) -> None:
         person = stage.account()
-        told.clear()
+        reported.clear()
         _profile(store, person, lambda account: account.edit(bio="Pots since 1950"))
-        assert told == []
+        assert reported == []
         _profile(store, person, lambda account: account.edit(first_name="Grace"))
-        assert [change.sellers for change in told] == [{person}]
-        assert not told[0].products
+        assert [change.sellers for change in reported] == [{person}]
+        assert not reported[0].products
 
-    def test_a_new_category_is_told_to_lists(self, store: Store, told: list[CatalogChange]) -> None:
+    def test_a_new_category_is_reported_as_a_change_of_lists(self, store: Store, reported: list[CatalogChange]) -> None:
         with store.begin() as tx:
             tx.categories.add([("Tea pots", "tea-pots")])
-        assert [(change.products, change.everything) for change in told] == [(frozenset(), False)]
+        assert [(change.products, change.everything) for change in reported] == [(frozenset(), False)]
 
-    def test_an_import_is_told(self, store: Store, stage: Stage, told: list[CatalogChange]) -> None:
+    def test_an_import_is_reported(self, store: Store, stage: Stage, reported: list[CatalogChange]) -> None:
         seller = stage.account()
-        told.clear()
+        reported.clear()
         with store.bulk() as tx:
             (id_,) = _listed(tx, seller)
-        assert [change.products for change in told] == [{id_}]
+        assert [change.products for change in reported] == [{id_}]
 
     def test_a_change_lies_below_the_horizon_from_its_commit_on(
-        self, queries: Queries, stage: Stage, product: ProductId, told: list[CatalogChange]
+        self, queries: Queries, stage: Stage, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         before = queries.visibility_horizon()
         stage.reprice(product, 9_00, NOW + SECOND)
-        (change,) = told
+        (change,) = reported
         assert before <= change.number < queries.visibility_horizon()
 
     def test_a_change_that_is_not_committed_lies_at_or_above_the_horizon(
-        self, store: Store, queries: Queries, product: ProductId, told: list[CatalogChange]
+        self, store: Store, queries: Queries, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         with store.begin() as tx:
             found = tx.products.lock([product])[product]
@@ -106,18 +106,18 @@ class CatalogChangesContract:
             tx.products.save([found])
             seen, views = queries.snapshot([product])
             assert views[product].name != "Coffee pot"
-        assert told[0].number >= seen
+        assert reported[0].number >= seen
         seen, views = queries.snapshot([product])
         assert views[product].name == "Coffee pot"
-        assert told[0].number < seen
+        assert reported[0].number < seen
 
-    def test_a_snapshot_of_what_is_not_there_has_a_horizon(
-        self, queries: Queries, stage: Stage, product: ProductId, told: list[CatalogChange]
+    def test_a_snapshot_without_products_has_a_horizon(
+        self, queries: Queries, stage: Stage, product: ProductId, reported: list[CatalogChange]
     ) -> None:
         stage.reprice(product, 9_00, NOW + SECOND)
         horizon, views = queries.snapshot([ProductId(product + 1000)])
         assert views == {}
-        assert told[-1].number < horizon <= queries.visibility_horizon()
+        assert reported[-1].number < horizon <= queries.visibility_horizon()
 
 
 def _edit(store: Store, product: ProductId, act: Callable[[Product], None]) -> None:

@@ -1,4 +1,4 @@
-"""The event log: dense numbers, in order, one relay at a time, and nothing forgotten that is still to be read."""
+"""Tests of the event log: numbering without gaps, consumers, purging, and the feeds of accounts."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.ports import NumberedEvent, Store
 from scalecommerce_core.queries import FeedEvent, FeedPage, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
-from scalecommerce_core.testing.contracts.transactions import ChangedMyMind, together
+from scalecommerce_core.testing.contracts.transactions import IntentionalRollback, run_in_threads
 
 
 def number(store: Store, limit: int = 1_000) -> int:
@@ -48,7 +48,7 @@ class EventsContract:
         assert {event.payload["order_id"] for event in of_order} == {order}
         assert [event.audience for event in of_order] == [(buyer,), (buyer, seller), (buyer, seller)]
 
-    def test_numbering_goes_on_where_it_ended(self, store: Store) -> None:
+    def test_numbering_continues_after_the_last_number(self, store: Store) -> None:
         stage = Stage(store)
         assert number(store) == 0
         stage.order(stage.account(), {stage.product(): 1}, OrderStatus.PAID)
@@ -77,16 +77,16 @@ class EventsContract:
         def killed() -> None:
             with store.begin() as tx:
                 assert tx.events.assign_sequence(10) == 2
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             killed()
         assert [event.seq for event in read(store)] == [1]
         stage.product()
         assert number(store) == 3
         assert [event.seq for event in read(store)] == [1, 2, 3, 4]
 
-    def test_what_was_rolled_back_takes_no_number(self, store: Store) -> None:
+    def test_a_rolled_back_event_takes_no_number(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product()
 
@@ -95,22 +95,22 @@ class EventsContract:
                 found = tx.products.lock([product])[product]
                 found.edit(NOW, price=usd(7))
                 tx.products.save([found])
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             edit()
         stage.withdraw(product)
         number(store)
         assert [(event.seq, event.topic) for event in read(store)] == [(1, "product.listed"), (2, "product.withdrawn")]
 
-    def test_whoever_both_buys_and_sells_is_told_once(self, store: Store) -> None:
+    def test_an_account_that_buys_from_itself_is_in_the_audience_once(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         stage.order(seller, {stage.product(seller): 1})
         assert number(store) == 2
         assert [set(event.audience) for event in read(store)] == [{seller}, {seller}]
 
-    def test_relays_side_by_side_number_each_event_once(self, store: Store) -> None:
+    def test_concurrent_relays_number_each_event_once(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         done = threading.Event()
@@ -121,14 +121,14 @@ class EventsContract:
                 stage.product(seller)
 
         def sell_and_end() -> None:
-            together(sell, sell)
+            run_in_threads(sell, sell)
             done.set()
 
         def relay() -> None:
             while not done.is_set():
                 counts.append(number(store, 3))
 
-        together(sell_and_end, relay, relay)
+        run_in_threads(sell_and_end, relay, relay)
         while numbered := number(store, 3):
             counts.append(numbered)
         assert sum(counts) == 40
@@ -136,9 +136,9 @@ class EventsContract:
         assert [event.seq for event in events] == list(range(1, 41))
         assert len({event.payload["product_id"] for event in events}) == 40
 
-    # --- those who read in order
+    # --- consumers
 
-    def test_a_consumer_begins_with_news_and_goes_on_where_it_was(self, store: Store) -> None:
+    def test_a_consumer_begins_with_new_events_and_continues_at_its_place(self, store: Store) -> None:
         stage = Stage(store)
         stage.product()
         number(store)
@@ -154,7 +154,7 @@ class EventsContract:
         with store.begin() as tx:
             assert tx.events.claim("mail") == 3
 
-    def test_a_consumer_that_fails_reads_again(self, store: Store) -> None:
+    def test_a_consumer_that_rolls_back_reads_the_events_again(self, store: Store) -> None:
         with store.begin() as tx:
             assert tx.events.claim("mail") == 0
         stage = Stage(store)
@@ -165,17 +165,17 @@ class EventsContract:
             with store.begin() as tx:
                 assert tx.events.claim("mail") == 0
                 tx.events.advance("mail", 1)
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             fail()
         with store.begin() as tx:
             assert tx.events.claim("mail") == 0
 
-    # --- forgetting
+    # --- purging
 
     def listed(self, store: Store, *ages: int) -> AccountId:
-        """Events that happened so many days ago, numbered in this order."""
+        """Numbered events, each the given number of days old."""
         stage = Stage(store)
         seller = stage.account()
         for age in ages:
@@ -183,7 +183,7 @@ class EventsContract:
         number(store)
         return seller
 
-    def test_old_events_are_forgotten_in_batches(self, store: Store) -> None:
+    def test_old_events_are_purged_in_batches(self, store: Store) -> None:
         self.listed(store, 9, 8, 7, 2, 1)
         assert [purge(store, NOW - 5 * DAY, 2) for _ in range(3)] == [2, 1, 0]
         assert [event.seq for event in read(store)] == [4, 5]
@@ -191,20 +191,20 @@ class EventsContract:
         number(store)
         assert [event.seq for event in read(store)] == [4, 5, 6]
 
-    def test_only_the_old_end_is_cut_off(self, store: Store) -> None:
-        """Clocks differ: an event may have a later number and an earlier time."""
+    def test_events_are_purged_from_the_old_end_only(self, store: Store) -> None:
+        """Clocks differ, so an event may have a higher number and an earlier time than another."""
         self.listed(store, 9, 2, 8)
         assert purge(store, NOW - 5 * DAY) == 1
         assert [event.seq for event in read(store)] == [2, 3]
 
-    def test_numbers_go_on_when_everything_is_forgotten(self, store: Store) -> None:
+    def test_numbering_continues_when_all_events_are_purged(self, store: Store) -> None:
         self.listed(store, 9, 9)
         assert purge(store, NOW) == 2
         assert read(store) == []
         self.listed(store, 0)
         assert [event.seq for event in read(store)] == [3]
 
-    def test_what_a_consumer_has_not_read_is_kept(self, store: Store) -> None:
+    def test_events_that_a_consumer_has_not_read_are_not_purged(self, store: Store) -> None:
         for consumer in ("slow", "fast"):
             with store.begin() as tx:
                 tx.events.claim(consumer)
@@ -217,14 +217,14 @@ class EventsContract:
         assert purge(store, NOW) == 1
         assert [event.seq for event in read(store)] == [2, 3]
 
-    def test_unnumbered_events_are_never_forgotten(self, store: Store) -> None:
+    def test_unnumbered_events_are_not_purged(self, store: Store) -> None:
         stage = Stage(store)
         stage.product(at=NOW - 9 * DAY)
         assert purge(store, NOW) == 0
         number(store)
         assert len(read(store)) == 1
 
-    def test_forgetting_and_numbering_do_not_disturb_each_other(self, store: Store) -> None:
+    def test_purging_and_numbering_can_run_concurrently(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         forgotten: list[int] = []
@@ -237,7 +237,7 @@ class EventsContract:
         def cut() -> None:
             forgotten.extend(purge(store, NOW, 3) for _ in range(20))
 
-        together(sell_and_number, cut, cut)
+        run_in_threads(sell_and_number, cut, cut)
         while cut_off := purge(store, NOW, 3):
             forgotten.append(cut_off)
         assert sum(forgotten) == 20
@@ -276,7 +276,7 @@ class FeedContract:
         assert queries.feed(None, 10, None) == page
         assert queries.visible_events([1, 2, 99], None) == {event.seq: event for event in page.events}
 
-    def test_each_sees_what_concerns_them(self, store: Store, queries: Queries) -> None:
+    def test_accounts_see_the_events_that_concern_them(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         ann, bob, buyer, stranger = (stage.account() for _ in range(4))
         pot, cup = stage.product(ann, price=9_00), stage.product(bob, price=3_00)
@@ -301,7 +301,7 @@ class FeedContract:
             ]
             for lines in ([pots], [cups], [pots, cups])
         )
-        # Nobody's sale before its verdict.
+        # Sellers see an order only once it is decided.
         assert seen(ann) == [("product.listed", {"product": pot}), *of_ann[1:]]
         assert seen(bob) == [
             ("product.listed", {"product": cup}), *of_bob[1:], ("order.refunded", of_order("PAID", cups) | back),
@@ -313,7 +313,7 @@ class FeedContract:
             events = queries.feed(0, 10, account).events
             assert queries.visible_events(everything, account) == {event.seq: event for event in events}
 
-    def test_a_refund_tells_each_seller_their_part(self, store: Store, queries: Queries) -> None:
+    def test_a_refund_shows_each_seller_their_part(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         ann, bob = stage.account(), stage.account()
         pot, cup = stage.product(ann, price=9_00), stage.product(bob, price=3_00)
@@ -340,7 +340,7 @@ class FeedContract:
             {"product": product, "old": "9.00", "new": "8.50", "currency": "USD", "cause": "manual"},
         )
 
-    def test_a_reader_follows_page_by_page(self, store: Store, queries: Queries) -> None:
+    def test_a_reader_can_follow_the_feed_page_by_page(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, other = stage.account(), stage.account()
         for who in (seller, other, seller, seller, other, other):
@@ -359,7 +359,7 @@ class FeedContract:
             assert followed(other, limit) == ([2, 5, 6], 6)
             assert followed(None, limit) == ([1, 2, 3, 4, 5, 6], 6)
 
-    def test_who_is_told_nothing_does_not_fall_behind(self, store: Store, queries: Queries) -> None:
+    def test_a_reader_without_events_advances_to_the_end_of_the_feed(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         nobody = stage.account()
         stage.product()
@@ -368,7 +368,7 @@ class FeedContract:
         stage.product()
         assert queries.feed(1, 10, nobody).next_after == 1
 
-    def test_who_is_too_far_behind_is_told_so(self, store: Store, queries: Queries) -> None:
+    def test_a_reader_behind_the_oldest_event_gets_an_error(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         for age in (9, 8, 0):
@@ -384,7 +384,7 @@ class FeedContract:
         assert queries.feed(None, 10, seller) == queries.feed(2, 10, seller)
         assert list(queries.visible_events([1, 2, 3], seller)) == [3]
 
-    def test_nobody_can_be_ahead_of_the_feed(self, store: Store, queries: Queries) -> None:
+    def test_a_place_beyond_the_end_of_the_feed_is_refused(self, store: Store, queries: Queries) -> None:
         Stage(store).product()
         number(store)
         assert queries.feed(1, 10, None).events == ()

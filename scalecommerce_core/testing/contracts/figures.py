@@ -1,4 +1,4 @@
-"""Figures: price history, a seller's statistics, and the books."""
+"""Tests of price history and of the ledger audit."""
 
 from datetime import timedelta
 from random import Random
@@ -10,13 +10,13 @@ from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import MovementTotal, PriceInterval, Queries, StockDiscrepancy
-from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, locked, usd
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, lock_with_stock, usd
 
 
 class FiguresContract:
     # --- price history
 
-    def test_intervals_meet_and_come_newest_first(self, store: Store, queries: Queries) -> None:
+    def test_price_intervals_are_adjacent_and_newest_first(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         product = stage.product(price=10, at=NOW - 3 * DAY)
         stage.reprice(product, 12, NOW - 2 * DAY, PriceCause.POLICY)
@@ -29,7 +29,7 @@ class FiguresContract:
             PriceInterval(usd(10), NOW - 3 * DAY, NOW - 2 * DAY, PriceCause.LISTED),
         )
 
-    def test_the_prior_price_counts_the_one_in_force_when_its_window_opened(
+    def test_the_prior_price_includes_the_price_in_force_when_its_window_opened(
         self, store: Store, queries: Queries
     ) -> None:
         # Directive 98/6/EC art. 6a, CJEU C-330/23: 9.99 ended 25 days ago, inside the window.
@@ -50,7 +50,9 @@ class FiguresContract:
         assert later is not None
         assert (history.lowest_price_30d, later.lowest_price_30d) == (usd(20_00), usd(12_00))
 
-    def test_the_prior_price_of_a_reduction_stays_however_long_it_lasts(self, store: Store, queries: Queries) -> None:
+    def test_the_prior_price_of_a_reduction_does_not_change_while_it_lasts(
+        self, store: Store, queries: Queries
+    ) -> None:
         stage = Stage(store)
         product = stage.product(price=20_00, at=NOW - 200 * DAY)
         stage.reprice(product, 16_00, NOW - 90 * DAY)
@@ -60,7 +62,7 @@ class FiguresContract:
         assert history.lowest_price_30d == usd(12_00)
         assert history.reduction == Reduction(NOW - 80 * DAY, usd(16_00), NOW - 90 * DAY, usd(20_00))
 
-    def test_reductions_are_those_of_the_history(self, store: Store, queries: Queries) -> None:
+    def test_reductions_follow_from_the_price_history(self, store: Store, queries: Queries) -> None:
         random = Random(5)  # noqa: S311 - it has to be repeatable
         stage = Stage(store)
         for _ in range(10):
@@ -76,7 +78,7 @@ class FiguresContract:
             assert history.reduction == reduction_in_force(changes)
             assert history.lowest_price_30d == lowest_price_30d(changes, NOW)
 
-    def test_a_first_price_is_the_lowest(self, store: Store, queries: Queries) -> None:
+    def test_the_first_price_is_the_lowest_price(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         product = stage.product(price=5, at=NOW)
         history = queries.price_history(product, NOW)
@@ -86,9 +88,9 @@ class FiguresContract:
         assert queries.price_history(product, NOW) is None
         assert queries.price_history(ProductId(10**30), NOW) is None
 
-    # --- the books
+    # --- ledger audit
 
-    def test_the_books_agree_whatever_happened(self, store: Store, queries: Queries) -> None:
+    def test_the_ledger_audit_finds_no_discrepancy_in_any_history(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer = stage.account()
         product, other = stage.product(stock=50), stage.product(stock=5)
@@ -106,7 +108,7 @@ class FiguresContract:
             MovementTotal(MovementKind.SALE, 4, -6),
         ]
 
-    def test_a_figure_without_a_source_is_found(self, store: Store, queries: Queries) -> None:
+    def test_the_ledger_audit_finds_stock_without_a_source(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         unbooked, unpromised, right = stage.product(stock=4), stage.product(stock=4), stage.product()
         with store.begin() as tx:
@@ -121,19 +123,19 @@ class FiguresContract:
         assert len(queries.stock_discrepancies(limit=1)) == 1
         assert len(queries.stock_discrepancies(limit=None)) == 2
 
-    def test_an_order_without_its_entries_in_the_ledger_is_found(self, store: Store, queries: Queries) -> None:
+    def test_the_ledger_audit_finds_an_order_without_movements(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         product, other = stage.product(stock=9), stage.product(stock=9)
         order_id = stage.order(stage.account(), {product: 3, other: 2}, OrderStatus.PENDING)
         for change in ("pay", "refund"):
             with store.begin() as tx:
-                order, stock = locked(tx, order_id)
+                order, stock = lock_with_stock(tx, order_id)
                 if change == "pay":
                     order.pay(stock, NOW)
                 else:
                     order.refund([RefundLine(product, 1)], stock, NOW, restock=True)
                 tx.orders.save([order])
-                # Of one product the stock is forgotten.
+                # The stock of one product is not updated.
                 tx.stock.save([stock[other]])
         assert queries.stock_discrepancies() == [
             StockDiscrepancy(product, "reserved", 3, 0),

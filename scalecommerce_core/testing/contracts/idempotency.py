@@ -1,4 +1,4 @@
-"""Idempotency keys: taken once, answered the same ever after, and free again in time."""
+"""Tests of idempotency keys."""
 
 import threading
 from functools import partial
@@ -8,13 +8,13 @@ import pytest
 from scalecommerce_core.ports import Store, StoredOutcome
 from scalecommerce_core.services.idempotency import KEY_LIFETIME
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
-from scalecommerce_core.testing.contracts.transactions import ChangedMyMind, together
+from scalecommerce_core.testing.contracts.transactions import IntentionalRollback, run_in_threads
 
 PRINT, OTHER_PRINT = b"\x00\xffprint", b"another"
 
 
 class IdempotencyContract:
-    def test_a_key_is_taken_once(self, store: Store) -> None:
+    def test_a_key_can_be_claimed_once(self, store: Store) -> None:
         one, other = Stage(store).account(), Stage(store).account()
         with store.begin() as tx:
             assert tx.idempotency.claim({(one, "k"): PRINT, (one, "l"): PRINT}, NOW) == {}
@@ -25,14 +25,14 @@ class IdempotencyContract:
             assert tx.idempotency.claim({(one, "l"): PRINT}, NOW) == {(one, "l"): StoredOutcome(PRINT, b"")}
             assert tx.idempotency.claim({}, NOW) == {}
 
-    def test_a_key_without_an_answer_is_shown_so(self, store: Store) -> None:
+    def test_a_claimed_key_without_an_outcome_has_no_body(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:
             tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
         with store.begin() as tx:
             assert tx.idempotency.claim({(owner, "k"): PRINT}, NOW) == {(owner, "k"): StoredOutcome(PRINT, None)}
 
-    def test_a_released_key_is_free(self, store: Store) -> None:
+    def test_a_released_key_can_be_claimed_again(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:
             tx.idempotency.claim({(owner, "k"): PRINT, (owner, "kept"): PRINT}, NOW)
@@ -42,21 +42,21 @@ class IdempotencyContract:
             assert tx.idempotency.claim({(owner, "k"): OTHER_PRINT}, NOW) == {}
             assert tx.idempotency.claim({(owner, "kept"): OTHER_PRINT}, NOW).keys() == {(owner, "kept")}
 
-    def test_a_rollback_frees_the_key(self, store: Store) -> None:
+    def test_a_rollback_releases_the_key(self, store: Store) -> None:
         owner = Stage(store).account()
 
         def fail() -> None:
             with store.begin() as tx:
                 tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
                 tx.idempotency.store({(owner, "k"): b"never sent"})
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             fail()
         with store.begin() as tx:
             assert tx.idempotency.claim({(owner, "k"): PRINT}, NOW) == {}
 
-    def test_an_expired_key_is_free(self, store: Store) -> None:
+    def test_an_expired_key_can_be_claimed_again(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:
             tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
@@ -69,7 +69,7 @@ class IdempotencyContract:
             known = tx.idempotency.claim({(owner, "k"): PRINT}, NOW + KEY_LIFETIME)
             assert known == {(owner, "k"): StoredOutcome(OTHER_PRINT, b"new")}
 
-    def test_old_keys_are_forgotten_a_batch_at_a_time(self, store: Store) -> None:
+    def test_old_keys_are_purged_in_batches(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:
             for second in range(5):
@@ -82,7 +82,7 @@ class IdempotencyContract:
             known = tx.idempotency.claim({(owner, f"key {second}"): PRINT for second in range(5)}, NOW)
             assert known.keys() == {(owner, "key 3"), (owner, "key 4")}
 
-    def test_twins_at_the_same_time_have_one_effect(self, store: Store) -> None:
+    def test_concurrent_requests_with_one_key_have_one_effect(self, store: Store) -> None:
         owner = Stage(store).account()
         effects: list[int] = []
         answers: list[bytes | None] = []
@@ -90,7 +90,7 @@ class IdempotencyContract:
 
         def request(number: int) -> None:
             start.wait(10)
-            while True:  # the one that was first is not waited for, but it ends
+            while True:  # until the other request has ended
                 with store.begin() as tx:
                     known = tx.idempotency.claim({(owner, "k"): PRINT}, NOW)
                     if not known:
@@ -101,6 +101,6 @@ class IdempotencyContract:
                     answers.append(stored.body)
                     return
 
-        together(*[partial(request, number) for number in range(6)])
+        run_in_threads(*[partial(request, number) for number in range(6)])
         assert len(effects) == 1
         assert answers == [b"%d" % effects[0]] * 5

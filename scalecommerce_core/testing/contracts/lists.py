@@ -1,4 +1,4 @@
-"""Lists of people, orders and sales, and the pages that all lists come in."""
+"""Tests of lists of accounts, orders and sales, and of their pages."""
 
 import json
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 T = TypeVar("T")
 
 
-def through_json(key: Key) -> Key:
-    """What becomes of a key on its way through a link."""
+def round_trip(key: Key) -> Key:
+    """The key as a client sends it back."""
     return tuple(json.loads(json.dumps(key)))
 
 
 def forwards(fetch: Callable[[PageRequest], Page[T]], size: int) -> list[Page[T]]:
-    """All pages from the first."""
+    """All pages, from the first one."""
     pages = [fetch(PageRequest(size))]
     while (key := pages[-1].next) is not None:
-        pages.append(fetch(PageRequest(size, after=through_json(key))))
+        pages.append(fetch(PageRequest(size, after=round_trip(key))))
         assert len(pages) < 1000, "the pages have no end"
     return pages
 
@@ -31,7 +31,7 @@ def backwards(fetch: Callable[[PageRequest], Page[T]], last: Page[T], size: int)
     """The pages before `last`, in the order of the list."""
     pages = [last]
     while (key := pages[0].previous) is not None:
-        pages.insert(0, fetch(PageRequest(size, before=through_json(key))))
+        pages.insert(0, fetch(PageRequest(size, before=round_trip(key))))
         assert len(pages) < 1000, "the pages have no beginning"
     return pages[:-1]
 
@@ -41,9 +41,9 @@ def rows(pages: list[Page[T]]) -> list[T]:
 
 
 class ListsContract:
-    # --- people
+    # --- accounts
 
-    def test_people_are_listed_by_id(self, store: Store, queries: Queries) -> None:
+    def test_accounts_are_listed_by_id(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         kara = stage.account("kara@example.com", first_name="Kara", last_name="Sexton", bio="Tea.")
         stage.account("left@example.com", is_active=False)
@@ -84,7 +84,7 @@ class ListsContract:
         )
         assert queries.orders_of_buyer(stage.account(), PageRequest()) == Page(())
 
-    def test_orders_show_how_they_stand(self, store: Store, queries: Queries) -> None:
+    def test_orders_show_their_state(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product(stock=5, price=10)
         pending = stage.order(buyer, {product: 2}, OrderStatus.PENDING)
@@ -99,7 +99,9 @@ class ListsContract:
         assert [found[id_].total for id_ in (pending, rejected, refunded)] == [20, 90, 30]
         assert queries.orders([]) == {}
 
-    def test_a_line_keeps_its_price_and_a_withdrawn_product_its_name(self, store: Store, queries: Queries) -> None:
+    def test_order_lines_keep_the_price_and_the_name_of_a_withdrawn_product(
+        self, store: Store, queries: Queries
+    ) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product(price=10, name="Cup")
         order_id = stage.order(buyer, {product: 1})
@@ -110,7 +112,7 @@ class ListsContract:
 
     # --- sales
 
-    def test_a_seller_sees_their_lines_and_nothing_else(self, store: Store, queries: Queries) -> None:
+    def test_a_seller_sees_only_their_own_order_lines(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, other, buyer = stage.account(), stage.account(), stage.account()
         cup, pot = stage.product(seller, price=3, name="Cup"), stage.product(seller)
@@ -152,7 +154,7 @@ class ListsContract:
             assert pages[0].previous is None
             assert rows(backwards(fetch, pages[-1], size)) == rows(pages[:-1])
 
-    def test_pages_stand_still_while_rows_come_in_front(self, store: Store, queries: Queries) -> None:
+    def test_pages_do_not_shift_when_rows_are_inserted_before_them(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         orders = [stage.order(buyer, {product: 1}) for _ in range(6)][::-1]
@@ -169,9 +171,9 @@ class ListsContract:
         assert [order.id for order in newest.rows] == [late]
         assert newest.previous is None
 
-    # --- liveness
+    # --- backlog
 
-    def test_the_oldest_undecided_order_is_known(self, store: Store, queries: Queries) -> None:
+    def test_the_oldest_undecided_order_is_found(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         assert queries.oldest_undecided() is None
@@ -193,7 +195,7 @@ class ListsContract:
         assert queries.products([ProductId(10**30), ProductId(-1)]) == {}
         assert queries.products([]) == {}
 
-    # --- everything
+    # --- exports
 
     def test_every_product_and_order_can_be_read_by_id(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from scalecommerce_core.ports import LoginLimiter
-from scalecommerce_core.testing.contracts.transactions import together
+from scalecommerce_core.testing.contracts.transactions import run_in_threads
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WINDOW: Final = timedelta(minutes=5)
@@ -79,7 +79,7 @@ class LoginLimiterContract:
 
     def test_concurrent_failures_all_count(self, limiters: Limiters) -> None:
         limiter = limiters(8, WINDOW)
-        together(*[partial(limiter.record_failure, [ANN], NOW)] * 7)
+        run_in_threads(*[partial(limiter.record_failure, [ANN], NOW)] * 7)
         assert limiter.retry_after([ANN], NOW) is None
         limiter.record_failure([ANN], NOW)
         assert limiter.retry_after([ANN], NOW) == WINDOW

@@ -1,4 +1,4 @@
-"""Orders: state, lines, refunds, and the queues of background work."""
+"""Tests of orders, their lines and refunds, and of the queues of background work."""
 
 import threading
 from datetime import timedelta
@@ -10,19 +10,19 @@ from attrs import evolve
 from scalecommerce_core.domain.identifiers import CommandId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderOrigin, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.ports import Duplicate, Store
-from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed
-from scalecommerce_core.testing.contracts.transactions import together
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, lock_with_stock, new_order
+from scalecommerce_core.testing.contracts.transactions import run_in_threads
 
 
 class OrdersContract:
-    def test_orders_come_back_as_they_went_in(self, store: Store) -> None:
+    def test_orders_are_stored_with_all_fields(self, store: Store) -> None:
         stage = Stage(store)
         buyer, first, second = stage.account(), stage.product(price=7), stage.product(price=9)
         with store.begin() as tx:
             ids = tx.orders.next_ids(2)
             orders = {
-                ids[0]: placed(tx, ids[0], buyer, {second: 2, first: 1}),
-                ids[1]: placed(tx, ids[1], buyer, {first: 5}, at=NOW - DAY, origin=OrderOrigin.SEED),
+                ids[0]: new_order(tx, ids[0], buyer, {second: 2, first: 1}),
+                ids[1]: new_order(tx, ids[1], buyer, {first: 5}, at=NOW - DAY, origin=OrderOrigin.SEED),
             }
             tx.orders.add(list(orders.values()))
         with store.begin() as tx:
@@ -30,12 +30,12 @@ class OrdersContract:
             assert list(tx.orders.lock(ids[::-1])) == list(ids)
             assert tx.orders.lock([]) == {}
 
-    def test_a_command_makes_one_order(self, store: Store) -> None:
+    def test_a_command_places_one_order(self, store: Store) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         with store.begin() as tx:
             first, second = tx.orders.next_ids(2)
-            order = placed(tx, first, buyer, {product: 1})
+            order = new_order(tx, first, buyer, {product: 1})
             tx.orders.add([order])
         with pytest.raises(Duplicate) as refused, store.begin() as tx:
             tx.orders.add([evolve(order, id=second)])
@@ -43,7 +43,7 @@ class OrdersContract:
         with store.begin() as tx:
             assert list(tx.orders.lock([first, second])) == [first]
 
-    def test_every_state_is_saved(self, store: Store) -> None:
+    def test_every_order_state_is_saved(self, store: Store) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product(stock=50)
         for status in (OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.REFUNDED):
@@ -63,12 +63,12 @@ class OrdersContract:
         buyer, plenty, few = stage.account(), stage.product(stock=9), stage.product(stock=1)
         order_id = stage.order(buyer, {plenty: 2, few: 3}, OrderStatus.REJECTED)
         with store.begin() as tx:
-            order, stock = locked(tx, order_id)
+            order, stock = lock_with_stock(tx, order_id)
         assert order.status is OrderStatus.REJECTED
         assert order.shortfalls == (Shortfall(few, 3, 1),)
         assert [s.reserved for s in stock.values()] == [0, 0]
 
-    def test_refunds_are_kept_per_line(self, store: Store) -> None:
+    def test_refunds_are_stored_by_line(self, store: Store) -> None:
         stage = Stage(store)
         buyer, seller = stage.account(), stage.account()
         first, second = stage.product(seller, stock=9), stage.product(seller, stock=9)
@@ -76,7 +76,7 @@ class OrdersContract:
         stage.refund(order_id, [RefundLine(first, 1)], by=seller)
         stage.refund(order_id, [RefundLine(first, 1), RefundLine(second, 2)])
         with store.begin() as tx:
-            order, stock = locked(tx, order_id)
+            order, stock = lock_with_stock(tx, order_id)
         assert [line.refunded for line in order.lines] == [2, 2]
         assert order.status is OrderStatus.PAID
         assert (stock[first].on_hand, stock[second].on_hand) == (8, 9)
@@ -97,7 +97,7 @@ class OrdersContract:
             stock = tx.stock.lock([product])
             orders = {}
             for order_id in tx.orders.next_ids(400):
-                order = placed(tx, order_id, buyer, {product: 2}, origin=OrderOrigin.IMPORT)
+                order = new_order(tx, order_id, buyer, {product: 2}, origin=OrderOrigin.IMPORT)
                 order.decide(stock, NOW, NOW)
                 order.pay(stock, NOW)
                 order.refund([RefundLine(product, 1)], stock, NOW, restock=True)
@@ -110,7 +110,7 @@ class OrdersContract:
 
     # --- background validation
 
-    def test_undecided_orders_are_claimed_in_their_order(self, store: Store) -> None:
+    def test_undecided_orders_are_claimed_in_id_order(self, store: Store) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         first, decided, second, third = (stage.order(buyer, {product: 1}) for _ in range(4))
@@ -122,7 +122,7 @@ class OrdersContract:
         with store.begin() as tx:
             assert [order.id for order in tx.orders.claim_undecided(10, NOW)] == [first, second, third]
 
-    def test_an_order_that_failed_steps_aside_and_is_parked_in_the_end(self, store: Store) -> None:
+    def test_an_order_whose_decision_fails_is_postponed_and_finally_parked(self, store: Store) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
         bad, good = stage.order(buyer, {product: 1}), stage.order(buyer, {product: 1})
@@ -154,7 +154,7 @@ class OrdersContract:
                 orders = tx.orders.claim_undecided(3, NOW)
                 if first:
                     claimed.set()
-                    # A store whose transactions run one after the other lets the second in only after this one.
+                    # If the store serializes transactions, the second one begins after this one.
                     tried.wait(0.5)
                 else:
                     tried.set()
@@ -165,7 +165,7 @@ class OrdersContract:
                 tx.orders.save(orders)
                 tx.stock.save(list(stock.values()))
 
-        together(lambda: decide(first=True), lambda: decide(first=False))
+        run_in_threads(lambda: decide(first=True), lambda: decide(first=False))
         assert sorted(order_id for claim in claims for order_id in claim) in (ids[:3], ids)
 
     # --- expiry

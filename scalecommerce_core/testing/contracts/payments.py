@@ -1,4 +1,4 @@
-"""Payments: attempts, what is due, and the money on its way back."""
+"""Tests of payment attempts, due checks and refunds."""
 
 import threading
 from datetime import timedelta
@@ -11,7 +11,7 @@ from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.payment import MAX_AMOUNT, Charged, Declined, Payment
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage, usd
-from scalecommerce_core.testing.contracts.transactions import together
+from scalecommerce_core.testing.contracts.transactions import run_in_threads
 
 LASTING = timedelta(seconds=60)
 
@@ -22,7 +22,7 @@ def attempt(order_id: OrderId, minor: int = 10_00) -> Payment:
     )
 
 
-def kept(store: Store, *payments: Payment) -> None:
+def add_payments(store: Store, *payments: Payment) -> None:
     with store.begin() as tx:
         tx.payments.add(payments)
 
@@ -34,10 +34,10 @@ def pending(store: Store, count: int) -> list[OrderId]:
 
 
 class PaymentsContract:
-    def test_payments_come_back_in_every_state(self, store: Store) -> None:
+    def test_payments_are_stored_in_every_state(self, store: Store) -> None:
         payments = [attempt(order_id) for order_id in pending(store, 5)]
         _, captured, declined, abandoned, late = payments
-        kept(store, *payments)
+        add_payments(store, *payments)
         captured.capture(Charged("c-1"), NOW + SECOND)
         captured.add_refund(3_00, NOW + SECOND)
         declined.decline(Declined("no"), NOW + SECOND)
@@ -60,7 +60,7 @@ class PaymentsContract:
         open_, paid, old = attempt(first), attempt(second), attempt(first)
         paid.capture(Charged("c"), NOW)
         old.decline(Declined("no"), NOW)
-        kept(store, open_, paid, old)
+        add_payments(store, open_, paid, old)
         with store.begin() as tx:
             assert tx.payments.open_attempts([first, second, third]) == {first: open_}
             assert tx.payments.lock_captured([first, second, third]) == {second: paid}
@@ -71,26 +71,26 @@ class PaymentsContract:
                 == {}
             )
 
-    def test_an_order_waits_for_one_attempt_and_is_paid_once(self, store: Store) -> None:
+    def test_an_order_has_one_open_attempt_and_one_captured_payment(self, store: Store) -> None:
         (order_id,) = pending(store, 1)
-        kept(store, attempt(order_id))
+        add_payments(store, attempt(order_id))
         with pytest.raises(Duplicate):
-            kept(store, attempt(order_id))
+            add_payments(store, attempt(order_id))
         (other,) = pending(store, 1)
         for again in (False, True):
             paid = attempt(other)
             paid.capture(Charged("c"), NOW)
             if again:
                 with pytest.raises(Duplicate):
-                    kept(store, paid)
+                    add_payments(store, paid)
             else:
-                kept(store, paid)
+                add_payments(store, paid)
 
-    def test_what_is_due_is_claimed_in_order(self, store: Store) -> None:
+    def test_due_payments_are_claimed_in_order(self, store: Store) -> None:
         first, second, third, settled = (attempt(order_id) for order_id in pending(store, 4))
         first.check_at, second.check_at, third.check_at = NOW + 2 * SECOND, NOW + SECOND, NOW + 3 * SECOND
         settled.decline(Declined("no"), NOW)
-        kept(store, first, second, third, settled)
+        add_payments(store, first, second, third, settled)
 
         def claimed(seconds: int, limit: int = 10) -> list[PaymentId]:
             with store.begin() as tx:
@@ -101,13 +101,13 @@ class PaymentsContract:
         assert claimed(9) == [second.id, first.id, third.id]
         assert claimed(9, limit=2) == [second.id, first.id]
 
-    def test_refunds_that_are_due_are_claimed_in_order(self, store: Store) -> None:
+    def test_due_refunds_are_claimed_in_order(self, store: Store) -> None:
         (order_id,) = pending(store, 1)
         payment = attempt(order_id)
         payment.capture(Charged("c"), NOW)
         for seconds in (2, 1, 0):
             payment.add_refund(1_00, NOW + seconds * SECOND)
-        kept(store, payment)
+        add_payments(store, payment)
         late, soon, done = payment.refunds
         done.confirm(NOW)
         with store.begin() as tx:
@@ -131,14 +131,14 @@ class PaymentsContract:
         waiting, free, tried = pending(store, 3)
         failed = attempt(tried)
         failed.decline(Declined("no"), NOW)
-        kept(store, attempt(waiting), failed)
+        add_payments(store, attempt(waiting), failed)
         with store.begin() as tx:
             expired = tx.orders.claim_expired(10, NOW + timedelta(days=2))
         assert [order.id for order in expired] == [free, tried]
 
-    def test_two_sweeps_claim_nothing_twice(self, store: Store) -> None:
+    def test_concurrent_sweeps_claim_each_payment_once(self, store: Store) -> None:
         payments = [attempt(order_id) for order_id in pending(store, 6)]
-        kept(store, *payments)
+        add_payments(store, *payments)
         claims: list[PaymentId] = []
         start = threading.Barrier(2)
 
@@ -152,13 +152,13 @@ class PaymentsContract:
                     tx.payments.save(due)
                     claims.extend(payment.id for payment in due)
 
-        together(sweep, sweep)
+        run_in_threads(sweep, sweep)
         assert sorted(claims) == sorted(payment.id for payment in payments)
 
-    def test_the_largest_amount_is_kept_to_the_cent(self, store: Store) -> None:
+    def test_the_largest_amount_is_stored_exactly(self, store: Store) -> None:
         (order_id,) = pending(store, 1)
         payment = attempt(order_id, MAX_AMOUNT)
-        kept(store, payment)
+        add_payments(store, payment)
         payment.record_late_charge(Charged("c"), NOW)
         with store.begin() as tx:
             tx.payments.save([payment])

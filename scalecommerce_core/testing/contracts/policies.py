@@ -1,4 +1,4 @@
-"""Pricing policies, what they are for, what they see and what they remember."""
+"""Tests of pricing policies: schedules, assigned products, facts and policy state."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 
 
 class PoliciesContract:
-    def test_policies_come_back_as_they_were_and_as_they_are_edited(self, store: Store) -> None:
+    def test_policies_are_stored_with_all_fields_and_edits(self, store: Store) -> None:
         seller = Stage(store).account()
         policy = _policy(store, seller, category_id=CategoryId(2), policy="hill_climb", parameters={"step": 0.1})
         with store.begin() as tx:
@@ -118,7 +118,7 @@ class PoliciesContract:
         assert past.valid_from.tolist() == [int(seen.created_at[0]), int(seen.priced_at[0])]
         assert len(none.product) == 0
 
-    def test_memory_and_groups_come_back(self, store: Store) -> None:
+    def test_policy_states_and_category_parameters_are_stored(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
         facts = [np.arange(3, dtype=np.int64) + n for n in range(len(STATE_FACTS))]
         memory = PolicyState(*facts, state={"a": np.array([0.1, np.nan, -np.inf]), "arms": np.ones((3, 4))})
@@ -136,7 +136,7 @@ class PoliciesContract:
             tx.runs.delete_policy_states([policy.id])
             assert (list(tx.runs.blocks(policy.id)), tx.runs.category_parameters(policy.id)) == ([], {})
 
-    def test_everything_can_be_stopped(self, store: Store) -> None:
+    def test_all_pricing_can_be_stopped_and_resumed(self, store: Store) -> None:
         for stopped in (True, True, False):
             with store.begin() as tx:
                 tx.policies.stop(stopped)

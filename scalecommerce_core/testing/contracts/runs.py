@@ -1,4 +1,4 @@
-"""Runs of pricing policies: their ranges, staged decisions, price changes, and the lists of them."""
+"""Tests of runs of pricing policies: ranges, staged decisions, price changes, and lists of them."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ NEW_PRICE: Final = 10_40
 
 
 class Pricing:
-    """A seller with products at `PRICE` and a policy; decides `NEW_PRICE` for products, without a strategy's say."""
+    """A seller with products at `PRICE`, and runs of a policy that move them to `NEW_PRICE`."""
 
     def __init__(self, store: Store, products: int = 2) -> None:
         self.store = store
@@ -35,7 +35,7 @@ class Pricing:
             tx.policies.add([self.policy])
 
     def begin(self) -> Run:
-        """A new run in the database, with one range for each product."""
+        """Add a run with one range for each product."""
         with self.store.begin() as tx:
             (id_,) = tx.runs.next_ids(1)
             run = Run(
@@ -130,7 +130,7 @@ class RunsContract:
             assert following is not None
             assert following.number == 1
 
-    def test_staged_state_comes_back(self, store: Store) -> None:
+    def test_staged_state_is_stored(self, store: Store) -> None:
         pricing = Pricing(store)
         part, result = pricing.stage_range(pricing.begin())
         with store.begin() as tx:

@@ -1,4 +1,4 @@
-"""The catalogue as a buyer searches it: words, filters, orderings, facets."""
+"""Tests of product search: words, filters, sort orders, facets."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -33,9 +33,9 @@ def found(queries: Queries, search: str | None = None, **conditions: Any) -> set
 
 
 class SearchContract:
-    # --- what is shown
+    # --- product views
 
-    def test_a_product_is_shown_with_all_that_belongs_to_it(self, store: Store, queries: Queries) -> None:
+    def test_a_product_view_has_all_fields(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account("kara@example.com", first_name="Kara", last_name="Sexton")
         product = stage.product(
@@ -76,9 +76,7 @@ class SearchContract:
         assert queries.products([product]) == {product: view}
         assert queries.search(ProductFilter(), PageRequest()).rows == (view,)
 
-    def test_only_active_products_are_found_but_inactive_ones_can_be_looked_at(
-        self, store: Store, queries: Queries
-    ) -> None:
+    def test_inactive_products_can_be_read_but_not_found(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         active, asleep, gone = stage.product(), stage.product(is_active=False), stage.product()
         stage.withdraw(gone)
@@ -86,12 +84,12 @@ class SearchContract:
         assert found(queries, "tea") == {active}
         assert queries.products([active, asleep, gone]).keys() == {active, asleep}
 
-    def test_categories_come_by_id(self, queries: Queries) -> None:
+    def test_categories_are_listed_by_id(self, queries: Queries) -> None:
         categories = queries.categories()
         assert len(categories) == 20
         assert categories[4] == Category(CategoryId(5), "home_appliances", slug_of("home_appliances"))
 
-    def test_skus_lead_to_products(self, store: Store, queries: Queries) -> None:
+    def test_products_are_found_by_sku(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         product, gone = stage.product(seller, sku="A"), stage.product(seller, sku="B")
@@ -143,7 +141,9 @@ class SearchContract:
             ("Ча\u0438\u0306ник", ["чайник", "ЧАЙНИКИ", "ЧА\u0418\u0306НИК"]),
         ],
     )
-    def test_any_sign_parts_words(self, store: Store, queries: Queries, name: str, searches: Sequence[str]) -> None:
+    def test_words_are_separated_by_any_sign(
+        self, store: Store, queries: Queries, name: str, searches: Sequence[str]
+    ) -> None:
         stage = Stage(store)
         product = stage.product(name=name)
         stage.product(name="Spoon")
@@ -224,7 +224,7 @@ class SearchContract:
         seller = stage.account()
         for name, searches in ((f"Red {first}", (second, second.upper())), (f"Red {second}", (first,))):
             product = stage.product(seller, name=name)
-            stage.settle()
+            stage.update_search_index()
             for search in searches:
                 answer = queries.search(ProductFilter(search=f"red {search}"), PageRequest())
                 assert [view.id for view in answer.rows] == [product], search
@@ -247,13 +247,13 @@ class SearchContract:
             ("R&D; AT&T &unknown; & co", ["unknown", "co"], []),
         ],
     )  # fmt: skip
-    def test_markup_is_no_words(
+    def test_markup_is_not_searched(
         self, store: Store, queries: Queries, description: str, words: Sequence[str], no_words: Sequence[str]
     ) -> None:
         stage = Stage(store)
         product = stage.product(name="Thing", description=description)
         stage.product(name="Spoon")
-        stage.settle()
+        stage.update_search_index()
         for search in words:
             assert found(queries, search) == {product}, search
         for search in no_words:
@@ -263,21 +263,21 @@ class SearchContract:
     @pytest.mark.parametrize(
         "unseen", [*"\u061c\u200c\u200d\u202a\u202e\u2066\u2069\u180e\u00ad\u200b\u2060\ufeff\ufe0f"]
     )
-    def test_what_cannot_be_seen_is_ignored(self, store: Store, queries: Queries, unseen: str) -> None:
+    def test_invisible_characters_are_ignored(self, store: Store, queries: Queries, unseen: str) -> None:
         stage = Stage(store)
         product = stage.product(name=f"Tea{unseen}pot {unseen}blue{unseen}")
         stage.product(name="Spoon")
         for search in ("teapot", f"tea{unseen}pot", f"{unseen}blue", f'"teapot {unseen}blue"', f"blue{unseen} teapot"):
             assert found(queries, search) == {product}, search
 
-    def test_joiners_of_a_script_part_no_words(self, store: Store, queries: Queries) -> None:
+    def test_joiners_of_a_script_do_not_separate_words(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         book = stage.product(name="کتاب\u200cها")
         for search in ("کتابها", "کتاب\u200cها"):
             assert found(queries, search) == {book}
         assert queries.products([book])[book].name == "کتاب\u200cها"
 
-    def test_phrases_stand_together_and_exclusions_are_absent(self, store: Store, queries: Queries) -> None:
+    def test_phrases_match_adjacent_words_and_exclusions_remove_products(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         green = stage.product(name="Green tea pot")
         pot = stage.product(name="Pot for green herbal tea")
@@ -310,7 +310,7 @@ class SearchContract:
             ("teapo red", "teapot red"),
         ],
     )
-    def test_typos_are_forgiven(self, store: Store, queries: Queries, search: str, meant: str) -> None:
+    def test_typos_are_corrected(self, store: Store, queries: Queries, search: str, meant: str) -> None:
         stage = Stage(store)
         seller = stage.account()
         stage.product(seller, name="Wireless headphones", brand="Sonex")
@@ -318,73 +318,73 @@ class SearchContract:
         stage.product(seller, name="Красный чайник")
         stage.product(seller, name="Crème")
         stage.product(seller, name="Garden chair")
-        stage.settle()
+        stage.update_search_index()
         answer = queries.search(ProductFilter(search=search), PageRequest())
         assert {view.id for view in answer.rows} == found(queries, meant) != set()
         assert answer.did_you_mean == meant
         assert queries.search(ProductFilter(search=meant), PageRequest()).did_you_mean is None
 
     @pytest.mark.parametrize("search", ["zzzzqqq", "te", "model 16", "x15", "teapot zzzzqqq", '"taepot"', "re-dd"])
-    def test_not_everything_is_a_typo(self, store: Store, queries: Queries, search: str) -> None:
+    def test_short_and_distant_words_are_not_corrected(self, store: Store, queries: Queries, search: str) -> None:
         stage = Stage(store)
         stage.product(name="Red Teapot x14, model 17")
         stage.product(name="Ton")
-        stage.settle()
+        stage.update_search_index()
         answer = queries.search(ProductFilter(search=f"{search} -none"), PageRequest())
         assert (answer.rows, answer.did_you_mean, answer.total) == ((), None, 0)
 
-    def test_of_several_words_the_nearest_and_most_frequent_was_meant(self, store: Store, queries: Queries) -> None:
+    def test_the_nearest_and_most_frequent_word_is_the_correction(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         for name in ("Cup", "Cap", "Cap", "Cope"):
             stage.product(seller, name=name)
-        stage.settle()
+        stage.update_search_index()
         assert queries.search(ProductFilter(search="czp red"), PageRequest()).rows == ()
         assert queries.search(ProductFilter(search="czp"), PageRequest()).did_you_mean == "cap"
 
-    def test_words_that_exist_are_not_taken_for_typos(self, store: Store, queries: Queries) -> None:
+    def test_existing_words_are_not_corrected(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         stage.product(name="Tablet", price=5_00)
         table = stage.product(name="Table", price=50_00)
         stage.product(name="Chair", description="For a tabla.")
-        stage.settle()
+        stage.update_search_index()
         assert found(queries, "table") == {table}
         assert found(queries, "table", price_max=10_00) == set()
         assert found(queries, "tabla tablet") == set()
 
-    def test_a_rare_word_is_answered_and_a_frequent_one_suggested(self, store: Store, queries: Queries) -> None:
+    def test_a_rare_word_is_searched_and_a_frequent_one_suggested(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         misspelt = stage.product(seller, name="Taepot")
         for _ in range(20):
             stage.product(seller, name="Teapot")
-        stage.settle()
+        stage.update_search_index()
         answer = queries.search(ProductFilter(search="taepot"), PageRequest())
         assert [view.id for view in answer.rows] == [misspelt]
         assert answer.did_you_mean == "teapot"
 
-    def test_words_that_are_gone_are_not_suggested(self, store: Store, queries: Queries) -> None:
+    def test_words_of_withdrawn_products_are_not_suggested(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         gone, renamed, asleep = stage.product(name="Teapot"), stage.product(name="Teacup"), stage.product(name="Teakid")
-        stage.settle()
+        stage.update_search_index()
         assert found(queries, "taepot") == {gone}
         stage.withdraw(gone)
         stage.edit(renamed, name="Saucer")
         stage.edit(asleep, is_active=False)
-        stage.settle()
+        stage.update_search_index()
         for search in ("taepot", "taecup", "taekid"):
             assert found(queries, search) == set()
         assert found(queries, "suacer") == {renamed}
         stage.edit(asleep, is_active=True)
-        stage.settle()
+        stage.update_search_index()
         assert found(queries, "taekid") == {asleep}
 
-    def test_the_last_word_may_be_the_beginning_of_one(self, store: Store, queries: Queries) -> None:
+    def test_the_last_word_of_a_search_may_be_a_prefix(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         pot, pots = stage.product(seller, name="Red teapot"), stage.product(seller, name="Teapots, blue")
         stage.product(seller, name="Cup")
-        stage.settle()
+        stage.update_search_index()
         answer = queries.search(ProductFilter(search="teap"), PageRequest())
         assert {view.id for view in answer.rows} == {pot, pots}
         assert answer.did_you_mean is None
@@ -396,22 +396,22 @@ class SearchContract:
         pages = forwards(lambda page: queries.search(wanted, page), 1)
         assert {view.id for view in rows(pages)} == {pot, pots}
 
-    def test_a_reading_holds_for_the_pages_behind(self, store: Store, queries: Queries) -> None:
+    def test_later_pages_use_the_corrections_of_the_first_page(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         made = [stage.product(seller, name="Teapot") for _ in range(4)]
-        stage.settle()
+        stage.update_search_index()
         for sort_order in (SortOrder.RELEVANCE, SortOrder.PRICE):
             wanted = ProductFilter(search="taepot", sort_order=sort_order)
             first = queries.search(wanted, PageRequest(2))
             late = stage.product(seller, name="Taepot", price=1_00)
-            stage.settle()
+            stage.update_search_index()
             second = queries.search(wanted, PageRequest(2, after=first.next))
             assert {view.id for view in (*first.rows, *second.rows)} == set(made)
             stage.withdraw(late)
-            stage.settle()
+            stage.update_search_index()
 
-    def test_exclusions_alone_leave_everything_else(self, store: Store, queries: Queries) -> None:
+    def test_a_search_with_exclusions_only_finds_all_other_products(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         cup = stage.product(name="Cup")
         stage.product(name="Tea pot")
@@ -429,12 +429,12 @@ class SearchContract:
         )  # fmt: skip
         newest = stage.product(seller, name="Samovar")
         stage.view({popular: 9, in_text: 8})
-        stage.settle()
+        stage.update_search_index()
         wanted = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
         ranked = [view.id for view in queries.search(wanted, PageRequest()).rows]
         assert ranked == [popular, newest, dull, sold_out, in_text]
 
-    def test_words_that_stand_together_rank_higher(self, store: Store, queries: Queries) -> None:
+    def test_adjacent_words_rank_higher(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         together = stage.product(seller, name="Green tea pot")
@@ -442,7 +442,7 @@ class SearchContract:
         wanted = ProductFilter(search="green tea", sort_order=SortOrder.RELEVANCE)
         assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [together, apart]
 
-    def test_the_total_is_told(self, store: Store, queries: Queries) -> None:
+    def test_a_search_reports_the_total(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         for _ in range(5):
@@ -459,7 +459,7 @@ class SearchContract:
     @pytest.mark.parametrize(
         "search", ["", "   ", "-", '"', '""', "&|!:*()<>\\'", "the", "-tea", "a" * 5000, "%_", "-" * 50, "tea " * 900]
     )
-    def test_no_search_text_breaks_anything(self, store: Store, queries: Queries, search: str) -> None:
+    def test_any_search_text_is_accepted(self, store: Store, queries: Queries, search: str) -> None:
         Stage(store).product()
         for sort_order in SortOrder:
             wanted = ProductFilter(search=search, sort_order=sort_order)
@@ -468,7 +468,7 @@ class SearchContract:
 
     # --- filters
 
-    def test_filters_hold_together(self, store: Store, queries: Queries) -> None:
+    def test_filters_are_combined_with_and(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         facts: dict[str, Any] = {"price": 50, "stock": 1, "brand": "Acme", "category_id": CategoryId(5)}
@@ -497,7 +497,7 @@ class SearchContract:
             created_before=NOW + DAY,
         ) == {right}
 
-    def test_values_of_one_filter_are_alternatives(self, store: Store, queries: Queries) -> None:
+    def test_values_of_one_filter_are_combined_with_or(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         first, second, third = (
             stage.product(category_id=CategoryId(id_), brand=brand) for id_, brand in ((4, "A"), (5, "B"), (6, "C"))
@@ -510,7 +510,7 @@ class SearchContract:
         assert found(queries, brands=["A", "C"]) == {first, third}
         assert found(queries, brands=["B"]) == {second}
 
-    def test_bounds_of_prices_are_included_and_those_of_times_are_not(self, store: Store, queries: Queries) -> None:
+    def test_price_bounds_are_inclusive_and_time_bounds_exclusive(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         low, high = stage.product(price=10, at=NOW), stage.product(price=20, at=NOW + DAY)
         assert found(queries, price_min=10, price_max=20) == {low, high}
@@ -518,16 +518,16 @@ class SearchContract:
         assert found(queries, created_after=NOW) == {high}
         assert found(queries, created_before=NOW + DAY) == {low}
 
-    def test_stock_that_is_promised_is_not_in_stock(self, store: Store, queries: Queries) -> None:
+    def test_reserved_stock_is_not_in_stock(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         sold_out, there = stage.product(stock=2), stage.product(stock=3)
         stage.order(stage.account(), {sold_out: 2, there: 2}, OrderStatus.PENDING)
         assert found(queries, in_stock=True) == {there}
         assert found(queries, in_stock=False) == {sold_out}
 
-    # --- orderings and pages
+    # --- sort orders and pages
 
-    def test_every_ordering_pages_in_both_directions(self, store: Store, queries: Queries) -> None:
+    def test_every_sort_order_has_pages_in_both_directions(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         made = [
@@ -537,7 +537,7 @@ class SearchContract:
             )
         ]  # fmt: skip
         stage.view({made[2]: 5, made[4]: 5, made[0]: 9})
-        stage.settle()
+        stage.update_search_index()
         expected: dict[SortOrder, Sequence[int]] = {
             SortOrder.PRICE: [1, 5, 2, 3, 4, 0, 6],
             SortOrder.PRICE_DESC: [6, 0, 4, 3, 2, 5, 1],
@@ -567,7 +567,7 @@ class SearchContract:
             before = backwards(lambda page: queries.search(wanted, page), pages[-1], size)
             assert rows(before) == rows(pages[:-1])
 
-    def test_a_page_follows_a_product_that_is_gone(self, store: Store, queries: Queries) -> None:
+    def test_a_page_can_follow_a_withdrawn_product(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         made = [stage.product(at=NOW - index * SECOND) for index in range(5)]
         first = queries.search(ProductFilter(), PageRequest(2))
@@ -575,7 +575,7 @@ class SearchContract:
         second = queries.search(ProductFilter(), PageRequest(2, after=first.next))
         assert [view.id for view in second.rows] == made[2:4]
 
-    def test_moments_in_keys_are_exact(self, store: Store, queries: Queries) -> None:
+    def test_timestamps_in_page_keys_are_exact(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         made = [stage.product(at=NOW + timedelta(microseconds=index)) for index in range(4)]
         pages = forwards(lambda page: queries.search(ProductFilter(sort_order=SortOrder.CREATED), page), 1)
@@ -583,7 +583,7 @@ class SearchContract:
 
     # --- facets
 
-    def test_facets_count_what_matches(self, store: Store, queries: Queries) -> None:
+    def test_facets_count_matching_products(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         for price, brand, category in (
             (9_99, "B", 4), (10_00, "B", 4), (24_99, "A", 5), (25_00, "", 6), (2_500_00, "A", 5), (9_999_00, "C", 4),
@@ -606,11 +606,11 @@ class SearchContract:
             FacetValue(2_500_00, "2500.00 +", 2, None),
         ]
 
-    def test_facets_obey_filters_and_forgive_typos_as_the_list_does(self, store: Store, queries: Queries) -> None:
+    def test_facets_use_the_filters_and_corrections_of_the_list(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         stage.product(name="Headphones", brand="A", price=5)
         stage.product(name="Headphones", brand="B", price=50)
-        stage.settle()
+        stage.update_search_index()
         for search in ("headphones", "hedphones"):
             wanted = ProductFilter(search=search, price_max=10)
             assert queries.facets(wanted, [Facet.BRAND]).values == {Facet.BRAND: [FacetValue("A", "A", 1)]}

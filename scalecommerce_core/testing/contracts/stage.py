@@ -1,4 +1,4 @@
-"""Puts people, products and orders into a store through its ports, with as few words as a test can do with."""
+"""Helpers that add accounts, products and orders to a store through its ports."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -70,8 +70,8 @@ class Stage:
             found.edit(at, **facts)
             tx.products.save([found])
 
-    def settle(self) -> None:
-        """Let searches know of all that has changed: in a market a task does that every few seconds."""
+    def update_search_index(self) -> None:
+        """Update the search index; in a running engine, a task does this every few seconds."""
         SearchIndex(self.store).catch_up()
 
     def view(self, counts: Mapping[ProductId, int], at: datetime = NOW) -> None:
@@ -87,10 +87,10 @@ class Stage:
         at: datetime = NOW,
         origin: OrderOrigin = OrderOrigin.API,
     ) -> OrderId:
-        """An order of these quantities, brought to `status` by the domain's own rules."""
+        """An order of these quantities that is brought to `status` by methods of the domain."""
         with self.store.begin() as tx:
             (id_,) = tx.orders.next_ids(1)
-            tx.orders.add([placed(tx, id_, buyer, lines, at=at, origin=origin)])
+            tx.orders.add([new_order(tx, id_, buyer, lines, at=at, origin=origin)])
         if status is not OrderStatus.CREATED:
             self.decide([id_], at)
         if status in {OrderStatus.PAID, OrderStatus.REFUNDED}:
@@ -99,7 +99,7 @@ class Stage:
             self.refund(id_, [RefundLine(product, quantity) for product, quantity in lines.items()], at)
         if status is OrderStatus.CANCELLED:
             with self.store.begin() as tx:
-                order, stock = locked(tx, id_)
+                order, stock = lock_with_stock(tx, id_)
                 order.cancel(stock, at)
                 tx.orders.save([order])
                 tx.stock.save(list(stock.values()))
@@ -116,7 +116,7 @@ class Stage:
 
     def pay(self, order_id: OrderId, at: datetime = NOW) -> None:
         with self.store.begin() as tx:
-            order, stock = locked(tx, order_id)
+            order, stock = lock_with_stock(tx, order_id)
             order.pay(stock, at)
             tx.orders.save([order])
             tx.stock.save(list(stock.values()))
@@ -125,13 +125,13 @@ class Stage:
         self, order_id: OrderId, lines: Sequence[RefundLine], at: datetime = NOW, by: AccountId | None = None
     ) -> None:
         with self.store.begin() as tx:
-            order, stock = locked(tx, order_id)
+            order, stock = lock_with_stock(tx, order_id)
             order.refund(lines, stock, at, restock=True, by=by)
             tx.orders.save([order])
             tx.stock.save(list(stock.values()))
 
 
-def placed(
+def new_order(
     tx: Transaction,
     order_id: OrderId,
     buyer: AccountId,
@@ -140,7 +140,7 @@ def placed(
     at: datetime = NOW,
     origin: OrderOrigin = OrderOrigin.API,
 ) -> Order:
-    """A new order at today's prices, not yet added."""
+    """A new order at current prices, not yet added to the store."""
     offers = tx.products.offers(lines.keys())
     return Order.placed(
         id=order_id,
@@ -156,6 +156,6 @@ def placed(
     )
 
 
-def locked(tx: Transaction, order_id: OrderId) -> tuple[Order, Mapping[ProductId, Stock]]:
+def lock_with_stock(tx: Transaction, order_id: OrderId) -> tuple[Order, Mapping[ProductId, Stock]]:
     order = tx.orders.lock([order_id])[order_id]
     return order, tx.stock.lock(order.quantities())

@@ -1,4 +1,4 @@
-"""Statistics: rollups that show each fact once, whatever was folded when, and what is read out of them."""
+"""Tests of statistics: rollups count each fact once, whenever they are folded or rebuilt."""
 
 import random
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ from scalecommerce_core.queries import (
 )
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.statistics import FoldResult, Statistics
-from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, locked, placed, usd
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, lock_with_stock, new_order, usd
 from scalecommerce_core.testing.failpoints import Crash, FailPoints, Seams, crash
 from scalecommerce_core.testing.fakes import SettableClock
 
@@ -39,7 +39,7 @@ def statistics(store: Store) -> Statistics:
 
 
 def fold(store: Store) -> FoldResult:
-    """Number all events, and count them in."""
+    """Number all events and fold them."""
     with store.begin() as tx:
         tx.events.assign_sequence(10_000)
     return statistics(store).fold(10_000)
@@ -51,8 +51,8 @@ def counters(store: Store, product: ProductId, now: datetime = NOW) -> ProductCo
     return found
 
 
-def shift(store: Store, product: ProductId, delta: int, at: datetime) -> None:
-    """Units come or go, and whoever listens is told."""
+def adjust_stock(store: Store, product: ProductId, delta: int, at: datetime) -> None:
+    """Adjust the stock by `delta` units and record its events."""
     with store.begin() as tx:
         stock = tx.stock.lock([product])[product]
         stock.adjust(delta, at)
@@ -60,9 +60,9 @@ def shift(store: Store, product: ProductId, delta: int, at: datetime) -> None:
 
 
 class RollupsContract:
-    # --- each fact once
+    # --- folding
 
-    def test_what_is_folded_is_not_folded_again(self, store: Store) -> None:
+    def test_a_folded_event_is_not_folded_again(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=3_00)
         stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
@@ -70,7 +70,7 @@ class RollupsContract:
         assert fold(store) == FoldResult()
         assert counters(store, product) == ProductCounters(product, 0, 1, 2, 6_00, 0, 0, timedelta())
 
-    def test_a_fold_that_is_rolled_back_is_done_by_the_next(self, store: Store) -> None:
+    def test_a_rolled_back_fold_is_repeated_by_the_next(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=3_00)
         stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
@@ -83,7 +83,7 @@ class RollupsContract:
         fold(store)
         assert counters(store, product).units == 2
 
-    def test_a_fold_may_take_few_events_at_a_time(self, store: Store) -> None:
+    def test_a_fold_can_be_limited_to_few_events(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=3_00)
         orders = [stage.order(stage.account(), {product: 2}, OrderStatus.PAID) for _ in range(3)]
@@ -96,7 +96,7 @@ class RollupsContract:
         assert batches == 1 + 3 * 3 + 1
         assert counters(store, product) == ProductCounters(product, 0, 3, 6, 18_00, 1, 3_00, timedelta())
 
-    def test_a_new_consumer_may_begin_where_it_wants(self, store: Store) -> None:
+    def test_a_new_consumer_may_begin_at_any_place(self, store: Store) -> None:
         Stage(store).product()
         with store.begin() as tx:
             tx.events.assign_sequence(100)
@@ -107,7 +107,7 @@ class RollupsContract:
         with store.begin() as tx:
             assert tx.events.claim("patient", wait=True) == 0
 
-    def test_an_event_that_is_not_folded_is_not_forgotten(self, store: Store) -> None:
+    def test_an_event_that_is_not_folded_is_not_purged(self, store: Store) -> None:
         stage = Stage(store)
         stage.product()
         fold(store)
@@ -118,7 +118,7 @@ class RollupsContract:
 
     # --- facts without events
 
-    def test_the_past_is_counted_in_and_is_no_news_to_pricing(self, store: Store) -> None:
+    def test_past_sales_are_counted_and_ignored_by_pricing(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=3_00)
         fold(store)
@@ -138,7 +138,7 @@ class RollupsContract:
         buyer = stage.account()
         with stage.store.bulk() as tx:
             (id_,) = tx.orders.next_ids(1)
-            order = placed(tx, id_, buyer, {product: units}, origin=OrderOrigin.IMPORT)
+            order = new_order(tx, id_, buyer, {product: units}, origin=OrderOrigin.IMPORT)
             stock = tx.stock.lock([product])
             order.decide(stock, NOW, NOW + DAY)
             order.pay(stock, NOW)
@@ -151,14 +151,14 @@ class RollupsContract:
 
     # --- stock
 
-    def test_stock_tells_when_it_runs_out_and_when_it_returns(self, store: Store) -> None:
+    def test_stock_records_when_it_runs_out_and_when_it_returns(self, store: Store) -> None:
         stage = Stage(store)
         product, other = stage.product(stock=2), stage.product(stock=2)
-        shift(store, product, -1, NOW)
-        shift(store, product, -1, NOW + HOUR)
-        shift(store, other, -1, NOW + HOUR)
-        shift(store, product, 3, NOW + 2 * HOUR)
-        shift(store, product, 1, NOW + 3 * HOUR)
+        adjust_stock(store, product, -1, NOW)
+        adjust_stock(store, product, -1, NOW + HOUR)
+        adjust_stock(store, other, -1, NOW + HOUR)
+        adjust_stock(store, product, 3, NOW + 2 * HOUR)
+        adjust_stock(store, product, 1, NOW + 3 * HOUR)
         with store.begin() as tx:
             seller = tx.products.lock([product])[product].seller_id
             tx.events.assign_sequence(100)
@@ -170,12 +170,12 @@ class RollupsContract:
         assert {event.audience for event in told} == {(seller,)}
         assert told[0].payload == {"product_id": product, "seller_id": seller}
 
-    def test_reserved_units_are_out_of_stock_too(self, store: Store) -> None:
+    def test_fully_reserved_stock_is_out_of_stock(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(stock=2)
         order_id = stage.order(stage.account(), {product: 2})
         with store.begin() as tx:
-            order, stock = locked(tx, order_id)
+            order, stock = lock_with_stock(tx, order_id)
             order.decide(stock, NOW, NOW + DAY)
             tx.stock.save(list(stock.values()), NOW)
             order.cancel(stock, NOW + HOUR)
@@ -188,18 +188,18 @@ class RollupsContract:
         stage = Stage(store)
         product = stage.product(stock=1)
         for day in range(2):
-            shift(store, product, -1, NOW + day * DAY)
-            shift(store, product, 1, NOW + day * DAY + 3 * HOUR)
+            adjust_stock(store, product, -1, NOW + day * DAY)
+            adjust_stock(store, product, 1, NOW + day * DAY + 3 * HOUR)
             fold(store)
         assert counters(store, product, NOW + 9 * DAY).out_of_stock == 6 * HOUR
-        shift(store, product, -1, NOW + 10 * DAY)
+        adjust_stock(store, product, -1, NOW + 10 * DAY)
         fold(store)
         assert counters(store, product, NOW + 10 * DAY + 30 * SECOND).out_of_stock == 6 * HOUR + 30 * SECOND
 
-    def test_clocks_that_differ_make_no_time_negative(self, store: Store) -> None:
+    def test_differing_clocks_make_no_duration_negative(self, store: Store) -> None:
         product = Stage(store).product(stock=1)
-        shift(store, product, -1, NOW + SECOND)
-        shift(store, product, 1, NOW)
+        adjust_stock(store, product, -1, NOW + SECOND)
+        adjust_stock(store, product, 1, NOW)
         fold(store)
         assert counters(store, product, NOW + DAY).out_of_stock == timedelta()
 
@@ -209,7 +209,7 @@ class RollupsContract:
         with store.begin() as tx:
             stock = tx.stock.lock([product])[product]
             stock.adjust(-1, NOW)
-            # The past is no news, so nothing tells of it but the note of a recorded product.
+            # Imported stock has no events, so the product is a pending fact.
             tx.stock.save([stock])
             tx.statistics.add_pending_facts(PendingFacts(products=[product]))
         fold(store)
@@ -217,7 +217,7 @@ class RollupsContract:
 
     # --- counters
 
-    def test_counters_are_of_a_range_of_products(self, store: Store) -> None:
+    def test_counters_are_read_for_a_range_of_products(self, store: Store) -> None:
         stage = Stage(store)
         ids = [stage.product() for _ in range(4)]
         stage.view({ids[1]: 7})
@@ -227,7 +227,7 @@ class RollupsContract:
 
     # --- views
 
-    def test_a_batch_of_views_is_noted_once(self, store: Store) -> None:
+    def test_a_view_batch_is_marked_as_applied_once(self, store: Store) -> None:
         with store.begin() as tx:
             assert tx.products.mark_batch_applied("one", NOW)
             assert not tx.products.mark_batch_applied("one", NOW)
@@ -238,7 +238,7 @@ class RollupsContract:
             assert tx.products.mark_batch_applied("one", NOW + DEDUP_RETENTION), "notes are not kept for ever"
             assert not tx.products.mark_batch_applied("two", NOW + DEDUP_RETENTION)
 
-    def test_a_batch_that_is_rolled_back_is_not_noted(self, store: Store) -> None:
+    def test_a_rolled_back_view_batch_is_not_marked(self, store: Store) -> None:
         product = Stage(store).product()
         clock = SettableClock(NOW)
         batch = ViewBatch("one", {(product, NOW): 2})
@@ -251,11 +251,11 @@ class RollupsContract:
 
 
 class SalesContract:
-    """The read side of statistics; `store` and `queries` as elsewhere."""
+    """Tests of statistics queries with the fixtures `store` and `queries`."""
 
     # --- a seller
 
-    def test_a_sale_counts_when_it_is_paid_and_refunds_are_taken_off(self, store: Store, queries: Queries) -> None:
+    def test_a_sale_counts_when_it_is_paid_and_refunds_are_subtracted(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, buyer = stage.account(), stage.account()
         cup, pot = stage.product(seller, price=3_00, name="Cup"), stage.product(seller, price=50_00, name="Pot")
@@ -288,7 +288,7 @@ class SalesContract:
             ),
         )
 
-    def test_the_largest_sales_are_added_and_refunded(self, store: Store, queries: Queries) -> None:
+    def test_the_largest_amounts_are_added_and_subtracted_exactly(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, buyer = stage.account(), stage.account()
         yacht = stage.product(seller, price=MAX_PRICE, stock=MAX_STOCK)
@@ -300,7 +300,7 @@ class SalesContract:
         assert (stats.units_sold, stats.revenue) == (2 * MAX_QUANTITY, 2 * MAX_QUANTITY * MAX_PRICE)
         assert stats.top_products == (TopProduct(yacht, "Tea pot", 2 * MAX_QUANTITY, stats.revenue),)
 
-    def test_currencies_are_not_added_up(self, store: Store, queries: Queries) -> None:
+    def test_currencies_are_counted_separately(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, buyer = stage.account(), stage.account()
         here = stage.product(seller, price=1_00)
@@ -313,7 +313,7 @@ class SalesContract:
         assert (stats.currency, stats.revenue, stats.orders, stats.units_sold) == ("USD", 2_00, 2, 2)
         assert [top.id for top in stats.top_products] == [here]
 
-    def test_what_sellers_buy_of_themselves_is_no_sale(self, store: Store, queries: Queries) -> None:
+    def test_own_purchases_of_sellers_are_not_sales(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, buyer = stage.account(), stage.account()
         cup, pot = stage.product(seller, price=3_00), stage.product(seller, price=50_00, currency="USD")
@@ -338,7 +338,7 @@ class SalesContract:
             ]
         assert counters(store, foreign).units == 1
         assert queries.sales(seller, PageRequest(10)).rows == ()
-        # A sale to somebody else counts beside them, and only it.
+        # Only the sale to another account counts.
         stage.order(buyer, {cup: 1}, OrderStatus.PAID)
         fold(store)
         stats = queries.seller_stats(seller)
@@ -348,7 +348,7 @@ class SalesContract:
         assert queries.statistics_discrepancies() == []
         assert queries.seller_stats(seller) == stats
 
-    def test_what_sellers_buy_of_themselves_makes_nothing_popular(self, store: Store) -> None:
+    def test_own_purchases_of_sellers_do_not_affect_popularity(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         products = [stage.product(seller) for _ in range(8)]
@@ -360,17 +360,17 @@ class SalesContract:
         fold(store)
         with store.begin() as tx:
             after = tx.search.outdated_popularity(100)
-        # Of equally popular products the newest come first.
+        # Equally popular products are sorted by age, newest first.
         assert before.get(products[0], 0) == 0
         assert after[products[0]] > 0
 
-    def test_a_seller_with_nothing_has_zeros(self, store: Store, queries: Queries) -> None:
+    def test_statistics_of_a_seller_without_products_are_zero(self, store: Store, queries: Queries) -> None:
         fold(store)
         stats = queries.seller_stats(Stage(store).account())
         assert stats == SellerStats(0, 0, 0, 0.0, 0, stats.currency, 0, 0, 0.0, ())
         assert queries.seller_stats(AccountId(987_654_321)).orders == 0
 
-    def test_top_products_are_ten(self, store: Store, queries: Queries) -> None:
+    def test_top_products_are_limited_to_ten(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         ids = [stage.product(seller, price=100, category_id=CategoryId(3)) for _ in range(12)]
@@ -381,7 +381,7 @@ class SalesContract:
 
     # --- series
 
-    def test_sales_stand_in_the_hour_of_their_payment_and_refunds_in_their_own(
+    def test_sales_count_in_the_hour_of_payment_and_refunds_in_their_own_hour(
         self, store: Store, queries: Queries
     ) -> None:
         stage = Stage(store)
@@ -410,7 +410,7 @@ class SalesContract:
         assert list(queries.product_series(product, Interval.HOUR, start + HOUR, start + 26 * HOUR)) == by_hour[1:2]
         assert list(queries.seller_series(seller, "GBP", Interval.HOUR, *span)) == []
 
-    def test_no_point_of_a_series_counts_what_was_before_its_beginning(self, store: Store, queries: Queries) -> None:
+    def test_points_of_a_series_do_not_count_earlier_facts(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, midnight = stage.account(), Interval.DAY.begin(NOW)
         product = stage.product(seller, price=1_00, at=midnight - DAY)
@@ -428,13 +428,13 @@ class SalesContract:
         noon, end = midnight + 12 * HOUR, midnight + 2 * DAY
         both = [(midnight, 2), (midnight + DAY, 2)]
         assert starts(Interval.DAY, midnight, end) == both
-        # The first day is left out as soon as a part of it is before the beginning.
+        # A first day that is partly before the beginning is left out.
         assert starts(Interval.DAY, midnight + SECOND, end) == both[1:]
         assert starts(Interval.DAY, noon, end) == both[1:]
         assert starts(Interval.DAY, noon.astimezone(timezone(timedelta(hours=5))), end) == both[1:]
         assert starts(Interval.HOUR, noon + HOUR, noon + 2 * HOUR) == [(noon + HOUR, 1)]
         assert starts(Interval.HOUR, noon + HOUR + SECOND, noon + 2 * HOUR) == []
-        # The last one counts whole, and one that begins at the end is no part of it.
+        # A last day that is partly after the end is included; a day that begins at the end is not.
         assert starts(Interval.DAY, midnight, midnight + DAY + SECOND) == both
         assert starts(Interval.DAY, midnight, midnight + DAY) == both[:1]
         assert starts(Interval.DAY, noon, noon) == []
@@ -472,7 +472,7 @@ class SalesContract:
         assert (old.sales, old.profit) == (SalesFigures(3, 1, 1, 10_00, 1, 10_00), 0)
         assert new.sales.conversion_rate == 1 / 4
 
-    def test_profit_is_not_known_without_a_cost(self, store: Store, queries: Queries) -> None:
+    def test_profit_is_unknown_without_a_cost(self, store: Store, queries: Queries) -> None:
         product = Stage(store).product()
         fold(store)
         found = queries.product_statistics(product, NOW)
@@ -483,7 +483,7 @@ class SalesContract:
 
     def test_a_product_shows_since_when_it_is_out_of_stock(self, store: Store, queries: Queries) -> None:
         product = Stage(store).product(stock=1)
-        shift(store, product, -1, NOW)
+        adjust_stock(store, product, -1, NOW)
         fold(store)
         found = queries.product_statistics(product, NOW + HOUR)
         assert found is not None
@@ -491,7 +491,7 @@ class SalesContract:
 
     # --- views
 
-    def test_views_that_are_written_late_stand_in_their_hour_and_at_their_price(
+    def test_views_that_are_written_late_count_in_their_hour_and_at_their_price(
         self, store: Store, queries: Queries
     ) -> None:
         stage = Stage(store)
@@ -523,10 +523,10 @@ class SalesContract:
         assert queries.products([product])[product].count_viewed == 15
         assert queries.seller_stats(seller).total_views == 31
 
-    # --- anew
+    # --- rebuilding
 
     @pytest.mark.parametrize("seed", range(6))
-    def test_rollups_equal_what_happened_whatever_was_folded_and_rebuilt_when(
+    def test_rollups_equal_the_history_after_any_folds_and_rebuilds(
         self, store: Store, queries: Queries, seed: int
     ) -> None:
         history = History(store, seed)
@@ -539,13 +539,13 @@ class SalesContract:
         assert queries.statistics_discrepancies() == []
         history.check(queries)
 
-    def test_a_figure_without_a_source_is_found_and_mended(self, store: Store, queries: Queries) -> None:
+    def test_a_wrong_rollup_is_found_and_rebuilt(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         product, other = stage.product(price=3_00), stage.product(price=3_00)
         stage.order(stage.account(), {product: 2, other: 1}, OrderStatus.PAID)
         fold(store)
         with store.begin() as tx:
-            # Counted a second time, by hand.
+            # Counted a second time.
             sold = tx.statistics.sold_lines([order.id for order in queries.iter_orders()])
             twice = Rollups()
             for lines in sold.values():
@@ -569,7 +569,7 @@ class SalesContract:
 
 
 class History:
-    """Random people do random things, folded and made anew at random moments; and what must come of it, by the way."""
+    """Random actions of buyers and sellers, folds and rebuilds, and the expected figures, computed alongside."""
 
     def __init__(self, store: Store, seed: int) -> None:
         self.store = store
@@ -590,7 +590,8 @@ class History:
         self.placed: dict[OrderId, tuple[datetime, dict[ProductId, tuple[int, int]]]] = {}
         self.paid: dict[OrderId, Counter[ProductId]] = {}
         self.withdrawn: set[ProductId] = set()
-        # (product, hour) and (product, start of price): [views, orders, units, revenue, refunded units, their amount]
+        # (product, hour) and (product, start of price): [views, orders, units, revenue, refunded units, refunded
+        # amount]
         self.hours: dict[tuple[ProductId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
         self.at_price: dict[tuple[ProductId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
         self.of_seller: dict[tuple[AccountId, datetime], list[int]] = defaultdict(lambda: [0] * 6)
@@ -605,7 +606,7 @@ class History:
 
     def order(self) -> None:
         lines = {p: self.random.randint(1, 4) for p in self.random.sample(self.products, self.random.randint(1, 3))}
-        # Sellers buy too, of each other and of themselves.
+        # Sellers buy, too, from each other and from themselves.
         buyer = self.random.choice([self.buyer, self.buyer, *self.sellers])
         order_id = self.stage.order(buyer, lines, at=self.now)
         self.buyers[order_id] = buyer
@@ -633,7 +634,7 @@ class History:
     def give_up(self) -> None:
         if self.waiting:
             with self.store.begin() as tx:
-                order, stock = locked(tx, self.waiting.pop())
+                order, stock = lock_with_stock(tx, self.waiting.pop())
                 order.cancel(stock, self.now)
                 tx.orders.save([order])
                 tx.stock.save(list(stock.values()), self.now)
@@ -660,7 +661,7 @@ class History:
             row[5] += units * lines[product][1]
 
     def view(self) -> None:
-        """Some of them a while ago, and some of them handed over twice."""
+        """Add views, some of the past, and some in a batch that is applied twice."""
         counts = {
             (product, self.now - timedelta(minutes=self.random.choice([0, 0, 20, 200]))): self.random.randint(1, 9)
             for product in self.random.choices(self.products, k=3)
@@ -680,12 +681,12 @@ class History:
         self.prices[product].append((self.now, price))
 
     def record(self) -> None:
-        """An order of the past, with a refund."""
+        """Import a past order with a refund."""
         product = self.random.choice(self.products)
         price = self.prices[product][-1][1]
         with self.store.bulk() as tx:
             (id_,) = tx.orders.next_ids(1)
-            order = placed(tx, id_, self.buyer, {product: 3}, at=self.now, origin=OrderOrigin.IMPORT)
+            order = new_order(tx, id_, self.buyer, {product: 3}, at=self.now, origin=OrderOrigin.IMPORT)
             stock = tx.stock.lock([product])
             order.decide(stock, self.now, self.now + DAY)
             order.pay(stock, self.now)
@@ -717,7 +718,7 @@ class History:
         return max(began for began, _ in self.prices[product] if began <= at)
 
     def check(self, queries: Queries) -> None:
-        """When all is folded."""
+        """Compare all figures once everything is folded."""
         begin, end = NOW - 2 * DAY, self.now + 2 * DAY
         for product in self.products:
             wanted = {hour: SalesFigures(*row) for (each, hour), row in self.hours.items() if each == product}

@@ -1,4 +1,4 @@
-"""Stock: what is on hand and reserved."""
+"""Tests of stock and its ledger."""
 
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.order import OrderStatus
@@ -8,7 +8,7 @@ from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 
 class StockContract:
-    def test_stock_comes_back_as_it_went_in(self, store: Store) -> None:
+    def test_stock_is_stored_with_all_fields(self, store: Store) -> None:
         stage = Stage(store)
         some, none, most = stage.product(stock=3), stage.product(stock=0), stage.product(stock=MAX_STOCK)
         with store.begin() as tx:
@@ -42,7 +42,7 @@ class StockContract:
         with store.begin() as tx:
             assert tx.stock.lock([product])[product] == Stock(product, 5, 0)
 
-    def test_the_sources_of_the_figures(self, store: Store) -> None:
+    def test_ledger_differences_and_reserved_units_are_computed(self, store: Store) -> None:
         stage = Stage(store)
         product, untouched, empty = stage.product(stock=50), stage.product(stock=5), stage.product(stock=0)
         for status in set(OrderStatus) - {OrderStatus.REJECTED}:
@@ -52,7 +52,7 @@ class StockContract:
             stocks[untouched].reconcile(2, 0, NOW)
             tx.stock.save(list(stocks.values()))
         with store.begin() as tx:
-            # One order is PENDING, one PAID; the refunded one came back.
+            # One order is PENDING, one PAID, and the units of the refunded one were returned.
             unknown = ProductId(999)
             assert tx.stock.ledger_differences([product, untouched, empty, unknown]) == {
                 product: 0,

@@ -1,4 +1,4 @@
-"""Commits, rollbacks, copies, and what happens when two transactions want the same rows."""
+"""Tests of commits, rollbacks, copies, and transactions that lock the same rows."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,29 +11,29 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Store
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
 
-PATIENCE = 20.0
-"""Seconds after which threads that still wait are taken for stuck."""
+DEADLOCK_SECONDS = 20.0
+"""Seconds after which waiting threads are taken for deadlocked."""
 
 
-class ChangedMyMind(Exception):
-    """Breaks off a transaction."""
+class IntentionalRollback(Exception):
+    """Rolls a transaction back."""
 
 
-def together(*jobs: Callable[[], None]) -> None:
-    """Run the jobs in threads; raise what the first failing one raised."""
+def run_in_threads(*jobs: Callable[[], None]) -> None:
+    """Run the jobs in threads; re-raise the first exception of a job."""
     failures: list[BaseException] = []
 
     def guarded(job: Callable[[], None]) -> None:
         try:
             job()
-        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+        except BaseException as error:  # noqa: BLE001 - re-raised in the thread of the test
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=[job], daemon=True) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLOCK_SECONDS)
         assert not thread.is_alive(), "a transaction is stuck"
     if failures:
         raise failures[0]
@@ -52,9 +52,9 @@ class TransactionsContract:
                 stock = tx.stock.lock([product])
                 stock[product].adjust(3, NOW)
                 tx.stock.save(list(stock.values()))
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             fail()
         with store.begin() as tx:
             assert tx.products.lock([product])[product].name == "Tea pot"
@@ -116,14 +116,14 @@ class TransactionsContract:
             with store.bulk() as tx:
                 made.extend(tx.products.next_ids(300))
                 tx.products.add([_product(id_, seller) for id_ in made])
-                raise ChangedMyMind
+                raise IntentionalRollback
 
-        with pytest.raises(ChangedMyMind):
+        with pytest.raises(IntentionalRollback):
             fail()
         with store.begin() as tx:
             assert tx.products.lock(made) == {}
 
-    def test_a_row_is_one_transactions_at_a_time(self, store: Store) -> None:
+    def test_a_row_lock_is_held_by_one_transaction_at_a_time(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(stock=1)
         sold: list[str] = []
@@ -136,12 +136,12 @@ class TransactionsContract:
                     tx.stock.save([stock])
                     sold.append(name)
 
-        together(*[partial(buy, name) for name in "abcdefgh"])
+        run_in_threads(*[partial(buy, name) for name in "abcdefgh"])
         assert len(sold) == 1
         with store.begin() as tx:
             assert tx.stock.lock([product])[product].available == 0
 
-    def test_rows_asked_for_in_opposite_orders_do_not_deadlock(self, store: Store) -> None:
+    def test_locking_the_same_rows_in_opposite_orders_does_not_deadlock(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         ids = [stage.product(seller, stock=0) for _ in range(8)]
@@ -155,7 +155,7 @@ class TransactionsContract:
                         stock[product].adjust(1, NOW)
                     tx.stock.save([stock[product] for product in order])
 
-        together(lambda: restock(ids), lambda: restock(ids[::-1]), lambda: restock(ids[4:] + ids[:4]))
+        run_in_threads(lambda: restock(ids), lambda: restock(ids[::-1]), lambda: restock(ids[4:] + ids[:4]))
         with store.begin() as tx:
             assert {stock.on_hand for stock in tx.stock.lock(ids).values()} == {45}
 

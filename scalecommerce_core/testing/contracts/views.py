@@ -1,4 +1,4 @@
-"""Counting views: each once, for its own moment, whoever saw it and whoever asks for it."""
+"""Tests of view counters."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,24 +16,24 @@ HOUR: Final = timedelta(hours=1)
 
 
 class PushingCounter(ViewCounter, Protocol):
-    """Of one process, that hands its views over when it is told to, so that tests need not wait."""
+    """A counter of one process that pushes its views to the shared state on demand, so that tests need not wait."""
 
     def push(self) -> None: ...
 
 
 Counters = Callable[[timedelta], PushingCounter]
-"""Makes the counter of one more process, with this window; all hand over to the same place."""
+"""Returns the counter of one more process with this window; all counters share their state."""
 
 
 class ViewCounterContract:
-    """What `ports.ViewCounter` promises. Subclasses provide `clock` and `counters`, whose clocks it is."""
+    """Subclasses define the fixtures `clock`, and `counters` that use it."""
 
-    def test_nothing_was_viewed(self, counters: Counters) -> None:
+    def test_without_views_there_is_no_batch(self, counters: Counters) -> None:
         counter = counters(WINDOW)
         assert counter.next_batch() is None
         counter.acknowledge("no such batch")
 
-    def test_views_of_all_processes_come_together(self, counters: Counters, clock: SettableClock) -> None:
+    def test_views_of_all_processes_are_in_one_batch(self, counters: Counters, clock: SettableClock) -> None:
         one, other = counters(WINDOW), counters(WINDOW)
         one.record_view(TEA)
         one.record_view(CUP)
@@ -42,7 +42,7 @@ class ViewCounterContract:
         other.push()
         assert self._taken(counters(WINDOW)) == {(TEA, _slice(clock)): 2, (CUP, _slice(clock)): 1}
 
-    def test_a_batch_stays_until_it_is_forgotten(self, counters: Counters, clock: SettableClock) -> None:
+    def test_a_batch_is_returned_until_it_is_acknowledged(self, counters: Counters, clock: SettableClock) -> None:
         one, other = counters(WINDOW), counters(WINDOW)
         one.record_view(TEA)
         one.push()
@@ -62,7 +62,7 @@ class ViewCounterContract:
         other.acknowledge(first.id)
         assert other.next_batch() == second
 
-    def test_a_view_belongs_to_the_moment_in_which_it_happened(self, counters: Counters, clock: SettableClock) -> None:
+    def test_a_view_counts_at_the_time_at_which_it_happened(self, counters: Counters, clock: SettableClock) -> None:
         counter = counters(WINDOW)
         earlier = _slice(clock)
         counter.record_view(TEA)
@@ -92,7 +92,7 @@ class ViewCounterContract:
             counter.push()
         assert self._sums(one) == {TEA: 1}
 
-    def test_reloading_for_ever_does_not_hide_a_client(self, counters: Counters, clock: SettableClock) -> None:
+    def test_continuous_reloading_does_not_hide_a_client(self, counters: Counters, clock: SettableClock) -> None:
         counter = counters(WINDOW)
         for _ in range(7):
             counter.record_view(TEA, "Ann")
@@ -100,7 +100,9 @@ class ViewCounterContract:
             clock.advance(seconds=10)
         assert self._sums(counter) == {TEA: 3}
 
-    def test_what_is_handed_over_late_is_compared_by_its_moment(self, counters: Counters, clock: SettableClock) -> None:
+    def test_views_that_are_pushed_late_are_compared_by_their_time(
+        self, counters: Counters, clock: SettableClock
+    ) -> None:
         late, prompt = counters(WINDOW), counters(WINDOW)
         late.record_view(TEA, "Ann")
         late.record_view(TEA, "Ben")
@@ -112,7 +114,7 @@ class ViewCounterContract:
         late.push()
         assert self._sums(prompt) == {TEA: 3}
 
-    def test_without_a_client_or_a_window_every_look_counts(self, counters: Counters) -> None:
+    def test_without_a_client_or_a_window_every_view_counts(self, counters: Counters) -> None:
         counter, without = counters(WINDOW), counters(timedelta())
         for _ in range(3):
             counter.record_view(TEA)
@@ -121,7 +123,7 @@ class ViewCounterContract:
         without.push()
         assert self._sums(counter) == {TEA: 3, CUP: 3}
 
-    def test_whatever_a_client_calls_itself_is_fine(self, counters: Counters) -> None:
+    def test_any_text_identifies_a_client(self, counters: Counters) -> None:
         counter = counters(WINDOW)
         for name in ("ünï", "\x00", "\ud800", "x" * 100_000):
             counter.record_view(TEA, name)

@@ -1,4 +1,4 @@
-"""Webhook endpoints and deliveries: who hears of events, what is due, what is cleared away, and how it is shown."""
+"""Tests of webhook endpoints and deliveries: subscriptions, claims, purging, and lists."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ def delivery(store: Store, to: WebhookEndpoint, try_at: datetime = NOW, **facts:
 
 
 def record(store: Store, id_: DeliveryId, answer: WebhookAnswer, at: datetime) -> WebhookDelivery:
-    """What came of an attempt that began at `at`."""
+    """Record the result of an attempt that began at `at`."""
     with store.begin() as tx:
         found = tx.deliveries.lock([id_])[id_]
         assert found.record(answer, at, found.revision, 0.5)
@@ -56,7 +56,7 @@ def due(store: Store, now: datetime = NOW, limit: int = 100, per_endpoint: int =
 
 
 class WebhooksContract:
-    def test_an_endpoint_comes_back_as_it_was_saved(self, store: Store) -> None:
+    def test_endpoints_are_stored_with_all_fields(self, store: Store) -> None:
         made = endpoint(
             store,
             topics=("order.paid", "price.changed"),
@@ -79,7 +79,7 @@ class WebhooksContract:
             assert tx.webhooks.get_many([made.id]) == {made.id: made}
             assert tx.webhooks.get_many([made.id])[made.id].failing_since == NOW
 
-    def test_a_delivery_comes_back_as_it_was_saved(self, store: Store) -> None:
+    def test_deliveries_are_stored_with_all_fields(self, store: Store) -> None:
         made = delivery(store, endpoint(store), seq=None, body='{"ü": "\\u0000"}')
         with store.begin() as tx:
             found = tx.deliveries.lock([made])
@@ -114,7 +114,7 @@ class WebhooksContract:
         with store.begin() as tx:
             assert list(tx.webhooks.subscribed({former})) == [everything]
 
-    def test_whether_any_endpoint_is_active(self, store: Store) -> None:
+    def test_has_active_reports_whether_an_endpoint_is_active(self, store: Store) -> None:
         def has_active() -> bool:
             with store.begin() as tx:
                 return tx.webhooks.has_active()
@@ -125,7 +125,7 @@ class WebhooksContract:
         endpoint(store)
         assert has_active()
 
-    def test_due_deliveries_come_longest_due_first(self, store: Store) -> None:
+    def test_due_deliveries_are_claimed_longest_due_first(self, store: Store) -> None:
         here, there = endpoint(store), endpoint(store)
         second = delivery(store, here, NOW - SECOND)
         third = delivery(store, here, NOW)
@@ -137,13 +137,13 @@ class WebhooksContract:
         assert due(store, limit=2) == [first, second]
         assert due(store, NOW - 2 * DAY) == []
 
-    def test_no_endpoint_takes_the_whole_batch(self, store: Store) -> None:
+    def test_an_endpoint_cannot_take_the_whole_batch(self, store: Store) -> None:
         busy, quiet = endpoint(store), endpoint(store)
         many = [delivery(store, busy, NOW - DAY) for _ in range(5)]
         one = delivery(store, quiet)
         assert due(store, per_endpoint=2) == [*many[:2], one]
 
-    def test_endpoints_take_turns_when_not_all_fits_into_a_batch(self, store: Store) -> None:
+    def test_endpoints_share_a_batch_that_is_too_small(self, store: Store) -> None:
         busy, busy_too, quiet = endpoint(store), endpoint(store), endpoint(store)
         many = [delivery(store, busy, NOW - DAY) for _ in range(3)]
         more = [delivery(store, busy_too, NOW - DAY) for _ in range(3)]
@@ -151,7 +151,7 @@ class WebhooksContract:
         assert due(store, limit=3) == [many[0], more[0], one]
         assert due(store, limit=4) == [*many[:2], more[0], one]
 
-    def test_who_may_not_hear_any_more_is_sent_nothing_that_waits_either(self, store: Store) -> None:
+    def test_pending_deliveries_of_accounts_without_access_are_not_claimed(self, store: Store) -> None:
         stage = Stage(store)
         former, off, staff = stage.account(), stage.account(is_active=False), stage.account(is_staff=True)
         delivery(store, endpoint(store, former, all_events=True))
@@ -169,7 +169,7 @@ class WebhooksContract:
         assert due(store) == [probe]
         assert due(store, NOW + SECOND) == [probe, waiting]
 
-    def test_what_was_leased_is_not_due(self, store: Store) -> None:
+    def test_a_leased_delivery_is_not_due(self, store: Store) -> None:
         made = delivery(store, endpoint(store))
         with store.begin() as tx:
             (claimed,) = tx.deliveries.claim_due(1, NOW, per_endpoint=1)
@@ -178,7 +178,7 @@ class WebhooksContract:
         assert due(store) == []
         assert due(store, NOW + SECOND) == [made]
 
-    def test_settled_deliveries_by_the_time_they_were_made(self, store: Store) -> None:
+    def test_settled_deliveries_are_found_by_their_creation_time(self, store: Store) -> None:
         here = endpoint(store)
         made = [delivery(store, here, created_at=NOW + n * SECOND) for n in range(4)]
         pending = delivery(store, here, created_at=NOW + SECOND)
@@ -201,7 +201,7 @@ class WebhooksContract:
         with store.begin() as tx, pytest.raises(Invalid, match="since: This is later than until"):
             tx.deliveries.settled_ids(here.id, NOW, NOW - SECOND, {DeliveryStatus.DELIVERED}, after=None, limit=9)
 
-    def test_old_deliveries_and_those_of_deleted_endpoints_are_forgotten(self, store: Store) -> None:
+    def test_old_deliveries_and_those_of_deleted_endpoints_are_purged(self, store: Store) -> None:
         kept, gone = endpoint(store), endpoint(store, is_active=False, deleted_at=NOW)
         old = [delivery(store, kept, created_at=NOW - DAY) for _ in range(2)]
         record(store, old[0], BAD, NOW)
@@ -257,7 +257,7 @@ class WebhookListsContract:
             AttemptView(NOW + 2 * SECOND, 12, 204, None, ""),
         )
 
-    def test_deliveries_show_no_more_than_their_last_attempts(self, store: Store, queries: Queries) -> None:
+    def test_deliveries_show_their_last_attempts_only(self, store: Store, queries: Queries) -> None:
         made = delivery(store, endpoint(store))
         with store.begin() as tx:
             found = tx.deliveries.lock([made])[made]

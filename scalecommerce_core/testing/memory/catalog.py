@@ -124,7 +124,7 @@ class MemoryProducts:
             return False
         noted.put(batch_id, at)
         for old in [each for each, since in noted.items() if since <= at - DEDUP_RETENTION]:
-            noted.drop(old)
+            noted.delete(old)
         return True
 
 

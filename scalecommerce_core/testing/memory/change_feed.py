@@ -7,13 +7,13 @@ from scalecommerce_core.testing.memory.tables import Tables
 
 def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
     """What the open transaction changes for readers of the catalog; None if it changes nothing."""
-    products = {key for key, before, after in tables.products.drafted() if before != after}
-    for key, was, stock in tables.stock.drafted():
+    products = {key for key, before, after in tables.products.changed_rows() if before != after}
+    for key, was, stock in tables.stock.changed_rows():
         if (was and was.available) != (stock and stock.available):
             products.add(key)
-    people = tables.accounts.drafted()
+    people = tables.accounts.changed_rows()
     sellers = {key for key, was, is_ in people if was and is_ and _shown(was) != _shown(is_)}
-    if not products and not sellers and not tables.categories.drafted():
+    if not products and not sellers and not tables.categories.changed_rows():
         return None
     return CatalogChange(number, frozenset(products), frozenset(sellers))
 

@@ -35,10 +35,10 @@ class MemoryIdempotencyKeys:
 
     def release(self, keys: Collection[tuple[AccountId, str]]) -> None:
         for key in keys:
-            self._keys.drop(key)
+            self._keys.delete(key)
 
     def purge(self, before: datetime, limit: int) -> int:
         old = [key for key, stored in self._keys.items() if stored.taken_at < before][:limit]
         for key in old:
-            self._keys.drop(key)
+            self._keys.delete(key)
         return len(old)

@@ -7,7 +7,7 @@ from scalecommerce_core.domain.identifiers import CommandId, OrderId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.ports import Duplicate
-from scalecommerce_core.testing.memory.tables import Tables, copied_order
+from scalecommerce_core.testing.memory.tables import Tables, copy_order
 
 
 class MemoryOrders:
@@ -35,7 +35,7 @@ class MemoryOrders:
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         given = set(ids)
-        return {o.command_id: copied_order(o) for o in self._tables.orders.all() if o.command_id in given}
+        return {o.command_id: copy_order(o) for o in self._tables.orders.all() if o.command_id in given}
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._first(
@@ -61,4 +61,4 @@ class MemoryOrders:
 
     def _first(self, limit: int, condition: Callable[[Order], bool]) -> list[Order]:
         found = sorted(filter(condition, self._tables.orders.all()), key=lambda order: order.id)
-        return [copied_order(order) for order in found[:limit]]
+        return [copy_order(order) for order in found[:limit]]

@@ -17,7 +17,7 @@ LOST_REPLY: Final = "sandbox-lost-reply"
 
 
 @frozen
-class SeenCharge:
+class RecordedCharge:
     """A request for a charge and the reply to it."""
 
     request: ChargeRequest
@@ -32,7 +32,7 @@ class MemoryGateway:
     """
 
     def __init__(self) -> None:
-        self.charges: dict[PaymentId, SeenCharge] = {}
+        self.charges: dict[PaymentId, RecordedCharge] = {}
         self.refunds: dict[RefundId, RefundRequest] = {}
         self.is_down = False
         self.before: Callable[[ChargeRequest], None] = lambda _request: None
@@ -52,7 +52,7 @@ class MemoryGateway:
         self._check()
         self.before(request)
         with self._lock:
-            seen = self.charges.setdefault(request.key, SeenCharge(request, _verdict(request)))
+            seen = self.charges.setdefault(request.key, RecordedCharge(request, _verdict(request)))
         self.after(request)
         if request.method == LOST_REPLY:
             raise GatewayUnavailable("The reply was lost.")

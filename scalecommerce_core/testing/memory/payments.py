@@ -7,7 +7,7 @@ from typing import Final
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.ports import Duplicate
-from scalecommerce_core.testing.memory.tables import Tables, copied_payment
+from scalecommerce_core.testing.memory.tables import Tables, copy_payment
 
 
 class MemoryPayments:
@@ -36,7 +36,7 @@ class MemoryPayments:
 
     def _of(self, order_ids: Collection[OrderId], status: PaymentStatus) -> dict[OrderId, Payment]:
         found = [p for p in self._payments.all() if p.status is status and p.order_id in order_ids]
-        return {p.order_id: copied_payment(p) for p in sorted(found, key=lambda p: p.id)}
+        return {p.order_id: copy_payment(p) for p in sorted(found, key=lambda p: p.id)}
 
     def claim_due(self, limit: int, now: datetime) -> Sequence[Payment]:
         due = [(p.check_at, p.id) for p in self._payments.all() if p.check_at is not None and p.check_at <= now]

@@ -69,11 +69,11 @@ class MemoryPolicies:
             if assignment.policy_id in ids:
                 self._put(evolve(assignment, policy_id=None))
         for key in [key for key, _ in self._tables.blocks.items() if key[0] in ids]:
-            self._tables.blocks.drop(key)
+            self._tables.blocks.delete(key)
         for policy_id in ids:
-            self._tables.groups.drop(policy_id)
-            self._tables.schedules.drop(policy_id)
-            self._tables.policies.drop(policy_id)
+            self._tables.groups.delete(policy_id)
+            self._tables.schedules.delete(policy_id)
+            self._tables.policies.delete(policy_id)
 
     def of_sellers(self, sellers: Collection[AccountId]) -> Sequence[PricingPolicy]:
         mine = [evolve(policy) for policy in self._tables.policies.all() if policy.seller_id in sellers]
@@ -109,7 +109,7 @@ class MemoryPolicies:
 
     def _put(self, assignment: Assignment) -> None:
         if assignment == Assignment(assignment.product_id):
-            self._tables.assignments.drop(assignment.product_id)
+            self._tables.assignments.delete(assignment.product_id)
         else:
             self._tables.assignments.put(assignment.product_id, assignment)
 
@@ -198,9 +198,9 @@ class MemoryRuns:
 
     def delete_policy_states(self, policy_ids: Collection[PolicyId]) -> None:
         for key in [key for key, _ in self._tables.blocks.items() if key[0] in policy_ids]:
-            self._tables.blocks.drop(key)
+            self._tables.blocks.delete(key)
         for policy_id in policy_ids:
-            self._tables.groups.drop(policy_id)
+            self._tables.groups.delete(policy_id)
 
     # --- runs
 
@@ -324,11 +324,11 @@ class MemoryRuns:
         forgotten = 0
         for run_id in old:
             for part in self.ranges(run_id)[: limit - forgotten]:
-                self._tables.ranges.drop((run_id, part.number))
-                self._tables.staged.drop((run_id, part.number))
+                self._tables.ranges.delete((run_id, part.number))
+                self._tables.staged.delete((run_id, part.number))
                 forgotten += 1
             if not self.ranges(run_id) and forgotten < limit:
-                self._tables.runs.drop(run_id)
+                self._tables.runs.delete(run_id)
                 forgotten += 1
         return forgotten
 

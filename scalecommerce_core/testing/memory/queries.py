@@ -233,11 +233,11 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         )
 
     def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
-        criteria = set(skus)
+        given = set(skus)
         return {
             p.sku: p.id
             for p in self._tables.products.all()
-            if p.seller_id == seller_id and p.sku is not None and p.sku in criteria and p.withdrawn_at is None
+            if p.seller_id == seller_id and p.sku is not None and p.sku in given and p.withdrawn_at is None
         }
 
     def _matching(self, criteria: ProductFilter, text: SearchText | None) -> list[ProductView]:

@@ -59,7 +59,7 @@ class MemoryStatistics:
     def take_pending_facts(self, limit: int) -> PendingFacts:
         taken = sorted(self._tables.owed.items())[:limit]
         for number, _ in taken:
-            self._tables.owed.drop(number)
+            self._tables.owed.delete(number)
         return PendingFacts(
             [product for _, fact in taken for product in fact.products],
             [order for _, fact in taken for order in fact.orders],
@@ -99,7 +99,7 @@ class MemoryStatistics:
         for key in dict(self._tables.rollups.items()):
             owner = key[1] if key[0].startswith("seller") else sellers[key[1]]
             if seller_id in {None, owner}:
-                self._tables.rollups.drop(key)
+                self._tables.rollups.delete(key)
         self.add(expected(self._tables, seller_id))
         mine = [product for product, seller in sellers.items() if seller_id in {None, seller}]
         self.recount_products(mine)

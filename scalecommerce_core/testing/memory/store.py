@@ -37,7 +37,7 @@ class MemoryStore:
         self.commits = 0
         self.tables = Tables()
         self._parts = self.tables.parts()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._counters: dict[str, Iterator[int]] = {}
         self._owner: int | None = None
         with self.begin() as tx:
@@ -47,7 +47,7 @@ class MemoryStore:
     def begin(self) -> Iterator[Transaction]:
         if self._owner == threading.get_ident():
             raise RuntimeError("A transaction is open already: use cases do not call each other.")
-        with self._turn:
+        with self._lock:
             self._owner = threading.get_ident()
             try:
                 yield check_lock_order(MemoryTransaction(self.tables, self._next))

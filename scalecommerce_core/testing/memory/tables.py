@@ -62,7 +62,7 @@ class Table(Generic[K, V]):
     def put(self, key: K, row: V) -> None:
         self._draft[key] = self._copy(row)
 
-    def drop(self, key: K) -> None:
+    def delete(self, key: K) -> None:
         self._draft[key] = None
 
     def all(self) -> Iterator[V]:
@@ -84,7 +84,7 @@ class Table(Generic[K, V]):
     def rollback(self) -> None:
         self._draft.clear()
 
-    def drafted(self) -> list[tuple[K, V | None, V | None]]:
+    def changed_rows(self) -> list[tuple[K, V | None, V | None]]:
         """The keys that the open transaction has written, with the row before and after it; None: no row."""
         return [(key, self._rows.get(key), row) for key, row in self._draft.items()]
 
@@ -129,11 +129,11 @@ class StoredKey:
     body: bytes | None = None
 
 
-def same(row: V) -> V:
+def no_copy(row: V) -> V:
     return row
 
 
-def copies(kind: type[V], *emptied: str) -> Callable[[V], V]:
+def copy_function(kind: type[V], *emptied: str) -> Callable[[V], V]:
     """A function that copies a row, with empty lists for the fields named in `emptied`.
 
     It takes a quarter of the time of `attrs.evolve`, because it does not run converters and validators again.
@@ -152,10 +152,10 @@ def copies(kind: type[V], *emptied: str) -> Callable[[V], V]:
     return copy
 
 
-copied_product = copies(Product, "price_changes", "events")
-copied_stock = copies(Stock, "movements")
-copied_order = copies(Order, "refunds", "events")
-copied_payment = copies(Payment, "refunds")
+copy_product = copy_function(Product, "price_changes", "events")
+copy_stock = copy_function(Stock, "movements")
+copy_order = copy_function(Order, "refunds", "events")
+copy_payment = copy_function(Payment, "refunds")
 
 
 @define
@@ -164,40 +164,40 @@ class Tables:
 
     accounts: Table[AccountId, Account] = field(factory=lambda: Table(evolve))
     sessions: Table[SessionId, Session] = field(factory=lambda: Table(evolve))
-    categories: Table[CategoryId, Category] = field(factory=lambda: Table(same))
-    products: Table[ProductId, Product] = field(factory=lambda: Table(copied_product))
-    views: Table[ProductId, int] = field(factory=lambda: Table(same))
-    viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(same))
-    noted_views: Table[str, datetime] = field(factory=lambda: Table(same))
+    categories: Table[CategoryId, Category] = field(factory=lambda: Table(no_copy))
+    products: Table[ProductId, Product] = field(factory=lambda: Table(copy_product))
+    views: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
+    viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(no_copy))
+    noted_views: Table[str, datetime] = field(factory=lambda: Table(no_copy))
     """By rollup and key."""
-    prominence: Table[ProductId, int] = field(factory=lambda: Table(same))
-    listing_states: Table[ProductId, int] = field(factory=lambda: Table(same))
-    rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(same))
-    stockouts: Table[ProductId, Stockout] = field(factory=lambda: Table(same))
-    owed: Table[int, PendingFacts] = field(factory=lambda: Table(same))
-    stock: Table[ProductId, Stock] = field(factory=lambda: Table(copied_stock))
-    orders: Table[OrderId, Order] = field(factory=lambda: Table(copied_order))
-    payments: Table[PaymentId, Payment] = field(factory=lambda: Table(copied_payment))
+    prominence: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
+    listing_states: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
+    rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(no_copy))
+    stockouts: Table[ProductId, Stockout] = field(factory=lambda: Table(no_copy))
+    owed: Table[int, PendingFacts] = field(factory=lambda: Table(no_copy))
+    stock: Table[ProductId, Stock] = field(factory=lambda: Table(copy_stock))
+    orders: Table[OrderId, Order] = field(factory=lambda: Table(copy_order))
+    payments: Table[PaymentId, Payment] = field(factory=lambda: Table(copy_payment))
     payment_refunds: Table[RefundId, PaymentRefund] = field(factory=lambda: Table(evolve))
     policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
     schedules: Table[PolicyId, Schedule] = field(factory=lambda: Table(evolve))
-    assignments: Table[ProductId, Assignment] = field(factory=lambda: Table(same))
-    switches: Table[str, bool] = field(factory=lambda: Table(same))
-    blocks: Table[tuple[PolicyId, int], PolicyState] = field(factory=lambda: Table(same))
-    groups: Table[PolicyId, CategoryParameters] = field(factory=lambda: Table(same))
+    assignments: Table[ProductId, Assignment] = field(factory=lambda: Table(no_copy))
+    switches: Table[str, bool] = field(factory=lambda: Table(no_copy))
+    blocks: Table[tuple[PolicyId, int], PolicyState] = field(factory=lambda: Table(no_copy))
+    groups: Table[PolicyId, CategoryParameters] = field(factory=lambda: Table(no_copy))
     runs: Table[RunId, Run] = field(factory=lambda: Table(evolve))
     ranges: Table[tuple[RunId, int], Range] = field(factory=lambda: Table(evolve))
-    staged: Table[tuple[RunId, int], StagedRange] = field(factory=lambda: Table(same))
+    staged: Table[tuple[RunId, int], StagedRange] = field(factory=lambda: Table(no_copy))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
-    deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copied_delivery))
+    deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copy_delivery))
     attempts: Log[WebhookAttempt] = field(factory=Log)
     price_changes: Log[PriceChange] = field(factory=Log)
     movements: Log[StockMovement] = field(factory=Log)
     refunds: Log[Refund] = field(factory=Log)
     events: Log[Event] = field(factory=Log)
     """All events, also purged ones: the number of an event is its position here, counted from 1."""
-    event_marks: Table[str, int] = field(factory=lambda: Table(same))
+    event_marks: Table[str, int] = field(factory=lambda: Table(no_copy))
     """The last number in use, the last number that was purged, and the last number of each consumer."""
 
     def parts(self) -> list[Table[Any, Any] | Log[Any]]:
@@ -219,5 +219,5 @@ class StagedRange:
     undone: frozenset[int] = frozenset()
 
 
-def copied_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
+def copy_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
     return evolve(delivery, log=[])

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, Endpoin
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView
-from scalecommerce_core.testing.memory.tables import Log, Table, copied_delivery
+from scalecommerce_core.testing.memory.tables import Log, Table, copy_delivery
 
 Numbers = Callable[[str, int], list[int]]
 
@@ -68,7 +68,7 @@ class MemoryEndpoints:
         with_deliveries = {delivery.endpoint_id for delivery in self._deliveries.all()}
         gone = [e.id for e in self._endpoints.all() if e.deleted_at is not None and e.id not in with_deliveries]
         for endpoint_id in gone[:limit]:
-            self._endpoints.drop(endpoint_id)
+            self._endpoints.delete(endpoint_id)
         return len(gone[:limit])
 
 
@@ -122,7 +122,7 @@ class MemoryDeliveries:
             count = taken.get(endpoint.id, 0)
             if count < (1 if endpoint.failures else per_endpoint):
                 taken[endpoint.id] = count + 1
-                claimed.append((count, copied_delivery(delivery)))
+                claimed.append((count, copy_delivery(delivery)))
         # The sort is stable: deliveries with the same rank keep the order in which they became due.
         fairest = sorted(claimed, key=lambda each: each[0])[:limit]
         return sorted((delivery for _, delivery in fairest), key=_urgency)
@@ -155,7 +155,7 @@ class MemoryDeliveries:
             key=lambda delivery: delivery.created_at,
         )[:limit]
         for delivery in old:
-            self._deliveries.drop(delivery.id)
+            self._deliveries.delete(delivery.id)
         return len(old)
 
 

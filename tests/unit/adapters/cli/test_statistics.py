@@ -37,7 +37,7 @@ def sold(runtime: MemoryRuntime) -> None:
 def forgotten(runtime: MemoryRuntime, sold: None) -> None:  # noqa: ARG001 - before
     with runtime.market.store.begin() as tx:
         rollups = cast(MemoryStore, runtime.market.store).tables.rollups
-        rollups.drop(next(key for key, _ in rollups.items() if key[0] == "seller_sales"))
+        rollups.delete(next(key for key, _ in rollups.items() if key[0] == "seller_sales"))
         assert tx.events.last_seq()
 
 

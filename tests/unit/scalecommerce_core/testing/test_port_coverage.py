@@ -6,6 +6,7 @@ The suites run here on recording proxies of the in-memory adapters, test by test
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any, Final, cast, get_type_hints
 
 import pytest
@@ -14,19 +15,23 @@ from scalecommerce_core import ports, queries
 from scalecommerce_core.ports import CatalogChange, Store, Transaction
 from scalecommerce_core.testing import (
     MemoryGateway,
+    MemoryLoginLimiter,
     MemoryQueries,
     MemoryStore,
     MemoryViewCounter,
+    RememberedTokens,
     ReversingCipher,
     SettableClock,
     SharedViews,
 )
 from scalecommerce_core.testing.contracts import (
     CatalogChangesContract,
+    LoginLimiterContract,
     PaymentGatewayContract,
     QueriesContract,
     SecretCipherContract,
     StoreContract,
+    TokensContract,
     ViewCounterContract,
 )
 from scalecommerce_core.testing.contracts.stage import Stage
@@ -39,8 +44,6 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.Randomness: "random values",
     ports.WorkNotifier: "one method whose call may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",
-    ports.LoginLimiter: "tests/unit/adapters/security",
-    ports.Tokens: "tests/unit/adapters/security",
     ports.WebhookSender: "tests/integration/test_webhook_sender.py: its guarantees are about the network",
 }
 """Ports that no suite covers, and why, or where their adapters are tested."""
@@ -73,6 +76,8 @@ SUITES: Final[Mapping[tuple[type, ...], frozenset[type]]] = {
     (PaymentGatewayContract,): frozenset({ports.PaymentGateway}),
     (ViewCounterContract,): frozenset({ports.ViewCounter}),
     (SecretCipherContract,): frozenset({ports.SecretCipher}),
+    (TokensContract,): frozenset({ports.Tokens}),
+    (LoginLimiterContract,): frozenset({ports.LoginLimiter}),
 }
 """Which ports the suites cover."""
 
@@ -138,8 +143,8 @@ def _fixtures(recorder: Recorder, needed: Collection[str]) -> dict[str, Any]:
     store = recorder.store(memory)
     stage = Stage(store)
     product = stage.product(stock=10) if "product" in needed else None
-    told: list[CatalogChange] = []
-    memory.changed = told.append
+    reported: list[CatalogChange] = []
+    memory.changed = reported.append
 
     def counters(window: Any) -> Any:
         return recorder.wrap(MemoryViewCounter(clock, window=window, shared=shared), ports.ViewCounter)
@@ -148,12 +153,14 @@ def _fixtures(recorder: Recorder, needed: Collection[str]) -> dict[str, Any]:
         "store": store,
         "stage": stage,
         "product": product,
-        "told": told,
+        "reported": reported,
         "queries": recorder.wrap(MemoryQueries(memory), queries.Queries),
         "gateway": recorder.wrap(MemoryGateway(), ports.PaymentGateway),
         "clock": clock,
         "counters": counters,
         "cipher": recorder.wrap(ReversingCipher(), ports.SecretCipher),
+        "tokens": recorder.wrap(RememberedTokens(), ports.Tokens),
+        "limiters": cache(lambda *limits: recorder.wrap(MemoryLoginLimiter(*limits), ports.LoginLimiter)),
     }
 
 

@@ -16,7 +16,7 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.payment import ChargeRequest
 from scalecommerce_core.ports import PaymentGateway
 from scalecommerce_core.testing.contracts import PaymentGatewayContract
-from scalecommerce_core.testing.contracts.gateways import charge_of
+from scalecommerce_core.testing.contracts.gateways import charge_request
 
 LIBRARY = Path(__file__).parents[5] / "docs/library.md"
 
@@ -92,7 +92,7 @@ def test_what_leaves_the_outcome_open_says_so() -> None:
         return httpx2.Response(502)
 
     gateway = documented(httpx2.Client(transport=httpx2.MockTransport(down), base_url="https://acme.example"))
-    charge = charge_of(5, "tok_visa")
+    charge = charge_request(5, "tok_visa")
     with pytest.raises(GatewayUnavailable):
         gateway.charge(charge)
     with pytest.raises(GatewayUnavailable):

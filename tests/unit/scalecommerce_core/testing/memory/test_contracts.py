@@ -43,10 +43,10 @@ class TestMemoryChanges(CatalogChangesContract):
         return MemoryQueries(store)
 
     @pytest.fixture
-    def told(self, store: MemoryStore) -> list[CatalogChange]:
-        told: list[CatalogChange] = []
-        store.changed = told.append
-        return told
+    def reported(self, store: MemoryStore) -> list[CatalogChange]:
+        reported: list[CatalogChange] = []
+        store.changed = reported.append
+        return reported
 
 
 class TestMemoryGateway(PaymentGatewayContract):

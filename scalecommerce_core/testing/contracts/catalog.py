@@ -1,4 +1,4 @@
-"""Categories, products, their prices over time and their views."""
+"""Tests of categories, products and their price history."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import CATEGORY, DAY, NOW, SECOND, Stage, usd
 
 
-class CatalogueContract:
+class CatalogContract:
     # --- categories
 
     def test_a_new_store_has_the_default_categories(self, store: Store) -> None:
@@ -30,7 +30,7 @@ class CatalogueContract:
 
     # --- products
 
-    def test_products_come_back_as_they_went_in(self, store: Store) -> None:
+    def test_products_are_stored_with_all_fields(self, store: Store) -> None:
         seller = Stage(store).account()
         with store.begin() as tx:
             (id_,) = tx.products.next_ids(1)
@@ -60,7 +60,7 @@ class CatalogueContract:
         with store.begin() as tx:
             assert list(tx.products.lock(ids[::-1])) == ids
 
-    def test_edits_are_saved(self, store: Store) -> None:
+    def test_product_edits_are_saved(self, store: Store) -> None:
         stage = Stage(store)
         edited, other = stage.product(sku="A"), stage.product()
         with store.begin() as tx:
@@ -83,7 +83,7 @@ class CatalogueContract:
         with store.begin() as tx:
             assert tx.products.lock([edited, other]) == products
 
-    def test_a_new_price_alone_is_saved(self, store: Store) -> None:
+    def test_a_price_change_alone_is_saved(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=10_00)
         stage.reprice(product, 9_00, NOW + DAY, PriceCause.POLICY)
@@ -91,7 +91,7 @@ class CatalogueContract:
             found = tx.products.lock([product])[product]
             assert (found.price, found.priced_at, found.version) == (usd(9_00), NOW + DAY, 1)
 
-    def test_a_field_that_was_set_directly_is_saved_too(self, store: Store) -> None:
+    def test_a_field_that_was_set_without_edit_is_saved(self, store: Store) -> None:
         product = Stage(store).product()
         with store.begin() as tx:
             found = tx.products.lock([product])[product]
@@ -100,7 +100,7 @@ class CatalogueContract:
         with store.begin() as tx:
             assert tx.products.lock([product])[product].description == "Set without an edit."
 
-    def test_a_sku_is_unique_among_what_a_seller_has(self, store: Store) -> None:
+    def test_a_sku_is_unique_among_the_products_of_a_seller(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         first = stage.product(seller, sku="A")
@@ -124,7 +124,7 @@ class CatalogueContract:
         with pytest.raises(Duplicate), store.begin() as tx:
             tx.products.save([found])
 
-    def test_offers_show_what_intake_needs(self, store: Store) -> None:
+    def test_offers_have_the_facts_for_intake(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         active, gone = stage.product(seller, price=5, name="Cup"), stage.product(seller, name="Saucer")
@@ -135,9 +135,9 @@ class CatalogueContract:
                 gone: Offer(gone, seller, "Saucer", usd(10_00), is_active=False),
             }
 
-    # --- prices over time
+    # --- price history
 
-    def test_prices_since_begin_with_the_one_in_force(self, store: Store) -> None:
+    def test_prices_since_begin_with_the_price_in_force(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=1, at=NOW - 9 * DAY)
         for days, price in ((7, 2), (5, 3), (3, 4)):
@@ -154,7 +154,7 @@ class CatalogueContract:
         assert since(5) == [3, 4]
         assert since(1) == [4]
 
-    def test_a_price_that_was_rolled_back_promises_nothing(self, store: Store) -> None:
+    def test_a_rolled_back_price_has_no_promise(self, store: Store) -> None:
         stage = Stage(store)
         product, other = stage.product(price=10, at=NOW), stage.product(price=50, at=NOW)
         stage.reprice(product, 99, NOW + SECOND, PriceCause.POLICY)
@@ -166,7 +166,7 @@ class CatalogueContract:
         assert [change.price.minor for change in found[product]] == [10, 11, 12]
         assert [change.price.minor for change in found[other]] == [50, 60]
 
-    def test_changes_in_the_same_instant_are_kept_apart(self, store: Store) -> None:
+    def test_price_changes_in_the_same_instant_are_both_stored(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=10, at=NOW)
         stage.reprice(product, 11, NOW)
@@ -177,7 +177,7 @@ class CatalogueContract:
         assert [change.price.minor for change in changes] == [10, 11, 12]
         assert len({change.valid_from for change in changes}) == 3
 
-    def test_past_prices_can_be_appended(self, store: Store) -> None:
+    def test_past_prices_are_appended_to_the_history(self, store: Store) -> None:
         stage = Stage(store)
         product = stage.product(price=10, at=NOW)
         past = [PriceChange(product, usd(price), NOW - price * DAY, PriceCause.IMPORT) for price in range(9, 0, -1)]
