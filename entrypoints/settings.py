@@ -209,7 +209,9 @@ class Settings:
     )
     login_window_seconds: int = _setting(300, "Length of the window of `LOGIN_ATTEMPTS`.", validator=_positive)
     view_window_seconds: int = _setting(
-        30, "A client's further looks at a product within so long are no views; 0: each is one.", validator=_from_zero
+        30,
+        "Time in which repeated requests of a client for a product count as one view; 0: each counts.",
+        validator=_from_zero,
     )
     view_bots: str = _setting(
         DEFAULT_BOTS,

@@ -23,7 +23,7 @@ def test_without_the_server_extra_it_says_what_to_install(
         cli.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "The command line needs more than the library: pip install 'scalecommerce[server]' (missing: redis, typer).\n"
+        "The command line requires the server extra: pip install 'scalecommerce[server]' (missing: redis, typer).\n"
     )
 
 
@@ -33,5 +33,5 @@ def test_it_gets_so_far_with_the_standard_library_alone() -> None:
         [sys.executable, "-S", "-m", "entrypoints.cli", "up"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("The command line needs more than the library")
+    assert done.stderr.startswith("The command line requires the server extra")
     assert done.stderr.count("\n") == 1
