@@ -144,6 +144,9 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
     ),
     "adapters/db": frozenset(
         {
+            "Rolled",
+            "ROLLED_UP",
+            "IN_FORCE",
             "Batch",
             "ChangeNotes",
             "Deliveries",

@@ -48,6 +48,7 @@ class ProductCounts:
         return self._estimate(query.shape, query.values)
 
     def estimate_without_filters(self, query: BoundQuery) -> int:
+        """Return the estimate for the text alone."""
         shape = evolve(query.shape, filters=frozenset(), in_stock=None)
         texts = {name: value for name, value in query.values.items() if name not in query.shape.filters}
         return self._estimate(shape, texts)
@@ -61,7 +62,7 @@ class ProductCounts:
         return TOP_TIER
 
     def total(self, query: BoundQuery, at_least: int) -> tuple[int, bool]:
-        """Return how many products match and whether that is exact; an estimate is `at_least` the number given."""
+        """Return how many products match, and whether the number is exact; an estimate is never below `at_least`."""
         if self.is_catalog_small:
             ((count,),) = self._executor.fetch(count_statement(query.shape), query.values, plan_each_time=True)
             return count, True

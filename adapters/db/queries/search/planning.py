@@ -24,7 +24,9 @@ RANKED: Final = 1
 UNRANKED: Final = 0
 """Sections of a list by relevance, as cursors encode them."""
 MAX_SCORE: Final = 2**31
+"""Bound of relevance scores in cursors, which PostgreSQL compares as 32-bit integers."""
 MAX_TEXTS_OF_SHARED_PLAN: Final = 3
+"""Rankings of more alternative texts are planned for each execution."""
 
 
 @frozen
@@ -39,7 +41,7 @@ class SortedPlan:
 
 @frozen
 class RankedPlan:
-    """A page by relevance that begins in `section` behind `cursor`, a (sort value, id), or at its start if empty."""
+    """A page by relevance. It begins in `section` after `cursor`, a (sort value, id); without one, at its start."""
 
     query: BoundQuery
     request: PageRequest
@@ -66,7 +68,7 @@ class SamplePlan:
     is_unrestricted: bool
 
     def without_tier(self) -> "SamplePlan":
-        """The sample of the first products that are found, of any tier."""
+        """Return the plan to count the first matches that are found, of any tier."""
         return evolve(self, selection=Selection(self.selection.shape), is_unrestricted=True)
 
 
@@ -109,10 +111,10 @@ class SearchPlanner:
         return RankedPlan(query, request, self._ranking(query, tier, limits.max_candidates))
 
     def _ranking(self, query: BoundQuery, tier: int, max_candidates: int | None) -> Ranking:
-        """Let servers keep one plan for all texts where every plan uses the index on texts: few texts, no filters.
+        """Return the ranking of a tier. Its statement shares one cached plan only for few texts without filters.
 
-        Longer texts are too rare for a plan of their own. A small catalog may grow soon, and the plan that suits it
-        does not suit a large one.
+        Every plan of such a statement uses the index on texts. Statements for longer texts are too rare to cache their
+        plans. In a small catalog no plan is cached, since it may be wrong once the catalog has grown.
         """
         shape = query.shape
         plan_each_time = (
