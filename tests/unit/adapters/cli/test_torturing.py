@@ -36,7 +36,7 @@ def test_what_holds_is_a_table_and_a_good_end(cli: Cli) -> None:
     assert "2 kills" in ended.out
     assert "nothing is lost" in ended.out
     assert "Recovered 1 times: median 1.5 s, longest 2.0 s (after: beat); at the end 0.1 s." in ended.out
-    assert "Processes died at 1 different fail-points; no process came by policies.add:before." in ended.out
+    assert "Processes died at 1 different fail-points; no process reached policies.add:before." in ended.out
 
 
 def test_a_broken_invariant_is_told_with_its_seed_and_a_bad_end(cli: Cli, runtime: MemoryRuntime) -> None:
