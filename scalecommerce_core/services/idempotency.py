@@ -1,6 +1,7 @@
-"""Exactly one effect per idempotency key (draft-ietf-httpapi-idempotency-key-header).
+"""Idempotency keys: a repeated request has no second effect and gets the stored response.
 
-The key, the request's fingerprint and the answer are kept in the transaction of the effect itself.
+The key, the fingerprint of the request and the response are stored in the transaction of the effect itself. Source:
+draft-ietf-httpapi-idempotency-key-header.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +16,17 @@ from scalecommerce_core.ports import StoredOutcome, Transaction
 from scalecommerce_core.services.results import Replayed
 
 KEY_LIFETIME: Final = timedelta(hours=24)
-_IN_FLIGHT: Final = "A request with this idempotency key is being worked on: ask again in a moment."
+"""How long a key and its response are stored; afterwards the key is free again."""
+_IN_FLIGHT: Final = "A request with this idempotency key is being processed: repeat it in a moment."
 
 
 @frozen
 class IdempotencyKey:
-    """`fingerprint` identifies the request; `render` makes the stored response body from the use case's outcome.
+    """A key with the `fingerprint` of its request; `render` makes the response body to be stored from the use case's
+    result.
 
-    Keys live longer than an upgrade takes: `previous_fingerprint` computes the fingerprint of the same request by the
-    previous version's rule. It is called only when the stored fingerprint differs.
+    Keys outlive an upgrade: `previous_fingerprint` computes the fingerprint of the same request by the previous
+    version's rule. It is called only if the stored fingerprint differs.
     """
 
     key: str
@@ -38,7 +41,7 @@ class IdempotencyKey:
 
 
 class IdempotentCommand(Protocol):
-    """A command that may carry a key; keys belong to the account that sends them."""
+    """A command that may carry an idempotency key; the key belongs to the account `owner`."""
 
     @property
     def owner(self) -> AccountId: ...
@@ -57,12 +60,13 @@ def run_idempotent(
     now: datetime,
     work: Callable[[Sequence[C]], Sequence[T | MarketError]],
 ) -> list[T | Replayed | MarketError]:
-    """Run `work` on the commands whose keys are new (or that have none) and replay the others.
+    """Run `work` on the commands whose keys are new (or that have none); return `Replayed` responses for the others.
 
-    Refusals are not stored: their keys are free again. Two commands of one batch with the same key are one. Whose
-    key another transaction holds is answered `IdempotencyKeyInFlight`: it may try again, the others do not notice.
+    Errors are not stored: their keys are released. Two commands of one batch with the same key are run once. A command
+    whose key a transaction in progress holds gets `IdempotencyKeyInFlight`; one whose key was used for another request
+    gets `IdempotencyKeyReused`. The other commands of the batch are not affected.
     """
-    # By position: the same command may stand in a batch twice.
+    # By position, because one command may occur in a batch twice.
     first: dict[tuple[AccountId, str], int] = {}
     for position, command in enumerate(commands):
         if command.idempotency is not None:
@@ -97,10 +101,12 @@ def run_idempotent(
         elif key in bodies:
             earlier = StoredOutcome(claims[key], bodies[key])
         else:
-            # Its twin was refused, and the same request would be. Another request has the key for itself now.
-            twin = done[first[key]]
-            same = _matches_request(command, claims[key])
-            return twin if same and isinstance(twin, MarketError) else IdempotencyKeyInFlight(_IN_FLIGHT)
+            # The first command with this key failed. The same request fails in the same way; another request must wait,
+            # because this transaction still holds the key.
+            first_result = done[first[key]]
+            if _matches_request(command, claims[key]) and isinstance(first_result, MarketError):
+                return first_result
+            return IdempotencyKeyInFlight(_IN_FLIGHT)
         if earlier is None:
             return IdempotencyKeyInFlight(_IN_FLIGHT)
         if not _matches_request(command, earlier.fingerprint):

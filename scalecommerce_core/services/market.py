@@ -1,4 +1,4 @@
-"""The whole engine as one value: the use cases and the read side, over whatever adapters they were made with."""
+"""The whole engine as one value."""
 
 from attrs import field, frozen
 
@@ -19,9 +19,10 @@ from scalecommerce_core.services.webhooks import Webhooks
 
 @frozen
 class Market:
-    """`currency` is what products are priced in when their seller names none; `store` is for bulk loads.
+    """All use cases (`accounts` … `webhooks`), the read side (`queries`), the store and the clock.
 
-    Raise `NotCurrency` for a code that is not in ISO 4217 or was withdrawn.
+    `currency` prices the products whose seller names none; `store` is for bulk loads. Raise `NotCurrency` for a code
+    that is not in ISO 4217 or was withdrawn.
     """
 
     accounts: Accounts

@@ -1,7 +1,7 @@
-"""Statistics: folds what happened into rollups, each fact once, and makes them anew from the facts on request.
+"""Statistics: adds events and pending facts to the rollups, each once, and rebuilds the rollups on request.
 
-The fold is a consumer of the event log. Its place in the log, what is owed for facts that came without events, and the
-rollups change in one transaction: killed anywhere it has done nothing, and what is delivered again is not read again.
+The position in the event log, the pending facts and the rollups change in one transaction, so a crash at any point
+leaves a consistent state, and no event is added twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,23 @@ from scalecommerce_core.ports import STATISTICS_CONSUMER, Clock, NumberedEvent, 
 from scalecommerce_core.services.retry import retry_on
 
 LISTING_TOPICS: Final = frozenset({ProductListed.topic, ProductEdited.topic, ProductWithdrawn.topic})
+"""Topics of events after which the sellers' product counts are recounted."""
 
 
 @frozen
 class FoldResult:
-    """How many events, and facts without events, were counted in."""
+    """How many events, and how many pending facts, were added to the rollups."""
 
     events: int = 0
     pending: int = 0
 
     def is_full(self, limit: int) -> bool:
-        """Whether there may be more."""
+        """Whether the limit was reached, so that more may be left."""
         return max(self.events, self.pending) >= limit
 
 
 class Statistics:
-    """Any number of processes may fold: one does at a time, the others find nothing to do."""
+    """Any number of processes may call `fold`: one works at a time, the others return at once."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -49,9 +50,10 @@ class Statistics:
 
     @retry_on(TransactionAborted, ConnectionLost)
     def fold(self, limit: int = 2_000) -> FoldResult:
-        """Count in up to `limit` numbered events, and as much of what is owed. Nothing while another does it.
+        """Add up to `limit` numbered events, and as many pending facts, to the rollups.
 
-        Makes everything anew instead where that is owed: after an upgrade from a release without statistics.
+        Returns an empty result while another transaction folds. After an upgrade from a release without rollups, it
+        rebuilds them instead.
         """
         with self._store.begin() as tx:
             after = tx.events.claim(STATISTICS_CONSUMER, begin=0)
@@ -64,32 +66,33 @@ class Statistics:
 
     def _fold(self, tx: Transaction, after: int, limit: int) -> FoldResult:
         events = tx.events.read_after(after, limit)
-        owed = tx.statistics.take_pending_facts(limit)
+        pending = tx.statistics.take_pending_facts(limit)
         if events:
             tx.events.advance(STATISTICS_CONSUMER, events[-1].seq)
-        facts = _Facts.of(events, owed)
-        # In the order in which whoever adds views takes the same rows.
-        tx.statistics.recount_products(facts.shelved)
-        tx.statistics.add(facts.added_up(tx.statistics.sold_lines(facts.orders)))
-        outages = dict(tx.statistics.stockouts(facts.turned))
-        for turn in facts.turns:
-            outages[turn.product_id] = turn.after(outages.get(turn.product_id, Stockout()))
-        tx.statistics.save_stockouts(outages)
-        # Products of the past tell nothing of their stock: their time out of stock begins to count here.
-        tx.statistics.begin_stockouts(owed.products, self._clock.now())
-        return FoldResult(len(events), len(owed.products) + len(owed.orders))
+        facts = _Facts.of(events, pending)
+        # The same order in which `add_views` locks these rows.
+        tx.statistics.recount_products(facts.products)
+        tx.statistics.add(facts.rollups_of(tx.statistics.sold_lines(facts.orders)))
+        stockouts = dict(tx.statistics.stockouts(facts.changed_products))
+        for change in facts.stock_changes:
+            stockouts[change.product_id] = change.apply(stockouts.get(change.product_id, Stockout()))
+        tx.statistics.save_stockouts(stockouts)
+        # Imported products have no stock events, so their stockouts begin here.
+        tx.statistics.begin_stockouts(pending.products, self._clock.now())
+        return FoldResult(len(events), len(pending.products) + len(pending.orders))
 
     def catch_up(self, limit: int = 2_000) -> None:
-        """Count in all that can be."""
+        """Fold until nothing is left."""
         while self.fold(limit).is_full(limit):
             pass
 
     @retry_on(TransactionAborted, ConnectionLost)
     def rebuild(self, seller_id: AccountId | None = None) -> None:
-        """Make the sales in all rollups, or in one seller's, anew from orders and refunds, and shelves from products.
+        """Recompute the sales in all rollups, or in one seller's, from orders and refunds, and the product counts from
+        products.
 
-        It may run beside everything else: whoever folds waits, and what is not folded yet is left out, so that it is
-        counted in afterwards and once. Views, and time out of stock, have no other source: they stay.
+        Orders, edits and folds may continue: folds wait, and events that were not folded yet are left out, so that they
+        are added later, once. Views and stockouts have no other source and stay.
         """
         with self._store.bulk() as tx:
             tx.events.claim(STATISTICS_CONSUMER, begin=0, wait=True)
@@ -97,12 +100,12 @@ class Statistics:
 
 
 @frozen
-class _Turn:
+class _StockChange:
     product_id: ProductId
     ran_out: bool
     at: datetime
 
-    def after(self, before: Stockout) -> Stockout:
+    def apply(self, before: Stockout) -> Stockout:
         if self.ran_out:
             return before.begin(self.at)
         return before.end(self.at)
@@ -110,40 +113,40 @@ class _Turn:
 
 @frozen
 class _Facts:
-    """What is to be counted in, taken out of events and debts."""
+    """The facts of events and pending facts, sorted by what they change."""
 
     paid: Sequence[OrderId]
     refunded: Sequence[tuple[OrderId, RefundedPart]]
-    shelved: Sequence[ProductId]
-    turns: Sequence[_Turn]
+    products: Sequence[ProductId]
+    stock_changes: Sequence[_StockChange]
 
     @classmethod
-    def of(cls, events: Sequence[NumberedEvent], owed: PendingFacts) -> "_Facts":
-        paid = [order.order_id for order in owed.orders]
-        refunded = [(order.order_id, part) for order in owed.orders for part in order.refunds]
-        shelved = list(owed.products)
-        turns = []
+    def of(cls, events: Sequence[NumberedEvent], pending: PendingFacts) -> "_Facts":
+        paid = [order.order_id for order in pending.orders]
+        refunded = [(order.order_id, part) for order in pending.orders for part in order.refunds]
+        products = list(pending.products)
+        stock_changes = []
         for event in events:
-            told = event.payload
+            payload = event.payload
             if event.topic == OrderPaid.topic:
-                paid.append(told["order_id"])
+                paid.append(payload["order_id"])
             elif event.topic == OrderRefunded.topic:
-                refunded += [(told["order_id"], part) for part in refunded_parts(told["refunds"], event.at)]
+                refunded += [(payload["order_id"], part) for part in refunded_parts(payload["refunds"], event.at)]
             elif event.topic in LISTING_TOPICS:
-                shelved.append(told["product_id"])
+                products.append(payload["product_id"])
             elif event.topic in {StockRanOut.topic, StockReturned.topic}:
-                turns.append(_Turn(told["product_id"], event.topic == StockRanOut.topic, event.at))
-        return cls(paid, refunded, sorted(set(shelved)), turns)
+                stock_changes.append(_StockChange(payload["product_id"], event.topic == StockRanOut.topic, event.at))
+        return cls(paid, refunded, sorted(set(products)), stock_changes)
 
     @property
     def orders(self) -> set[OrderId]:
         return {*self.paid, *(order_id for order_id, _ in self.refunded)}
 
     @property
-    def turned(self) -> set[ProductId]:
-        return {turn.product_id for turn in self.turns}
+    def changed_products(self) -> set[ProductId]:
+        return {change.product_id for change in self.stock_changes}
 
-    def added_up(self, sold: Mapping[OrderId, Sequence[SoldLine]]) -> Rollups:
+    def rollups_of(self, sold: Mapping[OrderId, Sequence[SoldLine]]) -> Rollups:
         rollups = Rollups()
         for order_id in self.paid:
             rollups.add_sale(sold[order_id])
@@ -154,7 +157,7 @@ class _Facts:
 
 
 def refunded_parts(refunds: Sequence[Mapping[str, int]], at: datetime) -> list[RefundedPart]:
-    """Out of the payload of `OrderRefunded`."""
+    """The refunded units of the payload of an `OrderRefunded` event."""
     return [
         RefundedPart(ProductId(part["product_id"]), AccountId(part["seller_id"]), part["quantity"], part["amount"], at)
         for part in refunds

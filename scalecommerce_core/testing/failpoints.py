@@ -1,28 +1,28 @@
-"""Fail-points: a place to die between each two effects, without a trace of it in the code that dies.
+"""Fail-points: places between two effects where a test kills the process, without changes to the tested code.
 
 All effects go through ports, so a crash between two effects is a crash before or after the call of a port. `Seams`
-wraps ports so that each such moment, a *seam*, is announced by name to a `FailPoints`, which may end everything there:
+wraps ports so that at each such moment, a *seam*, a `FailPoints` is called with its name and may end the process:
 
     stock.lock:before    the call has not been made
-    stock.lock:after     it has, and the caller has not heard of it
-    begin:before         a transaction is about to begin
-    commit:before        all of the transaction's work is done, and nothing of it lasts
-    commit:after         it lasts, and the caller has not heard of it
+    stock.lock:after     the call has returned, and its caller has not continued
+    begin:before         a transaction will begin
+    commit:before        all work of the transaction is done, and nothing is committed
+    commit:after         the transaction is committed, and its caller has not continued
     notifier.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
 
-In a simulation, dying is an exception, `Crash`, that no `except Exception` swallows. In a real process, it is SIGKILL
-to itself: `parse_failpoints` makes such fail-points of the setting `FAILPOINTS`, comma-separated parts of three kinds:
+In a simulation, a process dies by the exception `Crash`, which `except Exception` does not catch. A real process sends
+itself SIGKILL: `parse_failpoints` reads the setting `FAILPOINTS`, which has comma-separated parts of three kinds:
 
-    7:0.001              die at each seam with this probability, decided by the seed and the process's name ("api",
+    7:0.001              die at each seam with this probability; seed and process name ("api", "worker", …) determine
                          "worker", …); the first `SPARED` seams of a process are passed, or it might never get anywhere
     commit:after@3       die when this process reaches the seam for the third time; `orders.*:before@1` with wildcards
-    arm=/some/directory  die at a seam when a file of its name is there. The first process that comes by takes the
-                         file (renames it to `<seam>.struck`) before it dies, so each file kills one process once.
-                         This is the way to visit each of `seams()` in a running engine: make the file, wait for it
+    arm=/some/directory  die at a seam if the directory has a file of its name. The first process to reach the seam
+                         renames the file to `<seam>.struck` before it dies, so each file kills one process once.
+                         To test each of `seams()` in a running engine: create the file, wait until it is renamed
 
-Empty, the default, wraps nothing and costs nothing. Who dies says so on standard error:
-`fail-point commit:after in worker: killed`. A worker's new child, like any new process, counts from the beginning. Not
-all processes reach all seams.
+Empty, the default: nothing is wrapped. A process that dies writes to standard error:
+`fail-point commit:after in worker: killed`. A new process counts from the beginning, also a worker's new child. Not
+every process reaches every seam.
 """
 
 import os
@@ -48,7 +48,7 @@ def _calls(port: type) -> list[str]:
 
 
 GRACE_SEAMS: Final = 100
-"""So many seams a process passes before chance may end it: about one batch of each kind."""
+"""A process passes this many seams, about one batch of each kind, before a random fail-point may kill it."""
 REPOSITORIES: Final[dict[str, type]] = {
     name: get_type_hints(getter.fget)["return"]
     for name, getter in vars(Transaction).items()
@@ -60,9 +60,9 @@ PORTS: Final[dict[str, type]] = {
     "gateway": ports.PaymentGateway,
     "webhook_sender": ports.WebhookSender,
 }
-"""The ports around the store that have effects, by the name that their seams begin with."""
+"""The ports around the store with effects, by the name that their seams begin with."""
 BROKER: Final = ("send_task",)
-"""What publishing a message is called: of the adapter's client, since the core only knows wake-ups."""
+"""Methods of the broker's client that publish a message; the core only has the port `WorkNotifier`."""
 
 
 CALLS: Final = {name: frozenset(_calls(port)) for name, port in REPOSITORIES.items()}
@@ -70,48 +70,50 @@ BEGIN: Final = "begin:before"
 
 
 class Crash(BaseException):
-    """The process died here. Not an `Exception`: a dying process handles no errors."""
+    """The process died here. It is not an `Exception`, because a dying process handles no errors."""
 
 
 def seams() -> list[str]:
-    """Every seam that there is, in the order of the ports."""
+    """The names of all seams, in the order of the ports."""
     calls = [f"{name}.{call}" for name, port in {**REPOSITORIES, **PORTS}.items() for call in _calls(port)]
     calls += ["commit", *(f"broker.{call}" for call in BROKER)]
     return [BEGIN, *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
 
 
 class FailPoints:
-    """Asks `strikes(seam)` at each seam whether to die there, and calls `die(seam)`, which does not return."""
+    """Calls `strikes(seam)` at each seam; if it returns True, calls `die(seam)`, which does not return."""
 
     def __init__(self, strikes: Callable[[str], bool], die: Callable[[str], object]) -> None:
         self._strikes = strikes
         self._die = die
 
     def reach(self, seam: str) -> None:
+        """Called at a seam."""
         if self._strikes(seam):
             self._die(seam)
 
 
 def crash(seam: str) -> None:
-    """Die within a simulation."""
+    """Die in a simulation."""
     raise Crash(seam)
 
 
 class Seams:
-    """Wraps ports so that `points` hears of each of their calls."""
+    """Wraps ports so that `points` is called before and after each of their calls."""
 
     def __init__(self, points: FailPoints) -> None:
         self._points = points
 
     def store(self, inner: Store) -> Store:
+        """The store with seams at its transactions and repositories."""
         return _SeamedStore(inner, self._points)
 
     def port(self, name: str, inner: T) -> T:
-        """`inner` as a port of `PORTS`; what else it can do is left as it is."""
+        """`inner` as a port of `PORTS`, with seams at the calls of the port."""
         return cast(T, _Seamed(inner, name, _calls(PORTS[name]), self._points))
 
     def broker(self, inner: T) -> T:
-        """The client that publishes messages."""
+        """The client of the message broker with seams at its publishing calls."""
         return cast(T, _Seamed(inner, "broker", BROKER, self._points))
 
 
@@ -149,7 +151,7 @@ class _SeamedTransaction:
 
 
 class _Seamed:
-    """Announces the named `calls` of `inner`; all else is left as it is."""
+    """Adds seams to the named `calls` of `inner`; other attributes are passed through."""
 
     def __init__(self, inner: object, name: str, calls: Collection[str], points: FailPoints) -> None:
         self._inner = inner
@@ -160,35 +162,35 @@ class _Seamed:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
         if name in self._calls:
-            value = _announced(f"{self._name}.{name}", value, self._points)
+            value = _with_seams(f"{self._name}.{name}", value, self._points)
             setattr(self, name, value)
         return value
 
 
-def _announced(name: str, call: Callable[..., Any], points: FailPoints) -> Callable[..., Any]:
+def _with_seams(name: str, call: Callable[..., Any], points: FailPoints) -> Callable[..., Any]:
     before, after, reach = f"{name}:before", f"{name}:after", points.reach
 
-    def announced(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         reach(before)
         result = call(*args, **kwargs)
         reach(after)
         return result
 
-    return announced
+    return wrapped
 
 
 # --- in real processes
 
 
 def parse_failpoints(text: str, process: str) -> Seams:
-    """What the setting asks for, in the process of this name; raise `ValueError` when it is not understood."""
-    plans = [_plan(part.strip(), process) for part in text.split(",") if part.strip()]
+    """The fail-points of the setting, in the process of this name; raise `ValueError` for an invalid setting."""
+    parts = [_parse_part(part.strip(), process) for part in text.split(",") if part.strip()]
     lock = threading.Lock()
 
     def strikes(seam: str) -> bool:
         with lock:
-            # All are asked each time: what one plan does must not depend on the others.
-            struck = [plan(seam) for plan in plans]
+            # All are evaluated each time, because the count of one must not depend on another.
+            struck = [matches(seam) for matches in parts]
         return any(struck)
 
     return Seams(FailPoints(strikes, lambda seam: _kill(seam, process)))
@@ -199,7 +201,7 @@ def _kill(seam: str, process: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _plan(part: str, process: str) -> Callable[[str], bool]:
+def _parse_part(part: str, process: str) -> Callable[[str], bool]:
     if part.startswith("arm="):
         return _armed(Path(part.removeprefix("arm=")))
     pattern, at, count = part.rpartition("@")
@@ -211,13 +213,13 @@ def _plan(part: str, process: str) -> Callable[[str], bool]:
             return _random(parse_integer(seed), parse_float(probability), process)
     except ValueError:
         pass
-    raise ValueError(f"{part!r} is none of seed:probability, seam@count, arm=directory")
+    raise ValueError(f"{part!r} is not one of seed:probability, seam@count, arm=directory")
 
 
 def _random(seed: int, probability: float, process: str) -> Callable[[str], bool]:
     if not 0 < probability < 1:
-        raise ValueError(f"a probability lies between 0 and 1, not at {probability}")
-    random = Random(f"{seed} {process}")  # noqa: S311 - it has to be repeatable
+        raise ValueError(f"a probability must be between 0 and 1, not {probability}")
+    random = Random(f"{seed} {process}")  # noqa: S311 - must be repeatable
     reached = 0
 
     def strikes(_seam: str) -> bool:
@@ -230,7 +232,7 @@ def _random(seed: int, probability: float, process: str) -> Callable[[str], bool
 
 def _counted(pattern: str, count: str) -> Callable[[str], bool]:
     if not (count.isascii() and count.isdecimal()) or int(count) < 1:
-        raise ValueError(f"a fail-point is reached once or more often, not {count!r} times")
+        raise ValueError(f"the count of a fail-point must be 1 or more, not {count!r}")
     if not any(fnmatchcase(seam, pattern) for seam in seams()):
         raise ValueError(f"there is no seam {pattern!r}")
     reached: Counter[str] = Counter()

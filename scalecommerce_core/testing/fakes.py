@@ -1,4 +1,4 @@
-"""Doubles for the ports around the store: exact, deterministic, and without I/O."""
+"""Test doubles of the ports around the store: exact, deterministic, without I/O."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +13,7 @@ from scalecommerce_core.ports import Claims, DecryptionFailed, OutgoingWebhook
 
 
 class SettableClock:
-    """Stands still until it is told to move."""
+    """A clock that moves only by `advance`."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
@@ -22,13 +22,13 @@ class SettableClock:
         return self._now
 
     def advance(self, **duration: float) -> datetime:
-        """`advance(minutes=5)`; returns the new time."""
+        """Move the clock, for example by `advance(minutes=5)`; return the new time."""
         self._now += timedelta(**duration)
         return self._now
 
 
 class CountingIds:
-    """1, 2, 3, …: the same identifiers in every run."""
+    """Identifiers 1, 2, 3, …, the same in every run."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -41,10 +41,10 @@ class CountingIds:
 
 
 class SeededRandomness:
-    """The same in every run, which no real adapter may be."""
+    """Random numbers of a seed, the same in every run; a real adapter must not repeat its numbers."""
 
     def __init__(self, seed: int = 1) -> None:
-        self._random = Random(seed)  # noqa: S311 - it has to be repeatable
+        self._random = Random(seed)  # noqa: S311 - must be repeatable
 
     def fraction(self) -> float:
         return self._random.random()
@@ -69,7 +69,7 @@ OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")
 
 
 class RecordingSender:
-    """Sends nothing: remembers the messages, and answers each with what `answer` makes of it."""
+    """Records messages instead of sending them; `answer` makes the answer to each."""
 
     def __init__(self, answer: Callable[[OutgoingWebhook], WebhookAnswer] = lambda _message: OK_ANSWER) -> None:
         self.answer = answer
@@ -81,7 +81,7 @@ class RecordingSender:
 
 
 class PlainPasswords:
-    """Keeps passwords readable, which no real adapter may."""
+    """Stores passwords in plain text; a real adapter must not."""
 
     def hash(self, password: str) -> str:
         return f"plain:{password}"
@@ -99,12 +99,12 @@ class PlainPasswords:
 
 
 class RememberedTokens:
-    """Opaque tokens, valid because this object issued them."""
+    """Opaque tokens; a token is valid because this object issued it."""
 
     def __init__(self) -> None:
         self._issued: dict[str, Claims] = {}
 
-    def issue(self, claims: Claims, now: datetime) -> str:  # noqa: ARG002 - a real token says when it was issued
+    def issue(self, claims: Claims, now: datetime) -> str:  # noqa: ARG002 - a signed token contains it
         token = f"{claims.kind}:{claims.id}"
         self._issued[token] = claims
         return token
@@ -117,7 +117,7 @@ class RememberedTokens:
 
 
 class MemoryLoginLimiter:
-    """Counts failures in a sliding window, in this process alone."""
+    """Counts failures in a sliding window, in this process only."""
 
     def __init__(self, attempts: int = 10, window: timedelta = timedelta(minutes=5)) -> None:
         self._attempts = attempts
@@ -142,7 +142,7 @@ class MemoryLoginLimiter:
 
 
 class CountingWorkNotifier:
-    """Remembers how often it was called."""
+    """Counts its calls in `placed`."""
 
     def __init__(self) -> None:
         self.placed = 0

@@ -1,8 +1,8 @@
-"""Deterministic simulation: processes that crash, clocks that differ and messages that get lost, all from one seed.
+"""Deterministic simulation: process crashes, clock skew and lost messages, all drawn from one seed.
 
-Everything runs in one thread. Actors take turns in an order that a seeded source of chance decides; at the seams of
-the ports (see `failpoints`) the same source decides whether the process dies there, whether the store fails, and,
-outside of transactions, whether the others go on before this one does. The same seed makes the same run, step by step:
+Everything runs in one thread. Actors take turns in an order drawn from a seeded generator. At the seams of the ports
+(see `failpoints`), the same generator decides whether the process dies, whether the store fails, and, outside of
+transactions, whether other actors go first. The same seed makes the same run, step by step:
 
     def shop(simulation: Simulation) -> None:
         memory = MemoryStore()
@@ -13,12 +13,12 @@ outside of transactions, whether the others go on before this one does. The same
         simulation.actor("buyer", lambda: server.do(...))
         simulation.run(200)
         simulation.calm()
-        ...  # let everything settle, and assert what must hold
+        ...  # finish all work, and assert the invariants
 
-    explore(range(1000), shop)  # an error names the seed, and how to run it again
+    explore(range(1000), shop)  # an error shows its seed, which repeats the run
 
-A process keeps what its function made of it until it dies; the next one begins with nothing but what is stored.
-Interleaved steps end before the interrupted one goes on, so that not every schedule of real threads is tried.
+A process keeps the value that its function returned until it dies; its next life starts with the stored data only.
+Interleaved steps end before the interrupted step continues, so not every schedule of real threads is tried.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,16 +40,16 @@ M = TypeVar("M")
 T = TypeVar("T")
 
 MAX_DEPTH: Final = 3
-"""So many steps may stand interrupted by one another."""
+"""At most this many steps may be interrupted by one another."""
 TRACE_LINES: Final = 60
-"""The last lines of a trace that an error shows."""
+"""An error shows this many of the last lines of the trace."""
 
 
 @frozen
 class Faults:
-    """How likely things go wrong at each seam; `skew` is how far the clocks of processes are apart at most.
+    """Probabilities of faults at each seam; the clocks of two processes differ by at most `skew`.
 
-    With `only_at`, processes crash at the seam of this name and at no other.
+    With `only_at`, processes crash only at the seam of this name.
     """
 
     crash: float = 0.004
@@ -64,16 +64,16 @@ NO_FAULTS: Final = Faults(0, 0, 0, 0, timedelta())
 
 
 class ProcessDied(Exception):
-    """The process died before it could answer: its work may have taken effect, or not."""
+    """The process died before it returned; its work may have taken effect or not."""
 
 
 class Simulation:
-    """One run. Whatever is to be decided by chance is decided by `random`, whoever asks."""
+    """One run. All random decisions are drawn from `random`."""
 
     def __init__(self, seed: int, faults: Faults = Faults()) -> None:
         self.seed = seed
         self.faults = faults
-        self.random = Random(seed)  # noqa: S311 - it has to be repeatable
+        self.random = Random(seed)  # noqa: S311 - must be repeatable
         self.clock = SettableClock()
         self.ids = SeededIds(seed)
         self.trace: list[str] = []
@@ -83,6 +83,7 @@ class Simulation:
         self._depth = 0
 
     def chance(self, probability: float) -> bool:
+        """True with this probability."""
         return probability > 0 and self.random.random() < probability
 
     def note(self, what: str) -> None:
@@ -90,27 +91,29 @@ class Simulation:
         self.trace.append(what)
 
     def actor(self, name: str, step: Callable[[], object], weight: float = 1) -> None:
-        """Somebody who does `step` when it is their turn, which comes as often as their `weight` says."""
+        """Add an actor, which does `step` in its turns; turns are drawn by `weight`."""
         self._names.append(name)
         self._steps.append(step)
         self._weights.append(weight)
 
     def process(self, name: str, start: Callable[["Life"], M]) -> "Process[M]":
+        """Add a process; `start` builds what it works with."""
         return Process(self, name, start)
 
     def run(self, steps: int, after_each: Callable[[], object] = lambda: None) -> None:
-        """Let so many actors have a turn; `after_each` looks whether all is well."""
+        """Let actors have `steps` turns; `after_each` is called after each turn, to check invariants."""
         for _ in range(steps):
             self.step()
             after_each()
 
     def step(self) -> None:
+        """Let one actor have a turn."""
         (turn,) = self.random.choices(range(len(self._steps)), self._weights)
         self.note(f"-- {self._names[turn]}")
         self._steps[turn]()
 
     def calm(self) -> None:
-        """Nothing goes wrong from now on, and seams are not traced any more."""
+        """Stop all faults, and stop tracing seams."""
         self.faults = NO_FAULTS
 
     @property
@@ -118,7 +121,7 @@ class Simulation:
         return self.faults is NO_FAULTS
 
     def interrupt(self) -> None:
-        """Outside of transactions: others may go on first."""
+        """Maybe let other actors go first; called at seams outside of transactions."""
         if self._depth < MAX_DEPTH and self._steps and self.chance(self.faults.interleaved):
             self._depth += 1
             try:
@@ -129,7 +132,7 @@ class Simulation:
 
 
 class Life(FailPoints):
-    """A process from its start to its death: wrap its ports with `seams`, give it `clock`."""
+    """A process from its start to its death: wrap its ports with `seams`, and give it `clock`."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
         super().__init__(lambda _seam: False, lambda _seam: None)
@@ -158,14 +161,14 @@ class Life(FailPoints):
                 simulation.note(f"{self.name} is aborted at {seam}")
                 raise TransactionAborted(f"The transaction was aborted at {seam}.")
             return
-        # No transaction is open here.
+        # Outside of transactions.
         simulation.interrupt()
         if self.is_over:
             raise Crash(seam)
 
 
 class Process(Generic[M]):
-    """Runs work on what `start` makes; after a death, the next work finds a new one."""
+    """Runs work on what `start` returned; after a death, the next work starts a new life."""
 
     def __init__(self, simulation: Simulation, name: str, start: Callable[[Life], M]) -> None:
         self._simulation = simulation
@@ -175,7 +178,7 @@ class Process(Generic[M]):
         self._running: tuple[Life, M] | None = None
 
     def do(self, work: Callable[[M], T]) -> T:
-        """Raise `ProcessDied` when it does not live to answer."""
+        """Run `work`; raise `ProcessDied` if the process died before it returned."""
         life, memory = self._alive()
         try:
             answer = work(memory)
@@ -188,7 +191,7 @@ class Process(Generic[M]):
         return answer
 
     def kill(self) -> None:
-        """End it wherever it is; what it was doing when it was interrupted is not gone on with."""
+        """End the process at its next seam; interrupted work is not continued."""
         if self._running is not None:
             self._simulation.note(f"{self._running[0].name} is killed")
             self._running[0].is_over = True
@@ -202,7 +205,7 @@ class Process(Generic[M]):
 
 
 class Broker(Generic[M]):
-    """Messages under way, in no order: they may be `lost`, or `doubled`, and `flush` loses all of them."""
+    """A message queue without order: messages may be `lost` or `doubled`, and `flush` loses all of them."""
 
     def __init__(self, simulation: Simulation, *, lost: float = 0.05, doubled: float = 0.05) -> None:
         self._simulation = simulation
@@ -211,11 +214,12 @@ class Broker(Generic[M]):
         self.under_way: list[M] = []
 
     def publish(self, message: M) -> None:
+        """Queue a message, or lose it."""
         if not self._simulation.chance(self._lost):
             self.under_way.append(message)
 
     def take(self) -> M | None:
-        """Any of them, not the first; None: there is none."""
+        """Take any message, not necessarily the first; None if there is none."""
         if not self.under_way:
             return None
         place = self._simulation.random.randrange(len(self.under_way))
@@ -224,11 +228,12 @@ class Broker(Generic[M]):
         return self.under_way.pop(place)
 
     def flush(self) -> None:
+        """Lose all messages."""
         self.under_way.clear()
 
 
 class SkewedClock:
-    """`clock`, as a machine reads it whose own is ahead by `offset`."""
+    """The clock of a machine that is ahead of `clock` by `offset`."""
 
     def __init__(self, clock: Clock, offset: timedelta) -> None:
         self._clock = clock
@@ -239,10 +244,10 @@ class SkewedClock:
 
 
 class SeededIds:
-    """The same identifiers in each run of a seed, and others with another seed."""
+    """Identifiers that depend on the seed only."""
 
     def __init__(self, seed: int) -> None:
-        self._random = Random(f"ids {seed}")  # noqa: S311 - it has to be repeatable
+        self._random = Random(f"ids {seed}")  # noqa: S311 - must be repeatable
 
     def command(self) -> CommandId:
         return CommandId(UUID(int=self._random.getrandbits(128), version=4))
@@ -252,8 +257,9 @@ class SeededIds:
 
 
 def explore(seeds: Iterable[int], run: Callable[[Simulation], object], faults: Faults = Faults()) -> int:
-    """Do `run` once with each seed, and return how many there were. What it raises names the seed and shows the end
-    of the trace.
+    """Run `run` once with each seed; return how many runs there were.
+
+    An exception gets a note with the seed and the end of the trace.
     """
     count = 0
     for seed in seeds:

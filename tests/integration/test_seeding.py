@@ -103,7 +103,7 @@ def test_a_seed_works_once(made: Seeded, market: Market) -> None:
 
 def test_interrupted_it_leaves_whole_batches(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.GROUP_ORDERS", 100)
-    monkeypatch.setattr("scalecommerce_core.services.seeding.service.LEAST_GROUP", 20)
+    monkeypatch.setattr("scalecommerce_core.services.seeding.service.MIN_GROUP_PRODUCTS", 20)
 
     def interrupt(step: str, done: int, total: int | None) -> None:
         if step == "orders" and (done, total) != (0, None):

@@ -72,7 +72,7 @@ def test_only_what_is_there_can_be_promised_released_or_sold() -> None:
         stock.reserve(4)
     assert (reserving.value.product_id, reserving.value.wanted, reserving.value.available) == (TEA, 4, 3)
     for act in (stock.release, lambda units: stock.sell(units, ORDER, NOW)):
-        with pytest.raises(LedgerInconsistent, match="release of 3, reserved 2"):
+        with pytest.raises(LedgerInconsistent, match="3 units to release, 2 reserved"):
             act(3)
 
 

@@ -235,7 +235,7 @@ def test_nothing_is_no_data() -> None:
 
 def test_interrupted_it_leaves_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.GROUP_ORDERS", 20)
-    monkeypatch.setattr("scalecommerce_core.services.seeding.service.LEAST_GROUP", 5)
+    monkeypatch.setattr("scalecommerce_core.services.seeding.service.MIN_GROUP_PRODUCTS", 5)
     market = in_memory_market()
     seen: list[int] = []
 
