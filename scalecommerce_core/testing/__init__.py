@@ -1,9 +1,8 @@
-"""In-memory adapters, so that whatever is built on the core can be tested without a server.
+"""In-memory adapters, for tests without a server of anything that is built on the core.
 
     market = in_memory_market()
 
-gives the engine with all its use cases; `scalecommerce_core.testing.contracts` holds the suites that an
-adapter of your own must pass.
+returns the engine with all use cases. `scalecommerce_core.testing.contracts` has test suites for adapters.
 """
 
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store, WebhookSender
@@ -67,10 +66,10 @@ def in_memory_market(
     gateway: PaymentGateway | None = None,
     sender: WebhookSender | None = None,
 ) -> Market:
-    """The whole engine over dictionaries; without a `clock`, time stands still at 2026-01-01.
+    """The engine with all adapters in memory. The default `clock` stands still at 2026-01-01.
 
-    Several, as the processes of one engine, may share a `memory`. `store`, by default the memory itself, may be a
-    wrapper around it that misbehaves: see `simulation`. Webhooks go to `sender`; without one they are remembered, and
+    Markets that share a `memory` behave as processes of one engine. `store` may wrap the memory to inject failures, as
+    in `simulation`. Webhooks go to `sender`; without one they are remembered, and
     sent nowhere.
     """
     memory = memory or MemoryStore()
