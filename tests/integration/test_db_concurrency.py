@@ -1,4 +1,4 @@
-"""Several transactions at once: who waits for whom, for how long, and what the database itself refuses."""
+"""Concurrent transactions: waiting, lock timeouts, and constraints of the database."""
 
 import random
 import threading
@@ -65,7 +65,7 @@ def deadlocks(engine: Engine) -> int:
         return found
 
 
-# --- the database's own rules
+# --- constraints
 
 
 IMPOSSIBLE = (
@@ -90,7 +90,7 @@ IMPOSSIBLE = (
 )
 
 
-def test_the_database_refuses_the_impossible(engine: Engine, store: PostgresStore, subtests: pytest.Subtests) -> None:
+def test_constraints_reject_invalid_rows(engine: Engine, store: PostgresStore, subtests: pytest.Subtests) -> None:
     stage = Stage(store)
     stage.order(stage.account(), {stage.product(stock=2): 1})
     for statement in IMPOSSIBLE:
@@ -98,7 +98,7 @@ def test_the_database_refuses_the_impossible(engine: Engine, store: PostgresStor
             connection.execute(text(statement))
 
 
-def test_an_oversell_that_the_code_would_let_pass_is_an_error(store: PostgresStore) -> None:
+def test_an_oversell_violates_a_constraint(store: PostgresStore) -> None:
     product = Stage(store).product(stock=1)
     with store.begin() as tx:
         stock = tx.stock.lock([product])[product]
@@ -110,7 +110,7 @@ def test_an_oversell_that_the_code_would_let_pass_is_an_error(store: PostgresSto
 # --- waiting
 
 
-def test_a_row_that_stays_locked_aborts_whoever_waits(store: PostgresStore, impatient: PostgresStore) -> None:
+def test_a_transaction_that_waits_too_long_for_a_row_is_aborted(store: PostgresStore, impatient: PostgresStore) -> None:
     product = Stage(store).product()
 
     def wait() -> None:
@@ -122,9 +122,7 @@ def test_a_row_that_stays_locked_aborts_whoever_waits(store: PostgresStore, impa
         in_another_thread(wait)
 
 
-def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
-    store: PostgresStore, impatient: PostgresStore
-) -> None:
+def test_orders_do_not_wait_for_locks_on_products(store: PostgresStore, impatient: PostgresStore) -> None:
     stage = Stage(store)
     buyer, product = stage.account(), stage.product()
 
@@ -143,7 +141,7 @@ def test_buyers_wait_neither_for_the_seller_nor_for_the_repricer(
 
 
 @pytest.mark.parametrize("age", [timedelta(), KEY_LIFETIME])
-def test_a_key_in_flight_is_reported_and_its_neighbours_are_taken(
+def test_a_key_in_flight_is_reported_and_other_keys_are_claimed(
     store: PostgresStore, impatient: PostgresStore, age: timedelta
 ) -> None:
     owner, somebody = Stage(store).account(), Stage(store).account()
@@ -167,9 +165,7 @@ def test_a_key_in_flight_is_reported_and_its_neighbours_are_taken(
         assert tx.idempotency.claim({(owner, "a"): b"other"}, NOW) == {(owner, "a"): StoredOutcome(b"print", b"done")}
 
 
-def test_an_order_with_a_key_in_flight_does_not_hold_up_its_batch(
-    store: PostgresStore, impatient: PostgresStore
-) -> None:
+def test_an_order_with_a_key_in_flight_does_not_delay_its_batch(store: PostgresStore, impatient: PostgresStore) -> None:
     stage = Stage(store)
     buyer, product = stage.account(), stage.product()
 
@@ -188,7 +184,7 @@ def test_an_order_with_a_key_in_flight_does_not_hold_up_its_batch(
         in_another_thread(batch)
 
 
-def test_a_second_decider_leaves_at_once(store: PostgresStore, impatient: PostgresStore) -> None:
+def test_a_second_decider_claims_nothing_without_waiting(store: PostgresStore, impatient: PostgresStore) -> None:
     stage = Stage(store)
     order_id = stage.order(stage.account(), {stage.product(): 1})
 
@@ -203,7 +199,7 @@ def test_a_second_decider_leaves_at_once(store: PostgresStore, impatient: Postgr
         assert len(tx.orders.claim_undecided(10, NOW)) == 1
 
 
-def test_expiry_passes_over_orders_that_others_hold(store: PostgresStore, impatient: PostgresStore) -> None:
+def test_expiry_skips_locked_orders(store: PostgresStore, impatient: PostgresStore) -> None:
     stage = Stage(store)
     buyer, product = stage.account(), stage.product()
     held, free = (stage.order(buyer, {product: 1}, OrderStatus.PENDING) for _ in range(2))
@@ -218,8 +214,8 @@ def test_expiry_passes_over_orders_that_others_hold(store: PostgresStore, impati
         in_another_thread(expire)
 
 
-def test_a_decided_order_is_not_claimed_by_one_that_waited(store: PostgresStore) -> None:
-    """A cancellation that commits while the decider waits for the row must not be decided over."""
+def test_a_waiting_decider_does_not_claim_an_order_that_was_cancelled(store: PostgresStore) -> None:
+    """The decider waits for the row while the cancellation commits."""
     stage = Stage(store)
     order_id = stage.order(stage.account(), {stage.product(): 1})
     claims: list[list[OrderId]] = []
@@ -238,10 +234,10 @@ def test_a_decided_order_is_not_claimed_by_one_that_waited(store: PostgresStore)
     assert claims == [[]]
 
 
-# --- everything at once
+# --- load
 
 
-def test_a_busy_market_neither_oversells_nor_deadlocks(engine: Engine, store: PostgresStore) -> None:
+def test_concurrent_use_cases_neither_oversell_nor_deadlock(engine: Engine, store: PostgresStore) -> None:
     stage = Stage(store)
     seller = stage.account()
     buyers = [stage.account() for _ in range(4)]
@@ -288,7 +284,7 @@ def _basket(choice: random.Random, buyer: AccountId, products: list[ProductId]) 
     return PlaceOrder(CommandId(uuid4()), buyer, lines)
 
 
-def test_one_product_and_many_buyers_sell_it_once(store: PostgresStore) -> None:
+def test_many_buyers_of_one_unit_get_it_once(store: PostgresStore) -> None:
     stage = Stage(store)
     product = stage.product(stock=7)
     buyer = stage.account()
@@ -307,7 +303,7 @@ def test_one_product_and_many_buyers_sell_it_once(store: PostgresStore) -> None:
 
 
 def test_a_batch_that_fills_the_connection_s_buffers_is_written(store: PostgresStore) -> None:
-    """Some megabytes in one pipeline: neither side may wait for the other to read first."""
+    """A pipeline of some megabytes must not make client and server wait for each other."""
     seller = Stage(store).account()
     commands = [
         CreateProduct(seller, CategoryId(1), f"Encyclopedia {n}", Money(100, "USD"), description="x" * 5_000)
@@ -315,7 +311,7 @@ def test_a_batch_that_fills_the_connection_s_buffers_is_written(store: PostgresS
     ]
     listed: list[object] = []
     catalog = Catalog(store, SettableClock(NOW))
-    # A daemon, so that a wait for ever ends with the tests.
+    # A daemon thread, so that a deadlock does not outlive the tests.
     thread = threading.Thread(target=lambda: listed.extend(catalog.create_products(commands)), daemon=True)
     thread.start()
     thread.join(PATIENCE)

@@ -24,7 +24,7 @@ from scalecommerce_core.testing.contracts import (
 
 @pytest.fixture(scope="module")
 def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
-    """One database for all of these tests: a new one for each would take most of the time."""
+    """One database for all tests of this module, because creating one takes most of the time of a test."""
     engine = database_engine(make_database())
     yield engine
     engine.dispose()

@@ -1,4 +1,4 @@
-"""What goes wrong between us and the database, in the words of the ports; and how it goes on afterwards."""
+"""Translation of database errors, and recovery from lost connections."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def store(engine: Engine) -> PostgresStore:
 
 @pytest.fixture
 def cut(database: str, administrator: psycopg.Connection) -> Callable[[], None]:
-    """Cuts all connections to the test's database, as a restart does."""
+    """Closes all connections to the database of the test, as a restart does."""
     name = database.partition("?")[0].rpartition("/")[2]
 
     def cut() -> None:
@@ -55,7 +55,7 @@ def cut(database: str, administrator: psycopg.Connection) -> Callable[[], None]:
 # --- translation
 
 
-def test_a_deadlock_aborts_one_transaction_and_spares_the_other(store: PostgresStore) -> None:
+def test_a_deadlock_aborts_one_transaction_and_the_other_continues(store: PostgresStore) -> None:
     stage = Stage(store)
     first, second = stage.product(), stage.product()
     both = threading.Barrier(2)
@@ -65,7 +65,7 @@ def test_a_deadlock_aborts_one_transaction_and_spares_the_other(store: PostgresS
             with store.begin() as tx:
                 tx.stock.lock([one])
                 both.wait(10)
-                tx.stock.lock([other])  # one after the other, in no common order: the mistake itself
+                tx.stock.lock([other])  # two calls, so the rows are not locked in a common order
         except TransactionAborted:
             return "aborted"
         return "done"
@@ -92,7 +92,7 @@ def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
     engine.dispose()
 
 
-def test_a_connection_that_breaks_under_waiting_writes_is_lost_and_replaced(
+def test_a_connection_that_breaks_with_pending_writes_is_lost_and_replaced(
     engine: Engine, store: PostgresStore
 ) -> None:
     product = Stage(store).product(stock=5)
@@ -118,13 +118,13 @@ _END_OTHERS = text(
 
 
 @pytest.mark.parametrize("code", ["53000", "53100", "53200", "53300", "53400"])
-def test_a_server_that_lacks_something_is_unavailable_and_has_written_nothing(engine: Engine, code: str) -> None:
+def test_a_server_without_resources_is_unavailable_and_writes_nothing(engine: Engine, code: str) -> None:
     with pytest.raises(Unavailable) as raised, translate_errors(), engine.begin() as connection:
         connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
     assert type(raised.value) is Unavailable, "a connection that broke may have committed; this one has not"
 
 
-def test_a_pool_that_is_used_up_is_unavailable(database: str) -> None:
+def test_an_exhausted_pool_is_unavailable(database: str) -> None:
     engine = database_engine(database, pool_size=1, max_overflow=0, pool_timeout=timedelta(milliseconds=50))
     store = PostgresStore(engine)
     with store.begin(), pytest.raises(Unavailable, match="in use"), store.begin():
@@ -132,7 +132,7 @@ def test_a_pool_that_is_used_up_is_unavailable(database: str) -> None:
     engine.dispose()
 
 
-def test_a_server_that_is_away_is_unavailable() -> None:
+def test_an_unreachable_server_is_unavailable() -> None:
     engine = database_engine("postgresql://nobody@127.0.0.1:1/nothing")
     with pytest.raises(Unavailable) as away, PostgresStore(engine).begin():
         pass
@@ -142,7 +142,9 @@ def test_a_server_that_is_away_is_unavailable() -> None:
     engine.dispose()
 
 
-def test_unique_fields_have_names_and_other_mistakes_are_our_own(engine: Engine, store: PostgresStore) -> None:
+def test_unique_violations_name_the_field_and_other_errors_are_not_translated(
+    engine: Engine, store: PostgresStore
+) -> None:
     stage = Stage(store)
     buyer, product = stage.account("kara@example.com"), stage.product()
     order_id = stage.order(buyer, {product: 1})
@@ -172,7 +174,7 @@ def _cup(*, seller: AccountId, category: int = 1) -> Product:
     )
 
 
-def test_errors_of_the_database_do_not_show_what_people_wrote(store: PostgresStore) -> None:
+def test_errors_of_the_database_do_not_contain_parameters(store: PostgresStore) -> None:
     stage = Stage(store)
     stage.account("kara@example.com")
     with pytest.raises(Duplicate) as duplicate:
@@ -232,7 +234,7 @@ def test_a_lost_commit_reply_does_not_place_an_order_twice(
     assert [order.id for order in queries.orders_of_buyer(buyer, PageRequest()).rows] == [placed.id]
 
 
-# --- keys of pages that we did not make
+# --- foreign page keys
 
 
 Fetch = Callable[[PageRequest], object]

@@ -1,4 +1,4 @@
-"""Migrations: they make the tables that the code knows, once, whoever starts first."""
+"""Migrations create the tables of `adapters.db.schema`, also when several processes run them."""
 
 import threading
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
+def test_migrations_create_the_tables_of_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-# What Alembic does not compare: CHECK constraints, storage options, generated columns, indexes to the letter.
+# Details that Alembic does not compare: CHECK constraints, storage options, generated columns, index definitions.
 DETAILS = """
 SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = CAST(:schema AS regnamespace) AND contype <> 'n'
@@ -58,7 +58,7 @@ def _details(connection: Connection, schema: str) -> dict[str, str]:
     }
 
 
-def test_they_agree_in_every_constraint_and_option(engine: Engine) -> None:
+def test_migrations_and_metadata_have_equal_constraints_and_options(engine: Engine) -> None:
     with engine.connect() as connection:
         migrated = _details(connection, "public")
         connection.execute(text("CREATE SCHEMA model"))
@@ -68,7 +68,7 @@ def test_they_agree_in_every_constraint_and_option(engine: Engine) -> None:
         assert "stock stock_never_oversold" in migrated
 
 
-def test_any_number_of_processes_may_migrate_at_once(empty_database: str) -> None:
+def test_concurrent_processes_migrate_once(empty_database: str) -> None:
     assert migrate.current(empty_database) is None
     with pytest.raises(SchemaMismatch, match="no tables yet: run `scalecommerce migrate`"):
         migrate.check(empty_database)
@@ -92,7 +92,7 @@ def test_any_number_of_processes_may_migrate_at_once(empty_database: str) -> Non
         assert connection.execute("SELECT count(*) FROM categories").fetchone() == (20,)
 
 
-def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty_database: str) -> None:
+def test_a_downgrade_to_base_drops_everything_and_an_upgrade_restores_it(empty_database: str) -> None:
     migrate.upgrade(empty_database)
     engine = database_engine(empty_database)
     with engine.begin() as connection:
@@ -116,8 +116,8 @@ FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS given(name, id)
 """
 
 
-def test_products_from_before_are_indexed_anew(empty_database: str) -> None:
-    """Where any sign parts words: see revision 0012."""
+def test_existing_products_are_indexed_again(empty_database: str) -> None:
+    """Words that are separated by any sign: see revision 0012."""
     engine = database_engine(empty_database)
     with engine.begin() as connection:
         migrate.migrate_to(connection, "0011")
@@ -203,19 +203,19 @@ def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str)
     engine.dispose()
 
 
-def test_a_database_that_is_away_is_unavailable() -> None:
+def test_an_unreachable_database_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         migrate.current("postgresql://nobody@127.0.0.1:1/nothing")
 
 
 @pytest.mark.parametrize("url", ["", "no url", "mysql://root@localhost/shop", "sqlite:///shop.db"])
-def test_only_postgresql_will_do(url: str) -> None:
+def test_urls_of_other_databases_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="postgresql://"):
         database_engine(url)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_sessions_have_their_limits_and_speak_utc(database: str, scheme: str) -> None:
+def test_sessions_have_timeouts_and_use_utc(database: str, scheme: str) -> None:
     url = database_url(database).set(drivername=scheme).render_as_string(hide_password=False)
     engine = database_engine(url, application_name="a test")
     with engine.connect() as connection:
@@ -232,13 +232,13 @@ def test_sessions_have_their_limits_and_speak_utc(database: str, scheme: str) ->
     }
 
 
-def test_the_revisions_are_those_that_alembic_knows() -> None:
+def test_release_revisions_are_those_of_alembic() -> None:
     scripts = ScriptDirectory(str(VERSIONS.parent))
     assert release_revisions().head == scripts.get_current_head()
     assert release_revisions().known == {script.revision for script in scripts.walk_revisions()}
 
 
-def test_an_upgrade_tells_of_each_migration_before_and_after_it(empty_database: str) -> None:
+def test_an_upgrade_reports_each_migration_before_and_after_it(empty_database: str) -> None:
     engine = database_engine(empty_database)
     with engine.begin() as connection:
         migrate.migrate_to(connection, "0011")
@@ -259,7 +259,7 @@ def test_an_upgrade_tells_of_each_migration_before_and_after_it(empty_database: 
     assert told == []
 
 
-def test_the_tables_of_a_newer_release_are_left_alone(database: str) -> None:
+def test_the_tables_of_a_newer_release_are_not_changed(database: str) -> None:
     with psycopg.connect(database.replace("+psycopg", "")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     for use in (migrate.check, migrate.upgrade):

@@ -1,4 +1,4 @@
-"""Repairing the books of a real database, beside orders that go on."""
+"""`stock repair` on PostgreSQL with concurrent orders."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def change(database: str, statement: LiteralString, *parameters: int) -> None:
         connection.execute(statement, parameters)
 
 
-def test_rows_that_somebody_changed_by_hand(database: str, engine: Engine, tmp_path: Path) -> None:
+def test_rows_that_were_changed_by_sql_are_repaired(database: str, engine: Engine, tmp_path: Path) -> None:
     stage = Stage(PostgresStore(engine))
     buyer = stage.account()
     products = [stage.product(stock=20) for _ in range(4)]
@@ -65,7 +65,7 @@ def test_rows_that_somebody_changed_by_hand(database: str, engine: Engine, tmp_p
     assert f"order {paid}: the ledger's sale differs from the line that was paid" in left.stdout
 
 
-def test_orders_go_on_while_the_books_are_repaired(database: str, engine: Engine) -> None:
+def test_orders_continue_during_a_repair(database: str, engine: Engine) -> None:
     store, clock = PostgresStore(engine), SettableClock(NOW)
     stage, ordering, catalog = Stage(store), Ordering(store, clock), Catalog(store, clock)
     buyer = stage.account()
@@ -87,7 +87,7 @@ def test_orders_go_on_while_the_books_are_repaired(database: str, engine: Engine
         repaired = [each for _ in range(30) for each in catalog.repair_stock(products) if each is not None]
         for each in trading:
             each.result()
-    # Each once: what they found afterwards was right, although orders moved it all the time.
+    # One correction each: later repairs found no difference, although orders changed the stock all the time.
     assert sorted((each.product_id, each.correction) for each in repaired) == [(product, -7) for product in products]
     while ordering.decide().total:
         pass

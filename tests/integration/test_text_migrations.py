@@ -1,4 +1,4 @@
-"""Databases of the release before: their texts come to the normal form, and their products are indexed anew."""
+"""Migrations of texts: normal forms, and products indexed again by new rules."""
 
 import logging
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ VALUES (1, 1, 'https://example.com', '[]', '[]', E' one\r\ntwo ', false, true, 0
 
 @pytest.fixture
 def engine(postgres_url: str, administrator: psycopg.Connection) -> Iterator[Engine]:
-    """A database of the release before, without a row but the default categories."""
+    """A database of revision 0013 that has only the default categories."""
     name = "release_before"
     administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     engine = database_engine(database_url(postgres_url).set(database=name).render_as_string(hide_password=False))
@@ -60,9 +60,7 @@ def _upgrade(engine: Engine) -> None:
         migrate.migrate_to(connection, "head")
 
 
-def test_texts_come_to_their_normal_form_and_collisions_are_told(
-    engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_texts_are_normalized_and_collisions_are_logged(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(SELLER, (1, "kara@example.com", " Kara\u200b", "Tea\r\nand cups \u2028"))
         connection.exec_driver_sql(SELLER, (2, "omar@example.com", "Omar", ""))
@@ -116,7 +114,7 @@ def test_texts_come_to_their_normal_form_and_collisions_are_told(
     assert list(facets.values[Facet.BRAND]) == [FacetValue("T1", "T1", 5), FacetValue("Plain", "Plain", 2)]
 
 
-def test_products_of_before_are_found_by_the_new_rules(engine: Engine) -> None:
+def test_existing_products_are_found_by_the_new_rules(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(SELLER, (1, "kara@example.com", "Kara", ""))
         for id_, name in enumerate(["Cream 500ml", "Wi-Fi router", "Bottle 1,5 l", "Tea\u00adpot", "Plain cup"], 1):
@@ -132,7 +130,7 @@ def test_products_of_before_are_found_by_the_new_rules(engine: Engine) -> None:
 
 
 def test_a_dump_can_be_restored(engine: Engine) -> None:
-    """pg_restore evaluates the generated column with an empty search path, and so must its functions work."""
+    """pg_restore evaluates generated columns with an empty search path."""
     _upgrade(engine)
     arguments = ("Wi-Fi x200 500ml 1,5 &eacute; <b>b</b>", "A", "B")
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Fail-points: every seam is announced, dying there leaves what a process's death leaves, and plans can be repeated."""
+"""Fail-points: every seam is reported, a crash there has the effects of a killed process, and plans are repeatable."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.unit.support.shop import Shop, line
 
 
 def dying_at(seam: str) -> tuple[Seams, list[str]]:
-    """Seams of which one is fatal, and the list that those passed go to."""
+    """Seams that crash at one name, and the list of the seams that were passed."""
     reached: list[str] = []
 
     def strikes(name: str) -> bool:
@@ -25,7 +25,7 @@ def dying_at(seam: str) -> tuple[Seams, list[str]]:
     return Seams(FailPoints(strikes, crash)), reached
 
 
-def test_every_call_of_a_use_case_is_announced(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_every_port_call_of_a_use_case_is_reported(shop: Shop, seller: Account, buyer: Account) -> None:
     shop.place(buyer, line(shop.list(seller)))
     safe, reached = dying_at("")
     Ordering(safe.store(shop.store), shop.clock).decide()
@@ -35,7 +35,7 @@ def test_every_call_of_a_use_case_is_announced(shop: Shop, seller: Account, buye
 
 
 @pytest.mark.parametrize("seam", ["orders.save:after", "stock.save:before", "commit:before"])
-def test_nothing_lasts_of_who_dies_before_the_commit(shop: Shop, seller: Account, buyer: Account, seam: str) -> None:
+def test_a_crash_before_the_commit_leaves_nothing(shop: Shop, seller: Account, buyer: Account, seam: str) -> None:
     order = shop.place(buyer, line(shop.list(seller)))
     fatal, _ = dying_at(seam)
     with pytest.raises(Crash, match=seam):
@@ -44,7 +44,7 @@ def test_nothing_lasts_of_who_dies_before_the_commit(shop: Shop, seller: Account
     assert shop.ordering.decide().reserved == 1
 
 
-def test_everything_lasts_of_who_dies_after_the_commit(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_a_crash_after_the_commit_leaves_everything(shop: Shop, seller: Account, buyer: Account) -> None:
     order = shop.place(buyer, line(shop.list(seller)))
     fatal, _ = dying_at("commit:after")
     with pytest.raises(Crash):
@@ -53,14 +53,14 @@ def test_everything_lasts_of_who_dies_after_the_commit(shop: Shop, seller: Accou
     assert shop.ordering.decide().total == 0
 
 
-def test_who_rolls_back_reaches_no_commit(shop: Shop) -> None:
+def test_a_rollback_reaches_no_commit_seam(shop: Shop) -> None:
     safe, reached = dying_at("")
     with pytest.raises(ValueError, match="bad"), safe.store(shop.store).begin():
         raise ValueError("bad")
     assert reached == ["begin:before"]
 
 
-def test_a_port_keeps_what_else_it_can_do() -> None:
+def test_other_attributes_of_a_port_are_passed_through() -> None:
     class Sender(CountingWorkNotifier):
         def close(self) -> str:
             return "closed"
@@ -76,19 +76,19 @@ def test_a_port_keeps_what_else_it_can_do() -> None:
 
 
 def struck(setting: str, process: str, passes: int) -> list[int]:
-    """At which of so many passes by one seam the process would die, if it did not go on."""
+    """The passes of one seam at which the process would crash."""
     plan = parse_failpoints(setting, process)._points._strikes
     return [number for number in range(1, passes + 1) if plan("commit:after")]
 
 
-def test_chance_is_decided_by_the_seed_and_the_process() -> None:
+def test_random_crashes_depend_on_seed_and_process() -> None:
     first = struck("7:0.01", "api", 2_000)
     assert first == struck("7:0.01", "api", 2_000)
     assert first[0] > GRACE_SEAMS
     assert len({tuple(first), *(tuple(struck(each, "worker", 2_000)) for each in ("7:0.01", "8:0.01"))}) == 3
 
 
-def test_a_seam_is_reached_for_the_nth_time() -> None:
+def test_a_counted_seam_strikes_at_the_nth_pass() -> None:
     assert struck("commit:after@3", "api", 9) == [3]
     assert struck("commit:*@1, orders.*@2, commit:after@5", "api", 9) == [1, 5]
 
@@ -103,7 +103,7 @@ def test_an_armed_seam_strikes_once_among_all_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "setting", ["often", "7:often", "7:0", "7:2", "commit:after@0", "commit:after@x", "comit@1", "arm=here"]
 )
-def test_what_is_not_understood_is_refused(setting: str) -> None:
+def test_an_invalid_setting_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_failpoints(setting, "api")
 

@@ -1,4 +1,4 @@
-"""Writing behind: in order, bounded, and no error is lost."""
+"""The write-behind queue keeps the order, is bounded, and loses no error."""
 
 import threading
 from functools import partial
@@ -8,7 +8,7 @@ import pytest
 from adapters.db.core.write_behind import MAX_PENDING_WRITES, open_write_behind_queue
 
 
-def test_writes_happen_in_order_and_are_done_at_the_exit() -> None:
+def test_writes_run_in_order_and_are_complete_at_the_exit() -> None:
     done: list[int] = []
     with open_write_behind_queue() as writes:
         for number in range(3 * MAX_PENDING_WRITES):
@@ -16,7 +16,7 @@ def test_writes_happen_in_order_and_are_done_at_the_exit() -> None:
     assert done == list(range(3 * MAX_PENDING_WRITES))
 
 
-def test_settling_waits() -> None:
+def test_flush_waits_for_pending_writes() -> None:
     done: list[bool] = []
     gate = threading.Event()
     with open_write_behind_queue() as writes:
@@ -30,19 +30,19 @@ def refuse() -> None:
     raise LookupError("refused")
 
 
-def test_an_error_comes_out_at_the_latest_at_the_exit() -> None:
+def test_an_error_is_raised_at_the_latest_at_the_exit() -> None:
     with pytest.raises(LookupError), open_write_behind_queue() as writes:
         writes.submit(refuse)
 
 
-def test_an_error_comes_out_of_a_later_call() -> None:
+def test_an_error_is_raised_by_a_later_call() -> None:
     with open_write_behind_queue() as writes:
         writes.submit(refuse)
         with pytest.raises(LookupError):
             writes.flush()
 
 
-def test_when_the_caller_fails_what_waits_is_dropped_and_what_runs_comes_to_its_end() -> None:
+def test_an_error_of_the_caller_drops_pending_writes_and_completes_the_running_one() -> None:
     begun, gate = threading.Event(), threading.Event()
     done: list[str] = []
 

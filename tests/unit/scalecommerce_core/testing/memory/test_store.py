@@ -1,4 +1,4 @@
-"""What the contract suites leave to each store: here, that a draft leaves no trace and copies are copies."""
+"""Properties of the in-memory store beyond the contract suites: rollbacks, copies, serialized transactions."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ from tests.unit.support.shop import Shop, line, usd
 
 
 class Bang(Exception):
-    """Nobody else raises this."""
+    """Raised by these tests only."""
 
 
 def state(shop: Shop) -> list[Any]:
-    """Everything that is committed."""
+    """All committed rows."""
     return [deepcopy(part.__dict__) for part in shop.tables.parts()]
 
 
@@ -47,7 +47,7 @@ def test_a_rollback_leaves_no_trace(shop: Shop, seller: Account, buyer: Account)
     assert state(shop) == before
 
 
-def test_queries_see_what_is_committed(shop: Shop, seller: Account) -> None:
+def test_queries_see_committed_rows_only(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller, stock=5)
     with shop.store.begin() as tx:
         stock = tx.stock.lock([tea])[tea]
@@ -57,7 +57,7 @@ def test_queries_see_what_is_committed(shop: Shop, seller: Account) -> None:
     assert shop.queries.products([tea])[tea].stock == 7
 
 
-def test_who_dies_within_a_transaction_leaves_no_trace(shop: Shop) -> None:
+def test_a_crash_within_a_transaction_leaves_no_trace(shop: Shop) -> None:
     before = state(shop)
     with suppress(Crash), shop.store.begin() as tx:
         tx.categories.add([("Tea", "tea")])
@@ -67,7 +67,7 @@ def test_who_dies_within_a_transaction_leaves_no_trace(shop: Shop) -> None:
         assert "tea" not in {category.slug for category in tx.categories.all()}
 
 
-def test_numbers_of_a_rolled_back_transaction_are_gone(shop: Shop) -> None:
+def test_numbers_of_a_rolled_back_transaction_are_not_reused(shop: Shop) -> None:
     taken: Sequence[OrderId] = ()
     with suppress(Bang), shop.store.begin() as tx:
         taken = tx.orders.next_ids(2)
@@ -76,7 +76,7 @@ def test_numbers_of_a_rolled_back_transaction_are_gone(shop: Shop) -> None:
         assert len({*taken, *tx.orders.next_ids(2)}) == 4
 
 
-def test_what_is_locked_and_not_saved_is_not_changed(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_locked_aggregates_that_are_not_saved_do_not_change(shop: Shop, seller: Account, buyer: Account) -> None:
     tea = shop.list(seller)
     order = shop.place(buyer, line(tea))
     before = state(shop)
@@ -91,7 +91,7 @@ def test_what_is_locked_and_not_saved_is_not_changed(shop: Shop, seller: Account
     assert state(shop) == before
 
 
-def test_what_was_saved_does_not_change_with_the_object(shop: Shop, seller: Account) -> None:
+def test_saved_rows_do_not_change_with_the_object(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     with shop.store.begin() as tx:
         stock = tx.stock.lock([tea])[tea]
@@ -102,7 +102,7 @@ def test_what_was_saved_does_not_change_with_the_object(shop: Shop, seller: Acco
     assert shop.queries.stock_discrepancies() == []
 
 
-def test_what_use_cases_return_is_not_what_is_stored(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_results_of_use_cases_are_copies(shop: Shop, seller: Account, buyer: Account) -> None:
     tea = shop.list(seller)
     order = shop.place(buyer, line(tea))
     order.lines = ()
@@ -111,7 +111,7 @@ def test_what_use_cases_return_is_not_what_is_stored(shop: Shop, seller: Account
     assert shop.tables.accounts.get(seller.id) != seller
 
 
-def test_a_transaction_inside_a_transaction_is_refused(shop: Shop) -> None:
+def test_a_nested_transaction_is_refused(shop: Shop) -> None:
     with shop.store.begin() as tx:
         with pytest.raises(RuntimeError, match="open already"), shop.store.begin():
             pass
@@ -120,7 +120,7 @@ def test_a_transaction_inside_a_transaction_is_refused(shop: Shop) -> None:
         assert "tea" in {category.slug for category in tx.categories.all()}
 
 
-def test_transactions_of_threads_take_turns(shop: Shop, seller: Account) -> None:
+def test_transactions_of_threads_are_serialized(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller, stock=0)
 
     def bring_one() -> None:
@@ -154,7 +154,7 @@ def _save_sku(tx: Transaction, _: Shop) -> None:
 
 
 @pytest.mark.parametrize(("act", "field"), [(_add_account, "email"), (_add_category, "name"), (_save_sku, "sku")])
-def test_what_is_unique_stays_so(
+def test_duplicates_are_refused(
     shop: Shop, seller: Account, act: Callable[[Transaction, Shop], None], field: str
 ) -> None:
     shop.list(seller, sku="T-1")
