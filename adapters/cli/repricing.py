@@ -57,7 +57,7 @@ def reprice(
         bool,
         typer.Option(
             "--shadow",
-            help="Decide and record, but change no price and do not update what policies learned.",
+            help="Decide and record, but change no price and do not update the policy state.",
             show_default=False,
         ),
     ] = False,

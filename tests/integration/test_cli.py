@@ -125,7 +125,7 @@ def test_ctrl_c_in_long_work_keeps_whole_batches(tmp_path: Path, begin: Any, sho
     seeding.send_signal(signal.SIGINT)
     assert seeding.wait(PATIENCE) == 130
     said = (tmp_path / "err.txt").read_text()
-    assert said.startswith("Interrupted. Whole batches were written and stay")
+    assert said.startswith("Interrupted. Completed batches stay and are")
     assert "Traceback" not in said
     assert run("stock", "verify", cwd=tmp_path, DATABASE_URL=shop["DATABASE_URL"]).returncode == 0
 

@@ -178,7 +178,7 @@ def test_ctrl_c_keeps_what_is_whole_and_says_how_to_go_on(database: str, tmp_pat
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "What is written stands. Run it again to go on" in err
+    assert "Written prices stay. Run the command again" in err
     assert "Traceback" not in err
     (done,) = json.loads(run("reprice", "--json", cwd=tmp_path, DATABASE_URL=database).stdout)
     assert (done["status"], done["looked_at"]) == ("DONE", MANY)

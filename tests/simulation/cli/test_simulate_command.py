@@ -24,14 +24,14 @@ from tests.unit.support.user_policies import registered_for_a_while
 SMALL = ("--worlds", "10", "--epochs", "8")
 
 
-def test_a_simulation_is_a_table(cli: Cli) -> None:
+def test_simulation_results_are_a_table(cli: Cli) -> None:
     ended = cli("simulate", *SMALL)
     assert ended.code == 0
     for words in ("seed 1", "hill_climb", "elasticity_learning", "static", "log-linear, steady", "mean of 6"):
         assert words in ended.out
 
 
-def test_all_markets_as_json(cli: Cli) -> None:
+def test_all_markets_are_simulated_as_json(cli: Cli) -> None:
     ended = cli("simulate", "all", *SMALL, "--seed", "3", "--json")
     document = json.loads(ended.out)
     assert (ended.code, document["seed"], document["complete"]) == (0, 3, True)
@@ -63,27 +63,27 @@ def test_chosen_policies_are_simulated_also_under_former_names(cli: Cli) -> None
         (("simulate", "--policy", 'elasticity_learning:{"caution": NaN}'), "parameters.caution"),
     ],
 )
-def test_what_cannot_be_simulated_says_why(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_simulations_are_reported(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
     ended = cli(*arguments, *SMALL)
     assert ended.code == ExitCode.USAGE
     assert said in " ".join(ended.err.split())
 
 
-def test_modules_with_policies_are_imported(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_with_strategies_are_loaded(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_shop_policies", ModuleType("my_shop_policies"))
     assert cli("simulate", "limited-stock", "--load", "my_shop_policies", *SMALL).code == 0
 
 
 @pytest.mark.parametrize("name", ["picture.png", "picture.svg"])
-def test_a_picture_is_drawn(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_a_plot_is_drawn(cli: Cli, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     ended = cli("simulate", "limited-stock", *SMALL, "--plot", str(file))
     assert ended.code == 0
-    assert f"The picture was written to {file}." in ended.out
+    assert f"The plot was written to {file}." in ended.out
     assert file.read_bytes()[:5] in {b"\x89PNG\r", b"<?xml"}
 
 
-def test_a_picture_without_the_extra_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_names_the_extra(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "adapters.cli.drawing", None)
     ended = cli("simulate", "limited-stock", *SMALL, "--plot", "picture.png")
     assert ended.code == ExitCode.USAGE
@@ -97,7 +97,7 @@ def test_a_short_simulation_of_the_linear_market_has_figures(cli: Cli) -> None:
     assert "10 periods" in ended.out
 
 
-def test_the_share_of_a_season_s_bound_never_exceeds_all(cli: Cli) -> None:
+def test_the_share_of_a_seasonal_bound_never_exceeds_100_percent(cli: Cli) -> None:
     """A season of any length, also one that ends before the stock does: nobody earns more than the fluid bound."""
     for epochs in (3, 12, 26):
         ended = cli("simulate", "limited-stock", "--worlds", "200", "--epochs", str(epochs), "--json")
@@ -138,14 +138,14 @@ class Mine(Stateless):
 """
 
 
-def test_a_file_of_the_working_directory_sells(cli: Cli, in_folder: Path) -> None:
+def test_strategies_are_loaded_from_the_working_directory(cli: Cli, in_folder: Path) -> None:
     (in_folder / "mine_a.py").write_text(POLICY.format(answer="Proposal(signals.price * 1.01)"))
     ended = cli("simulate", "limited-stock", "--load", "mine_a.py", "--policy", "mine", *SMALL)
     assert ended.code == 0
     assert "mine" in ended.out
 
 
-def test_a_policy_that_fails_is_named_with_its_line_and_the_others_sell(cli: Cli, in_folder: Path) -> None:
+def test_a_failed_strategy_is_named_with_its_line_and_the_others_continue(cli: Cli, in_folder: Path) -> None:
     (in_folder / "mine_b.py").write_text(POLICY.format(answer="Proposal(signals.colour)"))
     chosen = ("--load", "mine_b", "--policy", "mine", "--policy", "static")
     ended = cli("simulate", "limited-stock", *chosen, *SMALL)
@@ -158,7 +158,7 @@ def test_a_policy_that_fails_is_named_with_its_line_and_the_others_sell(cli: Cli
     assert [failed["policy"] for failed in document["failed"]] == ["mine"]
 
 
-def test_prices_that_are_none_are_counted(cli: Cli, in_folder: Path) -> None:
+def test_unusable_prices_are_counted(cli: Cli, in_folder: Path) -> None:
     (in_folder / "mine_c.py").write_text(POLICY.format(answer="Proposal(np.full(len(signals), np.nan))"))
     chosen = ("--load", "mine_c", "--policy", "mine")
     ended = cli("simulate", "limited-stock", *chosen, *SMALL)
@@ -170,7 +170,7 @@ def test_prices_that_are_none_are_counted(cli: Cli, in_folder: Path) -> None:
     ]
 
 
-def test_a_missed_bar_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missed_target_exits_with_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     judged_as_full = evolve(experiments.EXPERIMENTS["marketplace"], worlds=1, epochs=1)
     monkeypatch.setitem(experiments.EXPERIMENTS, "marketplace", judged_as_full)
     ended = cli("simulate", "--policy", 'learning:{"caution": 2}', *SMALL, "--json")
@@ -178,7 +178,7 @@ def test_a_missed_bar_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     assert [f["passed"] for f in json.loads(ended.out)["figures"] if f["measure"] == "mean of 6"] == [False]
 
 
-def test_an_interrupted_simulation_shows_what_was_done(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_simulation_shows_its_results(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = itertools.count()
     sell = LinearMarket.sell
 
@@ -191,7 +191,7 @@ def test_an_interrupted_simulation_shows_what_was_done(cli: Cli, monkeypatch: py
     monkeypatch.setattr(runner, "POOL_EVERY", 1)
     ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "12")
     assert ended.code == ExitCode.INTERRUPTED
-    assert "What was done is shown" in ended.err
+    assert "Results so far are shown" in ended.err
     assert "8 periods" in ended.out
 
 
@@ -229,7 +229,7 @@ WIDE = (
 )
 
 
-def test_a_wide_panel_is_judged(cli: Cli, panel: Path) -> None:
+def test_a_wide_panel_is_evaluated(cli: Cli, panel: Path) -> None:
     ended = cli("pricing", "evaluate", str(panel), *WIDE)
     assert ended.code == 0
     assert "These data are suitable" in ended.out
@@ -297,7 +297,7 @@ def test_order_lines_with_discounts_are_refused(cli: Cli, tmp_path: Path) -> Non
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_says_where(
+def test_invalid_panels_are_reported_by_line(
     cli: Cli, tmp_path: Path, text: str, options: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "panel.csv"
@@ -307,13 +307,13 @@ def test_a_file_that_cannot_be_read_says_where(
     assert said in " ".join(ended.err.split())
 
 
-def test_a_flat_file_shows_no_elasticity_that_it_does_not_hold(cli: Cli, tmp_path: Path) -> None:
+def test_a_panel_with_flat_prices_shows_no_elasticity(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "flat.csv"
     lines = [f"p{cell},{week},{3 + (cell * week) % 5},10.00" for cell in range(10) for week in range(20)]
     file.write_text("\n".join(["product,period,units,price", *lines]))
     ended = cli("pricing", "evaluate", str(file))
     assert ended.code == ExitCode.PROBLEM
-    assert ended.out.count("unknown: prices hardly move") == 2
+    assert ended.out.count("unknown: prices hardly change") == 2
     assert "-2.4" not in ended.out
     document = json.loads(cli("pricing", "evaluate", str(file), "--json").out, parse_constant=pytest.fail)
     for name in ("elasticity_median", "elasticity_quartiles", "negative_share"):
@@ -346,6 +346,6 @@ def test_periods_in_seconds_are_evaluated_within_the_memory_of_their_rows(cli: C
     assert "far apart" not in weekly.out
 
 
-def test_a_damaged_archive_says_so(cli: Cli, panel: Path) -> None:
+def test_a_damaged_archive_is_reported(cli: Cli, panel: Path) -> None:
     panel.write_bytes(panel.read_bytes()[:-50])
     assert cli("pricing", "evaluate", str(panel), *WIDE).code == ExitCode.PROBLEM

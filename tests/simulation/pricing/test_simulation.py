@@ -35,7 +35,7 @@ MARKETS: list[Callable[[], SimulatedMarket]] = [
 
 
 @pytest.mark.parametrize("made", MARKETS)
-def test_a_market_is_its_seed_and_nobody_beats_who_knows_it(made: Callable[[], SimulatedMarket]) -> None:
+def test_a_market_depends_on_its_seed_and_no_strategy_exceeds_the_optimum(made: Callable[[], SimulatedMarket]) -> None:
     first, again = run(ElasticityLearning(), made()), run(ElasticityLearning(), made())
     assert first.earned.tolist() == again.earned.tolist()
     assert first.best.tolist() == run(None, made()).best.tolist()
@@ -45,7 +45,7 @@ def test_a_market_is_its_seed_and_nobody_beats_who_knows_it(made: Callable[[], S
 
 @pytest.mark.parametrize("demand", DEMANDS)
 @pytest.mark.parametrize("drifting", [False, True])
-def test_the_best_prices_of_a_marketplace_are_the_best(demand: str, drifting: bool) -> None:
+def test_the_best_prices_of_a_marketplace_maximize_profit(demand: str, drifting: bool) -> None:
     """Against a search over all prices that sellers allow."""
     for share in np.linspace(LOWEST, HIGHEST, 61).tolist():
         market = Marketplace(demand=demand, drifting=drifting, seed=2, products=200)
@@ -54,7 +54,7 @@ def test_the_best_prices_of_a_marketplace_are_the_best(demand: str, drifting: bo
         assert (sold.earned <= sold.best * (1 + 1e-6) + 1e-6).all()
 
 
-def test_views_and_prices_of_a_marketplace_are_what_was_sold_at() -> None:
+def test_signals_of_a_marketplace_equal_its_sales() -> None:
     market = Marketplace(demand="semi-log", drifting=False, seed=3, products=2_000)
     dear = market.nearest_admissible(1.2 * market.signals().reference.astype(np.float64))
     market.sell(dear)
@@ -84,7 +84,7 @@ def test_a_limited_stock_is_sold_once() -> None:
 # --- who wins, by margins that chance does not bridge at these sizes
 
 
-def test_learning_beats_the_hill_climb_and_both_beat_fixed_prices() -> None:
+def test_elasticity_learning_exceeds_hill_climb_and_both_exceed_fixed_prices() -> None:
     def share(policy: Any) -> float:
         return run(policy, Marketplace(demand="log-linear", drifting=True, seed=5, products=500)).share(26)
 
@@ -92,7 +92,7 @@ def test_learning_beats_the_hill_climb_and_both_beat_fixed_prices() -> None:
     assert static + 1 < climb < learning - 1
 
 
-def test_a_filter_without_drift_is_not_what_makes_it_win() -> None:
+def test_elasticity_learning_needs_the_drift_of_its_filter() -> None:
     """Closed-loop confounding: a belief that only ever grows surer follows a drifting world less well."""
 
     def share(policy: Any) -> float:
@@ -101,14 +101,14 @@ def test_a_filter_without_drift_is_not_what_makes_it_win() -> None:
     assert share(ElasticityLearning()) > share(ElasticityLearning(level=0.0, slope=0.0)) + 1
 
 
-def test_greed_stops_learning_and_sampling_does_not() -> None:
+def test_greedy_least_squares_stops_learning_and_sampling_does_not() -> None:
     def share(policy: Any) -> float:
         return run(policy, LinearMarket(seed=7, worlds=200, epochs=600)).share(300)
 
     assert share(LeastSquares()) + 1.5 < share(LinearDemand())
 
 
-def test_a_grid_beats_learning_first_and_earning_later() -> None:
+def test_a_price_grid_exceeds_learn_then_earn() -> None:
     def share(policy: Any) -> float:
         return run(policy, ZipRecruiter(seed=8, worlds=40, visitors=7_870)).share()
 
@@ -117,7 +117,7 @@ def test_a_grid_beats_learning_first_and_earning_later() -> None:
     assert grid > 90
 
 
-def test_a_season_s_stock_is_not_sold_off_early() -> None:
+def test_inventory_does_not_sell_seasonal_stock_too_early() -> None:
     def share(policy: Any) -> float:
         return run(policy, LimitedStock(seed=9, products=300)).share()
 
@@ -125,7 +125,7 @@ def test_a_season_s_stock_is_not_sold_off_early() -> None:
 
 
 @pytest.mark.parametrize("policy", [ElasticityLearning(), HillClimb()])
-def test_a_catalogue_that_learns_seldom_trips_the_breaker(policy: Any) -> None:
+def test_a_learning_catalog_rarely_trips_the_breaker(policy: Any) -> None:
     market = Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000)
     chosen, seen = choice(policy=policy.name), market.signals()
     state, tripped = policy.start(seen, {}), 0
@@ -143,7 +143,7 @@ def test_a_catalogue_that_learns_seldom_trips_the_breaker(policy: Any) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_program_has_figures_and_bars_only_for_its_full_size(name: str) -> None:
+def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None:
     program, size = EXPERIMENTS[name], Size(seed=1, worlds=10, epochs=12)
     told: list[tuple[str, int, int]] = []
     outcomes = [
@@ -156,7 +156,7 @@ def test_a_program_has_figures_and_bars_only_for_its_full_size(name: str) -> Non
     assert any(figure.bar is not None for figure in judged) == (name != "linear")
 
 
-def test_a_run_that_is_interrupted_keeps_what_was_done() -> None:
+def test_an_interrupted_simulation_keeps_its_results() -> None:
     def stop(epoch: int) -> None:
         if epoch == 5:
             raise KeyboardInterrupt

@@ -40,7 +40,7 @@ def test_settings_are_listed_for_people_programs_and_the_documentation(cli: Cli)
     ]
 
 
-def test_a_script_makes_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_a_script_creates_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("createsuperuser", "--email", "Ada@Example.com", "--password-stdin", "--json", stdin=f"{GOOD}\n")
     assert json.loads(ended.out) == {
         "id": 1, "email": EMAIL, "is_staff": True, "is_new": True, "password_changed": False, "sessions_revoked": False,
@@ -49,7 +49,7 @@ def test_a_script_makes_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
     assert runtime.market.accounts.log_in(EMAIL, GOOD).access
 
 
-def test_somebody_is_asked_for_address_and_password(
+def test_a_terminal_prompts_for_address_and_password(
     cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
 ) -> None:
     somebody()
@@ -60,7 +60,7 @@ def test_somebody_is_asked_for_address_and_password(
     assert account(runtime).is_staff
 
 
-def test_a_script_cannot_be_asked(cli: Cli) -> None:
+def test_a_script_gets_no_prompts(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL)
     assert (ended.code, ended.err) == (
         2,
@@ -68,16 +68,14 @@ def test_a_script_cannot_be_asked(cli: Cli) -> None:
     )
 
 
-def test_what_is_wrong_with_them_is_said(cli: Cli) -> None:
+def test_invalid_addresses_and_passwords_are_reported(cli: Cli) -> None:
     short = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="short\n")
     assert (short.code, short.err) == (1, "password: At least 8 characters are required.\n")
     odd = cli("createsuperuser", "--email", "ada", "--password-stdin", stdin=f"{GOOD}\n")
     assert (odd.code, odd.err) == (1, "email: Enter an e-mail address such as name@example.com.\n")
 
 
-def test_an_account_that_exists_can_be_made_staff(
-    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
-) -> None:
+def test_an_existing_account_can_be_made_staff(cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]) -> None:
     unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
     scripted = cli("createsuperuser", "--email", EMAIL, "--password-stdin", stdin="another password\n")
     assert scripted.code == 1
@@ -119,7 +117,7 @@ def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime:
     assert runtime.market.accounts.refresh(tokens.refresh).access
 
 
-def test_nobody_is_promoted_who_has_no_account(cli: Cli) -> None:
+def test_an_unknown_address_is_not_promoted(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--password-stdin", stdin=f"{GOOD}\n")
     assert (ended.code, ended.err) == (
         1,

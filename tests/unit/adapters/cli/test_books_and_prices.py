@@ -53,7 +53,7 @@ def shop(runtime: MemoryRuntime) -> ProductId:
 
 
 @pytest.mark.usefixtures("shop")
-def test_clean_books_show_the_ledger(cli: Cli) -> None:
+def test_correct_stock_prints_the_ledger(cli: Cli) -> None:
     ended = cli("stock", "verify")
     assert ended.code == 0
     assert "Clean: on hand equals the ledger" in ended.out
@@ -62,7 +62,7 @@ def test_clean_books_show_the_ledger(cli: Cli) -> None:
     assert {total["kind"]: total["units"] for total in document["movements"]} == {"opening": 20, "sale": -12}
 
 
-def test_differences_are_a_table_and_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_stock_differences_are_a_table_and_exit_1(cli: Cli, runtime: MemoryRuntime) -> None:
     found = [StockDiscrepancy(ProductId(7), "on_hand", 5_000, 4_998)]
     queries = Instead(runtime.market.queries, stock_discrepancies=lambda _limit: found)
     runtime.market = evolve(runtime.market, queries=cast(Queries, queries))
@@ -85,7 +85,9 @@ def unpromised(runtime: MemoryRuntime, product: ProductId) -> None:
         tx.stock.save([stock])
 
 
-def test_a_repair_asks_first(cli: Cli, runtime: MemoryRuntime, shop: ProductId, somebody: Callable[[], None]) -> None:
+def test_a_repair_asks_for_confirmation(
+    cli: Cli, runtime: MemoryRuntime, shop: ProductId, somebody: Callable[[], None]
+) -> None:
     unpromised(runtime, shop)
     for arguments in (["--repair"], ["--repair", "--json"]):
         refused = cli("stock", "verify", *arguments)
@@ -104,7 +106,7 @@ def test_a_repair_asks_first(cli: Cli, runtime: MemoryRuntime, shop: ProductId, 
     assert "Clean" in agreed.out
 
 
-def test_a_repair_without_a_question(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+def test_a_repair_with_yes_asks_nothing(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     unpromised(runtime, shop)
     ended = cli("stock", "verify", "--repair", "--yes", "--json")
     assert ended.code == 0
@@ -116,7 +118,7 @@ def test_a_repair_without_a_question(cli: Cli, runtime: MemoryRuntime, shop: Pro
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_cannot_be_repaired_is_a_problem_still(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_differences_that_cannot_be_repaired_exit_with_1(cli: Cli, runtime: MemoryRuntime) -> None:
     assert isinstance(runtime.market.store, MemoryStore)
     movements = runtime.market.store.tables.movements.rows
     movements[:] = [row for row in movements if row.kind is not MovementKind.SALE]
@@ -140,7 +142,7 @@ def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime
     assert runtime.market.queries.runs(None, PageRequest()).rows == ()
 
 
-def test_prices_move_say_why_and_go_back(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+def test_prices_are_changed_explained_and_rolled_back(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     (document,) = json.loads(cli("reprice", "--json").out)
     (move,) = document["moves"]
     assert (move["product"], move["old"], move["outcome"]) == (shop, "10.00", "written")
@@ -175,7 +177,7 @@ def test_explaining_a_product_that_does_not_exist_is_a_problem(cli: Cli) -> None
         assert "There is no product 999." in ended.err
 
 
-def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+def test_a_rollback_that_restores_nothing_exits_with_1(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     (first,) = json.loads(cli("reprice", "--json").out)
     runtime.clock.advance(days=20)
     cli("reprice")
@@ -188,7 +190,7 @@ def test_a_rollback_that_puts_nothing_back_is_a_problem(cli: Cli, runtime: Memor
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_run_that_fails_is_a_problem(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_a_failed_run_exits_with_1(cli: Cli, runtime: MemoryRuntime) -> None:
     (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
     rules = proposing(lambda signals: signals.colour, "odd")
     with registered_for_a_while(rules):
@@ -227,13 +229,13 @@ def test_a_terminal_of_80_columns_shows_runs_whole(cli: Cli) -> None:
     ],
     ids=" ".join,
 )
-def test_numbers_that_nothing_can_have_are_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
+def test_ids_out_of_range_are_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli(*words)
     assert ended.code == 2
     assert words[-1] in ended.err
 
 
-def test_a_category_that_does_not_exist_is_no_success(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+def test_an_unknown_category_exits_with_1(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     for words in (("reprice", "--category", "999"), ("reprice", "--dry-run", "--category", "999")):
         ended = cli(*words)
         assert ended.code == 1
@@ -248,7 +250,7 @@ def test_a_dry_run_records_nothing(cli: Cli) -> None:
     assert "Use either --dry-run" in ended.err
 
 
-def test_a_kill_switch_for_everything(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
+def test_pricing_stop_stops_all_policies(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
     cli("pricing", "stop")
     refused = cli("reprice")
     assert refused.code == 1

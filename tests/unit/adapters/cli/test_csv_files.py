@@ -33,7 +33,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
     st.booleans(),
 )
 @example([['a"b', '"', "x\ny"]], ",", "\n", False)
-def test_what_the_csv_module_writes_is_read_as_the_csv_module_reads_it(
+def test_files_of_the_csv_module_are_read_like_the_csv_module_does(
     rows: list[list[str]], separator: str, ending: str, quote_all: bool
 ) -> None:
     text = io.StringIO(newline="")
@@ -54,7 +54,7 @@ def test_what_the_csv_module_writes_is_read_as_the_csv_module_reads_it(
                " sku ,name , price", "sku;name;price", '\ufeff"sku";"name";"price"', "sku\tname\tprice",
                "sku|name|price", "sep=;\nsku;name;price", '\ufeff"sep=;"\r\nsku;name;price', "\n \nsku,name,price"],
 )  # fmt: skip
-def test_headers_are_understood_with_marks_quotes_and_any_separator(header: str) -> None:
+def test_headers_are_parsed_with_marks_quotes_and_any_separator(header: str) -> None:
     separator = next((each for each in ";\t|" if each in header), ",")
     file = CsvFile(io.StringIO(f"{header}\nA{separator}B{separator}1\n", newline=""), "file.csv", KNOWN)
     assert list(file.header) == ["sku", "name", "price"]
@@ -90,14 +90,14 @@ def test_a_stray_quote_that_the_next_quote_closes_costs_one_row() -> None:
     assert lines_of(swallowed) == [(2, "bad"), (3, ["B", "Pot", "2"]), (4, "bad"), (5, ["D", "E", "4"])]
 
 
-def test_a_stray_quote_behind_a_cell_of_several_lines_does_not_take_that_cell_for_rows() -> None:
+def test_a_stray_quote_after_a_multi_line_cell_does_not_split_that_cell() -> None:
     rows = read('sku,name,price\nX,"two\nlines","1\nD,E,4\n')
     assert lines_of(rows) == [(2, "bad"), (4, ["D", "E", "4"])]
     assert isinstance(rows[0], BadRow)
     assert "opens a cell in line 3 is never closed" in rows[0].message
 
 
-def test_text_behind_a_quote_is_a_bad_row_and_a_quote_inside_of_a_cell_is_text() -> None:
+def test_text_after_a_quoted_cell_is_a_bad_row_and_a_quote_inside_a_cell_is_text() -> None:
     rows = read('sku,name,price\nX,"Cup" red,1\nY,5" pipe,2\n')
     assert lines_of(rows) == [(2, "bad"), (3, ["Y", '5" pipe', "2"])]
 
@@ -131,7 +131,7 @@ def at(path: Path, content: bytes) -> list[Row | BadRow]:
 @pytest.mark.parametrize("name", ["file.csv", "file.gz"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_compressed_or_not_with_a_mark_or_not(
+def test_files_may_be_compressed_and_have_a_byte_order_mark(
     name: str, compress: Callable[[bytes], bytes], mark: bytes, tmp_path: Path
 ) -> None:
     rows = at(tmp_path / name, compress(mark + b'"sku","name"\nA,B\n'))
@@ -148,7 +148,7 @@ def test_compressed_or_not_with_a_mark_or_not(
     ],
 )
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_another_encoding_is_named(
+def test_unsupported_encodings_are_named(
     encoding: str, said: str, compress: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(UnreadableFile, match=said) as caught:
@@ -156,7 +156,7 @@ def test_another_encoding_is_named(
     assert str(tmp_path / "file.csv") in str(caught.value)
 
 
-def test_a_workbook_is_told_from_csv(tmp_path: Path) -> None:
+def test_a_workbook_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="is a workbook"):
         at(tmp_path / "file.csv", b"PK\x03\x04\x14\x00")
 
@@ -168,7 +168,7 @@ def test_bytes_that_are_not_utf8_cost_one_row(tmp_path: Path) -> None:
     assert "The byte 0xe9 is not UTF-8 text" in rows[0].message
 
 
-def test_a_damaged_gz_file_is_told_with_the_last_line_that_was_read(tmp_path: Path) -> None:
+def test_a_damaged_gz_file_is_reported_with_its_last_readable_line(tmp_path: Path) -> None:
     path = tmp_path / "file.csv.gz"
     whole = gzip.compress(b"sku,name\n" + b"".join(b"A%d,%d\n" % (n, n * n) for n in range(50_000)))
     for damaged in (whole[:-5], whole[: len(whole) // 2], whole[:-8] + b"\x00" * 8):
@@ -182,7 +182,7 @@ def test_a_damaged_gz_file_is_told_with_the_last_line_that_was_read(tmp_path: Pa
             at(path, nothing)
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(UnreadableFile, match=str(path)), open_csv(path):
             pass

@@ -26,12 +26,12 @@ def numbers(lines: str) -> list[int]:
     return [json.loads(line)["seq"] for line in lines.splitlines()]
 
 
-def test_nothing_has_happened(cli: Cli) -> None:
+def test_an_empty_feed_prints_nothing(cli: Cli) -> None:
     ended = cli("events", "tail")
     assert (ended.code, ended.out) == (0, "")
 
 
-def test_a_place_that_cannot_be(cli: Cli) -> None:
+def test_an_invalid_event_number_is_wrong_usage(cli: Cli) -> None:
     assert cli("events", "tail", "--after", str(2**63)).code == 2
     ahead = cli("events", "tail", "--after", str(2**63 - 1), "--json")
     assert (ahead.code, ahead.out) == (1, "")
@@ -49,7 +49,7 @@ def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: A
     assert lines[-1] == f"        50  2026-01-01 00:00:00Z  product.listed      {told}"
 
 
-def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
+def test_all_events_after_a_number_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
     happen(runtime, seller, 1_200)
     happen(runtime, seller, 3)
     ended = cli("events", "tail", "--after", "7", "--json")
@@ -62,7 +62,7 @@ def test_behind_a_number_everything_is_shown(cli: Cli, runtime: MemoryRuntime, s
     }
 
 
-def test_what_is_forgotten_is_not_looked_for(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
+def test_deleted_events_are_skipped(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
     happen(runtime, seller, 5)
     runtime.clock.advance(days=40)
     runtime.market.relay.purge()
@@ -73,7 +73,7 @@ def test_what_is_forgotten_is_not_looked_for(cli: Cli, runtime: MemoryRuntime, s
     assert "after=5" in ended.err
 
 
-def test_a_feed_is_followed_until_somebody_has_seen_enough(
+def test_a_feed_is_followed_until_ctrl_c(
     cli: Cli, runtime: MemoryRuntime, seller: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happen(runtime, seller, 1)

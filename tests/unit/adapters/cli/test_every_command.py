@@ -118,7 +118,7 @@ def texts(document: Any) -> list[str]:
     return [document] if isinstance(document, str) else []
 
 
-def test_all_commands_are_tried() -> None:
+def test_all_commands_are_tested() -> None:
     assert set(ALL) == set(RIGHT) | WITHOUT_DATA
 
 
@@ -180,7 +180,7 @@ def test_an_unknown_option_is_wrong_usage(cli: Cli, name: str) -> None:
         if parameter.param_type_name == "option" and parameter.type_descriptor.annotation in {int, float}
     ],
 )
-def test_a_value_that_is_no_number_is_told_by_option_and_value(cli: Cli, name: str, option: str) -> None:
+def test_an_invalid_number_is_reported_with_its_option_and_value(cli: Cli, name: str, option: str) -> None:
     arguments = ["sales.csv"] if name == "pricing evaluate" else ["1"] if name == "pricing explain" else []
     ended = cli(*name.split(), *arguments, option, "many")
     assert ended.code == 2
@@ -277,7 +277,7 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
         ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._redeliver_range", "Deliveries queued so far"),
     ],
 )
-def test_ctrl_c_ends_long_work_with_130_and_says_what_stands(  # noqa: PLR0917
+def test_ctrl_c_exits_with_130_and_reports_what_stays(  # noqa: PLR0917
     cli: Cli, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch, name: str, work: str, stands: str
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:

@@ -23,14 +23,16 @@ from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime, ServerAway
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )  # fmt: skip
-def test_errors_end_in_a_sentence(cli: Cli, runtime: MemoryRuntime, error: BaseException, code: int, said: str) -> None:
+def test_expected_errors_end_in_a_sentence(
+    cli: Cli, runtime: MemoryRuntime, error: BaseException, code: int, said: str
+) -> None:
     runtime.fails_with = error
     for command in (["up"], ["stock", "verify"]):  # behind the runtime, and within a command of a group
         ended = cli(*command)
         assert (ended.code, ended.out, ended.err) == (code, "", said)
 
 
-def test_what_nobody_expected_is_not_hidden(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_unexpected_errors_are_not_hidden(cli: Cli, runtime: MemoryRuntime) -> None:
     runtime.fails_with = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):
         cli("worker")

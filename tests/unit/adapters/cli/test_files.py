@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path) -> None:
+def test_products_are_imported_and_exported(cli: Cli, file: Path, tmp_path: Path) -> None:
     ended = cli("import", "products", str(file), "--seller", SELLER.upper())
     assert ended.code == 0
     assert ended.out == "Lines read: 2. Products new: 2, edited: 0, unchanged: 0. Lines with errors: 0.\n"
@@ -59,7 +59,7 @@ def test_products_come_in_and_go_out_again(cli: Cli, file: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x"])
-def test_names_do_not_become_formulas_and_come_back_as_they_were(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_exported_formulas_are_quoted_and_imported_unchanged(cli: Cli, tmp_path: Path, name: str) -> None:
     listed, exported = tmp_path / "listed.csv", tmp_path / "exported.csv"
     listed.write_text(f"sku,name,category,price\n-A,'{name},toys,1.00\n")
     assert cli("import", "products", str(listed), "--seller", SELLER).code == 0
@@ -85,7 +85,7 @@ def test_lines_with_errors_are_listed(cli: Cli, file: Path) -> None:
     assert "Products new: 2, edited: 0, unchanged: 0. Lines with errors: 2." in ended.out
 
 
-def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) -> None:
+def test_wrong_files_and_sellers_are_reported(cli: Cli, file: Path, tmp_path: Path) -> None:
     gone = cli("import", "products", str(tmp_path / "gone.csv"), "--seller", SELLER)
     assert (gone.code, gone.err) == (1, f"{tmp_path / 'gone.csv'}: No such file or directory.\n")
     nobody = cli("import", "products", str(file), "--seller", "nobody@example.com")
@@ -96,7 +96,7 @@ def test_files_and_sellers_that_are_wrong(cli: Cli, file: Path, tmp_path: Path) 
     assert headless.err.startswith(f"{file}: The first line names the columns")
 
 
-def test_a_file_that_ends_in_the_middle_is_reported_with_what_stands(cli: Cli, tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_with_the_imported_lines(cli: Cli, tmp_path: Path) -> None:
     rows = "".join(f"N{number},{number * 7919},toys,1.00\n" for number in range(3000))
     whole = gzip.compress(f"sku,name,category,price\n{rows}".encode())
     path = tmp_path / "products.csv.gz"
@@ -116,7 +116,7 @@ def test_a_file_that_ends_in_the_middle_is_reported_with_what_stands(cli: Cli, t
     assert "damaged or cut short" in nothing.err
 
 
-def test_an_interrupted_import_says_what_stands(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_reports_what_stays(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("sku,name,category,price\n" + "".join(f"N{number},Cup,toys,1.00\n" for number in range(700)))
     batches: list[Sequence[Any]] = []
 
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(cli: Cli, tmp_path: Path) 
     assert (ended.code, ended.err) == (1, f"{file}: Not a directory.\n")
 
 
-def test_the_sample_of_the_real_shop_comes_in_and_its_orders_go_out(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_the_online_retail_sample_is_imported_and_its_orders_exported(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("import", "online-retail", str(SAMPLE), "--json")
     report = json.loads(ended.out)
     assert (ended.code, report["reconciles"]) == (0, True)
@@ -153,13 +153,13 @@ def test_the_sample_of_the_real_shop_comes_in_and_its_orders_go_out(cli: Cli, ru
     assert "Reconciles" in cli("import", "online-retail", str(SAMPLE)).out
 
 
-def test_a_file_of_something_else_is_no_online_retail(cli: Cli, file: Path) -> None:
+def test_another_csv_file_is_refused_as_online_retail(cli: Cli, file: Path) -> None:
     ended = cli("import", "online-retail", str(file))
     assert (ended.code, ended.out) == (1, "")
     assert "is not an Online Retail file" in ended.err
 
 
-def test_an_interrupted_import_says_that_it_resumes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_replay_reports_what_stays(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 

@@ -28,7 +28,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 ALL = dict(commands(command_tree()))
 
 
-def test_all_commands_are_there() -> None:
+def test_the_command_tree_is_complete() -> None:
     assert set(ALL) == WANTED
 
 
@@ -49,7 +49,7 @@ def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
     assert "130 interrupted" in " ".join((ended.out + ended.err).split())
 
 
-def test_the_version(cli: Cli) -> None:
+def test_the_version_is_printed(cli: Cli) -> None:
     assert cli("--version").out.startswith("scalecommerce ")
 
 

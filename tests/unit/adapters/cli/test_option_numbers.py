@@ -22,7 +22,7 @@ NUMBERS = list(numbers(command_tree()))
 
 
 @pytest.mark.parametrize(("path", "parameter"), NUMBERS, ids=[f"{'-'.join(p)}-{n.name}" for p, n in NUMBERS])
-def test_every_number_of_every_command_is_read_by_the_rule(cli: Cli, path: tuple[str, ...], parameter: Any) -> None:
+def test_every_number_of_every_command_is_parsed_strictly(cli: Cli, path: tuple[str, ...], parameter: Any) -> None:
     others = [
         "1" if other.type_descriptor.annotation in {int, float} else "word"
         for known, other in NUMBERS
@@ -35,5 +35,5 @@ def test_every_number_of_every_command_is_read_by_the_rule(cli: Cli, path: tuple
         assert "write digits" in " ".join(ended.err.split()), ended.err
 
 
-def test_there_are_numbers_to_be_read() -> None:
+def test_commands_have_number_options() -> None:
     assert len(NUMBERS) > 20

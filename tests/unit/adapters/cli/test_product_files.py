@@ -61,7 +61,7 @@ def shelf(market: Market) -> dict[str | None, ProductView]:
 TWO = "sku,name,category,price,stock,brand\nA1,Tea pot,home_appliances,19.90,3,Umber\nB2,Cup,5,4.5,,\n"
 
 
-def test_new_products(market: Market, seller: AccountId) -> None:
+def test_new_products_are_created(market: Market, seller: AccountId) -> None:
     assert load(market, seller, TWO) == ImportedProducts(2, 2, 0, 0, (), dry_run=False)
     pot, cup = shelf(market)["A1"], shelf(market)["B2"]
     assert (pot.name, str(pot.price), pot.stock, pot.brand, pot.seller.id) == (
@@ -74,7 +74,7 @@ def test_new_products(market: Market, seller: AccountId) -> None:
     assert (cup.category.name, str(cup.price), cup.stock) == ("home_appliances", "4.50 USD", 0)
 
 
-def test_known_products_are_edited_and_blanks_leave_them_alone(market: Market, seller: AccountId) -> None:
+def test_known_products_are_edited_and_blank_fields_are_kept(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     done = load(market, seller, "sku,price,stock,is_active,brand\nA1,17.90,,no,\nC3,1,1,,\n")
     assert (done.lines, done.created, done.updated) == (2, 0, 1)
@@ -86,7 +86,7 @@ def test_known_products_are_edited_and_blanks_leave_them_alone(market: Market, s
     assert len(history.intervals) == 2
 
 
-def test_texts_of_a_file_come_in_their_normal_form(market: Market, seller: AccountId) -> None:
+def test_texts_are_normalized(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     wanted = '" A1\u200b"," Umber\u00ad ",Home_Appliances\u200b,SELLER@example.com,\u200b'
     text = f"sku,brand,category,seller,description\n{wanted}\n"
@@ -96,7 +96,7 @@ def test_texts_of_a_file_come_in_their_normal_form(market: Market, seller: Accou
     assert [error.message for error in twice.errors] == ["sku: Line 2 has the same sku."]
 
 
-def test_an_address_that_looks_alike_is_anothers(market: Market) -> None:
+def test_a_similar_address_is_another_seller(market: Market) -> None:
     kara = unwrap_single(market.accounts.sign_up([SignUp("kara@example.com", None)])).id
     done = load(market, kara, "sku,name,category,price,seller\nA1,Cup,5,1.00,\u212aara@example.com\n")
     assert [error.message for error in done.errors] == [
@@ -104,7 +104,7 @@ def test_an_address_that_looks_alike_is_anothers(market: Market) -> None:
     ]
 
 
-def test_importing_again_is_harmless(market: Market, seller: AccountId) -> None:
+def test_importing_a_file_again_changes_nothing(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     assert load(market, seller, TWO).unchanged == 2
     assert len(shelf(market)) == 2
@@ -135,7 +135,7 @@ LOOSE = ["1.290", '"1,290"', "1e3", "1_000", "+5", "٣", "0x10", "1 000", '"4,50
         ("X,,free,x,y,z", "category: There is no category free. price: 'x' is not"),
     ],
 )
-def test_a_bad_line_is_told_and_the_others_are_written(
+def test_a_bad_line_is_reported_and_the_others_are_written(
     line: str, message: str, market: Market, seller: AccountId
 ) -> None:
     text = f"sku,name,category,price,stock,is_active\nG,Good,tools,1,,\n{line}\nH,Too,tools,1,,\n"
@@ -147,7 +147,7 @@ def test_a_bad_line_is_told_and_the_others_are_written(
     assert set(shelf(market)) == {"G", "H"}
 
 
-def test_what_the_engine_refuses_is_told_by_line(market: Market, seller: AccountId) -> None:
+def test_errors_of_the_engine_are_reported_by_line(market: Market, seller: AccountId) -> None:
     header = "sku,name,category,price,min_price,max_price,currency\n"
     text = f"{header}A,Pot,tools,1,5,4,\nB,Pot,tools,1,,,usd\nC,Pot,tools,1,,,EUR\n"
     done = load(market, seller, text)
@@ -175,7 +175,7 @@ def test_a_dry_run_writes_nothing(market: Market, seller: AccountId) -> None:
         ('sku,"name\nA,B\n', "with the column names: A quote"),
     ],
 )
-def test_bad_files(text: str, message: str, market: Market, seller: AccountId) -> None:
+def test_invalid_files_are_refused(text: str, message: str, market: Market, seller: AccountId) -> None:
     with pytest.raises(UnreadableFile, match=message):
         load(market, seller, text)
 
@@ -189,7 +189,7 @@ def test_bytes_that_are_not_text_cost_their_line(market: Market, seller: Account
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_files_of_spreadsheets(separator: str, mark: str, market: Market, seller: AccountId) -> None:
+def test_files_of_spreadsheets_are_imported(separator: str, mark: str, market: Market, seller: AccountId) -> None:
     rows = [["sku", "Name", "category", "price"], ["A", "Tea pot", "toys", "1.50"], ["", "", "", ""], ["", " ", "", ""]]
     lines = [separator.join(f'"{cell}"' for cell in row) for row in rows]
     assert load(market, seller, mark + "\r\n".join(lines)) == ImportedProducts(1, 1, 0, 0, (), dry_run=False)
@@ -251,7 +251,7 @@ def meanwhile(market: Market, seller: AccountId) -> None:
         unwrap_single(market.catalog.edit_products([EditProduct(view.id, seller, changes | {"is_active": False})]))
 
 
-def test_an_untouched_export_changes_nothing_whatever_happened_since() -> None:
+def test_an_untouched_export_changes_nothing_after_sales_and_repricing() -> None:
     market, seller, _ = market_with(["Pot", "Cup", "Jug", "Tray", "Vase"])
     file = exported(market)
     meanwhile(market, seller)
@@ -270,7 +270,7 @@ def edited(text: str, **cells: str) -> str:
     return out.getvalue()
 
 
-def test_of_an_edited_export_only_the_edited_cells_are_written() -> None:
+def test_only_the_edited_cells_of_an_export_are_written() -> None:
     market, seller, _ = market_with(["Pot", "Cup"])
     file = edited(exported(market), brand="Umber")
     meanwhile(market, seller)
@@ -304,7 +304,7 @@ def test_an_interrupted_import_of_an_edited_stock_may_be_repeated(market: Market
     assert shelf(market)["A1"].stock == 8
 
 
-def test_an_edited_price_is_set_and_a_file_by_hand_sets_its_figures(market: Market, seller: AccountId) -> None:
+def test_edited_prices_are_set_and_files_without_baseline_set_all_values(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     file = edited(exported(market), price="25.00")
     meanwhile(market, seller)
@@ -364,7 +364,7 @@ def test_expected_figures_by_hand_are_checked(market: Market, seller: AccountId)
     assert load(market, seller, "sku,stock,stock_expected\nA1,4,3\nB2,4,3\n").updated == 1
 
 
-def test_a_report_says_what_stands_when_the_work_stops(market: Market, seller: AccountId) -> None:
+def test_the_report_counts_the_lines_before_an_error(market: Market, seller: AccountId) -> None:
     rows = "".join(f"N{number},Cup,toys,1\n" for number in range(1200))
 
     class Cut(io.StringIO):
@@ -401,7 +401,7 @@ def test_a_batch_that_was_being_written_is_in_doubt(market: Market, seller: Acco
     assert report.as_json()["complete"] is False
 
 
-def test_products_of_others_are_not_taken_over(market: Market, seller: AccountId) -> None:
+def test_products_of_other_sellers_are_not_changed(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     file = io.StringIO(newline="")
     export_products(market, file)
@@ -413,7 +413,7 @@ def test_products_of_others_are_not_taken_over(market: Market, seller: AccountId
     ] * 2
 
 
-def test_products_as_json_lines_and_of_one_seller(market: Market, seller: AccountId) -> None:
+def test_products_of_one_seller_are_exported_as_json_lines(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     file, nobody = io.StringIO(), io.StringIO()
     assert export_products(market, file, ExportFormat.JSON_LINES, seller=seller) == 2
@@ -423,7 +423,7 @@ def test_products_as_json_lines_and_of_one_seller(market: Market, seller: Accoun
     assert nobody.getvalue().startswith("sku,name")
 
 
-def test_a_carriage_return_in_an_old_name_does_not_part_its_line(market: Market, seller: AccountId) -> None:
+def test_a_carriage_return_in_a_name_does_not_split_its_line(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     market.ordering.place(
@@ -439,7 +439,7 @@ def test_a_carriage_return_in_an_old_name_does_not_part_its_line(market: Market,
     assert dict(zip(file.header, row.cells, strict=True))["name"] == "Tea\rpot"
 
 
-def test_orders(market: Market, seller: AccountId) -> None:
+def test_orders_are_exported_as_csv_and_json_lines(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
     buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     wanted = [OrderLineRequest(shelf(market)[sku].id, 2) for sku in ("A1", "B2")]

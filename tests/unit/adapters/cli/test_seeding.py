@@ -12,7 +12,7 @@ from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 FEW = ["--users", "6", "--products", "8", "--orders", "20"]
 
 
-def test_all_steps_in_a_row(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_seed_runs_all_steps(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("seed", *FEW, "--json")
     made = json.loads(ended.out)
     assert (made["users"], made["products"], made["orders"]) == (6, 8, 20)
@@ -21,7 +21,7 @@ def test_all_steps_in_a_row(cli: Cli, runtime: MemoryRuntime) -> None:
     assert runtime.market.queries.stock_discrepancies() == []
 
 
-def test_a_table_for_people(cli: Cli) -> None:
+def test_seed_prints_a_table(cli: Cli) -> None:
     ended = cli("seed", *FEW)
     assert ended.code == 0
     assert "rows/s" in ended.out
@@ -29,20 +29,20 @@ def test_a_table_for_people(cli: Cli) -> None:
     assert ended.err == ""
 
 
-def test_each_step_on_its_own(cli: Cli) -> None:
+def test_each_seed_step_runs_separately(cli: Cli) -> None:
     assert json.loads(cli("seed", "users", "--users", "6", "--json").out)["users"] == 6
     assert json.loads(cli("seed", "categories", "--json").out)["categories"] == 0  # they are there from the start
     assert json.loads(cli("seed", "products", "--products", "8", "--json").out)["products"] == 8
     assert json.loads(cli("seed", "orders", "--orders", "5", "--json").out)["orders"] == 5
 
 
-def test_a_step_without_the_one_before_it(cli: Cli) -> None:
+def test_a_seed_step_requires_the_steps_before_it(cli: Cli) -> None:
     ended = cli("seed", "orders")
     assert ended.code == 1
     assert "seed users and products first" in ended.err
 
 
-def test_the_same_seed_again(cli: Cli) -> None:
+def test_the_same_seed_is_refused_again(cli: Cli) -> None:
     assert cli("seed", *FEW).code == 0
     again = cli("seed", *FEW)
     assert again.code == 1
@@ -51,7 +51,7 @@ def test_the_same_seed_again(cli: Cli) -> None:
     assert cli("seed", *FEW, "--rng-seed", "43").code == 0
 
 
-def test_a_database_that_is_not_embedded_is_asked_about(
+def test_seeding_another_database_needs_a_confirmation(
     cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
 ) -> None:
     runtime.embedded = False
@@ -65,7 +65,7 @@ def test_a_database_that_is_not_embedded_is_asked_about(
     assert cli("seed", "products", "--yes").code == 0
 
 
-def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_seeding_reports_what_stays(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -75,5 +75,5 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("arguments", [["everything"], ["--users", "-1"], ["--rng-seed", "x"]])
-def test_wrong_usage(cli: Cli, arguments: list[str]) -> None:
+def test_seed_refuses_wrong_options(cli: Cli, arguments: list[str]) -> None:
     assert cli("seed", *arguments).code == 2

@@ -16,6 +16,6 @@ def test_an_account_is_found_by_address_and_by_number() -> None:
 
 
 @pytest.mark.parametrize("told", ["0", "9223372036854775807", "9223372036854775808", "9" * 5_000])
-def test_a_number_that_no_account_has_is_told(told: str) -> None:
+def test_an_unknown_account_number_is_reported(told: str) -> None:
     with pytest.raises(NotFound):
         find_account(in_memory_market(), told)

@@ -42,14 +42,14 @@ def forgotten(runtime: MemoryRuntime, sold: None) -> None:  # noqa: ARG001 - bef
 
 
 @pytest.mark.usefixtures("sold")
-def test_clean_statistics_are_said_to_be_clean(cli: Cli) -> None:
+def test_correct_statistics_are_reported_as_clean(cli: Cli) -> None:
     ended = cli("statistics", "verify")
     assert (ended.code, ended.out.startswith("Clean:")) == (0, True)
     assert json.loads(cli("statistics", "verify", "--json").out) == {"clean": True, "discrepancies": []}
 
 
 @pytest.mark.usefixtures("forgotten")
-def test_differences_are_shown_and_end_when_all_is_made_anew(cli: Cli) -> None:
+def test_statistics_differences_are_shown_until_a_rebuild(cli: Cli) -> None:
     ended = cli("statistics", "verify")
     assert ended.code == 1
     assert "3 figures differ from their source" in ended.out
@@ -65,7 +65,7 @@ def test_differences_are_shown_and_end_when_all_is_made_anew(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("forgotten")
-def test_one_sellers_can_be_made_anew(cli: Cli) -> None:
+def test_statistics_of_one_seller_can_be_rebuilt(cli: Cli) -> None:
     assert cli("statistics", "rebuild", "--seller", "bea@example.com").code == 0
     assert cli("statistics", "verify").code == 1
     ended = cli("statistics", "rebuild", "--seller", "sam@example.com")

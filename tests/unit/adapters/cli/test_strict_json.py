@@ -37,12 +37,12 @@ def test_json_of_other_values_is_what_readers_expect() -> None:
     ]  # fmt: skip
 
 
-def test_json_of_an_unknown_type_is_an_error_and_not_its_name() -> None:
+def test_json_of_an_unknown_type_is_an_error() -> None:
     with pytest.raises(TypeError, match="object has no JSON representation"):
         json_text([object()])
 
 
-def test_every_command_writes_json_through_the_one_writer() -> None:
+def test_every_command_writes_json_with_json_text() -> None:
     folder = Path(cli.__path__[0])
     for module in sorted(folder.rglob("*.py")):
         if module.name == "strict_json.py":

@@ -31,7 +31,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 
 @pytest.mark.parametrize("width", [200, 80, 50, 44, 30, 12])
-def test_every_value_is_there_at_every_width(shown: Shown, width: int) -> None:
+def test_every_value_is_printed_at_every_width(shown: Shown, width: int) -> None:
     text = shown(width, lambda: print_table(HEAD, ROWS))
     assert "…" not in text
     if width >= 30:
@@ -41,7 +41,7 @@ def test_every_value_is_there_at_every_width(shown: Shown, width: int) -> None:
     assert width < 30 or {"above", "forty", "days."} <= words
 
 
-def test_a_frame_a_plain_table_or_records_by_the_space_there_is(shown: Shown) -> None:
+def test_the_form_of_a_table_depends_on_the_width(shown: Shown) -> None:
     kinds = [shown(width, lambda: print_table(HEAD, ROWS)) for width in (80, 52, 40)]
     assert ["╭" in kind for kind in kinds] == [True, False, False]
     assert kinds[1].splitlines()[0].split() == ["id", "name", "why"]
@@ -57,7 +57,7 @@ def test_identifying_values_stay_in_one_line(shown: Shown) -> None:
     assert address in text
 
 
-def test_what_is_longer_than_a_line_is_folded_and_not_cut(shown: Shown) -> None:
+def test_long_values_are_folded_and_not_truncated(shown: Shown) -> None:
     address = "https://receiver.example.com/" + "x" * 100
     text = shown(60, lambda: print_table(columns("id", "address"), [[1, address]]))
     assert "".join(text.partition("address")[2].split()) == address

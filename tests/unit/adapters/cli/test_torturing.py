@@ -15,22 +15,22 @@ def asked(runtime: MemoryRuntime) -> TortureOptions:
     return found
 
 
-def test_the_long_form_is_the_default(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_the_long_test_is_the_default(cli: Cli, runtime: MemoryRuntime) -> None:
     assert cli("torture", "--seed", "7").code == 0
     assert asked(runtime) == TortureOptions(seed=7, kills=240, seconds=3600.0, buyers=20, products=40)
 
 
-def test_the_short_form_can_be_changed(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_options_override_the_short_test(cli: Cli, runtime: MemoryRuntime) -> None:
     cli("torture", "--quick", "--seed", "7", "--buyers", "3")
     assert asked(runtime) == TortureOptions(seed=7, kills=14, seconds=12.0, buyers=3, products=12, webhooks=False)
 
 
-def test_without_a_seed_one_is_chosen_and_told(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_a_missing_seed_is_chosen_and_reported(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("torture")
     assert f"Seed {asked(runtime).seed}, " in ended.out
 
 
-def test_what_holds_is_a_table_and_a_good_end(cli: Cli) -> None:
+def test_unbroken_invariants_are_a_table_and_exit_0(cli: Cli) -> None:
     ended = cli("torture")
     assert ended.code == 0
     assert "2 kills" in ended.out
@@ -39,7 +39,7 @@ def test_what_holds_is_a_table_and_a_good_end(cli: Cli) -> None:
     assert "Processes died at 1 different fail-points; no process reached policies.add:before." in ended.out
 
 
-def test_a_broken_invariant_is_told_with_its_seed_and_a_bad_end(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_a_broken_invariant_is_reported_with_its_seed_and_exit_1(cli: Cli, runtime: MemoryRuntime) -> None:
     runtime.tortured_to = [Checked("nothing is lost", 10, 2, ["order 5 is lost", "order 6 is lost"])]
     ended = cli("torture", "--seed", "7", "--kills", "20")
     assert ended.code == 1
@@ -49,7 +49,7 @@ def test_a_broken_invariant_is_told_with_its_seed_and_a_bad_end(cli: Cli, runtim
     assert "Data and logs: /tmp/kept" in ended.out
 
 
-def test_json_says_the_same(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_torture_json_has_the_whole_report(cli: Cli, runtime: MemoryRuntime) -> None:
     runtime.tortured_to = [Checked("nothing is lost", 10, 2, ["order 5 is lost"])]
     ended = cli("torture", "--json")
     assert ended.code == 1
@@ -59,7 +59,7 @@ def test_json_says_the_same(cli: Cli, runtime: MemoryRuntime) -> None:
     assert found["invariants"][0]["examples"] == ["order 5 is lost"]
 
 
-def test_a_run_that_was_cut_short_says_so(cli: Cli, runtime: MemoryRuntime) -> None:
+def test_an_interrupted_torture_exits_with_130(cli: Cli, runtime: MemoryRuntime) -> None:
     runtime.interrupted = True
     assert cli("torture").code == 130
 

@@ -49,14 +49,14 @@ def shown(ended: Any) -> Any:
     return json.loads(ended.out)
 
 
-def test_what_is_not_there_is_told(cli: Cli) -> None:
+def test_missing_endpoints_and_deliveries_are_reported(cli: Cli) -> None:
     assert cli("webhooks", "list").out == "There are no endpoints.\n"
     assert cli("webhooks", "deliveries", "--failed").out == "There are no such deliveries.\n"
     assert cli("pricing", "runs").out == "There are no runs.\n"
     assert cli("pricing", "policies").out == "There are no policies.\n"
 
 
-def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
+def test_endpoints_are_listed_with_their_states(cli: Cli, post: Post) -> None:
     post.create("well.example.com", "order.paid")
     post.ping(post.create("gone.example.com"), GONE)
     post.ping(post.create("failing.example.com"), BAD)
@@ -64,7 +64,7 @@ def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
     lines = {line.split("│")[3].strip(): line for line in ended.out.splitlines() if "https" in line}
     assert "order.paid" in lines["https://well.example.com/"]
     assert "active" in lines["https://well.example.com/"]
-    assert "disabled: It answered 410" in lines["https://gone.example.com/"]
+    assert "disabled: The receiver answered 410" in lines["https://gone.example.com/"]
     assert "failing since 2026-01-01" in lines["https://failing.example.com/"]
     document = shown(cli("webhooks", "list", "--json"))
     assert [each["is_active"] for each in document] == [True, False, True]
@@ -72,7 +72,7 @@ def test_endpoints_and_their_states(cli: Cli, post: Post) -> None:
     assert "sealed" not in json.dumps(document)
 
 
-def test_deliveries_and_those_that_failed(cli: Cli, post: Post) -> None:
+def test_deliveries_are_listed_all_or_failed_ones(cli: Cli, post: Post) -> None:
     endpoint = post.create()
     good, bad = post.ping(endpoint), post.ping(endpoint, BAD)
     ended = cli("webhooks", "deliveries")
@@ -85,7 +85,7 @@ def test_deliveries_and_those_that_failed(cli: Cli, post: Post) -> None:
     assert (unknown.code, unknown.err) == (1, "There is no endpoint 99.\n")
 
 
-def test_redelivery_by_number(cli: Cli, post: Post) -> None:
+def test_deliveries_are_repeated_by_id(cli: Cli, post: Post) -> None:
     failed = post.ping(post.create(), BAD)
     before = post.sender.sent[-1].headers["webhook-id"]
     ended = cli("webhooks", "redeliver", str(failed))
@@ -97,7 +97,7 @@ def test_redelivery_by_number(cli: Cli, post: Post) -> None:
     assert json.loads(ended.out) == {"redelivered": 0, "refused": ["There is no delivery 99."]}
 
 
-def test_redelivery_by_endpoint_and_time(cli: Cli, post: Post) -> None:
+def test_deliveries_are_repeated_by_endpoint_and_time(cli: Cli, post: Post) -> None:
     endpoint, other = post.create(), post.create()
     post.ping(endpoint)
     post.clock.advance(hours=1)
@@ -113,7 +113,7 @@ def test_redelivery_by_endpoint_and_time(cli: Cli, post: Post) -> None:
     assert shown(cli(*again, "--delivered-too"))["redelivered"] == 1
 
 
-def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli, post: Post) -> None:
+def test_a_time_range_that_ends_before_its_start_is_refused(cli: Cli, post: Post) -> None:
     again = ("webhooks", "redeliver", "--endpoint", str(post.create()))
     ended = cli(*again, "--since", "2026-01-02", "--until", "2026-01-01")
     assert (ended.code, " ".join(ended.err.split())) == (2, "--since: This is later than --until.")
@@ -126,7 +126,7 @@ def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli, post: Post) -> N
     assert cli(*again, "--until", "2020-01-01").code == 0
 
 
-def test_options_of_an_endpoint_are_not_ignored_beside_numbers(cli: Cli, post: Post) -> None:
+def test_options_of_an_endpoint_are_refused_with_ids(cli: Cli, post: Post) -> None:
     failed = str(post.ping(post.create(), BAD))
     for options in (("--since", "2026-01-01"), ("--until", "2026-01-01"), ("--delivered-too",)):
         ended = cli("webhooks", "redeliver", failed, *options)
@@ -134,7 +134,7 @@ def test_options_of_an_endpoint_are_not_ignored_beside_numbers(cli: Cli, post: P
         assert "they do not apply to ids" in " ".join(ended.err.split())
 
 
-def test_what_is_to_be_sent_must_be_named(cli: Cli, post: Post) -> None:
+def test_redeliver_requires_ids_or_an_endpoint(cli: Cli, post: Post) -> None:
     assert post.owner
     for arguments in ((), ("1", "--endpoint", "1")):
         ended = cli("webhooks", "redeliver", *arguments)

@@ -33,7 +33,7 @@ CHOICES: list[dict[str, Any]] = [
 # --- the aggregate
 
 
-def test_a_policy_is_a_document() -> None:
+def test_a_policy_document_can_be_read_back() -> None:
     made = policy(
         category_id=3, policy="price_grid", parameters={"prices": [100, 200]}, guardrails={"step": 0.1},
         epoch_seconds=60, is_active=False,
@@ -46,7 +46,7 @@ def test_a_policy_is_a_document() -> None:
     assert made.epoch == timedelta(minutes=1)
 
 
-def test_the_defaults_are_learning_weekly() -> None:
+def test_the_default_policy_is_weekly_elasticity_learning() -> None:
     made = PricingPolicy(PolicyId(1), AccountId(2), "Mine", NOW)
     assert (made.policy, made.epoch_days, made.is_active, made.version) == ("elasticity_learning", 7.0, True, 1)
     assert [made.epoch_at(NOW + timedelta(days=days)) for days in (0, 6.9, 7, 700)] == [0, 0, 1, 100]
@@ -79,7 +79,7 @@ def test_the_defaults_are_learning_weekly() -> None:
         ({"name": "", "policy": "astrology"}, ["name", "policy"]),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_changed(facts: dict[str, Any], fields: list[str]) -> None:
+def test_an_invalid_edit_names_the_fields_and_changes_nothing(facts: dict[str, Any], fields: list[str]) -> None:
     with pytest.raises(Invalid) as caught:
         policy(**facts)
     assert sorted(caught.value.errors) == fields
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_named_and_nothing_is_changed(facts: dict[str, Any], fi
     assert edited == untouched
 
 
-def test_an_edit_makes_a_version() -> None:
+def test_an_edit_increments_the_version() -> None:
     edited = policy()
     edited.edit(policy="hill_climb", parameters={"step": 0.02}, epoch_seconds=86_400)
     edited.edit(is_active=False)
@@ -114,7 +114,7 @@ CEILING = "the highest price that your limits and the usual price allow"
         ({"cost": 58_50}, "Kept at 100.00: the change would be too small to matter."),
     ],
 )  # fmt: skip
-def test_a_seller_is_told_why(seen: dict[str, Any], sentence: str) -> None:
+def test_decisions_have_sentences_for_sellers(seen: dict[str, Any], sentence: str) -> None:
     chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
     look = signals(**seen)
     decisions = decide(chosen, chosen.strategy().start(look, {}), look, 5)
@@ -138,7 +138,7 @@ def wishing(prices: Any) -> Any:
     return rules
 
 
-def test_a_policy_that_proposes_nonsense_is_stopped() -> None:
+def test_a_strategy_with_unusable_prices_changes_nothing() -> None:
     chosen = policy()
     look = signals()
     with pytest.raises(StrategyFailed, match="2 prices for 1 products"):
@@ -168,7 +168,7 @@ def run_of(*moves: float) -> Any:
         ([0.0], False),
     ],
 )
-def test_the_breaker(moves: list[float], tripped: bool) -> None:
+def test_the_circuit_breaker_trips_on_large_shares_and_means(moves: list[float], tripped: bool) -> None:
     chosen, decisions = run_of(*moves)
     broken = check_breaker(chosen, [decisions])
     assert broken.tripped == tripped
@@ -178,13 +178,13 @@ def test_the_breaker(moves: list[float], tripped: bool) -> None:
 
 
 @pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
-def test_a_few_prices_are_left_to_their_own_guardrails(prices: int, tripped: bool) -> None:
+def test_the_circuit_breaker_ignores_runs_with_few_prices(prices: int, tripped: bool) -> None:
     """A seller of one product would never see its price move: each move is the mean of all."""
     _, decisions = run_of(*[0.04] * prices)
     assert check_breaker(policy(), [decisions]).tripped == tripped
 
 
-def test_a_run_without_prices_trips_nothing() -> None:
+def test_a_run_without_prices_does_not_trip_the_breaker() -> None:
     assert not check_breaker(policy(), []).tripped
 
 
@@ -192,7 +192,7 @@ def test_a_run_without_prices_trips_nothing() -> None:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.get("policy", "elasticity_learning"))
-def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any]) -> None:
+def test_a_decision_can_be_replayed_from_its_stored_inputs(choice: dict[str, Any]) -> None:
     chosen = policy(**choice)
     rules, seen = chosen.strategy(), chaos(DECISIONS // len(CHOICES), seed=11)
     state = rules.pool(rules.update(rules.start(seen, {}), seen), seen)
@@ -211,7 +211,7 @@ def test_a_decision_can_be_made_again_from_what_was_stored(choice: dict[str, Any
         assert alone.guardrails == guardrail_names(int(decisions.guardrails[row]))
 
 
-def test_usual_inputs_are_small() -> None:
+def test_stored_inputs_are_compact() -> None:
     seen = signals(product=np.arange(1_000, 2_000), price=np.full(1_000, 19_99), median_90d=19_99)
     chosen = policy()
     inputs = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0)

@@ -26,7 +26,7 @@ def scalar(state: list[float], x: float, views: float, units: float, weeks: floa
     return [a + k0 * r, b + k1 * r, c00 - k0 * k0 * f, c01 - k0 * k1 * f, c11 - k1 * k1 * f]
 
 
-def test_it_computes_what_is_written() -> None:
+def test_the_demand_filter_equals_its_formulas() -> None:
     rng = np.random.default_rng(1)
     state = [-3.7, -2.4, 0.25, 0.0, 0.81]
     seen = belief(*state)
@@ -40,7 +40,7 @@ def test_it_computes_what_is_written() -> None:
         assert np.concatenate(seen) == pytest.approx(state, rel=1e-9, abs=1e-12)
 
 
-def test_a_covariance_stays_one() -> None:
+def test_the_covariance_stays_positive_definite() -> None:
     rng = np.random.default_rng(2)
     n = 2_000
     now = Belief(*(np.full(n, value) for value in (-3.7, -2.4, 0.25, 0.0, 0.81)))
@@ -54,7 +54,7 @@ def test_a_covariance_stays_one() -> None:
         assert np.isfinite(now.a + now.b).all()
 
 
-def test_it_finds_an_elasticity_and_follows_it() -> None:
+def test_the_demand_filter_finds_an_elasticity_and_follows_its_changes() -> None:
     rng = np.random.default_rng(3)
     now = belief(-3.7, -2.4, 0.25, 0.0, 0.81)
     for week in range(300):
@@ -68,7 +68,7 @@ def test_it_finds_an_elasticity_and_follows_it() -> None:
             assert now.b[0] == pytest.approx(true, abs=0.5)
 
 
-def test_another_reference_tells_the_same_belief() -> None:
+def test_a_rebased_belief_predicts_the_same_demand() -> None:
     old, new = np.array([100.0]), np.array([130.0])
     before = belief(-3.7, -2.4, 0.25, 0.1, 0.81)
     after = rebase_belief(before, old, new)
@@ -83,7 +83,7 @@ def test_another_reference_tells_the_same_belief() -> None:
 # --- shrinkage
 
 
-def test_swapping_a_prior_is_what_learning_from_the_other_one_would_have_been() -> None:
+def test_a_swapped_prior_equals_learning_with_that_prior() -> None:
     """For a linear Gaussian observer, in closed form: the information of the prior is exchanged."""
     c = np.array([[0.2, -0.05], [-0.05, 0.3]])
     m = np.array([-3.0, -2.0])
@@ -98,7 +98,7 @@ def test_swapping_a_prior_is_what_learning_from_the_other_one_would_have_been() 
     assert [after.c00[0], after.c01[0], after.c11[0]] == pytest.approx([expected[0, 0], expected[0, 1], expected[1, 1]])
 
 
-def test_there_and_back_is_where_it_was() -> None:
+def test_swapping_a_prior_twice_restores_the_belief() -> None:
     before = belief(-3.0, -2.0, 0.2, -0.05, 0.3)
     one, two = (np.array([-2.4]), np.array([0.81])), (np.array([-1.2]), np.array([0.1]))
     assert np.concatenate(swap_prior(swap_prior(before, *one, *two), *two, *one)) == pytest.approx(
@@ -106,7 +106,7 @@ def test_there_and_back_is_where_it_was() -> None:
     )
 
 
-def test_a_product_less_sure_than_its_prior_has_the_new_prior() -> None:
+def test_a_belief_wider_than_its_prior_gets_the_new_prior() -> None:
     after = swap_prior(
         belief(-3.0, -2.4, 0.2, 0.0, 0.9), np.array([-2.4]), np.array([0.81]), np.array([-1.5]), np.array([0.1])
     )
@@ -128,14 +128,14 @@ def looked_at(products: int, mean: float, spread: float, seed: int) -> tuple[Evi
     return parts[0] + parts[1], *prior
 
 
-def test_a_category_is_found_in_its_products() -> None:
+def test_the_prior_of_a_category_is_recovered_from_its_products() -> None:
     found, mean, variance = looked_at(8_000, -1.6, 0.6, seed=4)
     new_mean, new_variance = estimate_priors(found, mean, mean, variance)
     assert new_mean == pytest.approx([-1.6, -2.4], abs=0.08)
     assert new_variance == pytest.approx([0.36, 0.36], abs=0.08)
 
 
-def test_a_small_category_has_its_parent_s_prior_and_estimates_keep_to_reason() -> None:
+def test_a_small_category_has_its_parent_s_prior_and_estimates_are_bounded() -> None:
     found, mean, variance = looked_at(38, -1.6, 0.6, seed=5)
     new_mean, new_variance = estimate_priors(found, mean, np.array([-3.0, -3.0]), np.array([0.5, 0.5]))
     assert (new_mean.tolist(), new_variance.tolist()) == ([-3.0, -3.0], [0.5, 0.5])

@@ -85,7 +85,9 @@ def test_all_reasons_for_a_freeze_are_named() -> None:
         (102_00, {}, 102_00, ()),
     ],
 )
-def test_each_guardrail(wanted: float, seen: dict[str, Any], new: int, acted: tuple[str, ...]) -> None:
+def test_each_guardrail_changes_the_price_and_is_named(
+    wanted: float, seen: dict[str, Any], new: int, acted: tuple[str, ...]
+) -> None:
     assert decide(wanted, **seen) == (new, acted)
 
 
@@ -110,7 +112,9 @@ def test_each_guardrail(wanted: float, seen: dict[str, Any], new: int, acted: tu
         ("99", 103_40, {"minor_per_unit": 1}, 102_99),
     ],
 )
-def test_price_endings(ending: str, wanted: float, seen: dict[str, Any], new: int) -> None:
+def test_price_endings_are_applied_within_all_limits(
+    ending: str, wanted: float, seen: dict[str, Any], new: int
+) -> None:
     price, acted = decide(wanted, rails=Guardrails(ending=ending), **seen)
     assert price == new
     assert ("ending" in acted) == (new not in {103_40, 2_10})
@@ -131,7 +135,7 @@ def test_endings_are_those_of_the_currency(minor_per_unit: int, ending: str, nea
     assert (found.tolist(), fits.tolist()) == ([nearest], [True])
 
 
-def test_durations_scale_with_the_epoch() -> None:
+def test_guardrail_durations_scale_with_the_epoch() -> None:
     second = 1 / 86_400
     assert decide(103_00, epoch_days=second, since_change=second, history_days=2 * second, since_edit=second) == (
         103_00,
@@ -224,7 +228,7 @@ def wishes(seen: Signals, seed: int) -> Any:
 
 
 @pytest.mark.parametrize("rails", SETTINGS)
-def test_the_slow_way_finds_the_same(rails: Guardrails) -> None:
+def test_guardrails_equal_a_scalar_reference_implementation(rails: Guardrails) -> None:
     seen = chaos(400, seed=3)
     wanted = wishes(seen, seed=4)
     new, acted = apply_guardrails(wanted, seen, rails, epoch_days=7.0)
@@ -235,7 +239,7 @@ def test_the_slow_way_finds_the_same(rails: Guardrails) -> None:
 
 
 @pytest.mark.parametrize("which", range(len(SETTINGS)))
-def test_no_guardrail_is_ever_broken(which: int) -> None:
+def test_guardrails_hold_for_random_signals(which: int) -> None:
     """Laws that hold for each decision whatever else is true, in whole numbers and without looking at the code."""
     rails, size = SETTINGS[which], DECISIONS // len(SETTINGS)
     seen = chaos(size, seed=which)
@@ -280,7 +284,7 @@ def test_no_guardrail_is_ever_broken(which: int) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_price_is_guarded_alone(ending: str) -> None:
+def test_a_guarded_price_does_not_depend_on_other_products(ending: str) -> None:
     """The neighbours in a batch make no difference."""
     seen, rails = chaos(500, seed=9), Guardrails(ending=ending)
     wanted = wishes(seen, 9)

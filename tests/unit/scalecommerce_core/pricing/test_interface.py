@@ -25,7 +25,7 @@ from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
 
 
 @pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
-def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> None:
+def test_built_in_strategies_conform_to_the_interface(cls: type[Any]) -> None:
     policy: PricingStrategy = strategy_named(cls.name, {})
     seen = chaos(60, seed=1)
     before = {name: getattr(seen, name).copy() for name in ("price", "views", "units", "cost")}
@@ -48,7 +48,7 @@ def test_the_policies_that_come_along_keep_to_the_interface(cls: type[Any]) -> N
 
 
 @pytest.mark.parametrize("cls", [*BUILT_IN, Guardrails], ids=lambda cls: cls.__name__)
-def test_every_parameter_says_what_it_is(cls: type[Any]) -> None:
+def test_every_parameter_has_a_description(cls: type[Any]) -> None:
     for attribute in cls.__attrs_attrs__:
         assert attribute.metadata["rule"]["says"].endswith("."), attribute.name
 
@@ -74,7 +74,7 @@ def test_a_wrong_list_is_named(prices: Any) -> None:
     assert list(caught.value.errors) == ["parameters.prices"]
 
 
-def test_values_come_in_their_types() -> None:
+def test_parameter_values_have_their_declared_types() -> None:
     policy = strategy_named("price_grid", {"prices": [100, 200], "prior_views": 20})
     assert parameter_values(policy)["prices"] == [100, 200]
     assert repr(parameter_values(policy)["prior_views"]) == "20.0"
@@ -95,7 +95,7 @@ def test_former_names_of_strategies_are_accepted() -> None:
     assert "learning" not in registered_strategies()
 
 
-def test_an_unknown_policy_is_refused_with_those_that_are_known() -> None:
+def test_an_unknown_strategy_is_refused_with_the_installed_ones() -> None:
     with pytest.raises(Invalid, match="hill_climb") as caught:
         strategy_named("astrology", {})
     assert list(caught.value.errors) == ["policy"]
@@ -113,7 +113,7 @@ class Idle:
     update = pool = propose = start
 
 
-def test_a_name_is_taken_once_but_reloading_a_module_is_fine() -> None:
+def test_a_strategy_name_is_unique_but_its_module_may_be_reloaded() -> None:
     try:
         assert register(Idle) is Idle
         assert register(Idle) is Idle
@@ -126,7 +126,7 @@ def test_a_name_is_taken_once_but_reloading_a_module_is_fine() -> None:
         del registered_now["idle"]
 
 
-def test_what_is_no_policy_is_not_registered() -> None:
+def test_classes_that_are_not_strategies_are_not_registered() -> None:
     with pytest.raises(TypeError, match="attrs"):
         register(type("Plain", (), {}))
     with pytest.raises(TypeError, match="lacks name, columns, start"):
@@ -136,7 +136,7 @@ def test_what_is_no_policy_is_not_registered() -> None:
 # --- signals
 
 
-def test_signals_repeat_single_values_and_refuse_what_does_not_fit() -> None:
+def test_signals_repeat_scalars_and_refuse_wrong_columns() -> None:
     assert signals(price=[1, 2, 3]).reference.tolist() == [100_00] * 3
     assert len(Signals.of(product=[], price=[], reference=[])) == 0
     with pytest.raises(ValueError, match="No such signals: colour"):
@@ -150,5 +150,5 @@ def test_signals_repeat_single_values_and_refuse_what_does_not_fit() -> None:
         signals(price=[1, 2], views=[1.0, 2.0, 3.0])
 
 
-def test_the_full_cost_has_the_fee_in_it() -> None:
+def test_the_full_cost_includes_the_fee() -> None:
     assert signals(cost=[90_00, -1], fee=1_000).full_cost() == pytest.approx([100_00, float("nan")], nan_ok=True)

@@ -17,19 +17,19 @@ def same(one: PolicyState, other: PolicyState) -> bool:
     return facts and all(np.array_equal(one.state[name], other.state[name]) for name in other.state)
 
 
-def test_parts_are_merged_in_order_of_product() -> None:
+def test_policy_states_are_merged_in_order_of_product() -> None:
     assert same(PolicyState.concatenate([memory(4, 9), memory(), memory(1, 5)]), memory(1, 4, 5, 9))
     assert same(PolicyState.concatenate([memory()]), memory())
 
 
-def test_some_products_are_taken_out() -> None:
+def test_policy_states_can_be_restricted_to_products() -> None:
     whole = memory(1, 4, 5, 9)
     assert same(whole.for_products(np.array([4, 9])), memory(4, 9))
     assert same(whole.for_products(np.array([0, 5, 7, 12])), memory(5))
     assert same(whole.for_products(np.array([], dtype=np.int64)), memory())
 
 
-def test_joining_replaces_what_is_known() -> None:
+def test_newer_rows_replace_those_of_the_same_products() -> None:
     newer = PolicyState(
         *(np.array([4, 5]) for _ in STATE_FACTS), state={"a": np.array([7.0, 8.0]), "b": np.ones((2, 2))}
     )
@@ -39,6 +39,6 @@ def test_joining_replaces_what_is_known() -> None:
     assert same(joined.for_products(np.array([4, 5])), newer)
 
 
-def test_bytes_and_back() -> None:
+def test_policy_states_survive_serialization() -> None:
     assert same(PolicyState.from_bytes(memory(1, 4, 5).to_bytes()), memory(1, 4, 5))
     assert same(PolicyState.from_bytes(memory().to_bytes()), memory())

@@ -5,7 +5,7 @@ from scalecommerce_core.pricing import seeded_random
 PRODUCTS = np.arange(200_000)
 
 
-def test_it_depends_on_product_epoch_seed_and_use_and_on_nothing_else() -> None:
+def test_random_numbers_depend_only_on_product_epoch_seed_and_use() -> None:
     again = [seeded_random.normal(PRODUCTS[::-1], 5, seed=1)[::-1], seeded_random.normal(PRODUCTS[100:101], 5, seed=1)]
     drawn = seeded_random.normal(PRODUCTS, 5, seed=1)
     assert np.array_equal(drawn, again[0])
@@ -19,7 +19,7 @@ def test_it_depends_on_product_epoch_seed_and_use_and_on_nothing_else() -> None:
         assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.01
 
 
-def test_the_bits_are_those_of_every_release_and_machine() -> None:
+def test_random_bits_never_change_between_releases() -> None:
     """Decisions of the past must replay."""
     assert seeded_random.bits(np.array([0, 1, 2**40]), 3, seed=9).tolist() == [
         12500903044532837710, 2365351649404816727, 6402906646453614150,
@@ -27,7 +27,7 @@ def test_the_bits_are_those_of_every_release_and_machine() -> None:
     assert seeded_random.normal(np.array([1, 77]), 3, seed=9).tolist() == [0.16036746664330528, 0.8376108933916571]
 
 
-def test_draws_are_about_standard_normal() -> None:
+def test_normal_draws_are_approximately_standard_normal() -> None:
     drawn = seeded_random.normal(PRODUCTS, 0, seed=0)
     for percent, quantile in ((2.275, -2), (15.87, -1), (50, 0), (84.13, 1), (97.725, 2)):
         assert abs(np.percentile(drawn, percent) - quantile) < 0.05
@@ -35,7 +35,7 @@ def test_draws_are_about_standard_normal() -> None:
     assert 3.4 < np.abs(drawn).max() < 3.9
 
 
-def test_signs_are_fair() -> None:
+def test_random_signs_are_fair() -> None:
     signs = seeded_random.sign(PRODUCTS, 0, seed=0)
     assert set(signs.tolist()) == {-1.0, 1.0}
     assert abs(signs.mean()) < 0.01

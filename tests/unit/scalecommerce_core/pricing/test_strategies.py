@@ -38,7 +38,7 @@ def believing(seen: Signals, **columns: float) -> State:
     return evolve(started, products=products)
 
 
-def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticity() -> None:
+def test_elasticity_learning_starts_from_the_category_s_conversion_and_the_published_elasticity() -> None:
     seen = signals(group=[0, 0, 1], views=[20_000, 0, 0], units=[1_000, 0, 0])
     state = ElasticityLearning().start(seen, {})
     assert np.exp(state.products["a"]) == pytest.approx([1_020 / 21_000, 1_020 / 21_000, 0.02])
@@ -49,7 +49,7 @@ def test_it_starts_from_the_category_s_conversion_and_the_literature_s_elasticit
     assert newcomer.groups["level"][:2].tolist() == state.groups["level"].tolist()
 
 
-def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
+def test_variances_grow_while_a_product_is_out_of_stock() -> None:
     gone = signals(views=0.0, units=0.0, days=0.0, stock=0.0)
     before = ElasticityLearning().start(gone, {})
     after = ElasticityLearning().update(before, gone)
@@ -58,7 +58,7 @@ def test_the_world_drifts_on_while_nothing_is_in_stock() -> None:
     assert after.products["c11"] - before.products["c11"] == pytest.approx(0.0005)
 
 
-def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
+def test_the_proposed_price_is_the_optimum_of_the_elasticity() -> None:
     seen = signals(cost=54_00, fee=1_000)
     plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0)
     # 54 / 0.9 + 100 / 2.5
@@ -67,7 +67,7 @@ def test_the_best_price_is_where_the_margin_fits_the_elasticity() -> None:
     assert wanted(plain, believing(seen, b=-0.1), seen)[0] == pytest.approx(60_00 + 100_00 / 0.8)
 
 
-def test_it_draws_a_curve_and_tries_three_percent_around_its_optimum() -> None:
+def test_elasticity_learning_samples_an_elasticity_and_varies_prices_by_three_percent() -> None:
     seen = signals(cost=60_00)
     state = believing(seen, b=-2.5, c11=0.16)
     drawn = -2.5 + 0.5 * 0.4 * seeded_random.normal(seen.product, 8, seed=3)[0]
@@ -80,21 +80,21 @@ def test_it_draws_a_curve_and_tries_three_percent_around_its_optimum() -> None:
 
 
 @pytest.mark.parametrize("policy", [ElasticityLearning(), ControlledVariance(), Inventory()])
-def test_it_asks_for_steps_that_a_whole_catalogue_may_take(policy: ElasticityLearning) -> None:
+def test_elasticity_learning_proposes_steps_below_the_breaker_limit(policy: ElasticityLearning) -> None:
     """More than 4 % of too many prices would trip the breaker in every run."""
     seen = signals(cost=[1_00, 300_00], stock=5.0, days_left=30.0)
     wanted = policy.propose(policy.start(seen, {}), seen, 1).prices
     assert wanted == pytest.approx([104_00 if policy.name == "inventory" else 96_00, 104_00])
 
 
-def test_without_a_cost_the_reference_is_believed_until_sales_say_otherwise() -> None:
+def test_products_without_a_cost_keep_the_reference_price_until_sales_differ() -> None:
     seen = signals(cost=-1)
     plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0)
     assert wanted(plain, believing(seen, b=-2.4), seen)[0] == pytest.approx(100_00)
     assert wanted(plain, believing(seen, b=-4.0), seen)[0] < 100_00 < wanted(plain, believing(seen, b=-1.5), seen)[0]
 
 
-def test_controlled_variance_keeps_away_from_its_mean_and_uses_no_chance() -> None:
+def test_controlled_variance_keeps_a_distance_from_the_mean_without_random_numbers() -> None:
     policy = ControlledVariance(pace=1.0)
     seen = signals(cost=60_00, views=0.0, units=0.0)
     state = policy.start(seen, {})
@@ -121,7 +121,7 @@ def test_controlled_variance_keeps_away_from_its_mean_and_uses_no_chance() -> No
         (50, 28, 100_00 * (1 + np.log(2) / 2.4)),
     ],
 )
-def test_a_stock_that_has_to_last_makes_dearer(stock: float, days_left: float, price: float | None) -> None:
+def test_inventory_raises_prices_if_the_stock_must_last(stock: float, days_left: float, price: float | None) -> None:
     policy = Inventory(caution=0.0, vary=False, pace=1.0)
     seen = signals(stock=stock, days_left=days_left, cost=60_00)
     state = policy.start(seen, {})
@@ -131,7 +131,7 @@ def test_a_stock_that_has_to_last_makes_dearer(stock: float, days_left: float, p
     assert wanted(policy, state, seen) == (pytest.approx(expected[0]), expected[1])
 
 
-def test_what_perishes_is_sold_off() -> None:
+def test_inventory_ignores_the_cost_of_perishable_goods() -> None:
     seen = signals(stock=1e9, days_left=28, cost=60_00)
     policy = Inventory(caution=0.0, vary=False, pace=1.0, perishable=True)
     assert wanted(policy, policy.start(seen, {}), seen)[0] == pytest.approx(100_00 / 2.4)
@@ -154,7 +154,7 @@ class Climber:
         return wanted(self.policy, self.state, self.seen)
 
 
-def test_a_price_is_held_until_it_has_sold_enough_or_waited_long() -> None:
+def test_hill_climb_holds_a_price_until_enough_units_or_weeks() -> None:
     climber = Climber()
     price, motive = climber.week(100_00, 24)
     assert (np.isnan(price), motive) == (True, Motive.WAITING)
@@ -165,7 +165,7 @@ def test_a_price_is_held_until_it_has_sold_enough_or_waited_long() -> None:
     assert slow.week(100_00, 1) == (pytest.approx(105_00), Motive.TRYING)
 
 
-def test_it_goes_on_while_profit_per_view_rises_and_turns_when_it_falls() -> None:
+def test_hill_climb_continues_while_profit_per_view_rises_and_turns_when_it_falls() -> None:
     climber = Climber()
     climber.week(100_00, 30)
     # 45 · 28.5 is more than 40 · 30.5; 50.25 · 25.5 / … is more again; at 115.76, fewer buy.
@@ -175,13 +175,13 @@ def test_it_goes_on_while_profit_per_view_rises_and_turns_when_it_falls() -> Non
     assert climber.week(109_97, 60, views=2_000)[0] == 104_48
 
 
-def test_a_price_that_cannot_go_on_turns_around() -> None:
+def test_hill_climb_turns_if_a_guardrail_prevents_the_step() -> None:
     climber = Climber()
     assert climber.week(100_00, 30)[0] == pytest.approx(105_00)
     assert climber.week(100_00, 30)[0] == pytest.approx(95_00)
 
 
-def test_a_short_stock_is_stretched_and_released_again() -> None:
+def test_hill_climb_raises_prices_of_short_stock_and_lowers_them_again() -> None:
     climber = Climber()
     plenty = {"stock": 10_000.0, "days_left": 28.0}
     for _ in range(20):
@@ -209,7 +209,7 @@ def test_a_short_stock_is_stretched_and_released_again() -> None:
         ("conversion", 0.2, 117, 0.97, Motive.DEMAND_BELOW),
     ],
 )
-def test_a_threshold_acts_on_what_is_significant(
+def test_a_threshold_acts_on_significant_differences(
     measure: str, expected: float, units: float, factor: float | None, motive: Motive
 ) -> None:
     policy = Threshold(measure=measure, wanted=expected)
@@ -220,7 +220,7 @@ def test_a_threshold_acts_on_what_is_significant(
     assert np.isnan(price) if factor is None else price == pytest.approx(100_00 * factor)
 
 
-def test_a_threshold_waits_for_its_window_and_begins_anew_after_a_move() -> None:
+def test_a_threshold_waits_for_its_window_and_restarts_after_a_price_change() -> None:
     policy, seen = Threshold(wanted=100.0, window_days=14), signals(units=10)
     state = policy.update(policy.start(seen, {}), seen)
     assert wanted(policy, state, seen)[1] is Motive.WAITING
@@ -230,7 +230,7 @@ def test_a_threshold_waits_for_its_window_and_begins_anew_after_a_move() -> None
     assert wanted(policy, policy.update(state, moved), moved)[1] is Motive.WAITING
 
 
-def test_a_threshold_may_only_lower() -> None:
+def test_a_threshold_without_raises_only_lowers_prices() -> None:
     policy, seen = Threshold(wanted=10.0, raises=False), signals(units=1_000)
     assert wanted(policy, policy.update(policy.start(seen, {}), seen), seen)[1] is Motive.HOLD
 
@@ -238,7 +238,7 @@ def test_a_threshold_may_only_lower() -> None:
 # --- lists of prices, linear demand
 
 
-def test_a_grid_finds_the_price_that_sells_best() -> None:
+def test_a_price_grid_finds_the_price_of_highest_profit() -> None:
     prices = (80_00, 100_00, 120_00, 140_00)
     rates = dict(zip(prices, (0.20, 0.12, 0.11, 0.02), strict=True))
     policy, rng = PriceGrid(prices=prices), np.random.default_rng(1)
@@ -253,13 +253,13 @@ def test_a_grid_finds_the_price_that_sells_best() -> None:
     assert (seen.price == 120_00).mean() > 0.9
 
 
-def test_a_grid_without_prices_is_around_the_reference() -> None:
+def test_a_price_grid_without_prices_is_centred_on_the_reference() -> None:
     seen = signals()
     price, _ = wanted(PriceGrid(), PriceGrid().start(seen, {}), seen)
     assert price in {100_00 * share // 100 for share in range(70, 131, 5)}
 
 
-def test_a_line_is_learned_exactly() -> None:
+def test_linear_demand_matches_exact_regression() -> None:
     policy = LinearDemand(caution=0.0)
     seen = signals(cost=0, reference=10_000, price=10_000, views=1.0, units=0.0)
     state, rng = policy.start(seen, {}), np.random.default_rng(2)

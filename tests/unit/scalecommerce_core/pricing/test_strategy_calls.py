@@ -71,7 +71,7 @@ FAULTS: list[tuple[Callable[[Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "said"), FAULTS, ids=[said for _, said in FAULTS])
-def test_a_faulty_proposal_names_the_policy_and_the_fault(fault: Callable[[Any], Any], said: str) -> None:
+def test_a_faulty_proposal_names_the_strategy_and_the_error(fault: Callable[[Any], Any], said: str) -> None:
     with pytest.raises(
         StrategyFailed, match=re.escape("The pricing strategy 'faulty' failed in propose: ") + said
     ) as caught:
@@ -123,7 +123,7 @@ def called(rules: Remembering) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_faulty_state_names_the_policy_the_method_and_the_fault(
+def test_a_faulty_state_names_the_strategy_the_method_and_the_error(
     remembering: Remembering, method: str, answer: Callable[[State], Any], said: str
 ) -> None:
     called(remembering)
@@ -135,7 +135,7 @@ def test_a_faulty_state_names_the_policy_the_method_and_the_fault(
 
 
 @pytest.mark.parametrize("column", ["price", "max_price", "stock"])
-def test_a_policy_cannot_change_what_the_guardrails_read(column: str) -> None:
+def test_a_strategy_cannot_modify_its_arguments(column: str) -> None:
     def cheating(seen: Any) -> Proposal:
         getattr(seen, column)[:] = -1
         return Proposal(seen.price * 9.0)
@@ -147,7 +147,7 @@ def test_a_policy_cannot_change_what_the_guardrails_read(column: str) -> None:
 
 
 @pytest.mark.parametrize("price", [np.inf, -np.inf, -1.0, 0.0])
-def test_a_price_that_is_no_price_moves_nothing_and_is_told(price: float) -> None:
+def test_an_unusable_price_keeps_the_price_and_is_explained(price: float) -> None:
     rules = proposing(lambda seen: Proposal(np.array([price, 2.0, 1.0]) * seen.price))()
     decisions = decide(policy(guardrails=RAILS), State(), SEEN, 0, strategy=rules)
     assert decisions.new.tolist() == [100_00, 210_00, 300_00]
@@ -157,7 +157,7 @@ def test_a_price_that_is_no_price_moves_nothing_and_is_told(price: float) -> Non
     assert is_unpriced(decisions.motive).tolist() == [True, False, False]
 
 
-def test_nan_without_a_motive_is_told_and_nan_with_one_is_a_decision() -> None:
+def test_nan_without_a_motive_is_an_error_and_nan_with_one_is_a_decision() -> None:
     holds = np.full(3, MOTIVES.index(Motive.WAITING))
     for motive, said, count in ((None, "the strategy proposed no price", 1), (holds, "too few buyers", 0)):
         rules = proposing(lambda seen, motive=motive: Proposal(np.array([np.nan, 1.0, 1.0]) * seen.price, motive))()
@@ -174,14 +174,14 @@ def test_whole_numbers_and_lists_are_prices_too() -> None:
     assert call_propose(rules, State(), SEEN, 0).prices.tolist() == [100_01.0, 200_01.0, 300_01.0]
 
 
-def test_a_policy_of_a_user_is_guarded_like_all_others() -> None:
+def test_guardrails_apply_to_user_strategies() -> None:
     with registered_for_a_while(Markup):
         chosen = policy(policy="markup", parameters={"share": 4.0}, guardrails=RAILS)
         seen = signals(price=100_00, reference=100_00, cost=90_00)
         assert decide(chosen, State(), seen, 0).new.tolist() == [100_00 + round(Guardrails().step * 100_00)]
 
 
-def test_what_a_policy_sets_in_numpy_is_its_own() -> None:
+def test_numpy_settings_of_a_strategy_do_not_leak() -> None:
     def propose(seen: Any) -> Proposal:
         np.seterr(all="raise")
         return Proposal(seen.price * 1.0)
@@ -191,6 +191,6 @@ def test_what_a_policy_sets_in_numpy_is_its_own() -> None:
     assert np.geterr() == before
 
 
-def test_ctrl_c_in_a_policy_is_ctrl_c() -> None:
+def test_ctrl_c_in_a_strategy_is_propagated() -> None:
     with pytest.raises(KeyboardInterrupt):
         call_propose(proposing(raising(KeyboardInterrupt()))(), State(), SEEN, 0)

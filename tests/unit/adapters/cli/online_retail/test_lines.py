@@ -6,7 +6,7 @@ from adapters.cli.online_retail.lines import GUEST, Line, Refusal, Refused
 from tests.unit.adapters.cli.online_retail.builders import moment, read, row
 
 
-def test_a_sale() -> None:
+def test_a_sale_line_is_parsed() -> None:
     (line,) = read(row())
     assert line == Line(
         2, "536365", "85123A", "WHITE HANGING HEART", 6, moment("2010-12-01T08:26"), 255, "17850",
@@ -21,20 +21,20 @@ def test_a_return_has_a_positive_quantity() -> None:
 
 
 @pytest.mark.parametrize(("text", "customer"), [("17850.0", "17850"), ("17850", "17850"), ("", GUEST), (" ", GUEST)])
-def test_customers(text: str, customer: str) -> None:
+def test_customer_numbers_are_parsed(text: str, customer: str) -> None:
     (line,) = read(row(customer=text))
     assert isinstance(line, Line)
     assert line.customer == customer
 
 
 @pytest.mark.parametrize("text", ["2010-12-01 08:26:00", "2010-12-01T08:26:00Z", "12/1/2010 8:26"])
-def test_times(text: str) -> None:
+def test_times_are_parsed(text: str) -> None:
     (line,) = read(row(at=text))
     assert isinstance(line, Line)
     assert line.at == moment("2010-12-01T08:26")
 
 
-def test_words_stay_as_they_are_written() -> None:
+def test_descriptions_are_kept_unchanged() -> None:
     (line,) = read(row(description="  Gift Voucher £40.00 "))
     assert isinstance(line, Line)
     assert line.description == "Gift Voucher £40.00"
@@ -73,7 +73,7 @@ def test_words_stay_as_they_are_written() -> None:
         ([*row(), "more"], Refusal.UNREADABLE),
     ],
 )
-def test_refusals(fields: list[str], why: Refusal) -> None:
+def test_invalid_lines_are_refused_with_a_reason(fields: list[str], why: Refusal) -> None:
     (refused,) = read(fields)
     assert isinstance(refused, Refused)
     assert (refused.number, refused.why) == (2, why)

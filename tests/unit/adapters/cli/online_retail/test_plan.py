@@ -19,7 +19,7 @@ MONDAY, TUESDAY, FRIDAY = date(2011, 1, 3), date(2011, 1, 4), date(2011, 1, 7)
 # --- prices
 
 
-def test_a_day_costs_what_most_lines_paid() -> None:
+def test_the_list_price_of_a_day_is_its_most_frequent_price() -> None:
     assert daily_modes([("A", MONDAY, price) for price in (295, 255, 255)]) == {"A": {MONDAY: 255}}
 
 
@@ -28,7 +28,7 @@ def test_a_tie_keeps_the_price_of_the_day_before_or_takes_the_lowest() -> None:
     assert daily_modes(sales) == {"A": {MONDAY: 295, TUESDAY: 295, FRIDAY: 200}}
 
 
-def test_only_changes_are_history() -> None:
+def test_price_history_contains_only_changes() -> None:
     history = price_history({MONDAY: 295, TUESDAY: 295, FRIDAY: 255}, "GBP")
     assert history == [
         (moment("2011-01-03"), Money(295, "GBP")),
@@ -63,7 +63,7 @@ def test_an_invoice_has_one_customer_and_an_end() -> None:
     assert len(long.refused[Refusal.INVOICE_TOO_LONG]) == 2
 
 
-def test_names_are_what_most_lines_say() -> None:
+def test_product_names_are_the_most_frequent_descriptions() -> None:
     texts = ["", "damaged?", "TEA POT", "TEA POT", "x" * 120]
     (product,) = planned(*(row(description=text) for text in texts)).products
     assert product.name == "TEA POT"
@@ -79,7 +79,7 @@ def test_names_are_what_most_lines_say() -> None:
         ("20725", "SPACEBOY LUNCH BAG", "toys"),
     ],
 )
-def test_categories(code: str, name: str, category: str) -> None:
+def test_categories_follow_words_of_the_name(code: str, name: str, category: str) -> None:
     assert category_of(code, name) == category
 
 
@@ -99,19 +99,19 @@ def give_back(quantity: int, day: int, price: str = "2.55", customer: str = "1")
     return buy(f"C{day}{quantity}", -quantity, day, price, customer)
 
 
-def test_the_most_recent_earlier_purchase_comes_first() -> None:
+def test_a_return_matches_the_most_recent_earlier_purchase() -> None:
     plan = planned(buy("1", 5, 1), buy("2", 5, 2), give_back(7, 3), buy("3", 5, 4))
     assert returned(plan) == [[(255, 2)], [(255, 5)], []]
 
 
-def test_the_own_price_comes_before_a_more_recent_purchase() -> None:
+def test_a_return_prefers_purchases_at_its_price() -> None:
     plan = planned(buy("1", 5, 1), buy("2", 5, 2, "1.95"), give_back(6, 3))
     assert returned(plan) == [[(255, 5)], [(195, 1)]]
     (matched,) = plan.returns
     assert (matched.units, matched.refunded) == (6, 5 * 255 + 195)
 
 
-def test_a_unit_comes_back_once() -> None:
+def test_a_unit_is_returned_once() -> None:
     plan = planned(buy("1", 5, 1), give_back(4, 2), give_back(4, 3))
     assert [(matched.units, matched.why_not) for matched in plan.returns] == [(4, None), (1, Refusal.NO_PURCHASE)]
     assert plan.refused == {}
@@ -140,7 +140,7 @@ def test_opening_stock_is_the_largest_deficit() -> None:
     assert product.opening_stock == 8
 
 
-def test_stock_has_its_bounds() -> None:
+def test_opening_stock_above_the_maximum_is_refused() -> None:
     with pytest.raises(CannotPlan, match="85123A needs an opening stock of 3000000000 units"):
         planned(*(buy(str(day), 750_000_000, day) for day in range(1, 5)))
 
@@ -159,7 +159,7 @@ LINES = st.builds(
 
 
 @given(st.lists(LINES, max_size=40))
-def test_every_line_has_one_fate(rows: list[list[str]]) -> None:
+def test_every_line_is_recorded_returned_or_refused_once(rows: list[list[str]]) -> None:
     plan = planned(*rows)
     refunded = sum(matched.units > 0 for matched in plan.returns)
     assert plan.lines_read == len(rows) == plan.lines + refunded + sum(map(len, plan.refused.values()))

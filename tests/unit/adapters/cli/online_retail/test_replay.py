@@ -46,7 +46,7 @@ def test_every_line_is_accounted_for(report: ReplayReport) -> None:
     assert report.guest_lines > 0
 
 
-def test_the_engine_holds_what_the_report_says(market: Market, report: ReplayReport) -> None:
+def test_the_engine_has_the_records_of_the_report(market: Market, report: ReplayReport) -> None:
     stats = market.queries.seller_stats(report.outcome.seller_id)
     assert stats.revenue == report.revenue - report.returns.refunded
     assert (stats.orders, stats.total_products, stats.currency) == (report.orders, report.products, "GBP")
@@ -54,7 +54,7 @@ def test_the_engine_holds_what_the_report_says(market: Market, report: ReplayRep
     assert sum(m.quantity for m in tables(market).movements.rows if m.kind == "opening") == report.opening_units
 
 
-def test_orders_are_settled_history(market: Market, report: ReplayReport) -> None:
+def test_imported_orders_are_settled(market: Market, report: ReplayReport) -> None:
     assert report.outcome.new_orders == 87
     for order in tables(market).orders.all():
         assert order.origin is OrderOrigin.IMPORT
@@ -63,7 +63,7 @@ def test_orders_are_settled_history(market: Market, report: ReplayReport) -> Non
     assert tables(market).events.rows == []
 
 
-def test_customers_have_no_password(market: Market, report: ReplayReport) -> None:
+def test_imported_customers_have_no_password(market: Market, report: ReplayReport) -> None:
     assert report.customers == 61
     accounts = list(tables(market).accounts.all())
     assert len(accounts) == report.customers + 2
@@ -71,7 +71,7 @@ def test_customers_have_no_password(market: Market, report: ReplayReport) -> Non
     assert email_of("") in {account.email for account in accounts}
 
 
-def test_a_second_run_changes_nothing(market: Market, report: ReplayReport) -> None:
+def test_a_second_import_changes_nothing(market: Market, report: ReplayReport) -> None:
     before = {name: len(list(getattr(tables(market), name).all())) for name in ("accounts", "products", "orders")}
     movements = list(tables(market).movements.rows)
     again = import_online_retail(market, SAMPLE)
@@ -83,7 +83,7 @@ def test_a_second_run_changes_nothing(market: Market, report: ReplayReport) -> N
 
 
 @pytest.mark.parametrize("step", ["accounts", "products", "orders"])
-def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_continues(step: str, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.cli.online_retail.replay.BATCH", 20)
     monkeypatch.setattr("adapters.cli.online_retail.replay.BATCH_LINES", 20)
 
@@ -101,13 +101,13 @@ def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.M
     assert market.queries.stock_discrepancies() == []
 
 
-def test_another_file_for_the_same_products_is_told(market: Market) -> None:
+def test_another_file_for_the_same_products_is_refused(market: Market) -> None:
     replay(market, planned(row("1", quantity=1)))
     with pytest.raises(OtherHistory, match="falls short of stock"):
         replay(market, planned(row("2", quantity=100)))
 
 
-def test_the_report_reads_well(report: ReplayReport, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_is_printed(report: ReplayReport, capsys: pytest.CaptureFixture[str]) -> None:
     show(report)
     text = capsys.readouterr().out
     assert "231,658.80" in text

@@ -22,7 +22,7 @@ def numbers(path: Path, content: bytes) -> list[int]:
 @pytest.mark.parametrize("name", ["file.csv", "file.gz"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_compressed_or_not_whatever_its_name(name: str, compress: type[bytes], mark: str, tmp_path: Path) -> None:
+def test_files_may_be_compressed_with_any_name(name: str, compress: type[bytes], mark: str, tmp_path: Path) -> None:
     assert numbers(tmp_path / name, compress((mark + HEADER + LINE + LINE).encode())) == [2, 3]
 
 
@@ -36,18 +36,18 @@ def test_compressed_or_not_whatever_its_name(name: str, compress: type[bytes], m
         (gzip.compress((HEADER + LINE).encode())[:12] + b"garbage", "damaged"),
     ],
 )
-def test_bad_files(content: bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=message):
         numbers(tmp_path / "file", content)
 
 
-def test_no_file_and_no_permission_to_read(tmp_path: Path) -> None:
+def test_missing_and_unreadable_files_are_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(UnreadableFile, match=str(path)), open_rows(path) as rows:
             list(rows)
 
 
-def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
+def test_bad_rows_are_refused_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     stray, foreign = '1,"never closed\n', b"536365,A,caf\xe9,6,2010-12-01 08:26:00,2.55,17850,France\n"
     path.write_bytes((HEADER + LINE + stray + LINE).encode() + foreign + b",,,,,,,\n" + LINE.encode())

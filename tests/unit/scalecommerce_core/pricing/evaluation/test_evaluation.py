@@ -34,7 +34,7 @@ def report(lines: SalesLines, **more: Any) -> Report:
     return evaluate_panel(lines, **more)
 
 
-def test_elasticities_are_found() -> None:
+def test_elasticities_are_recovered_from_simulated_sales() -> None:
     lines, true = panel()
     found = Elasticities.of(Panel.of(lines))
     assert np.corrcoef(found.shrunk, true)[0, 1] > 0.95
@@ -54,7 +54,7 @@ def test_a_good_panel_supports_learning() -> None:
     assert judged.forecast.shrunk.log_rmse < 0.33 < judged.forecast.without_price.log_rmse
 
 
-def test_shrinkage_saves_a_cold_start() -> None:
+def test_shrinkage_improves_predictions_after_few_periods() -> None:
     """Few weeks in which all shops share a price: each shop alone is misled."""
     lines, _ = panel(shared=True, spread=0.06, seed=2)
     cold = report(lines, cold_periods=3).cold_start
@@ -84,7 +84,7 @@ def test_prices_that_depend_on_the_quantity_are_refused() -> None:
     assert "quantity" in judged.verdict
 
 
-def test_several_sales_a_day_at_one_price_are_fine() -> None:
+def test_several_sales_a_day_at_one_price_are_accepted() -> None:
     lines, _ = panel()
     halves = SalesLines(
         *(np.concatenate([getattr(lines, name)] * 2) for name in ("cell", "group", "period", "units", "price"))
@@ -110,7 +110,7 @@ def test_prices_that_follow_demand_are_refused() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 99])
-def test_too_little_is_refused(rows: int) -> None:
+def test_panels_with_too_few_rows_are_refused(rows: int) -> None:
     lines, _ = panel()
     few = SalesLines(*(getattr(lines, name)[:rows] for name in COLUMNS))
     judged = report(few)
@@ -118,7 +118,7 @@ def test_too_little_is_refused(rows: int) -> None:
     assert "are needed" in judged.verdict
 
 
-def test_lines_are_summed_and_what_sold_nothing_is_left_out() -> None:
+def test_lines_are_summed_and_lines_without_sales_are_left_out() -> None:
     lines = SalesLines(
         np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), np.array([700, 706, 707, 707]), np.array([1.0, 3.0, 0.0, -2.0]),
         np.array([10.0, 6.0, 5.0, 5.0]),
@@ -129,7 +129,7 @@ def test_lines_are_summed_and_what_sold_nothing_is_left_out() -> None:
     )  # fmt: skip
 
 
-def test_memory_is_bounded_by_rows_whatever_cells_groups_and_periods_are_numbered() -> None:
+def test_panel_memory_is_bounded_by_rows_for_any_numbers() -> None:
     """The same sales by other numbers: the same report, but for the span, and no array as long as the numbers."""
     lines, _ = panel(shops=5)
     plain = report(lines)
@@ -149,7 +149,7 @@ def test_memory_is_bounded_by_rows_whatever_cells_groups_and_periods_are_numbere
     assert not plain.advice
 
 
-def test_what_was_believed_beforehand_is_not_shown_as_found() -> None:
+def test_the_report_does_not_show_the_prior_as_an_estimate() -> None:
     lines, _ = panel(spread=0.001)
     judged = report(lines)
     assert (judged.elasticity_median, judged.elasticity_quartiles, judged.negative_share) == (None, None, None)
