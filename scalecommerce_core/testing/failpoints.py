@@ -14,7 +14,7 @@ In a simulation, a process dies by the exception `Crash`, which `except Exceptio
 itself SIGKILL: `parse_failpoints` reads the setting `FAILPOINTS`, which has comma-separated parts of three kinds:
 
     7:0.001              die at each seam with this probability; seed and process name ("api", "worker", …) determine
-                         "worker", …); the first `SPARED` seams of a process are passed, or it might never get anywhere
+                         the outcome. The first `GRACE_SEAMS` seams of a process are passed, so that it can do some work
     commit:after@3       die when this process reaches the seam for the third time; `orders.*:before@1` with wildcards
     arm=/some/directory  die at a seam if the directory has a file of its name. The first process to reach the seam
                          renames the file to `<seam>.struck` before it dies, so each file kills one process once.

@@ -27,7 +27,7 @@ class Memory:
             tx.categories.all()
 
 
-def test_a_death_takes_the_memory_along() -> None:
+def test_a_new_life_starts_without_the_memory_of_the_last() -> None:
     process = Simulation(1, NO_FAULTS).process("server", Memory)
     process.do(lambda memory: memory.notes.append("first"))
     assert process.do(lambda memory: memory.notes) == ["first"]
@@ -36,7 +36,7 @@ def test_a_death_takes_the_memory_along() -> None:
     assert process.do(lambda memory: memory.life.name) == "server#2"
 
 
-def test_who_crashes_does_not_answer() -> None:
+def test_work_of_a_crashed_process_raises_process_died() -> None:
     process = Simulation(1, only(crash=1)).process("server", Memory)
     with pytest.raises(ProcessDied, match="server died"):
         process.do(Memory.work)
@@ -45,7 +45,7 @@ def test_who_crashes_does_not_answer() -> None:
 @pytest.mark.parametrize(
     ("faults", "error"), [(only(aborted=1), TransactionAborted), (only(connection_lost=1), ConnectionLost)]
 )
-def test_the_store_fails(faults: Faults, error: type[Exception]) -> None:
+def test_the_store_raises_its_faults(faults: Faults, error: type[Exception]) -> None:
     simulation = Simulation(1, faults)
     process = simulation.process("server", Memory)
     with pytest.raises(error):
@@ -74,13 +74,13 @@ def test_others_go_on_before_who_is_interrupted_and_a_killed_one_does_not_go_on_
     assert set(seen) == {"killed"}
 
 
-def test_who_is_killed_after_its_last_effect_does_not_answer() -> None:
+def test_a_process_killed_after_its_last_effect_does_not_answer() -> None:
     process = Simulation(1, NO_FAULTS).process("server", Memory)
     with pytest.raises(ProcessDied, match="was killed"):
         process.do(lambda _memory: process.kill())
 
 
-def test_a_crash_of_nobody_is_not_swallowed() -> None:
+def test_a_crash_outside_of_a_process_is_raised() -> None:
     process = Simulation(1, NO_FAULTS).process("server", Memory)
 
     def crash(_memory: Memory) -> None:

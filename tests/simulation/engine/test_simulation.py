@@ -62,13 +62,13 @@ def seeds() -> range:
     return range(200)
 
 
-def test_nothing_is_lost_doubled_or_oversold_whatever_goes_wrong() -> None:
+def test_faults_lose_double_and_oversell_nothing() -> None:
     chosen = seeds()
     usual, harsh = [seed for seed in chosen if seed % 4], [seed for seed in chosen if not seed % 4]
     assert explore(usual, run) + explore(harsh, run, HARSH) == len(chosen)
 
 
-def test_everything_that_can_happen_does_happen() -> None:
+def test_every_status_and_seam_occurs_in_the_runs() -> None:
     """Or the test above would prove little."""
     missing = {"PAID", "CANCELLED", "REJECTED", "REFUNDED", "order.expired", "order.refunded", "DECLINED", "TOO_LATE"}
     faults = {"dies at", "is killed", "loses its connection", "is aborted"}
@@ -278,9 +278,9 @@ def test_a_broken_store_is_found(broken: Tamper) -> None:
         (Stock, "release", lambda _stock, _quantity: None),
         (Stock, "reserve", lambda _stock, _quantity: None),
         (Payment, "record_late_charge", lambda payment, _charged, now: payment.schedule_check(now)),
-        (Payment, "send_back", lambda _payment, _minor, _now: None),
+        (Payment, "add_refund", lambda _payment, _minor, _now: None),
         (WebhookAnswer, "is_success", True),
-        (Payment, "miss", lambda payment, now: payment.decline(Declined("unknown"), now)),
+        (Payment, "record_unknown", lambda payment, now: payment.decline(Declined("unknown"), now)),
     ],
 )
 def test_a_broken_rule_is_found(monkeypatch: pytest.MonkeyPatch, kind: type, rule: str, broken: object) -> None:

@@ -49,7 +49,7 @@ def test_more_than_two_decimals_are_refused_not_rounded(amount: str) -> None:
     "amount",
     ["NaN", "-NaN", "sNaN", "Infinity", "-inf", "1e16", "1e400", "1e999999999", "1e-999999"],
 )
-def test_what_is_no_ordinary_number_is_refused(amount: str) -> None:
+def test_texts_that_are_not_plain_numbers_are_refused(amount: str) -> None:
     for written in (amount, Decimal(amount)):
         with pytest.raises(NotMoney):
             minor_units(written, "USD")
@@ -77,7 +77,7 @@ def test_what_is_no_ordinary_number_is_refused(amount: str) -> None:
         "1.",
     ],
 )
-def test_what_is_no_number_is_refused(amount: str) -> None:
+def test_infinite_and_nan_amounts_are_refused(amount: str) -> None:
     with pytest.raises(NotMoney, match="not a decimal number"):
         minor_units(amount, "USD")
 

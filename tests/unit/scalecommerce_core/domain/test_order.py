@@ -134,7 +134,7 @@ def test_each_action_in_each_status(before: OrderStatus, action: Action) -> None
     assert bool(made.shortfalls) == (made.status is OrderStatus.REJECTED)
 
 
-def test_the_table_leads_from_created_to_ends_that_nothing_leaves() -> None:
+def test_every_status_is_reachable_from_created_and_some_are_final() -> None:
     left = {status for status, _ in TRANSITIONS}
     assert left == {OrderStatus.CREATED, OrderStatus.PENDING, OrderStatus.PAID}
     assert set(TRANSITIONS.values()) == set(OrderStatus) - {OrderStatus.CREATED}
@@ -152,7 +152,7 @@ def test_all_lines_are_reserved_with_a_deadline() -> None:
     assert [type(event) for event in made.events] == [OrderPlaced, OrderReserved]
 
 
-def test_no_line_is_reserved_when_one_falls_short_and_each_short_one_is_named() -> None:
+def test_an_order_with_a_short_line_is_rejected_and_names_each_short_line() -> None:
     stock = shelves(tea=4, cup=10)
     del stock[MILK]
     made = order((TEA, 2, 100), (CUP, 1, 50), (TEA, 3, 90), (MILK, 1, 10))
@@ -165,7 +165,7 @@ def test_no_line_is_reserved_when_one_falls_short_and_each_short_one_is_named() 
 
 
 @given(st.lists(st.tuples(st.sampled_from([TEA, CUP, MILK]), st.integers(1, 6)), min_size=1, max_size=6))
-def test_a_verdict_is_all_or_none(wanted: list[tuple[ProductId, int]]) -> None:
+def test_a_decision_reserves_all_lines_or_none(wanted: list[tuple[ProductId, int]]) -> None:
     stock = shelves(6, 6, 6)
     made = order(*((product, quantity, 100) for product, quantity in wanted))
     made.decide(stock, NOW, DEADLINE)
@@ -175,7 +175,7 @@ def test_a_verdict_is_all_or_none(wanted: list[tuple[ProductId, int]]) -> None:
     assert (made.status is OrderStatus.PENDING) == fits
 
 
-def test_paying_sells_and_says_to_whom_it_matters() -> None:
+def test_paying_sells_the_units_and_records_an_event_for_buyer_and_sellers() -> None:
     stock = shelves()
     made = paid(stock, (TEA, 2, 100), (MILK, 1, 50))
     movement = stock[TEA].movements[-1]
@@ -184,7 +184,7 @@ def test_paying_sells_and_says_to_whom_it_matters() -> None:
 
 
 @pytest.mark.parametrize("give_up", [Order.cancel, Order.expire])
-def test_giving_up_returns_every_line(give_up: Callable[[Order, Shelves, datetime], None]) -> None:
+def test_cancelling_and_expiring_release_every_line(give_up: Callable[[Order, Shelves, datetime], None]) -> None:
     stock = shelves()
     made = pending(stock, (TEA, 2, 100), (CUP, 1, 50), (TEA, 1, 90))
     give_up(made, stock, NOW)
@@ -211,7 +211,7 @@ def test_a_partial_refund_leaves_the_order_paid() -> None:
     assert sum(amounts) == made.total.minor
 
 
-def test_without_restock_nothing_comes_back() -> None:
+def test_a_refund_without_restock_leaves_stock_unchanged() -> None:
     stock = shelves()
     made = paid(stock)
     (refund,) = made.refund([RefundLine(TEA, 2)], stock, NOW, restock=False)
@@ -228,7 +228,7 @@ def test_units_are_taken_from_the_lines_of_a_product_in_turn() -> None:
     assert (last.position, last.amount) == (3, 90)
 
 
-def test_a_price_picks_among_the_lines_of_a_product() -> None:
+def test_a_refund_price_selects_among_the_lines_of_a_product() -> None:
     stock = shelves()
     made = paid(stock, (TEA, 2, 100), (TEA, 3, 90))
     (refund,) = made.refund([RefundLine(TEA, 2, price=90)], stock, NOW, restock=True)
@@ -249,7 +249,7 @@ def test_a_price_picks_among_the_lines_of_a_product() -> None:
         ([RefundLine(TEA, 1), RefundLine(TEA, -1)], "lines[1].quantity"),
     ],
 )
-def test_a_refund_that_asks_too_much_or_too_little_gives_nothing(wanted: Sequence[RefundLine], named: str) -> None:
+def test_a_refund_of_too_many_or_no_units_is_refused(wanted: Sequence[RefundLine], named: str) -> None:
     stock = shelves()
     made = paid(stock)
     before, seen = repr(made), len(made.events)
@@ -260,7 +260,7 @@ def test_a_refund_that_asks_too_much_or_too_little_gives_nothing(wanted: Sequenc
     assert stock[TEA].on_hand == 8
 
 
-def test_a_restock_that_does_not_fit_gives_nothing() -> None:
+def test_a_refund_whose_restock_exceeds_the_maximum_is_refused() -> None:
     stock = shelves()
     made = paid(stock, (CUP, 1, 50), (TEA, 1, 100), (TEA, 1, 90))
     stock[TEA].adjust(MAX_STOCK - 9, NOW)
@@ -273,7 +273,7 @@ def test_a_restock_that_does_not_fit_gives_nothing() -> None:
     assert status(made) is OrderStatus.REFUNDED
 
 
-def test_a_restock_may_fill_the_shelf() -> None:
+def test_a_restock_may_reach_the_maximum() -> None:
     stock = shelves()
     made = paid(stock, (TEA, 2, 100))
     stock[TEA].adjust(stock[TEA].capacity_left - 2, NOW)
@@ -292,7 +292,7 @@ ASKED = st.lists(
 
 
 @given(LINES, st.lists(ASKED, max_size=6), st.booleans())
-def test_never_more_than_was_sold_and_to_the_cent(
+def test_refunds_never_exceed_the_units_and_the_amount_sold(
     lines: list[tuple[ProductId, int, int]], wishes: list[list[RefundLine]], restock: bool
 ) -> None:
     stock = shelves(50, 50)
@@ -314,7 +314,7 @@ def test_never_more_than_was_sold_and_to_the_cent(
 # --- parked orders
 
 
-def test_an_order_steps_aside_until_later_and_is_parked_after_five_failures() -> None:
+def test_an_order_is_deferred_after_a_failure_and_parked_after_five() -> None:
     made = order()
     for attempt in range(1, DECIDE_ATTEMPTS + 1):
         assert not made.is_parked
@@ -326,7 +326,7 @@ def test_an_order_steps_aside_until_later_and_is_parked_after_five_failures() ->
     assert status(made) is OrderStatus.CANCELLED
 
 
-def test_what_an_order_is_about_never_changes() -> None:
+def test_identity_and_buyer_of_an_order_cannot_be_changed() -> None:
     made: Any = order()
     for frozen in ("id", "command_id", "buyer_id", "currency", "created_at", "origin"):
         with pytest.raises(AttributeError):

@@ -72,7 +72,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("status", list(PaymentStatus))
 @pytest.mark.parametrize("finding", list(Finding))
-def test_the_table_is_the_whole_truth(status: PaymentStatus, finding: Finding) -> None:
+def test_payments_follow_the_table_of_transitions(status: PaymentStatus, finding: Finding) -> None:
     payment = brought_to(status)
     if (status, finding) in PAYMENT_TRANSITIONS:
         learn(payment, finding)
@@ -93,7 +93,7 @@ def test_a_method_is_a_short_printable_token(method: str) -> None:
 
 
 @pytest.mark.parametrize("minor", [0, MAX_AMOUNT + 1])
-def test_an_amount_that_no_column_holds_is_refused(minor: int) -> None:
+def test_an_amount_beyond_the_column_is_refused(minor: int) -> None:
     with pytest.raises(Refused):
         opened(usd(minor))
     assert opened(usd(MAX_AMOUNT)).amount.minor == MAX_AMOUNT
@@ -104,7 +104,7 @@ def test_pauses_double_up_to_an_hour() -> None:
     assert retry_delay(11) == retry_delay(10_000) == LONGEST_PAUSE
 
 
-def test_an_attempt_is_not_given_up_before_its_deadline() -> None:
+def test_an_attempt_is_not_abandoned_before_its_deadline() -> None:
     payment = opened()
     payment.record_unknown(NOW + 59 * SECOND)
     assert (payment.status, payment.check_at) == (PaymentStatus.OPEN, payment.deadline)
@@ -112,7 +112,7 @@ def test_an_attempt_is_not_given_up_before_its_deadline() -> None:
     assert (payment.status, payment.checks) == (PaymentStatus.ABANDONED, 2)
 
 
-def test_an_abandoned_attempt_is_watched_for_a_day_at_growing_intervals() -> None:
+def test_an_abandoned_attempt_is_looked_up_for_a_day_at_growing_intervals() -> None:
     payment = brought_to(PaymentStatus.ABANDONED)
     looks = [payment.deadline]
     while payment.check_at is not None:
@@ -133,13 +133,13 @@ def test_a_silent_gateway_never_settles_anything() -> None:
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.CAPTURED, PaymentStatus.DECLINED, PaymentStatus.TOO_LATE])
-def test_what_is_settled_is_not_looked_at(status: PaymentStatus) -> None:
+def test_a_settled_attempt_is_not_looked_up(status: PaymentStatus) -> None:
     payment = brought_to(status)
     payment.schedule_check(NOW)
     assert payment.check_at is None
 
 
-def test_no_more_is_sent_back_than_was_charged() -> None:
+def test_refunds_cannot_exceed_the_charge() -> None:
     payment = brought_to(PaymentStatus.CAPTURED)
     payment.add_refund(20_00, NOW)
     payment.add_refund(20_00, NOW)
@@ -152,12 +152,12 @@ def test_no_more_is_sent_back_than_was_charged() -> None:
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.OPEN, PaymentStatus.DECLINED, PaymentStatus.ABANDONED])
-def test_money_that_was_not_taken_is_not_sent_back(status: PaymentStatus) -> None:
+def test_an_uncharged_payment_cannot_be_refunded(status: PaymentStatus) -> None:
     with pytest.raises(LedgerInconsistent):
         brought_to(status).add_refund(1, NOW)
 
 
-def test_the_keys_of_refunds_are_the_same_in_every_replay() -> None:
+def test_refund_keys_are_the_same_in_every_retry() -> None:
     first, second = brought_to(PaymentStatus.TOO_LATE), brought_to(PaymentStatus.TOO_LATE)
     assert [refund.id for refund in first.refunds] == [refund.id for refund in second.refunds]
 
@@ -173,7 +173,7 @@ def test_a_refund_is_tried_again_until_it_is_confirmed() -> None:
     assert (refund.status, refund.done_at) == (RefundStatus.DONE, NOW + 6 * SECOND)
 
 
-def test_what_a_gateway_says_is_kept_as_a_database_can() -> None:
+def test_texts_of_a_gateway_are_made_storable() -> None:
     payment = opened()
     payment.decline(Declined("no\0 \udcff" + "x" * 300), NOW)
     assert payment.reason is not None

@@ -46,7 +46,7 @@ def test_the_lowest_price_before_the_one_in_force(prices: list[tuple[int, int]],
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), min_size=1, max_size=8, unique_by=lambda c: c[0]))
-def test_it_is_what_looking_at_every_day_finds(prices: list[tuple[int, int]]) -> None:
+def test_the_lowest_price_equals_that_of_a_day_by_day_check(prices: list[tuple[int, int]]) -> None:
     history = changes(*sorted(prices, reverse=True))
     *_, current = history
     if current.valid_from <= NOW - timedelta(days=30) or len(history) == 1:
@@ -58,7 +58,7 @@ def test_it_is_what_looking_at_every_day_finds(prices: list[tuple[int, int]]) ->
     assert lowest_price_30d(history, NOW).minor == expected
 
 
-def test_it_is_what_brute_force_finds_in_random_histories() -> None:
+def test_the_lowest_price_equals_brute_force_in_random_histories() -> None:
     """Looks at every moment when a price can have been in force: the window's opening, and each change within it."""
     random = Random(1)
     for _ in range(3_000):
@@ -82,7 +82,7 @@ def test_it_is_what_brute_force_finds_in_random_histories() -> None:
         assert lowest_price_30d(history, NOW).minor == expected
 
 
-def test_the_example_of_the_law() -> None:
+def test_the_examples_of_the_directives_guidance_hold() -> None:
     """9.99 set 60 days ago, 15.00 set 25 days ago, 12.00 now."""
     assert lowest_price_30d(changes((60, 999), (25, 1500), (0, 1200)), NOW) == Money(999, "USD")
 
@@ -115,7 +115,7 @@ def test_the_example_of_the_law() -> None:
         ([(90, 600), (60, 1000), (45, 900), (10, 800)], (10, 900, 45, None)),
     ],
 )
-def test_what_may_be_announced(
+def test_reductions_are_announced_by_the_rules(
     prices: list[tuple[int, int]], announced: tuple[int, int, int, int | None] | None
 ) -> None:
     found = reduction_in_force(changes(*prices))
@@ -146,7 +146,7 @@ def test_the_example_of_the_documentation() -> None:
             assert found.first_prior_price == told
 
 
-def test_reductions_are_what_brute_force_finds_in_random_histories() -> None:
+def test_reductions_equal_brute_force_in_random_histories() -> None:
     """Hour by hour: the price of each hour of 30 days, and hours back to the last raise."""
     random = Random(2)
     announced = in_steps = 0

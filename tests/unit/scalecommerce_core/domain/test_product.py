@@ -92,7 +92,7 @@ def test_repricing_is_no_edit() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 5), st.booleans()), max_size=20))
-def test_prices_follow_each_other_whatever_the_clock_does(steps: list[tuple[int, int, bool]]) -> None:
+def test_price_intervals_do_not_overlap_when_the_clock_stands_still(steps: list[tuple[int, int, bool]]) -> None:
     product, now = listed(price=usd("3.00"), min_price=None), START
     for microseconds, dollars, by_hand in steps:
         now += timedelta(microseconds=microseconds)
@@ -107,7 +107,7 @@ def test_prices_follow_each_other_whatever_the_clock_does(steps: list[tuple[int,
     assert (newest.price, newest.valid_from) == (product.price, product.priced_at)
 
 
-def test_withdrawing_is_for_good_and_repeating_it_is_harmless() -> None:
+def test_a_withdrawn_product_stays_withdrawn_when_withdrawn_again() -> None:
     product = listed()
     product.withdraw(LATER)
     product.withdraw(LATER + TICK)
@@ -115,14 +115,14 @@ def test_withdrawing_is_for_good_and_repeating_it_is_harmless() -> None:
     assert product.events[1:] == [ProductWithdrawn(at=LATER, product_id=ProductId(1), seller_id=AccountId(2))]
 
 
-def test_who_and_when_never_change() -> None:
+def test_seller_and_creation_time_of_a_product_cannot_be_changed() -> None:
     product = listed()
     for frozen in ("id", "seller_id", "created_at"):
         with pytest.raises(AttributeError):
             setattr(product, frozen, None)
 
 
-def test_a_change_of_the_price_alone_is_told_once() -> None:
+def test_a_change_of_the_price_alone_records_one_event() -> None:
     product = listed()
     product.events.clear()
     product.edit(LATER, price=Money.of("12.00", "USD"))

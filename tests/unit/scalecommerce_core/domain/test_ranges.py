@@ -22,7 +22,7 @@ def test_open_and_empty_ranges_are_fine(begin: Any, end: Any) -> None:
     check_ranges(("a", begin, "b", end))
 
 
-def test_moments_are_compared_and_not_clock_times() -> None:
+def test_times_of_different_zones_are_compared_as_instants() -> None:
     east = NOON.astimezone(timezone(5 * HOUR))
     check_ranges(("a", east, "b", NOON))
     with pytest.raises(Invalid):

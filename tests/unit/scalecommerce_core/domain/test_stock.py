@@ -26,7 +26,7 @@ QUANTITY = st.integers(1, 12) | st.sampled_from([MAX_STOCK - 1, MAX_STOCK, MAX_S
 
 
 @given(st.integers(0, 20), st.lists(st.tuples(st.sampled_from(sorted(OPERATIONS)), QUANTITY), max_size=30))
-def test_no_operation_breaks_the_books(opening: int, steps: list[tuple[str, int]]) -> None:
+def test_no_operation_makes_the_ledger_inconsistent(opening: int, steps: list[tuple[str, int]]) -> None:
     stock = Stock.opened(TEA, opening, NOW)
     for name, quantity in steps:
         before = (stock.on_hand, stock.reserved, len(stock.movements))
@@ -42,21 +42,21 @@ def test_no_operation_breaks_the_books(opening: int, steps: list[tuple[str, int]
 
 @pytest.mark.parametrize("name", ["reserve", "release", "sell", "take back"])
 @pytest.mark.parametrize("quantity", [0, -1])
-def test_less_than_one_unit_is_a_mistake_of_the_program(name: str, quantity: int) -> None:
+def test_quantities_below_one_raise_value_error(name: str, quantity: int) -> None:
     stock = Stock(TEA, on_hand=5, reserved=2)
     with pytest.raises(ValueError, match="must be at least 1"):
         OPERATIONS[name](stock, quantity)
     assert stock == Stock(TEA, on_hand=5, reserved=2)
 
 
-def test_nothing_is_no_movement() -> None:
+def test_an_adjustment_by_zero_writes_no_movement() -> None:
     stock = Stock.opened(TEA, 0, NOW)
     stock.adjust(0, NOW)
     stock.set_available(0, NOW)
     assert stock.movements == []
 
 
-def test_a_sale_uses_the_reservation_up() -> None:
+def test_a_sale_consumes_the_reservation() -> None:
     stock = Stock.opened(TEA, 5, NOW)
     stock.reserve(3)
     assert (stock.available, stock.on_hand) == (2, 5)
@@ -66,7 +66,7 @@ def test_a_sale_uses_the_reservation_up() -> None:
     assert (sale.quantity, sale.kind, sale.order_id) == (-2, MovementKind.SALE, ORDER)
 
 
-def test_only_what_is_there_can_be_promised_released_or_sold() -> None:
+def test_units_beyond_stock_or_reservation_are_refused() -> None:
     stock = Stock(TEA, on_hand=5, reserved=2)
     with pytest.raises(InsufficientStock) as reserving:
         stock.reserve(4)
@@ -84,7 +84,7 @@ def test_reserved_units_cannot_be_taken_away() -> None:
     assert (stock.on_hand, stock.reserved) == (2, 2)
 
 
-def test_setting_a_figure_that_moved_says_what_it_is_now() -> None:
+def test_setting_stock_that_has_changed_reports_the_present_stock() -> None:
     stock = Stock(TEA, on_hand=5, reserved=2)
     with pytest.raises(StockMoved) as caught:
         stock.set_available(10, NOW, expected=5)
@@ -95,7 +95,7 @@ def test_setting_a_figure_that_moved_says_what_it_is_now() -> None:
 
 
 @pytest.mark.parametrize("quantity", [-1, MAX_STOCK - 1])
-def test_what_is_promised_and_reserved_fits_the_bound(quantity: int) -> None:
+def test_available_and_reserved_units_fit_the_maximum(quantity: int) -> None:
     stock = Stock(TEA, on_hand=5, reserved=2)
     with pytest.raises(Invalid, match=f"between 0 and {MAX_STOCK - 2}"):
         stock.set_available(quantity, NOW)

@@ -24,19 +24,19 @@ from scalecommerce_core.domain.text import (
 from scalecommerce_core.testing import SettableClock
 
 
-def test_every_complaint_on_a_text_is_made_at_once() -> None:
+def test_text_errors_reports_all_errors_at_once() -> None:
     assert text_errors("fine", at_most=4) == []
     assert len(text_errors("\x00\ud800" * 3, at_most=5, at_least=7)) == 4
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n ", "\u00a0"])
-def test_blank_is_refused_where_something_is_wanted(blank: str) -> None:
+def test_blank_text_is_refused_in_required_fields(blank: str) -> None:
     assert text_errors(blank, at_most=9, at_least=1) == ["This must not be blank."]
     assert text_errors(blank, at_most=9) == []
 
 
 @given(st.text(max_size=12))
-def test_a_text_comes_through_unchanged_or_its_field_is_named(text: str) -> None:
+def test_checked_returns_the_text_or_names_its_field(text: str) -> None:
     wrong = len(text) > 8 or not text.strip() or "\x00" in text
     if wrong:
         with pytest.raises(Invalid) as caught:
@@ -127,7 +127,7 @@ def test_the_normal_form_of_a_normal_form_is_itself(text: str) -> None:
         "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
     ],
 )  # fmt: skip
-def test_what_a_script_needs_stays(text: str) -> None:
+def test_joiners_that_a_script_needs_are_kept(text: str) -> None:
     assert normal_text(text) == text
 
 
@@ -146,11 +146,11 @@ def test_what_a_script_needs_stays(text: str) -> None:
         ("a\u3000\u2028\tb", "a b"),
     ],
 )
-def test_what_cannot_be_seen_goes(text: str, normal: str) -> None:
+def test_invisible_characters_are_removed(text: str, normal: str) -> None:
     assert normal_line(text) == normal
 
 
-def test_lines_of_a_text_stay_lines() -> None:
+def test_line_breaks_of_a_text_are_kept_as_line_feeds() -> None:
     assert normal_text(" a\r\n\r  b\u2028c\u200b \x85") == "a\n\n  b\nc"
 
 
@@ -193,13 +193,13 @@ def test_addresses_are_lower_cased(address: str) -> None:
         "\ud800@example.com",
     ],
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_invalid_email_addresses_are_refused(address: str) -> None:
     with pytest.raises(Invalid) as caught:
         normal_email(address)
     assert list(caught.value.errors) == ["email"]
 
 
-def test_a_profile_names_every_field_that_is_wrong_and_keeps_them_all() -> None:
+def test_an_invalid_profile_edit_names_every_field_and_changes_nothing() -> None:
     account = Account(AccountId(1), "ann@example.com", None, SettableClock().now(), first_name="Ann")
     with pytest.raises(Invalid) as caught:
         account.edit(first_name="Bo", last_name="x" * (NAME_LENGTH + 1), bio="x" * (BIO_LENGTH + 1))
@@ -225,7 +225,7 @@ def test_a_profile_names_every_field_that_is_wrong_and_keeps_them_all() -> None:
         ("-1-", "1"),
     ],
 )
-def test_slugs(name: str, slug: str) -> None:
+def test_slugs_of_names(name: str, slug: str) -> None:
     assert slug_of(name) == slug
     assert slug_of(slug) == slug
 

@@ -19,7 +19,7 @@ from scalecommerce_core.domain.web_address import Target, UnsafeAddress, check_a
         ("https://[2606:4700::1111]:2083/x", Target("https", "2606:4700::1111", 2083, "/x")),
     ],
 )
-def test_public_https_is_fine(url: str, target: Target) -> None:
+def test_public_https_urls_are_accepted(url: str, target: Target) -> None:
     assert parse_target(url) == target
 
 
@@ -84,7 +84,7 @@ def test_the_host_header_names_the_port_only_where_it_must() -> None:
         "https://[fd00:ec2::254]/",
     ],
 )
-def test_everything_else_is_refused(url: str) -> None:
+def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(UnsafeAddress):
         parse_target(url)
 
@@ -92,7 +92,7 @@ def test_everything_else_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://localhost:8080/a", "http://127.0.0.1:80/", "https://[::1]:9/", "http://127.9.9.9/"]
 )
-def test_this_machine_where_development_allows_it(url: str) -> None:
+def test_loopback_urls_are_accepted_where_development_allows_them(url: str) -> None:
     assert parse_target(url, allow_loopback=True).is_loopback
     with pytest.raises(UnsafeAddress):
         parse_target(url)
@@ -101,7 +101,7 @@ def test_this_machine_where_development_allows_it(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://example.com/", "http://10.0.0.1/", "https://192.168.1.1/", "http://localhost:0/"]
 )
-def test_development_allows_nothing_but_this_machine(url: str) -> None:
+def test_development_allows_no_other_private_addresses(url: str) -> None:
     with pytest.raises(UnsafeAddress):
         parse_target(url, allow_loopback=True)
 

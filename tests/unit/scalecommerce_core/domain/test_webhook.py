@@ -91,7 +91,7 @@ def test_jitter_stays_within_a_fifth(attempts: int, fraction: float) -> None:
     assert 0.8 * RETRY_DELAYS[attempts] - SECOND <= at - NOW <= 1.2 * RETRY_DELAYS[attempts] + SECOND
 
 
-def test_jitter_spreads() -> None:
+def test_jitter_spreads_attempts() -> None:
     first, last = retry_at(2, NOW, 0.0), retry_at(2, NOW, 0.999)
     assert first is not None
     assert last is not None
@@ -124,7 +124,7 @@ def test_a_delivery_is_given_up_after_the_whole_schedule() -> None:
     assert (sent.status, sent.try_at) == (DeliveryStatus.FAILED, None)
 
 
-def test_nobody_is_asked_twice_who_is_gone() -> None:
+def test_a_delivery_fails_at_once_after_410_gone() -> None:
     sent = delivery()
     attempt(sent, GONE)
     assert sent.status is DeliveryStatus.FAILED
@@ -137,7 +137,7 @@ def test_a_ping_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_receiver_that_asks_for_it_is_left_alone(status: int) -> None:
+def test_retry_after_of_the_receiver_delays_the_next_attempt(status: int) -> None:
     def next_try(wait: timedelta) -> timedelta:
         sent = delivery()
         attempt(sent, WebhookAnswer(timedelta(0), status=status, retry_after=wait))
@@ -150,7 +150,7 @@ def test_a_receiver_that_asks_for_it_is_left_alone(status: int) -> None:
     assert next_try(timedelta(days=365)) == LONGEST_RETRY_AFTER
 
 
-def test_retry_after_means_nothing_with_other_statuses() -> None:
+def test_retry_after_is_ignored_with_other_statuses() -> None:
     assert WebhookAnswer(SECOND, status=500, retry_after=HOUR).requested_delay == timedelta(0)
 
 
@@ -163,7 +163,7 @@ def test_an_attempt_is_recorded_once() -> None:
     assert (sent.attempts, len(sent.log)) == (1, 1)
 
 
-def test_who_lost_the_lease_records_nothing() -> None:
+def test_an_answer_is_ignored_after_the_lease_was_lost() -> None:
     sent = delivery()
     sent.lease(NOW + MINUTE)
     first = sent.revision
@@ -173,7 +173,7 @@ def test_who_lost_the_lease_records_nothing() -> None:
     assert sent.record(GOOD, NOW, sent.revision, 0.5)
 
 
-def test_a_redelivery_that_was_asked_for_meanwhile_takes_place() -> None:
+def test_a_redelivery_requested_during_an_attempt_takes_place() -> None:
     sent = delivery()
     attempt(sent, BAD)
     sent.lease(NOW + HOUR)
@@ -214,7 +214,7 @@ def endpoint(**facts: object) -> WebhookEndpoint:
     return made
 
 
-def test_what_an_endpoint_hears_of() -> None:
+def test_an_endpoint_accepts_events_of_its_topics_and_owner() -> None:
     orders = endpoint(topics=("order.paid",))
     assert orders.accepts("order.paid", NOW, [AccountId(4), AccountId(5)])
     assert not orders.accepts("order.placed", NOW, [AccountId(5)])
@@ -225,14 +225,14 @@ def test_what_an_endpoint_hears_of() -> None:
     assert not endpoint(is_active=False).accepts("order.placed", NOW, [AccountId(5)])
 
 
-def test_all_that_is_wrong_is_named() -> None:
+def test_invalid_fields_of_an_endpoint_are_all_named() -> None:
     with pytest.raises(Invalid) as caught:
         endpoint().edit(url="http://10.0.0.1/", topics=["order.paid", "order.eaten"], description="x" * 201)
     assert set(caught.value.errors) == {"url", "topics[1]", "description"}
     assert "order.eaten" in caught.value.errors["topics[1]"][0]
 
 
-def test_an_edit_insists_on_its_version() -> None:
+def test_an_edit_with_an_outdated_version_is_refused() -> None:
     made = endpoint()
     made.edit(description="a", expected_version=1)
     with pytest.raises(VersionMismatch):
@@ -253,11 +253,11 @@ def test_secrets_rotate() -> None:
     assert made.sealed_secrets(NOW + 2 * HOUR) == ("fourth", "third", "second")
 
 
-def test_secrets_are_not_shown_in_passing() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     assert "first" not in repr(endpoint())
 
 
-def test_pauses_double_while_it_fails_and_end_when_it_answers() -> None:
+def test_pauses_double_while_an_endpoint_fails_and_end_after_a_success() -> None:
     made = endpoint()
     pauses = []
     for _ in range(9):
@@ -277,7 +277,7 @@ def test_a_pause_lasts_as_long_as_the_receiver_asked_for() -> None:
     assert made.paused_until == NOW + HOUR
 
 
-def test_gone_disables() -> None:
+def test_410_gone_disables_an_endpoint() -> None:
     made = endpoint()
     made.record_results([GOOD, GONE], NOW)
     assert not made.is_active
@@ -287,7 +287,7 @@ def test_gone_disables() -> None:
         made.resume()
 
 
-def test_failing_for_days_disables_and_says_why() -> None:
+def test_five_days_of_failures_disable_an_endpoint_with_a_reason() -> None:
     made = endpoint()
     made.record_results([BAD], NOW)
     made.record_results([BAD], NOW + DISABLE_AFTER - SECOND)

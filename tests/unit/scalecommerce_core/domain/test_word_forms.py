@@ -17,12 +17,12 @@ from scalecommerce_core.domain.word_forms import MAX_FORMS, forms_of
         ("ремни", "ремень"), ("Горшки", "горшок"), ("котята", "котенок"), ("детей", "ребенок"), ("магниты", "магнит"),
     ],
 )  # fmt: skip
-def test_other_forms(word: str, form: str) -> None:
+def test_words_have_their_other_forms(word: str, form: str) -> None:
     assert form in forms_of(word)
 
 
 @pytest.mark.parametrize("word", ["kettle", "safe", "cafe", "proof", "gloves", "лампа", "стол", "сок", "500ml", "A4"])
-def test_words_that_stemming_is_enough_for(word: str) -> None:
+def test_words_that_stemming_covers_have_no_other_forms(word: str) -> None:
     assert forms_of(word) == (word,)
 
 
@@ -33,7 +33,7 @@ def test_every_word_of_a_phrase_has_its_forms() -> None:
 
 
 @given(st.text(max_size=20))
-def test_the_text_itself_comes_first_and_no_form_twice(text: str) -> None:
+def test_the_text_is_the_first_form_and_no_form_repeats(text: str) -> None:
     forms = forms_of(text)
     assert forms[0] == text
     assert len(set(forms)) == len(forms) <= MAX_FORMS

@@ -79,7 +79,7 @@ def test_a_refused_sign_up_fails_alone(shop: Shop, buyer: Account) -> None:
     assert made == ["a@example.com", None, None, None, "b@example.com"]
 
 
-def test_an_address_taken_between_look_and_write_is_refused_alone(shop: Shop, buyer: Account) -> None:
+def test_an_address_taken_between_read_and_write_is_refused_alone(shop: Shop, buyer: Account) -> None:
     blind = TamperedStore(shop.store, tamper=lambda tx: with_repository(tx, "accounts", by_email=lambda _: {}))
     accounts = accounts_over(blind, shop)
     taken, made = accounts.sign_up([SignUp(buyer.email, PASSWORD), SignUp("new@example.com", PASSWORD)])
@@ -104,7 +104,7 @@ def identity(shop: Shop, tokens: TokenPair) -> Identity:
     return shop.accounts.identify(tokens.access)
 
 
-def test_a_session_says_who_it_is(shop: Shop, buyer: Account) -> None:
+def test_a_token_identifies_its_session(shop: Shop, buyer: Account) -> None:
     tokens = shop.accounts.log_in(f" {EMAIL.upper()} ", PASSWORD)
     who = identity(shop, tokens)
     assert (who.account_id, who.is_staff) == (buyer.id, False)
@@ -113,7 +113,7 @@ def test_a_session_says_who_it_is(shop: Shop, buyer: Account) -> None:
 
 
 @pytest.mark.usefixtures("buyer")
-def test_refusals_do_not_tell_why(shop: Shop) -> None:
+def test_refused_log_ins_have_one_message_for_all_reasons(shop: Shop) -> None:
     deactivate(shop, shop.person("ina"))
     shop.accounts.sign_up([SignUp("imported@example.com", None)])
     said = []
@@ -175,14 +175,14 @@ def refused(act: Callable[..., object], *args: Any) -> bool:
     return True
 
 
-def test_refreshing_rotates(shop: Shop, tokens: TokenPair) -> None:
+def test_a_refresh_replaces_the_refresh_token(shop: Shop, tokens: TokenPair) -> None:
     second = shop.accounts.refresh(tokens.refresh)
     assert second.refresh != tokens.refresh
     third = shop.accounts.refresh(second.refresh)
     assert identity(shop, third) == identity(shop, tokens)
 
 
-def test_using_an_old_refresh_token_ends_the_session_for_everybody(shop: Shop, tokens: TokenPair) -> None:
+def test_reuse_of_an_old_refresh_token_revokes_the_session(shop: Shop, tokens: TokenPair) -> None:
     newest = shop.accounts.refresh(tokens.refresh)
     other = shop.accounts.log_in(EMAIL, PASSWORD)
     shop.clock.advance(seconds=10)
@@ -254,7 +254,7 @@ def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Acc
     assert pair != tokens
 
 
-def test_each_kind_of_token_is_for_its_own_use(shop: Shop, tokens: TokenPair) -> None:
+def test_access_and_refresh_tokens_are_not_interchangeable(shop: Shop, tokens: TokenPair) -> None:
     assert refused(shop.accounts.refresh, tokens.access)
     assert refused(shop.accounts.identify, tokens.refresh)
     assert refused(shop.accounts.verify, "made up")
@@ -335,7 +335,7 @@ def test_a_new_password_ends_the_other_sessions(shop: Shop, tokens: TokenPair) -
     [("wrong password", "another password", "old_password"), (PASSWORD, "short", "new_password"),
      (PASSWORD, EMAIL, "new_password")],
 )  # fmt: skip
-def test_a_password_is_changed_only_by_who_knows_it_and_into_a_good_one(
+def test_a_password_change_needs_the_old_password_and_a_strong_new_one(
     shop: Shop, tokens: TokenPair, old: str, new: str, field: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
@@ -356,7 +356,7 @@ def test_a_profile_is_edited_field_by_field(shop: Shop, buyer: Account) -> None:
         shop.accounts.edit_profile(AccountId(999), bio="")
 
 
-def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
+def test_sessions_of_a_missing_account_are_invalid(shop: Shop) -> None:
     def without_accounts(tx: Transaction) -> Transaction:
         return with_repository(tx, "accounts", lock=lambda _: {})
 
@@ -375,7 +375,7 @@ def test_sessions_of_a_vanished_account_are_worth_nothing(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("address", ["\u212aara@example.com", "kara@example.com\u200b", "kara@e\uff58ample.com"])
-def test_an_address_that_looks_alike_is_not_taken_for_another(shop: Shop, address: str) -> None:
+def test_a_lookalike_email_address_is_refused(shop: Shop, address: str) -> None:
     unwrap_single(shop.accounts.sign_up([SignUp("kara@example.com", PASSWORD)]))
     (twin,) = shop.accounts.sign_up([SignUp(address, PASSWORD)])
     assert isinstance(twin, Invalid)

@@ -55,7 +55,7 @@ def edit(shop: Shop, product_id: ProductId, editor: AccountId, **more: Any) -> P
 # --- listing
 
 
-def test_a_listed_product_is_on_the_shelf_with_its_stock_and_history(shop: Shop, seller: Account) -> None:
+def test_a_created_product_has_its_stock_and_price_history(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller, "19.90", 3, name="Tea pot", brand="Brown", sku="T-1")
     view = shop.queries.products([tea])[tea]
     assert (view.name, view.brand, view.price, view.stock, view.seller.id) == (
@@ -83,7 +83,7 @@ def test_a_listed_product_is_on_the_shelf_with_its_stock_and_history(shop: Shop,
          {"name", "stock", "price", "category_id"}),
     ],
 )  # fmt: skip
-def test_a_listing_names_each_wrong_field_and_fails_alone(
+def test_an_invalid_product_names_each_field_and_fails_alone(
     shop: Shop, seller: Account, wrong: dict[str, Any], fields: set[str]
 ) -> None:
     facts: dict[str, Any] = {"owner": seller.id, "category_id": CATEGORY, "name": "Tea", "price": usd("1.00")}
@@ -93,12 +93,12 @@ def test_a_listing_names_each_wrong_field_and_fails_alone(
     assert list(shop.queries.products([ProductId(n) for n in range(1, 5)])) == [made.product.id]
 
 
-def test_a_listing_may_go_to_the_bounds(shop: Shop, seller: Account) -> None:
+def test_a_product_may_use_the_limits_of_price_and_stock(shop: Shop, seller: Account) -> None:
     dear = shop.list(seller, "99999999.99", MAX_STOCK, min_price=usd("0.01"), max_price=usd("99999999.99"))
     assert shop.stock(dear).available == MAX_STOCK
 
 
-def test_a_listing_with_a_key_happens_once(shop: Shop, seller: Account) -> None:
+def test_a_product_with_an_idempotency_key_is_created_once(shop: Shop, seller: Account) -> None:
     key = IdempotencyKey("k", b"print", lambda shelved: str(shelved.product.id).encode())
     command = CreateProduct(seller.id, CATEGORY, "Tea", usd("1.00"), idempotency=key)
     (made,) = shop.catalog.create_products([command])
@@ -157,7 +157,7 @@ def test_an_edit_writes_fields_history_and_stock_together(shop: Shop, seller: Ac
     assert shop.queries.stock_discrepancies() == []
 
 
-def test_stock_alone_is_no_edit(shop: Shop, seller: Account) -> None:
+def test_a_change_of_stock_alone_does_not_increase_the_version(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     edit(shop, tea, seller.id, changes={}, stock=1)
     assert (shop.product(tea).version, shop.stock(tea).available) == (1, 1)
@@ -229,7 +229,7 @@ def test_of_two_edits_in_one_batch_the_refused_one_undoes_nothing(shop: Shop, se
     assert (shop.product(tea).name, shop.product(tea).version) == ("Kettle", 2)
 
 
-def test_what_is_not_editable_is_a_mistake_of_the_program(shop: Shop, seller: Account) -> None:
+def test_an_unknown_field_in_an_edit_raises_type_error(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     with pytest.raises(TypeError, match="no editable seller_id, version"):
         edit(shop, tea, seller.id, changes={"version": 9, "seller_id": 1})
@@ -262,7 +262,7 @@ def test_a_stranger_may_not_edit_and_is_not_told_of_what_is_hidden(
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_owner_and_staff_may(shop: Shop, seller: Account, active: bool) -> None:
+def test_owner_and_staff_may_edit_a_product(shop: Shop, seller: Account, active: bool) -> None:
     tea = shop.list(seller, is_active=active)
     assert isinstance(edit(shop, tea, seller.id, changes={"is_active": not active}), ProductWithStock)
     assert isinstance(edit(shop, tea, STAFF, as_staff=True), ProductWithStock)
@@ -270,7 +270,7 @@ def test_owner_and_staff_may(shop: Shop, seller: Account, active: bool) -> None:
     assert unwrap_single(shop.catalog.withdraw_products([WithdrawProduct(tea, STAFF, as_staff=True)])).withdrawn_at
 
 
-def test_nobody_finds_what_does_not_exist_or_was_withdrawn(shop: Shop, seller: Account) -> None:
+def test_missing_and_withdrawn_products_are_not_found(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     unwrap_single(shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)]))
     for missing in (tea, ProductId(999)):
@@ -284,7 +284,7 @@ def test_nobody_finds_what_does_not_exist_or_was_withdrawn(shop: Shop, seller: A
         assert shop.queries.products([missing]) == {}
 
 
-def test_withdrawing_wants_the_version_that_was_read(shop: Shop, seller: Account) -> None:
+def test_withdrawing_with_an_outdated_version_is_refused(shop: Shop, seller: Account) -> None:
     tea = shop.list(seller)
     shop.edit(tea, name="Kettle")
     (stale,) = shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id, version=1)])
@@ -332,7 +332,9 @@ def test_stock_is_adjusted_by_a_delta_or_set_when_it_is_as_expected(
         {"available": MAX_STOCK - 3},
     ],
 )
-def test_stock_that_cannot_be_is_refused(shop: Shop, seller: Account, buyer: Account, figures: dict[str, Any]) -> None:
+def test_stock_beyond_its_limits_is_refused(
+    shop: Shop, seller: Account, buyer: Account, figures: dict[str, Any]
+) -> None:
     tea = shop.list(seller)
     shop.reserve(buyer, line(tea, 4))
     (outcome,) = shop.catalog.adjust_stock([AdjustStock(tea, seller.id, **figures)])
@@ -373,7 +375,7 @@ def test_a_category_of_before_keeps_its_slug_and_its_name(shop: Shop) -> None:
     assert "tea-coffee" in {category.slug for category in shop.queries.categories()}
 
 
-def test_a_slug_taken_between_look_and_write_is_made_distinct(shop: Shop) -> None:
+def test_a_slug_taken_between_read_and_write_is_made_distinct(shop: Shop) -> None:
     class Late:
         """Another category takes the slug before the first write."""
 
@@ -448,7 +450,7 @@ def test_views_are_added_up_and_unknown_products_skipped(shop: Shop, seller: Acc
     assert shop.queries.products([tea])[tea].version == 1
 
 
-def test_a_product_with_a_past_brings_its_prices_and_no_news(shop: Shop, seller: Account) -> None:
+def test_an_imported_product_has_its_price_history_and_no_events(shop: Shop, seller: Account) -> None:
     opened = shop.clock.now() - timedelta(days=90)
     prices = [(opened + timedelta(days=30 * n), usd(price)) for n, price in enumerate(["3.00", "2.00", "4.00"])]
     events = len(shop.tables.events.rows)

@@ -28,7 +28,7 @@ def tamper(shop: Shop, product: ProductId, on_hand: int = 20, reserved: int = 4)
         tx.stock.save([stock])
 
 
-def test_what_is_right_is_left_alone(shop: Shop, tea: ProductId) -> None:
+def test_consistent_stock_is_not_repaired(shop: Shop, tea: ProductId) -> None:
     before = len(shop.tables.movements.rows)
     assert shop.catalog.repair_stock([tea, ProductId(999)]) == [None, None]
     assert shop.catalog.repair_stock([]) == []

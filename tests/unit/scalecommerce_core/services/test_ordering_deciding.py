@@ -54,7 +54,7 @@ def test_first_come_first_served_and_never_oversold(shop: Shop, buyer: Account, 
     assert shop.queries.stock_discrepancies() == []
 
 
-def test_the_verdict_does_not_depend_on_the_size_of_a_batch(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_decisions_do_not_depend_on_the_batch_size(shop: Shop, buyer: Account, tea: ProductId) -> None:
     for quantity in (6, 5, 4, 1):
         shop.place(buyer, line(tea, quantity))
     decided = [shop.ordering.decide(limit=1) for _ in range(5)]
@@ -62,7 +62,7 @@ def test_the_verdict_does_not_depend_on_the_size_of_a_batch(shop: Shop, buyer: A
     assert statuses(shop) == [PENDING, REJECTED, PENDING, REJECTED]
 
 
-def test_an_order_is_served_whole_or_not_at_all(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+def test_an_order_is_reserved_whole_or_rejected(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     cup = shop.list(seller, stock=1)
     order = shop.reserve(buyer, line(tea, 3), line(cup, 2))
     assert order.status is REJECTED
@@ -78,7 +78,7 @@ def test_a_reservation_ends_in_fifteen_minutes_or_as_the_rules_say(shop: Shop, b
     assert shop.order(order.id).expires_at == shop.clock.now() + timedelta(minutes=1)
 
 
-def test_nothing_to_decide_is_nothing_decided(shop: Shop) -> None:
+def test_decide_without_orders_returns_an_empty_summary(shop: Shop) -> None:
     assert shop.ordering.decide() == DecisionSummary()
     assert shop.queries.oldest_undecided() is None
 
@@ -90,7 +90,7 @@ def test_cancelled_orders_are_not_decided(shop: Shop, buyer: Account, tea: Produ
 
 
 @pytest.mark.parametrize("bad", [{1}, {3}, {7}, {2, 5}, {1, 2, 3, 4, 5, 6, 7}])
-def test_an_order_that_cannot_be_decided_lets_the_others_pass(
+def test_an_order_whose_decision_fails_does_not_block_others(
     shop: Shop, buyer: Account, tea: ProductId, bad: set[OrderId], caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(7):
@@ -106,7 +106,7 @@ def test_an_order_that_cannot_be_decided_lets_the_others_pass(
     assert shop.queries.stock_discrepancies() == []
 
 
-def test_an_order_put_aside_is_tried_again_later_and_later_and_parked_in_the_end(
+def test_a_deferred_order_is_retried_with_growing_delays_and_then_parked(
     shop: Shop, buyer: Account, tea: ProductId, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = shop.place(buyer, line(tea))
@@ -148,7 +148,7 @@ def test_the_log_says_which_order_and_why(
     assert record.exc_info[0] is ArithmeticError
 
 
-def test_a_store_that_is_away_puts_no_order_aside(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_an_unavailable_store_defers_no_order(shop: Shop, buyer: Account, tea: ProductId) -> None:
     order = shop.place(buyer, line(tea))
     ordering = Ordering(TamperedStore(shop.store, before=failing(*[Unavailable()] * 3)), shop.clock)
     with pytest.raises(Unavailable):

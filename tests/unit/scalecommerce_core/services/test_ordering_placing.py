@@ -30,7 +30,7 @@ def refused(shop: Shop, buyer: Account, *lines: OrderLineRequest) -> dict[str, l
     return caught.value.errors
 
 
-def test_an_order_is_taken_in_and_holds_no_stock(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+def test_a_placed_order_reserves_no_stock(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     cup = shop.list(seller, "2.50")
     order = shop.place(buyer, line(tea, 2), line(cup, 3))
     assert (order.status, order.total, order.buyer_id) == (OrderStatus.CREATED, usd("27.50"), buyer.id)
@@ -147,7 +147,7 @@ def test_a_key_places_one_order(shop: Shop, buyer: Account, tea: ProductId) -> N
     assert len(list(shop.tables.orders.all())) == 1
 
 
-def test_keys_are_forgotten_after_a_day(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_idempotency_keys_are_purged_after_a_day(shop: Shop, buyer: Account, tea: ProductId) -> None:
     for name in ("a", "b", "c"):
         key = IdempotencyKey(name, b"print", lambda order: str(order.id).encode())
         shop.ordering.place([PlaceOrder(shop.ids.command(), buyer.id, [line(tea)], key)])
@@ -203,7 +203,7 @@ def test_every_price_of_the_last_minutes_is_honoured(shop: Shop, buyer: Account,
 
 
 @pytest.mark.parametrize("price", ["9.99", "0.01", "10.01"])
-def test_a_price_that_never_was_is_no_promise(shop: Shop, buyer: Account, tea: ProductId, price: str) -> None:
+def test_a_price_that_was_never_in_force_is_refused(shop: Shop, buyer: Account, tea: ProductId, price: str) -> None:
     with pytest.raises(PriceMoved):
         shop.place(buyer, line(tea, price=price))
 
@@ -236,7 +236,7 @@ def test_wrong_lines_are_named_before_moved_prices(shop: Shop, buyer: Account, t
     assert list(refused(shop, buyer, line(tea, price="1.00"), line(tea, 0))) == ["order_item[1].quantity"]
 
 
-def test_how_long_a_promise_lasts_is_a_rule(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_order_rules_set_the_length_of_the_price_promise(shop: Shop, buyer: Account, tea: ProductId) -> None:
     ordering = Ordering(shop.store, shop.clock, OrderRules(price_promise=timedelta(0)))
     shop.clock.advance(minutes=1)
     shop.edit(tea, price=usd("12.00"))

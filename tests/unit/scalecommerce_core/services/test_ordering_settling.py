@@ -53,7 +53,7 @@ Act = Callable[[Shop, OrderId, AccountId], Order | MarketError]
 # --- paying and cancelling
 
 
-def test_paying_sells_once_however_often_it_is_asked(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_paying_repeatedly_sells_once(shop: Shop, buyer: Account, tea: ProductId) -> None:
     order = shop.reserve(buyer, line(tea, 4))
     paid, *twins = shop.payments.pay([PayOrder(order.id, buyer.id)] * 3)
     again = pay(shop, order.id, buyer.id)
@@ -66,7 +66,7 @@ def test_paying_sells_once_however_often_it_is_asked(shop: Shop, buyer: Account,
 
 
 @pytest.mark.parametrize("decided", [True, False])
-def test_cancelling_gives_back_once(shop: Shop, buyer: Account, tea: ProductId, decided: bool) -> None:
+def test_cancelling_repeatedly_releases_stock_once(shop: Shop, buyer: Account, tea: ProductId, decided: bool) -> None:
     order = (shop.reserve if decided else shop.place)(buyer, line(tea, 4))
     for _ in range(2):
         outcome = cancel(shop, order.id, buyer.id)
@@ -84,9 +84,7 @@ def test_only_the_buyer_finds_the_order(shop: Shop, seller: Account, buyer: Acco
     assert shop.order(order.id).status is OrderStatus.PENDING
 
 
-def test_what_the_state_does_not_allow_is_a_conflict_of_that_order_alone(
-    shop: Shop, buyer: Account, tea: ProductId
-) -> None:
+def test_a_transition_that_is_not_allowed_fails_only_for_its_order(shop: Shop, buyer: Account, tea: ProductId) -> None:
     rejected, paid, good = (shop.reserve(buyer, line(tea, quantity)) for quantity in (99, 1, 1))
     pay(shop, paid.id, buyer.id)
     wrong, _, right = shop.payments.pay([PayOrder(order.id, buyer.id) for order in (rejected, paid, good)])
@@ -99,7 +97,7 @@ def test_what_the_state_does_not_allow_is_a_conflict_of_that_order_alone(
 # --- expiry
 
 
-def test_unpaid_reservations_are_given_back_when_their_time_is_over(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_unpaid_orders_expire_after_the_reservation_time(shop: Shop, buyer: Account, tea: ProductId) -> None:
     first, paid = shop.reserve(buyer, line(tea, 4)), shop.reserve(buyer, line(tea))
     pay(shop, paid.id, buyer.id)
     shop.clock.advance(minutes=1)
@@ -115,7 +113,7 @@ def test_unpaid_reservations_are_given_back_when_their_time_is_over(shop: Shop, 
     assert shop.tables.events.rows[-1].topic == "order.expired"
 
 
-def test_expiry_goes_in_steps_of_its_limit(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_expiry_handles_at_most_limit_orders(shop: Shop, buyer: Account, tea: ProductId) -> None:
     for _ in range(5):
         shop.reserve(buyer, line(tea))
     shop.clock.advance(minutes=15)
@@ -123,7 +121,7 @@ def test_expiry_goes_in_steps_of_its_limit(shop: Shop, buyer: Account, tea: Prod
     assert shop.queries.stock_discrepancies() == []
 
 
-def test_a_reservation_that_cannot_be_given_back_blocks_no_other(
+def test_an_expiry_that_fails_does_not_block_others(
     shop: Shop, seller: Account, buyer: Account, tea: ProductId
 ) -> None:
     cup = shop.list(seller, "3.00", 10)
@@ -266,7 +264,7 @@ def history(shop: Shop, seller: Account, buyer: Account, tea: ProductId, **more:
     return HistoricalOrder(**(facts | more))
 
 
-def test_the_past_is_recorded_at_its_own_times_and_prices(
+def test_imported_orders_keep_their_times_and_prices(
     shop: Shop, seller: Account, buyer: Account, tea: ProductId
 ) -> None:
     events = len(shop.tables.events.rows)
@@ -283,13 +281,13 @@ def test_the_past_is_recorded_at_its_own_times_and_prices(
     assert len(shop.tables.events.rows) == events
 
 
-def test_no_sweep_touches_the_past(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+def test_sweeps_do_not_touch_imported_orders(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     shop.ordering.import_orders([history(shop, seller, buyer, tea)])
     assert shop.ordering.decide().total == 0
     assert shop.ordering.expire() == 0
 
 
-def test_a_second_run_changes_nothing(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+def test_a_second_import_changes_nothing(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     past = history(shop, seller, buyer, tea)
     shop.ordering.import_orders([past])
     (order,), stock = shop.tables.orders.all(), shop.stock(tea)
@@ -298,7 +296,7 @@ def test_a_second_run_changes_nothing(shop: Shop, seller: Account, buyer: Accoun
     assert len(shop.tables.refunds.rows) == 2
 
 
-def test_an_interrupted_run_resumes(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
+def test_an_interrupted_import_resumes(shop: Shop, seller: Account, buyer: Account, tea: ProductId) -> None:
     first, second = (history(shop, seller, buyer, tea) for _ in range(2))
     shop.ordering.import_orders([first])
     assert shop.ordering.import_orders([first, second, first]) == ImportSummary(orders=1, lines=2, known=2)
@@ -316,7 +314,7 @@ def test_an_interrupted_run_resumes(shop: Shop, seller: Account, buyer: Account,
         {"refunds": [HistoricalRefund(Shop().clock.now(), [RefundLine(ProductId(1), 7)])]},
     ],
 )
-def test_a_past_that_cannot_have_been_records_nothing(
+def test_an_import_beyond_stock_records_nothing(
     shop: Shop, seller: Account, buyer: Account, tea: ProductId, wrong: dict[str, Any]
 ) -> None:
     good, bad = history(shop, seller, buyer, tea), history(shop, seller, buyer, tea, **wrong)

@@ -27,7 +27,7 @@ def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
     return shop.tables.events.rows
 
 
-def test_every_kind_of_event_is_told(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_every_kind_of_event_is_recorded(shop: Shop, seller: Account, buyer: Account) -> None:
     told = {event.topic for event in tell_everything(shop, seller, buyer)}
     kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
     assert told == {kind.topic for kind in kinds if hasattr(kind, "topic")}
@@ -39,7 +39,7 @@ def test_payloads_are_json_and_leave_nothing_out(shop: Shop, seller: Account, bu
         assert json.loads(json.dumps(payload)).keys() == payload.keys() == asdict(event).keys() - {"at"}
 
 
-def test_each_event_is_for_those_whom_it_concerns(shop: Shop, seller: Account, buyer: Account) -> None:
+def test_the_audience_of_each_event_is_buyer_and_sellers_concerned(shop: Shop, seller: Account, buyer: Account) -> None:
     for event in tell_everything(shop, seller, buyer):
         concerned = {buyer.id} if event.topic.startswith("order.") else set()
         if event.topic != "order.placed":

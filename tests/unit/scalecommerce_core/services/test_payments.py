@@ -191,7 +191,7 @@ def test_a_second_payment_waits_for_the_first(shop: Shop, order: Order) -> None:
     assert len(shop.gateway.charges) == 1
 
 
-def test_cancel_cannot_win_while_the_gateway_is_charging(shop: Shop, order: Order) -> None:
+def test_an_order_cannot_be_cancelled_while_the_gateway_is_charging(shop: Shop, order: Order) -> None:
     outcomes: list[Order | MarketError] = []
     shop.gateway.before = lambda _request: outcomes.append(cancel(shop, order))
     assert isinstance(pay(shop, order), Order)
@@ -199,7 +199,7 @@ def test_cancel_cannot_win_while_the_gateway_is_charging(shop: Shop, order: Orde
     assert isinstance(cancel(shop, order), TransitionNotAllowed)
 
 
-def test_expiry_skips_what_is_being_paid(shop: Shop, order: Order) -> None:
+def test_expiry_skips_orders_with_an_open_payment_attempt(shop: Shop, order: Order) -> None:
     expired: list[int] = []
 
     def late(_request: ChargeRequest) -> None:
@@ -236,7 +236,7 @@ def test_a_cancelled_or_expired_order_cannot_be_paid(shop: Shop, buyer: Account,
     assert shop.gateway.charges == {}
 
 
-def test_others_do_not_learn_that_an_order_is_being_paid(shop: Shop, seller: Account, order: Order) -> None:
+def test_other_accounts_do_not_see_that_an_order_is_being_paid(shop: Shop, seller: Account, order: Order) -> None:
     start(shop, order)
     assert isinstance(pay(shop, order, by=seller.id), NotFound)
     assert isinstance(shop.ordering.cancel([CancelOrder(order.id, seller.id)])[0], NotFound)
@@ -296,7 +296,7 @@ def test_while_the_gateway_is_down_attempts_stay_open(shop: Shop, order: Order) 
     assert status(shop, order) is OrderStatus.PENDING
 
 
-def test_a_silent_gateway_is_not_asked_about_everything(
+def test_a_sweep_ends_early_when_the_gateway_does_not_answer(
     shop: Shop, buyer: Account, tea: ProductId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(6):
@@ -315,7 +315,7 @@ def test_a_silent_gateway_is_not_asked_about_everything(
     monkeypatch.undo()
 
 
-def test_an_adapter_that_fails_in_its_own_way_has_not_answered(
+def test_an_unexpected_exception_of_the_gateway_counts_as_no_answer(
     shop: Shop, buyer: Account, order: Order, tea: ProductId
 ) -> None:
     other = shop.reserve(buyer, line(tea))
@@ -385,7 +385,7 @@ def test_two_charges_pay_an_order_once(shop: Shop, order: Order) -> None:
     assert shop.gateway.sent_back == 40_00
 
 
-def test_a_gateway_that_changes_its_mind_does_not_keep_the_money(shop: Shop, order: Order) -> None:
+def test_a_charge_after_a_decline_is_refunded(shop: Shop, order: Order) -> None:
     payment = die_after_charging(shop, order)
     declined, late = shop.payments.record(
         [PaymentResult(payment.id, order.id, answer) for answer in (Declined("no"), Charged(f"charge-{payment.id}"))]
@@ -407,7 +407,7 @@ def test_recording_twice_is_harmless(shop: Shop, buyer: Account, order: Order, t
     assert [event.topic for event in shop.tables.events.rows].count("order.paid") == 1
 
 
-def test_a_result_of_nothing_is_not_found(shop: Shop, buyer: Account, order: Order, tea: ProductId) -> None:
+def test_a_result_for_an_unknown_payment_is_not_found(shop: Shop, buyer: Account, order: Order, tea: ProductId) -> None:
     payment, other = start(shop, order), shop.reserve(buyer, line(tea))
     wrong = [
         PaymentResult(PaymentId(shop.ids.command()), order.id, Charged("x")),
@@ -462,7 +462,7 @@ def test_a_sweep_that_dies_is_followed_by_another(shop: Shop, order: Order, monk
     assert status(shop, order) is OrderStatus.PAID
 
 
-def test_one_that_cannot_be_recorded_does_not_keep_the_others_back(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_a_result_that_cannot_be_recorded_does_not_block_others(shop: Shop, buyer: Account, tea: ProductId) -> None:
     orders = [shop.reserve(buyer, line(tea)) for _ in range(4)]
     bad, *_ = [die_after_charging(shop, each) for each in orders]
     shop.clock.advance(minutes=1)
@@ -512,7 +512,7 @@ def test_a_refund_that_fails_writes_nothing(shop: Shop, seller: Account, order: 
     assert list(shop.tables.payment_refunds.all()) == []
 
 
-def test_orders_that_were_paid_elsewhere_have_nothing_to_send_back(
+def test_refunds_of_imported_orders_send_no_money_back(
     shop: Shop, seller: Account, buyer: Account, tea: ProductId
 ) -> None:
     order = shop.reserve(buyer, line(tea, 2))
@@ -570,7 +570,7 @@ def over(shop: Shop, store: TamperedStore) -> Payments:
 
 
 @pytest.mark.parametrize("error", [TransactionAborted("x"), ConnectionLost("x")])
-def test_what_is_lost_on_the_way_is_tried_again(shop: Shop, order: Order, error: Exception) -> None:
+def test_aborted_transactions_of_payments_are_retried(shop: Shop, order: Order, error: Exception) -> None:
     paying = over(shop, TamperedStore(shop.store, before=failing(error, None, error)))
     assert isinstance(paying.pay([PayOrder(order.id, order.buyer_id)])[0], Order)
     assert len(payments(shop)) == 1

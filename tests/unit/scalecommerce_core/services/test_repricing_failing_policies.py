@@ -68,7 +68,7 @@ def products(shop: Shop, seller: Account) -> tuple[ProductId, ProductId]:
     return first, second
 
 
-def test_a_policy_that_raises_is_told_by_name_and_the_others_go_on(
+def test_a_failing_policy_is_reported_by_name_and_the_others_run(
     shop: Shop, seller: Account, products: tuple[ProductId, ProductId], caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = make(shop, seller, "faulty", category_id=1), make(shop, seller, "markup", category_id=2)
@@ -88,7 +88,7 @@ def test_a_policy_that_raises_is_told_by_name_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("wrong", [np.inf, -5.0, 0.0, np.nan])
-def test_prices_that_are_none_are_counted_in_the_record_and_logged(
+def test_unusable_prices_are_counted_and_logged(
     shop: Shop, seller: Account, caplog: pytest.LogCaptureFixture, wrong: float
 ) -> None:
     bad, good = shop.list(seller), shop.list(seller)
@@ -205,7 +205,7 @@ def test_a_policy_with_an_unknown_strategy_can_be_switched_off_and_not_edited(
     assert (off.is_active, off.policy, off.version) == (False, "markup", 2)
 
 
-def test_parameters_that_the_rules_do_not_have_any_more_fail_the_run(
+def test_parameters_that_a_strategy_no_longer_has_fail_the_run(
     shop: Shop, seller: Account, products: tuple[ProductId, ProductId]
 ) -> None:
     del products
@@ -231,7 +231,7 @@ class Strict(Markup):
             raise ValueError("share is above most")
 
 
-def test_parameters_that_a_policy_checks_itself_are_refused_with_its_words(shop: Shop, seller: Account) -> None:
+def test_parameters_that_a_strategy_rejects_are_refused_with_its_message(shop: Shop, seller: Account) -> None:
     with registered_for_a_while(Strict):
         assert make(shop, seller, "strict", parameters={"share": 1.0}).policy == "strict"
         with pytest.raises(Invalid) as caught:

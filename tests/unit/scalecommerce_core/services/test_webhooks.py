@@ -141,7 +141,7 @@ def test_events_are_fanned_out_in_batches_in_order(post: Post, shop: Shop, selle
     assert [delivery.seq for delivery in post.log(made)] == [1, 2, 3, 4, 5]
 
 
-def test_without_an_endpoint_the_fan_out_keeps_up_unread(post: Post, shop: Shop, seller: Account) -> None:
+def test_without_an_active_endpoint_the_fan_out_skips_events(post: Post, shop: Shop, seller: Account) -> None:
     shop.list(seller)
     assert post.news() == 0
     made = post.create(seller)
@@ -150,7 +150,7 @@ def test_without_an_endpoint_the_fan_out_keeps_up_unread(post: Post, shop: Shop,
     assert [delivery.seq for delivery in post.log(made)] == [2]
 
 
-def test_an_endpoint_hears_nothing_of_before_its_time(post: Post, shop: Shop, seller: Account) -> None:
+def test_an_endpoint_receives_no_events_from_before_its_creation(post: Post, shop: Shop, seller: Account) -> None:
     post.create(seller)
     shop.list(seller)
     shop.clock.advance(seconds=1)
@@ -159,7 +159,7 @@ def test_an_endpoint_hears_nothing_of_before_its_time(post: Post, shop: Shop, se
     assert post.log(late) == []
 
 
-def test_everybody_is_told_what_their_feed_shows(post: Post, shop: Shop, seller: Account, buyer: Account) -> None:
+def test_messages_contain_what_the_owners_feed_shows(post: Post, shop: Shop, seller: Account, buyer: Account) -> None:
     other = shop.person("otto")
     staff = unwrap_single(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
     stranger = shop.person("stranger")
@@ -210,7 +210,7 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(post: Post, shop: Sh
     assert post.endpoint(made).failures == 0
 
 
-def test_who_dies_between_sending_and_recording_sends_again(post: Post, shop: Shop, seller: Account) -> None:
+def test_a_crash_between_sending_and_recording_repeats_the_message(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
     shop.list(seller)
     post.news()
@@ -271,7 +271,7 @@ def test_gone_disables_the_endpoint(post: Post, shop: Shop, seller: Account) -> 
     assert post.news() == 0
 
 
-def test_what_waits_for_a_disabled_endpoint_is_sent_when_it_is_enabled(post: Post, shop: Shop, seller: Account) -> None:
+def test_pending_deliveries_are_sent_when_their_endpoint_is_enabled(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
     shop.list(seller)
     post.news()
@@ -387,7 +387,7 @@ def test_endpoints_are_checked_each_on_its_own(post: Post, seller: Account) -> N
     assert isinstance(nobody, NotFound)
 
 
-def test_an_account_has_so_many_endpoints(post: Post, seller: Account) -> None:
+def test_an_account_has_at_most_max_endpoints(post: Post, seller: Account) -> None:
     outcomes = post.webhooks.create([CreateEndpoint(seller.id, "https://example.com/")] * (MAX_ENDPOINTS + 1))
     assert [isinstance(outcome, TooManyEndpoints) for outcome in outcomes] == [False] * MAX_ENDPOINTS + [True]
     first = outcomes[0]
@@ -416,7 +416,7 @@ def test_a_repeated_creation_gives_the_same_secret_which_is_stored_sealed(
     assert isinstance(outcome, Conflict)
 
 
-def test_others_endpoints_do_not_exist(post: Post, seller: Account, buyer: Account) -> None:
+def test_endpoints_of_other_accounts_are_not_found(post: Post, seller: Account, buyer: Account) -> None:
     made = post.create(seller)
     acts = (post.webhooks.delete, post.webhooks.rotate, post.webhooks.ping)
     for act in acts:
@@ -425,7 +425,7 @@ def test_others_endpoints_do_not_exist(post: Post, seller: Account, buyer: Accou
     assert isinstance(post.webhooks.edit([EditEndpoint(made.endpoint.id, buyer.id, {})])[0], NotFound)
 
 
-def test_staff_may_do_all_but_see_a_secret(post: Post, seller: Account, buyer: Account) -> None:
+def test_staff_may_edit_any_endpoint_but_not_see_its_secret(post: Post, seller: Account, buyer: Account) -> None:
     made = post.create(seller)
     by_staff = acting(made, buyer, as_staff=True)
     assert isinstance(post.webhooks.rotate([by_staff])[0], Forbidden)
@@ -434,7 +434,7 @@ def test_staff_may_do_all_but_see_a_secret(post: Post, seller: Account, buyer: A
     unwrap_single(post.webhooks.delete([by_staff]))
 
 
-def test_a_deleted_endpoint_is_gone_and_cleared_away(post: Post, shop: Shop, seller: Account) -> None:
+def test_a_deleted_endpoint_is_not_found_and_purged_later(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
     shop.list(seller)
     post.news()

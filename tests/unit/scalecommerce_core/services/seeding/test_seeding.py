@@ -43,7 +43,7 @@ def market() -> Market:
 # --- what must hold in every market
 
 
-def test_the_books_are_right(market: Market) -> None:
+def test_seeded_stock_agrees_with_its_ledger(market: Market) -> None:
     assert market.queries.stock_discrepancies() == []
 
 
@@ -67,7 +67,7 @@ def test_each_sale_and_return_is_one_of_an_order(market: Market) -> None:
     assert returned == sum(refund.quantity for refund in tables(market).refunds.rows if refund.restocked)
 
 
-def test_nobody_buys_from_themselves_and_nothing_twice(market: Market) -> None:
+def test_seeded_orders_have_no_own_products_and_no_repeated_lines(market: Market) -> None:
     for order in tables(market).orders.all():
         assert order.buyer_id not in order.seller_ids
         products = [line.product_id for line in order.lines]
@@ -76,7 +76,7 @@ def test_nobody_buys_from_themselves_and_nothing_twice(market: Market) -> None:
         assert order.origin is OrderOrigin.SEED
 
 
-def test_lines_cost_what_the_history_says(market: Market) -> None:
+def test_lines_have_the_price_in_force_at_their_time(market: Market) -> None:
     history: defaultdict[ProductId, list[tuple[datetime, int]]] = defaultdict(list)
     for change in sorted(tables(market).price_changes.rows, key=lambda change: change.valid_from):
         history[change.product_id].append((change.valid_from, change.price.minor))
@@ -107,7 +107,7 @@ def test_refunds_never_exceed_what_was_sold(market: Market) -> None:
         assert (order.status is OrderStatus.REFUNDED) == all(line.refundable == 0 for line in order.lines)
 
 
-def test_states_are_believable_and_stay_as_they_are(market: Market) -> None:
+def test_statuses_of_seeded_orders_are_plausible_and_stable(market: Market) -> None:
     now = market.clock.now()
     orders = list(tables(market).orders.all())
     counted = Counter(order.status for order in orders)
@@ -129,7 +129,7 @@ def test_ids_follow_the_times(market: Market) -> None:
     assert orders == sorted(orders, key=lambda order: order.created_at)
 
 
-def test_products_have_a_past_and_most_are_for_sale(market: Market) -> None:
+def test_products_have_price_histories_and_most_are_active(market: Market) -> None:
     products = list(tables(market).products.all())
     assert len({(product.seller_id, product.sku) for product in products}) == len(products)
     assert 0.85 < sum(product.is_active for product in products) / len(products) < 1
@@ -137,19 +137,19 @@ def test_products_have_a_past_and_most_are_for_sale(market: Market) -> None:
     assert changes.total() > 3 * len(products)
 
 
-def test_views_and_orders_make_a_believable_conversion(market: Market) -> None:
+def test_orders_per_view_are_plausible(market: Market) -> None:
     bought = {line.product_id for order in tables(market).orders.all() for line in order.lines}
     for seller in {product.seller_id for product in tables(market).products.all()}:
         assert 0.005 < market.queries.seller_stats(seller).conversion_rate < 0.1
     assert all(market.queries.products([product])[product].count_viewed > 0 for product in bought)
 
 
-def test_there_is_something_to_reprice(market: Market) -> None:
+def test_seeded_policies_find_prices_to_change(market: Market) -> None:
     previews = [market.repricing.preview(policy.id) for policy in market.queries.policies(None, PageRequest(100)).rows]
     assert sum(preview.looked_at for preview in previews) > 100
 
 
-def test_the_past_is_no_news(market: Market) -> None:
+def test_seeding_publishes_no_events(market: Market) -> None:
     assert tables(market).events.rows == []
 
 
@@ -181,7 +181,7 @@ def test_the_same_seed_gives_the_same_data_all_day_long() -> None:
     assert snapshot(seeded(morning, 3)) != snapshot(seeded(morning, 4))
 
 
-def test_the_steps_on_their_own_make_what_all_together_do() -> None:
+def test_separate_steps_make_the_same_data_as_all_together() -> None:
     together, apart = seeded(SettableClock(), 3), in_memory_market()
     steps = seeding(apart)
     steps.categories()
@@ -191,7 +191,7 @@ def test_the_steps_on_their_own_make_what_all_together_do() -> None:
     assert snapshot(together) == snapshot(apart)
 
 
-def test_a_seed_works_once_and_another_one_adds() -> None:
+def test_a_seed_is_accepted_once_and_another_seed_adds_data() -> None:
     market = seeded(SettableClock(), 3)
     before = snapshot(market)
     again = seeding(market)
@@ -206,7 +206,7 @@ def test_a_seed_works_once_and_another_one_adds() -> None:
     assert market.queries.stock_discrepancies() == []
 
 
-def test_seeding_leaves_real_people_and_their_products_alone() -> None:
+def test_seeding_does_not_touch_other_accounts_and_products() -> None:
     market = in_memory_market()
     real = unwrap_single(market.accounts.sign_up([SignUp("real@example.com", "a long password")]))
     pot = CreateProduct(real.id, CategoryId(1), "Pot", Money.of("9.99", "USD"), stock=5)
@@ -219,7 +219,7 @@ def test_seeding_leaves_real_people_and_their_products_alone() -> None:
 
 
 @pytest.mark.parametrize("step", ["products", "orders"])
-def test_a_step_says_what_it_needs(step: str) -> None:
+def test_a_step_names_the_data_that_it_needs(step: str) -> None:
     with pytest.raises(NothingToSeedOn, match="seed users"):
         getattr(seeding(in_memory_market()), step)(5, rng_seed=1)
 
@@ -229,11 +229,11 @@ def test_one_user_alone_cannot_trade() -> None:
         seeding(in_memory_market()).everything(users=1, products=5, orders=5, rng_seed=1)
 
 
-def test_nothing_is_no_data() -> None:
+def test_counts_of_zero_make_no_data() -> None:
     assert seeding(in_memory_market()).everything(users=0, products=0, orders=0, rng_seed=1) == Seeded()
 
 
-def test_interrupted_it_leaves_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.GROUP_ORDERS", 20)
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.MIN_GROUP_PRODUCTS", 5)
     market = in_memory_market()
