@@ -1,4 +1,4 @@
-"""What must hold whatever went wrong, judged by what is stored and by what people were told."""
+"""Invariants of the simulated marketplace, checked on the stored data and on the responses that clients received."""
 
 from collections import Counter
 
@@ -37,17 +37,17 @@ LIVES: dict[OrderStatus, list[list[type[OrderEvent]]]] = {
     OrderStatus.PAID: [[OrderPlaced, OrderReserved, OrderPaid]],
     OrderStatus.REFUNDED: [[OrderPlaced, OrderReserved, OrderPaid]],
 }
-"""What is told of an order that ends so, apart from its refunds."""
+"""The topics of the events of an order by its final status, without refunds."""
 
 
 def check_always(world: World) -> None:
-    """After each step."""
+    """Invariants that hold after each step."""
     for stock in world.memory.tables.stock.all():
         assert 0 <= stock.reserved <= stock.on_hand, stock
 
 
 def check_in_the_end(world: World) -> None:
-    """After everything has settled."""
+    """Invariants that hold after all work is finished."""
     check_always(world)
     check_orders(world)
     check_stock(world)
@@ -63,7 +63,7 @@ def orders_of(world: World) -> dict[OrderId, Order]:
 
 
 def check_orders(world: World) -> None:
-    """Who was told of an order has it, once; nothing is left undecided or unpaid for ever."""
+    """Every acknowledged order exists once; no order stays undecided or unpaid."""
     orders = orders_of(world)
     by_command = Counter(order.command_id for order in orders.values())
     assert set(by_command.values()) <= {1}, "one command made two orders"
@@ -82,7 +82,7 @@ def check_orders(world: World) -> None:
 
 
 def check_stock(world: World) -> None:
-    """Every unit that came or went is in the ledger for a reason that an order or a seller gives."""
+    """Every movement in the stock ledger belongs to an order or to a change by a seller."""
     tables, orders = world.memory.tables, orders_of(world)
     sold: Counter[int] = Counter()
     back: Counter[int] = Counter()
@@ -109,7 +109,7 @@ def check_stock(world: World) -> None:
 
 
 def check_money(world: World) -> None:
-    """The gateway has what was paid and not given back, order by order; no payment is left open."""
+    """Per order, the gateway has the money that was paid and not refunded; no payment stays open."""
     tables = world.memory.tables
     given_back: Counter[OrderId] = Counter()
     for refund in tables.refunds.rows:
@@ -131,7 +131,7 @@ def check_money(world: World) -> None:
 
 
 def check_refunds(world: World) -> None:
-    """Never more given back than was paid, nor another time for one request, and nothing lost that was granted."""
+    """Refunds never exceed the payment, happen once per request, and none that was granted is lost."""
     rows: Counter[tuple[OrderId, int]] = Counter()
     amounts: Counter[tuple[OrderId, int]] = Counter()
     for refund in world.memory.tables.refunds.rows:
@@ -148,7 +148,7 @@ def check_refunds(world: World) -> None:
 
 
 def check_events(world: World) -> None:
-    """The feed is dense, is what everybody has seen, and tells each fact once, in the order of an order's life."""
+    """The feed has no gaps, is the same for all readers, and has each event once, in the order of the statuses."""
     recorded = world.memory.tables.events.rows
     assert [event.seq for event in world.feed] == list(range(1, len(recorded) + 1))
     assert [(event.topic, event.at) for event in world.feed] == [(event.topic, event.at) for event in recorded]
@@ -170,7 +170,7 @@ def check_events(world: World) -> None:
 
 
 def check_webhooks(world: World) -> None:
-    """Who listens was told of every event of theirs at least once, and of the same always under the same id."""
+    """Each endpoint received each of its events at least once, always with the same message id."""
     tables = world.memory.tables
     owner_of = {endpoint.id: endpoint.owner_id for endpoint in tables.endpoints.all()}
     begins = len(world.opened)
@@ -189,7 +189,7 @@ def check_webhooks(world: World) -> None:
 
 
 def check_statistics(world: World) -> None:
-    """Everything is counted in, and each fact once."""
+    """The rollups contain each fact once."""
     tables = world.memory.tables
     place = world.memory.tables.event_marks.get(CONSUMER + STATISTICS_CONSUMER)
     assert place == len(tables.events.rows), "not all events are folded"

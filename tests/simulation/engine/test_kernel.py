@@ -1,4 +1,4 @@
-"""The simulation itself: what a death takes along, who goes on when, and what becomes of messages."""
+"""The simulation kernel: deaths of processes, interleaved steps, and the message queue."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ def only(crash: float = 0, aborted: float = 0, connection_lost: float = 0, inter
 
 
 class Memory:
-    """Of a process: a list that nobody stores, and a store."""
+    """What a process works with: a list in memory, and a store."""
 
     def __init__(self, life: Life) -> None:
         self.life = life

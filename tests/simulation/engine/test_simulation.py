@@ -1,4 +1,4 @@
-"""The whole engine in a world where everything goes wrong, hundreds of times, each replayable by its seed.
+"""The whole engine under simulated faults, in hundreds of runs that their seeds repeat.
 
 `SIMULATION_SEED=123` runs one seed alone, `HYPOTHESIS_PROFILE=deep` thousands of new ones.
 """
@@ -33,13 +33,13 @@ OF_ORDERS = {
     "begin", "commit", "orders", "payments", "idempotency", "events", "gateway", "notifier", "webhook_sender",
     "stock.lock", "stock.save", "deliveries.lock", "deliveries.save",
 }  # fmt: skip
-"""The ports, and some calls of others, at each of whose seams somebody dies."""
+"""The ports (and single calls) at whose seams a process crashes."""
 HARSH = Faults(crash=0.02, aborted=0.01, connection_lost=0.05, interleaved=0.1)
 
 
 @pytest.fixture(autouse=True)
 def _silent() -> Iterator[None]:
-    """Thousands of warnings that a gateway does not answer are no news here."""
+    """Silences the warnings about the gateway, of which there are thousands."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
@@ -68,8 +68,8 @@ def test_faults_lose_double_and_oversell_nothing() -> None:
     assert explore(usual, run) + explore(harsh, run, HARSH) == len(chosen)
 
 
-def test_every_status_and_seam_occurs_in_the_runs() -> None:
-    """Or the test above would prove little."""
+def test_every_status_and_fault_occurs_in_the_runs() -> None:
+    """Otherwise the runs would not test all cases."""
     missing = {"PAID", "CANCELLED", "REJECTED", "REFUNDED", "order.expired", "order.refunded", "DECLINED", "TOO_LATE"}
     faults = {"dies at", "is killed", "loses its connection", "is aborted"}
     missing |= faults
@@ -111,7 +111,7 @@ def _trace(seed: int, faults: Faults) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """What is in it: arrays, and what is made of them, are equal by identity alone."""
+    """The contents, because arrays and objects that contain them compare by identity."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, Mapping):
@@ -150,7 +150,7 @@ def test_an_error_names_its_seed_and_shows_what_went_before() -> None:
 
 
 def _stale_stock(memory: MemoryStore) -> Store:
-    """Stock is read from what this process saw before, as without a lock."""
+    """Stock is read from an earlier read of this process, as without a lock."""
     seen: dict[Any, Stock] = {}
 
     def tamper(tx: Transaction) -> Transaction:
@@ -166,14 +166,14 @@ def _stale_stock(memory: MemoryStore) -> Store:
 
 
 def _forgotten_keys(memory: MemoryStore) -> Store:
-    """An idempotency key is always new."""
+    """Every idempotency key counts as new."""
     return TamperedStore(
         memory, tamper=lambda tx: with_repository(tx, "idempotency", claim=lambda _keys, _now: {}, store=lambda _: None)
     )
 
 
 def _keys_of_their_own(memory: MemoryStore) -> Store:
-    """A key is kept, whether the order was or not: not in the transaction of its effect."""
+    """A key is stored outside the transaction of its effect, even if the order is not."""
 
     def tamper(tx: Transaction) -> Transaction:
         def store(bodies: Any) -> None:
@@ -186,12 +186,12 @@ def _keys_of_their_own(memory: MemoryStore) -> Store:
 
 
 def _forgotten_commands(memory: MemoryStore) -> Store:
-    """A retry after a lost COMMIT does not find what it did."""
+    """A retry after a lost COMMIT does not find its order."""
     return TamperedStore(memory, tamper=lambda tx: with_repository(tx, "orders", by_command=lambda _: {}))
 
 
 def _told_before_the_commit(memory: MemoryStore) -> Store:
-    """Events are told at once, and stay told when the transaction fails."""
+    """Events are published before the commit, even if the transaction fails."""
 
     def tamper(tx: Transaction) -> Transaction:
         def save(orders: Any) -> None:
@@ -204,7 +204,7 @@ def _told_before_the_commit(memory: MemoryStore) -> Store:
 
 
 def _numbered_by_time(memory: MemoryStore) -> Store:
-    """Events get their places by their time: those of slower clocks appear behind what readers have read."""
+    """Events are numbered by time: events of slow clocks appear before the position of readers."""
 
     def tamper(tx: Transaction) -> Transaction:
         def read_after(seq: int, limit: int) -> list[NumberedEvent]:
@@ -217,7 +217,7 @@ def _numbered_by_time(memory: MemoryStore) -> Store:
 
 
 def _a_place_of_its_own(memory: MemoryStore) -> Store:
-    """How far webhooks are is kept whether the deliveries are or not."""
+    """The position of the fan-out is stored even if its deliveries are not."""
 
     def tamper(tx: Transaction) -> Transaction:
         def advance(consumer: str, seq: int) -> None:

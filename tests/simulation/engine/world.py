@@ -1,6 +1,6 @@
-"""A marketplace in which everything goes wrong: people, processes, a broker, and what is known from outside.
+"""The simulated marketplace: clients, processes, a broker, and faults.
 
-What people were told is kept here, apart from the engine, so that the engine can be judged by it in the end.
+The responses that clients received are recorded here, outside of the engine, so that invariants can compare them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,14 +35,14 @@ from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Sim
 
 BATCH: Final = 4
 LOST: Final = 0.1
-"""How much of what is said to the gateway gets lost, either way."""
+"""Probability that a request to the gateway, or its answer, is lost."""
 WAKEUP_LASTS: Final = timedelta(seconds=1)
 WINDOW: Final = timedelta(seconds=30)
-"""Within which one buyer's looks at one product are one view."""
+"""Views of one product by one buyer within this time count once."""
 LONGEST_BACKLOG: Final = 72
-"""Hours, by when everything has settled."""
+"""Hours after which all work must be finished."""
 PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
-"""Seconds; now and then long enough for reservations and promises to end, or a clock that is put right."""
+"""Steps of the clock in seconds; some let reservations and promises end, one sets the clock back."""
 
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 
@@ -51,9 +51,9 @@ Tamper = Callable[[MemoryStore], Store]
 
 @define
 class Request:
-    """What somebody wants, sent again with the same key until it is answered, or just once if it has none.
+    """An order request. With a key it is repeated until it is answered; without a key it is sent once.
 
-    `commands` are those that the engine made of its copies, `answers` what the sender was told.
+    `commands` are the command ids of its copies, `answers` the responses that the sender received.
     """
 
     owner: AccountId
@@ -65,7 +65,7 @@ class Request:
 
 @define
 class GivingBack:
-    """A refund that somebody asked for, with a key, until it was answered; `made`: it was granted."""
+    """A refund request with a key, repeated until it is answered; `made`: whether it was granted."""
 
     order_id: OrderId
     owner: AccountId
@@ -76,7 +76,7 @@ class GivingBack:
 
 
 class Api:
-    """What an API process has in its memory."""
+    """The memory of an API process."""
 
     def __init__(self, life: Life, world: "World") -> None:
         self.market = world.market(life)
@@ -91,7 +91,7 @@ class Worker:
 
 
 class Redis:
-    """`ports.WorkNotifier` as the adapter does it, and the views that API processes have handed over."""
+    """`ports.WorkNotifier` as the adapter implements it, and the views that API processes handed over."""
 
     def __init__(self, simulation: Simulation, messages: "Broker[str]", is_counted: Callable[[str], bool]) -> None:
         self._is_counted = is_counted
@@ -119,7 +119,7 @@ class Redis:
 
 
 class LossyGateway:
-    """`inner` at the end of a bad line: requests get lost, come after everybody has given up, or are not answered."""
+    """`inner` behind a faulty network: requests are lost or delayed past their deadline, or answers are lost."""
 
     def __init__(self, simulation: Simulation, inner: MemoryGateway) -> None:
         self._simulation = simulation
@@ -145,7 +145,7 @@ class LossyGateway:
         self._maybe_lost()
 
     def arrive(self) -> None:
-        """What was under way gets there."""
+        """Deliver the delayed requests."""
         for request in self.late:
             self._inner.charge(request)
         self.late.clear()
@@ -156,12 +156,12 @@ class LossyGateway:
 
 
 class Receivers:
-    """`ports.WebhookSender` and those who listen: messages get lost on the way, and answers on the way back."""
+    """`ports.WebhookSender` and its receivers: messages and answers may be lost."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self.heard: dict[tuple[str, str], list[bytes]] = {}
-        """Bodies by address and message id."""
+        """Received bodies by URL and message id."""
 
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
         return [self._answer(message) for message in messages]
@@ -178,7 +178,7 @@ class Receivers:
 
 
 class World:
-    """`tamper` breaks a rule on purpose: what it makes of the store is all that the engine sees."""
+    """The marketplace with its actors. `tamper` wraps the engine's store to break a rule on purpose."""
 
     def __init__(self, simulation: Simulation, tamper: Tamper = lambda store: store) -> None:
         self.simulation = simulation
@@ -190,7 +190,7 @@ class World:
         self.told_paid: set[OrderId] = set()
         self.told_cancelled: set[OrderId] = set()
         self.adjustments: int = 0
-        """Changes of stock that were asked for."""
+        """Requested changes of stock."""
         self.viewed: int = 0
         self.views_handed_over: int = 0
         self.feed: list[NumberedEvent] = []
@@ -228,7 +228,7 @@ class World:
         )
 
     def _open(self) -> None:
-        """People, and shelves with little on them, before anything goes wrong."""
+        """Create accounts and products with little stock, before faults begin."""
         market = in_memory_market(self.simulation.clock, memory=self.memory, ids=self.simulation.ids)
         names = ("sam", "sue", "bea", "bob", "ben")
         people = [
@@ -280,7 +280,7 @@ class World:
                 self.requests_under_way.publish(request)
 
     def api_takes_orders(self) -> None:
-        """What the batcher does: take what is waiting, run it, answer."""
+        """As the batcher: take the waiting requests, run them as one batch, record the answers."""
         batch: list[tuple[Request, PlaceOrder]] = []
         while len(batch) < BATCH and (request := self.requests_under_way.take()) is not None:
             batch.append((request, self._command(request)))
@@ -349,7 +349,7 @@ class World:
         return list(zip((order_id for order_id, _ in some), outcomes, strict=True))
 
     def known_orders(self) -> list[tuple[OrderId, AccountId]]:
-        """What buyers have been told of, in the order of asking."""
+        """Acknowledged orders, in the order of the requests."""
         return [(answer, r.owner) for r in self.requests for answer in r.answers[:1] if isinstance(answer, int)]
 
     def buyer_looks(self) -> None:
@@ -422,7 +422,7 @@ class World:
         self.views_handed_over += self.redis.views.open.total() - before
 
     def beat_ticks(self) -> None:
-        """As often as the schedule says, more or less: housekeeping is rare."""
+        """Send scheduled messages about as often as the schedule says; housekeeping is rare."""
         (task,) = self.random.choices(TASKS, [5 if task.every < timedelta(minutes=1) else 1 for task in TASKS])
         self.messages.publish(task.name)
 
@@ -442,7 +442,7 @@ class World:
         self.simulation.clock.advance(seconds=self.random.choice(PAUSES))
 
     def reader_reads(self) -> None:
-        """Somebody who follows the feed, and would miss what appears behind their back."""
+        """Read the feed as a client that would miss events before its position."""
         with self._read.begin() as tx:
             self.feed += tx.events.read_after(len(self.feed), 10)
 
@@ -454,7 +454,7 @@ class World:
         self.gateway.arrive()
 
     def worker_folds(self) -> None:
-        """Few events at a time, as far as they have numbers by then."""
+        """Fold a few numbered events."""
 
         def fold(worker: Worker) -> None:
             worker.tasks.number_events()
@@ -474,7 +474,7 @@ class World:
     # --- the end
 
     def settle(self) -> None:
-        """Nothing goes wrong any more: what is under way arrives, and the background works until nothing is left."""
+        """Stop faults, deliver delayed messages, and run the background work until none is left."""
         self.simulation.calm()
         while self.requests_under_way.under_way:
             self.api_takes_orders()

@@ -1,4 +1,4 @@
-"""A market in memory with people in it, and short names for what the tests do all the time."""
+"""`Shop`: an in-memory marketplace with short methods for frequent actions of tests."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> 
 
 
 class Shop:
-    """Time stands still unless a test moves `clock`."""
+    """An in-memory marketplace; `clock` moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.clock = SettableClock()
@@ -50,7 +50,7 @@ class Shop:
 
     @property
     def tables(self) -> Tables:
-        """What is committed, for tests that look behind the read side."""
+        """The committed data, for tests that bypass the read side."""
         return self.store.tables
 
     # --- people and products
@@ -63,7 +63,7 @@ class Shop:
         return unwrap_single(self.catalog.create_products([command])).product.id
 
     def edit(self, product_id: ProductId, **changes: Any) -> Product:
-        """As its seller."""
+        """Edit a product as its seller."""
         seller = self.product(product_id).seller_id
         return unwrap_single(self.catalog.edit_products([EditProduct(product_id, seller, changes)])).product
 

@@ -1,4 +1,4 @@
-"""The table of currencies against the one that is kept up with the standard."""
+"""The table of currencies equals that of the package `iso4217`."""
 
 import iso4217
 import pytest
@@ -13,7 +13,7 @@ from scalecommerce_core.domain.currencies import (
 
 
 def test_the_table_is_that_of_iso_4217() -> None:
-    """When this fails, the standard was amended: add new codes, move withdrawn ones to `WITHDRAWN`, lose none."""
+    """If this fails, the standard was amended: add new codes, and move withdrawn ones to `WITHDRAWN`."""
     standard = {each.code: each.exponent for each in iso4217.Currency if each.exponent is not None}
     assert {code: digits for code, digits in MINOR_DIGITS.items() if code not in WITHDRAWN} == standard
     assert not WITHDRAWN & standard.keys()

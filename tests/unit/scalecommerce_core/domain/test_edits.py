@@ -1,4 +1,4 @@
-"""Edits that change nothing are no edits, of every aggregate that counts them."""
+"""Edits that change no value do not increase the version, for every versioned aggregate."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -77,7 +77,7 @@ def test_texts_that_are_not_plain_numbers_are_refused(amount: str) -> None:
         "1.",
     ],
 )
-def test_infinite_and_nan_amounts_are_refused(amount: str) -> None:
+def test_amounts_that_are_not_decimal_numbers_are_refused(amount: str) -> None:
     with pytest.raises(NotMoney, match="not a decimal number"):
         minor_units(amount, "USD")
 

@@ -64,7 +64,7 @@ def paid(stock: Shelves, *lines: tuple[ProductId, int, int]) -> Order:
 
 
 def in_status(wanted: OrderStatus, stock: Shelves) -> Order:
-    """An order that came into `wanted` by itself."""
+    """An order that was brought into the status `wanted` by its methods."""
     made = order()
     if wanted is OrderStatus.REJECTED:
         made.decide({}, NOW, DEADLINE)
@@ -81,7 +81,7 @@ def in_status(wanted: OrderStatus, stock: Shelves) -> Order:
 
 
 def status(made: Order) -> OrderStatus:
-    """A call, so that the type checker does not take the last answer for the next."""
+    """A function, so that the type checker does not narrow the status across calls."""
     return made.status
 
 
@@ -96,7 +96,7 @@ PERFORM: dict[Action, Callable[[Order, Shelves], object]] = {
     Action.REFUND: lambda made, stock: made.refund([RefundLine(TEA, 2)], stock, NOW, restock=True),
 }
 HARMLESS = {(OrderStatus.PAID, Action.PAY), (OrderStatus.CANCELLED, Action.CANCEL)}
-"""What may be repeated, and does nothing then."""
+"""Actions that change nothing when they are repeated."""
 FIGURES: dict[OrderStatus, tuple[int, int]] = {
     OrderStatus.CREATED: (10, 0),
     OrderStatus.PENDING: (10, 2),

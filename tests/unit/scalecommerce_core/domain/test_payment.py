@@ -1,4 +1,4 @@
-"""One attempt to charge: its table of states, when it is looked at, and what is sent back."""
+"""Payment attempts: transitions, look-ups and refunds."""
 
 import itertools
 from datetime import timedelta

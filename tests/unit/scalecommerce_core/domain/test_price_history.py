@@ -59,7 +59,7 @@ def test_the_lowest_price_equals_that_of_a_day_by_day_check(prices: list[tuple[i
 
 
 def test_the_lowest_price_equals_brute_force_in_random_histories() -> None:
-    """Looks at every moment when a price can have been in force: the window's opening, and each change within it."""
+    """Check each time at which a price can have begun: the beginning of the window, and each change within it."""
     random = Random(1)
     for _ in range(3_000):
         minutes = sorted(random.sample(range(120 * 1_440), random.randint(1, 12)), reverse=True)

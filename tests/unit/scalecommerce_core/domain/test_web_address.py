@@ -1,4 +1,4 @@
-"""Where webhooks may go: nowhere but to public addresses, however an address is written or wrapped."""
+"""Webhooks go only to public addresses, however an address is written or embedded."""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""Signatures, the schedule of retries, and when an endpoint is paused or disabled."""
+"""Signatures, the retry schedule, pauses and disabling of endpoints."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Forms of words that stemming does not bring together."""
+"""Word forms that stemming does not unify."""
 
 import pytest
 from hypothesis import given

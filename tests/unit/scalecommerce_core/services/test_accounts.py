@@ -235,7 +235,7 @@ def test_a_new_password_ends_the_grace_of_the_session_that_is_kept(shop: Shop, t
 
 
 def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Account) -> None:
-    """Made by two processes of an API that share nothing but the store and the secret."""
+    """Issued by two API processes that share only the store and the signing key."""
     first, second = (
         Accounts(
             shop.store,

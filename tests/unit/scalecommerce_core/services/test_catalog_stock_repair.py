@@ -1,4 +1,4 @@
-"""Repairing the books: figures from their sources, the ledger by a correction, and nothing beyond that."""
+"""Stock repair: figures are recomputed from their sources, the ledger gets a correction, nothing else changes."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.unit.support.tampering import TamperedStore, failing
 
 @pytest.fixture
 def tea(shop: Shop, seller: Account, buyer: Account) -> ProductId:
-    """Twenty on hand, of which four are reserved and three were sold."""
+    """Twenty units on hand, four of them reserved; three were sold."""
     tea = shop.list(seller, stock=23)
     shop.buy(buyer, line(tea, 3))
     shop.reserve(buyer, line(tea, 4))
@@ -79,7 +79,7 @@ def test_one_product_twice_in_a_batch_is_repaired_once(shop: Shop, tea: ProductI
 
 
 def test_what_happens_before_the_lock_is_seen_under_it(shop: Shop, tea: ProductId, buyer: Account) -> None:
-    """Orders go on between the look at the books and their repair."""
+    """Orders are placed between the read of the ledger and the repair."""
     tamper(shop, tea, reserved=0)
     store = TamperedStore(
         shop.store, before=lambda: None if more else more.append(shop.reserve(buyer, line(tea, 5)).id)

@@ -16,7 +16,7 @@ ANN, BOB = AccountId(1), AccountId(2)
 
 @frozen
 class Say:
-    """A command; `word` "no" is refused."""
+    """A command; it fails if `word` is "no"."""
 
     owner: AccountId
     word: str
@@ -30,7 +30,7 @@ def say(word: str, key: str | None = None, owner: AccountId = ANN) -> Say:
 
 
 class Speaker:
-    """A use case that remembers what it did."""
+    """A use case that records the commands that it ran."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()

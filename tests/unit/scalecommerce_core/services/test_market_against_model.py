@@ -1,4 +1,4 @@
-"""The whole engine against a model that fits on a few pages: whatever happens in whatever order, both agree."""
+"""The whole engine against a small model: after any sequence of actions, both agree."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,9 +42,9 @@ PROMISE: Final = timedelta(minutes=10)
 RESERVATION: Final = timedelta(minutes=15)
 KEYS_LIVE: Final = timedelta(hours=24)
 LOOKED_FOR: Final = timedelta(seconds=2)
-"""A charge without an answer is looked for after this."""
+"""A charge without an answer is looked up after this time."""
 PICK: Final = st.integers(0, 11)
-"""Picks one of however many there are by then."""
+"""Selects one of the items that exist at that step."""
 
 
 @define
@@ -87,7 +87,7 @@ class Purchase:
     status: OrderStatus = CREATED
     deadline: datetime | None = None
     charged_at: datetime | None = None
-    """When money was taken that nobody knows of yet."""
+    """When an unanswered charge succeeded at the gateway."""
 
     @property
     def total(self) -> int:
@@ -106,7 +106,7 @@ class Wish:
 
 @define
 class Batch:
-    """Keys whose request was refused in the batch at hand: (request, kind of error)."""
+    """Keys whose request failed in the present batch: (request, kind of error)."""
 
     refused: dict[tuple[AccountId, str], tuple[bytes, type[MarketError]]] = field(factory=dict)
 
@@ -236,7 +236,7 @@ class MarketMachine(RuleBasedStateMachine):
 
     @rule(buyer=st.integers(0, 1), number=PICK, quantity=st.integers(1, 6))
     def buy(self, buyer: int, number: int, quantity: int) -> None:
-        """The usual way through, more often than chance would take it."""
+        """Place, decide and pay in one step, because random steps rarely do."""
         self.place([Wish(buyer, [(number, quantity)])])
         self.decide(limit=99)
         self.pay([len(self.orders) - 1], by="buyer", method="card")
@@ -476,7 +476,7 @@ class MarketMachine(RuleBasedStateMachine):
         return sum(line.refunded * line.price for each in self.orders.values() for line in each.lines.values())
 
     def teardown(self) -> None:
-        """The price history has every price, in order, each beginning after the one before."""
+        """The price history has every price in order, with increasing begin times."""
         for product, shelf in self.shelves.items():
             history = self.shop.queries.price_history(product, self.now)
             assert history is not None

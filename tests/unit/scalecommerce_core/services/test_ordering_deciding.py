@@ -1,4 +1,4 @@
-"""Background validation: first come, first served, and no order in the way of another."""
+"""Background validation: in the order of arrival, and a faulty order does not block others."""
 
 import logging
 from collections.abc import Collection
@@ -25,12 +25,12 @@ def tea(shop: Shop, seller: Account) -> ProductId:
 
 
 def statuses(shop: Shop) -> list[OrderStatus]:
-    """Of all orders, in the order of their ids."""
+    """The statuses of all orders, by id."""
     return [order.status for order in sorted(shop.tables.orders.all(), key=lambda order: order.id)]
 
 
 def with_poisoned_orders(shop: Shop, *poisoned: OrderId) -> Ordering:
-    """Use cases over a store that cannot save a decision on these orders."""
+    """Use cases with a store that fails to save decisions on these orders."""
 
     def tamper(tx: Transaction) -> Transaction:
         def save(orders: Collection[Order]) -> None:

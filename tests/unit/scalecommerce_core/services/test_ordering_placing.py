@@ -1,4 +1,4 @@
-"""Intake: what an order may ask for, and what price it gets."""
+"""Intake: validation of lines, and the price promise."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Life after the verdict: paying, giving up, refunding, and the recorded past."""
+"""Orders after their decision: payment, cancellation, expiry, refund; and imported orders."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -12,7 +12,7 @@ from tests.unit.support.shop import Shop, line, usd
 
 
 def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
-    """The events of a market in which everything has happened once."""
+    """The events of a marketplace in which each kind of event occurred."""
     tea = shop.list(seller)
     shop.edit(tea, name="Green tea", price=usd("9.00"))
     shop.refund(shop.buy(buyer, line(tea)), seller.id, RefundLine(tea, 1))

@@ -1,4 +1,4 @@
-"""Paying through a gateway, and every race that it can lose: with cancel, expiry, another payment, a crash, silence."""
+"""Payments, and their races with cancellation, expiry, other payments, crashes and a silent gateway."""
 
 from typing import Any
 
@@ -49,14 +49,14 @@ def pay(shop: Shop, order: Order, method: str = "card", *, by: AccountId | None 
 
 
 def start(shop: Shop, order: Order, method: str = "card") -> Payment:
-    """An attempt that is written and not yet charged."""
+    """An attempt that is stored and not yet charged."""
     payment = unwrap_single(shop.payments.open([PayOrder(order.id, order.buyer_id, method)]))
     assert isinstance(payment, Payment)
     return payment
 
 
 def die_after_charging(shop: Shop, order: Order) -> Payment:
-    """As a process that is killed between the gateway's answer and its record."""
+    """As a process that is killed after the gateway's answer and before its record."""
     payment = start(shop, order)
     shop.gateway.charge(payment.request())
     return payment
@@ -84,7 +84,7 @@ def only(outcomes: list[Order | MarketError]) -> Order | MarketError:
 
 
 def settle(shop: Shop) -> None:
-    """Let the sweeps go on for longer than anything is watched."""
+    """Run the sweeps for longer than any look-up or refund takes."""
     for _ in range(30):
         shop.clock.advance(hours=1)
         while shop.payments.reconcile():
@@ -95,7 +95,7 @@ def settle(shop: Shop) -> None:
 
 
 def money_adds_up(shop: Shop) -> bool:
-    """What the gateway has kept is what PAID orders cost less what was refunded of them."""
+    """The gateway's balance equals the totals of PAID orders less their refunds."""
     orders = [o for o in shop.tables.orders.all() if o.status in {OrderStatus.PAID, OrderStatus.REFUNDED}]
     kept = sum(each.price * each.refundable for o in orders for each in o.lines)
     refunds = list(shop.tables.payment_refunds.all())
@@ -106,7 +106,7 @@ def money_adds_up(shop: Shop) -> bool:
 
 @pytest.fixture(autouse=True)
 def everything_settles(shop: Shop) -> Any:
-    """Whatever a test has done: in the end no attempt is open, and the money is where it belongs."""
+    """After each test, no attempt is open and the balance of the gateway is right."""
     yield
     shop.gateway.is_down = False
     shop.gateway.before = shop.gateway.after = lambda _request: None
@@ -212,7 +212,7 @@ def test_expiry_skips_orders_with_an_open_payment_attempt(shop: Shop, order: Ord
 
 
 def test_an_attempt_opened_while_expiry_claims_its_order_is_seen_under_the_lock(shop: Shop, order: Order) -> None:
-    """A claim's own look at the attempts may be older than its locks."""
+    """A claim may read the attempts before it gets its locks."""
     start(shop, order)
     shop.clock.advance(hours=1)
 
@@ -565,7 +565,7 @@ def test_refunds_wait_for_a_gateway_that_is_down(shop: Shop, seller: Account, or
 
 
 def over(shop: Shop, store: TamperedStore) -> Payments:
-    """The same engine, over a store that misbehaves."""
+    """The same engine with a store that raises errors."""
     return Payments(store, shop.clock, ids=shop.ids, gateway=shop.gateway)
 
 
@@ -577,7 +577,7 @@ def test_aborted_transactions_of_payments_are_retried(shop: Shop, order: Order, 
 
 
 def test_a_lost_reply_of_the_commit_does_not_act_twice(shop: Shop, order: Order) -> None:
-    """The attempt that a retry finds is its own, not somebody else's."""
+    """A retry finds its own attempt by its id, not another one."""
     lost = ConnectionLost("after the commit")
     paying = over(shop, TamperedStore(shop.store, after=failing(lost, None, lost)))
     paid = paying.pay([PayOrder(order.id, order.buyer_id)])[0]

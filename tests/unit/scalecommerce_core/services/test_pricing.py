@@ -1,4 +1,4 @@
-"""Making, editing and deleting pricing policies, and saying which products they are for."""
+"""Create, edit and delete pricing policies; assign and exclude products."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -315,7 +315,7 @@ def test_a_rollback_of_prices_of_which_some_have_moved_counts_them(shop: Shop, s
 
 
 def decided(shop: Shop, policy: PricingPolicy) -> RunId:
-    """A run that has decided everything, and written nothing."""
+    """A run that has decided all ranges and written none."""
     run = shop.market.repricing.begin(policy.id)
     while shop.market.repricing.get_run(run.id).status is RunStatus.DECIDING:
         shop.market.repricing.step(run.id)

@@ -1,4 +1,4 @@
-"""A policy that fails, or that nobody knows here, keeps its own prices still and nobody else's."""
+"""A policy that fails, or whose strategy is unknown, keeps its prices and does not affect other policies."""
 
 import logging
 from collections.abc import Iterator
