@@ -1,1 +1,1 @@
-"""The demo market: its seed data, its banner, its simulated visitors."""
+"""The demo market: seed data, banner and simulated visitors."""

@@ -1,4 +1,4 @@
-"""What `up` says when it is ready."""
+"""The text that `up` prints when the engine is ready."""
 
 import shlex
 import shutil
@@ -14,15 +14,16 @@ from entrypoints.processes.data_directory import DEFAULT
 from scalecommerce_core.domain.money import decimal_text
 
 NAME: Final = "scalecommerce"
-NO_DEMO_MARKET: Final = "The database holds data of its own, so no demo market was made in it."
-NO_VISITORS: Final = "The database holds accounts beside the demo's, so no visitors were let in."
+NO_DEMO_MARKET: Final = "The database contains other data, so no demo market was created."
+NO_VISITORS: Final = "The database contains accounts besides the demo's, so the simulated visitors are off."
 
 
 @frozen
 class Demo:
-    """Whom to log in as, and a product to order. `token` is the buyer's; all three log in with `password`.
+    """The accounts of a demo market and a product to order. `token` is an access token of the buyer.
 
-    `plan` is what visitors would do; None: nobody may visit, because the database is not the demo's alone.
+    All three accounts have the same `password`. `plan` is the plan of the simulated visitors; None if the database
+    contains other accounts.
     """
 
     buyer: str
@@ -46,7 +47,7 @@ Log in as      e-mail address                                    password
   a seller     {demo.seller:<50}{demo.password}
   staff        {demo.staff:<50}{demo.password}
 
-Place an order as the buyer, and see its verdict:
+Place an order as the buyer and wait for its decision:
 
 TOKEN={demo.token}
 curl -s {url}/orders/api/v1/ \\
@@ -56,15 +57,15 @@ curl -s {url}/orders/api/v1/ \\
 
 
 def command(*words: str, data: Path) -> str:
-    """What to type in another terminal of this directory; after `make run`, the program is on no PATH."""
+    """Return the command line for another terminal in this directory; after `make run` the program is not on PATH."""
     program = sys.argv[0]
     is_known = Path(program).name != NAME or shutil.which(NAME) == program
-    told = [] if data == DEFAULT else ["--data", str(data)]
-    return shlex.join([NAME if is_known else program, *words, *told])
+    options = [] if data == DEFAULT else ["--data", str(data)]
+    return shlex.join([NAME if is_known else program, *words, *options])
 
 
 def pricing_instructions(plan: TrafficPlan, url: str, data: Path, currency: str) -> str:
-    """How the prices of the visitors' products can be seen to move."""
+    """Return instructions for watching the prices of the demo products."""
     lines = [
         f"  {plan.products[product.key]:<8} {product.name:<16}{decimal_text(product.start_price, currency):>8}"
         f"{decimal_text(product.demand.best_price, currency):>10}   {product.mispricing}"
@@ -73,12 +74,12 @@ def pricing_instructions(plan: TrafficPlan, url: str, data: Path, currency: str)
     first = plan.products[DEMO_PRODUCTS[0].key]
     return "\n".join(
         [
-            f"Visitors buy by a known demand; a policy that has to learn it sets prices every {EPOCH_SECONDS} s:",
+            f"Simulated visitors buy by a known demand; a policy that learns it sets prices every {EPOCH_SECONDS} s:",
             "",
-            "  product  name            listed at  best     and so it is",
+            "  product  name            listed at  best     listed price",
             *lines,
             "",
-            "What its price was, and why, from another terminal of this directory (--no-traffic keeps visitors out):",
+            "Price history and reasons, from another terminal in this directory (--no-traffic: no visitors):",
             "",
             f"curl -s {url}/products/api/v1/{first}/price-history/",
             command("pricing", "explain", str(first), data=data),
@@ -88,4 +89,4 @@ def pricing_instructions(plan: TrafficPlan, url: str, data: Path, currency: str)
 
 
 def exposure_warning(host: str) -> str:
-    return f"Everybody who reaches {host} can log in with the demo's passwords, as staff too."
+    return f"Everyone who can connect to {host} can log in with the demo's passwords, also as staff."

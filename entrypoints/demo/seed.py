@@ -1,4 +1,4 @@
-"""Making a small market to look around in: `up --demo`."""
+"""Creates the small market of `up --demo`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -33,12 +33,12 @@ USERS: Final = 10
 PRODUCTS: Final = 500
 ORDERS: Final = 2_000
 DEMO_PRODUCT_STOCK: Final = 1_000_000
-"""More than visitors buy in days."""
+"""More than the simulated visitors buy in days."""
 _EMAIL_SUFFIX: Final = f"@seed-{RNG_SEED}.example"
 
 
 def prepare_demo(settings: Settings, progress: Progress) -> Demo | None:
-    """Seed an empty database, and finish what an interrupted start has begun; None: somebody else's data are here."""
+    """Seed an empty database, or complete an interrupted seed; return None if the database contains other data."""
     engine = wire(settings)
     try:
         accounts = engine.market.queries.accounts(PageRequest(100)).rows
@@ -66,11 +66,11 @@ def _describe_demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | No
     product = _find_orderable_product(engine)
     if product is None or len(seeded) < USERS:
         return None
-    # Sellers are the first of the seeded users, so the last ones only buy; the same ones at every start.
+    # Seeding makes the first users sellers, so the last ones only buy. The choice is the same at every start.
     owner, *_, buyer, staff = seeded
     try:
         token = engine.market.accounts.log_in(buyer.email, PASSWORD).access
-    except (NotAuthenticated, TooManyAttempts):  # somebody changed the password, or tried to guess it
+    except (NotAuthenticated, TooManyAttempts):  # the password was changed, or log-ins are locked
         return None
     engine.market.accounts.appoint_staff(staff.email)
     plan = _prepare_traffic(engine, accounts, owner, seeded[-5:-2])
@@ -82,9 +82,10 @@ def _describe_demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | No
 def _prepare_traffic(
     engine: Engine, accounts: Sequence[AccountView], owner: AccountView, buyers: Sequence[AccountView]
 ) -> TrafficPlan | None:
-    """What visitors look at, made if this market is the demo's alone; the policy that prices it is made with it.
+    """Create the demo products and their pricing policy; return the visitors' plan.
 
-    Somebody who signed up to look around does no harm once the products are there: they were made when nobody had.
+    Returns None if the products are missing and the database contains accounts besides the demo's. Accounts that sign
+    up later are no obstacle.
     """
     known = _find_demo_products(engine, owner.id)
     if len(known) < len(DEMO_PRODUCTS):
@@ -118,7 +119,7 @@ def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[D
             price=Money(product.start_price, market.currency),
             stock=DEMO_PRODUCT_STOCK,
             brand="Demo",
-            description=f"Priced {product.mispricing}: watch what becomes of it.",
+            description=f"Listed {product.mispricing}; a pricing policy corrects the price.",
             sku=product.sku,
             cost=Money(product.demand.cost, market.currency),
         )
@@ -143,12 +144,12 @@ def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:
     }
     (made,) = engine.market.pricing.create([CreatePolicy(owner, document)])
     if not isinstance(made, PricingPolicy):
-        raise TypeError(f"The demo's policy was not made: {made!r}")
+        raise TypeError(f"The demo's policy was not created: {made!r}")
     return made.id
 
 
 def _find_orderable_product(engine: Engine) -> ProductView | None:
-    """One that many orders can be placed for."""
+    """Return the seeded product with the most stock; None without one."""
     found = engine.market.queries.search(ProductFilter(in_stock=True), PageRequest(100)).rows
     seeded = [product for product in found if is_seeded(product.seller.email)]
     return max(seeded, key=lambda product: product.stock, default=None)

@@ -88,7 +88,7 @@ def test_visitors_say_little_and_leave_first(demo: EngineProcess, token: str) ->
     log = demo.data / "logs" / "traffic.log"
     assert demo.stop() == 0
     said = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [each["event"] for each in said] == ["visitors come", "visitors have gone"]
+    assert [each["event"] for each in said] == ["visitors have started", "visitors have stopped"]
     assert said[1]["paid"] > 0
     assert said[1]["views"] >= said[1]["orders"] >= said[1]["paid"]
     assert demo.processes() == {}

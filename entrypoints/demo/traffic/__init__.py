@@ -1,1 +1,1 @@
-"""Visitors of the demo market: real HTTP, with demand that is known, so that prices can be seen to find their best."""
+"""Simulated visitors of the demo market, over HTTP. Their demand is known, so the best prices are known too."""

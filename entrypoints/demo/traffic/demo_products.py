@@ -1,9 +1,8 @@
-"""What the demo's visitors look at: products whose demand is known, mispriced on purpose.
+"""Products with known demand and wrong prices, which the demo's visitors buy.
 
-A visitor's willingness to pay is exponentially distributed, so that one who sees the price p buys with the probability
-`buyers * exp(-(p - best) / spread)`, and the price that earns most per visitor is the cost plus `spread`, exactly
-(the derivative of (p - cost) * exp(-p / spread) is zero there). So each price's error is known, which no real shop
-ever knows.
+A visitor's willingness to pay is exponentially distributed: a visitor who sees the price p buys with the probability
+`share_at_best * exp(-(p - best_price) / spread)`. The price with the highest expected profit per visitor is exactly
+`cost + spread`, where the derivative of (p - cost) * exp(-p / spread) is zero. So the error of each price is known.
 """
 
 import math
@@ -19,12 +18,12 @@ EPOCH_SECONDS: Final = 15
 """Epoch of the demo's pricing policy (a week is the usual one). The durations of its guardrails shrink with it."""
 POLICY_NAME: Final = "Demo: learn while you watch"
 PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001, "pace": 0.1}
-"""Nothing drifts here: what is learned may be trusted longer than in a world where epochs are weeks."""
+"""Low drift of the learned demand, because it is constant here; the defaults are for epochs of a week."""
 GUARDRAILS: Final = {
-    # Three products that were mispriced on purpose are no catalogue: of those, many should move at once.
+    # The circuit breaker protects a catalog; here all three products should change at once.
     "breaker_share": 1.0,
     "breaker_mean": 1.0,
-    # Runs begin up to a second late; a price that rests a whole epoch would sit every other one out.
+    # Runs start up to a second late; a cooldown of a whole epoch would skip every second run.
     "cooldown_days": 3,
     "step": 0.1,
     "day_range": 0.1,
@@ -34,7 +33,7 @@ GUARDRAILS: Final = {
 
 @frozen
 class Demand:
-    """Amounts in minor units. `buyers` is the share of visitors who buy at the best price."""
+    """Amounts in minor units. `share_at_best` is the share of visitors who buy at the best price."""
 
     cost: int
     spread: int
@@ -45,17 +44,17 @@ class Demand:
         return self.cost + self.spread
 
     def probability(self, price: int) -> float:
-        """That one visitor buys at this price."""
+        """Probability that a visitor buys at this price."""
         return min(1.0, self.share_at_best * math.exp((self.best_price - price) / self.spread))
 
     def expected_profit(self, price: int) -> float:
-        """Expected of one visitor."""
+        """Expected profit per visitor at this price, in minor units."""
         return (price - self.cost) * self.probability(price)
 
 
 @frozen
 class DemoProduct:
-    """A product of the demo; `start` is the price that it is listed at, `story` what is wrong with it."""
+    """A product of the demo, listed at `start_price`; `mispricing` describes the error of that price."""
 
     key: str
     name: str
@@ -77,4 +76,4 @@ DEMO_PRODUCTS: Final = (
     DemoProduct("CHEAP", "Reading lamp", "electronics", 15_00, Demand(12_00, 12_00, 0.25), "far too cheap"),
     DemoProduct("RIGHT", "Garden chair", "furniture", 30_00, Demand(14_00, 16_00, 0.25), "about right"),
 )
-"""What a visitor looks at is any of them, equally often."""
+"""Visitors view each of them equally often."""

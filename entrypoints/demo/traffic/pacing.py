@@ -1,4 +1,4 @@
-"""When visitors come: at a steady rate on average, by chance in detail, and never in a rush after a stall."""
+"""The times of visits: a Poisson process, without a burst after a stall."""
 
 import random
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_LATENESS: Final = 1.0
-"""Seconds: who is later than that has missed their turn, so that a stalled engine is not greeted by a crowd."""
+"""Seconds. Slots that are later than this are dropped, so that no burst follows a stall of the engine."""
 
 
 class Pacer:
-    """Moments of a Poisson process with `rate` per second; any number of threads may wait for their turn."""
+    """Slots of a Poisson process with `rate` per second, shared by any number of threads."""
 
     def __init__(self, rate: float, rng: random.Random, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -21,7 +21,7 @@ class Pacer:
         self._lock = threading.Lock()
 
     def next_delay(self) -> float:
-        """Seconds until the turn of whoever asks; 0 when it has come already."""
+        """Seconds until the caller's next slot; 0 if it has passed."""
         with self._lock:
             now = self._clock()
             self._next = max(self._next + self._rng.expovariate(self._rate), now - MAX_LATENESS)

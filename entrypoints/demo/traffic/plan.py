@@ -1,4 +1,4 @@
-"""Who visits the demo, and what they look at: made when the demo is, told to the process that visits."""
+"""The plan of the simulated visitors, passed as text to the process that runs them."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, Demand
 
 @frozen
 class TrafficPlan:
-    """Product ids by the keys of `WARES`, and the accounts that buy; all log in with `password`."""
+    """Product ids by the keys of `DEMO_PRODUCTS`, and the accounts that buy, which have the same `password`."""
 
     products: dict[str, int]
     buyers: Sequence[str]
@@ -26,6 +26,7 @@ class TrafficPlan:
 
     @property
     def demands(self) -> list[tuple[int, Demand]]:
+        """(product id, demand) of each demo product."""
         return [
             (self.products[product.key], product.demand) for product in DEMO_PRODUCTS if product.key in self.products
         ]

@@ -1,4 +1,4 @@
-"""The demo's traffic as a process: a few buyers' accounts, visits at a modest rate, until a signal ends it."""
+"""The demo's traffic as a process: a few buyers and a modest rate of visits, until a signal."""
 
 import logging
 import random
@@ -16,7 +16,7 @@ from entrypoints.settings import Settings
 logger = logging.getLogger(__name__)
 
 VISITS_PER_SECOND: Final = 25.0
-"""Of all visitors together. With orders and payments these are some 35 requests a second."""
+"""All visitors together. With log-ins, orders and payments this causes about 35 requests per second."""
 
 
 def run_traffic(settings: Settings, host: str, port: int, plan: TrafficPlan) -> None:
@@ -29,20 +29,20 @@ def run_traffic(settings: Settings, host: str, port: int, plan: TrafficPlan) -> 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    rng = random.Random()  # noqa: S311 - visitors, not secrets
+    rng = random.Random()  # noqa: S311 - not used for secrets
     pacer = Pacer(VISITS_PER_SECOND, random.Random(rng.random()))  # noqa: S311
     visitors = [
         Visitor(BuyerClient(host, port, email, plan.password), plan.demands, pacer, stop, random.Random(rng.random()))  # noqa: S311
         for email in plan.buyers
     ]
-    logger.info("visitors come", extra={"visits_per_second": VISITS_PER_SECOND, "buyers": len(visitors)})
+    logger.info("visitors have started", extra={"visits_per_second": VISITS_PER_SECOND, "buyers": len(visitors)})
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:
         visitor.join()
     counts = [visitor.counts for visitor in visitors]
     logger.info(
-        "visitors have gone",
+        "visitors have stopped",
         extra={
             "views": sum(each.views for each in counts),
             "orders": sum(each.orders for each in counts),

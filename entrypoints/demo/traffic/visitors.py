@@ -1,4 +1,4 @@
-"""Visitors: each looks at a product, and at times buys what it saw, at the price it saw, like any client of the API."""
+"""Simulated visitors: each views a product and buys it with a probability that depends on the price."""
 
 import http.client
 import json
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 15.0
 VERDICT_SECONDS: Final = 10
-"""How long a buyer waits for the verdict on their order."""
+"""How long a buyer waits for the decision on an order (`Prefer: wait`)."""
 RETRY_DELAY_SECONDS: Final = 2.0
-"""After a request that failed, so that an engine that is starting again is left to it."""
+"""Pause after a failed request, for an engine that is restarting."""
 
 
 @frozen
@@ -32,7 +32,7 @@ class ApiResponse:
 
 @define
 class VisitCounts:
-    """What came of the visits so far; each of a visitor's own."""
+    """Counts of one visitor."""
 
     views: int = 0
     orders: int = 0
@@ -40,11 +40,11 @@ class VisitCounts:
 
 
 class ApiUnavailable(Exception):
-    """The engine does not answer, or not as it should; said to the log, once per outage."""
+    """The API does not answer, or with an unexpected status; logged once per outage."""
 
 
 class BuyerClient:
-    """A buyer's account at one connection; used by one thread."""
+    """An API client of one buyer, with one connection; not thread-safe."""
 
     def __init__(self, host: str, port: int, email: str, password: str) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
@@ -52,14 +52,14 @@ class BuyerClient:
         self._token = ""
 
     def view_product(self, product: int, visitor: str) -> Money:
-        """At a product: its price. Looks of one visitor within half a minute are one view."""
+        """Request a product and return its price. `visitor` is the user agent, by which views are counted."""
         answer = self._send("GET", f"/products/api/v1/{product}/", None, {"User-Agent": visitor})
         if answer.status != HTTPStatus.OK:
-            raise ApiUnavailable(f"A product could not be seen: {answer.status}.")
+            raise ApiUnavailable(f"A product was answered with {answer.status}.")
         return Money.of(answer.body["price"], answer.body["currency"])
 
     def order_and_pay(self, product: int, price: Money) -> bool | None:
-        """One unit at the price that was seen. None: there is no order; False: it was not paid."""
+        """Order one unit at this price and pay it. Return whether it was paid; None if the order was not accepted."""
         body = {"order_item": [{"product": product, "quantity": 1, "price": price.text}]}
         order = self._send_authenticated("/orders/api/v1/", body, {"Prefer": f"wait={VERDICT_SECONDS}"})
         if order.status != HTTPStatus.CREATED or order.body["status"] != "PENDING":
@@ -99,7 +99,7 @@ class BuyerClient:
 
 
 class Visitor(threading.Thread):
-    """Visits until `stop` is set; whoever they are, they have one mind per visit: `rng` and the demand decide."""
+    """A thread that makes visits until `stop` is set; `rng` and the demand decide about each purchase."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Visitor(threading.Thread):
                 self.visit()
             except ApiUnavailable as error:
                 if self._is_api_available:
-                    logger.warning("visitors of the demo wait: %s", error)
+                    logger.warning("the demo's visitors pause: %s", error)
                 self._is_api_available = False
                 self._stop_event.wait(self._retry_delay)
             else:
@@ -136,7 +136,7 @@ class Visitor(threading.Thread):
 
     def visit(self) -> None:
         product, demand = self._rng.choice(self._demands)
-        # Nobody has come before: strangers at one address are told apart by their user agents.
+        # Each visit has a new user agent, by which the engine distinguishes visitors at one address.
         price = self._client.view_product(product, f"demo-visitor/{self._rng.getrandbits(64):x}")
         self.counts.views += 1
         if self._rng.random() < demand.probability(price.minor):

@@ -168,7 +168,7 @@ def test_an_outage_is_logged_once_and_survived(api: Api, client: BuyerClient, ca
         stop.set()
         someone.join()
     assert [record.message for record in caplog.records] == [
-        "visitors of the demo wait: A product could not be seen: 503."
+        "the demo's visitors pause: A product was answered with 503."
     ]
 
 
