@@ -1,13 +1,14 @@
-"""The self-test `scalecommerce torture`: an engine of its own is put under load and killed, then its books are read.
+"""The self-test `scalecommerce torture`: runs an engine under load, kills its processes, then checks its data.
 
-run          from start to report
-site         the processes and servers under test
-chaos        which of them are killed, and when
-messages     duplicate, reordered and broken messages to the worker
-client       HTTP that knows when it does not know what became of a request
-shoppers     buyers and sellers
-receiver     a seller's server for webhooks
-heard        what they were told
-watching     looks at the database while the test runs: what must hold at every instant, how long settling takes
-books        what must hold in the end, in SQL of its own
+run                  from start to report
+engine_under_test    the processes and servers under test
+chaos                which processes are killed, and when
+messages             duplicate, reordered and malformed messages to the worker
+client               an HTTP client that distinguishes final answers from unknown outcomes
+shoppers             buyers and sellers
+receiver             a seller's server for webhooks
+client_log           the answers that buyers and sellers got
+monitor              checks of the database during the test, and recovery times
+policies             pricing policies during the test, and their invariants
+invariants           what must hold at the end, in SQL that is independent of the engine
 """

@@ -1,4 +1,4 @@
-"""Which process dies when: a plan of the seed alone, and the kills themselves."""
+"""The plan of kills, which depends on the seed alone, and their execution."""
 
 import os
 import random
@@ -13,11 +13,11 @@ from attrs import frozen
 from redis import Redis, RedisError
 
 from entrypoints.processes.child_process import ChildProcess
-from entrypoints.torture.engine_under_test import Site, children_of
+from entrypoints.torture.engine_under_test import EngineUnderTest, children_of
 
 
 class Victim(StrEnum):
-    """What is killed, as the report names it; by SIGKILL where it does not say otherwise."""
+    """What is killed, as named in the report; by SIGKILL unless the name says otherwise."""
 
     API_SERVER = "API: the server process"
     API_WORKER = "API: the process that answers"
@@ -38,47 +38,47 @@ DECK: Final = (
     *(Victim.BEAT, Victim.REDIS, Victim.REDIS_FLUSHED),
     *(Victim.POSTGRES, Victim.POSTGRES_BACKEND, Victim.POSTGRES_QUIT),
 )
-"""Dealt to its end, then shuffled again: every process has its share."""
+"""All of these are killed in random order, then all again."""
 
-AT_SEAM: Final = "whoever came by an armed fail-point"
-SEAM_SHARE: Final = 0.6
-LONGEST_WAIT: Final = 15.0
-"""Seconds that a plan waits for settling, before it goes on regardless."""
+AT_FAIL_POINT: Final = "the process at an armed fail-point"
+FAIL_POINT_SHARE: Final = 0.6
+MAX_SETTLE_WAIT: Final = 15.0
+"""Seconds that the plan waits for a recovery before it continues."""
 
 
 @frozen
-class Seam:
-    """A fail-point: the first process that comes by dies there (`scalecommerce_core.testing.failpoints`)."""
+class FailPoint:
+    """A fail-point: the first process that reaches it kills itself (`scalecommerce_core.testing.failpoints`)."""
 
     name: str
 
 
 @frozen
 class Kill:
-    """`after_settling`: wait until the kills before have settled (not for ever); then `pause` seconds."""
+    """A planned kill. `after_settling`: first wait for the recovery from earlier kills; then wait `pause` seconds."""
 
-    victim: Victim | Seam
+    victim: Victim | FailPoint
     after_settling: bool
     pause: float
 
 
 def plan(seed: int, seams: Sequence[str] = ()) -> Iterator[Kill]:
-    """Without end; some kills come alone, some into the recovery from the one before, some at once.
+    """Yield kills without end: some after a recovery, some during one, some at the same time as others.
 
-    Between two of them a fail-point is armed as often as not, until each seam had its turn; then all over again.
+    After most kills a fail-point is armed (`FAIL_POINT_SHARE`). Each fail-point is armed once before any is repeated.
     """
-    rng = random.Random(f"{seed} kills")  # noqa: S311 - a plan that can be repeated
+    rng = random.Random(f"{seed} kills")  # noqa: S311 - a repeatable plan
     turns = _turns(rng, seams)
     while True:
         for victim in rng.sample(DECK, len(DECK)):
             yield _timed(victim, rng)
-            if seams and rng.random() < SEAM_SHARE:
+            if seams and rng.random() < FAIL_POINT_SHARE:
                 yield Kill(next(turns), after_settling=False, pause=rng.uniform(0.0, 0.5))
 
 
-def _turns(rng: random.Random, seams: Sequence[str]) -> Iterator[Seam]:
+def _turns(rng: random.Random, seams: Sequence[str]) -> Iterator[FailPoint]:
     while True:
-        yield from map(Seam, rng.sample(seams, len(seams)))
+        yield from map(FailPoint, rng.sample(seams, len(seams)))
 
 
 def _timed(victim: Victim, rng: random.Random) -> Kill:
@@ -91,20 +91,20 @@ def _timed(victim: Victim, rng: random.Random) -> Kill:
             return Kill(victim, after_settling=False, pause=rng.uniform(0.0, 0.05))
 
 
-class Killer:
-    """Used by the main thread."""
+class ProcessKiller:
+    """Executes kills; for the main thread."""
 
-    def __init__(self, site: Site, seed: int) -> None:
+    def __init__(self, engine: EngineUnderTest, seed: int) -> None:
         self.killed: Counter[str] = Counter()
         self.armed: set[str] = set()
-        self.struck_seams: set[str] = set()
-        self._site = site
+        self.reached_fail_points: set[str] = set()
+        self._engine = engine
         self._rng = random.Random(f"{seed} victims")  # noqa: S311 - as above
 
-    def kill(self, victim: Victim | Seam) -> bool:
-        """Whether that killed something: what has just died cannot die again, and a fail-point waits for somebody."""
-        if isinstance(victim, Seam):
-            (self._site.armed / victim.name).touch()
+    def kill(self, victim: Victim | FailPoint) -> bool:
+        """Kill the victim or arm the fail-point; return whether a process was killed."""
+        if isinstance(victim, FailPoint):
+            (self._engine.armed / victim.name).touch()
             self.armed.add(victim.name)
             return False
         done = self._kill(victim)
@@ -112,51 +112,51 @@ class Killer:
             self.killed[victim] += 1
         return done
 
-    def struck(self) -> list[str]:
-        """The seams at which somebody has died since the last call."""
-        names = [path.stem for path in self._site.armed.glob("*.struck")]
+    def take_reached(self) -> list[str]:
+        """Return the fail-points at which processes have died since the last call."""
+        names = [path.stem for path in self._engine.armed.glob("*.struck")]
         for name in names:
-            (self._site.armed / f"{name}.struck").unlink()
-            self.killed[AT_SEAM] += 1
-            self.struck_seams.add(name)
+            (self._engine.armed / f"{name}.struck").unlink()
+            self.killed[AT_FAIL_POINT] += 1
+            self.reached_fail_points.add(name)
         return names
 
     def disarm(self) -> None:
-        for path in self._site.armed.iterdir():
+        for path in self._engine.armed.iterdir():
             if path.suffix != ".struck":
                 path.unlink(missing_ok=True)
 
     def _kill(self, victim: Victim) -> bool:
-        site = self._site
-        api = self._rng.choice(site.apis)
+        engine = self._engine
+        api = self._rng.choice(engine.apis)
         match victim:
             case Victim.API_SERVER:
                 return _kill(api.pid)
             case Victim.API_WORKER:
                 return _kill(self._one_of(api.pid))
             case Victim.API_ALL:
-                return sum(_kill_all(child) for child in site.apis) > 0
+                return sum(_kill_all(child) for child in engine.apis) > 0
             case Victim.WORKER_CHILD:
-                return _kill(self._one_of(site.worker.pid))
+                return _kill(self._one_of(engine.worker.pid))
             case Victim.WORKER_PARENT:
-                return _kill(site.worker.pid)
+                return _kill(engine.worker.pid)
             case Victim.BEAT:
-                return _kill(site.beat.pid)
+                return _kill(engine.beat.pid)
             case Victim.REDIS:
-                return site.redis.running and _kill(site.redis.pid)
+                return engine.redis.running and _kill(engine.redis.pid)
             case Victim.REDIS_FLUSHED:
-                return site.redis.running and self._flush() and _kill(site.redis.pid)
+                return engine.redis.running and self._flush() and _kill(engine.redis.pid)
             case Victim.POSTGRES:
-                return site.postgres.running and _kill(site.postgres.pid)
+                return engine.postgres.running and _kill(engine.postgres.pid)
             case Victim.POSTGRES_BACKEND:
-                return site.postgres.running and _kill(
-                    self._one_of(site.postgres.pid, "postgres: scalecommerce: scale")
+                return engine.postgres.running and _kill(
+                    self._one_of(engine.postgres.pid, "postgres: scalecommerce: scale")
                 )
             case Victim.POSTGRES_QUIT:
-                return site.postgres.running and _kill(site.postgres.pid, signal.SIGQUIT)
+                return engine.postgres.running and _kill(engine.postgres.pid, signal.SIGQUIT)
 
     def _one_of(self, parent: int | None, command: str = "") -> int | None:
-        """A child of that process whose command line begins so; never one that only keeps track of resources."""
+        """Return a random child whose command line begins with `command`; never a resource tracker of Python."""
         if parent is None:
             return None
         found = sorted(
@@ -166,7 +166,7 @@ class Killer:
 
     def _flush(self) -> bool:
         try:
-            with Redis.from_url(self._site.servers.redis_url, socket_timeout=2, socket_connect_timeout=1) as client:
+            with Redis.from_url(self._engine.servers.redis_url, socket_timeout=2, socket_connect_timeout=1) as client:
                 client.flushall()
         except RedisError:
             return False

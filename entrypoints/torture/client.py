@@ -1,4 +1,4 @@
-"""HTTP as the shoppers speak it: a request ends with an answer, or nobody knows what became of it."""
+"""The HTTP client of the shoppers: a request ends with a final answer, or with an unknown outcome."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from attrs import define, frozen
 from entrypoints.processes.port_reservation import Address
 
 TIMEOUT: Final = 12.0
-"""Longer than the engine's own patience with locks and connections."""
-PASSWORD: Final = "nine small teapots"  # noqa: S105 - of accounts that live as long as the test
+"""Longer than the engine's timeouts for locks and connections."""
+PASSWORD: Final = "nine small teapots"  # noqa: S105 - for accounts of the test
 IN_FLIGHT: Final = "idempotency_key_in_flight"
 
 
@@ -29,25 +29,25 @@ class Answer:
 
     @property
     def is_final(self) -> bool:
-        """Whether it tells what became of the request; 503 may come from a COMMIT whose reply was lost."""
+        """Whether the outcome of the request is known. Not after a 503: the transaction may be committed."""
         return self.status < 500 and self.status != 429 and self.code != IN_FLIGHT
 
 
 @define
-class Tried:
-    """A request after all its attempts: the final answer, if any, and how many attempts left things open."""
+class RequestResult:
+    """A request after all attempts: the final answer, if any, and the number of attempts without one."""
 
     answer: Answer | None = None
-    open_attempts: int = 0
+    unanswered_attempts: int = 0
 
     @property
     def may_have_happened(self) -> bool:
-        """Although nobody was told so."""
-        return self.open_attempts > 0
+        """Whether an attempt without a final answer may have taken effect."""
+        return self.unanswered_attempts > 0
 
 
 class Client:
-    """One person at one connection per API process; used by one thread."""
+    """The client of one shopper, with one connection per API process; not thread-safe."""
 
     def __init__(
         self, addresses: Sequence[Address], email: str, rng: random.Random, on_500: Callable[[str], None]
@@ -63,7 +63,7 @@ class Client:
     def send(
         self, method: str, path: str, body: object = None, *, key: str | None = None, prefer: str | None = None
     ) -> Answer | None:
-        """One attempt at one of the API processes; None: no answer."""
+        """Send the request once to a random API process; return None without an answer."""
         headers = {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -87,7 +87,7 @@ class Client:
             self._on_500(f"{method} {path}: {text.decode(errors='replace')[:300]}")
         return Answer(response.status, json.loads(text) if text else None)
 
-    def insist(
+    def send_until_final(
         self,
         method: str,
         path: str,
@@ -97,34 +97,34 @@ class Client:
         prefer: str | None = None,
         attempts: int | None = None,
         give_up: Callable[[], bool] = lambda: False,
-    ) -> Tried:
-        """Repeat the request until an answer tells what became of it; only for what may be repeated."""
-        tried = Tried()
+    ) -> RequestResult:
+        """Repeat an idempotent request until a final answer, the last of `attempts`, or until `give_up()` is true."""
+        result = RequestResult()
         while True:
             answer = self.send(method, path, body, key=key, prefer=prefer)
             if answer is not None and answer.status == http.HTTPStatus.UNAUTHORIZED:
                 self.log_in(give_up)
                 if give_up():
-                    return tried
+                    return result
                 continue
             if answer is not None and answer.is_final:
-                tried.answer = answer
-                return tried
-            tried.open_attempts += 1
-            if give_up() or (attempts is not None and tried.open_attempts >= attempts):
-                return tried
+                result.answer = answer
+                return result
+            result.unanswered_attempts += 1
+            if give_up() or (attempts is not None and result.unanswered_attempts >= attempts):
+                return result
             time.sleep(self._rng.uniform(0.05, 0.4))
 
     def sign_up(self) -> int:
-        """The new account's id; an account that an attempt without an answer has made is taken as well."""
+        """Sign up and return the id of the account, which an unanswered attempt may have created already."""
         body = {"email": self.email, "password": PASSWORD}
-        made = self.insist("POST", "/users/api/v1/sign-up/", body).answer
+        made = self.send_until_final("POST", "/users/api/v1/sign-up/", body).answer
         if made is None or made.status not in {201, 400}:
             raise RuntimeError(f"{self.email} could not sign up: {made}")
         self.log_in()
-        me = self.insist("GET", "/users/api/v1/me/").answer
+        me = self.send_until_final("GET", "/users/api/v1/me/").answer
         if me is None or me.status != http.HTTPStatus.OK:
-            raise RuntimeError(f"{self.email} cannot see their own profile: {me}")
+            raise RuntimeError(f"{self.email} cannot read the profile: {me}")
         return int(me.body["id"])
 
     def log_in(self, give_up: Callable[[], bool] = lambda: False) -> None:
@@ -137,11 +137,11 @@ class Client:
                 return
             time.sleep(0.2)
 
-    def twin(self) -> "Client":
-        """The same person at another connection, for a request that is sent twice at once."""
-        twin = Client(self._addresses, self.email, random.Random(self._rng.random()), self._on_500)  # noqa: S311
-        twin._token = self._token
-        return twin
+    def clone(self) -> "Client":
+        """Return a client of the same shopper with other connections, for concurrent duplicates of a request."""
+        clone = Client(self._addresses, self.email, random.Random(self._rng.random()), self._on_500)  # noqa: S311
+        clone._token = self._token
+        return clone
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -149,9 +149,9 @@ class Client:
         self._connections.clear()
 
 
-def at_once(*calls: Callable[[], Tried]) -> list[Tried]:
-    """The results of calls that run at the same time."""
-    results: list[Tried | None] = [None] * len(calls)
+def run_concurrently(*calls: Callable[[], RequestResult]) -> list[RequestResult]:
+    """Run the calls in threads at the same time and return their results."""
+    results: list[RequestResult | None] = [None] * len(calls)
 
     def run(position: int) -> None:
         results[position] = calls[position]()

@@ -1,4 +1,4 @@
-"""What shoppers were told, and what they do not know: the books are compared with it."""
+"""The answers that shoppers got, and the requests without an answer; the database is compared with both."""
 
 import threading
 from collections import Counter
@@ -17,8 +17,8 @@ Basket = tuple[tuple[int, int], ...]
 
 
 @frozen
-class Acknowledged:
-    """An order as the answer showed it; `lines` are (product, units, price) by position."""
+class AcknowledgedOrder:
+    """An order as the API returned it; `lines` are (product, units, price in minor units) by position."""
 
     id: int
     buyer: int
@@ -27,7 +27,7 @@ class Acknowledged:
     total: int
 
     @classmethod
-    def of(cls, document: Any, key: str | None) -> "Acknowledged":
+    def of(cls, document: Any, key: str | None) -> "AcknowledgedOrder":
         return cls(
             id=document["id"],
             buyer=document["user"],
@@ -41,7 +41,7 @@ class Acknowledged:
 
 
 @frozen
-class RefundAsked:
+class RequestedRefund:
     order: int
     product: int
     quantity: int
@@ -49,36 +49,36 @@ class RefundAsked:
 
 
 @define
-class Feed:
-    """The numbers of the events that one account was shown, and the place up to which it has read."""
+class FeedReader:
+    """The numbers of the events that one account has received, and the position up to which it has read."""
 
     place: int = 0
     shown: list[int] = field(factory=list)
 
 
 @define
-class Heard:
-    """Lists only grow; threads append to them. What was `sent` without a final answer may have happened or not."""
+class ClientLog:
+    """A thread-safe log that only grows. Entries in `unconfirmed_*` had no final answer: they may have taken effect."""
 
-    orders: dict[int, Acknowledged] = field(factory=dict)
+    orders: dict[int, AcknowledgedOrder] = field(factory=dict)
     keys: dict[tuple[int, str], int] = field(factory=dict)
-    """The one order of each idempotency key."""
-    doubtful_orders: list[tuple[int, Basket]] = field(factory=list)
+    """The order of each (buyer, idempotency key)."""
+    unconfirmed_orders: list[tuple[int, Basket]] = field(factory=list)
     paid: set[int] = field(factory=set)
     cancelled: set[int] = field(factory=set)
-    openings: dict[int, int] = field(factory=dict)
-    doubtful_openings: Counter[int] = field(factory=Counter)
-    """By units: products whose seller did not learn whether they are on sale."""
+    opening_stock: dict[int, int] = field(factory=dict)
+    unconfirmed_opening_stock: Counter[int] = field(factory=Counter)
+    """By opening stock: products whose listing had no final answer."""
     adjusted: Counter[tuple[int, int]] = field(factory=Counter)
     """By (product, delta)."""
-    doubtful_adjustments: Counter[tuple[int, int]] = field(factory=Counter)
-    refunded: Counter[RefundAsked] = field(factory=Counter)
-    doubtful_refunds: Counter[RefundAsked] = field(factory=Counter)
+    unconfirmed_adjustments: Counter[tuple[int, int]] = field(factory=Counter)
+    refunded: Counter[RequestedRefund] = field(factory=Counter)
+    unconfirmed_refunds: Counter[RequestedRefund] = field(factory=Counter)
     endpoints: dict[int, int] = field(factory=dict)
-    """Of webhooks, by the account that had them made before anything else happened to it."""
+    """Webhook endpoints by account; created before any event of the account."""
     received: Counter[str] = field(factory=Counter)
     """Webhooks by message id."""
-    feeds: dict[int, Feed] = field(factory=dict)
+    feeds: dict[int, FeedReader] = field(factory=dict)
     """By account."""
     done: Counter[str] = field(factory=Counter)
     contradictions: list[str] = field(factory=list)
@@ -89,32 +89,32 @@ class Heard:
         with self._lock:
             self.done[what] += times
 
-    def order(self, told: Acknowledged) -> None:
-        """Note an acknowledged order, and every way in which it disagrees with what was told before."""
+    def record_order(self, told: AcknowledgedOrder) -> None:
+        """Record an acknowledged order, and every contradiction to earlier answers."""
         with self._lock:
             known = self.orders.setdefault(told.id, told)
             if (known.buyer, known.lines, known.total) != (told.buyer, told.lines, told.total):
-                self._contradict(f"order {told.id} was told as {known} and as {told}")
+                self._contradict(f"order {told.id} was returned as {known} and as {told}")
             if known.key != told.key:
                 self._contradict(f"keys {known.key} and {told.key} made one order, {told.id}")
             if told.key is not None and self.keys.setdefault((told.buyer, told.key), told.id) != told.id:
                 self._contradict(f"key {told.key} made orders {self.keys[told.buyer, told.key]} and {told.id}")
 
-    def contradiction(self, sentence: str) -> None:
+    def record_contradiction(self, sentence: str) -> None:
         with self._lock:
             self._contradict(sentence)
 
-    def internal_error(self, sentence: str) -> None:
+    def record_internal_error(self, sentence: str) -> None:
         with self._lock:
             self.internal_errors.append(sentence)
 
-    def adjustment(self, product: int, delta: int, *, known: bool) -> None:
+    def record_adjustment(self, product: int, delta: int, *, known: bool) -> None:
         with self._lock:
-            (self.adjusted if known else self.doubtful_adjustments)[product, delta] += 1
+            (self.adjusted if known else self.unconfirmed_adjustments)[product, delta] += 1
 
-    def refund(self, asked: Sequence[RefundAsked], *, known: bool) -> None:
+    def record_refund(self, asked: Sequence[RequestedRefund], *, known: bool) -> None:
         with self._lock:
-            (self.refunded if known else self.doubtful_refunds).update(asked)
+            (self.refunded if known else self.unconfirmed_refunds).update(asked)
 
     def _contradict(self, sentence: str) -> None:
         self.contradictions.append(sentence)

@@ -1,4 +1,4 @@
-"""The engine under test: servers of its own, and the processes that `up` would start, the API twice."""
+"""The engine under test: embedded servers and the processes that `up` starts, with two API processes."""
 
 import os
 import signal
@@ -23,20 +23,23 @@ from entrypoints.torture.client_log import CURRENCY
 APIS: Final = 2
 RESTART_SECONDS: Final = 25.0
 START_ATTEMPTS: Final = 5
-ENDS: Final = frozenset({-signal.SIGKILL, 1})
-"""How processes end here: killed, or, as the HTTP server does it, of children that were killed twice within seconds."""
-SHORT: Final[Mapping[str, str]] = {
+EXPECTED_STATUSES: Final = frozenset({-signal.SIGKILL, 1})
+"""Killed, or status 1: the HTTP server exits with it when its children are killed twice within seconds."""
+SHORT_DURATIONS: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",
     "PAYMENT_SECONDS": "6",
-    # For the receiver of the test.
+    # The webhook receiver of the test is on this machine.
     "WEBHOOKS_ALLOW_LOOPBACK": "true",
 }
-"""Where the environment says nothing: short enough that all of these run out during the test."""
+"""Defaults for the test, short enough that all of these durations expire while it runs."""
 
 
-class Site:
-    """Started by `start`, kept running by `tend`, stopped by the stack; for the main thread unless said otherwise."""
+class EngineUnderTest:
+    """Servers and processes of the test, which the stack stops at the end.
+
+    Methods are for the main thread, unless their docstring says otherwise.
+    """
 
     def __init__(self, data: DataDirectory, stack: ExitStack) -> None:
         self._data = data
@@ -45,14 +48,14 @@ class Site:
         self._failed: list[Exception] = []
         self.children: list[ChildProcess] = []
         self.armed = data.path / "fail-points"
-        """A file here is a seam at which the next process dies."""
+        """Each file here names a fail-point at which the next process kills itself."""
         self.addresses: list[Address] = []
 
     def start(self) -> None:
         self.armed.mkdir()
         self.addresses = [self._stack.enter_context(reserve_port("127.0.0.1", 0)) for _ in range(APIS)]
         servers = self._stack.enter_context(ExitStack())
-        # Behind the servers on the stack: the children end while these still answer.
+        # The stack runs this before it stops the servers.
         self._stack.callback(self._end)
         self.apis = [
             self._child("api", f"api-{number}", address.host, str(address.port))
@@ -64,10 +67,10 @@ class Site:
         self.servers = start_servers(servers, self._data.path, database_url=None, redis_url=None)
         self.postgres, self.redis = self._embedded()
         self._given = {
-            **{name: text for name, text in SHORT.items() if not os.environ.get(name)},
+            **{name: text for name, text in SHORT_DURATIONS.items() if not os.environ.get(name)},
             "DATABASE_URL": self.servers.database_url,
             "REDIS_URL": self.servers.redis_url,
-            # What shoppers pay and sellers ask, in cents.
+            # The amounts of buyers and sellers are in cents.
             "MARKET_CURRENCY": CURRENCY,
             "JWT_SECRET": os.environ.get("JWT_SECRET") or self._data.token_secret(),
             "FAILPOINTS": ",".join(filter(None, [os.environ.get("FAILPOINTS"), f"arm={self.armed}"])),
@@ -75,27 +78,27 @@ class Site:
         self.settings: Settings = settings.load({**os.environ, **self._given})
 
     def begin(self) -> None:
-        """Let the processes work, on a database that is up to date."""
+        """Send the settings to the processes, which begin their work; the database must be migrated."""
         for child in self.children:
             child.send_settings(self._given)
 
-    def tend(self) -> list[str]:
-        """Start again what has ended; returns what went wrong besides, as sentences. Raise `CannotRun`."""
+    def supervise(self) -> list[str]:
+        """Restart processes and servers that have ended; return messages about ends and errors. Raises CannotRun."""
         for server in self.servers.stopped_servers():
             attempt = self._restarts.get(server)
             if attempt is None or not attempt.is_alive():
-                # In a thread: recovering takes a while, in which other processes die as well.
+                # In a thread, because other processes are killed during the recovery.
                 attempt = threading.Thread(target=self._restart, args=[server], daemon=True)
                 self._restarts[server] = attempt
                 attempt.start()
         if self._failed:
             raise self._failed[0]
-        told = [sentence for child in self.children if (sentence := child.restart_if_dead())]
-        return [*told, *self.errors.read_new()]
+        messages = [message for child in self.children if (message := child.restart_if_dead())]
+        return [*messages, *self.errors.read_new()]
 
     @property
     def all_run(self) -> bool:
-        """Whether no process or server is missing; from any thread."""
+        """Whether all processes and servers run; callable from any thread."""
         return (
             not self.servers.stopped_servers()
             and not any(attempt.is_alive() for attempt in self._restarts.copy().values())
@@ -108,8 +111,8 @@ class Site:
             try:
                 restart_server(server)
             except Exception as error:  # noqa: BLE001 - the main thread raises the last one
-                # It may have been killed while it recovered; and a process that is being started at this moment
-                # holds the locks of all others until it has become another program.
+                # The server may be killed during its recovery. A process between fork and exec also holds all locks
+                # for a moment.
                 if attempt == START_ATTEMPTS:
                     self._failed.append(error)
                 time.sleep(0.2 * attempt)
@@ -119,11 +122,11 @@ class Site:
     def _embedded(self) -> tuple[EmbeddedPostgres, EmbeddedRedis]:
         postgres, redis = self.servers.embedded
         if not isinstance(postgres, EmbeddedPostgres) or not isinstance(redis, EmbeddedRedis):
-            raise TypeError("both servers are started here, in this order")
+            raise TypeError("both servers must be embedded, PostgreSQL first")
         return postgres, redis
 
     def _child(self, name: str, log: str, *arguments: str) -> ChildProcess:
-        child = ChildProcess(name, arguments, self._data.log_path(log), expected_statuses=ENDS)
+        child = ChildProcess(name, arguments, self._data.log_path(log), expected_statuses=EXPECTED_STATUSES)
         self.children.append(child)
         child.start()
         return child
@@ -131,13 +134,13 @@ class Site:
     def _end(self) -> None:
         for attempt in self._restarts.values():
             attempt.join(RESTART_SECONDS)
-        # The books have been read: there is nothing left to finish.
+        # The checks are done, so the processes need not finish their work.
         for child in self.children:
             child.kill()
 
 
 def children_of(pid: int) -> Iterator[tuple[int, str]]:
-    """(process id, command line) of a process's own children; nothing where the system has no /proc."""
+    """Yield (process id, command line) of the children of a process; nothing where there is no /proc."""
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             numbers = [int(number) for number in listed.read_text().split()]

@@ -1,6 +1,6 @@
-"""What must hold when everything has settled: the database against what clients heard, and against itself.
+"""Invariants after the test: the database agrees with the answers that clients got, and with itself.
 
-In SQL of its own, so that an error of the engine's code cannot hide itself.
+The SQL is independent of the engine, so that it does not share the engine's errors.
 """
 
 from collections import Counter
@@ -10,22 +10,22 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from adapters.cli.torture_report import Checked
-from entrypoints.torture.client_log import Acknowledged, Heard, RefundAsked
+from entrypoints.torture.client_log import AcknowledgedOrder, ClientLog, RequestedRefund
 
 EXAMPLES: Final = 3
 CLOCK_SECONDS: Final = 30
-"""Between an order's time and the reading of its prices: a lock's or a pool's patience."""
+"""Maximum between an order's time and the reading of its prices: the timeouts of locks and pools."""
 
 
-class Books:
-    """One connection, and each invariant as a method."""
+class Invariants:
+    """Checks the invariants, one method each, over one connection."""
 
-    def __init__(self, connection: psycopg.Connection, heard: Heard, price_promise: float) -> None:
+    def __init__(self, connection: psycopg.Connection, log: ClientLog, price_promise: float) -> None:
         self._connection = connection
-        self._heard = heard
+        self._log = log
         self._price_promise = price_promise
 
-    def checked(self) -> list[Checked]:
+    def check_all(self) -> list[Checked]:
         return [
             self._acknowledged_orders(),
             self._no_unexplained_orders(),
@@ -44,7 +44,7 @@ class Books:
             self._transitions(),
             self._numbers(),
             self._feeds(),
-            *([self._webhooks()] if self._heard.endpoints else []),
+            *([self._webhooks()] if self._log.endpoints else []),
             self._settled(),
         ]
 
@@ -56,7 +56,7 @@ class Books:
 
     def _acknowledged_orders(self) -> Checked:
         found = {
-            id_: Acknowledged(id_, buyer, None, tuple((p, q, price) for p, q, price in lines), total)
+            id_: AcknowledgedOrder(id_, buyer, None, tuple((p, q, price) for p, q, price in lines), total)
             for id_, buyer, lines, total in self._rows(
                 """
                 SELECT o.id, o.buyer_id,
@@ -68,17 +68,17 @@ class Books:
         }
 
         def broken() -> Iterator[str]:
-            for told in self._heard.orders.values():
+            for told in self._log.orders.values():
                 kept = found.get(told.id)
                 if kept is None:
-                    yield f"order {told.id} of buyer {told.buyer} is lost"
+                    yield f"order {told.id} of buyer {told.buyer} is missing"
                 elif (kept.buyer, kept.lines, kept.total) != (told.buyer, told.lines, told.total):
-                    yield f"order {told.id} was told as {told}, and is {kept}"
+                    yield f"order {told.id} was returned as {told}, and is stored as {kept}"
 
-        return checked_of("every acknowledged order exists as it was told", len(self._heard.orders), broken())
+        return check_invariant("every acknowledged order exists as it was returned", len(self._log.orders), broken())
 
     def _no_unexplained_orders(self) -> Checked:
-        """An order that nobody was told of belongs to a request without an answer, and no two to one such request."""
+        """Each unacknowledged order belongs to a request without a final answer, and no two belong to the same one."""
         rows = self._rows(
             """
             SELECT o.id, o.buyer_id,
@@ -86,9 +86,9 @@ class Books:
             FROM orders o JOIN order_lines l ON l.order_id = o.id
             WHERE o.id <> ALL (%s) GROUP BY o.id ORDER BY o.id
             """,
-            list(self._heard.orders),
+            list(self._log.orders),
         )
-        explained = Counter(self._heard.doubtful_orders)
+        explained = Counter(self._log.unconfirmed_orders)
 
         def broken() -> Iterator[str]:
             for id_, buyer, lines in rows:
@@ -96,26 +96,28 @@ class Books:
                 if explained[asked]:
                     explained[asked] -= 1
                 else:
-                    yield f"order {id_} of buyer {buyer}: no request explains it, so some request made two"
+                    yield f"order {id_} of buyer {buyer}: no request explains it, so a request created two orders"
 
-        return checked_of("no request made two orders", self._total("SELECT count(*) FROM orders"), broken())
+        return check_invariant("no request created two orders", self._total("SELECT count(*) FROM orders"), broken())
 
     def _answers_agree(self) -> Checked:
-        keys = len(self._heard.keys)
-        return checked_of("repeated requests were answered alike, promises kept", keys, self._heard.contradictions)
+        keys = len(self._log.keys)
+        return check_invariant(
+            "repeated requests got the same answer, price promises were kept", keys, self._log.contradictions
+        )
 
     def _statuses(self) -> Checked:
-        told = [(self._heard.paid, ["PAID", "REFUNDED"]), (self._heard.cancelled, ["CANCELLED"])]
+        told = [(self._log.paid, ["PAID", "REFUNDED"]), (self._log.cancelled, ["CANCELLED"])]
 
         def broken() -> Iterator[str]:
             for orders, allowed in told:
                 for id_, status in self._rows(
                     "SELECT id, status FROM orders WHERE id = ANY (%s) AND status <> ALL (%s)", list(orders), allowed
                 ):
-                    yield f"order {id_} was told to be {allowed[0]}, and is {status}"
+                    yield f"order {id_} was confirmed as {allowed[0]}, and is {status}"
 
-        compared = len(self._heard.paid) + len(self._heard.cancelled)
-        return checked_of("payments and cancellations that were confirmed lasted", compared, broken())
+        compared = len(self._log.paid) + len(self._log.cancelled)
+        return check_invariant("confirmed payments and cancellations are stored", compared, broken())
 
     def _stock_ledger(self) -> Checked:
         rows = self._rows(
@@ -126,8 +128,8 @@ class Books:
             WHERE s.on_hand <> coalesce(m.units, 0) OR s.on_hand < 0
             """
         )
-        return checked_of(
-            "stock on hand is what came minus what went",
+        return check_invariant(
+            "stock on hand is the sum of its ledger",
             self._total("SELECT count(*) FROM stock"),
             (f"product {product}: {on_hand} on hand, {moved} by its ledger" for product, on_hand, moved in rows),
         )
@@ -143,8 +145,8 @@ class Books:
             WHERE s.reserved <> coalesce(p.units, 0) OR s.reserved > s.on_hand
             """
         )
-        return checked_of(
-            "reserved stock is what open orders hold",
+        return check_invariant(
+            "reserved stock is the sum of pending orders",
             self._total("SELECT count(*) FROM stock"),
             (
                 f"product {product}: {reserved} of {on_hand} reserved, {promised} promised"
@@ -153,7 +155,7 @@ class Books:
         )
 
     def _sales(self) -> Checked:
-        """Each line of a paid order left the stock once, and nothing else did."""
+        """Each line of a paid order has exactly one sale in the stock ledger, and there is no other sale."""
         rows = self._rows(
             """
             SELECT coalesce(sold.order_id, moved.order_id), coalesce(sold.product_id, moved.product_id),
@@ -169,7 +171,7 @@ class Books:
             WHERE sold.units IS DISTINCT FROM moved.units OR moved.entries <> 1
             """
         )
-        return checked_of(
+        return check_invariant(
             "every paid line left the stock exactly once",
             self._total("SELECT count(*) FROM stock_movements WHERE kind = 'sale'"),
             (
@@ -179,8 +181,8 @@ class Books:
         )
 
     def _adjustments(self) -> Checked:
-        """Openings and adjustments are what sellers were told, plus at most those whose fate they did not learn."""
-        openings: dict[int, int] = dict(
+        """Opening stock and adjustments are the confirmed ones, plus at most those without a final answer."""
+        opening_stock: dict[int, int] = dict(
             self._rows(
                 "SELECT product_id, sum(quantity)::bigint FROM stock_movements WHERE kind = 'opening' GROUP BY 1"
             )
@@ -193,20 +195,22 @@ class Books:
         )
 
         def broken() -> Iterator[str]:
-            doubtful = self._heard.doubtful_openings.copy()
-            for product in sorted(openings.keys() | self._heard.openings.keys()):
-                told, kept = self._heard.openings.get(product), openings.get(product, 0)
+            doubtful = self._log.unconfirmed_opening_stock.copy()
+            for product in sorted(opening_stock.keys() | self._log.opening_stock.keys()):
+                told, kept = self._log.opening_stock.get(product), opening_stock.get(product, 0)
                 if told is None and doubtful[kept]:
                     doubtful[kept] -= 1
                 elif told != kept:
                     yield f"product {product} opened with {told}, and {kept} are in its ledger"
-            yield from _differing(made, self._heard.adjusted, self._heard.doubtful_adjustments, "adjustment")
+            yield from _differing(made, self._log.adjusted, self._log.unconfirmed_adjustments, "adjustment")
 
-        return checked_of("stock changed by sellers as they were told", made.total() + len(openings), broken())
+        return check_invariant(
+            "stock changes of sellers are the confirmed ones", made.total() + len(opening_stock), broken()
+        )
 
     def _refunds(self) -> Checked:
         made = Counter(
-            RefundAsked(order, product, quantity, restocked)
+            RequestedRefund(order, product, quantity, restocked)
             for order, product, quantity, restocked in self._rows(
                 """
                 SELECT r.order_id, l.product_id, r.quantity, r.restocked
@@ -226,14 +230,14 @@ class Books:
         )
 
         def broken() -> Iterator[str]:
-            yield from _differing(made, self._heard.refunded, self._heard.doubtful_refunds, "refund")
+            yield from _differing(made, self._log.refunded, self._log.unconfirmed_refunds, "refund")
             for order, refunded, moved in returned:
                 yield f"order {order}: {refunded} units refunded with restock, {moved} came back"
 
-        return checked_of("refunds were made once each, and restocked as asked", made.total(), broken())
+        return check_invariant("each refund was made once, and restocked as requested", made.total(), broken())
 
     def _money(self) -> Checked:
-        """To the cent: what was given back is the lines' price, and never more than was paid."""
+        """Refunded amounts are units times the price of the line, and never more than was paid."""
         rows = self._rows(
             """
             SELECT l.order_id, l.position, o.status, l.quantity, l.refunded, l.price, coalesce(r.units, 0),
@@ -265,16 +269,16 @@ class Books:
             for order, position, status, quantity, refunded, price, units, amount in rows:
                 yield (
                     f"order {order} line {position} ({status}): {refunded} of {quantity} at {price} refunded,"
-                    f" the refunds say {units} for {amount}"
+                    f" but its refunds are {units} for {amount}"
                 )
             for order, amount, of_events in told:
-                yield f"order {order}: {amount} were refunded, its events say {of_events}"
+                yield f"order {order}: {amount} were refunded, {of_events} by its events"
 
         paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
-        return checked_of("money is conserved to the cent", paid, broken())
+        return check_invariant("money is conserved to the cent", paid, broken())
 
     def _payments(self) -> Checked:
-        """Every paid order has one captured payment of its total, and gave back through it what it refunded."""
+        """Every paid order has one captured payment of its total, through which its refunds were made."""
         rows = self._rows(
             """
             SELECT o.id, o.status, t.total, coalesce(p.captured, 0), coalesce(p.times, 0), coalesce(p.refunded, 0),
@@ -292,7 +296,7 @@ class Books:
                 ELSE p.times IS NOT NULL END
             """
         )
-        return checked_of(
+        return check_invariant(
             "every paid order was charged once, for its total",
             self._total("SELECT count(*) FROM payments"),
             (
@@ -303,7 +307,7 @@ class Books:
         )
 
     def _gateway(self) -> Checked:
-        """The gateway's books agree with ours, charge by charge and refund by refund."""
+        """Our payments and refunds equal the charges and refunds of the gateway, one by one."""
         charges = self._rows(
             """
             SELECT coalesce(p.id, c.key), p.status, p.amount, c.amount FROM
@@ -322,15 +326,15 @@ class Books:
 
         def broken() -> Iterator[str]:
             for payment, status, ours, theirs in charges:
-                yield f"payment {payment} ({status}): {ours} by our books, {theirs} by the gateway's"
+                yield f"payment {payment} ({status}): {ours} in the engine, {theirs} at the gateway"
             for refund, ours, theirs in refunds:
-                yield f"refund {refund}: {ours} by our books, {theirs} by the gateway's"
+                yield f"refund {refund}: {ours} in the engine, {theirs} at the gateway"
 
         compared = self._total("SELECT (SELECT count(*) FROM sandbox_charges) + (SELECT count(*) FROM sandbox_refunds)")
-        return checked_of("the gateway took and sent back what our books say", compared, broken())
+        return check_invariant("charges and refunds of the gateway equal ours", compared, broken())
 
     def _prices(self) -> Checked:
-        """A line costs what its product cost when it was ordered, or while the promise lasted before."""
+        """Each line has a price that was in force when it was ordered, or within the price promise before."""
         rows = self._rows(
             """
             WITH history AS (
@@ -348,14 +352,14 @@ class Books:
             CLOCK_SECONDS,
             self._price_promise + 1,
         )
-        return checked_of(
+        return check_invariant(
             "every line was sold at a price in force or promised",
             self._total("SELECT count(*) FROM order_lines"),
-            (f"order {order}: product {product} at {price}, which it did not cost" for order, product, price in rows),
+            (f"order {order}: product {product} at {price}, which was not in force" for order, product, price in rows),
         )
 
     def _price_history(self) -> Checked:
-        """Intervals end where the next begins; the last one is the price now, and each change was told once."""
+        """The last entry of the history is the present price, and each change has exactly one event."""
         rows = self._rows(
             """
             SELECT p.id, p.price, last.price FROM products p LEFT JOIN LATERAL (
@@ -378,15 +382,15 @@ class Books:
 
         def broken() -> Iterator[str]:
             for product, price, last in rows:
-                yield f"product {product} costs {price}, its history says {last}"
+                yield f"product {product} costs {price}, {last} by its history"
             for product, changes, events in told:
                 yield f"product {product}: {changes} price changes, {events} events about them"
 
         changes = self._total("SELECT count(*) FROM price_history")
-        return checked_of("the price history is complete and without overlaps", changes, broken())
+        return check_invariant("the price history is complete and without overlaps", changes, broken())
 
     def _transitions(self) -> Checked:
-        """Each order's events are those of one way through the table of transitions, each told once."""
+        """The events of each order are those of one valid path of transitions, each exactly once."""
         rows = self._rows(
             """
             SELECT o.id, o.status, told.topics FROM orders o LEFT JOIN LATERAL (
@@ -405,14 +409,14 @@ class Books:
             END
             """
         )
-        return checked_of(
-            "each transition of an order was told once",
+        return check_invariant(
+            "each transition of an order has one event",
             self._total("SELECT count(*) FROM events"),
             (f"order {order} is {status}, its events are {', '.join(topics)}" for order, status, topics in rows),
         )
 
     def _numbers(self) -> Checked:
-        """From the first number that is kept to the last that was given, none is missing."""
+        """The numbers from the oldest stored event to the last assigned one have no gap."""
         ((last, forgotten, count, first, highest),) = self._rows(
             """
             SELECT c.last, c.forgotten, count(e.seq), coalesce(min(e.seq), c.forgotten + 1),
@@ -425,13 +429,13 @@ class Books:
             if (first, highest, count) != (forgotten + 1, last, last - forgotten):
                 yield f"numbers {first} to {highest} are kept, {count} of them; {forgotten + 1} to {last} were expected"
 
-        return checked_of("events are numbered without a gap", count, broken())
+        return check_invariant("events are numbered without a gap", count, broken())
 
     def _feeds(self) -> Checked:
-        """Readers saw each event that concerns them once, in order; nothing has appeared behind where they had read."""
+        """Each reader received its events once and in order; none appeared later behind its position."""
 
         def broken() -> Iterator[str]:
-            for account, feed in self._heard.feeds.items():
+            for account, feed in self._log.feeds.items():
                 kept = [
                     seq
                     for (seq,) in self._rows(
@@ -442,16 +446,16 @@ class Books:
                 ]
                 if kept != feed.shown:
                     differing = sorted(set(kept) ^ set(feed.shown))[:5]
-                    yield f"account {account} read up to {feed.place}, and events {differing} were not shown just once"
+                    yield f"account {account} read up to {feed.place}, but not events {differing} exactly once"
 
-        shown = sum(len(feed.shown) for feed in self._heard.feeds.values())
-        return checked_of("readers of the feed have missed nothing", shown, broken())
+        shown = sum(len(feed.shown) for feed in self._log.feeds.values())
+        return check_invariant("readers of the feed received every event once", shown, broken())
 
     def _webhooks(self) -> Checked:
-        """Each event that concerns a subscriber has arrived, once or more often."""
+        """Each event for a subscriber has arrived at least once."""
         compared = 0
         missing: list[str] = []
-        for account, endpoint in self._heard.endpoints.items():
+        for account, endpoint in self._log.endpoints.items():
             rows = self._rows(
                 """
                 SELECT e.seq, d.message_id, d.status FROM events e
@@ -465,9 +469,9 @@ class Books:
             missing += [
                 f"event {seq} did not arrive at endpoint {endpoint} (delivery: {status})"
                 for seq, message, status in rows
-                if message is None or not self._heard.received[message]
+                if message is None or not self._log.received[message]
             ]
-        return checked_of("webhooks arrived at least once", compared, missing)
+        return check_invariant("webhooks arrived at least once", compared, missing)
 
     def _settled(self) -> Checked:
         rows = self._rows(
@@ -493,37 +497,37 @@ class Books:
             if webhooks:
                 yield f"{webhooks} webhooks are still to be sent"
 
-        return checked_of(
-            "nothing is left undone",
+        return check_invariant(
+            "no work is left",
             self._total("SELECT count(*) FROM orders"),
             broken(),
         )
 
 
-def something_happened(heard: Heard, *, interrupted: bool) -> Checked:
-    """Of nothing, everything holds. Whoever has cut a test short knows that it was short."""
-    orders = len(heard.orders)
-    wrong = [] if orders or interrupted else ["no order was acknowledged: nothing of the above is proved"]
-    return checked_of("there was something to check", orders, wrong)
+def check_load_ran(log: ClientLog, *, interrupted: bool) -> Checked:
+    """Fail if no order was acknowledged, since the invariants then hold trivially; not after an interruption."""
+    orders = len(log.orders)
+    wrong = [] if orders or interrupted else ["no order was acknowledged, so the other checks prove nothing"]
+    return check_invariant("orders were acknowledged during the test", orders, wrong)
 
 
-def checked_lists(heard: Heard, violations: Sequence[str], samples: int, deadlocks: Sequence[str]) -> list[Checked]:
-    """Those that were collected while the test ran."""
+def check_recorded(log: ClientLog, violations: Sequence[str], samples: int, deadlocks: Sequence[str]) -> list[Checked]:
+    """Invariants whose violations were recorded during the test."""
     return [
-        checked_of("stock was possible and balanced at every sampled instant", samples, violations),
-        checked_of("no request was answered by 500", heard.done.total(), heard.internal_errors),
-        checked_of("PostgreSQL met no deadlock", samples, deadlocks),
+        check_invariant("stock was valid and balanced in every sample", samples, violations),
+        check_invariant("no request was answered by 500", log.done.total(), log.internal_errors),
+        check_invariant("PostgreSQL reported no deadlock", samples, deadlocks),
     ]
 
 
 def _differing(made: Counter[Any], told: Counter[Any], doubtful: Counter[Any], what: str) -> Iterator[str]:
     for missing in (told - made).elements():
-        yield f"{what} {missing} was confirmed, and is lost"
+        yield f"{what} {missing} was confirmed, but is missing"
     for unknown in (made - told - doubtful).elements():
-        yield f"{what} {unknown} was made, and nobody was told"
+        yield f"{what} {unknown} was made without a request that explains it"
 
 
-def checked_of(invariant: str, compared: int, broken: Iterable[str]) -> Checked:
-    """With the first few of what broke it."""
+def check_invariant(invariant: str, compared: int, broken: Iterable[str]) -> Checked:
+    """Return the result of a check with the first few violations."""
     found = list(broken)
     return Checked(invariant, compared, len(found), found[:EXAMPLES])

@@ -1,4 +1,4 @@
-"""Messages that a broker may deliver and nobody wants: twice, late, in another order, unknown, broken."""
+"""Faulty messages that a broker may deliver: duplicate, late, reordered, unknown or malformed."""
 
 import json
 import random
@@ -14,8 +14,8 @@ from adapters.tasks.schedule import TASKS
 KEPT: Final = 20
 
 
-class Messages:
-    """Sends one such message per call, and counts them by kind; used by one thread."""
+class FaultyMessages:
+    """Sends faulty messages and counts them by kind; not thread-safe."""
 
     def __init__(self, redis_url: str, rng: random.Random) -> None:
         self.sent: Counter[str] = Counter()
@@ -24,12 +24,13 @@ class Messages:
         self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=1)
         self._stale: list[bytes | str] = []
 
-    def disturb(self) -> None:
+    def send_random(self) -> None:
+        """Send messages of one random kind; without effect while the broker is down."""
         kinds = (self._duplicate, self._late, self._reordered, self._unknown_task, self._wrong_arguments, self._broken)
         kind = self._rng.choice(kinds)
         try:
             kind()
-        except (RedisError, OperationalError, OSError):  # it has been killed, as it should be
+        except (RedisError, OperationalError, OSError):  # the broker has been killed
             return
         self.sent[f"messages: {kind.__name__.strip('_').replace('_', ' ')}"] += 1
 
@@ -43,7 +44,7 @@ class Messages:
             self._app.send_task(task.name, retry=False)
 
     def _late(self) -> None:
-        """Those that were seen waiting long ago."""
+        """Send messages again that waited in the queue earlier."""
         waiting = self._redis.lrange(QUEUE, 0, 3)
         self._stale = [*self._stale, *waiting][-KEPT:]
         if self._stale:
@@ -60,7 +61,7 @@ class Messages:
         self._app.send_task(self._rng.choice(TASKS).name, args=[1, "two", None], kwargs={"x": 3}, retry=False)
 
     def _broken(self) -> None:
-        """An envelope as the broker makes them, around what is no message; or not even that."""
+        """Send a valid envelope with an invalid body, or an invalid envelope."""
         if self._rng.random() < 0.4:
             self._redis.lpush(QUEUE, self._rng.choice([b"", b"{", b"\x80\xff", b"[]", b"null", b'{"body": 1}']))
             return

@@ -1,4 +1,4 @@
-"""A look at the database several times a second: what must hold at every instant, and how long settling takes."""
+"""Checks the database several times a second during the test, and measures how long each recovery takes."""
 
 import threading
 import time
@@ -9,15 +9,15 @@ import psycopg
 from attrs import define, field, frozen
 
 from entrypoints.processes.readiness_probe import api_answers
-from entrypoints.torture.engine_under_test import Site
+from entrypoints.torture.engine_under_test import EngineUnderTest
 
-LOOK_SECONDS: Final = 0.2
-BOOKS_EVERY: Final = 5
-"""Looks; the books of all products take longer than the other questions."""
+POLL_SECONDS: Final = 0.2
+BALANCE_EVERY: Final = 5
+"""The balance of all products is checked at every fifth poll, since it is the most expensive check."""
 
 IMPOSSIBLE: Final[LiteralString] = "SELECT product_id FROM stock WHERE reserved < 0 OR reserved > on_hand"
 
-# One statement, so that all of it is of one instant.
+# One statement, so that all figures are of one snapshot.
 UNBALANCED: Final[LiteralString] = """
     WITH moved AS (SELECT product_id, sum(quantity) AS units FROM stock_movements GROUP BY product_id),
     promised AS (
@@ -48,8 +48,8 @@ UNSETTLED: Final[LiteralString] = """
 
 
 @define
-class _Wound:
-    """Kills that have not settled; `up_at` is when everything ran again after the last of them."""
+class _Recovery:
+    """Kills from which the engine has not recovered; `up_at` is when everything ran again after the last one."""
 
     victims: list[str]
     last_at: float
@@ -57,81 +57,81 @@ class _Wound:
 
 
 @frozen
-class Settled:
-    """`victims` in the order of their deaths, and the seconds since the last one."""
+class Recovered:
+    """A completed recovery: the killed processes in order, and the seconds since the last kill."""
 
     victims: tuple[str, ...]
     seconds: float
 
 
 @define
-class Watch:
-    """Kept by one thread, read by others."""
+class MonitorRecord:
+    """Results of the monitor; written by its thread, read by others."""
 
     samples: int = 0
     violations: list[str] = field(factory=list)
-    settled: list[Settled] = field(factory=list)
+    settled: list[Recovered] = field(factory=list)
 
 
-class Watcher(threading.Thread):
-    def __init__(self, site: Site, stop: threading.Event) -> None:
-        super().__init__(name="watcher", daemon=True)
-        self.seen = Watch()
-        self._site = site
+class Monitor(threading.Thread):
+    def __init__(self, engine: EngineUnderTest, stop: threading.Event) -> None:
+        super().__init__(name="monitor", daemon=True)
+        self.seen = MonitorRecord()
+        self._engine = engine
         self._stop_asked = stop
-        self._wound: _Wound | None = None
+        self._recovery: _Recovery | None = None
         self._lock = threading.Lock()
         self._connection: psycopg.Connection | None = None
 
     def killed(self, victim: str) -> None:
         with self._lock:
-            earlier = self._wound.victims if self._wound is not None else []
-            self._wound = _Wound([*earlier, victim], time.monotonic())
+            earlier = self._recovery.victims if self._recovery is not None else []
+            self._recovery = _Recovery([*earlier, victim], time.monotonic())
 
     @property
     def is_settled(self) -> bool:
         with self._lock:
-            return self._wound is None
+            return self._recovery is None
 
     def run(self) -> None:
         looks = 0
-        while not self._stop_asked.wait(LOOK_SECONDS):
+        while not self._stop_asked.wait(POLL_SECONDS):
             looks += 1
             try:
-                self._look(with_books=looks % BOOKS_EVERY == 0)
-            except psycopg.Error:  # it has been killed
+                self._look(with_balance=looks % BALANCE_EVERY == 0)
+            except psycopg.Error:  # the server has been killed
                 self._close()
         self._close()
 
-    def _look(self, *, with_books: bool) -> None:
+    def _look(self, *, with_balance: bool) -> None:
         connection = self._connected()
         impossible = connection.execute(IMPOSSIBLE).fetchall()
         self.seen.violations += [f"product {product}: more reserved than on hand" for (product,) in impossible]
-        if with_books:
+        if with_balance:
             self.seen.violations += [
                 f"product {product}: on hand {on_hand}, moved {moved}; reserved {reserved}, promised {promised}"
                 for product, on_hand, moved, reserved, promised in connection.execute(UNBALANCED)
             ]
         self.seen.samples += 1
-        self._look_at_the_wound(connection)
+        self._check_recovery(connection)
 
-    def _look_at_the_wound(self, connection: psycopg.Connection) -> None:
+    def _check_recovery(self, connection: psycopg.Connection) -> None:
         with self._lock:
-            wound = self._wound
-        if wound is None:
+            recovery = self._recovery
+        if recovery is None:
             return
-        if wound.up_at is None:
+        if recovery.up_at is None:
             if self._everything_runs():
-                wound.up_at = time.monotonic()
-        elif not self._undecided(connection, time.monotonic() - wound.up_at):
+                recovery.up_at = time.monotonic()
+        elif not self._undecided(connection, time.monotonic() - recovery.up_at):
             with self._lock:
-                if self._wound is wound:  # else somebody was killed in the meantime
-                    self.seen.settled.append(Settled(tuple(wound.victims), time.monotonic() - wound.last_at))
-                    self._wound = None
+                if self._recovery is recovery:  # otherwise there was another kill
+                    self.seen.settled.append(Recovered(tuple(recovery.victims), time.monotonic() - recovery.last_at))
+                    self._recovery = None
 
     def _everything_runs(self) -> bool:
-        return self._site.all_run and all(
-            api_answers(address.reachable, address.port) for address in self._site.addresses
+        return self._engine.all_run and all(
+            api_answers(address.reachable, address.port) for address in self._engine.addresses
         )
 
     def _undecided(self, connection: psycopg.Connection, older_than: float) -> int:
@@ -140,7 +140,7 @@ class Watcher(threading.Thread):
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
-            self._connection = connected(self._site)
+            self._connection = connect(self._engine)
         return self._connection
 
     def _close(self) -> None:
@@ -149,28 +149,28 @@ class Watcher(threading.Thread):
             self._connection = None
 
 
-def connected(site: Site) -> psycopg.Connection:
-    """A connection of the test's own, each statement a transaction."""
-    url = site.servers.database_url.replace("+psycopg", "", 1)
+def connect(engine: EngineUnderTest) -> psycopg.Connection:
+    """Connect to the database in autocommit mode."""
+    url = engine.servers.database_url.replace("+psycopg", "", 1)
     return psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="torture")
 
 
-def unsettled(site: Site) -> int | None:
-    """How many things are still to be done; None: the database does not answer."""
+def unsettled(engine: EngineUnderTest) -> int | None:
+    """Count the unfinished work in the database; None if it does not answer."""
     try:
-        with connected(site) as connection:
+        with connect(engine) as connection:
             row = connection.execute(UNSETTLED).fetchone()
     except psycopg.Error:
         return None
     return int(row[0]) if row else None
 
 
-def settle(site: Site, tend: Callable[[], None], seconds: float) -> float | None:
-    """Seconds until everything runs and nothing is left to do; None: not within that time."""
+def settle(engine: EngineUnderTest, supervise: Callable[[], None], seconds: float) -> float | None:
+    """Wait until everything runs and no work is left; return the seconds, or None after `seconds`."""
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
-        tend()
-        if site.all_run and unsettled(site) == 0:
+        supervise()
+        if engine.all_run and unsettled(engine) == 0:
             return time.monotonic() - begun
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return None

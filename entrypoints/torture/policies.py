@@ -1,4 +1,4 @@
-"""Pricing policies with epochs of seconds, which reprice while everything dies, and what must hold of them."""
+"""Pricing policies with epochs of seconds, which reprice during the test, and their invariants."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from attrs import evolve
 
 from adapters.cli.torture_report import Checked
 from entrypoints.settings import Settings
-from entrypoints.torture.invariants import EXAMPLES, checked_of
+from entrypoints.torture.invariants import EXAMPLES, check_invariant
 from entrypoints.wiring import wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import AccountId
@@ -17,7 +17,7 @@ from scalecommerce_core.services.results import unwrap_single
 
 EPOCH_SECONDS: Final = 2
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
-"""Prices are to move as often as they can."""
+"""Guardrails that allow a price change in every epoch."""
 
 TWICE: Final = """
     SELECT d.product_id, run.policy_id, run.epoch FROM pricing_decisions d JOIN pricing_runs run ON run.id = d.run_id
@@ -44,8 +44,8 @@ OVERLAPPING: Final = """
 """
 
 
-def let_policies_move_prices(settings: Settings, sellers: Sequence[int]) -> None:
-    """One policy for each of them; beat and worker run it."""
+def create_pricing_policies(settings: Settings, sellers: Sequence[int]) -> None:
+    """Create one policy per seller; beat and worker run them."""
     engine = wire(evolve(settings, failpoints=""))
     document = {"name": "Torture", "guardrails": RAILS, "epoch_seconds": EPOCH_SECONDS}
     try:
@@ -55,8 +55,8 @@ def let_policies_move_prices(settings: Settings, sellers: Sequence[int]) -> None
         engine.close()
 
 
-def policies_rest(settings: Settings) -> bool:
-    """Throw the kill switch; False: the database does not answer."""
+def stop_pricing_policies(settings: Settings) -> bool:
+    """Stop all pricing by the kill switch; return False if the database does not answer."""
     engine = wire(evolve(settings, failpoints=""))
     try:
         engine.market.pricing.stop()
@@ -67,8 +67,8 @@ def policies_rest(settings: Settings) -> bool:
     return True
 
 
-def prices_by_policy(connection: psycopg.Connection, settings: Settings) -> list[Checked]:
-    """The log of decisions agrees with the price history, and the statistics with what is in the raw tables."""
+def pricing_invariants(connection: psycopg.Connection, settings: Settings) -> list[Checked]:
+    """Compare decisions with the price history, and statistics with the raw tables."""
     (decisions,) = connection.execute("SELECT count(*) FROM pricing_decisions").fetchone() or (0,)
     (runs,) = connection.execute("SELECT count(*) FROM pricing_runs").fetchone() or (0,)
 
@@ -76,14 +76,16 @@ def prices_by_policy(connection: psycopg.Connection, settings: Settings) -> list
         for product, policy, epoch in connection.execute(TWICE):
             yield f"product {product} was decided twice in epoch {epoch} of policy {policy}"
         for run, product in connection.execute(UNWRITTEN):
-            yield f"run {run} moved product {product}, which its price history does not know"
+            yield f"run {run} changed the price of product {product}, but its price history does not contain the change"
         for product, moment in connection.execute(UNEXPLAINED):
-            yield f"product {product} was repriced by a policy at {moment}, and no decision says so"
+            yield f"product {product} was repriced by a policy at {moment} without a decision"
 
     overlapping = (f"runs {first} and {then} of one policy overlap" for first, then in connection.execute(OVERLAPPING))
     return [
-        checked_of("each product has one turn in an epoch, and each move is in its history once", decisions, broken()),
-        checked_of("runs of a policy came one after the other", runs, overlapping),
+        check_invariant(
+            "each product is decided once per epoch, and each change is in its history once", decisions, broken()
+        ),
+        check_invariant("runs of a policy do not overlap", runs, overlapping),
         _statistics(settings),
     ]
 
@@ -95,4 +97,4 @@ def _statistics(settings: Settings) -> Checked:
     finally:
         engine.close()
     wrong = (f"{each.rollup} {each.key}: {each.figure} is {each.stored}, not {each.expected}" for each in differing)
-    return checked_of("statistics equal what was sold, refunded and listed", 1, wrong)
+    return check_invariant("statistics equal sales, refunds and listings", 1, wrong)

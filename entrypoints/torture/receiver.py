@@ -1,4 +1,4 @@
-"""A seller's own server on this machine, to which the engine sends webhooks."""
+"""A webhook receiver on this machine."""
 
 import threading
 from collections import Counter
@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 QUEUE: Final = 128
-"""Connections that may wait while the machine is busy with other things."""
+"""Connections that may wait while the machine is busy."""
 
 
-class Receiver:
-    """Takes everything, and counts messages by their `webhook-id`."""
+class WebhookReceiver:
+    """Accepts every message and counts them by `webhook-id`."""
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
@@ -39,6 +39,6 @@ def _handler(received: Counter[str], lock: threading.Lock) -> type[BaseHTTPReque
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None:
-            """The report says what there is to say."""
+            """Suppresses the access log of the base class."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""`scalecommerce torture`, from start to report."""
+"""Runs `scalecommerce torture`, from start to report."""
 
 import os
 import random
@@ -24,37 +24,40 @@ from entrypoints.processes.data_directory import DataDirectory
 from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.processes.shutdown_signals import StopRequested, raise_on_stop_signal
-from entrypoints.torture.chaos import LONGEST_WAIT, Kill, Killer, plan
-from entrypoints.torture.client_log import Heard
-from entrypoints.torture.engine_under_test import Site
-from entrypoints.torture.invariants import Books, checked_lists, something_happened
-from entrypoints.torture.messages import Messages
-from entrypoints.torture.monitor import Watcher, connected, settle
-from entrypoints.torture.policies import let_policies_move_prices, policies_rest, prices_by_policy
-from entrypoints.torture.receiver import Receiver
-from entrypoints.torture.shoppers import Buyer, Seller, Shelf, Shop, Shopper
+from entrypoints.torture.chaos import MAX_SETTLE_WAIT, Kill, ProcessKiller, plan
+from entrypoints.torture.client_log import ClientLog
+from entrypoints.torture.engine_under_test import EngineUnderTest
+from entrypoints.torture.invariants import Invariants, check_load_ran, check_recorded
+from entrypoints.torture.messages import FaultyMessages
+from entrypoints.torture.monitor import Monitor, connect, settle
+from entrypoints.torture.policies import create_pricing_policies, pricing_invariants, stop_pricing_policies
+from entrypoints.torture.receiver import WebhookReceiver
+from entrypoints.torture.shoppers import Buyer, LoadContext, ProductsOnSale, Seller, Shopper
 from scalecommerce_core.testing.failpoints import seams
 
 SELLERS: Final = 3
-TEND_SECONDS: Final = 0.05
+SUPERVISE_SECONDS: Final = 0.05
 START_SECONDS: Final = 120.0
 SETTLE_SECONDS: Final = 300.0
-DISTURB_SECONDS: Final = 0.3
+FAULT_INTERVAL_SECONDS: Final = 0.3
 
-Tell = Callable[[TortureProgress], None]
+ProgressCallback = Callable[[TortureProgress], None]
 
 
-def torture(options: TortureOptions, tell: Tell) -> TortureReport:
-    """Raise `CannotRun`, `SettingsError`, `EmbeddedServerError`; `Interrupted` before there was anything to check."""
+def torture(options: TortureOptions, report_progress: ProgressCallback) -> TortureReport:
+    """Run the self-test and return its report.
+
+    Raises CannotRun, SettingsError or EmbeddedServerError; Interrupted if it is stopped before the load has begun.
+    """
     with _directory(options.data) as directory:
         try:
-            return _Run(options, tell, directory).run()
+            return _Run(options, report_progress, directory).run()
         except StopRequested:
-            raise Interrupted("Nothing was left running.") from None
+            raise Interrupted("All processes have been stopped.") from None
 
 
 class _Directory:
-    """Where everything is; `keep` is set when somebody has to look at it."""
+    """The data directory of the test; with `keep` it is not deleted at the end."""
 
     def __init__(self, path: Path, keep: bool) -> None:
         self.path = path
@@ -65,7 +68,7 @@ class _Directory:
 def _directory(wanted: Path | None) -> Iterator[_Directory]:
     if wanted is not None:
         if wanted.exists() and any(wanted.iterdir()):
-            raise CannotRun(f"{wanted} is not empty: torture works on data of its own. Choose a new directory.")
+            raise CannotRun(f"{wanted} is not empty. Choose a new directory: the self-test creates its own data.")
         yield _Directory(wanted, keep=True)
         return
     directory = _Directory(Path(tempfile.mkdtemp(prefix="scalecommerce-torture-")), keep=False)
@@ -83,97 +86,97 @@ def _directory(wanted: Path | None) -> Iterator[_Directory]:
 
 
 class _Run:
-    def __init__(self, options: TortureOptions, tell: Tell, directory: _Directory) -> None:
+    def __init__(self, options: TortureOptions, report_progress: ProgressCallback, directory: _Directory) -> None:
         self._options = options
-        self._tell = tell
+        self._report_progress = report_progress
         self._directory = directory
-        self._heard = Heard()
-        self._shelf = Shelf()
+        self._log = ClientLog()
+        self._shelf = ProductsOnSale()
         self._stop = threading.Event()
         self._stop_watching = threading.Event()
         self._phase = "Starting PostgreSQL, Redis, API, worker and beat"
         self._begun = time.monotonic()
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._killed: Counter[str] = Counter()
-        self._site: Site | None = None
+        self._engine: EngineUnderTest | None = None
         self._interrupted = False
 
     def run(self) -> TortureReport:
-        settings_must_be_right()
+        check_settings()
         data = DataDirectory(self._directory.path)
-        with raise_on_stop_signal(self._hurry), ExitStack() as stack:
+        with raise_on_stop_signal(self._abort), ExitStack() as stack:
             stack.enter_context(data.lock_exclusively())
-            self._site = site = Site(data, stack)
-            people, watcher, messages = self._open(site, stack)
-            self._killer = Killer(site, self._options.seed)
+            self._engine = engine = EngineUnderTest(data, stack)
+            shoppers, monitor, messages = self._open(engine, stack)
+            self._killer = ProcessKiller(engine, self._options.seed)
             self._killed = self._killer.killed
             try:
-                self._torment(self._killer, watcher, messages)
+                self._run_load(self._killer, monitor, messages)
             except StopRequested:
                 self._interrupted = True
             try:
-                return self._conclude(site, people, watcher, messages)
-            except StopRequested:  # a signal that came late: what it asks for is going on already
+                return self._report(engine, shoppers, monitor, messages)
+            except StopRequested:  # a late signal: the test is ending already
                 self._interrupted = True
-                return self._conclude(site, people, watcher, messages)
+                return self._report(engine, shoppers, monitor, messages)
 
-    def _hurry(self) -> None:
-        """The second signal: everything ends at once."""
+    def _abort(self) -> None:
+        """End everything at once, at the second signal."""
         self._stop.set()
         self._stop_watching.set()
-        if self._site is not None:
-            for child in self._site.children:
+        if self._engine is not None:
+            for child in self._engine.children:
                 child.send_sigkill()
         raise KeyboardInterrupt
 
-    def _open(self, site: Site, stack: ExitStack) -> tuple[list[Shopper], Watcher, Messages]:
-        """Everything runs, everybody has an account, products are on sale."""
+    def _open(self, engine: EngineUnderTest, stack: ExitStack) -> tuple[list[Shopper], Monitor, FaultyMessages]:
+        """Start the engine, sign up buyers and sellers, and list the products."""
         self._show()
-        site.start()
-        upgrade(site.servers.database_url)
-        site.begin()
-        self._wait(lambda: site.all_run and all(api_answers(a.reachable, a.port) for a in site.addresses))
-        shop = Shop(site.addresses, self._shelf, self._heard, self._stop, self._options.seed)
-        sellers = [Seller(shop, number) for number in range(1, SELLERS + 1)]
-        buyers = [Buyer(shop, number) for number in range(1, self._options.buyers + 1)]
-        people: list[Shopper] = [*sellers, *buyers]
+        engine.start()
+        upgrade(engine.servers.database_url)
+        engine.begin()
+        self._wait(lambda: engine.all_run and all(api_answers(a.reachable, a.port) for a in engine.addresses))
+        context = LoadContext(engine.addresses, self._shelf, self._log, self._stop, self._options.seed)
+        sellers = [Seller(context, number) for number in range(1, SELLERS + 1)]
+        buyers = [Buyer(context, number) for number in range(1, self._options.buyers + 1)]
+        shoppers: list[Shopper] = [*sellers, *buyers]
         self._phase = "Opening the market"
         with ThreadPoolExecutor(4) as pool:
-            self._finish([pool.submit(_join_market, person) for person in people])
-            if self._options.webhooks and site.settings.webhooks_allow_loopback:
-                receiver = Receiver()
+            self._finish([pool.submit(_sign_up, shopper) for shopper in shoppers])
+            if self._options.webhooks and engine.settings.webhooks_allow_loopback:
+                receiver = WebhookReceiver()
                 stack.callback(receiver.close)
-                self._heard.received = receiver.received
+                self._log.received = receiver.received
                 self._finish([pool.submit(seller.subscribe, receiver.url) for seller in sellers])
             share, rest = divmod(self._options.products, SELLERS)
-            # One after the other, so that the same seed lists the same products.
+            # Sequentially, so that the same seed lists the same products.
             for number, seller in enumerate(sellers):
                 self._finish([pool.submit(seller.create_products, share + (number < rest))])
-            self._finish([pool.submit(let_policies_move_prices, site.settings, [each.account for each in sellers])])
-        # Behind the children on the stack: these end first.
+            self._finish([pool.submit(create_pricing_policies, engine.settings, [each.account for each in sellers])])
+        # The stack runs these before it stops the children.
         stack.callback(self._stop_watching.set)
         stack.callback(self._stop.set)
-        watcher = Watcher(site, self._stop_watching)
-        watcher.start()
-        for person in people:
-            person.start()
-        messages = Messages(site.servers.redis_url, random.Random(f"{self._options.seed} messages"))  # noqa: S311
+        monitor = Monitor(engine, self._stop_watching)
+        monitor.start()
+        for shopper in shoppers:
+            shopper.start()
+        messages = FaultyMessages(engine.servers.redis_url, random.Random(f"{self._options.seed} messages"))  # noqa: S311
         stack.callback(messages.close)
-        return people, watcher, messages
+        return shoppers, monitor, messages
 
-    def _torment(self, killer: Killer, watcher: Watcher, messages: Messages) -> None:
+    def _run_load(self, killer: ProcessKiller, monitor: Monitor, messages: FaultyMessages) -> None:
         self._phase = "Load and kills"
         begun = time.monotonic()
-        # A thread of its own: sending to a broker that was killed takes a while.
-        disturber = threading.Thread(target=_disturb, args=[messages, self._stop], daemon=True)
-        disturber.start()
+        # In a thread, because sending to a killed broker blocks for a while.
+        message_sender = threading.Thread(target=_send_faulty_messages, args=[messages, self._stop], daemon=True)
+        message_sender.start()
         try:
             for kill in plan(self._options.seed, seams()):
-                self._wait_for(kill, watcher, begun)
+                self._wait_for(kill, monitor, begun)
                 if self._over(begun):
                     break
                 if killer.kill(kill.victim):
-                    watcher.killed(str(kill.victim))
+                    monitor.killed(str(kill.victim))
         finally:
             self._stop.set()
             killer.disarm()
@@ -181,58 +184,60 @@ class _Run:
     def _over(self, begun: float) -> bool:
         return self._killed.total() >= self._options.kills or time.monotonic() - begun >= self._options.seconds
 
-    def _wait_for(self, kill: Kill, watcher: Watcher, begun: float) -> None:
+    def _wait_for(self, kill: Kill, monitor: Monitor, begun: float) -> None:
         waited = time.monotonic()
-        # A short form has no time to wait for long.
-        patience = min(LONGEST_WAIT, self._options.seconds / 6)
-        while kill.after_settling and not watcher.is_settled and time.monotonic() - waited < patience:
-            self._tend()
-            self._note_the_struck(watcher)
+        # A short test limits the waits too.
+        patience = min(MAX_SETTLE_WAIT, self._options.seconds / 6)
+        while kill.after_settling and not monitor.is_settled and time.monotonic() - waited < patience:
+            self._supervise()
+            self._record_fail_points(monitor)
             if self._over(begun):
                 return
         pause = time.monotonic()
         while time.monotonic() - pause < kill.pause and not self._over(begun):
-            self._tend()
-            self._note_the_struck(watcher)
+            self._supervise()
+            self._record_fail_points(monitor)
 
-    def _note_the_struck(self, watcher: Watcher) -> None:
-        for seam in self._killer.struck():
-            watcher.killed(seam)
+    def _record_fail_points(self, monitor: Monitor) -> None:
+        for seam in self._killer.take_reached():
+            monitor.killed(seam)
 
-    def _conclude(self, site: Site, people: Sequence[Shopper], watcher: Watcher, messages: Messages) -> TortureReport:
+    def _report(
+        self, engine: EngineUnderTest, shoppers: Sequence[Shopper], monitor: Monitor, messages: FaultyMessages
+    ) -> TortureReport:
         self._phase = "Waiting for the last answers"
-        self._note_the_struck(watcher)
-        while any(person.is_alive() for person in people):
-            self._tend()
-        for person in people:
-            if person.failure is not None:
-                raise person.failure
+        self._record_fail_points(monitor)
+        while any(shopper.is_alive() for shopper in shoppers):
+            self._supervise()
+        for shopper in shoppers:
+            if shopper.failure is not None:
+                raise shopper.failure
         self._phase = "Settling"
-        # Or the books would change while they are read.
+        # Otherwise prices would change during the checks.
         waited = time.monotonic()
-        while not policies_rest(site.settings) and time.monotonic() - waited < SETTLE_SECONDS:
-            self._tend()
-        at_the_end = settle(site, self._tend, SETTLE_SECONDS)
+        while not stop_pricing_policies(engine.settings) and time.monotonic() - waited < SETTLE_SECONDS:
+            self._supervise()
+        at_the_end = settle(engine, self._supervise, SETTLE_SECONDS)
         waited = time.monotonic()
-        while not watcher.is_settled and time.monotonic() - waited < LONGEST_WAIT:
-            self._tend()
+        while not monitor.is_settled and time.monotonic() - waited < MAX_SETTLE_WAIT:
+            self._supervise()
         self._stop_watching.set()
-        watcher.join()
-        self._phase = "Reading the books"
+        monitor.join()
+        self._phase = "Checking the invariants"
         self._show()
-        invariants = self._invariants(site, watcher, settled=at_the_end is not None)
+        invariants = self._invariants(engine, monitor, settled=at_the_end is not None)
         seconds = time.monotonic() - self._begun
-        longest = max(watcher.seen.settled, key=lambda settled: settled.seconds, default=None)
+        longest = max(monitor.seen.settled, key=lambda settled: settled.seconds, default=None)
         report = TortureReport(
             options=self._options,
             seconds=seconds,
-            done=dict(sorted({**self._heard.done, **messages.sent}.items())),
+            done=dict(sorted({**self._log.done, **messages.sent}.items())),
             kills=dict(sorted(self._killed.items())),
-            seams_met=len(self._killer.struck_seams),
-            seams_unmet=sorted(self._killer.armed - self._killer.struck_seams),
+            seams_met=len(self._killer.reached_fail_points),
+            seams_unmet=sorted(self._killer.armed - self._killer.reached_fail_points),
             settling=Settling(
-                times=len(watcher.seen.settled),
-                median=statistics.median(settled.seconds for settled in watcher.seen.settled) if longest else 0.0,
+                times=len(monitor.seen.settled),
+                median=statistics.median(settled.seconds for settled in monitor.seen.settled) if longest else 0.0,
                 longest=longest.seconds if longest else 0.0,
                 longest_after=", ".join(longest.victims) if longest else "",
                 at_the_end=SETTLE_SECONDS if at_the_end is None else at_the_end,
@@ -244,23 +249,23 @@ class _Run:
         self._directory.keep = self._directory.keep or not report.holds
         return report if not self._directory.keep else evolve(report, kept=self._directory.path)
 
-    def _invariants(self, site: Site, watcher: Watcher, *, settled: bool) -> list[Checked]:
+    def _invariants(self, engine: EngineUnderTest, monitor: Monitor, *, settled: bool) -> list[Checked]:
         deadlocks = [
-            line for line in site.postgres.log.read_text(errors="replace").splitlines() if "deadlock detected" in line
+            line for line in engine.postgres.log.read_text(errors="replace").splitlines() if "deadlock detected" in line
         ]
-        with connected(site) as connection:
-            books = Books(connection, self._heard, site.settings.price_promise_seconds)
+        with connect(engine) as connection:
+            invariants = Invariants(connection, self._log, engine.settings.price_promise_seconds)
             return [
-                *books.checked(),
-                *prices_by_policy(connection, site.settings),
-                something_happened(self._heard, interrupted=self._interrupted),
+                *invariants.check_all(),
+                *pricing_invariants(connection, engine.settings),
+                check_load_ran(self._log, interrupted=self._interrupted),
                 Checked(
                     "everything ran again and settled",
-                    len(site.children),
+                    len(engine.children),
                     0 if settled else 1,
                     [] if settled else [f"not within {SETTLE_SECONDS:.0f} s after the last kill"],
                 ),
-                *checked_lists(self._heard, watcher.seen.violations, watcher.seen.samples, deadlocks),
+                *check_recorded(self._log, monitor.seen.violations, monitor.seen.samples, deadlocks),
             ]
 
     def _finish(self, futures: Sequence[Future[Any]]) -> None:
@@ -271,27 +276,27 @@ class _Run:
     def _wait(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not done():
-            self._tend()
+            self._supervise()
             if time.monotonic() > deadline:
                 raise CannotRun(f"The engine did not start. Its logs are in {self._directory.path}/logs.")
 
-    def _tend(self) -> None:
-        """A moment, in which what has ended is started again."""
-        if self._site is not None:
-            self._site.tend()
-        if time.monotonic() - self._told_at > 0.2:
+    def _supervise(self) -> None:
+        """Restart processes that have ended, report progress, and sleep for a moment."""
+        if self._engine is not None:
+            self._engine.supervise()
+        if time.monotonic() - self._reported_at > 0.2:
             self._show()
-        time.sleep(TEND_SECONDS)
+        time.sleep(SUPERVISE_SECONDS)
 
     def _show(self) -> None:
-        self._told_at = time.monotonic()
-        self._tell(
-            TortureProgress(self._phase, self._told_at - self._begun, len(self._heard.orders), self._killed.total())
+        self._reported_at = time.monotonic()
+        self._report_progress(
+            TortureProgress(self._phase, self._reported_at - self._begun, len(self._log.orders), self._killed.total())
         )
 
 
-def settings_must_be_right() -> None:
-    """Of the environment, as the processes will read them; raise `SettingsError`."""
+def check_settings() -> None:
+    """Check the settings of the environment as the processes will load them; raises SettingsError."""
     theirs = {name: text for name, text in os.environ.items() if text and name not in {"DATABASE_URL", "REDIS_URL"}}
     unknown = {
         "DATABASE_URL": "postgresql://own",
@@ -301,10 +306,10 @@ def settings_must_be_right() -> None:
     settings.load({**unknown, **theirs})
 
 
-def _join_market(person: Shopper) -> None:
-    person.account = person.client.sign_up()
+def _sign_up(shopper: Shopper) -> None:
+    shopper.account = shopper.client.sign_up()
 
 
-def _disturb(messages: Messages, stop: threading.Event) -> None:
-    while not stop.wait(DISTURB_SECONDS):
-        messages.disturb()
+def _send_faulty_messages(messages: FaultyMessages, stop: threading.Event) -> None:
+    while not stop.wait(FAULT_INTERVAL_SECONDS):
+        messages.send_random()

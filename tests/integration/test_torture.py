@@ -14,8 +14,8 @@ from attrs import define
 from adapters.cli.torture_report import Checked, TortureOptions
 from entrypoints.processes.errors import CannotRun
 from entrypoints.torture import run as running
-from entrypoints.torture.client_log import Acknowledged, Feed, Heard, RefundAsked
-from entrypoints.torture.invariants import Books
+from entrypoints.torture.client_log import AcknowledgedOrder, ClientLog, FeedReader, RequestedRefund
+from entrypoints.torture.invariants import Invariants
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
@@ -32,7 +32,7 @@ from tests.integration.real_market import real_market
 PROMISE = 600.0
 
 TWIN = """
-    WITH twin AS (
+    WITH clone AS (
         INSERT INTO orders SELECT 99, gen_random_uuid(), buyer_id, currency, status, shortfalls, created_at, updated_at,
             expires_at, paid_at, origin, decide_attempts, decide_after FROM orders WHERE id = 2
     )
@@ -52,36 +52,36 @@ SOLD_TWICE = """
 
 @define
 class History:
-    """A small market whose books are right, and what its clients have heard."""
+    """A small market whose books are right, and the log of its clients."""
 
     connection: psycopg.Connection
-    heard: Heard
+    log: ClientLog
 
     def broken(self) -> dict[str, Checked]:
         return {
             checked.invariant: checked
-            for checked in Books(self.connection, self.heard, PROMISE).checked()
+            for checked in Invariants(self.connection, self.log, PROMISE).check_all()
             if not checked.holds
         }
 
 
 @pytest.fixture
 def history(database: str) -> Iterator[History]:
-    heard = Heard()
+    log = ClientLog()
     with real_market(database, SettableClock(datetime.now(UTC))) as market:
-        _happen(market, heard)
+        _happen(market, log)
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
         # Whoever tampers with the database is not stopped by its rules.
         connection.execute("SET session_replication_role = replica")
         connection.execute(WEBHOOKS)
-        heard.endpoints[1] = 1
-        heard.received.update(message for (message,) in connection.execute("SELECT message_id FROM webhook_deliveries"))
+        log.endpoints[1] = 1
+        log.received.update(message for (message,) in connection.execute("SELECT message_id FROM webhook_deliveries"))
         connection.execute("ALTER TABLE orders DROP CONSTRAINT orders_reservation_ends")
         connection.execute("ALTER TABLE stock DROP CONSTRAINT stock_never_oversold")
-        yield History(connection, heard)
+        yield History(connection, log)
 
 
-def _happen(market: Market, heard: Heard) -> None:
+def _happen(market: Market, log: ClientLog) -> None:
     """Orders 1 to 5: paid and half refunded, paid, cancelled, rejected, open."""
     seller, buyer = market.accounts.sign_up([SignUp("seller@shop.example", None), SignUp("buyer@home.example", None)])
     assert not isinstance(seller, Exception)
@@ -91,8 +91,8 @@ def _happen(market: Market, heard: Heard) -> None:
             [CreateProduct(seller.id, CategoryId(1), "Teapot", Money.of("10.00", "USD"), 20)]
         )
     ).product.id
-    heard.openings[product] = 20
-    orders = [_placed(market, heard, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
+    log.opening_stock[product] = 20
+    orders = [_placed(market, log, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
     market.ordering.decide()
     market.payments.pay([PayOrder(order.id, buyer.id) for order in orders[:2]])
     market.ordering.cancel([CancelOrder(orders[2].id, buyer.id)])
@@ -100,28 +100,28 @@ def _happen(market: Market, heard: Heard) -> None:
     market.catalog.adjust_stock([AdjustStock(product, seller.id, delta=5)])
     market.catalog.edit_products([EditProduct(product, seller.id, {"price": Money.of("12.00", "USD")})])
     market.payments.send_refunds()
-    heard.paid |= {orders[0].id, orders[1].id}
-    heard.cancelled.add(orders[2].id)
-    heard.refund([RefundAsked(orders[0].id, product, 1, restock=True)], known=True)
-    heard.adjustment(product, 5, known=True)
+    log.paid |= {orders[0].id, orders[1].id}
+    log.cancelled.add(orders[2].id)
+    log.record_refund([RequestedRefund(orders[0].id, product, 1, restock=True)], known=True)
+    log.record_adjustment(product, 5, known=True)
     market.relay.assign_sequence()
     shown = [event.seq for event in market.queries.feed(0, 3, buyer.id).events]
-    heard.feeds[buyer.id] = Feed(shown[-1], shown)
+    log.feeds[buyer.id] = FeedReader(shown[-1], shown)
 
 
-def _placed(market: Market, heard: Heard, buyer: AccountId, product: ProductId, units: int) -> Order:
+def _placed(market: Market, log: ClientLog, buyer: AccountId, product: ProductId, units: int) -> Order:
     order = unwrap_single(
         market.ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, units)])])
     )
     lines = tuple((line.product_id, line.quantity, line.price) for line in order.lines)
-    heard.order(Acknowledged(order.id, buyer, f"key-{order.id}", lines, order.total.minor))
+    log.record_order(AcknowledgedOrder(order.id, buyer, f"key-{order.id}", lines, order.total.minor))
     return order
 
 
 def test_books_that_are_right_are_found_right(history: History) -> None:
     assert history.broken() == {}
     looked_at = {
-        checked.invariant: checked.compared for checked in Books(history.connection, history.heard, 1).checked()
+        checked.invariant: checked.compared for checked in Invariants(history.connection, history.log, 1).check_all()
     }
     assert min(looked_at.values()) > 0, "an invariant that compares nothing holds always"
 
@@ -129,14 +129,17 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
 @pytest.mark.parametrize(
     ("tampering", "invariant"),
     [
-        ("DELETE FROM orders WHERE id = 2", "every acknowledged order exists as it was told"),
-        ("UPDATE order_lines SET quantity = 2 WHERE order_id = 5", "every acknowledged order exists as it was told"),
-        ("UPDATE orders SET buyer_id = 1 WHERE id = 5", "every acknowledged order exists as it was told"),
-        (TWIN, "no request made two orders"),
+        ("DELETE FROM orders WHERE id = 2", "every acknowledged order exists as it was returned"),
+        (
+            "UPDATE order_lines SET quantity = 2 WHERE order_id = 5",
+            "every acknowledged order exists as it was returned",
+        ),
+        ("UPDATE orders SET buyer_id = 1 WHERE id = 5", "every acknowledged order exists as it was returned"),
+        (TWIN, "no request created two orders"),
         ("UPDATE orders SET status = 'CANCELLED', paid_at = NULL WHERE id = 2", "payments and cancellations"),
-        ("UPDATE stock SET on_hand = on_hand + 1", "stock on hand is what came minus what went"),
-        ("UPDATE stock SET reserved = reserved - 1", "reserved stock is what open orders hold"),
-        ("UPDATE stock SET reserved = on_hand + 1", "reserved stock is what open orders hold"),
+        ("UPDATE stock SET on_hand = on_hand + 1", "stock on hand is the sum of its ledger"),
+        ("UPDATE stock SET reserved = reserved - 1", "reserved stock is the sum of pending orders"),
+        ("UPDATE stock SET reserved = on_hand + 1", "reserved stock is the sum of pending orders"),
         ("DELETE FROM stock_movements WHERE order_id = 2", "every paid line left the stock exactly once"),
         (SOLD_TWICE, "every paid line left the stock exactly once"),
         ("UPDATE stock_movements SET quantity = 6 WHERE kind = 'adjustment'", "stock changed by sellers"),
@@ -155,31 +158,31 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ("UPDATE order_lines SET price = 999 WHERE order_id = 4", "every line was sold at a price in force"),
         ("UPDATE products SET price = 1300", "the price history is complete"),
         ("DELETE FROM price_history WHERE price = 1000", "the price history is complete"),
-        ("DELETE FROM events WHERE topic = 'order.paid'", "each transition of an order was told once"),
+        ("DELETE FROM events WHERE topic = 'order.paid'", "each transition of an order has one event"),
         (
             "INSERT INTO events SELECT seq + 100, topic, occurred_at, audience, payload FROM events WHERE seq = 3",
-            "each transition of an order was told once",
+            "each transition of an order has one event",
         ),
         ("DELETE FROM events WHERE seq = 3", "events are numbered without a gap"),
         ("UPDATE events SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM events)", "events are numbered without"),
-        ("UPDATE events SET audience = '{}' WHERE seq = 3", "readers of the feed have missed nothing"),
+        ("UPDATE events SET audience = '{}' WHERE seq = 3", "readers of the feed received every event once"),
         ("UPDATE events SET audience = array_append(audience, 2) WHERE seq = 1", "readers of the feed have missed"),
         ("DELETE FROM webhook_deliveries WHERE seq = 7", "webhooks arrived at least once"),
         ("UPDATE webhook_deliveries SET message_id = 'unheard of' WHERE seq = 7", "webhooks arrived at least once"),
-        ("UPDATE webhook_deliveries SET status = 'PENDING', try_at = now() WHERE seq = 7", "nothing is left undone"),
-        ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "nothing is left undone"),
-        ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "nothing is left undone"),
+        ("UPDATE webhook_deliveries SET status = 'PENDING', try_at = now() WHERE seq = 7", "no work is left"),
+        ("UPDATE orders SET status = 'CREATED', expires_at = NULL WHERE id = 5", "no work is left"),
+        ("UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = 5", "no work is left"),
         (
             "UPDATE payments SET status = 'OPEN', check_at = now(), reference = NULL WHERE order_id = 2",
-            "nothing is left undone",
+            "no work is left",
         ),
-        ("UPDATE payment_refunds SET status = 'OPEN', done_at = NULL", "nothing is left undone"),
+        ("UPDATE payment_refunds SET status = 'OPEN', done_at = NULL", "no work is left"),
         (
             (
                 "INSERT INTO outbox (topic, occurred_at, audience, payload)"
                 " SELECT topic, occurred_at, audience, payload FROM events"
             ),
-            "nothing is left undone",
+            "no work is left",
         ),
     ],
 )
@@ -191,20 +194,20 @@ def test_what_somebody_tampered_with_is_noticed(history: History, tampering: str
 
 
 def test_what_nobody_was_told_of_needs_a_request_without_an_answer(history: History) -> None:
-    told = history.heard.orders.pop(5)
-    assert set(history.broken()) == {"no request made two orders"}
-    history.heard.doubtful_orders.append((told.buyer, ((1, 4),)))
+    told = history.log.orders.pop(5)
+    assert set(history.broken()) == {"no request created two orders"}
+    history.log.unconfirmed_orders.append((told.buyer, ((1, 4),)))
     assert history.broken() == {}
 
 
 def test_what_may_have_happened_may_have_happened(history: History) -> None:
-    (adjustment,) = history.heard.adjusted
-    (refund,) = history.heard.refunded
-    history.heard.adjusted.clear()
-    history.heard.refunded.clear()
+    (adjustment,) = history.log.adjusted
+    (refund,) = history.log.refunded
+    history.log.adjusted.clear()
+    history.log.refunded.clear()
     assert len(history.broken()) == 2
-    history.heard.adjustment(*adjustment, known=False)
-    history.heard.refund([refund], known=False)
+    history.log.record_adjustment(*adjustment, known=False)
+    history.log.record_refund([refund], known=False)
     assert history.broken() == {}
 
 
@@ -221,12 +224,12 @@ def test_the_short_form_holds(tmp_path: Path) -> None:
 
 
 def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Tampered(Books):
-        def checked(self) -> list[Checked]:
+    class Tampered(Invariants):
+        def check_all(self) -> list[Checked]:
             self._connection.execute("UPDATE stock SET on_hand = on_hand + 1")
-            return super().checked()
+            return super().check_all()
 
-    monkeypatch.setattr(running, "Books", Tampered)
+    monkeypatch.setattr(running, "Invariants", Tampered)
     monkeypatch.setenv("WORKER_CONCURRENCY", "1")
     report = running.torture(
         TortureOptions(seed=1, kills=1, seconds=3, buyers=2, products=4, webhooks=False), lambda _told: None
@@ -234,7 +237,7 @@ def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> 
     assert not report.holds
     broken = {checked.invariant for checked in report.invariants if not checked.holds}
     # A few seconds of a busy machine may go by without an order.
-    assert broken - {"there was something to check"} == {"stock on hand is what came minus what went"}
+    assert broken - {"orders were acknowledged during the test"} == {"stock on hand is the sum of its ledger"}
     assert report.kept is not None
     assert {path.name for path in report.kept.iterdir()} >= {"logs", "postgresql", "redis"}
     shutil.rmtree(report.kept)

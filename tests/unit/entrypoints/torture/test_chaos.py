@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from entrypoints.torture.chaos import DECK, Seam, Victim, plan
+from entrypoints.torture.chaos import DECK, FailPoint, Victim, plan
 
 SEAMS = ("commit:before", "commit:after", "stock.save:before")
 
@@ -17,7 +17,7 @@ def test_no_process_is_spared_for_long() -> None:
 
 
 def test_every_seam_has_its_turn_before_one_has_two() -> None:
-    turns = [kill.victim for kill in islice(plan(1, SEAMS), 400) if isinstance(kill.victim, Seam)]
+    turns = [kill.victim for kill in islice(plan(1, SEAMS), 400) if isinstance(kill.victim, FailPoint)]
     for start in range(0, len(turns) - len(SEAMS), len(SEAMS)):
         assert {seam.name for seam in turns[start : start + len(SEAMS)]} == set(SEAMS)
 

@@ -32,9 +32,9 @@ IN_FLIGHT = Answer(409, {"code": "idempotency_key_in_flight"})
 @pytest.mark.parametrize("unknown", [None, Answer(503, {}), Answer(500, {}), Answer(429, {}), IN_FLIGHT])
 def test_what_does_not_tell_is_asked_again_with_the_same_key(unknown: Answer | None) -> None:
     client = Scripted(unknown, unknown, Answer(202, {"id": 1}))
-    tried = client.insist("POST", "/", {}, key="k")
-    assert tried.answer == Answer(202, {"id": 1})
-    assert tried.open_attempts == 2
+    result = client.send_until_final("POST", "/", {}, key="k")
+    assert result.answer == Answer(202, {"id": 1})
+    assert result.unanswered_attempts == 2
     assert client.keys == ["k", "k", "k"]
 
 
@@ -42,18 +42,18 @@ def test_what_does_not_tell_is_asked_again_with_the_same_key(unknown: Answer | N
     "final", [Answer(202, {}), Answer(400, {}), Answer(409, {"code": "price_moved"}), Answer(422, {})]
 )
 def test_what_tells_is_not(final: Answer) -> None:
-    tried = Scripted(final).insist("POST", "/", {})
-    assert (tried.answer, tried.may_have_happened) == (final, False)
+    result = Scripted(final).send_until_final("POST", "/", {})
+    assert (result.answer, result.may_have_happened) == (final, False)
 
 
 def test_who_walks_away_does_not_know() -> None:
-    tried = Scripted(None, None).insist("POST", "/", {}, attempts=2)
-    assert (tried.answer, tried.may_have_happened) == (None, True)
+    result = Scripted(None, None).send_until_final("POST", "/", {}, attempts=2)
+    assert (result.answer, result.may_have_happened) == (None, True)
 
 
 def test_an_expired_token_is_renewed_and_the_request_sent_again() -> None:
     client = Scripted(Answer(401, {}), None, Answer(200, {"access": "new", "refresh": "renewed"}), Answer(202, {}))
-    tried = client.insist("POST", "/", {}, key="k")
-    assert tried.answer == Answer(202, {})
-    assert not tried.may_have_happened
+    result = client.send_until_final("POST", "/", {}, key="k")
+    assert result.answer == Answer(202, {})
+    assert not result.may_have_happened
     assert client.refresh_token == "renewed"

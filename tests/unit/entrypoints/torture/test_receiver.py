@@ -3,11 +3,11 @@
 import http.client
 from urllib.parse import urlsplit
 
-from entrypoints.torture.receiver import Receiver
+from entrypoints.torture.receiver import WebhookReceiver
 
 
 def test_messages_are_counted_by_their_ids() -> None:
-    receiver = Receiver()
+    receiver = WebhookReceiver()
     try:
         address = urlsplit(receiver.url)
         for message in ("a", "b", "a"):
