@@ -29,12 +29,12 @@ def migrate(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     runtime: Runtime = ctx.obj
     with progress_bars("The database is unchanged.", quiet=as_json) as bars:
 
-        def tell(migration: MigrationProgress) -> None:
+        def report(migration: MigrationProgress) -> None:
             bars(f"Migration {migration.name}", int(migration.seconds is not None), 1)
             if not stderr_console().is_terminal:
                 logger.info(migration.sentence)
 
-        revision = runtime.migrate(data, tell)
+        revision = runtime.migrate(data, report)
     if as_json:
         print_json({"revision": revision})
     else:

@@ -129,8 +129,8 @@ class CsvFile:
 
     def _header(self, known: Collection[str]) -> list[str]:
         line = self._first_line()
-        if line is not None and (told := _SEPARATOR_LINE.fullmatch(line.text)):
-            self._separator = told[1]
+        if line is not None and (match := _SEPARATOR_LINE.fullmatch(line.text)):
+            self._separator = match[1]
             line = self._first_line()
         elif line is not None:
             self._separator = _separator_of(line.text, known)

@@ -111,5 +111,5 @@ def evaluate(  # noqa: PLR0917 - Typer's options have names
         raise typer.Exit(ExitCode.PROBLEM)
 
 
-def _names(told: str) -> list[str]:
-    return [name.strip() for name in told.split(",") if name.strip()]
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

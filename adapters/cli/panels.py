@@ -107,12 +107,12 @@ def _key(row: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 
 def _period(text: str, column: str) -> int:
     """Parse a whole number, or a date (also followed by a time) as the number of its day."""
-    told = text.strip()
+    period = text.strip()
     try:
-        number = date.fromisoformat(told[:10]).toordinal() if "-" in told[1:] else parse_integer(told)
+        number = date.fromisoformat(period[:10]).toordinal() if "-" in period[1:] else parse_integer(period)
     except ValueError as wrong:
         raise ValueError(
-            f"{column}: {quoted(told)} is neither a whole number nor a date such as 2026-01-31, with or without a time"
+            f"{column}: {quoted(period)} is neither a whole number nor a date or time such as 2026-01-31"
         ) from wrong
     if abs(number) > _FARTHEST:
         raise ValueError(f"{column}: {number} is beyond the periods that can be counted")

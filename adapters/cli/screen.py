@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from adapters.cli.failures import Interrupted
 from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
-from scalecommerce_core.services.progress import Progress as Told
+from scalecommerce_core.services.progress import Progress as ProgressCallback
 
 
 def stdout_console() -> Console:
@@ -52,7 +52,7 @@ def on_interrupt(kept: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bars(kept: str, *, quiet: bool = False) -> Iterator[Told]:
+def progress_bars(kept: str, *, quiet: bool = False) -> Iterator[ProgressCallback]:
     """Yield a progress callback that draws bars; on Ctrl-C, raise `Interrupted` with the sentence `kept`.
 
     No bars are drawn if `quiet`, or if standard error is not a terminal.

@@ -103,12 +103,12 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     try:
         with progress_bars(ON_INTERRUPT, quiet=as_json) as progress:
 
-            def told(step: str, done: int, total: int) -> None:
+            def report(step: str, done: int, total: int) -> None:
                 if done % _EVERY == 0 or done == total:
                     progress(step, done, total)
 
             for program in programs:
-                for outcome in program.run(size, strategies, told):
+                for outcome in program.run(size, strategies, report):
                     if isinstance(outcome, FailedStrategy):
                         failed.append(outcome)
                         continue

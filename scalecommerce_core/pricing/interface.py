@@ -233,7 +233,8 @@ _REGISTER: Final[dict[str, type[Any]]] = {}
 _NAME: Final = re.compile("[a-z][a-z0-9_]{0,49}")
 """Names of strategies and parameters that the HTTP API accepts."""
 RENAMED: Final[Mapping[str, str]] = {"learning": "elasticity_learning"}
-"""Former names of strategies and their current names. Stored policies and runs may have a former name."""
+"""Former names of strategies and their current names. Stored policies and runs may have a
+former name, so entries must never be removed."""
 _RESERVED: Final = ("static", *RENAMED)
 """`static` names fixed prices in `simulate`; a former name would be read as the strategy that had it."""
 _P = TypeVar("_P", bound=type[Any])

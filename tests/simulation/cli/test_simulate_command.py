@@ -19,7 +19,7 @@ from adapters.cli.failures import ExitCode
 from scalecommerce_core.pricing.simulation import experiments, runner
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from tests.unit.adapters.cli.conftest import Cli
-from tests.unit.support.user_policies import registered_for_a_while
+from tests.unit.support.user_policies import temporarily_registered
 
 SMALL = ("--worlds", "10", "--epochs", "8")
 
@@ -118,7 +118,7 @@ def test_names_and_columns_fit_a_terminal_of_80_columns(cli: Cli) -> None:
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    with registered_for_a_while():
+    with temporarily_registered():
         yield tmp_path
 
 

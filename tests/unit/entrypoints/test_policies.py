@@ -22,7 +22,7 @@ from scalecommerce_core.pricing.interface import State, registered_strategies
 from scalecommerce_core.pricing.policy import PricingPolicy
 from tests.unit.entrypoints.test_settings import GOOD
 from tests.unit.support.pricing_signals import signals
-from tests.unit.support.user_policies import registered_for_a_while
+from tests.unit.support.user_policies import temporarily_registered
 
 POLICY = """
 from typing import ClassVar
@@ -61,7 +61,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         path.write_text(text)
         return path
 
-    with registered_for_a_while():
+    with temporarily_registered():
         yield write
     for name in set(sys.modules) - before:
         del sys.modules[name]

@@ -18,7 +18,7 @@ def policy(**more: Any) -> PricingPolicy:
 
 
 def signals(**more: Any) -> Signals:
-    """100.00 since long ago, at a cost of 60.00, 1,000 views and 25 sales a week, unless a test says otherwise."""
+    """Signals of a product at 100.00 with a cost of 60.00, 1,000 views and 25 sales a week; `more` replaces columns."""
     facts: dict[str, Any] = {
         "product": 1, "price": 100_00, "reference": 100_00, "cost": 60_00, "views": 1_000, "units": 25, **more,
     }  # fmt: skip
@@ -29,7 +29,7 @@ def signals(**more: Any) -> Signals:
 
 
 def chaos(size: int, seed: int) -> Signals:
-    """Signals as wild as a database could hold them."""
+    """Random signals over the whole range that a database can hold."""
     rng = np.random.default_rng(seed)
 
     def perhaps(amounts: Any, share: float = 0.5) -> Any:

@@ -1,4 +1,4 @@
-"""Policies as users may write them: one that works, and one for each way in which a policy can be wrong."""
+"""User-defined strategies: a valid one, and factories for faulty ones."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from scalecommerce_core.pricing.interface import Proposal, State, Stateless, par
 
 
 @contextmanager
-def registered_for_a_while(*policies: type[Any]) -> Iterator[None]:
-    """Registers them, and forgets all that was registered meanwhile."""
+def temporarily_registered(*policies: type[Any]) -> Iterator[None]:
+    """Register the strategies, and restore the register afterwards."""
     before = dict(interface._REGISTER)
     try:
         for policy in policies:
@@ -26,7 +26,7 @@ def registered_for_a_while(*policies: type[Any]) -> Iterator[None]:
 
 @frozen
 class Markup(Stateless):
-    """Cost and a share of it."""
+    """Cost plus a share of the cost."""
 
     name: ClassVar[str] = "markup"
     share: float = parameter(0.4, at_least=0, at_most=5, says="Share of the cost that is added to it.")
@@ -37,14 +37,14 @@ class Markup(Stateless):
 
 
 def proposing(propose: Callable[..., Any], name: str = "faulty") -> type[Any]:
-    """A policy without a memory that calls `propose(signals)`."""
+    """A stateless strategy that calls `propose(signals)`."""
     body = {"name": name, "propose": lambda _self, _state, signals, _epoch: propose(signals)}
     return frozen(type("Faulty", (Stateless,), body))
 
 
 @frozen
 class Remembering:
-    """Counts epochs, and breaks where `broken` says: method -> what it does instead."""
+    """A strategy that counts epochs. `broken` maps the name of a method to a function that replaces its result."""
 
     name: ClassVar[str] = "remembering"
     columns: ClassVar[Mapping[str, int]] = {"epochs": 1, "arms": 3}

@@ -21,7 +21,7 @@ from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryStore
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.support.tampering import Instead
-from tests.unit.support.user_policies import proposing, registered_for_a_while
+from tests.unit.support.user_policies import proposing, temporarily_registered
 
 CALM = {"least_views": 0}
 
@@ -193,7 +193,7 @@ def test_a_rollback_that_restores_nothing_exits_with_1(cli: Cli, runtime: Memory
 def test_a_failed_run_exits_with_1(cli: Cli, runtime: MemoryRuntime) -> None:
     (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
     rules = proposing(lambda signals: signals.colour, "odd")
-    with registered_for_a_while(rules):
+    with temporarily_registered(rules):
         unwrap_single(
             runtime.market.pricing.edit([EditPolicy(policy.id, policy.seller_id, {"policy": "odd", "parameters": {}})])
         )

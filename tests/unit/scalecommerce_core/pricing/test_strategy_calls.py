@@ -21,7 +21,7 @@ from scalecommerce_core.pricing.strategy_calls import (
     unpriced_sentence,
 )
 from tests.unit.support.pricing_signals import policy, signals
-from tests.unit.support.user_policies import Markup, Remembering, proposing, registered_for_a_while
+from tests.unit.support.user_policies import Markup, Remembering, proposing, temporarily_registered
 
 RAILS = {"least_views": 0, "least_history_days": 0, "dead_band": 0}
 SEEN = signals(price=[100_00, 200_00, 300_00], reference=[100_00, 200_00, 300_00], cost=0)
@@ -175,7 +175,7 @@ def test_whole_numbers_and_lists_are_prices_too() -> None:
 
 
 def test_guardrails_apply_to_user_strategies() -> None:
-    with registered_for_a_while(Markup):
+    with temporarily_registered(Markup):
         chosen = policy(policy="markup", parameters={"share": 4.0}, guardrails=RAILS)
         seen = signals(price=100_00, reference=100_00, cost=90_00)
         assert decide(chosen, State(), seen, 0).new.tolist() == [100_00 + round(Guardrails().step * 100_00)]

@@ -23,7 +23,7 @@ from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
 from scalecommerce_core.services.repricing import POOLING_INTERVAL, StrategyUnknown
 from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, usd
-from tests.unit.support.user_policies import Markup, Remembering, proposing, registered_for_a_while
+from tests.unit.support.user_policies import Markup, Remembering, proposing, temporarily_registered
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 
@@ -35,7 +35,7 @@ def raising(_signals: Any) -> Any:
 @pytest.fixture(autouse=True)
 def _policies() -> Iterator[None]:
     Remembering.broken.clear()
-    with registered_for_a_while(Markup, Remembering, proposing(raising)):
+    with temporarily_registered(Markup, Remembering, proposing(raising)):
         yield
     Remembering.broken.clear()
 
@@ -94,7 +94,7 @@ def test_unusable_prices_are_counted_and_logged(
     bad, good = shop.list(seller), shop.list(seller)
     shop.clock.advance(days=10)
     rules = proposing(lambda seen: Proposal(np.where(seen.product == bad, wrong, 1.04) * seen.price), "half")
-    with registered_for_a_while(rules):
+    with temporarily_registered(rules):
         policy = make(shop, seller, "half")
         preview = shop.market.repricing.preview(policy.id)
         jobs(shop).reprice()
@@ -211,7 +211,7 @@ def test_parameters_that_a_strategy_no_longer_has_fail_the_run(
     del products
     policy = make(shop, seller, "markup", parameters={"share": 0.1})
     run = shop.market.repricing.begin(policy.id)
-    with unregistered("markup"), registered_for_a_while(proposing(lambda seen: Proposal(seen.price), "markup")):
+    with unregistered("markup"), temporarily_registered(proposing(lambda seen: Proposal(seen.price), "markup")):
         jobs(shop).reprice()
         ended = shop.market.repricing.get_run(run.id)
         assert (ended.status, ended.note) == (RunStatus.FAILED, "parameters.share: Unknown parameter.")
@@ -232,7 +232,7 @@ class Strict(Markup):
 
 
 def test_parameters_that_a_strategy_rejects_are_refused_with_its_message(shop: Shop, seller: Account) -> None:
-    with registered_for_a_while(Strict):
+    with temporarily_registered(Strict):
         assert make(shop, seller, "strict", parameters={"share": 1.0}).policy == "strict"
         with pytest.raises(Invalid) as caught:
             make(shop, seller, "strict", parameters={"share": 2.0})

@@ -8,7 +8,7 @@ from scalecommerce_core.pricing.interface import registered_strategies
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER
 from scalecommerce_core.services.repricing import Selection
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
-from tests.unit.support.user_policies import Markup, proposing, registered_for_a_while
+from tests.unit.support.user_policies import Markup, proposing, temporarily_registered
 
 PRICING = "/pricing/api/v1/"
 POLICIES = PRICING + "policies/"
@@ -56,10 +56,10 @@ def test_strategies_are_listed_with_their_parameters(anybody: Visitor) -> None:
 
 
 def test_a_user_strategy_is_listed_and_its_parameters_are_validated() -> None:
-    with registered_for_a_while(Markup), marketplace() as place:
+    with temporarily_registered(Markup), marketplace() as place:
         seller = place.person()
         kinds = {kind["name"]: kind for kind in answer(seller.get(PRICING + "policy-kinds/"))["results"]}
-        assert kinds["markup"]["description"] == "Cost and a share of it."
+        assert kinds["markup"]["description"] == "Cost plus a share of the cost."
         schemas = answer(seller.get("/openapi.json"))["components"]["schemas"]
         for body in ("NewPolicy", "PolicyPatch"):
             assert {"markup", "elasticity_learning"} <= set(schemas[body]["properties"]["policy"]["enum"])
@@ -81,7 +81,7 @@ def test_a_failing_or_unknown_strategy_is_a_409_that_names_it() -> None:
     with marketplace() as place:
         seller = place.person()
         wares(seller)
-        with registered_for_a_while(proposing(raising)):
+        with temporarily_registered(proposing(raising)):
             made = create(seller, policy="faulty", guardrails=EAGER)
             failed = problem(seller.get(at(made, "preview/")), 409)
             run(place, made)
