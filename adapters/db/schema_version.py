@@ -60,6 +60,6 @@ def find_mismatch(revision: str | None) -> SchemaMismatch | None:
             f" {release.head}): run `scalecommerce migrate`."
         )
     return SchemaMismatch(
-        f"The database has the tables of a newer release (revision {revision}, this release knows up to"
+        f"The database has the tables of a newer release (revision {revision}, this release has revisions up to"
         f" {release.head}): upgrade the code to that release, or restore a backup from before the migration."
     )

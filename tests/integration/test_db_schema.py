@@ -245,18 +245,18 @@ def test_an_upgrade_reports_each_migration_before_and_after_it(empty_database: s
     engine.dispose()
     with pytest.raises(SchemaMismatch, match=r"older release .revision 0011.*: run `scalecommerce migrate`"):
         migrate.check(empty_database)
-    told: list[migrate.Migration] = []
-    migrate.upgrade(empty_database, told.append)
-    total = len(told) // 2
-    assert [(each.number, each.seconds is None) for each in told] == [
+    reported: list[migrate.Migration] = []
+    migrate.upgrade(empty_database, reported.append)
+    total = len(reported) // 2
+    assert [(each.number, each.seconds is None) for each in reported] == [
         (number, begins) for number in range(1, total + 1) for begins in (True, False)
     ]
-    assert {each.total for each in told} == {total}
-    assert (told[0].revision, told[0].name) == ("0012", "words apart")
-    assert told[-1].revision == release_revisions().head
-    told.clear()
-    migrate.upgrade(empty_database, told.append)
-    assert told == []
+    assert {each.total for each in reported} == {total}
+    assert (reported[0].revision, reported[0].name) == ("0012", "words apart")
+    assert reported[-1].revision == release_revisions().head
+    reported.clear()
+    migrate.upgrade(empty_database, reported.append)
+    assert reported == []
 
 
 def test_the_tables_of_a_newer_release_are_not_changed(database: str) -> None:

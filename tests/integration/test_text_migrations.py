@@ -104,12 +104,12 @@ def test_texts_are_normalized_and_collisions_are_logged(engine: Engine, caplog: 
             ("Mine", "Mine", "0")
         ]
         assert rows("SELECT description FROM webhook_endpoints") == [("one\ntwo",)]
-    told = [record.getMessage() for record in caplog.records]
-    assert [message for message in told if message.startswith("Product ")] == [
+    logged = [record.getMessage() for record in caplog.records]
+    assert [message for message in logged if message.startswith("Product ")] == [
         f"Product {id_} keeps its sku: in its normal form it is that of product 2." for id_ in (1, 3, 4, 5)
     ]
-    assert "Row 7 of products keeps its name: its normal form is empty or too long." in told
-    assert "Category 22 keeps its name: in its normal form it is that of category 21." in told
+    assert "Row 7 of products keeps its name: its normal form is empty or too long." in logged
+    assert "Category 22 keeps its name: in its normal form it is that of category 21." in logged
     facets = PostgresQueries(engine).facets(ProductFilter(), [Facet.BRAND])
     assert list(facets.values[Facet.BRAND]) == [FacetValue("T1", "T1", 5), FacetValue("Plain", "Plain", 2)]
 

@@ -121,7 +121,7 @@ class PostgresCatalogFeed:
         if self._thread is not None:
             raise RuntimeError("This feed already has a listener.")
         self._listener = listener
-        self._thread = threading.Thread(target=self._run, args=(listener,), name="catalogue", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="catalog-changes", daemon=True)
         self._thread.start()
 
     def announce(self, change: CatalogChange) -> None:

@@ -118,7 +118,9 @@ class PostgresEventRepository:
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         rows = self._sql.fetch_all(_READ_AFTER, {"after": seq, "limit": limit})
-        return [NumberedEvent(number, topic, at, tuple(audience), told) for number, topic, at, audience, told in rows]
+        return [
+            NumberedEvent(number, topic, at, tuple(audience), payload) for number, topic, at, audience, payload in rows
+        ]
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         name: dict[str, object] = {"name": consumer}
@@ -134,5 +136,5 @@ class PostgresEventRepository:
         self._sql.execute(_ADVANCE, {"name": consumer, "seq": seq})
 
     def purge(self, before: datetime, limit: int) -> int:
-        ((forgotten,),) = self._sql.fetch_all(_PURGE, {"before": before, "limit": limit})
-        return int(forgotten)
+        ((purged,),) = self._sql.fetch_all(_PURGE, {"before": before, "limit": limit})
+        return int(purged)

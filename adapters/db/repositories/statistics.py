@@ -151,15 +151,15 @@ class PostgresStatisticsRepository:
         self._sql.insert(_INSERT_PENDING, rows)
 
     def take_pending_facts(self, limit: int) -> PendingFacts:
-        products, owed = [], []
+        products, orders = [], []
         for product_id, order_id, refunds in self._sql.fetch_all(_TAKE_PENDING, {"limit": limit}):
             if product_id is not None:
                 products.append(ProductId(product_id))
             elif order_id is not None:
-                owed.append(
+                orders.append(
                     PendingOrderFacts(OrderId(order_id), tuple(_part_from_json(listed) for listed in refunds or ()))
                 )
-        return PendingFacts(products, owed)
+        return PendingFacts(products, orders)
 
     def needs_full_rebuild(self) -> bool:
         return any(everything for (everything,) in self._sql.fetch_all(_NEEDS_FULL_REBUILD))

@@ -154,14 +154,14 @@ _CLAIM: Final = text(
         FROM waiting JOIN webhook_endpoints ON webhook_endpoints.id = waiting.endpoint_id
         JOIN accounts ON accounts.id = webhook_endpoints.owner_id
         CROSS JOIN LATERAL (
-            SELECT id, try_at, row_number() OVER (ORDER BY try_at, id) AS turn FROM webhook_deliveries
+            SELECT id, try_at, row_number() OVER (ORDER BY try_at, id) AS position FROM webhook_deliveries
             WHERE endpoint_id = webhook_endpoints.id AND status = 'PENDING' AND try_at <= :now
             ORDER BY try_at, id
             LIMIT CASE WHEN webhook_endpoints.failures > 0 THEN 1 ELSE :per_endpoint END
         ) AS first
         WHERE webhook_endpoints.is_active AND (paused_until IS NULL OR paused_until <= :now)
           AND accounts.is_active AND (accounts.is_staff OR NOT all_events)
-        ORDER BY first.turn, first.try_at, first.id
+        ORDER BY first.position, first.try_at, first.id
         LIMIT :limit
     )
     SELECT {", ".join(_DELIVERY)} FROM webhook_deliveries

@@ -227,7 +227,7 @@ class EventsContract:
     def test_purging_and_numbering_can_run_concurrently(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
-        forgotten: list[int] = []
+        purged: list[int] = []
 
         def sell_and_number() -> None:
             for _ in range(20):
@@ -235,12 +235,12 @@ class EventsContract:
                 number(store)
 
         def cut() -> None:
-            forgotten.extend(purge(store, NOW, 3) for _ in range(20))
+            purged.extend(purge(store, NOW, 3) for _ in range(20))
 
         run_in_threads(sell_and_number, cut, cut)
         while cut_off := purge(store, NOW, 3):
-            forgotten.append(cut_off)
-        assert sum(forgotten) == 20
+            purged.append(cut_off)
+        assert sum(purged) == 20
         assert read(store) == []
 
 
@@ -361,12 +361,12 @@ class FeedContract:
 
     def test_a_reader_without_events_advances_to_the_end_of_the_feed(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
-        nobody = stage.account()
+        bystander = stage.account()
         stage.product()
         number(store)
-        assert queries.feed(0, 10, nobody) == FeedPage((), next_after=1, last=1)
+        assert queries.feed(0, 10, bystander) == FeedPage((), next_after=1, last=1)
         stage.product()
-        assert queries.feed(1, 10, nobody).next_after == 1
+        assert queries.feed(1, 10, bystander).next_after == 1
 
     def test_a_reader_behind_the_oldest_event_gets_an_error(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)

@@ -28,8 +28,8 @@ from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, 
 
 
 def found(queries: Queries, search: str | None = None, **conditions: Any) -> set[ProductId]:
-    wanted = ProductFilter(search=search, **conditions)
-    return {view.id for view in rows(forwards(lambda page: queries.search(wanted, page), 50))}
+    criteria = ProductFilter(search=search, **conditions)
+    return {view.id for view in rows(forwards(lambda page: queries.search(criteria, page), 50))}
 
 
 class SearchContract:
@@ -291,8 +291,8 @@ class SearchContract:
         in_text = stage.product(name="Spoon", description="Goes with a samovar.")
         in_name = stage.product(name="Samovar")
         in_brand = stage.product(name="Cup", brand="Samovar")
-        wanted = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
-        assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [in_name, in_brand, in_text]
+        criteria = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
+        assert [view.id for view in queries.search(criteria, PageRequest()).rows] == [in_name, in_brand, in_text]
 
     @pytest.mark.parametrize(
         ("search", "meant"),
@@ -392,8 +392,8 @@ class SearchContract:
         assert found(queries, "te red") == set()
         assert found(queries, "Té") == {pot, pots}
         assert found(queries, "t") == set()
-        wanted = ProductFilter(search="tea", sort_order=SortOrder.RELEVANCE)
-        pages = forwards(lambda page: queries.search(wanted, page), 1)
+        criteria = ProductFilter(search="tea", sort_order=SortOrder.RELEVANCE)
+        pages = forwards(lambda page: queries.search(criteria, page), 1)
         assert {view.id for view in rows(pages)} == {pot, pots}
 
     def test_later_pages_use_the_corrections_of_the_first_page(self, store: Store, queries: Queries) -> None:
@@ -402,11 +402,11 @@ class SearchContract:
         made = [stage.product(seller, name="Teapot") for _ in range(4)]
         stage.update_search_index()
         for sort_order in (SortOrder.RELEVANCE, SortOrder.PRICE):
-            wanted = ProductFilter(search="taepot", sort_order=sort_order)
-            first = queries.search(wanted, PageRequest(2))
+            criteria = ProductFilter(search="taepot", sort_order=sort_order)
+            first = queries.search(criteria, PageRequest(2))
             late = stage.product(seller, name="Taepot", price=1_00)
             stage.update_search_index()
-            second = queries.search(wanted, PageRequest(2, after=first.next))
+            second = queries.search(criteria, PageRequest(2, after=first.next))
             assert {view.id for view in (*first.rows, *second.rows)} == set(made)
             stage.withdraw(late)
             stage.update_search_index()
@@ -430,8 +430,8 @@ class SearchContract:
         newest = stage.product(seller, name="Samovar")
         stage.view({popular: 9, in_text: 8})
         stage.update_search_index()
-        wanted = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
-        ranked = [view.id for view in queries.search(wanted, PageRequest()).rows]
+        criteria = ProductFilter(search="samovar", sort_order=SortOrder.RELEVANCE)
+        ranked = [view.id for view in queries.search(criteria, PageRequest()).rows]
         assert ranked == [popular, newest, dull, sold_out, in_text]
 
     def test_adjacent_words_rank_higher(self, store: Store, queries: Queries) -> None:
@@ -439,18 +439,18 @@ class SearchContract:
         seller = stage.account()
         together = stage.product(seller, name="Green tea pot")
         apart = stage.product(seller, name="Tea pot, green")
-        wanted = ProductFilter(search="green tea", sort_order=SortOrder.RELEVANCE)
-        assert [view.id for view in queries.search(wanted, PageRequest()).rows] == [together, apart]
+        criteria = ProductFilter(search="green tea", sort_order=SortOrder.RELEVANCE)
+        assert [view.id for view in queries.search(criteria, PageRequest()).rows] == [together, apart]
 
     def test_a_search_reports_the_total(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()
         for _ in range(5):
             stage.product(seller)
-        for wanted in (ProductFilter(), ProductFilter(search="tea"), ProductFilter(search="tea", price_max=10_00)):
-            whole = queries.search(wanted, PageRequest())
+        for criteria in (ProductFilter(), ProductFilter(search="tea"), ProductFilter(search="tea", price_max=10_00)):
+            whole = queries.search(criteria, PageRequest())
             assert (whole.total, whole.is_exact) == (5, True)
-            part = queries.search(wanted, PageRequest(2))
+            part = queries.search(criteria, PageRequest(2))
             assert part.total >= 3
             assert part.total == 5 or not part.is_exact
         nothing = queries.search(ProductFilter(search="zzzz"), PageRequest())
@@ -462,8 +462,8 @@ class SearchContract:
     def test_any_search_text_is_accepted(self, store: Store, queries: Queries, search: str) -> None:
         Stage(store).product()
         for sort_order in SortOrder:
-            wanted = ProductFilter(search=search, sort_order=sort_order)
-            assert len(queries.search(wanted, PageRequest()).rows) <= 1
+            criteria = ProductFilter(search=search, sort_order=sort_order)
+            assert len(queries.search(criteria, PageRequest()).rows) <= 1
         queries.facets(ProductFilter(search=search), list(Facet))
 
     # --- filters
@@ -550,21 +550,21 @@ class SearchContract:
         newest = [made[index] for index in expected[SortOrder.CREATED_DESC]]
         self._pages(queries, ProductFilter(sort_order=SortOrder.RELEVANCE), newest)
         for search in ("tea", "pott"):
-            wanted = ProductFilter(search=search, sort_order=SortOrder.RELEVANCE)
-            ranked = [view.id for view in queries.search(wanted, PageRequest(50)).rows]
+            criteria = ProductFilter(search=search, sort_order=SortOrder.RELEVANCE)
+            ranked = [view.id for view in queries.search(criteria, PageRequest(50)).rows]
             assert len(ranked) == 7
-            self._pages(queries, wanted, ranked)
+            self._pages(queries, criteria, ranked)
             self._pages(
                 queries,
-                evolve(wanted, sort_order=SortOrder.PRICE),
+                evolve(criteria, sort_order=SortOrder.PRICE),
                 [made[index] for index in expected[SortOrder.PRICE]],
             )
 
-    def _pages(self, queries: Queries, wanted: ProductFilter, expected: Sequence[int]) -> None:
+    def _pages(self, queries: Queries, criteria: ProductFilter, expected: Sequence[int]) -> None:
         for size in (1, 2, 3, 50):
-            pages = forwards(lambda page: queries.search(wanted, page), size)
+            pages = forwards(lambda page: queries.search(criteria, page), size)
             assert [view.id for view in rows(pages)] == expected
-            before = backwards(lambda page: queries.search(wanted, page), pages[-1], size)
+            before = backwards(lambda page: queries.search(criteria, page), pages[-1], size)
             assert rows(before) == rows(pages[:-1])
 
     def test_a_page_can_follow_a_withdrawn_product(self, store: Store, queries: Queries) -> None:
@@ -612,8 +612,8 @@ class SearchContract:
         stage.product(name="Headphones", brand="B", price=50)
         stage.update_search_index()
         for search in ("headphones", "hedphones"):
-            wanted = ProductFilter(search=search, price_max=10)
-            assert queries.facets(wanted, [Facet.BRAND]).values == {Facet.BRAND: [FacetValue("A", "A", 1)]}
+            criteria = ProductFilter(search=search, price_max=10)
+            assert queries.facets(criteria, [Facet.BRAND]).values == {Facet.BRAND: [FacetValue("A", "A", 1)]}
         assert queries.facets(ProductFilter(search="zzzz"), [Facet.PRICE]).values == {Facet.PRICE: []}
         assert queries.facets(ProductFilter(), []).values == {}
 

@@ -162,13 +162,13 @@ class RollupsContract:
         with store.begin() as tx:
             seller = tx.products.lock([product])[product].seller_id
             tx.events.assign_sequence(100)
-            told = [event for event in tx.events.read_after(0, 100) if event.topic.startswith("stock.")]
-        assert [(event.topic, event.at) for event in told] == [
+            events = [event for event in tx.events.read_after(0, 100) if event.topic.startswith("stock.")]
+        assert [(event.topic, event.at) for event in events] == [
             ("stock.ran_out", NOW + HOUR),
             ("stock.returned", NOW + 2 * HOUR),
         ]
-        assert {event.audience for event in told} == {(seller,)}
-        assert told[0].payload == {"product_id": product, "seller_id": seller}
+        assert {event.audience for event in events} == {(seller,)}
+        assert events[0].payload == {"product_id": product, "seller_id": seller}
 
     def test_fully_reserved_stock_is_out_of_stock(self, store: Store) -> None:
         stage = Stage(store)
@@ -721,21 +721,21 @@ class History:
         """Compare all figures once everything is folded."""
         begin, end = NOW - 2 * DAY, self.now + 2 * DAY
         for product in self.products:
-            wanted = {hour: SalesFigures(*row) for (each, hour), row in self.hours.items() if each == product}
+            expected = {hour: SalesFigures(*row) for (each, hour), row in self.hours.items() if each == product}
             found = queries.product_series(product, Interval.HOUR, begin, end)
-            assert {point.start: point.sales for point in found} == wanted
+            assert {point.start: point.sales for point in found} == expected
             if product not in self.withdrawn:
                 shown = queries.product_statistics(product, self.now)
                 assert shown is not None
-                assert shown.total == _sum(wanted.values())
+                assert shown.total == _sum(expected.values())
                 for price in shown.prices:
                     assert price.sales == SalesFigures(*self.at_price.get((product, price.valid_from), ()))
         for seller in self.sellers:
             series = queries.seller_series(seller, "USD", Interval.HOUR, begin, end)
-            wanted = {hour: SalesFigures(*row) for (each, hour), row in self.of_seller.items() if each == seller}
-            assert {point.start: point.sales for point in series} == wanted
+            expected = {hour: SalesFigures(*row) for (each, hour), row in self.of_seller.items() if each == seller}
+            assert {point.start: point.sales for point in series} == expected
             days = queries.seller_series(seller, "USD", Interval.DAY, begin - DAY, end)
-            total = _sum(wanted.values())
+            total = _sum(expected.values())
             assert _sum(point.sales for point in days) == total
             stats = queries.seller_stats(seller)
             assert (stats.orders, stats.units_sold) == (total.orders, total.units - total.refunded_units)

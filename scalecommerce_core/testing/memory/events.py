@@ -8,7 +8,7 @@ from datetime import datetime
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.ports import NumberedEvent
 from scalecommerce_core.testing.memory.statistics import CONSUMER
-from scalecommerce_core.testing.memory.tables import FORGOTTEN, NUMBERED, Table, Tables
+from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, Table, Tables
 
 
 class MemoryEvents:
@@ -40,18 +40,18 @@ class MemoryEvents:
 
     def purge(self, before: datetime, limit: int) -> int:
         done = min((seq for name, seq in self._marks.items() if name.startswith(CONSUMER)), default=self.last_seq())
-        forgotten = 0
+        purged = 0
         for event in itertools.islice(numbered(self._events.all(), self._marks), limit):
             if event.at >= before or event.seq > done:
                 break
-            self._marks.put(FORGOTTEN, event.seq)
-            forgotten += 1
-        return forgotten
+            self._marks.put(PURGED, event.seq)
+            purged += 1
+        return purged
 
 
 def numbered(recorded: Iterable[Event], marks: Table[str, int], after: int = 0) -> Iterator[NumberedEvent]:
     """Events with numbers above `after` that were not purged."""
-    first, last = max(after, marks.get(FORGOTTEN) or 0) + 1, marks.get(NUMBERED) or 0
+    first, last = max(after, marks.get(PURGED) or 0) + 1, marks.get(NUMBERED) or 0
     for seq, event in enumerate(itertools.islice(recorded, first - 1, max(first - 1, last)), first):
         payload = json.loads(json.dumps(event.payload()))
         yield NumberedEvent(seq, event.topic, event.at, event.audience, payload)

@@ -321,16 +321,16 @@ class MemoryRuns:
             for run in self._tables.runs.all()
             if run.status not in UNFINISHED and run.finished_at is not None and run.finished_at < before
         )
-        forgotten = 0
+        purged = 0
         for run_id in old:
-            for part in self.ranges(run_id)[: limit - forgotten]:
+            for part in self.ranges(run_id)[: limit - purged]:
                 self._tables.ranges.delete((run_id, part.number))
                 self._tables.staged.delete((run_id, part.number))
-                forgotten += 1
-            if not self.ranges(run_id) and forgotten < limit:
+                purged += 1
+            if not self.ranges(run_id) and purged < limit:
                 self._tables.runs.delete(run_id)
-                forgotten += 1
-        return forgotten
+                purged += 1
+        return purged
 
 
 class MemoryPricingQueries:

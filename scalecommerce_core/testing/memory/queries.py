@@ -63,7 +63,7 @@ from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory.store import MemoryStore
-from scalecommerce_core.testing.memory.tables import FORGOTTEN, NUMBERED
+from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED
 from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
 from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
 
@@ -94,8 +94,8 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     def feed(self, after: int | None, limit: int, account: AccountId | None) -> FeedPage:
         marks = self._tables.event_marks
-        forgotten, last = marks.get(FORGOTTEN) or 0, marks.get(NUMBERED) or 0
-        check_feed_position(after, forgotten, last)
+        purged, last = marks.get(PURGED) or 0, marks.get(NUMBERED) or 0
+        check_feed_position(after, purged, last)
         return FeedPage.of(list(itertools.islice(self._seen_by(account, after or 0), limit)), limit, last)
 
     def visible_events(self, numbers: Collection[int], account: AccountId | None) -> Mapping[int, FeedEvent]:

@@ -53,13 +53,13 @@ class MemoryStatistics:
     def add_pending_facts(self, facts: PendingFacts) -> None:
         singly = [PendingFacts(products=(product,)) for product in facts.products]
         singly += [PendingFacts(orders=(order,)) for order in facts.orders]
-        for number, fact in zip(self._numbers("owed", len(singly)), singly, strict=True):
-            self._tables.owed.put(number, fact)
+        for number, fact in zip(self._numbers("pending", len(singly)), singly, strict=True):
+            self._tables.pending_facts.put(number, fact)
 
     def take_pending_facts(self, limit: int) -> PendingFacts:
-        taken = sorted(self._tables.owed.items())[:limit]
+        taken = sorted(self._tables.pending_facts.items())[:limit]
         for number, _ in taken:
-            self._tables.owed.delete(number)
+            self._tables.pending_facts.delete(number)
         return PendingFacts(
             [product for _, fact in taken for product in fact.products],
             [order for _, fact in taken for order in fact.orders],
@@ -176,8 +176,8 @@ def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
     """The rollups computed from orders and refunds, without facts that are not folded yet."""
     done = tables.event_marks.get(CONSUMER + STATISTICS_CONSUMER) or 0
     waiting = list(tables.events.all())[done:]
-    owed = [order for fact in tables.owed.all() for order in fact.orders]
-    unpaid = {event.order_id for event in waiting if isinstance(event, OrderPaid)} | {each.order_id for each in owed}
+    pending = [order for fact in tables.pending_facts.all() for order in fact.orders]
+    unpaid = {event.order_id for event in waiting if isinstance(event, OrderPaid)} | {each.order_id for each in pending}
     parts: list[tuple[OrderId, RefundedPart]] = []
     for refund in tables.refunds.all():
         order = tables.orders.get(refund.order_id)
@@ -192,7 +192,7 @@ def expected(tables: Tables, seller_id: AccountId | None = None) -> Rollups:
                 (event.order_id, RefundedPart(p.product_id, p.seller_id, -p.quantity, -p.amount, event.at))
                 for p in event.refunds
             ]
-    for each in owed:
+    for each in pending:
         parts += [
             (each.order_id, RefundedPart(p.product_id, p.seller_id, -p.quantity, -p.amount, p.at)) for p in each.refunds
         ]
@@ -263,15 +263,15 @@ class MemoryStatisticsQueries:
         )
 
     def statistics_discrepancies(self, limit: int = 100) -> Sequence[StatisticsDiscrepancy]:
-        wanted: dict[tuple[Any, ...], Sequence[int]] = {}
+        computed: dict[tuple[Any, ...], Sequence[int]] = {}
         for name, key, figures in _rows(expected(self._tables)):
-            wanted[name, *key] = figures
+            computed[name, *key] = figures
         stored = dict(self._tables.rollups.items())
         found = [
-            StatisticsDiscrepancy(key[0], json.dumps(key[1:], default=str), figure, has, wants)
-            for key in _comparable({*wanted, *stored})
-            for figure, has, wants in zip(FIGURES, _summed(stored, key), _summed(wanted, key), strict=True)
-            if has != wants
+            StatisticsDiscrepancy(key[0], json.dumps(key[1:], default=str), figure, has, expects)
+            for key in _comparable({*computed, *stored})
+            for figure, has, expects in zip(FIGURES, _summed(stored, key), _summed(computed, key), strict=True)
+            if has != expects
         ]
         return found[:limit]
 

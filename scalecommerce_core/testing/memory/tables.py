@@ -38,7 +38,7 @@ from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Assignment, Range, Run, Schedule
 
 NUMBERED: Final = "numbered"
-FORGOTTEN: Final = "forgotten"
+PURGED: Final = "purged"
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -174,7 +174,7 @@ class Tables:
     listing_states: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
     rollups: Table[tuple[Any, ...], tuple[int, ...]] = field(factory=lambda: Table(no_copy))
     stockouts: Table[ProductId, Stockout] = field(factory=lambda: Table(no_copy))
-    owed: Table[int, PendingFacts] = field(factory=lambda: Table(no_copy))
+    pending_facts: Table[int, PendingFacts] = field(factory=lambda: Table(no_copy))
     stock: Table[ProductId, Stock] = field(factory=lambda: Table(copy_stock))
     orders: Table[OrderId, Order] = field(factory=lambda: Table(copy_order))
     payments: Table[PaymentId, Payment] = field(factory=lambda: Table(copy_payment))
