@@ -8,7 +8,7 @@ ENV UV_PYTHON_DOWNLOADS=never \
     UV_LINK_MODE=copy \
     UV_PROJECT_ENVIRONMENT=/opt/scalecommerce
 WORKDIR /src
-# Dependencies before the code, which changes more often than they do.
+# Dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --extra server --no-install-project
@@ -24,7 +24,7 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shel
 COPY --from=build /opt/scalecommerce /opt/scalecommerce
 ENV PATH=/opt/scalecommerce/bin:$PATH \
     PYTHONUNBUFFERED=1
-# The number, so that an orchestrator can see for itself that it is not root.
+# A number, so that an orchestrator can verify that the user is not root.
 USER 10001
 WORKDIR /tmp
 EXPOSE 8000

@@ -1,12 +1,12 @@
-# Everything a developer runs. Needs make and Python 3.11 or newer; the rest is fetched into .cache and .venv.
+# The commands of development. They require make and Python 3.11 or newer, and install the rest into .cache and .venv.
 #
-#   make PYTHON=/path/to/python3.13 test    chooses the interpreter; the environment keeps it until `make clean`.
+#   make PYTHON=/path/to/python3.13 test    selects the interpreter, which stays selected until `make clean`.
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
 
-# The caller's own environment stays out of ours.
+# Variables of the caller must not affect the environment.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # Without bytecode files every process compiles some 600 modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,8 +27,8 @@ run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; op
 	@exec $(BIN)/scalecommerce up --demo $(ARGS)
 
 .PHONY: test
-test: lint types contracts unit simulations integration ## Everything below up to `integration`; stops at the first failure
-	$(call heading,All of it passed)
+test: lint types contracts unit simulations integration ## All checks and tests from `lint` to `integration`; stops at the first failure
+	$(call heading,All checks passed)
 
 .PHONY: lint
 lint: .venv/.ready ## Style and format
@@ -43,7 +43,7 @@ types: .venv/.ready ## mypy, strict
 	@$(BIN)/mypy
 
 .PHONY: contracts
-contracts: .venv/.ready ## Who may import whom
+contracts: .venv/.ready ## Import contracts (import-linter)
 	$(call heading,lint-imports)
 	@$(BIN)/lint-imports
 
@@ -58,7 +58,7 @@ simulations: .venv/.ready ## The whole engine and its markets, simulated in one 
 	@$(BIN)/pytest tests/simulation $(ARGS)
 
 .PHONY: integration
-integration: .venv/.ready ## Tests on real servers, which come along
+integration: .venv/.ready ## Tests on real servers, which are installed as wheels
 	$(call heading,pytest tests/integration)
 	@$(BIN)/pytest tests/integration $(ARGS)
 
@@ -67,7 +67,7 @@ fuzz: .venv/.ready ## Thousands of generated requests against real servers; opti
 	@$(BIN)/python -m tests.fuzz.campaign $(ARGS)
 
 .PHONY: torture
-torture: .venv/.ready ## Kill every process of an engine under load, then read its books; options: make torture ARGS="--seed 7"
+torture: .venv/.ready ## Kill every process of an engine under load, then check its data; options: make torture ARGS="--seed 7"
 	@$(BIN)/scalecommerce torture $(ARGS)
 
 .PHONY: docs
@@ -76,7 +76,7 @@ docs: .venv/.ready ## The documentation as a site in build/site; fails on broken
 	@echo "build/site/index.html"
 
 .PHONY: format
-format: .venv/.ready ## Rewrite the code as `lint` wants it, where that is safe
+format: .venv/.ready ## Format the code and apply the safe fixes of `lint`
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
@@ -100,7 +100,7 @@ lock: $(UV) ## Bring uv.lock up to date with pyproject.toml; options: make lock 
 	@$(UV) lock --python "$$(cat .cache/python)" $(ARGS)
 
 .PHONY: clean
-clean: ## Remove what this file makes; the engine's data (.scalecommerce) stays
+clean: ## Remove all generated files except the engine's data (.scalecommerce)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
 # The environment follows the interpreter, the lock and this file; a second `make` finds it ready.

@@ -1,4 +1,4 @@
-"""What the database tells about a run: orders decided in it, orders left behind, and how long verdicts took."""
+"""Figures of a run from the database: decided orders, undecided orders, and times to decisions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from attrs import frozen
 
 from bench.orders_load.market import plain
 
-# An order counts where its verdict was given, not where it was taken in; what was not decided by the end of the
-# window is the backlog, also if it was decided a moment later.
+# An order counts in the window in which it was decided. Orders that are undecided at the end of the window are the
+# backlog, even if they are decided a moment later.
 _WINDOW: LiteralString = """
     SELECT count(*) FILTER (WHERE created_at >= %(begun)s AND created_at < %(ended)s),
            count(*) FILTER (WHERE status <> 'CREATED' AND updated_at >= %(begun)s AND updated_at < %(ended)s),
@@ -23,7 +23,7 @@ _WINDOW: LiteralString = """
 
 @frozen
 class Window:
-    """Orders of a stretch of time; `behind` are those undecided at its beginning and its end."""
+    """Orders of a time window; `behind_at_first` and `behind_at_last` are undecided at its beginning and end."""
 
     seconds: float
     accepted: int
@@ -37,7 +37,7 @@ class Window:
 
     @property
     def is_keeping_up(self) -> bool:
-        """Background validation is as fast as intake: less than a second's work is left, or no more than before."""
+        """Whether validation is as fast as intake: the backlog is under one second of work, or has not grown."""
         return self.behind_at_last <= max(self.behind_at_first, self.decided_per_second)
 
 
@@ -55,16 +55,16 @@ def undecided(url: str) -> int:
 
 
 def unnumbered(url: str) -> int:
-    """Events that wait in the outbox for their numbers."""
+    """Count the events in the outbox, which have no number yet."""
     with psycopg.connect(plain(url)) as connection:
         row = connection.execute("SELECT count(*) FROM outbox").fetchone()
     return int(row[0]) if row else 0
 
 
 def verdict_milliseconds(url: str, accepted: Mapping[int, datetime]) -> list[float]:
-    """From the moment a client had the 202 in hand to the commit of the verdict, which is when all others see it.
+    """Return the milliseconds from the client's receipt of the 202 to the commit of the decision, for each order.
 
-    The last transaction that wrote the order is the one that decided it: nobody pays or cancels here.
+    The last transaction that wrote an order is its decision, because orders are neither paid nor cancelled here.
     """
     with psycopg.connect(plain(url)) as connection:
         rows = connection.execute(
@@ -77,6 +77,6 @@ def verdict_milliseconds(url: str, accepted: Mapping[int, datetime]) -> list[flo
 
 
 def percentiles(values: Collection[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     cuts: Sequence[float] = quantiles(values, n=100, method="inclusive")
     return cuts[49], cuts[98]

@@ -1,4 +1,4 @@
-"""Ten thousand buyers for a hundred units: who gets one, and whether the books balance at every moment of it."""
+"""A rush: ten thousand buyers for a hundred units, with checks of the stock in every sample."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ WITH moved AS (
 )
 UPDATE stock SET on_hand = %(units)s WHERE product_id = %(product)s
 """
-# One statement is one snapshot: stock, its ledger and the orders at the same instant.
+# One statement, so that stock, ledger and orders are of one snapshot.
 _SAMPLE: Final = """
 WITH held AS MATERIALIZED (SELECT id, status FROM orders WHERE status IN ('PENDING', 'PAID')),
      units AS MATERIALIZED (
@@ -44,7 +44,7 @@ _DEADLOCKS: Final = "SELECT deadlocks FROM pg_stat_database WHERE datname = curr
 
 @define
 class Samples:
-    """How often the books were looked at, and every look at which they did not balance."""
+    """The number of samples, and a description of each inconsistent one."""
 
     taken: int = 0
     wrong: list[str] = Factory(list)
@@ -62,7 +62,7 @@ class Samples:
 
 @frozen
 class Rush:
-    """`sold` units of paid orders, `rejected` orders; `samples` are all looks at the books, `wrong` the bad ones."""
+    """The outcome: `sold` paid units, `rejected` orders, the number of `samples`, and the `wrong` ones."""
 
     buyers: int
     units: int
@@ -86,7 +86,10 @@ class Rush:
 
 
 def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connections: int = 256) -> Rush:
-    """Each buyer orders one unit at once; who was served pays. Raise `TimeoutError` when nothing settles."""
+    """Let each buyer order one unit at the same time, and pay the accepted orders.
+
+    Raises TimeoutError if orders stay undecided.
+    """
     with psycopg.connect(plain(url), autocommit=True) as connection:
         set_stock = _SET_STOCK.format(occurred_at=existing_column(url, "stock_movements", "occurred_at", "at"))
         connection.execute(set_stock.encode(), {"units": units, "product": PRODUCT})
@@ -100,7 +103,7 @@ def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connect
         states: dict[str, int] = dict(
             connection.execute("SELECT status, count(*) FROM orders GROUP BY status").fetchall()
         )
-        # Sessions tell the statistics what they met when they end, or a second later.
+        # Sessions report their statistics after a second, or when they end.
         time.sleep(1.5)
         return Rush(
             buyers=len(tokens),
@@ -132,7 +135,7 @@ def _settle(url: str) -> None:
 
 
 def _served(connection: "psycopg.Connection", tokens: Sequence[str]) -> list[tuple[int, str]]:
-    """Orders that hold stock, with their buyers' tokens: buyers are numbered like tokens."""
+    """Return pending orders with the tokens of their buyers; buyer ids and tokens are in the same order."""
     rows = connection.execute("SELECT id, buyer_id FROM orders WHERE status = 'PENDING' ORDER BY id").fetchall()
     first = _number(connection, "SELECT min(buyer_id) FROM orders")
     return [(order, tokens[buyer - first]) for order, buyer in rows]
@@ -151,10 +154,10 @@ async def _pay(engine: Engine, served: Sequence[tuple[int, str]]) -> None:
 
 @contextmanager
 def _watched(url: str, units: int) -> Iterator[Samples]:
-    """Look at the books from a session of its own, again and again, until the end of the block."""
+    """Sample stock, ledger and orders repeatedly from a separate session, until the block ends."""
     samples, over = Samples(), threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         with psycopg.connect(plain(url), autocommit=True) as connection:
             while True:
                 last = over.is_set()
@@ -164,7 +167,7 @@ def _watched(url: str, units: int) -> Iterator[Samples]:
                     return
                 over.wait(SAMPLE_SECONDS)
 
-    thread = threading.Thread(target=look, name="books")
+    thread = threading.Thread(target=sample, name="samples")
     thread.start()
     try:
         yield samples

@@ -1,4 +1,4 @@
-"""HTTP load from wrk: as many orders as the engine takes."""
+"""HTTP load from wrk at the saturating rate."""
 
 import json
 import shutil
@@ -14,12 +14,12 @@ SCRIPT: Final = Path(__file__).with_name("order.lua")
 
 
 class WrkMissing(Exception):
-    """wrk is not installed; the message says how to get it."""
+    """wrk is not installed; the message says how to install it."""
 
 
 @frozen
 class Answers:
-    """What wrk saw: `refused` are answers that are no 2xx, `broken` requests without one; latencies in ms."""
+    """Figures of wrk: `refused` answers are not 2xx, `broken` requests had no answer; latencies in ms."""
 
     requests: int
     seconds: float
@@ -33,14 +33,14 @@ def find_wrk() -> str:
     program = shutil.which("wrk")
     if program is None:
         raise WrkMissing(
-            "The load comes from wrk, which is not installed: apt install wrk (Debian, Ubuntu), brew install wrk,"
+            "wrk, which generates the load, is not installed: apt install wrk (Debian, Ubuntu), brew install wrk,"
             " or build it from https://github.com/wg/wrk."
         )
     return program
 
 
 def saturate(engine: Engine, *, tokens: Path, products: int, mode: str, connections: int, seconds: float) -> Answers:
-    """Closed loop: each connection sends its next order when the one before is answered."""
+    """Run a closed loop: each connection sends its next order when the previous one is answered."""
     output = subprocess.run(
         [
             find_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{round(seconds)}s",

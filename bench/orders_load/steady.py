@@ -1,8 +1,8 @@
-"""An open loop: orders leave at their planned moments, whether or not the engine keeps up.
+"""An open loop: requests are sent at planned moments, independent of the engine's speed.
 
-wrk has no rate: it would send less while the engine is slow, and so leave out the waits that matter most. Here a
-latency runs from the planned moment, so a late answer also counts for all that had to wait behind it. The client
-itself is Python on the same cores: what it adds is part of the figures.
+wrk has no rate: it sends less while the engine is slow, and so omits the longest waits (coordinated omission). Here a
+latency begins at the planned moment, so it includes the time in which a request waited for a connection. The client is
+a Python program on the same cores; its own delay is part of the figures.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ Request = bytes
 
 @define
 class Taken:
-    """Answers of a run: milliseconds to each, when each accepted order's 202 came, and the statuses.
+    """Answers of a run: milliseconds per answer, the time of each accepted order's 202, and counts by status.
 
-    `late` is by how many milliseconds the client itself missed the planned moments: it is part of `milliseconds`.
+    `late` is the client's own delay in milliseconds, which is part of `milliseconds`.
     """
 
     milliseconds: list[float] = Factory(list)
@@ -40,7 +40,7 @@ class Taken:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept connection with one request in flight."""
+    """One persistent connection with one request in flight."""
 
     def __init__(self, taken: Taken, free: Callable[["_Connection"], None]) -> None:
         self._taken = taken
@@ -74,7 +74,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Client:
-    """`async with Client(engine, n)`: n kept connections; requests beyond them wait, and their wait is counted."""
+    """`async with Client(engine, n)`: n persistent connections. Further requests wait, as part of their latency."""
 
     def __init__(self, engine: Engine, connections: int = CONNECTIONS) -> None:
         self._engine = engine
@@ -130,7 +130,7 @@ def order_request(engine: Engine, token: str, products: Sequence[int]) -> Reques
 def steady_load(
     engine: Engine, *, tokens: Sequence[str], products: int, mode: str, rate: float, seconds: float
 ) -> Taken:
-    """`rate` orders per second at random (Poisson) moments, as independent buyers would send them."""
+    """Send `rate` orders per second at random (Poisson) moments, as independent buyers do."""
     chance = random.Random(7)
 
     def order() -> Request:
@@ -146,7 +146,7 @@ def steady_load(
 
 
 def open_loop(engine: Engine, request: Callable[[], Request], *, rate: float, seconds: float) -> Taken:
-    """`rate` requests per second at random (Poisson) moments."""
+    """Send `rate` requests per second at random (Poisson) moments."""
     chance = random.Random(8)
 
     async def load() -> Taken:

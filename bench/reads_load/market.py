@@ -1,4 +1,4 @@
-"""A catalogue to read from: words as uneven as those of a language, and one seller with much of it and many sales."""
+"""A catalog to read: word frequencies as in a language, and one large seller with all sales."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ COPY: Final = """
 COPY products (id, seller_id, category_id, name, brand, description, price, currency, is_active, created_at, updated_at,
     priced_at, version) FROM STDIN
 """
-# Views fall as one over the rank, over all ids alike: a few are looked at by everybody.
+# Views are inversely proportional to the rank; ranks are spread over all ids.
 REST: Final[tuple[LiteralString, ...]] = (
     "SELECT setval('product_ids', {products})",
     "INSERT INTO stock SELECT id, CASE WHEN id % 20 = 0 THEN 0 ELSE 50 END, 0 FROM products",
@@ -69,11 +69,11 @@ SALES: Final[tuple[LiteralString, ...]] = (
 class Sizes:
     products: int = 1_000_000
     orders: int = 500_000
-    """Of two lines each."""
+    """Each with two lines."""
 
 
 class Words:
-    """Made-up ones, the most frequent first; a third of them Russian."""
+    """Random words, the most frequent first; a third of them in Cyrillic letters."""
 
     def __init__(self, seed: int = 1) -> None:
         chance = random.Random(seed)
@@ -88,7 +88,7 @@ class Words:
         self._chances = _zipf(len(self.words))
 
     def pick(self, count: int, seed: int) -> list[str]:
-        """As often as they occur."""
+        """Draw `count` words by their frequency."""
         chance = random.Random(seed)
         return [self.draw(chance) for _ in range(count)]
 
@@ -97,7 +97,7 @@ class Words:
         return self.words[min(number, len(self.words) - 1)]
 
     def misspelt(self, chance: random.Random) -> str:
-        """With two letters that changed places, one left out, or one too many."""
+        """Draw a word with one typo: two letters exchanged, one omitted or one added."""
         while len(word := self.draw(chance)) < 4:
             pass
         place = chance.randrange(len(word) - 1)
@@ -109,13 +109,13 @@ class Words:
 
 
 def _zipf(count: int) -> np.ndarray:
-    """Cumulated chances."""
+    """Return cumulated probabilities of a Zipf-like distribution."""
     weights = 1.0 / np.arange(10, count + 10)
     return np.asarray(np.cumsum(weights / weights.sum()))
 
 
 def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> None:
-    """Into an empty database, which is migrated here; indexes are made when the rows are there, which is faster."""
+    """Migrate and fill an empty database. Indexes are dropped first and created afterwards, which is faster."""
     upgrade(url)
     given = {
         "people": sql.Literal(SELLERS + 1),
@@ -133,16 +133,16 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
                 copy.write(lines)
         for statement in REST:
             connection.execute(sql.SQL(statement).format(**given))
-        say(f"{sizes.products:,} products are there; their words, and how prominent they are …")
+        say(f"{sizes.products:,} products inserted; vocabulary and popularity …")
         engine = database_engine(url, statement_timeout=None)
         SearchIndex(PostgresStore(engine)).catch_up()
-        say("Their indexes …")
+        say("Indexes …")
         for definition in indexes:
             connection.execute(definition)
         for statement in SALES if sizes.orders else ():
             connection.execute(sql.SQL(statement).format(**given))
         connection.execute("VACUUM (ANALYZE)")
-    say("Their statistics …")
+    say("Statistics …")
     Statistics(PostgresStore(engine), SystemClock()).rebuild()
     engine.dispose()
     with psycopg.connect(plain(url), autocommit=True) as connection:
@@ -154,9 +154,9 @@ READ: Final = ("accounts", "categories", "products", "product_prices", "product_
 
 
 def into_memory(url: str) -> None:
-    """What searches and details read, with its indexes, as after some hours of service.
+    """Load the tables that reads use, with their indexes, into shared buffers, as after some hours of service.
 
-    Without it, the first reads of each page copy it from the system's memory, and are most of what is measured.
+    Otherwise the benchmark mostly measures the first read of each page from the system's page cache.
     """
     with psycopg.connect(plain(url), autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
@@ -174,7 +174,7 @@ def into_memory(url: str) -> None:
 
 
 def _taken_off(connection: "psycopg.Connection") -> list[bytes]:
-    """The definitions of all indexes on products that no constraint needs, which are gone then."""
+    """Drop all indexes of products except unique ones; return their definitions."""
     found = connection.execute(
         """
         SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index

@@ -1,4 +1,4 @@
-"""Processor time of processes: what a request costs, also on a machine that does much else."""
+"""Processor time of processes: the cost of a request, independent of other load on the machine."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds(process: int) -> float:
-    """Of a process and all below it that live; 0 where there is no /proc."""
+    """Return the processor time of a process and its descendants in seconds; 0 where there is no /proc."""
     parents, seconds = {}, {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             figures = entry.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended by now
+        except OSError:  # the process has ended
             continue
         number = int(entry.parent.name)
         parents[number] = int(figures[1])
