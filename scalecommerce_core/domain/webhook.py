@@ -151,7 +151,7 @@ class WebhookAnswer:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants no more messages (410)."""
+        """Whether the receiver answered 410 Gone and must get no more messages."""
         return self.status == GONE
 
     @property

@@ -52,7 +52,7 @@ class CatalogFeed(Protocol):
         ...
 
     def keep_alive(self) -> None:
-        """Ask for further heartbeats; the cache calls it while it is in use. Quick, and callable from any thread."""
+        """Request further heartbeats; a cache calls it while it is in use. Quick, and callable from any thread."""
         ...
 
     def close(self) -> None:

@@ -40,6 +40,8 @@ class SignUp:
 
 @frozen
 class TokenPair:
+    """An access token and a refresh token."""
+
     access: str = field(repr=False)
     refresh: str = field(repr=False)
 

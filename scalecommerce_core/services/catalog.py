@@ -30,6 +30,7 @@ from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
+"""Fields of a product that hold amounts."""
 EDITABLE: Final = frozenset(
     {"category_id", "name", "brand", "description", "sku", "is_active", *PRICE_FIELDS}
 )  # fmt: skip
@@ -76,6 +77,8 @@ class EditProduct:
 
 @frozen
 class WithdrawProduct:
+    """Remove a product from the catalog permanently; with `version`, only that version of it."""
+
     product_id: ProductId
     editor: AccountId
     version: int | None = None

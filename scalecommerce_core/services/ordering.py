@@ -73,6 +73,8 @@ class PlaceOrder:
 
 @frozen
 class CancelOrder:
+    """Cancel an order of the buyer."""
+
     order_id: OrderId
     buyer: AccountId
 
@@ -104,6 +106,8 @@ class HistoricalLine:
 
 @frozen
 class HistoricalRefund:
+    """A refund of a historical order."""
+
     at: datetime
     lines: Sequence[RefundLine]
 
@@ -139,6 +143,7 @@ class DecisionSummary:
 
     @property
     def total(self) -> int:
+        """Orders that were claimed."""
         return self.reserved + self.rejected + self.deferred
 
     def __add__(self, other: "DecisionSummary") -> "DecisionSummary":

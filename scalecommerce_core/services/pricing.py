@@ -38,7 +38,9 @@ class TooManyPolicies(Conflict):
 
 @frozen
 class CreatePolicy:
-    """`document` as `PricingPolicy.document` has it; what it does not name has its default. `name` is needed."""
+    """Create a policy of the seller `owner`. `document` is as `PricingPolicy.document` returns it; `name` is required,
+    other fields have defaults.
+    """
 
     owner: AccountId
     document: Mapping[str, Any]
@@ -58,6 +60,8 @@ class EditPolicy:
 
 @frozen
 class DeletePolicy:
+    """Delete a policy. Staff may delete the policies of all sellers."""
+
     policy_id: PolicyId
     owner: AccountId
     expected_version: int | None = None
@@ -237,6 +241,7 @@ class Pricing:
             tx.policies.stop(False)
 
     def is_stopped(self) -> bool:
+        """Whether all pricing is stopped."""
         with self._store.begin() as tx:
             return tx.policies.is_stopped()
 

@@ -1,8 +1,7 @@
-"""In-memory adapters, for tests without a server of anything that is built on the core.
+"""In-memory adapters and test doubles, to test code on the core without servers.
 
-    market = in_memory_market()
-
-returns the engine with all use cases. `scalecommerce_core.testing.contracts` has test suites for adapters.
+`in_memory_market()` returns the engine with all its use cases; `scalecommerce_core.testing.contracts` holds the suites
+that every adapter must pass.
 """
 
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store, WebhookSender
@@ -66,11 +65,10 @@ def in_memory_market(
     gateway: PaymentGateway | None = None,
     sender: WebhookSender | None = None,
 ) -> Market:
-    """The engine with all adapters in memory. The default `clock` stands still at 2026-01-01.
+    """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
-    Markets that share a `memory` behave as processes of one engine. `store` may wrap the memory to inject failures, as
-    in `simulation`. Webhooks go to `sender`; without one they are remembered, and
-    sent nowhere.
+    Several engines, as the processes of a server, may share a `memory`. `store`, by default the memory itself, may be a
+    wrapper that injects faults (see `simulation`). Webhooks go to `sender`; without one they are recorded and not sent.
     """
     memory = memory or MemoryStore()
     store = store or memory
