@@ -1,4 +1,4 @@
-"""Environments that hold what is shipped and nothing else: the wheel with its extras, and the Dockerfile's."""
+"""Environments with the shipped packages only: the wheel with its extras, and that of the Dockerfile."""
 
 import json
 import os
@@ -31,33 +31,33 @@ def succeed(*command: str | Path, cwd: Path, **more: str) -> str:
 
 
 def from_cache_or_registry(*command: str | Path, cwd: Path, **more: str) -> None:
-    """What uv's cache holds need not be asked for again, so that this passes without a network too."""
+    """Run the command from uv's cache if possible, so that it also works without a network."""
     if run(*command, "--offline", cwd=cwd, **more).returncode:
         succeed(*command, cwd=cwd, **more)
 
 
 def uv() -> str | None:
-    """The one that `make` brought, or the machine's."""
+    """Return the path of uv: the one of the Makefile, or the machine's."""
     ours = ROOT / ".cache/uv/bin/uv"
     return str(ours) if ours.exists() else shutil.which("uv")
 
 
 class Environments:
-    """Makes environments below `directory`; the wheel is built once."""
+    """Creates environments in `directory`; the wheel is built once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._wheel: Path | None = None
 
     def wheel(self, *extras: str) -> Path:
-        """A directory with `venv`, which holds the project's wheel with these extras."""
+        """Create a directory with `venv`, in which the project's wheel is installed with these extras."""
         directory = self._directory / ("-".join(extras) or "core")
         directory.mkdir()
         python = directory / "venv/bin/python"
         wanted = f"{self._built(directory)}[{','.join(extras)}]" if extras else self._built(directory)
         if (program := uv()) is not None:
             succeed(program, "venv", "--quiet", "--python", sys.executable, "venv", cwd=directory)
-            # Several processes are about to start at once, each of which would compile the same modules.
+            # Compiled once here; otherwise several processes compile the same modules at the same time.
             options: list[str | Path] = [
                 "--quiet",
                 "--python",
@@ -82,13 +82,13 @@ class Environments:
         return self._wheel
 
     def image(self) -> "Image":
-        """What the Dockerfile builds, without a container engine."""
+        """Build the environment of the Dockerfile without a container engine."""
         return Dockerfile(self._directory / "image").build()
 
 
 @frozen
 class Image:
-    """The environment of the image, and how the Dockerfile starts and checks it."""
+    """The environment of the image, with the start command and health check of the Dockerfile."""
 
     environment: Path
     entrypoint: list[str]
@@ -98,7 +98,7 @@ class Image:
 
 @frozen
 class Dockerfile:
-    """Carries out the instructions of the build stage below `root`, which stands for the image's `/`."""
+    """Executes the instructions of the build stage in `root`, which represents the `/` of the image."""
 
     root: Path
     text: str = field(factory=(ROOT / "Dockerfile").read_text)
@@ -133,7 +133,7 @@ class Dockerfile:
         )
 
     def _lines(self) -> Iterator[str]:
-        """Instructions, one per line, without comments."""
+        """Yield the instructions, one per line, without comments."""
         joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in self.text.splitlines() if line[:1] != "#"))
         return (line.strip() for line in joined.splitlines())
 
@@ -159,13 +159,13 @@ class Dockerfile:
     def _run(self, words: list[str], place: Path, variables: Mapping[str, str]) -> None:
         words = [word for word in words if not word.startswith("--mount=")]
         if words[:2] == ["pip", "install"]:
-            # It brings uv, which is here already; that both are of one version another test makes sure.
+            # This installs uv, which exists here; another test compares the versions.
             assert words[-1].startswith("uv==")
             return
         assert words[:2] == ["uv", "sync"], f"The Dockerfile runs what this test does not know: {words}"
         program = uv()
         assert program is not None, "uv is missing: `make .venv/.ready` brings it"
         environment = str(self._inside(variables["UV_PROJECT_ENVIRONMENT"]))
-        # An environment of this interpreter, in place of the base image's.
+        # An environment of this interpreter replaces the base image.
         given = {**variables, "UV_PROJECT_ENVIRONMENT": environment, "UV_PYTHON": sys.executable}
         from_cache_or_registry(program, *words[1:], "--quiet", cwd=place, **given)

@@ -1,4 +1,4 @@
-"""A deployment as an operator runs it: `serve`, `worker` and `beat` as processes, on servers that are given."""
+"""A deployment as an operator runs it: `serve`, `worker` and `beat` as processes, on existing servers."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery"
 
 
 class Command:
-    """One of them, with its output in a file."""
+    """A process of the deployment, with its output in a file."""
 
     def __init__(
         self, log: Path, arguments: list[str], settings: dict[str, str], program: Sequence[str | Path] = TOGETHER
@@ -37,7 +37,7 @@ class Command:
         follow(self.process, log.parent, log.name)
 
     def says(self, pattern: str) -> "re.Match[str]":
-        """Waits for a line that matches."""
+        """Wait for output that matches the pattern, and return the match."""
 
         def look() -> "re.Match[str] | None":
             text = self._log.read_text()
@@ -47,16 +47,16 @@ class Command:
         return eventually(look, f"{pattern} in {self._log.name}")
 
     def end(self) -> int:
-        """Its exit status after SIGTERM."""
+        """Send SIGTERM and return the exit status."""
         self.stop()
         return self.ended()
 
     def stop(self) -> None:
-        """SIGTERM, once: a second one can catch Granian inside of its handler, whose lock it then waits for."""
+        """Send SIGTERM once: a second one could interrupt Granian's handler and deadlock on its lock."""
         self.process.send_signal(signal.SIGTERM)
 
     def ended(self) -> int:
-        """Its exit status; what is left of its process group is killed."""
+        """Wait for the end, kill the rest of the process group, and return the exit status."""
         forget(self.process)
         try:
             return self.process.wait(PATIENCE)
@@ -67,7 +67,7 @@ class Command:
 
 
 class Deployment:
-    """`url` is where its API answers; all of its processes share one secret and end together."""
+    """A deployment whose API is at `url`; all processes share one secret and end together."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Deployment:
         program: Sequence[str | Path] = TOGETHER,
         **more: str,
     ) -> None:
-        """`program` is what starts the command line; the checkout's own unless it is given."""
+        """`program` starts the command line; the checkout's by default."""
         self._directory = directory
         self._program = program
         self._workers = workers
@@ -89,7 +89,7 @@ class Deployment:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "JWT_SECRET": secrets.token_urlsafe(48),
-            # One token lasts for a whole suite.
+            # A token must be valid for a whole test suite.
             "ACCESS_TOKEN_SECONDS": "36000",
             **more,
         }
@@ -130,7 +130,7 @@ class Deployment:
         eventually(answers, "the API's first answer")
 
     def person(self, name: str, **profile: str) -> httpx2.Client:
-        """A client that is logged in as a new account."""
+        """Return a client that is logged in as a new account."""
         client = self.visitor()
         email = f"{name}-{secrets.token_hex(4)}@example.com"
         made = client.post("/users/api/v1/sign-up/", json={"email": email, "password": PASSWORD, **profile})
@@ -159,7 +159,7 @@ def log_in(client: httpx2.Client, email: str, password: str = PASSWORD) -> None:
 
 
 def becomes(client: httpx2.Client, path: str, meets: Callable[[dict[str, object]], bool]) -> dict[str, object]:
-    """The resource, as soon as it is as wanted."""
+    """Read the resource until `meets` is true, and return it."""
 
     def look() -> dict[str, object] | None:
         document: dict[str, object] = client.get(path).json()

@@ -1,4 +1,4 @@
-"""`scalecommerce up` as a user runs it: a process of its own, watched from outside."""
+"""`scalecommerce up` as a user runs it: a separate process, observed from outside."""
 
 import json
 import os
@@ -13,22 +13,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.integration.process_logs import follow, forget, last_words
+from tests.integration.process_logs import follow, forget, log_tails
 
 T = TypeVar("T")
 
-PATIENCE = 120.0  # seconds; for machines that do much else
+PATIENCE = 120.0  # seconds; long, for busy machines
 TOGETHER = [sys.executable, "-P", "-m", "entrypoints.cli"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without what would lead commands elsewhere."""
+    """Our environment without the variables that name other servers."""
     kept = {name: text for name, text in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "JWT_SECRET"}}
     return {**kept, "WORKER_CONCURRENCY": "1", "COLUMNS": "200", **more}
 
 
 def run(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
-    """One command, to its end."""
+    """Run one command to its end."""
     return subprocess.run(
         [*TOGETHER, *arguments],
         cwd=cwd,
@@ -41,17 +41,17 @@ def run(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> "subprocess
     )
 
 
-def eventually(look: Callable[[], T | None], what: str) -> T:
-    """What `look` finds, as soon as it finds something; in vain, the failure shows what the processes said."""
+def eventually(find: Callable[[], T | None], what: str) -> T:
+    """Call `find` until its result is true, and return it; the failure after a timeout shows the logs."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited in vain: {what}{last_words()}"
+    while not (found := find()):
+        assert time.monotonic() < deadline, f"timed out waiting for {what}{log_tails()}"
         time.sleep(0.05)
     return found
 
 
 class EngineProcess:
-    """A running `up`; its output goes to files, so that no pipe can fill up."""
+    """A running `up`. Its output goes to files, because a full pipe would block it."""
 
     def __init__(self, directory: Path, *options: str, program: Sequence[str | Path] = TOGETHER, **more: str) -> None:
         self.directory = directory
@@ -80,14 +80,14 @@ class EngineProcess:
 
     @property
     def url(self) -> str:
-        """Waits until it is ready."""
+        """The URL of the API, once the engine is ready."""
 
         def look() -> str | None:
             assert self.process.poll() is None, self.err
             found = re.search(r"Ready after \S+ s: (http://\S+)/ ", self.out)
             return found and found[1]
 
-        return eventually(look, f"the line that says it is ready; {self.out} {self.err}")
+        return eventually(look, f"the ready line; {self.out} {self.err}")
 
     def request(
         self, path: str, *, token: str = "", body: object = None, method: str | None = None, **headers: str
@@ -107,23 +107,23 @@ class EngineProcess:
             return error.code, json.load(error)
 
     def log_ins(self) -> dict[str, str]:
-        """E-mail addresses by role, as the demo prints them."""
+        """Return the printed e-mail addresses of the demo by role."""
         eventually(lambda: "quantity" in self.out, "the demo's lines")
         found = re.findall(r"^  (?:a )?(buyer|seller|staff) +(\S+@\S+) +admin$", self.out, re.MULTILINE)
         return dict(found)
 
     def token(self, email: str) -> str:
-        """Of a seeded account."""
+        """Return an access token of a seeded account."""
         status, pair = self.request("/users/api/v1/token/", body={"email": email, "password": "admin"})
         assert status == 200, pair
         return str(pair["access"])
 
     def child(self, name: str) -> int:
-        """The process id of the API, the worker or the beat; also that of its process group."""
+        """Return the id of a child process, which is also the id of its process group."""
         return int((self.data / "logs" / f"{name}.lock").read_text())
 
     def processes(self) -> dict[int, str]:
-        """Everything it has started and that lives, however far down: they share its data directory or its owner."""
+        """Return the command lines of all descendants by process id, found by data directory or owner."""
         marks = (str(self.data).encode(), f"entrypoints.local.child_main\0{self.process.pid}\0".encode())
         found = {}
         for entry in Path("/proc").iterdir():
@@ -131,19 +131,19 @@ class EngineProcess:
                 try:
                     command = (entry / "cmdline").read_bytes()
                     where = os.fsencode((entry / "cwd").readlink())
-                except OSError:  # it has ended by now
+                except OSError:  # the process has ended
                     continue
                 if command and (any(mark in command for mark in marks) or where.startswith(marks[0])):
                     found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
         return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Its exit status."""
+        """Send the signal and return the exit status."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
     def end(self) -> None:
-        """For the end of a test, however it went."""
+        """Stop the engine at the end of a test."""
         forget(self.process)
         if self.process.poll() is None:
             self.process.terminate()

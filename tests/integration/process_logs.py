@@ -1,4 +1,4 @@
-"""What the processes of a test have written last, for the message of its failure."""
+"""The ends of the logs of a test's processes, for the message of a failure."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ _logs: Final[dict[subprocess.Popen[bytes], tuple[Path, str]]] = {}
 
 
 def follow(process: "subprocess.Popen[bytes]", directory: Path, logs: str) -> None:
-    """From now on it belongs to the test that runs; `logs` is a pattern below the directory."""
+    """Include the logs of this process in failure messages; `logs` is a glob pattern in the directory."""
     _logs[process] = directory, logs
 
 
@@ -19,8 +19,8 @@ def forget(process: "subprocess.Popen[bytes]") -> None:
     _logs.pop(process, None)
 
 
-def last_words() -> str:
-    """The end of each log, and whether the process that writes it still runs."""
+def log_tails() -> str:
+    """Return the end of each log, with the state of the process that writes it."""
     return "".join(
         f"\n--- {log} ({'runs' if process.poll() is None else f'has ended with {process.returncode}'})\n"
         f"{log.read_text(errors='replace')[-SHOWN:]}"

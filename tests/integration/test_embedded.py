@@ -1,4 +1,4 @@
-"""The servers that come along: start, stop, crash, neighbours, and every refusal with its reason."""
+"""The embedded servers: start, stop, crash, several engines, and all errors with their messages."""
 
 import os
 import pwd
@@ -23,7 +23,7 @@ from adapters.embedded.supervision import EmbeddedServerError
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
 
-# An engine of its own process, to be killed.
+# An engine in a separate process, to be killed.
 OWNER = """
 import sys, time
 from adapters.embedded.postgres import EmbeddedPostgres
@@ -81,7 +81,7 @@ def owner(tmp_path: Path) -> Iterator[Callable[..., Owner]]:
 
 
 def runs(pid: int) -> bool:
-    """Whether that process lives; a zombie that waits for its new parent does not."""
+    """Return whether the process lives; zombies do not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -121,14 +121,14 @@ class TestPostgres:
         for extension in ("pg_trgm", "btree_gist", "unaccent", "pg_stat_statements"):
             query(database, f"CREATE EXTENSION IF NOT EXISTS {extension}")
 
-    def test_takes_settings_and_has_safe_ones_of_its_own(self, tmp_path: Path) -> None:
+    def test_settings_are_applied_over_safe_defaults(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, {"work_mem": "7MB"}) as postgres:
             assert query(postgres.url, "SHOW work_mem") == [("7MB",)]
             assert query(postgres.url, "SHOW fsync") == [("on",)]
             assert query(postgres.url, "SHOW max_connections") == [("100",)]
 
     @pytest.mark.parametrize("way", ["127.0.0.1", "socket"])
-    def test_wants_the_password_on_every_way_in(self, postgres: EmbeddedPostgres, way: str) -> None:
+    def test_requires_the_password_over_tcp_and_socket(self, postgres: EmbeddedPostgres, way: str) -> None:
         host = str(postgres.log.parent / "data") if way == "socket" else way
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(host=host, port=postgres.port, user="scalecommerce", password="guessed")
@@ -138,23 +138,23 @@ class TestPostgres:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert file.read_text() not in Path(f"/proc/{postgres.pid}/cmdline").read_text()
 
-    def test_lives_in_a_session_of_its_own(self, postgres: EmbeddedPostgres) -> None:
-        """Ctrl-C goes to everything in the terminal's session; the engine stops its servers itself, in order."""
+    def test_runs_in_a_separate_session(self, postgres: EmbeddedPostgres) -> None:
+        """Ctrl-C reaches all processes of the terminal's session; the engine must stop its servers itself, in order."""
         assert os.getsid(postgres.pid) == postgres.pid != os.getsid(0)
 
-    def test_takes_another_port_when_its_own_was_given_away(self, tmp_path: Path) -> None:
+    def test_takes_another_port_when_the_former_one_is_taken(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, FAST) as postgres:
             port = postgres.port
         with socket.create_server(("127.0.0.1", port)), EmbeddedPostgres(tmp_path, FAST) as postgres:
             assert postgres.port != port
             assert query(postgres.url, "SELECT 1") == [(1,)]
 
-    def test_answers_by_tcp_where_the_path_is_too_long_for_a_socket(self, tmp_path: Path) -> None:
+    def test_listens_on_tcp_where_the_path_is_too_long_for_a_socket(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path / ("deep" * 20), FAST) as postgres:
             assert "@127.0.0.1:" in postgres.url
             assert query(postgres.url, "SELECT 1") == [(1,)]
 
-    def test_tells_when_the_server_is_gone(self, tmp_path: Path) -> None:
+    def test_running_is_false_after_the_server_has_ended(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, FAST) as postgres:
             assert postgres.running
             os.kill(postgres.pid, signal.SIGQUIT)
@@ -163,7 +163,7 @@ class TestPostgres:
             assert not postgres.running
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="another user runs PostgreSQL for root only")
-    def test_runs_as_a_user_of_its_own_below_a_directory_closed_to_it(self, tmp_path: Path) -> None:
+    def test_runs_as_another_user_below_a_directory_closed_to_that_user(self, tmp_path: Path) -> None:
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o700)
         with EmbeddedPostgres(closed, FAST) as postgres:
@@ -171,7 +171,7 @@ class TestPostgres:
             assert query(postgres.url, "SELECT 1") == [(1,)]
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
-    def test_starts_over_when_the_first_start_was_cut_short(self, tmp_path: Path) -> None:
+    def test_an_interrupted_first_start_is_repeated(self, tmp_path: Path) -> None:
         half = tmp_path / "postgresql" / "data.new"
         half.mkdir(parents=True)
         (half / "PG_VERSION").write_text("18\n")
@@ -194,10 +194,10 @@ class TestPostgres:
         with pytest.raises(EmbeddedServerError, match="password is missing"):
             EmbeddedPostgres(tmp_path, FAST).start()
 
-    def test_says_why_it_does_not_start(self, tmp_path: Path) -> None:
+    def test_a_failed_start_reports_the_log(self, tmp_path: Path) -> None:
         with pytest.raises(EmbeddedServerError, match=r"unrecognized configuration parameter .*no_such_setting"):
             EmbeddedPostgres(tmp_path, {**FAST, "no_such_setting": "1"}).start()
-        with EmbeddedPostgres(tmp_path, FAST) as postgres:  # and is none the worse for it
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:  # the failed start has not damaged the data
             assert postgres.running
 
 
@@ -236,7 +236,7 @@ class TestRedis:
         with EmbeddedRedis(tmp_path) as server:
             server.stop()
 
-    def test_wants_the_password(self, tmp_path: Path) -> None:
+    def test_requires_the_password(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server, pytest.raises(redis.AuthenticationError):
             call(f"redis://127.0.0.1:{server.port}/0", "PING")
 
@@ -247,14 +247,16 @@ class TestRedis:
         for name in ("password", "redis.conf"):
             assert stat.S_IMODE((tmp_path / "redis" / name).stat().st_mode) == 0o600
 
-    def test_takes_another_port_when_its_own_was_given_away(self, tmp_path: Path) -> None:
+    def test_takes_another_port_when_the_former_one_is_taken(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server:
             port = server.port
         with socket.create_server(("127.0.0.1", port)), EmbeddedRedis(tmp_path) as server:
             assert server.port != port
             assert call(server.url, "PING") is True
 
-    def test_says_what_to_do_without_a_redis_server(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_redis_server_is_reported_with_the_remedy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(EmbeddedServerError, match=r"apt install redis-server.*REDIS_URL"):
@@ -267,7 +269,7 @@ class TestBoth:
         make: Callable[[Path], supervision.EmbeddedServer] = request.param
         return make
 
-    def test_a_second_engine_on_the_directory_is_turned_away(
+    def test_a_second_engine_on_the_directory_is_refused(
         self, tmp_path: Path, server: Callable[[Path], supervision.EmbeddedServer]
     ) -> None:
         with server(tmp_path) as first:
@@ -275,7 +277,7 @@ class TestBoth:
                 server(tmp_path).start()
             assert first.running
 
-    def test_engines_on_two_directories_do_not_meet(
+    def test_engines_on_two_directories_are_independent(
         self, tmp_path: Path, server: Callable[[Path], supervision.EmbeddedServer]
     ) -> None:
         with server(tmp_path / "a") as one, server(tmp_path / "b") as other:
@@ -306,8 +308,8 @@ class TestCrash:
         with EmbeddedPostgres(tmp_path, FAST) as postgres:
             assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
 
-    def test_everything_killed_at_once(self, tmp_path: Path, owner: Callable[..., Owner]) -> None:
-        """As when the machine loses power, short of the disk's part in it."""
+    def test_committed_data_survive_a_kill_of_everything(self, tmp_path: Path, owner: Callable[..., Owner]) -> None:
+        """Like a power failure, except for the caches of the disk."""
         engine = owner("orphans")
         query(engine.postgres_url, "CREATE TABLE kept AS SELECT 7 AS number")
         engine.end(signal.SIGKILL)
@@ -331,7 +333,7 @@ class TestCrash:
             assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
             assert call(server.url, "GET", "kept") == b"7"
 
-    def test_a_process_that_got_a_dead_servers_number_is_left_alone(
+    def test_a_process_that_reuses_a_servers_id_is_not_signalled(
         self, tmp_path: Path, owner: Callable[..., Owner]
     ) -> None:
         engine = owner()

@@ -1,4 +1,4 @@
-"""`serve` as a process that is stopped in unfriendly ways."""
+"""`serve` as a process that is killed or gets many signals."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def test_killing_the_server_leaves_nobody_on_its_port(api: Deployment) -> None:
+def test_a_killed_server_leaves_no_process_on_its_port(api: Deployment) -> None:
     command = api.commands["serve"]
     workers = children(command.process.pid)
     assert len(workers) == 2
@@ -45,15 +45,15 @@ def test_killing_the_server_leaves_nobody_on_its_port(api: Deployment) -> None:
         httpx2.get(f"{api.url}/healthz")
 
 
-def test_many_signals_at_once_end_it_like_one(api: Deployment) -> None:
+def test_many_signals_end_the_server_like_one(api: Deployment) -> None:
     process = api.commands["serve"].process
     for _ in range(500):
         os.kill(process.pid, signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
 
 
-def test_a_signal_right_after_the_start_ends_it(tmp_path: Path, redis_url: str, database: str) -> None:
-    """When its workers still load what they need."""
+def test_a_signal_right_after_the_start_ends_the_server(tmp_path: Path, redis_url: str, database: str) -> None:
+    """The workers still import their modules then."""
     api = Deployment(tmp_path, database, redis_url)
     command = api.start("serve")
     eventually(lambda: children(command.process.pid), "a worker")

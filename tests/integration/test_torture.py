@@ -1,4 +1,4 @@
-"""`scalecommerce torture` on real processes; and that its books notice what is wrong."""
+"""`scalecommerce torture` on real processes, and its invariants on manipulated data."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ SOLD_TWICE = """
 
 @define
 class History:
-    """A small market whose books are right, and the log of its clients."""
+    """A small consistent market and the log of its clients."""
 
     connection: psycopg.Connection
     log: ClientLog
@@ -71,7 +71,7 @@ def history(database: str) -> Iterator[History]:
     with real_market(database, SettableClock(datetime.now(UTC))) as market:
         _happen(market, log)
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
-        # Whoever tampers with the database is not stopped by its rules.
+        # The manipulations must not be prevented by constraints.
         connection.execute("SET session_replication_role = replica")
         connection.execute(WEBHOOKS)
         log.endpoints[1] = 1
@@ -118,7 +118,7 @@ def _placed(market: Market, log: ClientLog, buyer: AccountId, product: ProductId
     return order
 
 
-def test_books_that_are_right_are_found_right(history: History) -> None:
+def test_a_consistent_history_satisfies_all_invariants(history: History) -> None:
     assert history.broken() == {}
     looked_at = {
         checked.invariant: checked.compared for checked in Invariants(history.connection, history.log, 1).check_all()
@@ -192,21 +192,21 @@ def test_books_that_are_right_are_found_right(history: History) -> None:
         ),
     ],
 )
-def test_what_somebody_tampered_with_is_noticed(history: History, tampering: str, invariant: str) -> None:
+def test_a_manipulated_database_violates_an_invariant(history: History, tampering: str, invariant: str) -> None:
     assert history.connection.execute(tampering.encode()).rowcount > 0
     broken = [checked for name, checked in history.broken().items() if name.startswith(invariant)]
     assert broken, history.broken()
     assert broken[0].examples
 
 
-def test_what_nobody_was_told_of_needs_a_request_without_an_answer(history: History) -> None:
+def test_an_unacknowledged_order_needs_an_unanswered_request(history: History) -> None:
     told = history.log.orders.pop(5)
     assert set(history.broken()) == {"no request created two orders"}
     history.log.unconfirmed_orders.append((told.buyer, ((1, 4),)))
     assert history.broken() == {}
 
 
-def test_what_may_have_happened_may_have_happened(history: History) -> None:
+def test_an_unanswered_request_may_have_taken_effect(history: History) -> None:
     (adjustment,) = history.log.adjusted
     (refund,) = history.log.refunded
     history.log.adjusted.clear()
@@ -218,7 +218,7 @@ def test_what_may_have_happened_may_have_happened(history: History) -> None:
 
 
 def test_the_short_form_holds(tmp_path: Path) -> None:
-    # The servers that the environment names are none of its business.
+    # The servers of the environment must not be used.
     away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     ended = run("torture", "--quick", "--json", "--data", str(tmp_path / "torture"), cwd=tmp_path, **away)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -229,7 +229,7 @@ def test_the_short_form_holds(tmp_path: Path) -> None:
     assert (tmp_path / "torture" / "logs" / "api-2.log").exists()
 
 
-def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_invariant_is_reported_and_its_data_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tampered(Invariants):
         def check_all(self) -> list[Checked]:
             self._connection.execute("UPDATE stock SET on_hand = on_hand + 1")
@@ -242,14 +242,14 @@ def test_the_long_way_to_a_broken_invariant(monkeypatch: pytest.MonkeyPatch) -> 
     )
     assert not report.holds
     broken = {checked.invariant for checked in report.invariants if not checked.holds}
-    # A few seconds of a busy machine may go by without an order.
+    # On a busy machine there may be no order for some seconds.
     assert broken - {"orders were acknowledged during the test"} == {"stock on hand is the sum of its ledger"}
     assert report.kept is not None
     assert {path.name for path in report.kept.iterdir()} >= {"logs", "postgresql", "redis"}
     shutil.rmtree(report.kept)
 
 
-def test_it_does_not_work_in_a_directory_that_holds_something(tmp_path: Path) -> None:
+def test_a_directory_with_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     options = TortureOptions(seed=1, kills=1, seconds=1, buyers=1, products=4, data=tmp_path)
     with pytest.raises(CannotRun, match="not empty"):

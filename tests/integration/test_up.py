@@ -1,4 +1,4 @@
-"""The whole engine on one command, as a user meets it."""
+"""`scalecommerce up`: the whole engine by one command."""
 
 import json
 import os
@@ -28,7 +28,7 @@ ORDERS = "/orders/api/v1/"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """One engine with the demo market for all tests that only look at it."""
+    """One engine with the demo market for all tests that do not change its processes."""
     engine = EngineProcess(tmp_path_factory.mktemp("demo"), "--demo", "--no-traffic")
     try:
         assert engine.url
@@ -39,7 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
-    """Starts engines in directories of this test, and ends them."""
+    """Start engines in directories of this test; they are stopped at its end."""
     started: list[EngineProcess] = []
 
     def begin(name: str, *options: str, **more: str) -> EngineProcess:
@@ -52,7 +52,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
 
 
 def paste(engine: EngineProcess) -> dict[str, Any]:
-    """Paste the printed lines into a shell."""
+    """Execute the printed lines in a shell."""
     eventually(lambda: "quantity" in engine.out, "the demo's lines")
     commands = engine.out[engine.out.index("TOKEN=") :]
     done = subprocess.run(["bash", "-euc", commands], capture_output=True, text=True, check=True)
@@ -60,7 +60,7 @@ def paste(engine: EngineProcess) -> dict[str, Any]:
     return order
 
 
-def test_it_says_in_one_line_that_it_is_ready(demo: EngineProcess) -> None:
+def test_a_ready_engine_prints_one_line(demo: EngineProcess) -> None:
     lines = [line for line in demo.out.splitlines() if demo.url in line and "Ready" in line]
     assert len(lines) == 1
     assert f"{demo.url}/docs" in lines[0]
@@ -68,7 +68,7 @@ def test_it_says_in_one_line_that_it_is_ready(demo: EngineProcess) -> None:
     assert demo.err == ""
 
 
-def test_the_pages_that_it_names_are_there(demo: EngineProcess) -> None:
+def test_the_printed_pages_exist(demo: EngineProcess) -> None:
     status, ready = demo.request("/readyz")
     assert (status, ready["status"]) == (200, "ok")
 
@@ -79,11 +79,11 @@ def test_the_printed_curl_places_an_order(demo: EngineProcess) -> None:
     assert order["order_items"][0]["quantity"] == 1
 
 
-def test_the_printed_accounts_can_do_what_they_are_for(demo: EngineProcess) -> None:
+def test_the_printed_accounts_have_their_rights(demo: EngineProcess) -> None:
     emails = demo.log_ins()
     assert set(emails) == {"buyer", "seller", "staff"}
     token = demo.token(emails["seller"])
-    # What was seeded is counted in by the worker.
+    # The worker adds the seeded orders to the statistics.
     eventually(lambda: demo.request("/products/api/v1/seller-stats/", token=token)[1]["total_products"], "statistics")
     assert demo.request("/users/api/v1/", token=demo.token(emails["staff"]))[0] == 200
     assert demo.request("/users/api/v1/", token=demo.token(emails["buyer"]))[0] == 403
@@ -102,7 +102,7 @@ def test_an_accepted_order_is_decided_by_the_worker(demo: EngineProcess) -> None
     eventually(decided, "the worker's verdict")
 
 
-def test_what_is_secret_is_private(demo: EngineProcess) -> None:
+def test_files_with_secrets_are_private(demo: EngineProcess) -> None:
     for name in ("jwt-secret", "engine.json"):
         assert stat.S_IMODE((demo.data / name).stat().st_mode) == 0o600
     secret = (demo.data / "jwt-secret").read_bytes()
@@ -126,7 +126,7 @@ def test_a_directory_has_one_engine(demo: EngineProcess) -> None:
     )
 
 
-def test_a_taken_port_is_said_before_anything_is_made(demo: EngineProcess, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_data_are_created(demo: EngineProcess, tmp_path: Path) -> None:
     port = demo.url.rpartition(":")[2]
     second = run("up", "--port", port, "--data", "new", cwd=tmp_path)
     assert (second.returncode, second.stdout) == (1, "")
@@ -134,7 +134,7 @@ def test_a_taken_port_is_said_before_anything_is_made(demo: EngineProcess, tmp_p
     assert not (tmp_path / "new" / "postgresql").exists()
 
 
-def test_a_port_that_somebody_else_listens_on_is_taken(tmp_path: Path) -> None:
+def test_a_port_of_another_listener_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = str(other.getsockname()[1])
         done = run("up", "--port", port, cwd=tmp_path)
@@ -148,7 +148,7 @@ def test_a_port_that_somebody_else_listens_on_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "reason"), [("file", "File exists"), ("file/below", "Not a directory")])
-def test_a_directory_that_cannot_be_used_is_said_at_once(tmp_path: Path, path: str, reason: str) -> None:
+def test_an_unusable_directory_is_reported_at_once(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "file").touch()
     done = run("up", "--port", "0", "--data", path, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -181,7 +181,7 @@ def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
     )
 
 
-def test_one_that_starts_at_once_after_a_kill_stops_what_is_left(start: Any) -> None:
+def test_an_engine_started_after_a_kill_stops_leftover_processes(start: Any) -> None:
     engine = start("shop")
     assert engine.url
     left = engine.processes()
@@ -192,7 +192,7 @@ def test_one_that_starts_at_once_after_a_kill_stops_what_is_left(start: Any) -> 
     assert not set(left) & set(again.processes())
 
 
-def test_a_child_that_ends_is_started_again(demo: EngineProcess) -> None:
+def test_a_child_that_ends_is_restarted(demo: EngineProcess) -> None:
     url = demo.url
     for name in ("api", "worker"):
         os.kill(demo.child(name), signal.SIGKILL)
@@ -213,7 +213,7 @@ def test_a_child_that_ends_is_started_again(demo: EngineProcess) -> None:
     demo._err.write_text("")
 
 
-def test_two_run_side_by_side(start: Any, demo: EngineProcess) -> None:
+def test_two_engines_run_side_by_side(start: Any, demo: EngineProcess) -> None:
     other = start("other")
     assert other.url != demo.url
     assert other.request("/products/api/v1/")[1]["results"] == []
@@ -239,7 +239,7 @@ def test_a_request_in_flight_is_answered_before_the_end(start: Any) -> None:
     assert engine.process.wait(PATIENCE) == 0
 
 
-def test_a_second_signal_does_not_wait(start: Any) -> None:
+def test_a_second_signal_ends_the_engine_at_once(start: Any) -> None:
     engine = start("stuck")
     assert engine.url
     os.killpg(engine.child("worker"), signal.SIGSTOP)
@@ -250,7 +250,7 @@ def test_a_second_signal_does_not_wait(start: Any) -> None:
     assert engine.processes() == {}
 
 
-def test_servers_of_the_environment_are_used_and_left_alone(
+def test_servers_of_the_environment_are_used_and_not_stopped(
     start: Any, database: str, redis_server: EmbeddedRedis, redis_url: str
 ) -> None:
     engine = start("outside", "--demo", "--no-traffic", DATABASE_URL=database, REDIS_URL=redis_url)
@@ -273,13 +273,15 @@ def test_servers_of_the_environment_are_used_and_left_alone(
         ),
     ],
 )
-def test_servers_of_the_environment_that_are_away(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+def test_an_unreachable_server_of_the_environment_is_reported(
+    tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
     done = run("up", "--port", "0", cwd=tmp_path, **variables)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(said)
 
 
-def test_a_child_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_in_a_crash_loop_stops_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "MAX_RESTART_DELAY", 0.01)
     child = ChildProcess("nonsense", [], tmp_path / "nonsense.log")
     child.start()

@@ -1,4 +1,4 @@
-"""Workers that are up and decide nothing, and queues that hold what is no message."""
+"""Workers that run without deciding, and malformed messages in the queue."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ MALFORMED_MESSAGES = [
     b'{%s, "headers": {"task": "unknown", "id": "1"}, "body": "e30=", "content-type": "application/json"}'
     % TO_US
     % b"b",
-    # Taken in before it fails: it would keep its place for an hour.
+    # Accepted before it fails: unacknowledged, it would stay reserved for an hour.
     b'{%s, "headers": {"task": "scalecommerce.decide_orders", "id": "1"}, "body": "%%%%"}' % TO_US % b"c",
 ]
 
@@ -60,7 +60,7 @@ def log_in(engine: EngineProcess) -> str:
     return str(engine.request("/users/api/v1/token/", body=account)[1]["access"])
 
 
-def test_a_worker_that_stopped_consuming_is_started_again(engine: EngineProcess) -> None:
+def test_a_worker_that_stopped_consuming_is_restarted(engine: EngineProcess) -> None:
     token = log_in(engine)
     product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
     made = engine.request("/products/api/v1/", token=token, body=product)[1]["id"]
@@ -83,7 +83,7 @@ def test_a_worker_that_stopped_consuming_is_started_again(engine: EngineProcess)
     assert f"order {order['id']} has waited" in log
 
 
-def test_killing_a_worker_leaves_no_child_of_it(tmp_path: Path, redis_url: str, database: str) -> None:
+def test_a_killed_worker_leaves_no_child(tmp_path: Path, redis_url: str, database: str) -> None:
     deployment = Deployment(tmp_path, database, redis_url)
     command = deployment.start("worker")
     try:
@@ -114,7 +114,7 @@ def test_a_malformed_message_does_not_stop_a_worker(tmp_path: Path, redis_url: s
         assert "dropped a queue entry that is not a Celery message" in log
 
 
-def test_the_backlog_and_whose_turn_it_is(database: str) -> None:
+def test_the_backlog_names_the_oldest_order_and_the_lock_holder(database: str) -> None:
     engine = database_engine(database, application_name="a test")
     stage = Stage(PostgresStore(engine))
     assert read_backlog(engine) == Backlog(None)
@@ -135,7 +135,7 @@ def test_the_backlog_and_whose_turn_it_is(database: str) -> None:
         assert turn.age >= timedelta()
 
 
-def test_restarts_are_remembered(redis_url: str) -> None:
+def test_the_restart_counter_is_stored_in_redis(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         here, there = RedisRestartCounter(client, "here"), RedisRestartCounter(client, "there")
         here.ping()

@@ -10,7 +10,7 @@ import pytest
 from entrypoints import cli
 
 
-def test_without_the_server_extra_it_says_what_to_install(
+def test_the_command_without_the_server_extra_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = importlib.util.find_spec

@@ -22,18 +22,18 @@ GOOD = {
 }
 
 
-def test_defaults_stand_for_what_is_not_set() -> None:
+def test_missing_variables_have_defaults() -> None:
     settings = load(GOOD)
     assert (settings.market_currency, settings.intake_queue, settings.previous_secrets) == ("USD", 2_000, [])
     assert load(to_environment(settings)) == settings
 
 
-def test_old_secrets_are_a_list() -> None:
+def test_previous_secrets_are_a_list() -> None:
     old = ["a" * 32, "b" * 40]
     assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == [Secret(text) for text in old]
 
 
-def test_views_have_a_window_and_bots_that_both_may_be_none() -> None:
+def test_the_view_window_and_the_bots_may_be_empty() -> None:
     settings = load(GOOD)
     assert settings.view_window == timedelta(seconds=30)
     assert settings.bots[:2] == ["(?<!cu)bot", "crawl"]
@@ -69,7 +69,7 @@ def test_former_names_lead_to_settings_that_exist(former: str, present: str) -> 
     assert former not in names
 
 
-def test_all_that_is_missing_is_named_at_once() -> None:
+def test_all_missing_variables_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})
     assert [line.partition(" ")[0] for line in str(caught.value).splitlines()] == list(GOOD)
@@ -102,7 +102,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("FAILPOINTS", "commit:never@1"),
     ],
 )
-def test_what_is_wrong_is_named_without_the_secrets_in_it(variable: str, text: str) -> None:
+def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}: ") as caught:
         load(GOOD | {variable: text})
     # In the advice on making one, `secrets` is the name of a module.

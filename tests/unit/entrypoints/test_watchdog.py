@@ -76,12 +76,12 @@ def bench() -> WatchdogBench:
     return WatchdogBench()
 
 
-def test_a_worker_with_nothing_to_do_is_left_in_peace(bench: WatchdogBench) -> None:
+def test_an_idle_worker_is_not_ended(bench: WatchdogBench) -> None:
     assert bench.check(*[of(None)] * 50) == 0
     assert bench.requests == 0
 
 
-def test_a_worker_that_decides_is_left_in_peace_however_much_waits(bench: WatchdogBench) -> None:
+def test_a_worker_that_decides_is_not_ended_at_any_backlog(bench: WatchdogBench) -> None:
     assert bench.check(*[of(number) for number in range(50)]) == 0
 
 
@@ -95,26 +95,24 @@ def test_a_worker_that_has_stopped_consuming_ends(bench: WatchdogBench, caplog: 
     assert "has begun no decision for 30 s" in record.message
 
 
-def test_time_without_a_server_does_not_count(bench: WatchdogBench) -> None:
+def test_time_without_a_server_is_not_counted(bench: WatchdogBench) -> None:
     assert bench.check(*[of(7)] * 6, None, *[of(7)] * 6, None, *[None] * 20, *[of(7)] * 6) == 0
     assert bench.check(of(7)) == 1
 
 
-def test_a_worker_that_decides_and_fails_is_not_helped_by_a_restart(
-    bench: WatchdogBench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_whose_decisions_fail_is_not_ended(bench: WatchdogBench, caplog: pytest.LogCaptureFixture) -> None:
     assert bench.check(*[of(7, begun=number) for number in range(50)]) == 0
     (record,) = caplog.records
     assert "this worker runs the task" in record.message
     assert "would not help" in record.message
 
 
-def test_a_worker_that_began_and_never_came_back_ends(bench: WatchdogBench) -> None:
+def test_a_worker_whose_task_hangs_ends(bench: WatchdogBench) -> None:
     assert bench.check(*[of(7, begun=number) for number in range(5)]) == 0
     assert bench.check(*[of(7, begun=4)] * 3) == 1
 
 
-def test_a_turn_that_somebody_else_holds_is_named_once(bench: WatchdogBench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lock_of_another_session_is_reported_once(bench: WatchdogBench, caplog: pytest.LogCaptureFixture) -> None:
     held = LockHolder(4711, "psql", timedelta(minutes=5))
     assert bench.check(*[of(7, turn=held)] * 50) == 0
     (record,) = caplog.records
@@ -123,17 +121,17 @@ def test_a_turn_that_somebody_else_holds_is_named_once(bench: WatchdogBench, cap
     assert len(caplog.records) == 2
 
 
-def test_a_turn_that_its_own_child_holds_for_too_long_ends_it(bench: WatchdogBench) -> None:
+def test_a_lock_that_a_child_holds_for_too_long_ends_the_worker(bench: WatchdogBench) -> None:
     """One child is stuck in its transaction, the others find no turn."""
     held = LockHolder(4711, NAME, timedelta(minutes=5))
     assert bench.check(*[of(7, begun=number, turn=held) for number in range(7)]) == 1
 
 
-def test_a_turn_just_taken_is_nobodys_fault(bench: WatchdogBench) -> None:
+def test_a_lock_that_was_just_taken_is_no_cause(bench: WatchdogBench) -> None:
     assert bench.check(*[of(7, turn=LockHolder(4711, "another worker", timedelta(seconds=0.1)))] * 7) == 1
 
 
-def test_restarts_that_do_not_help_come_at_growing_intervals(bench: WatchdogBench) -> None:
+def test_restarts_without_effect_come_at_doubling_intervals(bench: WatchdogBench) -> None:
     looks = []
     for _ in range(MAX_DOUBLINGS + 3):
         bench.start()
@@ -146,7 +144,7 @@ def test_restarts_that_do_not_help_come_at_growing_intervals(bench: WatchdogBenc
 
 
 @pytest.mark.parametrize("after", [of(8), of(None)])
-def test_a_restart_that_helped_is_forgotten(bench: WatchdogBench, after: WorkerState) -> None:
+def test_progress_resets_the_restart_counter(bench: WatchdogBench, after: WorkerState) -> None:
     bench.restarts = 2
     bench.start()
     bench.check(of(7))

@@ -41,14 +41,14 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return killed
 
 
-def test_a_child_that_has_just_ended_keeps_nobody_alive(killed: list[int]) -> None:
+def test_a_pool_process_that_has_ended_does_not_stop_the_kill(killed: list[int]) -> None:
     worker: Any = SimpleNamespace(pool=SimpleNamespace(info={"processes": [1, 2, 3]}))
     with pytest.raises(Ended):
         kill_worker(worker)
     assert killed == [1, 3]
 
 
-def test_a_worker_without_a_pool_ends_all_the_same(killed: list[int]) -> None:
+def test_a_worker_without_a_pool_ends(killed: list[int]) -> None:
     worker: Any = SimpleNamespace(pool=None)
     with pytest.raises(Ended):
         kill_worker(worker)
@@ -59,7 +59,7 @@ def test_a_worker_without_a_pool_ends_all_the_same(killed: list[int]) -> None:
     ("asked", "celery_says", "status"),
     [([], None, None), ([], 1, 1), (["Warm"], 0, 0), (["Warm"], 1, 0), (["Cold"], 1, 1), (["Warm", "Cold"], 1, 1)],
 )
-def test_its_exit_status_tells_a_failure_from_a_wanted_end(
+def test_the_exit_status_distinguishes_a_failure_from_a_signal(
     monkeypatch: pytest.MonkeyPatch, asked: list[str], celery_says: int | None, status: int | None
 ) -> None:
     """Celery returns after what it cannot recover from; a supervisor would take that for success.

@@ -90,14 +90,14 @@ def visitor(client: BuyerClient, *, buys: bool, stop: threading.Event | None = N
     )
 
 
-def test_who_does_not_buy_only_looks(api: Api, client: BuyerClient) -> None:
+def test_a_visitor_who_does_not_buy_only_views(api: Api, client: BuyerClient) -> None:
     someone = visitor(client, buys=False)
     someone.visit()
     assert [(method, path) for method, path, _, _ in api.heard] == [("GET", "/products/api/v1/7/")]
     assert (someone.counts.views, someone.counts.orders, someone.counts.paid) == (1, 0, 0)
 
 
-def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, client: BuyerClient) -> None:
+def test_each_visit_counts_as_a_view_of_a_new_visitor(api: Api, client: BuyerClient) -> None:
     someone, views, visits = visitor(client, buys=False), MemoryViewCounter(window=timedelta(days=1)), 50
     looks = ViewTracker(views, str(fields(Settings).view_bots.default).split(","))
     for _ in range(visits):
@@ -111,7 +111,7 @@ def test_whoever_looks_is_somebody_new_and_no_bot(api: Api, client: BuyerClient)
     assert sum(batch.counts.values()) == visits
 
 
-def test_who_buys_orders_at_the_price_they_saw_and_pays(api: Api, client: BuyerClient) -> None:
+def test_a_visitor_who_buys_orders_at_the_seen_price_and_pays(api: Api, client: BuyerClient) -> None:
     someone = visitor(client, buys=True)
     someone.visit()
     paths = [path for _, path, _, _ in api.heard]
@@ -137,18 +137,18 @@ def test_a_token_that_has_expired_is_renewed(api: Api, client: BuyerClient) -> N
 @pytest.mark.parametrize(
     "answer", [(409, {"code": "price_changed"}), (201, {"id": 5, "status": "REJECTED"}), (202, {"id": 5})]
 )
-def test_what_did_not_become_an_order_is_not_paid(api: Api, client: BuyerClient, answer: tuple[int, Any]) -> None:
+def test_a_rejected_order_is_not_paid(api: Api, client: BuyerClient, answer: tuple[int, Any]) -> None:
     api.answers["/orders/api/v1/"] = [answer]
     assert client.order_and_pay(7, Money(20_00, "USD")) is None
     assert api.heard[-1][1] == "/orders/api/v1/"
 
 
-def test_a_payment_that_fails_is_no_error(api: Api, client: BuyerClient) -> None:
+def test_a_failed_payment_is_not_an_error(api: Api, client: BuyerClient) -> None:
     api.answers["/orders/api/v1/5/pay/"] = [(402, {})]
     assert client.order_and_pay(7, Money(20_00, "USD")) is False
 
 
-def test_an_engine_that_does_not_answer_is_said(client: BuyerClient, api: Api) -> None:
+def test_an_unavailable_engine_raises(client: BuyerClient, api: Api) -> None:
     api.answers["/orders/api/v1/"] = [(503, {})]
     with pytest.raises(ApiUnavailable, match="503"):
         client.order_and_pay(7, Money(20_00, "USD"))
@@ -172,7 +172,7 @@ def test_an_outage_is_logged_once_and_survived(api: Api, client: BuyerClient, ca
     ]
 
 
-def test_a_plan_is_told_as_text() -> None:
+def test_a_plan_survives_serialization() -> None:
     plan = TrafficPlan(
         {product.key: number for number, product in enumerate(DEMO_PRODUCTS, 500)}, ["a@seed-1.example"], "admin"
     )
