@@ -1,9 +1,11 @@
 """Building the ASGI application from operations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -52,7 +54,7 @@ def build_application(
             *index_routes(version),
             *docs_routes(),
             *openapi_routes(
-                msgspec.json.encode(
+                lambda: msgspec.json.encode(
                     build_document(operations, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
             ),
@@ -66,11 +68,19 @@ def build_application(
     return app
 
 
-def openapi_routes(encoded: bytes) -> list[BaseRoute]:
-    """The route of `/openapi.json`, which serves the encoded document with an ETag."""
-    etag = content_etag(encoded)
+def openapi_routes(build: Callable[[], bytes]) -> list[BaseRoute]:
+    """The route of `/openapi.json`, which serves the encoded document with an ETag.
+
+    The document is built for the first request, in a thread: `build` takes about 60 ms, which few processes need.
+    """
+
+    @cache
+    def document() -> tuple[bytes, str]:
+        encoded = build()
+        return encoded, content_etag(encoded)
 
     async def openapi(request: Request) -> Response:
+        encoded, etag = await run_in_threadpool(document)
         headers = {"ETag": etag, "Cache-Control": "public, no-cache"}
         if is_current(request.headers, etag):
             return Response(status_code=304, headers=headers)

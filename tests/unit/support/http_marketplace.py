@@ -177,13 +177,18 @@ def all_is_well() -> Readiness:
 
 
 @cache
-def _document_checker(document: bytes) -> Callable[[Response], None]:
-    return checker(json.loads(document))
-
-
-def _keeps_promises(client: Client) -> Callable[[Response], None]:
-    """A response hook: all problems in tests on a marketplace must be documented."""
-    return _document_checker(client.get("/openapi.json").content)
+def _check_of_problems(currency: str) -> Callable[[Response], None]:
+    """Every test on a marketplace also tests that problems are those that the document names."""
+    dependencies = Dependencies(
+        in_memory_market(SettableClock(), currency=currency),
+        notifier=CountingWorkNotifier(),
+        views=MemoryViewCounter(SettableClock()),
+        ids=CountingIds(),
+        cursor_key=b"k" * 32,
+        ready=all_is_well,
+    )
+    with calling(create_app(dependencies, version="1.0")) as client:
+        return checker(client.get("/openapi.json").json())
 
 
 @contextmanager
@@ -214,5 +219,5 @@ def marketplace(
         feed=MemoryCatalogFeed(memory),
     )
     with calling(create_app(dependencies, version="1.0")) as client:
-        client.event_hooks["response"].append(_keeps_promises(client))
+        client.event_hooks["response"].append(_check_of_problems(currency))
         yield Marketplace(market, clock, views, client, gateway)
