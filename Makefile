@@ -27,7 +27,7 @@ run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; op
 	@exec $(BIN)/scalecommerce up --demo $(ARGS)
 
 .PHONY: test
-test: lint types contracts unit simulations integration ## All checks and tests from `lint` to `integration`; stops at the first failure
+test: lint types contracts unit project simulations integration ## All checks and tests from `lint` to `integration`; stops at the first failure
 	$(call heading,All checks passed)
 
 .PHONY: lint
@@ -51,6 +51,11 @@ contracts: .venv/.ready ## Import contracts (import-linter)
 unit: .venv/.ready ## Tests without I/O; options: make unit ARGS="-k money"
 	$(call heading,pytest tests/unit)
 	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: project
+project: .venv/.ready ## Documentation, links, image, Compose file and names agree with the code
+	$(call heading,pytest tests/project)
+	@$(BIN)/pytest tests/project $(ARGS)
 
 .PHONY: simulations
 simulations: .venv/.ready ## The whole engine and its markets, simulated in one process, without I/O

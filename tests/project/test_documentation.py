@@ -21,7 +21,7 @@ from scalecommerce_core.pricing.built_in import BUILT_IN
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.queries import Facet
 from scalecommerce_core.services.market import Market
-from tests.unit.retired_names import RETIRED_NAMES
+from tests.project.retired_names import RETIRED_NAMES
 from tests.unit.support.command_tree import command_tree
 
 ROOT = Path(__file__).parents[2]
